@@ -1,0 +1,78 @@
+# Everything here works on a machine with Python 3.11 or later, Node, git and make. `make` alone lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# The first interpreter that runs and is new enough (a pyenv shim may be there and not run).
+PYTHON ?= $(firstword $(foreach python,python3.11 python3 python3.12 python3.13,$(shell \
+	$(python) -c 'import sys; sys.version_info >= (3, 11) and print("$(python)")' 2>/dev/null)))
+BIN := .venv/bin
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header
+PYTEST_ARGS ?=
+
+# The generators call ruff, the tests call uv and synapse-agent.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: .venv/.project-installed node_modules/.installed ## Build .venv and node_modules from the locks (quick when nothing changed)
+
+.venv/.uv-installed: requirements/bootstrap.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; name it with PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --require-hashes --requirement $<
+	touch $@
+
+# uv takes a second where pip takes half a minute, but does not read pip's configuration: where the packages come
+# from a place that only pip knows, pip installs the same lock. Bytecode pays off at once: the generators and each agent
+# that a test starts are new processes.
+.venv/.lock-installed: requirements/dev.lock .venv/.uv-installed
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement $< \
+		|| $(BIN)/pip install --quiet --require-hashes --requirement $<
+	touch $@
+
+.venv/.project-installed: pyproject.toml src/synapse_sdk/_version.py .venv/.lock-installed
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
+	touch $@
+
+node_modules/.installed: package-lock.json .npmrc
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+.PHONY: lock
+lock: .venv/.uv-installed ## Pin the newest releases that pyproject.toml admits
+	$(COMPILE) --all-extras --group dev --output-file requirements/dev.lock pyproject.toml
+	$(COMPILE) --constraint requirements/dev.lock --output-file requirements/bootstrap.lock - <<< uv
+	npm install --package-lock-only --ignore-scripts --no-audit --no-fund
+
+.PHONY: generate
+generate: setup ## Write generated/ from openapi.yaml
+	$(BIN)/python generator/generate.py
+
+.PHONY: check
+check: setup ## Format, lint, types, the contract, and whether generated/ is what it gives
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	node_modules/.bin/redocly lint
+	$(BIN)/openapi-spec-validator openapi.yaml
+	$(BIN)/python generator/generate.py --check
+
+.PHONY: format
+format: setup ## Format the code, and fix what the linter can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: test
+test: setup ## Run the tests (PYTEST_ARGS="-k lookup" for some of them)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: demo
+demo: setup ## Watch plugins being fetched, run and deleted on an agent of its own
+	$(BIN)/python examples/demo.py

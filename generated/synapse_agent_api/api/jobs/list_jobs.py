@@ -1,0 +1,198 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+
+"""GET /jobs/"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...types import UNSET, Response, Unset
+
+if TYPE_CHECKING:
+    from ...client import AuthenticatedClient, Client
+    from ...http_library import httpx
+    from ...models.error import Error
+    from ...models.job import Job
+    from ...models.job_status import JobStatus
+
+
+OPERATION_ID = "list_jobs"
+SUCCESS = {
+    200: "array",
+}
+"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+
+
+def build_request(
+    *,
+    status: JobStatus | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    before: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+) -> dict[str, Any]:
+    """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+
+    params: dict[str, Any] = {}
+
+    json_status: str | Unset = UNSET
+    if not isinstance(status, Unset):
+        json_status = status.value
+
+    params["status"] = json_status
+
+    params["limit"] = limit
+
+    params["before"] = before
+
+    params["idempotency_key"] = idempotency_key
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
+    _kwargs: dict[str, Any] = {
+        "method": "GET",
+        "url": "/jobs/",
+        "params": params,
+    }
+    return _kwargs
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Error | list[Job] | None:
+    from ...models.error import Error
+    from ...models.job import Job
+
+    if response.status_code == 200:
+        response_200 = []
+        _response_200 = response.json()
+        for response_200_item_data in _response_200:
+            response_200_item = Job.from_dict(response_200_item_data)
+
+            response_200.append(response_200_item)
+
+        return response_200
+
+    if response.status_code == 401:
+        response_401 = Error.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Error.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 422:
+        response_422 = Error.from_dict(response.json())
+
+        return response_422
+
+    if client.raise_on_unexpected_status:
+        raise client.unexpected(response)
+    return None
+
+
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Error | list[Job]]:
+    try:
+        parsed = _parse_response(client=client, response=response)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+        raise client.unexpected(response, cause) from cause
+    return Response(
+        status_code=response.status_code,
+        content=response.content,
+        headers=response.headers,
+        parsed=parsed,
+    )
+
+
+def sync_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    status: JobStatus | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    before: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+) -> Response[Error | list[Job]]:
+    """Do as `sync` does, and give status and headers besides."""
+    kwargs = build_request(
+        status=status,
+        limit=limit,
+        before=before,
+        idempotency_key=idempotency_key,
+    )
+    return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
+
+
+def sync(
+    *,
+    client: AuthenticatedClient | Client,
+    status: JobStatus | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    before: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+) -> Error | list[Job] | None:
+    """List jobs.
+
+    Job records, newest first. A `result` of more than 64 kB is left out here; `GET /jobs/{job_id}/` has it.
+
+    Args:
+        status (JobStatus | Unset): Where a job is. The last three are final.
+        limit (int | Unset):  Default: 100.
+        before (str | Unset):
+        idempotency_key (str | Unset):
+    """
+
+    return sync_detailed(
+        client=client,
+        status=status,
+        limit=limit,
+        before=before,
+        idempotency_key=idempotency_key,
+    ).parsed
+
+
+async def asyncio_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    status: JobStatus | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    before: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+) -> Response[Error | list[Job]]:
+    """Do as `asyncio` does, and give status and headers besides."""
+    kwargs = build_request(
+        status=status,
+        limit=limit,
+        before=before,
+        idempotency_key=idempotency_key,
+    )
+    return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    status: JobStatus | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    before: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+) -> Error | list[Job] | None:
+    """List jobs.
+
+    Job records, newest first. A `result` of more than 64 kB is left out here; `GET /jobs/{job_id}/` has it.
+
+    Args:
+        status (JobStatus | Unset): Where a job is. The last three are final.
+        limit (int | Unset):  Default: 100.
+        before (str | Unset):
+        idempotency_key (str | Unset):
+    """
+
+    return (
+        await asyncio_detailed(
+            client=client,
+            status=status,
+            limit=limit,
+            before=before,
+            idempotency_key=idempotency_key,
+        )
+    ).parsed

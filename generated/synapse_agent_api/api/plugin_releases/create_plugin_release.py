@@ -1,0 +1,189 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+
+"""POST /plugin_releases/"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...types import Response
+
+if TYPE_CHECKING:
+    from ...client import AuthenticatedClient, Client
+    from ...http_library import httpx
+    from ...models.create_plugin_release_request import CreatePluginReleaseRequest
+    from ...models.error import Error
+    from ...models.plugin_release import PluginRelease
+
+
+OPERATION_ID = "create_plugin_release"
+SUCCESS = {
+    200: "object",
+    201: "object",
+}
+"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+
+
+def build_request(
+    *,
+    body: CreatePluginReleaseRequest,
+) -> dict[str, Any]:
+    """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "POST",
+        "url": "/plugin_releases/",
+    }
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Error | PluginRelease | None:
+    from ...models.error import Error
+    from ...models.plugin_release import PluginRelease
+
+    if response.status_code == 200:
+        response_200 = PluginRelease.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 201:
+        response_201 = PluginRelease.from_dict(response.json())
+
+        return response_201
+
+    if response.status_code == 400:
+        response_400 = Error.from_dict(response.json())
+
+        return response_400
+
+    if response.status_code == 401:
+        response_401 = Error.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Error.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = Error.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 413:
+        response_413 = Error.from_dict(response.json())
+
+        return response_413
+
+    if response.status_code == 415:
+        response_415 = Error.from_dict(response.json())
+
+        return response_415
+
+    if response.status_code == 422:
+        response_422 = Error.from_dict(response.json())
+
+        return response_422
+
+    if response.status_code == 502:
+        response_502 = Error.from_dict(response.json())
+
+        return response_502
+
+    if response.status_code == 503:
+        response_503 = Error.from_dict(response.json())
+
+        return response_503
+
+    if client.raise_on_unexpected_status:
+        raise client.unexpected(response)
+    return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[Error | PluginRelease]:
+    try:
+        parsed = _parse_response(client=client, response=response)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+        raise client.unexpected(response, cause) from cause
+    return Response(
+        status_code=response.status_code,
+        content=response.content,
+        headers=response.headers,
+        parsed=parsed,
+    )
+
+
+def sync_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    body: CreatePluginReleaseRequest,
+) -> Response[Error | PluginRelease]:
+    """Do as `sync` does, and give status and headers besides."""
+    kwargs = build_request(
+        body=body,
+    )
+    return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
+
+
+def sync(
+    *,
+    client: AuthenticatedClient | Client,
+    body: CreatePluginReleaseRequest,
+) -> Error | PluginRelease | None:
+    """Fetch and cache a release.
+
+    Fetches the release from where the agent gets its plugins and caches it. Caching twice is caching once: a release
+    that is there already is answered with 200, as it was cached then.
+
+    Args:
+        body (CreatePluginReleaseRequest): The release to fetch and cache.
+    """
+
+    return sync_detailed(
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    body: CreatePluginReleaseRequest,
+) -> Response[Error | PluginRelease]:
+    """Do as `asyncio` does, and give status and headers besides."""
+    kwargs = build_request(
+        body=body,
+    )
+    return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: CreatePluginReleaseRequest,
+) -> Error | PluginRelease | None:
+    """Fetch and cache a release.
+
+    Fetches the release from where the agent gets its plugins and caches it. Caching twice is caching once: a release
+    that is there already is answered with 200, as it was cached then.
+
+    Args:
+        body (CreatePluginReleaseRequest): The release to fetch and cache.
+    """
+
+    return (
+        await asyncio_detailed(
+            client=client,
+            body=body,
+        )
+    ).parsed

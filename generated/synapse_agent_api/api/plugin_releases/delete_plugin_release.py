@@ -1,0 +1,146 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+
+"""DELETE /plugin_releases/{lookup}"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from ...path import segment
+from ...types import Response
+
+if TYPE_CHECKING:
+    from ...client import AuthenticatedClient, Client
+    from ...http_library import httpx
+    from ...models.error import Error
+
+
+OPERATION_ID = "delete_plugin_release"
+SUCCESS = {
+    204: "empty",
+}
+"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+
+
+def build_request(
+    lookup: str,
+) -> dict[str, Any]:
+    """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+
+    _kwargs: dict[str, Any] = {
+        "method": "DELETE",
+        "url": f"/plugin_releases/{segment(lookup)}",
+    }
+    return _kwargs
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | Error | None:
+    from ...models.error import Error
+
+    if response.status_code == 204:
+        response_204 = cast(Any, None)
+        return response_204
+
+    if response.status_code == 401:
+        response_401 = Error.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Error.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = Error.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 422:
+        response_422 = Error.from_dict(response.json())
+
+        return response_422
+
+    if client.raise_on_unexpected_status:
+        raise client.unexpected(response)
+    return None
+
+
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | Error]:
+    try:
+        parsed = _parse_response(client=client, response=response)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+        raise client.unexpected(response, cause) from cause
+    return Response(
+        status_code=response.status_code,
+        content=response.content,
+        headers=response.headers,
+        parsed=parsed,
+    )
+
+
+def sync_detailed(
+    lookup: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[Any | Error]:
+    """Do as `sync` does, and give status and headers besides."""
+    kwargs = build_request(
+        lookup=lookup,
+    )
+    return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
+
+
+def sync(
+    lookup: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Any | Error | None:
+    """Delete a cached release.
+
+    Removes the release from the agent's cache. An action of it that is running goes on to its end. An agent answers
+    with and without a slash at the end; clients send the path as it stands here.
+
+    Args:
+        lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+    """
+
+    return sync_detailed(
+        lookup=lookup,
+        client=client,
+    ).parsed
+
+
+async def asyncio_detailed(
+    lookup: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[Any | Error]:
+    """Do as `asyncio` does, and give status and headers besides."""
+    kwargs = build_request(
+        lookup=lookup,
+    )
+    return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
+
+
+async def asyncio(
+    lookup: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Any | Error | None:
+    """Delete a cached release.
+
+    Removes the release from the agent's cache. An action of it that is running goes on to its end. An agent answers
+    with and without a slash at the end; clients send the path as it stands here.
+
+    Args:
+        lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+    """
+
+    return (
+        await asyncio_detailed(
+            lookup=lookup,
+            client=client,
+        )
+    ).parsed

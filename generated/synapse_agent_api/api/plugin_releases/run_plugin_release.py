@@ -1,0 +1,211 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+
+"""POST /plugin_releases/{lookup}/run/"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...path import segment
+from ...types import Response
+
+if TYPE_CHECKING:
+    from ...client import AuthenticatedClient, Client
+    from ...http_library import httpx
+    from ...models.error import Error
+    from ...models.job import Job
+    from ...models.legacy_run_payload import LegacyRunPayload
+    from ...models.run_request import RunRequest
+
+
+OPERATION_ID = "run_plugin_release"
+SUCCESS = {
+    200: "any",
+    202: "object",
+}
+"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+
+
+def build_request(
+    lookup: str,
+    *,
+    body: LegacyRunPayload | RunRequest,
+) -> dict[str, Any]:
+    """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+    from ...models.run_request import RunRequest
+
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "POST",
+        "url": f"/plugin_releases/{segment(lookup)}/run/",
+    }
+
+    if isinstance(body, RunRequest):
+        _kwargs["json"] = body.to_dict()
+    else:
+        _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | Error | Job | None:
+    from ...models.error import Error
+    from ...models.job import Job
+
+    if response.status_code == 200:
+        response_200 = response.json()
+        return response_200
+
+    if response.status_code == 202:
+        response_202 = Job.from_dict(response.json())
+
+        return response_202
+
+    if response.status_code == 400:
+        response_400 = Error.from_dict(response.json())
+
+        return response_400
+
+    if response.status_code == 401:
+        response_401 = Error.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Error.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = Error.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 409:
+        response_409 = Error.from_dict(response.json())
+
+        return response_409
+
+    if response.status_code == 413:
+        response_413 = Error.from_dict(response.json())
+
+        return response_413
+
+    if response.status_code == 415:
+        response_415 = Error.from_dict(response.json())
+
+        return response_415
+
+    if response.status_code == 422:
+        response_422 = Error.from_dict(response.json())
+
+        return response_422
+
+    if response.status_code == 500:
+        response_500 = Error.from_dict(response.json())
+
+        return response_500
+
+    if response.status_code == 503:
+        response_503 = Error.from_dict(response.json())
+
+        return response_503
+
+    if client.raise_on_unexpected_status:
+        raise client.unexpected(response)
+    return None
+
+
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | Error | Job]:
+    try:
+        parsed = _parse_response(client=client, response=response)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+        raise client.unexpected(response, cause) from cause
+    return Response(
+        status_code=response.status_code,
+        content=response.content,
+        headers=response.headers,
+        parsed=parsed,
+    )
+
+
+def sync_detailed(
+    lookup: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: LegacyRunPayload | RunRequest,
+) -> Response[Any | Error | Job]:
+    """Do as `sync` does, and give status and headers besides."""
+    kwargs = build_request(
+        lookup=lookup,
+        body=body,
+    )
+    return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
+
+
+def sync(
+    lookup: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: LegacyRunPayload | RunRequest,
+) -> Any | Error | Job | None:
+    """Run an action of a release.
+
+    Runs one action and answers with its result, any JSON value. Actions whose `method` is `job` are answered at once
+    with 202 and their job record; `GET /jobs/{job_id}/` tells how they end. An action may take hours: set no read timeout
+    that is shorter.
+
+    Args:
+        lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        body (LegacyRunPayload | RunRequest): A run request, or a legacy payload.
+    """
+
+    return sync_detailed(
+        lookup=lookup,
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    lookup: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: LegacyRunPayload | RunRequest,
+) -> Response[Any | Error | Job]:
+    """Do as `asyncio` does, and give status and headers besides."""
+    kwargs = build_request(
+        lookup=lookup,
+        body=body,
+    )
+    return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
+
+
+async def asyncio(
+    lookup: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: LegacyRunPayload | RunRequest,
+) -> Any | Error | Job | None:
+    """Run an action of a release.
+
+    Runs one action and answers with its result, any JSON value. Actions whose `method` is `job` are answered at once
+    with 202 and their job record; `GET /jobs/{job_id}/` tells how they end. An action may take hours: set no read timeout
+    that is shorter.
+
+    Args:
+        lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        body (LegacyRunPayload | RunRequest): A run request, or a legacy payload.
+    """
+
+    return (
+        await asyncio_detailed(
+            lookup=lookup,
+            client=client,
+            body=body,
+        )
+    ).parsed

@@ -1,0 +1,28 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+"""Errors for answers that are not what the contract says."""
+
+from __future__ import annotations
+
+
+class UnexpectedResponse(Exception):
+    """An answer that is not what the contract says."""
+
+    def __init__(self, status_code: int, content: bytes) -> None:
+        super().__init__(status_code, content)
+        self.status_code = status_code
+        self.content = content
+
+    def __str__(self) -> str:
+        return f"status {self.status_code}, {self.content[:200].decode(errors='replace')!r}"
+
+
+class UnexpectedStatus(UnexpectedResponse):
+    """The answer's status is not in the contract, and the client's `raise_on_unexpected_status` is set."""
+
+
+class UnexpectedBody(UnexpectedResponse):
+    """The answer's body is not what the contract says for its status."""
+
+
+__all__ = ["UnexpectedBody", "UnexpectedResponse", "UnexpectedStatus"]

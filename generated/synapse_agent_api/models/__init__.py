@@ -1,0 +1,76 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+"""All the data models used in inputs/outputs, each imported when it is first asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .action_params import ActionParams
+    from .create_plugin_release_request import CreatePluginReleaseRequest
+    from .debug_run_request import DebugRunRequest
+    from .error import Error
+    from .error_detail import ErrorDetail
+    from .health import Health
+    from .invalid_item import InvalidItem
+    from .job import Job
+    from .job_progress import JobProgress
+    from .job_status import JobStatus
+    from .legacy_run_payload import LegacyRunPayload
+    from .plugin_action import PluginAction
+    from .plugin_config_override import PluginConfigOverride
+    from .plugin_modules import PluginModules
+    from .plugin_release import PluginRelease
+    from .plugin_release_page import PluginReleasePage
+    from .release_filters import ReleaseFilters
+    from .run_request import RunRequest
+
+_MODULES = {
+    "ActionParams": "action_params",
+    "CreatePluginReleaseRequest": "create_plugin_release_request",
+    "DebugRunRequest": "debug_run_request",
+    "Error": "error",
+    "ErrorDetail": "error_detail",
+    "Health": "health",
+    "InvalidItem": "invalid_item",
+    "Job": "job",
+    "JobProgress": "job_progress",
+    "JobStatus": "job_status",
+    "LegacyRunPayload": "legacy_run_payload",
+    "PluginAction": "plugin_action",
+    "PluginConfigOverride": "plugin_config_override",
+    "PluginModules": "plugin_modules",
+    "PluginRelease": "plugin_release",
+    "PluginReleasePage": "plugin_release_page",
+    "ReleaseFilters": "release_filters",
+    "RunRequest": "run_request",
+}
+
+__all__ = (
+    "ActionParams",
+    "CreatePluginReleaseRequest",
+    "DebugRunRequest",
+    "Error",
+    "ErrorDetail",
+    "Health",
+    "InvalidItem",
+    "Job",
+    "JobProgress",
+    "JobStatus",
+    "LegacyRunPayload",
+    "PluginAction",
+    "PluginConfigOverride",
+    "PluginModules",
+    "PluginRelease",
+    "PluginReleasePage",
+    "ReleaseFilters",
+    "RunRequest",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

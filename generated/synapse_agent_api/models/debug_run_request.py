@@ -1,0 +1,163 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.action_params import ActionParams
+    from ..models.plugin_config_override import PluginConfigOverride
+    from ..models.plugin_modules import PluginModules
+
+
+T = TypeVar("T", bound="DebugRunRequest")
+
+
+@_attrs_define
+class DebugRunRequest:
+    """What to run from source, and with what.
+
+    Attributes:
+        action (str): Name of the action, as the configuration has it.
+        params (ActionParams | Unset): The parameters that the action is called with, by name.
+        plugin_path (str | Unset): Folder of the plugin's source on the agent's machine.
+        config (PluginConfigOverride | Unset): Keys to lay over the plugin's `config.yaml`, or the whole of it.
+        modules (PluginModules | Unset): Python source by dotted module name.
+        requirements (list[str] | Unset): Requirements (PEP 508 names and versions) that this run needs in addition to
+            the plugin's own.
+        job_id (str | Unset): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
+        language (str | Unset): Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`.
+    """
+
+    action: str
+    params: ActionParams | Unset = UNSET
+    plugin_path: str | Unset = UNSET
+    config: PluginConfigOverride | Unset = UNSET
+    modules: PluginModules | Unset = UNSET
+    requirements: list[str] | Unset = UNSET
+    job_id: str | Unset = UNSET
+    language: str | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        action = self.action
+
+        params: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.params, Unset):
+            params = self.params.to_dict()
+
+        plugin_path = self.plugin_path
+
+        config: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.config, Unset):
+            config = self.config.to_dict()
+
+        modules: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.modules, Unset):
+            modules = self.modules.to_dict()
+
+        requirements: list[str] | Unset = UNSET
+        if not isinstance(self.requirements, Unset):
+            requirements = self.requirements
+
+        job_id = self.job_id
+
+        language = self.language
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "action": action,
+            }
+        )
+        if params is not UNSET:
+            field_dict["params"] = params
+        if plugin_path is not UNSET:
+            field_dict["plugin_path"] = plugin_path
+        if config is not UNSET:
+            field_dict["config"] = config
+        if modules is not UNSET:
+            field_dict["modules"] = modules
+        if requirements is not UNSET:
+            field_dict["requirements"] = requirements
+        if job_id is not UNSET:
+            field_dict["job_id"] = job_id
+        if language is not UNSET:
+            field_dict["language"] = language
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.action_params import ActionParams  # noqa: PLC0415
+        from ..models.plugin_config_override import PluginConfigOverride  # noqa: PLC0415
+        from ..models.plugin_modules import PluginModules  # noqa: PLC0415
+
+        d = dict(src_dict)
+        action = d.pop("action")
+
+        _params = d.pop("params", UNSET)
+        params: ActionParams | Unset
+        if isinstance(_params, Unset):
+            params = UNSET
+        else:
+            params = ActionParams.from_dict(_params)
+
+        plugin_path = d.pop("plugin_path", UNSET)
+
+        _config = d.pop("config", UNSET)
+        config: PluginConfigOverride | Unset
+        if isinstance(_config, Unset):
+            config = UNSET
+        else:
+            config = PluginConfigOverride.from_dict(_config)
+
+        _modules = d.pop("modules", UNSET)
+        modules: PluginModules | Unset
+        if isinstance(_modules, Unset):
+            modules = UNSET
+        else:
+            modules = PluginModules.from_dict(_modules)
+
+        requirements = cast(list[str], d.pop("requirements", UNSET))
+
+        job_id = d.pop("job_id", UNSET)
+
+        language = d.pop("language", UNSET)
+
+        debug_run_request = cls(
+            action=action,
+            params=params,
+            plugin_path=plugin_path,
+            config=config,
+            modules=modules,
+            requirements=requirements,
+            job_id=job_id,
+            language=language,
+        )
+
+        debug_run_request.additional_properties = d
+        return debug_run_request
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

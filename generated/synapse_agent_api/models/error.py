@@ -1,0 +1,109 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.error_detail import ErrorDetail
+    from ..models.invalid_item import InvalidItem
+
+
+T = TypeVar("T", bound="Error")
+
+
+@_attrs_define
+class Error:
+    """Every error answer of an agent.
+
+    Attributes:
+        detail (ErrorDetail | list[InvalidItem] | str): What went wrong.
+    """
+
+    detail: ErrorDetail | list[InvalidItem] | str
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        from ..models.error_detail import ErrorDetail  # noqa: PLC0415
+
+        detail: dict[str, Any] | list[dict[str, Any]] | str
+        if isinstance(self.detail, list):
+            detail = []
+            for detail_type_1_item_data in self.detail:
+                detail_type_1_item = detail_type_1_item_data.to_dict()
+                detail.append(detail_type_1_item)
+
+        elif isinstance(self.detail, ErrorDetail):
+            detail = self.detail.to_dict()
+        else:
+            detail = self.detail
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "detail": detail,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.error_detail import ErrorDetail  # noqa: PLC0415
+        from ..models.invalid_item import InvalidItem  # noqa: PLC0415
+
+        d = dict(src_dict)
+
+        def _parse_detail(data: object) -> ErrorDetail | list[InvalidItem] | str:
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                detail_type_1 = []
+                _detail_type_1 = data
+                for detail_type_1_item_data in _detail_type_1:
+                    detail_type_1_item = InvalidItem.from_dict(detail_type_1_item_data)
+
+                    detail_type_1.append(detail_type_1_item)
+
+                return detail_type_1
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                detail_type_2 = ErrorDetail.from_dict(data)
+
+                return detail_type_2
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ErrorDetail | list[InvalidItem] | str, data)
+
+        detail = _parse_detail(d.pop("detail"))
+
+        error = cls(
+            detail=detail,
+        )
+
+        error.additional_properties = d
+        return error
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

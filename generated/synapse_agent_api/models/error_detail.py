@@ -1,0 +1,119 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="ErrorDetail")
+
+
+@_attrs_define
+class ErrorDetail:
+    """What went wrong, and what helps with it.
+
+    Attributes:
+        error_type (str): The kind of error, for programs. Stable.
+        message (str): What happened and what to do, for people.
+        job_id (str | Unset): The job of the run that this is about.
+        exception_type (str | Unset): `action_failed`: the exception's class.
+        exception_message (str | Unset): `action_failed`: the exception's message.
+        traceback (str | Unset): `action_failed`: the traceback, from the plugin's own code on.
+        installer_output (str | Unset): `requirements_failed`: the installer's last lines.
+    """
+
+    error_type: str
+    message: str
+    job_id: str | Unset = UNSET
+    exception_type: str | Unset = UNSET
+    exception_message: str | Unset = UNSET
+    traceback: str | Unset = UNSET
+    installer_output: str | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        error_type = self.error_type
+
+        message = self.message
+
+        job_id = self.job_id
+
+        exception_type = self.exception_type
+
+        exception_message = self.exception_message
+
+        traceback = self.traceback
+
+        installer_output = self.installer_output
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "error_type": error_type,
+                "message": message,
+            }
+        )
+        if job_id is not UNSET:
+            field_dict["job_id"] = job_id
+        if exception_type is not UNSET:
+            field_dict["exception_type"] = exception_type
+        if exception_message is not UNSET:
+            field_dict["exception_message"] = exception_message
+        if traceback is not UNSET:
+            field_dict["traceback"] = traceback
+        if installer_output is not UNSET:
+            field_dict["installer_output"] = installer_output
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        error_type = d.pop("error_type")
+
+        message = d.pop("message")
+
+        job_id = d.pop("job_id", UNSET)
+
+        exception_type = d.pop("exception_type", UNSET)
+
+        exception_message = d.pop("exception_message", UNSET)
+
+        traceback = d.pop("traceback", UNSET)
+
+        installer_output = d.pop("installer_output", UNSET)
+
+        error_detail = cls(
+            error_type=error_type,
+            message=message,
+            job_id=job_id,
+            exception_type=exception_type,
+            exception_message=exception_message,
+            traceback=traceback,
+            installer_output=installer_output,
+        )
+
+        error_detail.additional_properties = d
+        return error_detail
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

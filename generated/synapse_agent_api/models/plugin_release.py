@@ -1,0 +1,162 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.plugin_action import PluginAction
+
+
+T = TypeVar("T", bound="PluginRelease")
+
+
+@_attrs_define
+class PluginRelease:
+    """A cached plugin release.
+
+    Attributes:
+        id (int): The release's ID on this agent.
+        plugin (str): The plugin's code.
+        version (str):
+        name (str | Unset): The plugin's name, for people.
+        category (str | Unset):
+        description (str | Unset):
+        actions (list[PluginAction] | Unset): What the release can run.
+        digest (str | Unset): `sha256:` and the hash of the cached content, in hexadecimal digits.
+        created_at (datetime.datetime | Unset): When the agent cached it.
+    """
+
+    id: int
+    plugin: str
+    version: str
+    name: str | Unset = UNSET
+    category: str | Unset = UNSET
+    description: str | Unset = UNSET
+    actions: list[PluginAction] | Unset = UNSET
+    digest: str | Unset = UNSET
+    created_at: datetime.datetime | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        id = self.id
+
+        plugin = self.plugin
+
+        version = self.version
+
+        name = self.name
+
+        category = self.category
+
+        description = self.description
+
+        actions: list[dict[str, Any]] | Unset = UNSET
+        if not isinstance(self.actions, Unset):
+            actions = []
+            for actions_item_data in self.actions:
+                actions_item = actions_item_data.to_dict()
+                actions.append(actions_item)
+
+        digest = self.digest
+
+        created_at: str | Unset = UNSET
+        if not isinstance(self.created_at, Unset):
+            created_at = self.created_at.isoformat()
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "id": id,
+                "plugin": plugin,
+                "version": version,
+            }
+        )
+        if name is not UNSET:
+            field_dict["name"] = name
+        if category is not UNSET:
+            field_dict["category"] = category
+        if description is not UNSET:
+            field_dict["description"] = description
+        if actions is not UNSET:
+            field_dict["actions"] = actions
+        if digest is not UNSET:
+            field_dict["digest"] = digest
+        if created_at is not UNSET:
+            field_dict["created_at"] = created_at
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.plugin_action import PluginAction  # noqa: PLC0415
+
+        d = dict(src_dict)
+        id = d.pop("id")
+
+        plugin = d.pop("plugin")
+
+        version = d.pop("version")
+
+        name = d.pop("name", UNSET)
+
+        category = d.pop("category", UNSET)
+
+        description = d.pop("description", UNSET)
+
+        _actions = d.pop("actions", UNSET)
+        actions: list[PluginAction] | Unset = UNSET
+        if _actions is not UNSET:
+            actions = []
+            for actions_item_data in _actions:
+                actions_item = PluginAction.from_dict(actions_item_data)
+
+                actions.append(actions_item)
+
+        digest = d.pop("digest", UNSET)
+
+        _created_at = d.pop("created_at", UNSET)
+        created_at: datetime.datetime | Unset
+        if isinstance(_created_at, Unset):
+            created_at = UNSET
+        else:
+            created_at = datetime.datetime.fromisoformat(_created_at)
+
+        plugin_release = cls(
+            id=id,
+            plugin=plugin,
+            version=version,
+            name=name,
+            category=category,
+            description=description,
+            actions=actions,
+            digest=digest,
+            created_at=created_at,
+        )
+
+        plugin_release.additional_properties = d
+        return plugin_release
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,133 @@
+"""Turn openapi.yaml into generated/, or say which files there are not what the contract gives."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import distribution
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "synapse_agent_api"
+HEADER = "# Generated from openapi.yaml by `make generate`. Don't edit.\n\n"
+METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Generate, or check what was generated; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, name the files that differ")
+    check = parser.parse_args(arguments).check
+    # Beside generated/, so that the finished folder can be renamed to it.
+    with TemporaryDirectory(prefix=".generating-", dir=ROOT) as scratch:
+        fresh = Path(scratch, "fresh")
+        generate(fresh / PACKAGE, templates=Path(scratch, "templates"))
+        if check:
+            return report(differing(fresh, ROOT / "generated"))
+        swap(fresh, ROOT / "generated", old=Path(scratch, "old"))
+    return 0
+
+
+def generate(package: Path, *, templates: Path) -> None:
+    """Write the package that the contract gives; `templates` is a folder to work in."""
+    contract = yaml.safe_load((ROOT / "openapi.yaml").read_bytes())
+    lay_out_templates(templates)
+    package.mkdir(parents=True)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda command: run(command, ROOT), generators(package, templates)))
+    require_operations(contract, package)
+    shutil.copytree(ROOT / "generator" / "static", package, dirs_exist_ok=True)
+    shutil.copy(ROOT / "openapi.yaml", package)
+    compact = json.dumps(contract, ensure_ascii=False, separators=(",", ":"))
+    (package / "openapi.json").write_text(compact + "\n", encoding="utf-8")
+    tidy(package)
+
+
+def lay_out_templates(templates: Path) -> None:
+    """Put our templates where the generator finds them, with those they build on under `stock/`."""
+    shutil.copytree(ROOT / "generator" / "templates", templates)
+    stock = distribution("openapi-python-client").locate_file("openapi_python_client/templates")
+    shutil.copytree(str(stock), templates / "stock")
+
+
+def generators(package: Path, templates: Path) -> Iterator[list[str | Path]]:
+    """The commands that write into the package, none of which reads what another one writes."""
+    yield [
+        *("openapi-python-client", "generate", "--path", "openapi.yaml", "--config", "generator_config.yml"),
+        *("--meta", "none", "--overwrite", "--fail-on-warning"),
+        *("--custom-template-path", templates, "--output-path", package),
+    ]
+    yield ["datamodel-codegen", "--profile", "typed-dicts", "--output", package / "typed_dicts.py"]
+    yield ["datamodel-codegen", "--profile", "schemas", "--output", package / "schemas.py"]
+
+
+def tidy(package: Path) -> None:
+    """Mark the package's modules as generated and format them, the same way wherever the package lies."""
+    for module in package.rglob("*.py"):
+        module.write_text(HEADER + module.read_text(encoding="utf-8"), encoding="utf-8")
+    isolated = ["--isolated", "--no-cache", "--line-length", "120", "--target-version", "py311", "."]
+    run(["ruff", "check", "--fix-only", "--quiet", "--select", "F,I,UP", *isolated], package)
+    run(["ruff", "format", "--quiet", *isolated], package)
+
+
+def run(command: Sequence[str | Path], folder: Path) -> None:
+    """Run one of the environment's tools in a folder; where it fails, end with what it printed."""
+    bin_folder = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}"}
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise SystemExit(f"{command[0]} failed; generated/ is as it was.\n{result.stdout}{result.stderr}")
+
+
+def require_operations(contract: dict[str, Any], package: Path) -> None:
+    """Make sure that each operation has its module: of two like names, the generator silently drops one."""
+    operations = [
+        operation
+        for path_item in contract["paths"].values()
+        for method, operation in path_item.items()
+        if method in METHODS
+    ]
+    wanted = sorted(f"{operation['operationId']}.py" for operation in operations)
+    written = sorted(module.name for module in package.glob("api/*/*.py") if module.name != "__init__.py")
+    if wanted != written:
+        raise SystemExit(f"Each operationId must be snake_case and differ from all others: {wanted} gave {written}")
+
+
+def differing(fresh: Path, committed: Path) -> list[str]:
+    """Names of the files that only one of the folders has, or that differ."""
+    new, old = files(fresh), files(committed)
+    return sorted(name for name in new.keys() | old.keys() if new.get(name) != old.get(name))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, by name, but for bytecode."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def report(names: Sequence[str]) -> int:
+    """Say which files are not up to date; the exit code."""
+    for name in names:
+        print(f"generated/{name} is not what openapi.yaml gives: run `make generate`.", file=sys.stderr)
+    return 1 if names else 0
+
+
+def swap(fresh: Path, current: Path, *, old: Path) -> None:
+    """Put a finished folder in another's place."""
+    if current.exists():
+        current.rename(old)
+    fresh.rename(current)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""What the template override gives each generated endpoint."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from synapse_agent_api import AuthenticatedClient, Client
+from synapse_agent_api.api.health import health_check
+from synapse_agent_api.api.jobs import get_job_logs, list_jobs
+from synapse_agent_api.api.plugin_releases import (
+    create_plugin_release,
+    delete_plugin_release,
+    get_plugin_release,
+    list_plugin_releases,
+    run_debug_plugin_release,
+    run_plugin_release,
+)
+from synapse_agent_api.errors import UnexpectedBody, UnexpectedStatus
+from synapse_agent_api.models import (
+    CreatePluginReleaseRequest,
+    Error,
+    Job,
+    LegacyRunPayload,
+    PluginRelease,
+    ReleaseFilters,
+    RunRequest,
+)
+
+RUN = RunRequest("train")
+
+
+def client_of(answer: Callable[[httpx.Request], httpx.Response], **options: Any) -> Client:
+    """A generated client whose requests `answer` answers."""
+    return Client("http://agent.test", httpx_args={"transport": httpx.MockTransport(answer)}, **options)
+
+
+def client_that_gets(status: int, **answer: Any) -> Client:
+    return client_of(lambda _: httpx.Response(status, **answer), raise_on_unexpected_status=True)
+
+
+def test_a_request_holds_only_what_was_given() -> None:
+    """Absent keys and parameters stay absent, also where the contract has a default."""
+    assert run_plugin_release.build_request("123", body=RUN) == {
+        "method": "POST",
+        "url": "/plugin_releases/123/run/",
+        "json": {"action": "train"},
+        "headers": {"Content-Type": "application/json"},
+    }
+    assert list_plugin_releases.build_request()["params"] == {}
+    assert list_plugin_releases.build_request(page=2)["params"] == {"page": 2}
+
+
+def test_filters_are_query_parameters_of_their_own() -> None:
+    """A free-form filter stands beside the ones that the contract names."""
+    filters = ReleaseFilters.from_dict({"category": "custom"})
+
+    assert list_plugin_releases.build_request(plugin="ocr", filters=filters)["params"] == {
+        "plugin": "ocr",
+        "category": "custom",
+    }
+
+
+def test_a_legacy_payload_goes_out_as_it_is() -> None:
+    """Unknown keys, nulls and the order of the keys are kept."""
+    payload = {"zeta": None, "action": "train", "params": {"a": [None]}, "alpha": 0}
+
+    sent = run_plugin_release.build_request("1", body=LegacyRunPayload.from_dict(payload))["json"]
+
+    assert json.dumps(sent) == json.dumps(payload)
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    [
+        "my_plugin@1.0.0-rc.1+build.5",
+        "a/b",
+        "100%",
+        "a%2Fb",
+        "../..",
+        "c@d@1",
+        "a b?c#d;e",
+        "플러그인@1.0",
+        "...",
+    ],
+)
+def test_a_lookup_is_one_segment_on_the_wire_and_comes_back_whole(lookup: str) -> None:
+    """Whatever it holds, a lookup arrives percent-encoded as the one segment between the slashes."""
+    sent: list[httpx.URL] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url)
+        return httpx.Response(204)
+
+    delete_plugin_release.sync(lookup, client=client_of(answer))
+
+    path = sent[0].raw_path.decode()
+    assert path.count("/") == 2
+    assert not set(path) & set("?# +@")
+    assert sent[0].path == f"/plugin_releases/{lookup}"
+
+
+@pytest.mark.parametrize("lookup", ["", ".", ".."])
+def test_what_would_name_another_path_is_no_lookup(lookup: str) -> None:
+    """An empty lookup would list the releases, and dots would lead up: neither becomes a request."""
+    with pytest.raises(ValueError, match="can't be a segment"):
+        get_plugin_release.build_request(lookup)
+
+
+def test_an_endpoint_says_what_its_good_answers_hold() -> None:
+    """Each status that is a success is there with the kind of its body, and no other."""
+    assert get_plugin_release.OPERATION_ID == "get_plugin_release"
+    assert create_plugin_release.SUCCESS == {200: "object", 201: "object"}
+    assert run_debug_plugin_release.SUCCESS == {200: "any", 202: "object"}
+    assert delete_plugin_release.SUCCESS == {204: "empty"}
+    assert get_job_logs.SUCCESS == {200: "text"}
+
+
+@pytest.mark.parametrize("result", [None, 0, "", False, [], {}, "text", 1.5, {"losses": [0.5]}])
+def test_any_json_value_is_a_result(result: Any) -> None:
+    """What an action returned comes back as it is, falsy values included."""
+    got = run_plugin_release.sync("1", client=client_that_gets(200, content=json.dumps(result)), body=RUN)
+
+    assert got == result
+    assert type(got) is type(result)
+
+
+@pytest.mark.anyio
+async def test_the_async_functions_do_the_same() -> None:
+    """`asyncio` parses as `sync` does."""
+    client = client_that_gets(200, json={"id": 1, "plugin": "ocr", "version": "2.0.0", "kept": True})
+    async with client:
+        release = await get_plugin_release.asyncio("1", client=client)
+
+    assert isinstance(release, PluginRelease)
+    assert release["kept"] is True
+
+
+def test_answers_become_models_by_their_status() -> None:
+    """A release, a job record, a list of them, a text, nothing, and an error each have their type."""
+    job = dict.fromkeys(["release", "started_at", "finished_at", "progress", "error", "idempotency_key"])
+    job |= {
+        "job_id": "j",
+        "action": "a",
+        "method": "job",
+        "status": "PENDING",
+        "created_at": "2026-11-22T14:53:00Z",
+    }
+    create = CreatePluginReleaseRequest("ocr", "2.0.0")
+
+    assert isinstance(run_plugin_release.sync("1", client=client_that_gets(202, json=job), body=RUN), Job)
+    assert list_jobs.sync(client=client_that_gets(200, json=[job])) == [Job.from_dict(job)]
+    assert get_job_logs.sync("j", client=client_that_gets(200, text="epoch 1\n")) == "epoch 1\n"
+    assert delete_plugin_release.sync("1", client=client_that_gets(204)) is None
+    refused = create_plugin_release.sync(client=client_that_gets(404, json={"detail": "no"}), body=create)
+    assert refused == Error("no")
+
+
+@pytest.mark.parametrize("status", [418, 499, 520, 302])
+def test_a_status_that_the_contract_does_not_know_is_an_error_where_asked_for(status: int) -> None:
+    """`raise_on_unexpected_status` decides between an error and None, for statuses without a name too."""
+    with pytest.raises(UnexpectedStatus) as caught:
+        health_check.sync(client=client_that_gets(status, html="<h1>teapot</h1>"))
+    lenient = health_check.sync_detailed(client=client_of(lambda _: httpx.Response(status)))
+
+    assert caught.value.status_code == status
+    assert "teapot" in str(caught.value)
+    assert (lenient.status_code, lenient.parsed) == (status, None)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>", b"[]", b"null", b'"text"', b'{"id": 1}', b"\xff\xfe", b"[" * 100_000]
+)
+def test_a_body_that_is_not_what_the_contract_says_is_one_kind_of_error(content: bytes) -> None:
+    """No JSON, JSON of another shape, no UTF-8, and nesting without end are told alike, with their cause."""
+    with pytest.raises(UnexpectedBody) as caught:
+        get_plugin_release.sync("1", client=client_that_gets(200, content=content))
+
+    assert caught.value.__cause__ is not None
+    assert pickle.loads(pickle.dumps(caught.value)).content == content
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_client_makes_its_own_errors_where_it_wants_to() -> None:
+    """Who overrides `unexpected` decides what is raised, knowing answer and cause."""
+
+    class Strict(Client):
+        def unexpected(self, response: httpx.Response, cause: Exception | None = None) -> Exception:
+            return LookupError(response.status_code, type(cause))
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text="no"))
+    with pytest.raises(LookupError, match="JSONDecodeError"):
+        health_check.sync(client=Strict("http://agent.test", httpx_args={"transport": transport}))
+
+
+def test_a_client_does_not_show_its_secrets() -> None:
+    """Neither the token nor what the headers and cookies hold is in the repr, not after a request either."""
+    client = AuthenticatedClient(
+        "http://agent.test", token="s3cret", prefix="", headers={"a": "s3cret"}, cookies={"b": "s3cret"}
+    )
+
+    assert "s3cret" not in repr(client)
+    assert client.get_httpx_client().headers["Authorization"] == "s3cret"
+    assert "s3cret" not in repr(client)
+
+
+def test_building_a_request_loads_no_http_library_and_no_unused_model() -> None:
+    """An endpoint's import costs what its request needs."""
+    program = """
+import sys
+from synapse_agent_api.api.plugin_releases import get_plugin_release
+get_plugin_release.build_request("1")
+print([name for name in sys.modules if name in ("httpx", "pydantic") or ".models" in name])
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert result.stdout == "[]\n"
