@@ -1,0 +1,8 @@
+"""Client of an agent: fetch, cache and run plugin releases."""
+
+from __future__ import annotations
+
+from synapse_sdk.clients.agent.client import AgentClient, AsyncAgentClient
+from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
+
+__all__ = ["AgentClient", "AsyncAgentClient", "AsyncPluginClientMixin", "PluginClientMixin"]

@@ -1,0 +1,86 @@
+"""What callers pass, checked before anything is sent. No I/O here."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from synapse_sdk.exceptions import InvalidLookupError
+
+_NEVER_IN_A_LOOKUP = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def check_lookup(value: str | int) -> str:
+    """Return a lookup as text.
+
+    Raises `InvalidLookupError` where it can't name a release, and `TypeError` where it is neither str nor int.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise TypeError(f"lookup must be a str or an int, not {type(value).__name__}.")
+    text = str(value)
+    if not text or text in (".", "..") or _NEVER_IN_A_LOOKUP.search(text):
+        raise InvalidLookupError(f"{text!r} can't name a release: use its ID, such as 123, or 'code@version'.")
+    return text
+
+
+def check_text(value: Any, name: str) -> str:
+    """Return a text that is not empty."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}.")
+    if not value:
+        raise ValueError(f"{name} is empty.")
+    return value
+
+
+def check_action(value: Any) -> str:
+    """Return an action's name; a payload in its place gets a hint."""
+    if isinstance(value, Mapping):
+        raise TypeError("action must be a str, not a mapping: pass a whole payload as data=.")
+    return check_text(value, "action")
+
+
+def check_mapping(value: Any, name: str) -> dict[str, Any]:
+    """Return a mapping as a dict."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping, not {type(value).__name__}.")
+    return dict(value)
+
+
+def check_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the optional fields of a run that have a value, each checked."""
+    return {name: _CHECKS[name](value, name) for name, value in fields.items() if value is not None}
+
+
+def _path(value: Any, name: str) -> str:
+    return check_text(os.fspath(value) if isinstance(value, os.PathLike) else value, name)
+
+
+def _texts(value: Any, name: str) -> list[str]:
+    if isinstance(value, str):
+        raise TypeError(f"{name} must be a list of str, not one str: [{value!r}].")
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"{name} must be a list of str, not {type(value).__name__}.")
+    return [_item(item, f"{name}[{index}]") for index, item in enumerate(value)]
+
+
+def _sources(value: Any, name: str) -> dict[str, str]:
+    return {key: _item(source, f"{name}[{key!r}]") for key, source in check_mapping(value, name).items()}
+
+
+def _item(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}.")
+    return value
+
+
+_CHECKS: dict[str, Callable[[Any, str], Any]] = {
+    "params": check_mapping,
+    "plugin_path": _path,
+    "config": check_mapping,
+    "modules": _sources,
+    "requirements": _texts,
+    "job_id": check_text,
+    "language": check_text,
+}

@@ -1,0 +1,175 @@
+"""The seam to the generated package: each method's arguments to a request. No I/O here.
+
+Generated functions and models are imported where they are used, so that importing a client costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from synapse_sdk.clients.agent._arguments import (
+    check_action,
+    check_fields,
+    check_lookup,
+    check_mapping,
+    check_text,
+)
+from synapse_sdk.clients.agent._config import Pace
+from synapse_sdk.clients.agent._json import encode
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, complete but for the agent's address and the headers of every request."""
+
+    operation: str
+    method: str
+    target: str
+    """Path and query, percent-encoded."""
+    answers: Mapping[int, str]
+    """The contract's successes: status to what the body is (object, array, any, text or empty)."""
+    pace: Pace = "control"
+    body: bytes | None = field(default=None, repr=False)
+
+    def kind_of(self, status: int) -> str:
+        """Return what the body of a success is; one that the contract does not name is taken as its first."""
+        return self.answers.get(status) or next(iter(self.answers.values()))
+
+
+class _Operation(Protocol):
+    """A generated endpoint module."""
+
+    @property
+    def OPERATION_ID(self) -> str: ...
+
+    @property
+    def SUCCESS(self) -> Mapping[int, str]: ...
+
+
+def health_check() -> Call:
+    """Return the call for `health_check`."""
+    from synapse_agent_api.api.health import health_check as operation
+
+    return _call(operation, operation.build_request())
+
+
+def list_plugin_releases(params: Mapping[str, Any] | None = None) -> Call:
+    """Return the call for a page of releases; every filter is passed through."""
+    from synapse_agent_api.api.plugin_releases import list_plugin_releases as operation
+    from synapse_agent_api.models.release_filters import ReleaseFilters
+    from synapse_agent_api.types import UNSET
+
+    filters = ReleaseFilters.from_dict({} if params is None else check_mapping(params, "params"))
+    return _call(operation, operation.build_request(page=UNSET, page_size=UNSET, filters=filters))
+
+
+def next_page(link: str) -> Call:
+    """Return the call for the page that a `next` link names; of the link only the query is used."""
+    return list_plugin_releases(parse_qs(urlsplit(link).query, keep_blank_values=True))
+
+
+def get_plugin_release(lookup: str | int) -> Call:
+    """Return the call for one release."""
+    from synapse_agent_api.api.plugin_releases import get_plugin_release as operation
+
+    return _call(operation, operation.build_request(check_lookup(lookup)))
+
+
+def create_plugin_release(plugin: str, version: str) -> Call:
+    """Return the call that caches a release."""
+    from synapse_agent_api.api.plugin_releases import create_plugin_release as operation
+    from synapse_agent_api.models.create_plugin_release_request import CreatePluginReleaseRequest
+
+    body = CreatePluginReleaseRequest(plugin=check_text(plugin, "plugin"), version=check_text(version, "version"))
+    return _call(operation, operation.build_request(body=body), "create")
+
+
+def delete_plugin_release(lookup: str | int) -> Call:
+    """Return the call that deletes a release."""
+    from synapse_agent_api.api.plugin_releases import delete_plugin_release as operation
+
+    return _call(operation, operation.build_request(check_lookup(lookup)))
+
+
+def run_plugin_release(
+    lookup: str | int,
+    action: str | None,
+    *,
+    data: Mapping[str, Any] | None,
+    params: Mapping[str, Any] | None,
+    requirements: Sequence[str] | None,
+    job_id: str | None,
+    language: str | None,
+) -> Call:
+    """Return the call that runs an action; `data` goes out as it is, and the other fields are left out then."""
+    from synapse_agent_api.api.plugin_releases import run_plugin_release as operation
+    from synapse_agent_api.models.legacy_run_payload import LegacyRunPayload
+    from synapse_agent_api.models.run_request import RunRequest
+
+    fields = {"params": params, "requirements": requirements, "job_id": job_id, "language": language}
+    if data is None and action is None:
+        raise TypeError("run_plugin_release() needs an action, or the whole payload as data=.")
+    if data is None:
+        body: RunRequest | LegacyRunPayload = RunRequest.from_dict(
+            {"action": check_action(action), **check_fields(fields)}
+        )
+    else:
+        _warn_of_ignored({"action": action, **fields})
+        body = LegacyRunPayload.from_dict(check_mapping(data, "data"))
+    return _call(operation, operation.build_request(check_lookup(lookup), body=body), "run")
+
+
+def run_debug_plugin_release(
+    action: str,
+    *,
+    params: Mapping[str, Any] | None,
+    plugin_path: str | os.PathLike[str] | None,
+    config: Mapping[str, Any] | None,
+    modules: Mapping[str, str] | None,
+    requirements: Sequence[str] | None,
+    job_id: str | None,
+    language: str | None,
+) -> Call:
+    """Return the call that runs an action from source."""
+    from synapse_agent_api.api.plugin_releases import run_debug_plugin_release as operation
+    from synapse_agent_api.models.debug_run_request import DebugRunRequest
+
+    fields = {
+        "params": params,
+        "plugin_path": plugin_path,
+        "config": config,
+        "modules": modules,
+        "requirements": requirements,
+        "job_id": job_id,
+        "language": language,
+    }
+    body = DebugRunRequest.from_dict({"action": check_action(action), **check_fields(fields)})
+    return _call(operation, operation.build_request(body=body), "run")
+
+
+def _call(operation: _Operation, request: Mapping[str, Any], pace: Pace = "control") -> Call:
+    query = urlencode({key: _query_value(value) for key, value in request.get("params", {}).items()}, doseq=True)
+    return Call(
+        operation=operation.OPERATION_ID,
+        method=request["method"].upper(),
+        target=f"{request['url']}?{query}" if query else request["url"],
+        answers=operation.SUCCESS,
+        pace=pace,
+        body=encode(request["json"]) if "json" in request else None,
+    )
+
+
+def _query_value(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _warn_of_ignored(fields: Mapping[str, Any]) -> None:
+    ignored = [name for name, value in fields.items() if value is not None]
+    if ignored:
+        # The caller's line is above this function, the one that builds the call, and the client's method.
+        warnings.warn(f"data= is sent as it is; ignored: {', '.join(ignored)}.", UserWarning, stacklevel=4)

@@ -1,0 +1,170 @@
+"""What a client is told once: address, tokens, time limits. No I/O here."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from synapse_sdk._version import __version__
+
+Timeout = float | int | Mapping[str, float | None] | tuple[float | None, float | None]
+"""Seconds for all of it, `{"connect": 3, "read": 10}`, or `(connect, read)`; None in a place means no limit there."""
+
+Pace = Literal["control", "create", "run"]
+"""How long an answer may take: `create` downloads, and a `run` may take days."""
+
+LIMITS: dict[Pace, dict[str, float | None]] = {
+    "control": {"connect": 5.0, "read": 30.0},
+    "create": {"connect": 5.0, "read": 600.0},
+    "run": {"connect": 5.0, "read": None},
+}
+"""Seconds to connect, and to wait for the next byte of an answer."""
+
+WRITE_LIMIT = 60.0
+"""Seconds to wait until the peer takes more of a request, where reading has no limit."""
+
+_COMMON_HEADERS = {"Accept": "application/json, text/plain", "User-Agent": f"synapse-agent-client/{__version__}"}
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+
+
+class Secret(str):
+    """A header's value that no repr shows."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A client's settings, checked."""
+
+    base_url: str
+    """Without a slash at the end."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeout: Mapping[str, float | None] = field(default_factory=dict)
+    """The limits that the caller set, by `connect` and `read`; what is missing is left to each operation."""
+
+
+def configure(
+    environ: Mapping[str, str],
+    *,
+    base_url: str | None,
+    access_token: str | None,
+    agent_token: str | None,
+    user_token: str | None,
+    tenant: str | None,
+    timeout: Timeout | None,
+    headers: Mapping[str, str] | None,
+) -> Config:
+    """Check what the caller gave and fill in the rest from the environment.
+
+    Raises `ValueError` or `TypeError` with the name of what is wrong.
+    """
+    if access_token is not None and agent_token is not None and access_token != agent_token:
+        raise ValueError("access_token and agent_token are two names of one thing: give one of them.")
+    token = agent_token if access_token is None else access_token
+    token = environ.get("SYNAPSE_AGENT_TOKEN") or None if token is None else token
+    user_token = environ.get("SYNAPSE_USER_TOKEN") or None if user_token is None else user_token
+    tenant = environ.get("SYNAPSE_TENANT") or None if tenant is None else tenant
+    return Config(
+        base_url=_base_url(base_url, environ),
+        headers=_merged(_COMMON_HEADERS, _own_headers(headers or {}), _auth_headers(token, user_token, tenant)),
+        timeout={} if timeout is None else parse_timeout(timeout),
+    )
+
+
+def parse_timeout(timeout: Timeout) -> dict[str, float | None]:
+    """Return a timeout as `connect` and `read` seconds, holding only what was given."""
+    if isinstance(timeout, Mapping):
+        unknown = sorted(str(key) for key in timeout if key not in ("connect", "read"))
+        if unknown:
+            raise ValueError(f"timeout takes 'connect' and 'read', not {', '.join(map(repr, unknown))}.")
+        return {key: _seconds(value, f"timeout[{key!r}]") for key, value in timeout.items()}
+    if isinstance(timeout, (tuple, list)):
+        if len(timeout) != 2:
+            raise ValueError(f"timeout takes (connect, read), not {len(timeout)} values.")
+        return {"connect": _seconds(timeout[0], "timeout[0]"), "read": _seconds(timeout[1], "timeout[1]")}
+    seconds = _seconds(timeout, "timeout")
+    return {"connect": seconds, "read": seconds}
+
+
+def _seconds(value: Any, name: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}.")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be more than 0 seconds and finite (None for no limit), not {value!r}.")
+    return float(value)
+
+
+def _base_url(given: str | None, environ: Mapping[str, str]) -> str:
+    if given is not None and not isinstance(given, str):
+        raise TypeError(f"base_url must be a str, not {type(given).__name__}.")
+    url = (environ.get("SYNAPSE_AGENT_URL", "") if given is None else given).strip()
+    if not url:
+        raise ValueError("base_url is empty: pass the agent's address, or set SYNAPSE_AGENT_URL.")
+    _check_url(url)
+    return url.rstrip("/")
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"base_url is no address: {error}.") from error
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("base_url holds a user name or password, which agents don't take: use access_token.")
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError(f"base_url must look like https://agent.example.com, not {url!r}.")
+    if parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f]", url):
+        raise ValueError(f"base_url must be an address alone, with no query, fragment or blanks: {url!r}.")
+
+
+def _auth_headers(token: str | None, user_token: str | None, tenant: str | None) -> dict[str, str]:
+    given = {
+        "Authorization": ("access_token", "", token),
+        "SYNAPSE-User": ("user_token", "Token ", user_token),
+        "SYNAPSE-Tenant": ("tenant", "Token ", tenant),
+    }
+    return {
+        header: Secret(prefix + _header_value(value, name))
+        for header, (name, prefix, value) in given.items()
+        if value is not None
+    }
+
+
+def _own_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: Secret(_header_value(value, f"headers[{name!r}]")) for name, value in headers.items()}
+
+
+def _merged(*layers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of all layers, a later one in place of an earlier one of that name in any case."""
+    by_name = {name.lower(): (name, value) for layer in layers for name, value in layer.items()}
+    return dict(by_name.values())
+
+
+def _header_value(value: Any, name: str) -> str:
+    """Return a value that a header can carry; the error does not show it, for it may be a secret."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}.")
+    if not _HEADER_VALUE.fullmatch(value):
+        raise ValueError(
+            f"{name} can't be sent as a header: it is empty, holds a control character (a newline at its end?) or "
+            "a character beyond ASCII, or begins or ends with a blank."
+        )
+    return value
+
+
+def limits(pace: Pace, client: Mapping[str, float | None], call: Timeout | None) -> dict[str, float | None]:
+    """Return the limits of one request in seconds: the call's own, else the client's, else those of its pace."""
+    chosen = {**LIMITS[pace], **client, **({} if call is None else parse_timeout(call))}
+    connect, read = chosen["connect"], chosen["read"]
+    return {"connect": connect, "read": read, "write": WRITE_LIMIT if read is None else read, "pool": connect}

@@ -1,0 +1,59 @@
+"""JSON bodies, and what can't be one. No I/O here."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+
+def encode(body: Any) -> bytes:
+    """Return JSON text in UTF-8.
+
+    Raises `TypeError` or `ValueError` naming the path of what JSON can't say, such as `params.threshold`.
+    """
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except RecursionError as error:
+        raise ValueError("The request nests too deep to be JSON, or holds itself.") from error
+    except (TypeError, ValueError) as error:
+        raise _explained(body, error) from error
+
+
+def _explained(body: Any, error: TypeError | ValueError) -> TypeError | ValueError:
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    for path, what in _unsayable(body, "", ()):
+        return kind(f"{path or 'The request'} can't be sent as JSON: {what}.")
+    return kind(f"The request can't be sent as JSON: {error}")
+
+
+def _unsayable(value: Any, path: str, above: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+    """Yield the path of everything that JSON can't say, with what it is."""
+    if isinstance(value, str):
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            yield path, "the text holds half of a surrogate pair"
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield path, f"{value} is no JSON number"
+    elif isinstance(value, (dict, list, tuple)):
+        yield from _unsayable_inside(value, path, above)
+    elif value is not None and not isinstance(value, int):
+        yield path, f"{type(value).__name__} is no JSON type"
+
+
+def _unsayable_inside(
+    value: dict[Any, Any] | list[Any] | tuple[Any, ...], path: str, above: tuple[int, ...]
+) -> Iterator[tuple[str, str]]:
+    if id(value) in above:
+        yield path, "it holds itself"
+        return
+    if not isinstance(value, dict):
+        for index, item in enumerate(value):
+            yield from _unsayable(item, f"{path}[{index}]", (*above, id(value)))
+        return
+    for key, item in value.items():
+        if key is not None and not isinstance(key, (str, int, float)):
+            yield path, f"the key {key!r} is {type(key).__name__}, not str"
+        yield from _unsayable(key, path, above) if isinstance(key, str | float) else ()
+        yield from _unsayable(item, f"{path}.{key}" if path else str(key), (*above, id(value)))

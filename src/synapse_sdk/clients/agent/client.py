@@ -1,0 +1,155 @@
+"""The clients: settings in, methods out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from synapse_sdk.clients.agent._config import Timeout, configure
+from synapse_sdk.clients.agent._session import AsyncSession, Session
+from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClientMixin
+from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
+
+if TYPE_CHECKING:
+    from synapse_agent_api.client import AuthenticatedClient
+    from synapse_sdk.clients.agent._http import httpx
+
+
+class _Client:
+    """What both clients know of themselves."""
+
+    _session: Session | AsyncSession
+
+    @property
+    def base_url(self) -> str:
+        """The agent's address, without a slash at its end."""
+        return self._session.config.base_url
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self.base_url!r})"
+
+
+class AgentClient(PluginClientMixin, HealthClientMixin, _Client):
+    """A client of one agent. Close it, or use it as a context manager, when you are done.
+
+    What is not given comes from the environment: `SYNAPSE_AGENT_URL`, `SYNAPSE_AGENT_TOKEN`, `SYNAPSE_USER_TOKEN`
+    and `SYNAPSE_TENANT`. Proxies and CA bundles come from it as well (`HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`, …).
+
+    Args:
+        base_url: The agent's address, with a path prefix where a proxy adds one.
+        access_token: The agent's token.
+        agent_token: Another name of `access_token`.
+        user_token: Token of a user to act for.
+        tenant: Tenant to act within.
+        timeout: Seconds, `{"connect": …, "read": …}` or `(connect, read)`, for every call. By default: 5 s to connect,
+            30 s to read, 600 s to read when caching a release, and no limit to read when running an action.
+        headers: Further headers for every request.
+        transport: An `httpx.BaseTransport` to send through instead of the network.
+        http_client: An `httpx.Client` of yours to send through; it is not closed with this client.
+
+    Raises:
+        ValueError: An argument, or the variable in its place, can't be right; the message names it.
+        TypeError: An argument has the wrong type.
+    """
+
+    _session: Session
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        access_token: str | None = None,
+        *,
+        agent_token: str | None = None,
+        user_token: str | None = None,
+        tenant: str | None = None,
+        timeout: Timeout | None = None,
+        headers: Mapping[str, str] | None = None,
+        transport: httpx.BaseTransport | None = None,
+        http_client: httpx.Client | None = None,
+    ) -> None:
+        config = configure(
+            os.environ,
+            base_url=base_url,
+            access_token=access_token,
+            agent_token=agent_token,
+            user_token=user_token,
+            tenant=tenant,
+            timeout=timeout,
+            headers=headers,
+        )
+        self._session = Session(config, transport, http_client)
+
+    @property
+    def api(self) -> AuthenticatedClient:
+        """The client to give to generated `sync` functions, whose answers are attrs models; shares the session."""
+        from synapse_sdk.clients.agent._api import make_api
+
+        return make_api(self._session)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncAgentClient(AsyncPluginClientMixin, AsyncHealthClientMixin, _Client):
+    """The asynchronous twin of `AgentClient`, which has the arguments' descriptions.
+
+    `transport` is an `httpx.AsyncBaseTransport` here, `http_client` an `httpx.AsyncClient`, and it closes with
+    `await client.aclose()` or `async with`.
+    """
+
+    _session: AsyncSession
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        access_token: str | None = None,
+        *,
+        agent_token: str | None = None,
+        user_token: str | None = None,
+        tenant: str | None = None,
+        timeout: Timeout | None = None,
+        headers: Mapping[str, str] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        http_client: httpx.AsyncClient | None = None,
+    ) -> None:
+        config = configure(
+            os.environ,
+            base_url=base_url,
+            access_token=access_token,
+            agent_token=agent_token,
+            user_token=user_token,
+            tenant=tenant,
+            timeout=timeout,
+            headers=headers,
+        )
+        self._session = AsyncSession(config, transport, http_client)
+
+    @property
+    def api(self) -> AuthenticatedClient:
+        """The client to give to generated `asyncio` functions, whose answers are attrs models; shares the session."""
+        from synapse_sdk.clients.agent._api import make_async_api
+
+        return make_async_api(self._session)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._session.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,268 @@
+"""Plugin releases on an agent: list, get, cache, delete and run them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from synapse_sdk.clients.agent import _calls, _listing
+
+if TYPE_CHECKING:
+    from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
+    from synapse_sdk.clients.agent._config import Timeout
+    from synapse_sdk.clients.agent._session import AsyncSession, Session
+
+
+class PluginClientMixin:
+    """The plugin release methods of an agent's client.
+
+    Each returns the JSON that the agent sent, untouched. Besides what a method names, each raises a
+    `synapse_sdk.exceptions.ClientError`, and `TypeError` or `ValueError` for arguments that can't be right.
+    """
+
+    _session: Session
+
+    @overload
+    def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[False] = False
+    ) -> PluginReleasePage: ...
+
+    @overload
+    def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[True]
+    ) -> tuple[list[PluginRelease], int]: ...
+
+    @overload
+    def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: bool
+    ) -> PluginReleasePage | tuple[list[PluginRelease], int]: ...
+
+    def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: bool = False
+    ) -> PluginReleasePage | tuple[list[PluginRelease], int]:
+        """List the releases that the agent has cached.
+
+        Args:
+            params: Filters, passed through as the query: `page`, `page_size`, `plugin`, `version` and any other that
+                the agent knows.
+            list_all: Fetch all pages.
+
+        Returns:
+            A page, `{"count", "next", "previous", "results"}`; with `list_all`, all releases and how many there are.
+        """
+        if list_all:
+            return self._session.drive(_listing.all_releases(params))
+        page: PluginReleasePage = self._session.send(_calls.list_plugin_releases(params))
+        return page
+
+    def get_plugin_release(self, lookup: str | int) -> PluginRelease:
+        """Get a release by its ID (`123`) or as `code@version`.
+
+        Raises:
+            NotFoundError: The agent has no such release.
+            InvalidLookupError: The lookup can't name a release; nothing was sent.
+        """
+        release: PluginRelease = self._session.send(_calls.get_plugin_release(lookup))
+        return release
+
+    def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
+        """Have the agent fetch and cache a release; one that is cached already is returned as it is.
+
+        Args:
+            plugin: The plugin's code.
+            version: The version, as text.
+
+        Raises:
+            NotFoundError: The agent finds no such release where it gets its plugins.
+            ValidationError: What it found there is no working plugin.
+        """
+        release: PluginRelease = self._session.send(_calls.create_plugin_release(plugin, version))
+        return release
+
+    def delete_plugin_release(self, lookup: str | int) -> None:
+        """Delete a cached release; an action of it that is running goes on to its end.
+
+        Raises:
+            NotFoundError: The agent has no such release.
+            InvalidLookupError: The lookup can't name a release; nothing was sent.
+        """
+        self._session.send(_calls.delete_plugin_release(lookup))
+
+    def run_plugin_release(
+        self,
+        lookup: str | int,
+        action: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        data: Mapping[str, Any] | None = None,
+        requirements: Sequence[str] | None = None,
+        job_id: str | None = None,
+        language: str | None = None,
+        timeout: Timeout | None = None,
+    ) -> Any:
+        """Run an action of a release and return its result, which may be any JSON value.
+
+        For an action whose `method` is `job`, the agent answers at once and the result is the job's record.
+
+        Args:
+            lookup: The release's ID, or `code@version`.
+            action: Name of the action; required unless `data` is given.
+            params: The parameters to call the action with.
+            data: The whole payload, sent exactly as given; the other fields are ignored then, with a warning.
+            requirements: PEP 508 requirements in addition to the plugin's own.
+            job_id: An ID of your choice for the run.
+            language: Language of the action's messages, as an ISO 639-1 code such as `en`.
+            timeout: Seconds, `{"connect": …, "read": …}` or `(connect, read)`. By default the client waits for the
+                result as long as it takes.
+
+        Raises:
+            ActionFailedError: The action ran and raised; the error has its traceback.
+            ServerError: It ended badly in another way, which `error_type` names, such as `action_timeout`.
+            ValidationError: The agent refused the run: no such action, or params that don't fit it.
+            RequirementsError: What the run requires could not be installed.
+            NotFoundError: The agent has no such release.
+            InvalidLookupError: The lookup can't name a release; nothing was sent.
+        """
+        call = _calls.run_plugin_release(
+            lookup,
+            action,
+            data=data,
+            params=params,
+            requirements=requirements,
+            job_id=job_id,
+            language=language,
+        )
+        return self._session.send(call, timeout)
+
+    def run_debug_plugin_release(
+        self,
+        action: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        plugin_path: str | os.PathLike[str] | None = None,
+        config: Mapping[str, Any] | None = None,
+        modules: Mapping[str, str] | None = None,
+        requirements: Sequence[str] | None = None,
+        job_id: str | None = None,
+        language: str | None = None,
+        timeout: Timeout | None = None,
+    ) -> Any:
+        """Run an action from source, without making a release, and return its result.
+
+        Args:
+            action: Name of the action.
+            params: The parameters to call the action with.
+            plugin_path: Folder of the plugin's source on the agent's machine.
+            config: Keys to lay over the folder's `config.yaml`, or the whole of it.
+            modules: Python source by dotted module name, laid over the folder.
+            requirements: PEP 508 requirements in addition to the plugin's own.
+            job_id: An ID of your choice for the run.
+            language: Language of the action's messages, as an ISO 639-1 code such as `en`.
+            timeout: As for `run_plugin_release`, which also has the errors.
+        """
+        call = _calls.run_debug_plugin_release(
+            action,
+            params=params,
+            plugin_path=plugin_path,
+            config=config,
+            modules=modules,
+            requirements=requirements,
+            job_id=job_id,
+            language=language,
+        )
+        return self._session.send(call, timeout)
+
+
+class AsyncPluginClientMixin:
+    """The asynchronous twin of `PluginClientMixin`, which has the methods' descriptions."""
+
+    _session: AsyncSession
+
+    @overload
+    async def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[False] = False
+    ) -> PluginReleasePage: ...
+
+    @overload
+    async def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[True]
+    ) -> tuple[list[PluginRelease], int]: ...
+
+    @overload
+    async def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: bool
+    ) -> PluginReleasePage | tuple[list[PluginRelease], int]: ...
+
+    async def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: bool = False
+    ) -> PluginReleasePage | tuple[list[PluginRelease], int]:
+        """List the releases that the agent has cached."""
+        if list_all:
+            return await self._session.drive(_listing.all_releases(params))
+        page: PluginReleasePage = await self._session.send(_calls.list_plugin_releases(params))
+        return page
+
+    async def get_plugin_release(self, lookup: str | int) -> PluginRelease:
+        """Get a release by its ID (`123`) or as `code@version`."""
+        release: PluginRelease = await self._session.send(_calls.get_plugin_release(lookup))
+        return release
+
+    async def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
+        """Have the agent fetch and cache a release; one that is cached already is returned as it is."""
+        release: PluginRelease = await self._session.send(_calls.create_plugin_release(plugin, version))
+        return release
+
+    async def delete_plugin_release(self, lookup: str | int) -> None:
+        """Delete a cached release; an action of it that is running goes on to its end."""
+        await self._session.send(_calls.delete_plugin_release(lookup))
+
+    async def run_plugin_release(
+        self,
+        lookup: str | int,
+        action: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        data: Mapping[str, Any] | None = None,
+        requirements: Sequence[str] | None = None,
+        job_id: str | None = None,
+        language: str | None = None,
+        timeout: Timeout | None = None,
+    ) -> Any:
+        """Run an action of a release and return its result, which may be any JSON value."""
+        call = _calls.run_plugin_release(
+            lookup,
+            action,
+            data=data,
+            params=params,
+            requirements=requirements,
+            job_id=job_id,
+            language=language,
+        )
+        return await self._session.send(call, timeout)
+
+    async def run_debug_plugin_release(
+        self,
+        action: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        plugin_path: str | os.PathLike[str] | None = None,
+        config: Mapping[str, Any] | None = None,
+        modules: Mapping[str, str] | None = None,
+        requirements: Sequence[str] | None = None,
+        job_id: str | None = None,
+        language: str | None = None,
+        timeout: Timeout | None = None,
+    ) -> Any:
+        """Run an action from source, without making a release, and return its result."""
+        call = _calls.run_debug_plugin_release(
+            action,
+            params=params,
+            plugin_path=plugin_path,
+            config=config,
+            modules=modules,
+            requirements=requirements,
+            job_id=job_id,
+            language=language,
+        )
+        return await self._session.send(call, timeout)

@@ -1,0 +1,228 @@
+"""Errors of the client; each says what happened to the request.
+
+ClientError
+├── ClientConnectionError                no connection, or it broke
+│   └── ClientResponseIncompleteError    it broke after the request had left
+├── ClientTimeoutError                   connect, read or deadline
+├── ResponseParseError                   the answer is not what the contract says
+├── HTTPError                            any status that is no success
+│   ├── AuthenticationError              401
+│   ├── AuthorizationError               403
+│   ├── NotFoundError                    404
+│   ├── ConflictError                    409
+│   ├── ValidationError                  400, 422
+│   │   └── RequirementsError            error_type requirements_failed
+│   ├── RateLimitError                   429
+│   └── ServerError                      5xx
+│       └── ActionFailedError            error_type action_failed
+└── InvalidLookupError                   also a ValueError; nothing was sent
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict, Unpack
+
+Outcome = Literal["not_sent", "rejected", "executed", "unknown"]
+"""What became of a request that failed.
+
+`not_sent`: nothing left this machine. `rejected`: refused before anything ran. `executed`: it ran, the error is about
+how it ended. `unknown`: it may have run.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a call: the status that came back, or the exception instead of one."""
+
+    status: int | None = None
+    error: str | None = None
+    wait: float = 0.0
+    """Seconds waited after this try, before the next."""
+    request_id: str | None = None
+
+
+class Facts(TypedDict, total=False):
+    """What an error carries beside its message."""
+
+    status_code: int | None
+    detail: Any
+    error_type: str | None
+    outcome: Outcome
+    attempts: tuple[Attempt, ...]
+    request_id: str | None
+    idempotency_key: str | None
+
+
+class ClientError(Exception):
+    """Root of all errors that a client raises for a call.
+
+    Attributes:
+        message: What went wrong, for people.
+        status_code: Status of the answer; None where there was none (408 on a timeout).
+        detail: The answer's whole body as parsed, its text where it is no JSON; the message where there was no answer.
+        error_type: The agent's stable name for the error, where it gave one.
+        outcome: What became of the request; see `Outcome`.
+        attempts: Every try that was made, in order.
+        request_id: The `X-Request-ID` of the answer, where it had one.
+        idempotency_key: The key that the request carried, where it carried one.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status_code: int | None = None,
+        detail: Any = None,
+        error_type: str | None = None,
+        outcome: Outcome = "unknown",
+        attempts: tuple[Attempt, ...] = (),
+        request_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status_code = status_code
+        self.detail = message if detail is None and status_code is None else detail
+        self.error_type = error_type
+        self.outcome: Outcome = outcome
+        self.attempts = attempts
+        self.request_id = request_id
+        self.idempotency_key = idempotency_key
+
+    def __str__(self) -> str:
+        head = " ".join(str(part) for part in (self.status_code, self.error_type) if part is not None)
+        text = " ".join(self.message.split())
+        return f"{head}: {text} [{self._facts()}]" if head else f"{text} [{self._facts()}]"
+
+    def _facts(self) -> str:
+        facts = [f"outcome={self.outcome}"]
+        if len(self.attempts) > 1:
+            facts.append(f"attempts={len(self.attempts)}")
+        if self.request_id is not None:
+            facts.append(f"request_id={self.request_id}")
+        if self.idempotency_key is not None:
+            facts.append(f"idempotency_key={self.idempotency_key}")
+        return " ".join(facts)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.message, self.status_code))
+
+
+class ClientConnectionError(ClientError):
+    """There was no connection to the agent, or it broke."""
+
+
+class ClientResponseIncompleteError(ClientConnectionError):
+    """The connection broke after the request had left: it may have been carried out."""
+
+
+class ClientTimeoutError(ClientError):
+    """Connecting, reading the answer, or the whole call took longer than allowed."""
+
+    def __init__(self, message: str = "", **facts: Unpack[Facts]) -> None:
+        facts["status_code"] = 408
+        facts.setdefault("detail", message)
+        super().__init__(message, **facts)
+
+
+class ResponseParseError(ClientError):
+    """The answer is not what the contract says: no JSON, or JSON of another kind."""
+
+
+class HTTPError(ClientError):
+    """The agent, or a proxy on the way to it, answered with a status that is no success."""
+
+
+class AuthenticationError(HTTPError):
+    """401: the token is missing or wrong."""
+
+
+class AuthorizationError(HTTPError):
+    """403: the agent does not allow this."""
+
+
+class NotFoundError(HTTPError):
+    """404: there is no such release, job or page."""
+
+
+class ConflictError(HTTPError):
+    """409: it collides with something that is there, such as a `job_id` of another run."""
+
+
+class ValidationError(HTTPError):
+    """400 or 422: the agent refused what was asked for before anything ran."""
+
+
+class RequirementsError(ValidationError):
+    """422 `requirements_failed`: what the run requires could not be installed."""
+
+    @property
+    def installer_output(self) -> str:
+        """The installer's own last lines."""
+        return str(_field(self, "installer_output") or "")
+
+
+class RateLimitError(HTTPError):
+    """429: too much at once.
+
+    Attributes:
+        retry_after: Seconds to wait before the next try, where the agent said so.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None, **facts: Unpack[Facts]) -> None:
+        super().__init__(message, **facts)
+        self.retry_after = retry_after
+
+
+class ServerError(HTTPError):
+    """5xx: the agent, the action or a proxy failed; `outcome` tells whether the action ran."""
+
+
+class ActionFailedError(ServerError):
+    """500 `action_failed`: the action ran and raised an exception."""
+
+    @property
+    def job_id(self) -> str | None:
+        """The run's job, whose log and record are on the agent."""
+        return _text(self, "job_id")
+
+    @property
+    def exception_type(self) -> str | None:
+        """Class of the exception, such as `ValueError`."""
+        return _text(self, "exception_type")
+
+    @property
+    def exception_message(self) -> str | None:
+        """The exception's own message."""
+        return _text(self, "exception_message")
+
+    @property
+    def traceback(self) -> str | None:
+        """The traceback on the agent, from the plugin's code on."""
+        return _text(self, "traceback")
+
+
+class InvalidLookupError(ClientError, ValueError):
+    """A lookup that can't name a release; raised before anything is sent."""
+
+    def __init__(self, message: str = "", **facts: Unpack[Facts]) -> None:
+        facts["outcome"] = "not_sent"
+        super().__init__(message, **facts)
+
+
+def _field(error: ClientError, name: str) -> Any:
+    """Return a field of the object under `detail`, None where the body has another shape."""
+    inner = error.detail.get("detail") if isinstance(error.detail, dict) else None
+    return inner.get(name) if isinstance(inner, dict) else None
+
+
+def _text(error: ClientError, name: str) -> str | None:
+    value = _field(error, name)
+    return None if value is None else str(value)

@@ -1,0 +1,273 @@
+"""What each method puts on the wire."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from synapse_sdk import exceptions
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+
+Recording = Callable[..., tuple[Any, list[httpx.Request]]]
+
+
+@pytest.mark.parametrize(
+    ("lookup", "path"),
+    [
+        (123, "/plugin_releases/123"),
+        ("123", "/plugin_releases/123"),
+        ("my_plugin@1.0.0", "/plugin_releases/my_plugin%401.0.0"),
+        ("my_plugin@1.0.0-rc.1+build.5", "/plugin_releases/my_plugin%401.0.0-rc.1%2Bbuild.5"),
+        ("a/b@1", "/plugin_releases/a%2Fb%401"),
+        ("a b?c#d%e@1", "/plugin_releases/a%20b%3Fc%23d%25e%401"),
+        ("플러그인@1", "/plugin_releases/%ED%94%8C%EB%9F%AC%EA%B7%B8%EC%9D%B8%401"),
+        ("...", "/plugin_releases/..."),
+    ],
+)
+def test_a_lookup_is_one_encoded_segment(recording: Recording, lookup: str | int, path: str) -> None:
+    """IDs, versions with all that SemVer allows, and anything odd arrive as one path segment."""
+    facade, sent = recording()
+    facade.get_plugin_release(lookup)
+    facade.delete_plugin_release(lookup)
+    facade.run_plugin_release(lookup, "train")
+    assert [(request.method, request.url.raw_path.decode()) for request in sent] == [
+        ("GET", path),
+        ("DELETE", path),
+        ("POST", f"{path}/run/"),
+    ]
+
+
+@pytest.mark.parametrize("lookup", ["", ".", "..", "a\n@1", "a\x00", "\x7f", "a\x85b", "\ud800"])
+def test_an_impossible_lookup_is_refused_before_anything_is_sent(recording: Recording, lookup: str) -> None:
+    """Empty, dot segments and control characters never reach the wire."""
+    facade, sent = recording()
+    for call in (
+        lambda: facade.get_plugin_release(lookup),
+        lambda: facade.delete_plugin_release(lookup),
+        lambda: facade.run_plugin_release(lookup, "train"),
+        lambda: facade.run_plugin_release(lookup, data={"action": "train"}),
+    ):
+        with pytest.raises(exceptions.InvalidLookupError, match="can't name a release"):
+            call()
+    assert sent == []
+
+
+@pytest.mark.parametrize("lookup", [None, 1.5, True, b"1", ["a@1"]])
+def test_a_lookup_of_another_type_is_a_type_error(recording: Recording, lookup: Any) -> None:
+    """Only str and int are lookups."""
+    facade, sent = recording()
+    with pytest.raises(TypeError, match="lookup must be a str or an int"):
+        facade.get_plugin_release(lookup)
+    assert sent == []
+
+
+def test_create_sends_plugin_and_version(recording: Recording) -> None:
+    """The collection gets both, by position or by name."""
+    facade, sent = recording()
+    facade.create_plugin_release("my_plugin", "1.0.0")
+    facade.create_plugin_release(plugin="my_plugin", version="1.0.0")
+    for request in sent:
+        assert (request.method, request.url.raw_path) == ("POST", b"/plugin_releases/")
+        assert json.loads(request.content) == {"plugin": "my_plugin", "version": "1.0.0"}
+        assert request.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body"),
+    [
+        ({}, {"action": "train"}),
+        ({"params": {}}, {"action": "train", "params": {}}),
+        ({"params": {"a": None, "b": [1]}}, {"action": "train", "params": {"a": None, "b": [1]}}),
+        ({"requirements": []}, {"action": "train", "requirements": []}),
+        (
+            {"params": {"x": 1}, "requirements": ["pillow>=9.0.0"], "job_id": "j", "language": "ko"},
+            {"action": "train", "params": {"x": 1}, "requirements": ["pillow>=9.0.0"], "job_id": "j", "language": "ko"},
+        ),
+    ],
+)
+def test_a_run_sends_only_what_was_given(recording: Recording, arguments: dict[str, Any], body: Any) -> None:
+    """Absent is not null: a key that the caller left out is not in the body."""
+    facade, sent = recording()
+    facade.run_plugin_release("my_plugin@1.0.0", "train", **arguments)
+    assert json.loads(sent[0].content) == body
+
+
+def test_a_debug_run_sends_only_what_was_given(recording: Recording) -> None:
+    """The same for debug runs, on a path of their own."""
+    facade, sent = recording()
+    everything = {
+        "params": {"input": "test"},
+        "plugin_path": "/path/to/plugin/source",
+        "config": {"debug": True},
+        "modules": {"my_plugin.processor": "class Processor: ..."},
+        "requirements": ["numpy"],
+        "job_id": "debug_job_123",
+        "language": "en",
+    }
+    facade.run_debug_plugin_release("process")
+    facade.run_debug_plugin_release(action="process", **everything)
+    assert [request.url.raw_path for request in sent] == [b"/plugin_releases/run_debug/"] * 2
+    assert [json.loads(request.content) for request in sent] == [
+        {"action": "process"},
+        {"action": "process", **everything},
+    ]
+
+
+@pytest.mark.parametrize(
+    "payload", [{}, {"action": "train", "params": None, "z": [{"deep": None}]}, {"b": 1, "a": 2}, {"action": 7}]
+)
+def test_a_legacy_payload_is_sent_exactly_as_given(recording: Recording, payload: dict[str, Any]) -> None:
+    """`data` goes out as it is, order included; judging it is the agent's business."""
+    facade, sent = recording()
+    facade.run_plugin_release("my_plugin@1.0.0", data=payload)
+    assert sent[0].content == json.dumps(payload, separators=(",", ":")).encode()
+
+
+def test_data_with_other_fields_warns_at_the_caller_s_line(recording: Recording) -> None:
+    """The other fields are ignored, and the warning names them and points to the call."""
+    facade, sent = recording()
+    with pytest.warns(UserWarning, match=r"^data= is sent as it is; ignored: action, params, job_id\.$") as caught:
+        facade.run_plugin_release("a@1", "train", {"x": 1}, data={"action": "process"}, job_id="j")
+    assert json.loads(sent[0].content) == {"action": "process"}
+    assert "synapse_sdk/clients" not in caught[0].filename.replace("\\", "/").replace("tests/synapse_sdk", "")
+
+
+def test_a_run_without_action_and_data_is_a_type_error(recording: Recording) -> None:
+    """`action` is required unless `data` is given, and the error says so before anything is sent."""
+    facade, sent = recording()
+    with pytest.raises(TypeError, match=r"needs an action, or the whole payload as data="):
+        facade.run_plugin_release("my_plugin@1.0.0", params={"x": 1})
+    with pytest.raises(TypeError, match="action"):
+        facade.run_debug_plugin_release()
+    assert sent == []
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda c: c.run_plugin_release("a@1", {"action": "x"}), TypeError, "pass a whole payload as data="),
+        (lambda c: c.run_plugin_release("a@1", ""), ValueError, "action is empty"),
+        (lambda c: c.run_plugin_release("a@1", "b", [1]), TypeError, "params must be a mapping, not list"),
+        (lambda c: c.run_plugin_release("a@1", "b", requirements="numpy"), TypeError, "not one str"),
+        (lambda c: c.run_plugin_release("a@1", "b", requirements={"numpy"}), TypeError, "not set"),
+        (lambda c: c.run_plugin_release("a@1", "b", requirements=[1]), TypeError, r"requirements\[0\] must be a str"),
+        (lambda c: c.run_plugin_release("a@1", "b", job_id=7), TypeError, "job_id must be a str, not int"),
+        (lambda c: c.run_plugin_release("a@1", "b", language=""), ValueError, "language is empty"),
+        (lambda c: c.run_plugin_release("a@1", data=[1]), TypeError, "data must be a mapping, not list"),
+        (lambda c: c.run_plugin_release("a@1", "b", timeout=-1), ValueError, "timeout must be more than 0"),
+        (lambda c: c.run_debug_plugin_release("b", modules=["m"]), TypeError, "modules must be a mapping"),
+        (lambda c: c.run_debug_plugin_release("b", modules={"m": 1}), TypeError, r"modules\['m'\] must be a str"),
+        (lambda c: c.run_debug_plugin_release("b", plugin_path=3), TypeError, "plugin_path must be a str, not int"),
+        (lambda c: c.create_plugin_release("", "1.0.0"), ValueError, "plugin is empty"),
+        (lambda c: c.create_plugin_release("p", 1.1), TypeError, "version must be a str, not float"),
+        (lambda c: c.list_plugin_releases("page=1"), TypeError, "params must be a mapping, not str"),
+    ],
+)
+def test_an_argument_that_can_t_be_right_is_refused_before_anything_is_sent(
+    recording: Recording, call: Callable[[Any], Any], kind: type[Exception], message: str
+) -> None:
+    """Wrong types and empty names get a clear error that names the argument."""
+    facade, sent = recording()
+    with pytest.raises(kind, match=message):
+        call(facade)
+    assert sent == []
+
+
+def test_filters_pass_through(recording: Recording) -> None:
+    """Every filter is sent as the caller gave it, None is left out, and nothing is added."""
+    facade, sent = recording()
+    facade.list_plugin_releases()
+    facade.list_plugin_releases(params={"page": 2, "plugin": "a&b", "any": "other", "flag": True, "none": None})
+    facade.list_plugin_releases({"id": [1, 2]})
+    assert [request.url.raw_path.decode() for request in sent] == [
+        "/plugin_releases/",
+        "/plugin_releases/?page=2&plugin=a%26b&any=other&flag=true",
+        "/plugin_releases/?id=1&id=2",
+    ]
+
+
+def test_without_list_all_a_page_is_returned_as_it_is(answering: Callable[..., Any]) -> None:
+    """The plain call gives the page dict."""
+    page = {"count": 1, "next": None, "previous": None, "results": [{"id": 1}], "extra": 1}
+    assert answering(lambda _: httpx.Response(200, json=page)).list_plugin_releases() == page
+
+
+@pytest.mark.parametrize("prefix", ["", "/plugin_releases/", "http://other.test:1/else/where/"])
+def test_list_all_follows_next_by_its_query_alone(answering: Callable[..., Any], prefix: str) -> None:
+    """All pages come back as one list with the total; of `next`, origin and path stay our own."""
+    asked: list[str] = []
+
+    def pages(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        number = int(request.url.params.get("page", 1))
+        link = f"{prefix}?page={number + 1}&plugin=a%26b" if number < 3 else None
+        return httpx.Response(200, json={"count": 3, "next": link, "previous": None, "results": [{"id": number}]})
+
+    releases, total = answering(pages).list_plugin_releases({"plugin": "a&b"}, list_all=True)
+    assert ([release["id"] for release in releases], total) == ([1, 2, 3], 3)
+    assert asked == [
+        "http://agent.test/plugin_releases/?plugin=a%26b",
+        "http://agent.test/plugin_releases/?page=2&plugin=a%26b",
+        "http://agent.test/plugin_releases/?page=3&plugin=a%26b",
+    ]
+
+
+def test_a_list_that_goes_in_circles_is_an_error(answering: Callable[..., Any]) -> None:
+    """A `next` that was there already never makes an endless loop."""
+    page = {"count": 2, "next": "?page=1", "previous": None, "results": []}
+    with pytest.raises(exceptions.ResponseParseError, match="circles"):
+        answering(lambda _: httpx.Response(200, json=page)).list_plugin_releases({"page": 1}, list_all=True)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {},
+        {"count": 1, "next": None, "results": None},
+        {"count": 1, "next": 7, "results": []},
+        {"count": "1", "next": None, "results": []},
+        {"count": True, "next": None, "results": []},
+    ],
+)
+def test_an_oddly_shaped_page_is_a_parse_error(answering: Callable[..., Any], page: dict[str, Any]) -> None:
+    """list_all never raises a KeyError or a TypeError for what an agent sent."""
+    with pytest.raises(exceptions.ResponseParseError, match="A page"):
+        answering(lambda _: httpx.Response(200, json=page)).list_plugin_releases(list_all=True)
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    """Sync and async twins agree in every name, argument, default and annotation."""
+
+    def surface(client: type, closing: str) -> dict[str, Any]:
+        names = [name for name in dir(client) if not name.startswith("_") and name != closing]
+        members = {name: inspect.getattr_static(client, name) for name in names}
+        return {
+            name: [(p.name, p.kind, p.default, p.annotation) for p in inspect.signature(member).parameters.values()]
+            if inspect.isfunction(member)
+            else type(member)
+            for name, member in members.items()
+        }
+
+    assert surface(AgentClient, "close") == surface(AsyncAgentClient, "aclose")
+    assert "run_plugin_release" in surface(AgentClient, "close")
+
+
+def test_signatures_are_the_documented_ones() -> None:
+    """The parameters of the user's page, in its order, and `language` and `timeout` besides."""
+
+    def parameters(method: Callable[..., Any]) -> list[str]:
+        return list(inspect.signature(method).parameters)[1:]
+
+    run = ["lookup", "action", "params", "data", "requirements", "job_id", "language", "timeout"]
+    debug = ["action", "params", "plugin_path", "config", "modules", "requirements", "job_id", "language", "timeout"]
+    assert parameters(AgentClient.list_plugin_releases) == ["params", "list_all"]
+    assert parameters(AgentClient.get_plugin_release) == ["lookup"]
+    assert parameters(AgentClient.create_plugin_release) == ["plugin", "version"]
+    assert parameters(AgentClient.delete_plugin_release) == ["lookup"]
+    assert parameters(AgentClient.run_plugin_release) == run
+    assert parameters(AgentClient.run_debug_plugin_release) == debug

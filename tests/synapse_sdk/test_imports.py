@@ -1,0 +1,30 @@
+"""What importing the client brings along."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def modules_after(statement: str) -> set[str]:
+    """Return the names of the modules that a fresh interpreter has after a statement."""
+    code = f"import sys; {statement}; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_the_client_brings_nothing_of_the_agent() -> None:
+    """No pydantic, no web framework, no agent, and not even httpx before a client is made."""
+    roots = {name.partition(".")[0] for name in modules_after("import synapse_sdk.clients.agent")}
+    assert not roots & {"pydantic", "starlette", "uvicorn", "yaml", "typer", "rich", "synapse_agent", "httpx", "attr"}
+
+
+def test_making_calls_needs_httpx_and_attrs_alone() -> None:
+    """A client that built every kind of request has loaded no other distribution."""
+    calls = (
+        "from synapse_sdk.clients.agent import AgentClient, _calls as c; AgentClient('http://agent.test').api; "
+        "c.list_plugin_releases(); c.create_plugin_release('a', '1'); c.health_check(); c.get_plugin_release(1)"
+    )
+    roots = {name.partition(".")[0] for name in modules_after(calls)}
+    foreign = {"pydantic", "starlette", "uvicorn", "yaml", "dateutil", "typing_extensions", "synapse_agent"}
+    assert {"httpx", "attr", "synapse_agent_api"} <= roots
+    assert not roots & foreign
