@@ -1,0 +1,264 @@
+"""What a plugin says of itself: `config.yaml` and `requirements.txt`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+from synapse_agent.problems import Problem
+
+CONFIG_FILE = "config.yaml"
+REQUIREMENTS_FILE = "requirements.txt"
+DEFAULT_VERSION = "0.1.0"
+DEFAULT_METHOD = "task"
+METHODS = ("local", "task", "job")
+REFUSED_METHODS = ("serve", "restapi")
+
+_ARCHIVES = (".whl", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
+
+
+class _TextLoader(yaml.SafeLoader):
+    """Reads every scalar as the text that was written (`1.10`, `yes`, `2024-01-01`); only null stays null."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own class attribute, replaced, never mutated
+        first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One entry of `actions`: what to call and how its caller is answered."""
+
+    name: str
+    entrypoint: str
+    method: str = DEFAULT_METHOD
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginConfig:
+    """A plugin's `config.yaml`, checked; keys that the agent does not know stay in `raw`."""
+
+    code: str
+    version: str
+    name: str
+    actions: Mapping[str, Action]
+    env: Mapping[str, str]
+    requires_python: str | None
+    raw: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> PluginConfig:
+        """Read `folder/config.yaml`; any defect is a `Problem` 422 `invalid_plugin`."""
+        return cls.from_mapping(read_config(folder))
+
+    @classmethod
+    def from_mapping(cls, raw: Mapping[str, Any]) -> PluginConfig:
+        """Check a config, read from YAML or sent as JSON; any defect is a `Problem` 422 `invalid_plugin`."""
+        code = _text(raw, "code")
+        return cls(
+            code=code,
+            version=_text(raw, "version", DEFAULT_VERSION),
+            name=_text(raw, "name", code),
+            actions=_actions(_mapping(raw, "actions")),
+            env=_env(_mapping(raw, "env")),
+            requires_python=_requires_python(_mapping(raw, "requires")),
+            raw=raw,
+        )
+
+    def action(self, name: str) -> Action:
+        """Give the action of that name, ready to be run.
+
+        Raises `Problem` 422: `unknown_action` naming those there are, `method_not_supported`, or `invalid_plugin`
+        where the entry names no entrypoint.
+        """
+        action = self.actions.get(name)
+        if action is None:
+            raise _unknown_action(name, self)
+        if action.method in REFUSED_METHODS:
+            raise _method_not_supported(action)
+        if not action.entrypoint:
+            raise _invalid(
+                f"actions.{name}.entrypoint", "is missing: it names what to call, as `package.module:attribute`"
+            )
+        return action
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read `folder/config.yaml` as a mapping of texts, unchecked; `{}` is an empty file's."""
+    try:
+        raw = yaml.load((folder / CONFIG_FILE).read_bytes(), Loader=_TextLoader)
+    except FileNotFoundError as error:
+        raise _invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise _invalid_plugin(f"{CONFIG_FILE} is not YAML: {_one_line(error)}") from error
+    except RecursionError as error:
+        raise _invalid_plugin(f"{CONFIG_FILE} is nested too deeply") from error
+    except OSError as error:
+        raise _invalid_plugin(f"{CONFIG_FILE} cannot be read: {error.strerror}") from error
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise _invalid_plugin(f"{CONFIG_FILE} must hold a mapping at its top, not {_kind(raw)}")
+    return raw
+
+
+def merge_config(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one config over another, key by key and level by level; what is no mapping on both sides is replaced."""
+    merged = dict(base)
+    for key, value in override.items():
+        below = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge_config(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def read_requirements(folder: Path) -> tuple[str, ...]:
+    """Read `folder/requirements.txt`, none where there is no such file; checked as `check_requirements` does."""
+    try:
+        text = (folder / REQUIREMENTS_FILE).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return ()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _invalid_plugin(f"{REQUIREMENTS_FILE} cannot be read: {_one_line(error)}") from error
+    lines = (_without_comment(line) for line in text.replace("\\\n", " ").splitlines())
+    return check_requirements((line for line in lines if line), source=REQUIREMENTS_FILE)
+
+
+def check_requirements(requirements: Iterable[str], *, source: str = "requirements") -> tuple[str, ...]:
+    """Give the requirements in canonical form, or raise `Problem` 422 `invalid_requirement` naming the first bad one.
+
+    Good ones are PEP 508 names with extras, versions and markers; options, paths and URLs are refused. `source` is
+    what the message calls the list.
+    """
+    return tuple(_check_requirement(text, f"{source}[{index}]") for index, text in enumerate(requirements))
+
+
+def _check_requirement(text: str, where: str) -> str:
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        raise _invalid_requirement(text, where) from error
+    if requirement.url or requirement.name.endswith(_ARCHIVES):
+        raise _invalid_requirement(text, where)
+    requirement.name = canonicalize_name(requirement.name)  # in which there is nothing that looks like a path
+    return str(requirement)
+
+
+def _invalid_requirement(text: str, where: str) -> Problem:
+    what = "is empty" if not text.strip() else f"is {text!r}"
+    wanted = "wanted is a package's name with extras, versions and markers, such as 'pillow>=9.0.0'"
+    message = f"{where} {what}; {wanted}, and no option, path or URL"
+    return Problem(422, "invalid_requirement", message, requirement=text)
+
+
+def _without_comment(line: str) -> str:
+    if line.lstrip().startswith("#"):
+        return ""
+    return line.split(" #", 1)[0].strip()
+
+
+def _actions(entries: Mapping[str, Any]) -> dict[str, Action]:
+    return {str(name): _action(str(name), entry) for name, entry in entries.items()}
+
+
+def _action(name: str, entry: Any) -> Action:
+    where = f"actions.{name}"
+    if isinstance(entry, str):
+        return Action(name, entry)
+    if entry is None:
+        return Action(name, "")
+    if not isinstance(entry, Mapping):
+        raise _invalid(where, f"must be a mapping with an `entrypoint`, not {_kind(entry)}")
+    method = _text(entry, "method", DEFAULT_METHOD, where=where)
+    if method not in METHODS + REFUSED_METHODS:
+        raise _invalid(f"{where}.method", f"is {method!r}; known are {', '.join(METHODS)}")
+    entrypoint = _text(entry, "entrypoint", "", where=where)
+    return Action(name, entrypoint, method, _text(entry, "description", "", where=where))
+
+
+def _env(entries: Mapping[str, Any]) -> dict[str, str]:
+    env = {str(name): _env_value(value) for name, value in entries.items() if value is not None}
+    for name, value in env.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise _invalid(f"env.{name}", "is no environment variable that a process can be given")
+    return env
+
+
+def _env_value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _requires_python(requires: Mapping[str, Any]) -> str | None:
+    text = _text(requires, "python", "", where="requires")
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier as error:
+        raise _invalid("requires.python", f"is {text!r}, no version specifier such as '>=3.10,<3.13'") from error
+    return text or None
+
+
+def _mapping(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = raw.get(key)
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, Mapping):
+        raise _invalid(key, f"must be a mapping, not {_kind(value)}")
+    return value
+
+
+def _text(raw: Mapping[str, Any], key: str, default: str | None = None, *, where: str = "") -> str:
+    """Give a text, or a number as its text; `default` where the key is absent or null."""
+    path = f"{where}.{key}" if where else key
+    value = raw.get(key)
+    if value is None:
+        if default is None:
+            raise _invalid(path, "is missing")
+        return default
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise _invalid(path, f"must be a text, not {_kind(value)}")
+    text = str(value).strip()
+    if not text and default != "":
+        raise _invalid(path, "is empty")
+    return text
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, list) else f"{value!r:.60}"
+
+
+def _invalid(key: str, what: str) -> Problem:
+    return _invalid_plugin(f"{CONFIG_FILE}: `{key}` {what}", key=key)
+
+
+def _invalid_plugin(message: str, **extra: Any) -> Problem:
+    return Problem(422, "invalid_plugin", message, **extra)
+
+
+def _unknown_action(name: str, config: PluginConfig) -> Problem:
+    there = sorted(config.actions)
+    known = f"there are {', '.join(there)}" if there else "its config.yaml lists none"
+    return Problem(422, "unknown_action", f"{config.code} has no action {name!r}; {known}", actions=there)
+
+
+def _method_not_supported(action: Action) -> Problem:
+    what = f"action {action.name!r} has method {action.method!r}"
+    message = f"{what}, which this agent does not run; it runs {', '.join(METHODS)}"
+    return Problem(422, "method_not_supported", message, method=action.method)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

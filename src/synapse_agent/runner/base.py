@@ -1,0 +1,60 @@
+"""What a runner is given, what it tells, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from synapse_agent.plugin import PluginConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of an action, complete: a runner needs nothing else."""
+
+    job_id: str
+    folder: Path
+    """The plugin's code: a release's folder, never written to, or a debug run's scratch folder."""
+    config: PluginConfig
+    action: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    requirements: tuple[str, ...] = ()
+    """PEP 508 strings that the call adds to the plugin's own."""
+    release: str | None = None
+    """`code@version`; None for a debug run, whose process is not kept ready for the next."""
+    language: str | None = None
+    time_limit: float | None = None
+    """Seconds from the start of the action; None for the runner's own limit."""
+
+
+class RunListener(Protocol):
+    """Hears of a run while it goes on, always on the event loop that called `Runner.run`."""
+
+    def started(self) -> None:
+        """The environment is there and the action's process has been started."""
+
+    def output(self, data: bytes) -> None:
+        """Bytes that the run (or the making of its environment) printed, as they came."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """`{"type": "progress", "current": n, "total": n}` or `{"type": "event", "event": name, "data": any}`."""
+
+
+class Runner(Protocol):
+    """Runs actions; every way a run can end badly is a `Problem`."""
+
+    async def run(self, run: Run, listener: RunListener) -> bytes:
+        """Run one action to its end and return its result as JSON text in UTF-8.
+
+        Raises `Problem`: 422 where nothing of the action ran (`invalid_params`, `requirements_failed`, ...),
+        500 where it did (`action_failed`, `action_timeout`, `action_killed`, `action_exited`,
+        `result_not_serializable`, `action_stopped`). Cancelling the awaiting task ends the run and all it started.
+        """
+
+    async def stop(self, job_id: str) -> None:
+        """End a run and all it started; its `run()` raises `action_stopped`. Unknown job ids are ignored."""
+
+    async def close(self) -> None:
+        """End every run and every helper process."""

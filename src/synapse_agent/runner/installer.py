@@ -1,0 +1,84 @@
+"""uv, run so that it and the builds it starts end with the agent, or when nobody waits for them any more."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from synapse_agent.runner.execution import Ending, Execution
+from synapse_agent.runner.limits import Limits
+from synapse_agent.runner.pip_settings import uv_options, uv_settings
+from synapse_agent.runner.worker_env import installer_env
+from synapse_agent.runner.zygotes import Zygotes
+from synapse_agent.settings import StartError
+
+Output = Callable[[bytes], None]
+
+_LIMITS = Limits(time=1800.0)
+_SETTINGS = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
+_KEPT_OUTPUT = 16_000
+
+
+class InstallFailed(Exception):
+    """uv did not do what it was asked to; `output` is what it said."""
+
+    def __init__(self, output: str, *, timed_out: bool) -> None:
+        super().__init__(output)
+        self.output = output
+        self.timed_out = timed_out
+
+
+class Installer:
+    """Makes virtual environments with uv and installs packages into them."""
+
+    def __init__(self, zygotes: Zygotes, *, folder: Path, environ: Mapping[str, str] = os.environ) -> None:
+        self._uv = find_uv()
+        self._zygotes = zygotes
+        self._folder = folder
+        self._env = {**uv_settings(environ), **installer_env(environ), **_SETTINGS}
+        self._options = uv_options(environ)
+
+    async def make(self, folder: Path, *, python: Path, on_output: Output) -> None:
+        """Make an empty environment, which can be moved afterwards."""
+        await self._run(["venv", "--quiet", "--relocatable", "--python", str(python), str(folder)], on_output)
+
+    async def install(self, requirements: Sequence[str], *, python: Path, on_output: Output) -> None:
+        """Install packages: from uv's cache alone where that has all of them, which saves asking an index."""
+        command = ["pip", "install", *self._options, "--python", str(python)]
+        held_back = bytearray()
+        try:
+            await self._run([*command, "--offline", "--", *requirements], held_back.extend)
+        except InstallFailed:
+            await self._run([*command, "--", *requirements], on_output)
+        else:
+            on_output(bytes(held_back))
+
+    async def _run(self, arguments: Sequence[str], on_output: Output) -> None:
+        said = bytearray()
+
+        def hear(data: bytes) -> None:
+            said.extend(data)
+            del said[:-_KEPT_OUTPUT]
+            on_output(data)
+
+        ending = await self._execute([self._uv, *arguments], hear)
+        if ending.status != 0:
+            raise InstallFailed(said.decode(errors="replace").strip(), timed_out=ending.timed_out)
+
+    async def _execute(self, command: Sequence[str], on_output: Output) -> Ending:
+        request = {"command": command, "env": self._env, "folder": "/", "limits": {}}
+        async with self._zygotes.use(self._folder, Path(sys.executable)) as zygote:
+            return await Execution(zygote, _LIMITS, on_output=on_output).run(request)
+
+
+def find_uv() -> str:
+    """Give uv's path, or raise `StartError`."""
+    try:
+        import uv  # it may be missing, and that is for a person to put right
+
+        return uv.find_uv_bin()
+    except (ImportError, FileNotFoundError) as error:
+        message = "uv is missing, which makes the environments of plugins: pip install 'synapse-agent-client[agent]'"
+        raise StartError(message) from error

@@ -1,0 +1,170 @@
+"""The runner that runs actions on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from synapse_agent.plugin import Action, check_requirements, read_requirements
+from synapse_agent.problems import Problem
+from synapse_agent.runner.base import Run, RunListener
+from synapse_agent.runner.environments import Environment, Environments
+from synapse_agent.runner.execution import Execution
+from synapse_agent.runner.installer import Installer
+from synapse_agent.runner.interpreters import Interpreters
+from synapse_agent.runner.limits import Limits
+from synapse_agent.runner.outcomes import action_stopped, oom_kills, result_of
+from synapse_agent.runner.scratch import Scratch, remove_tree
+from synapse_agent.runner.zygote import Zygote, ZygoteLost
+from synapse_agent.runner.zygotes import Zygotes
+
+_CLOSE_SECONDS = 60.0
+
+
+class LocalRunner:
+    """Runs each action in a fresh process, in an environment of the plugin's own."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        limits: Limits | None = None,
+        pythons: Iterable[Path] = (),
+        max_zygotes: int = 8,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        """Prepare the folders; `StartError` where the machine lacks what a runner needs.
+
+        `pythons` are preferred to those found on the machine. Of `environ` actions see a few harmless variables.
+        """
+        self._limits = limits or Limits()
+        data_dir = data_dir.absolute()  # processes have working folders of their own
+        self._bytecode = data_dir / "bytecode"
+        self._zygotes = Zygotes(limit=max_zygotes, bytecode=self._bytecode, environ=environ)
+        folder = data_dir / "environments"
+        installer = Installer(self._zygotes, folder=folder, environ=environ)
+        interpreters = Interpreters(pythons, environ=environ)
+        self._scratch = Scratch(data_dir / "scratch")
+        self._environments = Environments(folder, interpreters=interpreters, installer=installer, scratch=self._scratch)
+        self._path = environ.get("PATH", os.defpath)
+        self._running: dict[str, asyncio.Timeout] = {}
+        self._idle = asyncio.Event()
+        self._closed = False
+
+    async def run(self, run: Run, listener: RunListener) -> bytes:
+        """Run one action to its end; see `Runner.run`."""
+        if self._closed:
+            raise Problem(503, "unavailable", "This agent is shutting down and takes no new runs.")
+        async with self._stoppable(run.job_id):
+            action = run.config.action(run.action)
+            requirements = (*read_requirements(run.folder), *check_requirements(run.requirements))
+            environment = await self._environments.get(
+                requirements, requires_python=run.config.requires_python, on_output=listener.output
+            )
+            return await self._run_in(environment, run, action, listener)
+
+    async def stop(self, job_id: str) -> None:
+        """End a run and all it started; see `Runner.stop`."""
+        stop = self._running.get(job_id)
+        if stop is not None and not stop.expired():
+            stop.reschedule(0)
+
+    async def close(self) -> None:
+        """End every run and every helper process, and remove what only they needed."""
+        if self._closed:
+            return
+        self._closed = True
+        for job_id in self._running:
+            await self.stop(job_id)
+        if self._running:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), _CLOSE_SECONDS)
+        await self._environments.close()
+        await self._zygotes.close()
+        await asyncio.to_thread(self._scratch.close)
+
+    @asynccontextmanager
+    async def _stoppable(self, job_id: str) -> AsyncIterator[None]:
+        """Let `stop` cancel what goes on inside: a limit in time that is set only then."""
+        try:
+            async with asyncio.timeout(None) as stop:
+                self._running[job_id] = stop
+                self._idle.clear()
+                yield
+        except TimeoutError:
+            if not stop.expired():
+                raise
+            raise action_stopped(job_id) from None
+        finally:
+            del self._running[job_id]
+            if not self._running:
+                self._idle.set()
+
+    async def _run_in(self, environment: Environment, run: Run, action: Action, listener: RunListener) -> bytes:
+        limits = self._limits if run.time_limit is None else replace(self._limits, time=run.time_limit)
+        oom_kills_before = oom_kills()
+        async with self._home(run) as home, self._zygote(run, environment) as zygote:
+            execution = Execution(
+                zygote, limits, on_output=listener.output, on_event=listener.event, on_started=listener.started
+            )
+            request = _request(run, action, limits, env=self._env(environment, home))
+            try:
+                ending = await execution.run(request, json.dumps(run.params).encode())
+            except ZygoteLost as lost:
+                raise _not_started(lost, run.job_id) from lost
+        out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
+        return result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
+
+    def _zygote(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[Zygote]:
+        use = self._zygotes.use_once if run.release is None else self._zygotes.use
+        return use(run.folder, environment.python)
+
+    @asynccontextmanager
+    async def _home(self, run: Run) -> AsyncIterator[Path]:
+        """Give a run the folder that it may write to, and remove it with whatever else the run left."""
+        home = self._scratch.take()
+        try:
+            yield home
+        finally:
+            leftovers = [] if self._scratch.give_back(home) else [home]
+            if run.release is None:
+                leftovers.append(self._bytecode / run.folder.relative_to("/"))
+            for folder in leftovers:
+                await asyncio.to_thread(remove_tree, folder)
+
+    def _env(self, environment: Environment, home: Path) -> dict[str, str]:
+        programs = environment.python.parent
+        return {
+            "HOME": str(home),
+            "TMPDIR": str(home),
+            "PATH": f"{programs}{os.pathsep}{self._path}",
+            "VIRTUAL_ENV": str(environment.folder),
+            "PYTHONPYCACHEPREFIX": str(self._bytecode),  # for Pythons that the action starts
+        }
+
+
+def _request(run: Run, action: Action, limits: Limits, *, env: Mapping[str, str]) -> dict[str, Any]:
+    """Write what `synapse_worker.run` reads."""
+    language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
+    return {
+        "entrypoint": action.entrypoint,
+        "action": action.name,
+        "job_id": run.job_id,
+        "language": run.language,
+        "folder": str(run.folder),
+        "env": {**env, **run.config.env, **language, "SYNAPSE_JOB_ID": run.job_id},
+        "limits": limits.resources,
+        "result_bytes": limits.result_bytes,
+    }
+
+
+def _not_started(lost: ZygoteLost, job_id: str) -> Problem:
+    message = f"The process that starts the plugin's runs ended before it did so. It said: {lost}"
+    return Problem(500, "internal_error", message, job_id=job_id)

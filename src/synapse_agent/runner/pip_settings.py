@@ -1,0 +1,86 @@
+"""What pip is told about indexes, said again in uv's words.
+
+uv reads none of pip's configuration. On a machine that reaches its index through `pip.conf` or `PIP_INDEX_URL`, uv
+would look elsewhere, or nowhere.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from configparser import Error, RawConfigParser
+from pathlib import Path
+
+_SECTIONS = ("global", "install")
+_NULL_FILE = "/dev/null"
+_UV_NAMES = {
+    "index-url": ("UV_DEFAULT_INDEX", " "),
+    "extra-index-url": ("UV_INDEX", " "),
+    "find-links": ("UV_FIND_LINKS", ","),
+    "trusted-host": ("UV_INSECURE_HOST", " "),
+    "cert": ("SSL_CERT_FILE", " "),
+    "client-cert": ("SSL_CLIENT_CERT", " "),
+}
+"""pip's key: uv's variable, and what parts the entries of a list in it."""
+_OLD_UV_NAMES = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
+_TRUE = ("1", "true", "yes", "on")
+
+
+def uv_options(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Give the options of `uv pip install` that pip's settings ask for and no variable can say."""
+    no_index = pip_settings(environ).get("no-index", "").lower() in _TRUE
+    return ("--no-index",) if no_index else ()
+
+
+def uv_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment variables that lead uv where pip would go, without those that `environ` sets itself."""
+    said = pip_settings(environ)
+    settings = {
+        uv: separator.join(said[pip].split()) for pip, (uv, separator) in _UV_NAMES.items() if said.get(pip, "").strip()
+    }
+    if "UV_INDEX" in settings:  # pip takes the best version of all indexes; uv, unless told, that of the first
+        settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in environ and _OLD_UV_NAMES.get(name, name) not in environ
+    }
+
+
+def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Read pip's configuration files and `PIP_*` variables, the later ones winning; keys as in the files."""
+    settings: dict[str, str] = {}
+    for path in _files(environ):
+        settings.update(_read(path))
+    for name, value in environ.items():
+        if name.startswith("PIP_"):
+            settings[name.removeprefix("PIP_").lower().replace("_", "-")] = value
+    return settings
+
+
+def _files(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Give where pip looks, in its order: machine, user, environment, `PIP_CONFIG_FILE`."""
+    named = environ.get("PIP_CONFIG_FILE")
+    if named == _NULL_FILE:
+        return
+    yield from (Path("/etc/xdg/pip/pip.conf"), Path("/etc/pip.conf"))
+    if home := environ.get("HOME"):
+        yield Path(home, ".pip", "pip.conf")
+        yield Path(environ.get("XDG_CONFIG_HOME") or Path(home, ".config"), "pip", "pip.conf")
+    yield Path(sys.prefix, "pip.conf")
+    if named:
+        yield Path(named)
+
+
+def _read(path: Path) -> dict[str, str]:
+    parser = RawConfigParser()
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, Error):
+        return {}  # pip itself will complain about it, to people who can do something about it
+    return {
+        key.replace("_", "-"): value
+        for section in _SECTIONS
+        if parser.has_section(section)
+        for key, value in parser.items(section)
+    }

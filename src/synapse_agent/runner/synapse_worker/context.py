@@ -1,0 +1,69 @@
+"""What an action is given beside its params."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from . import protocol
+from .reports import Reports
+from .results import to_json
+
+if TYPE_CHECKING:
+    import logging
+
+_PROGRESS_SECONDS = 0.05
+
+
+class Context:
+    """A run as its action sees it: who it is, where it tells how far it is."""
+
+    def __init__(self, reports: Reports, *, job_id: str, action: str, language: str | None) -> None:
+        self.job_id = job_id
+        self.action = action
+        self.language = language
+        self._reports = reports
+        self._unsent: bytes | None = None
+        self._sent_at = 0.0
+
+    @property
+    def env(self) -> MutableMapping[str, str]:
+        """The environment variables of the run, the plugin's `env` among them."""
+        return os.environ
+
+    @property
+    def logger(self) -> logging.Logger:
+        """A `logging.Logger` that writes to the job's log, from INFO on."""
+        import logging  # most actions have no use for it
+
+        logger = logging.getLogger(f"synapse.{self.action}")
+        if not logger.handlers:
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            logger.addHandler(handler)
+            logger.setLevel(logging.INFO)
+            logger.propagate = False
+        return logger
+
+    def set_progress(self, current: float, total: float) -> None:
+        """Tell how far the action is; of many calls in a short time, some and the last are passed on."""
+        self._unsent = to_json({"type": "progress", "current": current, "total": total})
+        if time.monotonic() - self._sent_at >= _PROGRESS_SECONDS:
+            self.flush()
+
+    def log(self, event: str, data: Any = None) -> None:
+        """Record an event with data that JSON can say, up to some 60 kB."""
+        self.flush()
+        payload = to_json({"type": "event", "event": event, "data": data})
+        if len(payload) > protocol.MAX_PAYLOAD:
+            raise ValueError(f"event {event!r} has {len(payload)} bytes; {protocol.MAX_PAYLOAD} are allowed")
+        self._reports.event(payload)
+
+    def flush(self) -> None:
+        """Pass on progress that was held back."""
+        if self._unsent is not None:
+            self._reports.event(self._unsent)
+            self._unsent, self._sent_at = None, time.monotonic()

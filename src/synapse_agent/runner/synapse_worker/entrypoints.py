@@ -1,0 +1,82 @@
+"""From an entrypoint's text to what it names in the plugin."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from .failures import Failure
+
+
+def load(entrypoint: str, *, folder: str) -> Any:
+    """Import what `package.module:attribute` or `package.module.attribute` names.
+
+    Raises `Failure` 422 `entrypoint_not_found` where there is no such module or attribute. What the plugin's own
+    import raises is left as it is.
+    """
+    for module_name, attributes in _readings(entrypoint):
+        if _exists(module_name):
+            _check_not_hidden(entrypoint, module_name.partition(".")[0], folder)
+            return _attribute(entrypoint, sys.modules[module_name], attributes)
+    module_name, _ = next(_readings(entrypoint))
+    raise _not_found(entrypoint, f"there is no module '{module_name}' in the plugin or its environment")
+
+
+def _readings(entrypoint: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Give each (module, attributes) that the text can mean; a dotted one most likely names its last part."""
+    module, colon, attribute = entrypoint.partition(":")
+    if not all(part.isidentifier() for part in f"{module}.{attribute or 'x'}".split(".")) or (colon and not attribute):
+        raise _not_found(entrypoint, "it must be of the form 'package.module:attribute'")
+    if colon:
+        yield module, tuple(attribute.split("."))
+        return
+    parts = module.split(".")
+    if len(parts) == 1:
+        raise _not_found(entrypoint, "it names no attribute; it must be of the form 'package.module:attribute'")
+    for end in range(len(parts) - 1, 0, -1):
+        yield ".".join(parts[:end]), tuple(parts[end:])
+
+
+def _exists(module_name: str) -> bool:
+    """Import a module; false when it is itself what cannot be found."""
+    try:
+        __import__(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+            return False
+        raise
+    return True
+
+
+def _check_not_hidden(entrypoint: str, top: str, folder: str) -> None:
+    """Refuse a plugin's module that Python cannot see because one of its own has the same name."""
+    in_plugin = os.path.join(folder, top)
+    loaded = getattr(sys.modules[top], "__file__", None) or in_plugin
+    is_there = os.path.exists(in_plugin + ".py") or os.path.exists(os.path.join(in_plugin, "__init__.py"))
+    if is_there and not os.path.abspath(loaded).startswith(in_plugin):
+        raise _not_found(entrypoint, f"Python's own module '{top}' hides the plugin's; give it another name")
+
+
+def _attribute(entrypoint: str, module: ModuleType, attributes: tuple[str, ...]) -> Any:
+    found: Any = module
+    for name in attributes:
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            holder = getattr(found, "__name__", "")
+            raise _not_found(entrypoint, f"'{holder}' has no '{name}'{_what_there_is(found)}") from None
+    return found
+
+
+def _what_there_is(holder: Any) -> str:
+    own = getattr(holder, "__name__", None)
+    names = [n for n, value in vars(holder).items() if callable(value) and getattr(value, "__module__", None) == own]
+    public = sorted(name for name in names if not name.startswith("_"))
+    return f"; it has {', '.join(public[:20])}" if public else ""
+
+
+def _not_found(entrypoint: str, why: str) -> Failure:
+    return Failure(422, "entrypoint_not_found", f"entrypoint '{entrypoint}': {why}", entrypoint=entrypoint)

@@ -1,0 +1,75 @@
+"""How a run that did not give a result says so."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from types import TracebackType
+from typing import Any
+
+_OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_MAX_MESSAGE = 10_000
+_MAX_TRACEBACK = 40_000
+
+
+class Failure(Exception):
+    """What the caller is told instead of a result; its fields are those of the agent's `Problem`."""
+
+    def __init__(self, status: int, error_type: str, message: str, **extra: Any) -> None:
+        super().__init__(message)
+        self.fields: dict[str, Any] = {"status": status, "error_type": error_type, "message": message, **extra}
+
+
+def action_failed(error: BaseException, *, folder: str) -> Failure:
+    """Describe an exception that left the plugin's code; files in `folder` are named as the plugin's author does."""
+    name, message = _name(type(error)), _shortened(_text(error), _MAX_MESSAGE)
+    return Failure(
+        500,
+        "action_failed",
+        f"{name}: {message}" if message else name,
+        exception_type=name,
+        exception_message=message,
+        traceback=_shortened(_traceback(error, folder).replace(folder + os.sep, ""), _MAX_TRACEBACK),
+    )
+
+
+def _traceback(error: BaseException, folder: str) -> str:
+    start = _first_frame(error.__traceback__, folder)
+    try:
+        return "".join(traceback.TracebackException(type(error), error, start).format())
+    except Exception:  # an exception class of the plugin's can break its own formatting in any way
+        return "".join(traceback.format_tb(start)) + _name(type(error)) + "\n"
+
+
+def _first_frame(frames: TracebackType | None, folder: str) -> TracebackType | None:
+    """Find where the plugin's own code starts; without any of it, where the worker's ends."""
+    listed: list[TracebackType] = []
+    while frames is not None:
+        listed.append(frames)
+        frames = frames.tb_next
+    own = (frame for frame in listed if _file(frame).startswith(folder + os.sep))
+    foreign = (frame for frame in listed if not _file(frame).startswith(_OWN_FOLDER))
+    return next(own, None) or next(foreign, None)
+
+
+def _file(frame: TracebackType) -> str:
+    return frame.tb_frame.f_code.co_filename
+
+
+def _name(kind: type) -> str:
+    module = kind.__module__
+    return kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # as above
+        return "(its message cannot be shown)"
+
+
+def _shortened(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"

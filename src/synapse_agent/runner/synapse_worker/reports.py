@@ -1,0 +1,43 @@
+"""A run's line to the agent."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+
+from . import protocol
+
+_OUT_OF_THE_WAY = 400
+
+
+class Reports:
+    """Sends events and the outcome; safe to use from threads and forked children."""
+
+    def __init__(self, descriptor: int, secret: bytes) -> None:
+        self._descriptor = _moved(descriptor)
+        self._secret = secret
+
+    def event(self, payload: bytes) -> None:
+        """Send one event of at most `protocol.MAX_PAYLOAD` bytes."""
+        self._send(protocol.EVENT, payload)
+
+    def outcome(self, kind: bytes, payload: bytes) -> None:
+        """Send how the run ended, in as many messages as it takes."""
+        last = max(len(payload) - 1, 0) // protocol.MAX_PAYLOAD * protocol.MAX_PAYLOAD
+        view = memoryview(payload)
+        for start in range(0, last, protocol.MAX_PAYLOAD):
+            self._send(protocol.PART, view[start : start + protocol.MAX_PAYLOAD])
+        self._send(kind, view[last:])
+
+    def _send(self, kind: bytes, payload: bytes | memoryview) -> None:
+        os.writev(self._descriptor, [protocol.REPORT.pack(self._secret, kind), payload])
+
+
+def _moved(descriptor: int) -> int:
+    """Move a descriptor to where a plugin's loop over the first few hundred does not meet it."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = _OUT_OF_THE_WAY if soft == resource.RLIM_INFINITY or soft > _OUT_OF_THE_WAY + 8 else 3
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, lowest)
+    os.close(descriptor)
+    return moved

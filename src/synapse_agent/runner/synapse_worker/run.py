@@ -1,0 +1,177 @@
+"""The process of one run, from the fork to its end."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from contextlib import suppress
+from types import ModuleType
+from typing import Any, NoReturn
+
+from . import protocol
+from .calls import call
+from .context import Context
+from .entrypoints import load
+from .failures import Failure, action_failed
+from .kernel import become_subreaper, die_with_parent, receive
+from .reports import Reports
+from .results import to_json
+
+_REHEARSED = "SYNAPSE_REHEARSED"
+_KILL_FIRST = b"500"  # of 1000: out of memory, the kernel is to choose the action, not the agent
+
+
+def become_run(connection: socket.socket, *, zygote: int, folder: str) -> NoReturn:
+    """Turn this process, just forked, into the run whose descriptors come in; it ends here, whatever happens."""
+    status = 1
+    try:
+        _separate(zygote)
+        _rehearse()
+        report, log, request = _wait(connection)
+        _take_log(log)
+        status = _execute(*_read(request), report, folder)
+    except SystemExit as leaving:
+        status = _exit_status(leaving.code)
+    except BaseException:  # nothing may return into the zygote's loop
+        sys.excepthook(*sys.exc_info())
+    finally:
+        _flush()
+        os._exit(status)
+
+
+def _separate(zygote: int) -> None:
+    """Leave the zygote's session and its ways behind, but not its supervision."""
+    die_with_parent(zygote)
+    os.setsid()
+    become_subreaper()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    os.write(score, _KILL_FIRST)
+    os.close(score)
+
+
+def _rehearse() -> None:
+    """Do once, while there is time, what the run is about to do.
+
+    A process that was just forked shares its memory with its parent, and gets a page of its own the first time it
+    writes to one, which takes longer than most of what it does.
+    """
+
+    def action(number: int) -> list[int]:
+        return [number]
+
+    os.environ[_REHEARSED] = ""
+    del os.environ[_REHEARSED]
+    to_json(call(action, action="", params=json.loads('{"number": 1}'), context=None))
+
+
+def _wait(connection: socket.socket) -> list[int]:
+    """Wait for the descriptors of a run; the zygote's end is this process's."""
+    message, descriptors = receive(connection, 1)
+    if not message:
+        sys.exit()
+    connection.close()
+    return descriptors
+
+
+def _take_log(descriptor: int) -> None:
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def _read(descriptor: int) -> tuple[dict[str, Any], bytes]:
+    """Read the request: a line of JSON, then the params as they came. The agent wrote and rewound the file."""
+    with open(descriptor, "rb", buffering=0) as file:
+        head, _, params = file.read().partition(b"\n")
+    return json.loads(head), params
+
+
+def _execute(request: dict[str, Any], params: bytes, report: int, folder: str) -> int:
+    os.chdir(request["folder"])
+    _limit(request["limits"])
+    if "command" in request:
+        os.execve(request["command"][0], request["command"], request["env"])
+    os.environ.update(request["env"])
+    _look_like_a_fresh_interpreter(request["entrypoint"])
+    reports = Reports(report, bytes.fromhex(request["secret"]))
+    context = Context(reports, job_id=request["job_id"], action=request["action"], language=request["language"])
+    process = os.getpid()
+    kind, payload = _outcome(request, params, context, folder)
+    if os.getpid() == process:  # an action's own fork may come back here as well
+        context.flush()
+        reports.outcome(kind, payload)
+        atexit._run_exitfuncs()
+    return 0
+
+
+def _look_like_a_fresh_interpreter(entrypoint: str) -> None:
+    sys.argv = [entrypoint]
+    sys.modules["__main__"] = ModuleType("__main__")
+    gc.enable()
+
+
+def _outcome(request: dict[str, Any], text: bytes, context: Context, folder: str) -> tuple[bytes, bytes]:
+    try:
+        params = _params(text)
+        target = load(request["entrypoint"], folder=folder)
+        result = call(target, action=context.action, params=params, context=context)
+        return protocol.RESULT, _checked(to_json(result), request["result_bytes"])
+    except SystemExit:
+        raise
+    except Failure as failure:
+        return _failed(failure)
+    except BaseException as error:
+        return _failed(action_failed(error, folder=folder))
+
+
+def _params(text: bytes) -> dict[str, Any]:
+    try:
+        params: dict[str, Any] = json.loads(text)
+    except RecursionError:
+        raise Failure(422, "invalid_params", "The params are nested too deeply for Python to read.") from None
+    return params
+
+
+def _failed(failure: Failure) -> tuple[bytes, bytes]:
+    return protocol.FAILURE, json.dumps(failure.fields).encode()
+
+
+def _checked(payload: bytes, limit: int) -> bytes:
+    if len(payload) > limit:
+        message = f"The action's result takes {len(payload)} bytes of JSON; this agent keeps {limit}."
+        raise Failure(500, "result_too_large", message, size=len(payload), limit=limit)
+    return payload
+
+
+def _limit(limits: dict[str, int]) -> None:
+    """Set resource limits by name, never above what holds already; no run leaves a core file."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for name, wanted in limits.items():
+        kind = getattr(resource, name)
+        _, most = resource.getrlimit(kind)
+        # Reaching the soft limit on CPU time gives a signal that says so, reaching the hard one a mere SIGKILL.
+        hard = wanted + 1 if kind == resource.RLIMIT_CPU else wanted
+        if most != resource.RLIM_INFINITY:
+            hard = min(hard, most)
+        resource.setrlimit(kind, (min(wanted, hard), hard))
+
+
+def _exit_status(code: Any) -> int:
+    if code is None or isinstance(code, int):
+        return (code or 0) & 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # the action may have replaced or closed it
+            stream.flush()

@@ -1,0 +1,81 @@
+"""The zygotes that are kept ready."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from synapse_agent.runner.worker_env import worker_env
+from synapse_agent.runner.zygote import Zygote
+
+
+@dataclass(slots=True)
+class _Kept:
+    zygote: Zygote
+    users: int = 0
+
+
+class Zygotes:
+    """Keeps one zygote for each folder and Python, up to a limit; the least recently used goes first, unless in use."""
+
+    def __init__(self, *, limit: int, bytecode: Path, environ: Mapping[str, str] = os.environ) -> None:
+        self._limit = limit
+        self._bytecode = bytecode
+        self._env = worker_env(environ)
+        self._kept: OrderedDict[tuple[Path, Path], _Kept] = OrderedDict()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def use(self, folder: Path, python: Path) -> AsyncIterator[Zygote]:
+        """Lend the zygote of that folder and Python, started where there is none, to one run."""
+        kept = self._take((folder, python))
+        kept.users += 1
+        try:
+            yield kept.zygote
+        finally:
+            kept.users -= 1
+            self._trim()
+
+    @asynccontextmanager
+    async def use_once(self, folder: Path, python: Path) -> AsyncIterator[Zygote]:
+        """Lend a zygote that is started for this one run and ended with it."""
+        zygote = self._start(folder, python)
+        try:
+            yield zygote
+        finally:
+            await asyncio.shield(self._close(zygote))
+
+    async def close(self) -> None:
+        """End all of them, with all they started."""
+        while self._kept:
+            _, kept = self._kept.popitem()
+            self._close(kept.zygote)
+        await asyncio.gather(*self._closing)
+
+    def _take(self, key: tuple[Path, Path]) -> _Kept:
+        kept = self._kept.get(key)
+        if kept is None or not kept.zygote.alive:
+            if kept is not None:
+                self._close(kept.zygote)
+            kept = self._kept[key] = _Kept(self._start(*key))
+        self._kept.move_to_end(key)
+        return kept
+
+    def _trim(self) -> None:
+        idle = [key for key, kept in self._kept.items() if not kept.users]
+        for key in idle[: max(0, len(self._kept) - self._limit)]:
+            self._close(self._kept.pop(key).zygote)
+
+    def _start(self, folder: Path, python: Path) -> Zygote:
+        return Zygote(python, folder=folder, bytecode=self._bytecode, env=self._env)
+
+    def _close(self, zygote: Zygote) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(zygote.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        return task

@@ -1,0 +1,147 @@
+"""A real runner, and plugins written by the tests that run on it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from synapse_agent.plugin import PluginConfig
+from synapse_agent.problems import Problem
+from synapse_agent.runner.base import Run
+from synapse_agent.runner.local import LocalRunner
+
+_job_numbers = count(1)
+
+
+@dataclass
+class Heard:
+    """A `RunListener` that remembers."""
+
+    starts: int = 0
+    log: bytes = b""
+    events: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def started(self) -> None:
+        self.starts += 1
+
+    def output(self, data: bytes) -> None:
+        self.log += data
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        self.events.append(event)
+
+
+@dataclass
+class Plugin:
+    """A plugin on disk with one module, `plugin/main.py`, whose `act` is the action of that name."""
+
+    folder: Path
+    config: PluginConfig
+    heard: Heard = field(default_factory=Heard)
+
+    def prepared(self, params: Mapping[str, Any], **more: Any) -> Run:
+        """Describe a run of `act` as a release's."""
+        job_id = f"job-{next(_job_numbers)}"
+        given = {"action": "act", "release": "tried@1.0.0", "params": params, **more}
+        return Run(job_id=job_id, folder=self.folder, config=self.config, **given)
+
+    async def run(self, runner: LocalRunner, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
+        """Run `act` and parse its result."""
+        return json.loads(await runner.run(self.prepared(params or {}, **more), self.heard))
+
+    async def problem(self, runner: LocalRunner, params: Mapping[str, Any] | None = None, **more: Any) -> Problem:
+        """Run `act`, which is to end badly, and give what the caller is told."""
+        with pytest.raises(Problem) as caught:
+            await self.run(runner, params, **more)
+        return caught.value
+
+
+@pytest.fixture
+def write_plugin(tmp_path: Path) -> Callable[..., Plugin]:
+    """Give a function that writes a plugin from the source of its module."""
+    numbers = count(1)
+
+    def write(source: str, *, requirements: str = "", entrypoint: str = "plugin.main:act", **config: Any) -> Plugin:
+        folder = tmp_path / f"plugin-{next(numbers)}"
+        (folder / "plugin").mkdir(parents=True)
+        (folder / "plugin" / "main.py").write_text(dedent(source), encoding="utf-8")
+        if requirements:
+            (folder / "requirements.txt").write_text(requirements, encoding="utf-8")
+        actions = {"act": {"entrypoint": entrypoint, "method": "local"}}
+        return Plugin(folder, PluginConfig.from_mapping({"code": "tried", "actions": actions, **config}))
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder that the tests' runners share, so that each environment is made once."""
+    return tmp_path_factory.mktemp("runner-data")
+
+
+@pytest.fixture
+async def runner(data_dir: Path) -> AsyncIterator[LocalRunner]:
+    """Give a runner without limits, which is closed afterwards."""
+    runner = LocalRunner(data_dir)
+    yield runner
+    await runner.close()
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., Awaitable[None]]:
+    """Give a function that waits for something which is about to be so."""
+
+    async def wait(condition: Callable[[], Any], *, seconds: float = 20.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end
+            await asyncio.sleep(0.005)
+
+    return wait
+
+
+AGENT = """
+import asyncio, json, sys
+from pathlib import Path
+from synapse_agent.plugin import PluginConfig
+from synapse_agent.runner.base import Run
+from synapse_agent.runner.local import LocalRunner
+
+class Deaf:
+    def started(self): pass
+    def output(self, data): pass
+    def event(self, event): pass
+
+async def main(data_dir, folder, params):
+    config = PluginConfig.from_mapping({"code": "tried", "actions": {"act": "plugin.main:act"}})
+    run = Run("job", Path(folder), config, "act", json.loads(params), release="tried@1.0.0")
+    await LocalRunner(Path(data_dir)).run(run, Deaf())
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def start_agent() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Give a function that runs a plugin's `act` in a process of its own, for the test to kill."""
+    with ExitStack() as stack:
+
+        def start(plugin: Plugin, data_dir: Path, params: Mapping[str, Any], **more: Any) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-c", AGENT, data_dir, plugin.folder, json.dumps(params)]
+            agent = stack.enter_context(subprocess.Popen(command, **more))
+            stack.callback(agent.kill)
+            return agent
+
+        yield start

@@ -1,0 +1,382 @@
+"""What a caller gets back, however an action ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from synapse_agent.problems import Problem
+from synapse_agent.runner.limits import Limits
+from synapse_agent.runner.local import LocalRunner
+
+pytestmark = pytest.mark.anyio
+
+_PROC = Path("/proc")
+
+
+async def test_a_function_gets_its_params_and_its_result_comes_back(runner, write_plugin):
+    """The main thing works: params in, JSON out, prints in the log, the start told once."""
+    plugin = write_plugin(
+        "def act(epochs, name='x'):\n    print('at work')\n    return {'epochs': epochs, 'name': name}\n"
+    )
+    assert await plugin.run(runner, {"epochs": 3}) == {"epochs": 3, "name": "x"}
+    assert plugin.heard.log == b"at work\n"
+    assert plugin.heard.starts == 1
+
+
+@pytest.mark.parametrize("value", ["None", "0", "''", "False", "[]", "'가나다 \U0001f600'", "{'a': [1, 2.5, None]}"])
+async def test_any_json_value_is_a_result(runner, write_plugin, value):
+    """Values that are false in Python, and text beyond ASCII, come back as they are."""
+    assert await write_plugin(f"def act():\n    return {value}\n").run(runner) == eval(value)
+
+
+async def test_a_large_result_and_large_params_pass(runner, write_plugin):
+    """Ten megabytes in and out, which no single message holds."""
+    text = "가x" * 2_000_000
+    assert await write_plugin("def act(text):\n    return text\n").run(runner, {"text": text}) == text
+
+
+async def test_nothing_leaks_from_one_run_to_the_next(runner, write_plugin):
+    """Each run starts from scratch: modules, variables and files of the last one are gone."""
+    source = """
+        import os, tempfile
+        from pathlib import Path
+        seen = []
+
+        def act():
+            seen.append(1)
+            os.environ["LEFT"] = os.environ.get("LEFT", "") + "x"
+            Path(tempfile.gettempdir(), "left").touch()
+            Path.home().joinpath("left-at-home").touch()
+            return [len(seen), os.environ["LEFT"], sorted(os.listdir(Path.home()))]
+        """
+    plugin = write_plugin(source)
+    first, second = [await plugin.run(runner) for _ in range(2)]
+    assert first == second == [1, "x", ["left", "left-at-home"]]
+
+
+async def test_an_action_that_raises_tells_what_and_where(runner, write_plugin):
+    """`action_failed` has type, message, job and a traceback that starts in the plugin's own code."""
+    plugin = write_plugin("def helper():\n    raise KeyError('epochs')\n\ndef act():\n    return helper()\n")
+    problem = await plugin.problem(runner)
+    assert (problem.status, problem.error_type, problem.message) == (500, "action_failed", "KeyError: 'epochs'")
+    assert (problem.extra["exception_type"], problem.extra["exception_message"]) == ("KeyError", "'epochs'")
+    assert problem.extra["job_id"].startswith("job-")
+    lines = problem.extra["traceback"].splitlines()
+    assert lines[:2] == ["Traceback (most recent call last):", '  File "plugin/main.py", line 5, in act']
+    assert str(plugin.folder) not in problem.extra["traceback"]
+
+
+async def test_an_exception_of_the_plugins_own_is_named_with_its_module(runner, write_plugin):
+    """A class that cannot even be shown is still told of."""
+    source = """
+        class Odd(Exception):
+            def __str__(self):
+                raise RuntimeError("no")
+
+        def act():
+            raise Odd()
+        """
+    problem = await write_plugin(source).problem(runner)
+    assert problem.extra["exception_type"] == "plugin.main.Odd"
+    assert problem.extra["exception_message"] == "(its message cannot be shown)"
+
+
+async def test_recursion_without_end_is_a_failure_of_bounded_size(runner, write_plugin):
+    """Python's own limit ends it, and the traceback stays readable."""
+    problem = await write_plugin("def act():\n    return act()\n").problem(runner)
+    assert problem.extra["exception_type"] == "RecursionError"
+    assert len(problem.extra["traceback"]) < 5000
+
+
+async def test_a_module_that_does_not_import_fails_with_its_own_traceback(runner, write_plugin):
+    """What the plugin's import raises is the plugin's failure, in the plugin's terms."""
+    problem = await write_plugin("import json\nimport no_such_thing\n").problem(runner)
+    assert problem.error_type == "action_failed"
+    assert problem.message == "ModuleNotFoundError: No module named 'no_such_thing'"
+    assert problem.extra["traceback"].splitlines()[1] == '  File "plugin/main.py", line 2, in <module>'
+
+
+async def test_a_syntax_error_names_file_and_line_as_the_author_knows_them(runner, write_plugin):
+    """The path is the plugin's, not that of the folder it was unpacked to."""
+    problem = await write_plugin("def act():\n    return (\n").problem(runner)
+    assert problem.extra["exception_type"] == "SyntaxError"
+    assert 'File "plugin/main.py", line 2' in problem.extra["traceback"]
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "message"),
+    [
+        ("plugin.missing:act", "there is no module 'plugin.missing' in the plugin or its environment"),
+        ("plugin.missing.act", "'plugin' has no 'missing'"),
+        ("missing.main.act", "there is no module 'missing.main' in the plugin or its environment"),
+        ("plugin.main:missing", "'plugin.main' has no 'missing'; it has Trainer, act"),
+        ("plugin.main:Trainer.missing", "'Trainer' has no 'missing'"),
+        ("plugin/main.py:act", "it must be of the form 'package.module:attribute'"),
+        ("plugin.main:", "it must be of the form 'package.module:attribute'"),
+        ("act", "it names no attribute; it must be of the form 'package.module:attribute'"),
+    ],
+)
+async def test_an_entrypoint_that_is_not_there_is_refused_by_name(runner, write_plugin, entrypoint, message):
+    """422, because nothing of the action ran; where it helps, with what there is."""
+    plugin = write_plugin("def act():\n    pass\n\nclass Trainer:\n    pass\n", entrypoint=entrypoint)
+    problem = await plugin.problem(runner)
+    assert (problem.status, problem.error_type) == (422, "entrypoint_not_found")
+    assert problem.message == f"entrypoint '{entrypoint}': {message}"
+
+
+@pytest.mark.parametrize("entrypoint", ["plugin.main.Trainer.train", "plugin.main:Trainer.train", "plugin.main.act"])
+async def test_an_entrypoint_can_be_dotted_and_reach_into_a_class(runner, write_plugin, entrypoint):
+    """All the ways in which plugins write their entrypoints."""
+    source = "def act():\n    return 1\n\nclass Trainer:\n    @staticmethod\n    def train():\n        return 1\n"
+    assert await write_plugin(source, entrypoint=entrypoint).run(runner) == 1
+
+
+async def test_a_plugins_module_that_pythons_own_hides_is_named(runner, write_plugin):
+    """A top module called `json` can't be seen; the author is told to rename it."""
+    plugin = write_plugin("", entrypoint="json:act")
+    (plugin.folder / "json.py").write_text("def act():\n    return 1\n")
+    problem = await plugin.problem(runner)
+    assert (
+        problem.message == "entrypoint 'json:act': Python's own module 'json' hides the plugin's; give it another name"
+    )
+
+
+async def test_params_that_do_not_fit_name_the_parameter(runner, write_plugin):
+    """Missing and unexpected ones at once, and what the action takes: no traceback."""
+    problem = await write_plugin("def act(epochs, rate=0.1):\n    pass\n").problem(runner, {"epoch": 1})
+    assert (problem.status, problem.error_type) == (422, "invalid_params")
+    assert problem.message == (
+        "The params do not fit the action: 'epochs' is missing, 'epoch' is unexpected. It takes (epochs, rate=0.1)."
+    )
+    assert [(error["loc"], error["type"]) for error in problem.extra["errors"]] == [
+        (["params", "epochs"], "missing"),
+        (["params", "epoch"], "unexpected"),
+    ]
+
+
+async def test_a_type_error_inside_the_action_is_the_actions_failure(runner, write_plugin):
+    """It is not mistaken for params that do not fit."""
+    problem = await write_plugin("def act():\n    return len()\n").problem(runner)
+    assert (problem.error_type, problem.extra["exception_type"]) == ("action_failed", "TypeError")
+
+
+async def test_a_result_that_json_cannot_say_names_the_path(runner, write_plugin):
+    """500, as the action ran."""
+    problem = await write_plugin("def act():\n    return {'items': [1, {'when': {3}}]}\n").problem(runner)
+    assert (problem.status, problem.error_type) == (500, "result_not_serializable")
+    assert problem.message == "The action's result cannot be written as JSON: $.items[1].when is of type set."
+
+
+async def test_a_result_over_the_limit_names_both_sizes(data_dir, write_plugin):
+    """The agent's memory and disk are bounded."""
+    runner = LocalRunner(data_dir, limits=Limits(result_bytes=1000))
+    problem = await write_plugin("def act():\n    return 'x' * 2000\n").problem(runner)
+    await runner.close()
+    assert problem.error_type == "result_too_large"
+    assert (problem.extra["size"], problem.extra["limit"]) == (2002, 1000)
+
+
+@pytest.mark.parametrize(
+    ("leaving", "code", "log"),
+    [
+        ("os._exit(3)", 3, b""),
+        ("sys.exit(4)", 4, b""),
+        ("sys.exit()", 0, b""),
+        ("sys.exit('gone wrong')", 1, b"gone wrong\n"),
+    ],
+)
+async def test_an_action_that_leaves_is_told_with_its_code(runner, write_plugin, leaving, code, log):
+    """Leaving without a result is a failure even with code 0."""
+    plugin = write_plugin(f"import os, sys\n\ndef act():\n    {leaving}\n")
+    problem = await plugin.problem(runner)
+    assert (problem.error_type, problem.extra["exit_code"], plugin.heard.log) == ("action_exited", code, log)
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGTERM"])
+async def test_an_action_that_is_killed_is_told_by_what(runner, write_plugin, name):
+    """The signal is named."""
+    source = f"import os, signal, time\n\ndef act():\n    os.kill(os.getpid(), signal.{name})\n    time.sleep(20)\n"
+    problem = await write_plugin(source).problem(runner)
+    assert (problem.error_type, problem.extra["signal"]) == ("action_killed", name)
+    assert name in problem.message
+
+
+async def test_the_time_limit_ends_an_action_that_ignores_being_asked(data_dir, write_plugin):
+    """SIGTERM first, SIGKILL after the grace period; what was printed stays."""
+    source = """
+        import signal, time
+
+        def act():
+            signal.signal(signal.SIGTERM, lambda *_: print("asked to end", flush=True))
+            print("here", flush=True)
+            while True:
+                time.sleep(20)
+        """
+    runner = LocalRunner(data_dir, limits=Limits(grace=0.1))
+    plugin = write_plugin(source)
+    problem = await plugin.problem(runner, time_limit=0.3)
+    await runner.close()
+    assert (problem.error_type, problem.extra["time_limit"]) == ("action_timeout", 0.3)
+    assert problem.message == "The action was ended after its time limit of 0.3 s."
+    assert plugin.heard.log == b"here\nasked to end\n"
+
+
+async def test_the_cpu_limit_is_named(data_dir, write_plugin):
+    """A busy loop ends with the signal that says why."""
+    runner = LocalRunner(data_dir, limits=Limits(cpu_time=1))
+    problem = await write_plugin("def act():\n    while True:\n        pass\n").problem(runner)
+    await runner.close()
+    assert (problem.error_type, problem.extra["signal"]) == ("action_killed", "SIGXCPU")
+    assert "CPU time" in problem.message
+
+
+async def test_the_memory_and_file_limits_hold(data_dir, write_plugin):
+    """The action meets them as Python's own errors."""
+    runner = LocalRunner(data_dir, limits=Limits(memory=600 * 2**20, file_size=1000))
+    problem = await write_plugin("def act():\n    return len(bytearray(2**30))\n").problem(runner)
+    assert problem.extra["exception_type"] == "MemoryError"
+    source = "import tempfile\n\ndef act():\n    with tempfile.TemporaryFile() as f:\n        f.write(b'x' * 5000)\n"
+    problem = await write_plugin(source).problem(runner)
+    assert problem.message == "OSError: [Errno 27] File too large"
+    await runner.close()
+
+
+async def test_stop_ends_a_run(runner, write_plugin, until):
+    """Its `run` raises `action_stopped`; stopping what is not there, or twice, is fine."""
+    plugin = write_plugin("import time\n\ndef act():\n    print('up', flush=True)\n    time.sleep(20)\n")
+    run = plugin.prepared({})
+    task = asyncio.ensure_future(runner.run(run, plugin.heard))
+    await until(lambda: plugin.heard.log)
+    await runner.stop("no-such-job")
+    await runner.stop(run.job_id)
+    await runner.stop(run.job_id)
+    with pytest.raises(Problem) as caught:
+        await task
+    assert (caught.value.error_type, caught.value.extra) == ("action_stopped", {"job_id": run.job_id})
+
+
+async def test_cancelling_the_waiting_task_ends_the_run(runner, write_plugin, until, tmp_path):
+    """And it does so before the task is done."""
+    mark = tmp_path / "mark"
+    source = """
+        import os, time
+        from pathlib import Path
+
+        def act(mark):
+            Path(mark).write_text(str(os.getpid()))
+            time.sleep(20)
+        """
+    plugin = write_plugin(source)
+    task = asyncio.ensure_future(plugin.run(runner, {"mark": str(mark)}))
+    await until(lambda: mark.exists() and mark.read_text())
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not (_PROC / mark.read_text()).exists()
+
+
+async def test_closing_stops_what_runs_and_refuses_what_comes(data_dir, write_plugin, until):
+    """503 for the latter: it cannot have run."""
+    runner = LocalRunner(data_dir)
+    plugin = write_plugin("import time\n\ndef act():\n    time.sleep(20)\n")
+    task = asyncio.ensure_future(plugin.problem(runner))
+    await until(lambda: plugin.heard.starts)
+    await runner.close()
+    await runner.close()
+    assert (await task).error_type == "action_stopped"
+    assert (await plugin.problem(runner)).status == 503
+
+
+async def test_an_action_finds_its_surroundings(runner, write_plugin):
+    """Folder, environment variables, job and language are there; the agent's own variables are not."""
+    source = """
+        import os, sys
+
+        def act(context):
+            names = ["SYNAPSE_JOB_ID", "SYNAPSE_LANGUAGE", "GREETING", "HOME", "TMPDIR"]
+            said = {name: os.environ.get(name) for name in names}
+            said |= {"cwd": os.getcwd(), "path": sys.path[0], "stdin": sys.stdin.read(), "all": sorted(os.environ)}
+            return said | {"context": [context.job_id, context.language, context.env["GREETING"]]}
+        """
+    plugin = write_plugin(source, env={"GREETING": "hi", "COUNT": 3})
+    run = plugin.prepared({}, language="ko")
+    found = json.loads(await runner.run(run, plugin.heard))
+    assert (found["SYNAPSE_JOB_ID"], found["SYNAPSE_LANGUAGE"], found["GREETING"]) == (run.job_id, "ko", "hi")
+    assert found["cwd"] == found["path"] == str(plugin.folder)
+    assert found["HOME"] == found["TMPDIR"] != str(Path.home())
+    assert found["stdin"] == ""
+    assert found["context"] == [run.job_id, "ko", "hi"]
+    assert not {"PYTHONPATH", "PYTEST_CURRENT_TEST"} & set(found["all"])
+
+
+async def test_secrets_of_the_agent_reach_no_action(data_dir, write_plugin):
+    """Only variables on the short list pass, whatever the others are called."""
+    environ = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "SYNAPSE_AGENT_TOKEN": "s3cret", "MY_KEY": "s3cret"}
+    runner = LocalRunner(data_dir, environ=environ)
+    found = await write_plugin("import os\n\ndef act():\n    return dict(os.environ)\n").run(runner)
+    await runner.close()
+    assert found["LC_ALL"] == "C.UTF-8"
+    assert "s3cret" not in found.values()
+
+
+async def test_the_release_stays_as_it_was(runner, write_plugin):
+    """Bytecode goes to a cache, that of Pythons which the action starts too."""
+    source = """
+        import subprocess, sys
+
+        def act():
+            subprocess.run([sys.executable, "-c", "import plugin.main"], check=True)
+        """
+    plugin = write_plugin(source)
+    await plugin.run(runner)
+    assert sorted(path.name for path in plugin.folder.rglob("*")) == ["main.py", "plugin"]
+
+
+async def test_progress_and_events_arrive_in_order(runner, write_plugin):
+    """Of progress in quick succession some and the last arrive; events all do."""
+    source = """
+        def act(context):
+            for step in range(1000):
+                context.set_progress(step + 1, 1000)
+            context.log("scored", {"loss": 0.5})
+            context.logger.info("done %s", "well")
+        """
+    plugin = write_plugin(source)
+    await plugin.run(runner)
+    assert plugin.heard.events[-2:] == [
+        {"type": "progress", "current": 1000, "total": 1000},
+        {"type": "event", "event": "scored", "data": {"loss": 0.5}},
+    ]
+    assert len(plugin.heard.events) < 50
+    assert plugin.heard.log.endswith(b" INFO done well\n")
+
+
+async def test_actions_of_all_methods_run_and_servers_are_refused(runner, write_plugin):
+    """`method` decides how the caller is answered, which is not the runner's business."""
+    actions = {name: {"entrypoint": "plugin.main:act", "method": name} for name in ("local", "task", "job", "serve")}
+    plugin = write_plugin("def act():\n    return 1\n", actions=actions)
+    assert [await plugin.run(runner, action=name) for name in ("local", "task", "job")] == [1, 1, 1]
+    assert (await plugin.problem(runner, action="serve")).error_type == "method_not_supported"
+    assert (await plugin.problem(runner, action="trian")).error_type == "unknown_action"
+
+
+async def test_a_debug_run_leaves_no_process_ready_and_no_bytecode(data_dir, runner, write_plugin):
+    """Its folder is gone afterwards, so nothing of it is kept."""
+    plugin = write_plugin("def act():\n    return 1\n")
+    assert await plugin.run(runner, release=None) == 1
+    assert not (data_dir / "bytecode" / plugin.folder.relative_to("/")).exists()
+    (plugin.folder / "plugin" / "main.py").write_text("def act():\n    return 2\n")
+    assert await plugin.run(runner, release=None) == 2
+
+
+async def test_runs_go_on_side_by_side(runner, write_plugin):
+    """Twenty at once of one release, each with its own log and result."""
+    plugin = write_plugin("import time\n\ndef act(n):\n    time.sleep(0.05)\n    print(n)\n    return n\n")
+    listeners = [type(plugin.heard)() for _ in range(20)]
+    runs = [runner.run(plugin.prepared({"n": n}), heard) for n, heard in enumerate(listeners)]
+    assert [int(result) for result in await asyncio.gather(*runs)] == list(range(20))
+    assert [int(heard.log) for heard in listeners] == list(range(20))
