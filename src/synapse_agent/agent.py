@@ -1,0 +1,57 @@
+"""An agent without its socket: what it has cached, what it runs, and where it keeps that."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from synapse_agent.data_folder import DataFolder
+from synapse_agent.database import Database
+from synapse_agent.jobs import Jobs
+from synapse_agent.releases import Releases
+from synapse_agent.runner.base import Runner
+from synapse_agent.settings import Settings, StartError
+from synapse_agent.sources import DirectorySource, SourceChain
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Everything behind the operations."""
+
+    folder: DataFolder
+    releases: Releases
+    jobs: Jobs
+
+
+@asynccontextmanager
+async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runner]) -> AsyncIterator[Agent]:
+    """Open an agent for as long as the block runs, then end every run and let go of everything.
+
+    `jobs.close()` within the block lets runs end well. Raises `StartError` where the agent cannot start.
+    """
+    source = SourceChain([DirectorySource(_plugins_folder(folder)) for folder in settings.plugins])
+    async with AsyncExitStack() as stack:
+        folder = DataFolder(settings.data_dir)
+        stack.callback(folder.close)
+        database = Database(folder.database)
+        stack.callback(database.close)
+        runner = make_runner(settings)
+        stack.push_async_callback(runner.close)
+        jobs = Jobs(
+            database=database,
+            runner=runner,
+            folder=folder.jobs,
+            max_concurrent=settings.max_concurrent_runs,
+            max_queued=settings.max_queued_runs,
+            time_limit=settings.time_limit,
+        )
+        stack.push_async_callback(jobs.close, limit=0)
+        yield Agent(folder, Releases(folder=folder, database=database, source=source), jobs)
+
+
+def _plugins_folder(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise StartError(f"The plugins folder {folder} is not there, or is no folder. Name one that is with --plugins.")
+    return folder

@@ -1,0 +1,42 @@
+"""Answers: JSON bodies, and the contract's `{"detail": ...}` for every error."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.responses import Response
+
+from synapse_agent.problems import Problem
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Say a value as compact JSON in UTF-8; lone surrogates, which UTF-8 cannot hold, as escapes."""
+    try:
+        return _ENCODER.encode(value).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def json_answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Answer with a body that is JSON already."""
+    return Response(body, status, headers, media_type="application/json")
+
+
+def error_answer(status: int, detail: Any, headers: dict[str, str] | None = None) -> Response:
+    """Answer with the contract's error body."""
+    return json_answer(json_bytes({"detail": detail}), status, headers)
+
+
+def problem_answer(problem: Problem) -> Response:
+    """Answer with a problem; its `retry_after` and `allow` become headers too."""
+    headers = {}
+    if "retry_after" in problem.extra:
+        headers["retry-after"] = str(problem.extra["retry_after"])
+    if problem.status == 408:
+        headers["connection"] = "close"
+    if "allow" in problem.extra:
+        headers["allow"] = ", ".join(problem.extra["allow"])
+    return error_answer(problem.status, problem.detail, headers)

@@ -1,0 +1,134 @@
+"""The agent as an ASGI application: the contract's paths, its handlers, its errors."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable
+from types import ModuleType
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from synapse_agent import handlers
+from synapse_agent.agent import Agent
+from synapse_agent.answers import error_answer, problem_answer
+from synapse_agent.bodies import BodyLimits, ClientGone
+from synapse_agent.calls import Call, read_call
+from synapse_agent.contract import Operation, load_contract, match_handlers, read_operations
+from synapse_agent.problems import Problem
+from synapse_agent.security import Guard
+from synapse_agent.settings import Settings
+from synapse_agent.validation import InvalidRequest
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Agent, Call], Awaitable[Response]]
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def build_app(agent: Agent, settings: Settings) -> ASGIApp:
+    """Build the application that answers for an agent."""
+    operations = read_operations(load_contract())
+    table = _handlers(handlers)
+    match_handlers(operations, table)
+    limits = BodyLimits(settings.max_body_bytes, settings.request_timeout)
+    routes = [
+        Route(path, endpoint=_Endpoint(agent, table, group, limits=limits))
+        for path, group in _by_path(operations).items()
+    ]
+    hosts = [settings.host, *settings.allowed_hosts]
+    router = Router(routes, redirect_slashes=False, default=_not_found)
+    return _Outermost(Guard(router, token=settings.token, hosts=hosts))
+
+
+class _Outermost:
+    """Routes by the path as it was sent, and turns whatever is raised into the contract's errors."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        scope["path"] = scope["raw_path"].decode("latin-1")
+        has_begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except ClientGone:
+            return
+        except Exception as error:
+            if has_begun:
+                raise
+            await _error_answer(error)(scope, receive, send)
+
+
+class _Endpoint:
+    """The operations of one path."""
+
+    def __init__(
+        self, agent: Agent, table: dict[str, Handler], group: Iterable[Operation], *, limits: BodyLimits
+    ) -> None:
+        self._agent = agent
+        self._operations = {operation.method: (operation, table[operation.operation_id]) for operation in group}
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._operations.get(scope["method"])
+        if found is None:
+            allowed = sorted(self._operations)
+            message = f"{scope['method']} is not for this path; there is {' and '.join(allowed)}."
+            raise Problem(405, "method_not_allowed", message, allow=allowed)
+        operation, handler = found
+        call = await read_call(operation, Request(scope, receive), limits=self._limits)
+        response = await handler(self._agent, call)
+        await response(scope, receive, send)
+
+
+def _handlers(module: ModuleType) -> dict[str, Handler]:
+    return {
+        name: member
+        for name, member in inspect.getmembers(module, inspect.iscoroutinefunction)
+        if not name.startswith("_") and member.__module__ == module.__name__
+    }
+
+
+def _by_path(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
+    """Group operations by path, paths without parameters first; one that ends in a parameter also with a slash."""
+    groups: dict[str, list[Operation]] = {}
+    for operation in sorted(operations, key=lambda operation: "{" in operation.path):
+        groups.setdefault(operation.path, []).append(operation)
+    slashed = {f"{path}/": group for path, group in groups.items() if path.endswith("}")}
+    return {**groups, **slashed}
+
+
+async def _not_found(scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise Problem(404, "not_found", f"There is nothing at {scope['path'][:300]}; paths end as the contract has them.")
+
+
+def _error_answer(error: Exception) -> Response:
+    if isinstance(error, InvalidRequest):
+        return error_answer(422, error.items)
+    if isinstance(error, Problem):
+        return problem_answer(error)
+    if _is_disk_full(error):
+        logger.error("The disk is full: %s", error)
+        return problem_answer(Problem(503, "unavailable", "The agent's disk is full; nothing was done."))
+    logger.error("A request failed inside the agent", exc_info=error)
+    return problem_answer(Problem(500, "internal_error", "The agent failed; its own log says why."))
+
+
+def _is_disk_full(error: Exception) -> bool:
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in FULL

@@ -1,0 +1,104 @@
+"""Reads a request's JSON body, and no more of it than the agent takes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Receive
+
+from synapse_agent.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """The most bytes that a body may have, and the seconds that it may pause."""
+
+    size: int
+    idle: float
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+async def read_json(headers: Mapping[str, str], receive: Receive, limits: BodyLimits) -> Any:
+    """Read a body within its limits and parse it.
+
+    Raises `Problem`: 415 for another content type, 413 for a body over the limit, 408 for one that does not come,
+    400 for one that is not JSON.
+    """
+    require_json(headers.get("content-type", ""))
+    return parse_json(await _read(receive, limits))
+
+
+def require_json(content_type: str) -> None:
+    """Refuse every content type but `application/json`, with or without parameters."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        found = f"as {media_type[:100]}" if media_type else "without a content type"
+        raise Problem(415, "unsupported_media_type", f"Send the body as application/json, not {found}.")
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse JSON as RFC 8259 has it: UTF-8, no NaN, no Infinity; of a key that comes twice, the last value counts."""
+    try:
+        return json.loads(body.decode(), parse_constant=_refuse, parse_float=_finite)
+    except UnicodeDecodeError as error:
+        raise _not_json(f"byte {error.start} is not UTF-8") from error
+    except RecursionError as error:
+        raise _not_json("it is nested too deeply") from error
+    except ValueError as error:
+        raise _not_json(str(error)) from error
+
+
+async def _read(receive: Receive, limits: BodyLimits) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in _chunks(receive, limits.idle):
+        size += len(chunk)
+        if size > 2 * limits.size:
+            break
+        # A body over the limit is still read for a while: many clients look at the answer only after they sent it all.
+        if size <= limits.size:
+            chunks.append(chunk)
+        else:
+            chunks.clear()
+    if size > limits.size:
+        raise Problem(
+            413, "content_too_large", f"The body is larger than the {limits.size} bytes that this agent takes."
+        )
+    return b"".join(chunks)
+
+
+async def _chunks(receive: Receive, idle: float) -> AsyncIterator[bytes]:
+    more = True
+    while more:
+        try:
+            async with asyncio.timeout(idle):
+                message = await receive()
+        except TimeoutError as error:
+            raise Problem(408, "request_timeout", f"The body did not come: nothing for {idle:g} s.") from error
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return number
+
+
+def _not_json(why: str) -> Problem:
+    return Problem(400, "invalid_json", f"The body is not JSON: {why}.")

@@ -1,0 +1,154 @@
+"""Debug runs: a folder of source, modules laid over it, a config merged over its own."""
+
+from __future__ import annotations
+
+import asyncio
+import keyword
+import os
+import stat
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from synapse_agent.plugin import CONFIG_FILE, PluginConfig, merge_config, read_config
+from synapse_agent.problems import Problem
+from synapse_agent.trees import MEBIBYTE, Limits, TreeError, copy_tree, remove_tree
+
+LIMITS = Limits(files=20_000, size=512 * MEBIBYTE)
+DEFAULT_CODE = "debug"
+
+
+@dataclass(frozen=True, slots=True)
+class DebugSource:
+    """What a debug run is made of, checked as far as that goes without copying anything."""
+
+    folder: Path | None
+    modules: Mapping[str, str]
+    config: PluginConfig
+
+    @classmethod
+    def from_request(cls, body: Mapping[str, Any]) -> DebugSource:
+        """Check `plugin_path`, `modules` and `config` of a request.
+
+        Raises `Problem` 422: `invalid_plugin_path`, `invalid_module`, `invalid_plugin`.
+        """
+        folder = _plugin_folder(body["plugin_path"]) if "plugin_path" in body else None
+        modules = body.get("modules", {})
+        _check_modules(modules)
+        return cls(folder, modules, _config(folder, body.get("config")))
+
+
+class DebugWorkspace:
+    """A scratch folder that holds a debug run's source for as long as it runs."""
+
+    def __init__(self, source: DebugSource, scratch: Path) -> None:
+        self._source = source
+        self._scratch = scratch
+        self._making: asyncio.Future[None] | None = None
+
+    def claim(self) -> None:
+        """Nothing to keep: the source is read when the run's turn has come."""
+
+    async def prepare(self) -> Path:
+        """Copy the folder and lay the modules over it."""
+        self._making = asyncio.ensure_future(asyncio.to_thread(self._make))
+        await asyncio.shield(self._making)
+        return self._scratch
+
+    def as_known(self, problem: Problem) -> Problem:
+        """Name files as the caller does: below `plugin_path`, or relative where there is none."""
+        known = f"{self._source.folder}{os.sep}" if self._source.folder else ""
+        hidden = f"{self._scratch}{os.sep}"
+        extra = {name: _replace(value, hidden, known) for name, value in problem.extra.items()}
+        return Problem(problem.status, problem.error_type, _replace(problem.message, hidden, known), **extra)
+
+    async def release(self) -> None:
+        """Remove the scratch folder."""
+        if self._making:
+            await asyncio.wait([self._making])
+        await asyncio.to_thread(remove_tree, self._scratch)
+
+    def _make(self) -> None:
+        if self._source.folder is None:
+            self._scratch.mkdir(parents=True)
+        else:
+            _copy(self._source.folder, self._scratch)
+        for name, text in self._source.modules.items():
+            _write_module(self._scratch, name, text, self._source.modules)
+
+
+def _plugin_folder(text: str) -> Path:
+    folder = Path.cwd() / text
+    try:
+        kind = folder.stat().st_mode
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise _invalid_path(f"The plugin_path {folder} is not there on the agent's machine: {why}.") from error
+    if not stat.S_ISDIR(kind):
+        raise _invalid_path(f"The plugin_path {folder} is not a folder.")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise _invalid_path(f"The plugin_path {folder} is not readable for the agent.")
+    return folder
+
+
+def _config(folder: Path | None, override: Mapping[str, Any] | None) -> PluginConfig:
+    own: Mapping[str, Any] = {}
+    if folder and (override is None or (folder / CONFIG_FILE).exists()):
+        own = read_config(folder)
+    defaults = {"code": folder.name if folder and folder.name else DEFAULT_CODE}
+    return PluginConfig.from_mapping(merge_config(defaults, merge_config(own, override or {})))
+
+
+def _copy(folder: Path, scratch: Path) -> None:
+    try:
+        copy_tree(folder, scratch, limits=LIMITS)
+    except TreeError as error:
+        raise _invalid_path(f"The plugin_path {folder} cannot be taken: {error}.") from error
+
+
+def _check_modules(names: Iterable[str]) -> None:
+    for name in names:
+        parts = name.split(".")
+        if not all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
+            message = f"{name[:200]!r} is no module name; wanted are names such as 'my_plugin.processor'."
+            raise Problem(422, "invalid_module", message, module=name[:200])
+        if parts[0] in sys.stdlib_module_names:
+            message = f"The module {name[:200]!r} would hide the standard library's {parts[0]!r}; give it another name."
+            raise Problem(422, "invalid_module", message, module=name[:200])
+
+
+def _write_module(root: Path, name: str, text: str, modules: Iterable[str]) -> None:
+    path = root.joinpath(*name.split("."))
+    _make_packages(root, PurePosixPath(*name.split(".")[:-1]))
+    is_package = path.is_dir() or any(other.startswith(f"{name}.") for other in modules)
+    file = path / "__init__.py" if is_package else path.with_name(f"{path.name}.py")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Problem(
+            422, "invalid_module", f"The module {name[:200]!r} cannot be written: {error.strerror}."
+        ) from error
+
+
+def _make_packages(root: Path, package: PurePosixPath) -> None:
+    """Make every folder above a module a package; a module file of that name becomes the package's own code."""
+    for folder in [root / parent for parent in reversed([package, *package.parents]) if parent.name]:
+        folder.mkdir(exist_ok=True)
+        initial, module = folder / "__init__.py", folder.with_name(f"{folder.name}.py")
+        if initial.exists():
+            continue
+        if module.exists():
+            module.rename(initial)
+        else:
+            initial.touch()
+
+
+def _replace(value: Any, hidden: str, known: str) -> Any:
+    return value.replace(hidden, known) if isinstance(value, str) else value
+
+
+def _invalid_path(message: str) -> Problem:
+    return Problem(422, "invalid_plugin_path", message)

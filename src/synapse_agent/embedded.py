@@ -1,0 +1,169 @@
+"""An agent inside a Python program: the same server, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import uvloop
+
+from synapse_agent.server import AgentServer
+from synapse_agent.settings import Settings
+from synapse_agent.tokens import checked_token, make_token
+from synapse_agent.trees import remove_tree
+
+if TYPE_CHECKING:
+    from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+
+
+class EmbeddedAgent:
+    """A real agent on loopback for as long as a `with` or `async with` block runs.
+
+    `plugins` is a folder of plugins, or several. Without `data_dir` the agent keeps nothing: it works in a temporary
+    folder. Without `token` it makes its own, which its clients send. `settings` are further fields of `Settings`.
+    """
+
+    def __init__(
+        self,
+        plugins: str | Path | Iterable[str | Path],
+        *,
+        data_dir: str | Path | None = None,
+        token: str | None = None,
+        **settings: Any,
+    ) -> None:
+        folders = [plugins] if isinstance(plugins, str | Path) else plugins
+        self.token = make_token() if token is None else checked_token(token, source="`token`")
+        self._data_dir = None if data_dir is None else Path(data_dir)
+        self._settings = {"plugins": tuple(Path(folder) for folder in folders), "token": self.token, **settings}
+        self._thread: _AgentThread | None = None
+
+    @property
+    def base_url(self) -> str:
+        """Where the agent is to be found while it runs."""
+        if self._thread is None:
+            raise RuntimeError(
+                "The agent is not running: use it as a context manager, `with EmbeddedAgent(...) as agent:`."
+            )
+        return self._thread.ready.result()
+
+    def client(self, **options: Any) -> AgentClient:
+        """Make a client for this agent; `options` are `AgentClient`'s."""
+        from synapse_sdk.clients.agent import AgentClient
+
+        return AgentClient(self.base_url, self.token, **options)
+
+    def async_client(self, **options: Any) -> AsyncAgentClient:
+        """Make an async client for this agent; `options` are `AsyncAgentClient`'s."""
+        from synapse_sdk.clients.agent import AsyncAgentClient
+
+        return AsyncAgentClient(self.base_url, self.token, **options)
+
+    def __enter__(self) -> Self:
+        """Start the agent; raises `StartError` where it cannot start."""
+        thread = self._start()
+        try:
+            thread.ready.result()
+        except BaseException:
+            self._begin_end().join()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """End the agent, its runs, its thread and its temporary folder."""
+        self._begin_end().join()
+
+    async def __aenter__(self) -> Self:
+        """Start the agent without blocking the event loop; raises `StartError` where it cannot start."""
+        thread = self._start()
+        try:
+            await asyncio.wrap_future(thread.ready)
+        except BaseException:
+            await self._begin_end().ended_async()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        """End the agent, its runs, its thread and its temporary folder without blocking the event loop."""
+        await self._begin_end().ended_async()
+
+    def _start(self) -> _AgentThread:
+        if self._thread is not None:
+            raise RuntimeError("The agent is running already.")
+        self._thread = _AgentThread(self._data_dir, self._settings)
+        return self._thread
+
+    def _begin_end(self) -> _AgentThread:
+        thread, self._thread = self._thread, None
+        if thread is None:
+            raise RuntimeError("The agent is not running.")
+        thread.stop()
+        return thread
+
+
+class _AgentThread:
+    """A thread with an event loop and an agent in it."""
+
+    def __init__(self, data_dir: Path | None, settings: dict[str, Any]) -> None:
+        self.ready: Future[str] = Future()
+        """The base URL, or why there is none."""
+        self._ended: Future[None] = Future()
+        for future in (self.ready, self._ended):
+            future.set_running_or_notify_cancel()  # who stops waiting for it does not cancel it
+        self._data_dir = data_dir
+        self._settings = settings
+        self._thread = threading.Thread(target=self._main, name="synapse-agent", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Tell the agent to stop as soon as it has started."""
+        self.ready.add_done_callback(lambda _: self._tell())
+
+    def join(self) -> None:
+        """Wait for the end; raise what the agent ended with."""
+        self._thread.join()
+        self._ended.result()
+
+    async def ended_async(self) -> None:
+        """Wait for the end without blocking; raise what the agent ended with."""
+        await asyncio.wrap_future(self._ended)
+        self._thread.join()
+
+    def _tell(self) -> None:
+        if self.ready.exception() is None:
+            self._loop.call_soon_threadsafe(self._server.stop)
+
+    def _main(self) -> None:
+        try:
+            with ExitStack() as undo, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve(undo))
+        except BaseException as error:  # noqa: BLE001 - whatever it was, the thread that waits for it raises it
+            self._fail(error)
+        else:
+            self._ended.set_result(None)
+
+    async def _serve(self, undo: ExitStack) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._server = AgentServer(Settings(data_dir=self._data_dir or _temporary(undo), **self._settings))
+        await self._server.run(on_ready=self.ready.set_result)
+
+    def _fail(self, error: BaseException) -> None:
+        if self.ready.done():
+            self._ended.set_exception(error)
+        else:
+            self._ended.set_result(None)
+            self.ready.set_exception(error)
+
+
+def _temporary(undo: ExitStack) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="synapse-agent-"))
+    undo.callback(remove_tree, folder)
+    return folder

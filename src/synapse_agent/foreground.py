@@ -1,0 +1,34 @@
+"""An agent as a process of its own: signals, logging, the `ready` line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+import uvloop
+
+from synapse_agent.server import AgentServer
+from synapse_agent.settings import Settings
+
+
+def serve_until_stopped(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; a second one ends running actions at once."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    server = AgentServer(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.stop)
+    await server.run(on_ready=_say_ready)
+
+
+def _say_ready(base_url: str) -> None:
+    sys.stdout.write(f"ready {base_url}\n")
+    sys.stdout.flush()

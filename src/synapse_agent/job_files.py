@@ -1,0 +1,54 @@
+"""The files of a job: its log, and its result where that is large."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_CHUNK = 2**18
+
+
+class JobFiles:
+    """A job's folder, made when the first file goes into it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.log = folder / "log"
+        self.result = folder / "result.json"
+
+    def open_log(self) -> BinaryIO:
+        """Open the log to add to it."""
+        self._folder.mkdir(exist_ok=True)
+        return self.log.open("ab", buffering=0)
+
+    def write_result(self, result: bytes) -> None:
+        """Keep a result; it is there as a whole or not at all."""
+        self._folder.mkdir(exist_ok=True)
+        temporary = self.result.with_suffix(".new")
+        with temporary.open("wb") as file:
+            file.write(result)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(self.result)
+
+    def remove(self) -> None:
+        """Remove the folder and what is in it."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def read_log(path: Path) -> Iterator[str]:
+    """Read a log as text, in parts, up to where it ends now; bytes that are no UTF-8 are replaced."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    try:
+        with path.open("rb") as file:
+            left = os.fstat(file.fileno()).st_size
+            while left > 0 and (chunk := file.read(min(left, _CHUNK))):
+                left -= len(chunk)
+                yield decoder.decode(chunk)
+    except FileNotFoundError:
+        return
+    yield decoder.decode(b"", final=True)

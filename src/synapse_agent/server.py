@@ -1,0 +1,159 @@
+"""An agent behind a listening socket, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import itertools
+import logging
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from synapse_agent.agent import Agent, open_agent
+from synapse_agent.app import build_app
+from synapse_agent.connection import Connection
+from synapse_agent.runner.limits import Limits
+from synapse_agent.runner.local import LocalRunner
+from synapse_agent.settings import Settings, StartError
+
+logger = logging.getLogger(__name__)
+
+KEEP_ALIVE_SECONDS = 75
+KILL_SECONDS = 5
+"""What the runner gets to end what did not end by itself."""
+ANSWER_SECONDS = 5
+"""What answers get to reach their callers once the last run has ended."""
+TICKS_A_SECOND = 10
+"""As uvicorn counts."""
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+
+
+class AgentServer:
+    """Serves one agent until it is told to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = asyncio.Event()
+        self._hurrying = asyncio.Event()
+
+    async def run(self, *, on_ready: Callable[[str], None]) -> None:
+        """Listen, tell the base URL once requests are accepted, and serve until `stop()`.
+
+        Raises `StartError` where the agent cannot start.
+        """
+        with _listening(self._settings.host, self._settings.port) as listener:
+            async with open_agent(self._settings, _make_runner) as agent:
+                await self._serve(agent, listener, on_ready)
+
+    def stop(self) -> None:
+        """Take no more requests and let the running actions end; told a second time, end them at once."""
+        if self._stopping.is_set():
+            self._hurrying.set()
+        self._stopping.set()
+
+    async def _serve(self, agent: Agent, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
+        server = _Uvicorn(_uvicorn_config(agent, self._settings))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        await _first(serving, server.is_accepting)
+        on_ready(_base_url(self._settings.host, listener))
+        await _first(serving, self._stopping)
+        server.end()
+        ending = asyncio.create_task(agent.jobs.close(limit=self._settings.grace + KILL_SECONDS))
+        await _first(ending, self._hurrying)
+        if self._hurrying.is_set():
+            ending.cancel()
+            server.force_exit = True
+        await asyncio.wait([ending, serving])
+        serving.result()
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn's server without its signal handling, which ends the process; and one that tells when it accepts."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_accepting = asyncio.Event()
+        self._ending = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        self.is_accepting.set()
+
+    async def main_loop(self) -> None:
+        """Do what is to be done every second, and end as soon as `end()` is called; uvicorn's own looks every 0.1 s."""
+        for tick in itertools.count(step=TICKS_A_SECOND):
+            if await self.on_tick(tick):
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), 1)
+
+    def end(self) -> None:
+        """Take no more connections, and end when those there are have got their answers."""
+        self.should_exit = True
+        self._ending.set()
+
+
+def _make_runner(settings: Settings) -> LocalRunner:
+    return LocalRunner(settings.data_dir, limits=Limits(grace=settings.grace), pythons=settings.pythons)
+
+
+def _uvicorn_config(agent: Agent, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        build_app(agent, settings),
+        http=type("Connection", (Connection,), {"patience": settings.request_timeout}),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(settings.grace) + ANSWER_SECONDS + KILL_SECONDS,
+    )
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise StartError(
+            f"There is no address for the host {host!r}: {error.strerror}. Name another with --host."
+        ) from error
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen()
+        except OSError as error:
+            raise _cannot_listen(host, port, error) from error
+        yield listener
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> StartError:
+    if error.errno == errno.EADDRINUSE:
+        return StartError(f"Port {port} on {host} is in use. Choose another with --port, or a free one with --port 0.")
+    return StartError(f"The agent cannot listen on {host}, port {port}: {error.strerror}.")
+
+
+def _base_url(host: str, listener: socket.socket) -> str:
+    name = _WILDCARDS.get(host, host)
+    return f"http://{f'[{name}]' if ':' in name else name}:{listener.getsockname()[1]}"
+
+
+async def _first(task: asyncio.Task[None], event: asyncio.Event) -> None:
+    """Wait until a task has ended or an event has come, whichever is first."""
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if task.done() and not event.is_set():
+        task.result()

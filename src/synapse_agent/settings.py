@@ -1,0 +1,56 @@
+"""What an agent is told when it is started."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MEBIBYTE = 2**20
+
+
+class StartError(Exception):
+    """The agent cannot start; the message is one line that says what to do."""
+
+    exit_code = 1
+
+
+class UsageError(StartError):
+    """The agent was told things that don't go together."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an agent can be told; what is left out has a default that is safe on loopback."""
+
+    plugins: tuple[Path, ...]
+    """Folders to fetch plugins from, in order."""
+    data_dir: Path
+    """Releases, jobs and environments; one running agent at a time."""
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 picks a free one."""
+    token: str | None = field(default=None, repr=False)
+    """What `Authorization` must hold; None lets everyone in."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names that requests may be addressed to, besides loopback's and the address they come in on."""
+    max_body_bytes: int = 64 * MEBIBYTE
+    request_timeout: float = 20.0
+    """Seconds that a request's head may take, and that its body may pause."""
+    max_concurrent_runs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    max_queued_runs: int = 1000
+    """Runs that wait for their turn; one more is refused."""
+    time_limit: float | None = None
+    """Seconds that an action may take; None for no limit."""
+    grace: float = 10.0
+    """Seconds that an action which is told to end gets to do so by itself."""
+    pythons: tuple[Path, ...] = ()
+    """Interpreters for plugins, besides those found on the machine."""
+
+
+def default_data_dir() -> Path:
+    """Give the user's own folder for the agent's data: `$XDG_STATE_HOME/synapse-agent`."""
+    state = os.environ.get("XDG_STATE_HOME")
+    return Path(state or Path.home() / ".local" / "state") / "synapse-agent"

@@ -1,0 +1,58 @@
+"""The token that callers must bring, and the file an agent keeps its own in."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from synapse_agent.settings import StartError
+
+TOKEN_FILE = "token"
+
+
+def make_token() -> str:
+    """Make a token that cannot be guessed."""
+    return secrets.token_urlsafe(32)
+
+
+def kept_token(data_dir: Path) -> tuple[str, Path]:
+    """Give the token that the agent made for itself and the file that holds it, making both where there are none."""
+    path = data_dir / TOKEN_FILE
+    if path.exists():
+        return read_token(path), path
+    token = make_token()
+    try:
+        _write_private(path, token)
+    except OSError as error:
+        raise StartError(
+            f"The token file {path} cannot be written: {error.strerror}. Name another data folder."
+        ) from error
+    return token, path
+
+
+def read_token(path: Path) -> str:
+    """Read a token file: its text without the white space around it."""
+    try:
+        return checked_token(path.read_text(encoding="utf-8").strip(), source=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"The token file {path} cannot be read: {error}") from error
+
+
+def checked_token(token: str, *, source: str) -> str:
+    """Give the token back if a header can carry it: visible ASCII characters, at least one."""
+    if not token or not all("!" <= character <= "~" for character in token):
+        raise StartError(
+            f"The token in {source} must be visible ASCII characters without blanks, at least one of them."
+        )
+    return token
+
+
+def _write_private(path: Path, token: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(token + "\n")
+    temporary.rename(path)

@@ -1,0 +1,165 @@
+"""Folders as values: copied within limits, named by what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+MEBIBYTE = 2**20
+EXCLUDED_NAMES = frozenset(
+    {".git", ".hg", ".svn", ".venv", ".tox", ".nox", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+    | {".ipynb_checkpoints", ".DS_Store", "__MACOSX"}
+)
+
+LEFT_OUT_MARKS = ("pyvenv.cfg", "agent.sqlite3")
+"""A folder that holds one of these is a virtual environment, or an agent's data folder."""
+
+
+class TreeError(Exception):
+    """A folder or an archive that cannot be taken; the message says what is wrong with which part of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a folder may be."""
+
+    files: int = 20_000
+    size: int = 4096 * MEBIBYTE
+
+
+class Meter:
+    """Counts files and bytes against limits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._files = 0
+        self._size = 0
+
+    def add_file(self) -> None:
+        """Count one more file or folder."""
+        self._files += 1
+        if self._files > self._limits.files:
+            raise TreeError(f"it holds more than {self._limits.files} files")
+
+    def add_bytes(self, count: int) -> None:
+        """Count more bytes."""
+        self._size += count
+        if self._size > self._limits.size:
+            raise TreeError(f"it holds more than {self._limits.size // MEBIBYTE} MiB")
+
+
+def is_excluded(name: str) -> bool:
+    """Tell whether a file or folder of this name is no part of a plugin: version control, caches, environments."""
+    return name in EXCLUDED_NAMES or name.endswith((".pyc", ".pyo"))
+
+
+def copy_tree(source: Path, target: Path, *, limits: Limits) -> None:
+    """Copy a folder without what is no part of a plugin; `target` must not be there.
+
+    Symbolic links are copied as links where they are relative and stay inside; others, and whatever is neither file,
+    folder nor link, are a `TreeError`.
+    """
+    if _is_left_out(source):
+        raise TreeError("it is a virtual environment, or an agent's data folder")
+    meter = Meter(limits)
+    root = os.path.realpath(source)
+    target.mkdir(parents=True)
+    try:
+        _copy_folder(root, str(source), target, meter)
+    except OSError as error:
+        raise TreeError(f"{error.filename or source} cannot be copied: {error.strerror}") from error
+
+
+def tree_digest(folder: Path) -> str:
+    """Name a folder by its content: `sha256:` and hexadecimal digits over names, types, execute bits and bytes."""
+    digest = hashlib.sha256()
+    for path in sorted(_walk(folder), key=lambda path: path.relative_to(folder).as_posix()):
+        name = os.fsencode(path.relative_to(folder).as_posix())
+        kind, content = _identity(path)
+        digest.update(b"%d:%s%s%d:" % (len(name), name, kind, len(content)) + content)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until a folder and all in it is on the disk."""
+    for path in [folder, *_walk(folder)]:
+        if not path.is_symlink():
+            _sync(path)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder, whatever modes its author gave to parts of it."""
+    for parent, folders, _ in os.walk(folder):
+        for name in folders:
+            if not Path(parent, name).is_symlink():
+                Path(parent, name).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy_folder(root: str, source: str, target: Path, meter: Meter) -> None:
+    with os.scandir(source) as entries:
+        for entry in entries:
+            if not is_excluded(entry.name):
+                _copy_entry(root, entry, target / entry.name, meter)
+
+
+def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter) -> None:
+    meter.add_file()
+    if entry.is_symlink():
+        target.symlink_to(_inner_link(root, entry.path))
+    elif entry.is_dir(follow_symlinks=False):
+        if not _is_left_out(Path(entry.path)):
+            target.mkdir()
+            _copy_folder(root, entry.path, target, meter)
+    elif entry.is_file(follow_symlinks=False):
+        status = entry.stat(follow_symlinks=False)
+        meter.add_bytes(status.st_size)
+        shutil.copyfile(entry.path, target, follow_symlinks=False)
+        set_mode(target, status.st_mode)
+    else:
+        raise TreeError(f"{entry.path} is neither a file nor a folder")
+
+
+def set_mode(path: Path, mode: int) -> None:
+    """Make a file executable where `mode` says so, and nothing else of it."""
+    path.chmod(0o755 if mode & stat.S_IXUSR else 0o644)
+
+
+def _is_left_out(folder: Path) -> bool:
+    return any((folder / mark).exists() for mark in LEFT_OUT_MARKS)
+
+
+def _inner_link(root: str, link: str) -> Path:
+    target = Path(link).readlink()
+    if target.is_absolute() or not Path(os.path.realpath(link)).is_relative_to(root):
+        raise TreeError(f"the symbolic link {link} leads out of the plugin, to {target}")
+    return target
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        for name in folders + files:
+            yield Path(parent, name)
+
+
+def _identity(path: Path) -> tuple[bytes, bytes]:
+    if path.is_symlink():
+        return b"l", os.fsencode(path.readlink())
+    if path.is_dir():
+        return b"d", b""
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").digest()
+    return (b"x" if path.stat().st_mode & stat.S_IXUSR else b"f"), content
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,291 @@
+"""The agent as a process: its command line, its signals, its restarts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+COMMAND = [sys.executable, "-m", "synapse_agent"]
+
+
+@dataclass
+class Served:
+    """A running agent and a client of it."""
+
+    process: subprocess.Popen[str]
+    http: httpx.Client
+    data: Path
+
+    def run(self, action: str, **body: Any) -> httpx.Response:
+        return self.http.post("/plugin_releases/tools@1.0.0/run/", json={"action": action, **body})
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        record: dict[str, Any] = self.http.get(f"/jobs/{job_id}/").raise_for_status().json()
+        return record
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[str, str]:
+        """Send a signal and give what was printed until the process had ended."""
+        self.process.send_signal(number)
+        return self.process.communicate(timeout=30)
+
+
+Serve = Callable[..., Served]
+
+
+@pytest.fixture
+def serve(plugins: Path, tmp_path: Path) -> Iterator[Serve]:
+    """Start agents on free ports; whatever still runs at the end is killed."""
+    started: list[Served] = []
+
+    def start(*options: str, data: Path = tmp_path / "data", token: str = "secret", **env: str) -> Served:
+        command = [*COMMAND, "serve", "--plugins", str(plugins), "--data-dir", str(data), "--port", "0", *options]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **env}
+        )
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line.startswith("ready http://"), process.communicate()
+        headers = {"Authorization": token}
+        http = httpx.Client(base_url=line.removeprefix("ready ").strip(), headers=headers, timeout=60, trust_env=False)
+        started.append(Served(process, http, data))
+        http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
+        return started[-1]
+
+    yield start
+    for served in started:
+        served.http.close()
+        with served.process as process:
+            process.kill()
+
+
+def call(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=30, env={**os.environ, **env}, check=False
+    )
+
+
+def until(found: Callable[[], Any], *, seconds: float = 10) -> Any:
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return value
+
+
+def descendants(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [each for child in map(int, children) for each in (child, *descendants(child))]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_serving_begins_with_one_line_and_ends_with_sigterm(serve: Serve) -> None:
+    """Nothing else is printed on stdout, the exit code is 0, and no process is left."""
+    served = serve("--token", "secret")
+    assert served.run("echo", params={"value": 1}).json() == 1
+    family = descendants(served.process.pid)
+    assert family
+    assert served.end()[0] == ""
+    assert served.process.returncode == 0
+    assert not any(map(is_alive, family))
+    assert list((served.data / "tmp").iterdir()) == []
+
+
+def test_an_agent_keeps_the_token_that_it_made(serve: Serve, tmp_path: Path) -> None:
+    """In its data folder, for its owner's eyes; it says on stderr where, not what; the next start has the same."""
+    (tmp_path / "data").mkdir()
+    first = serve(token="?")
+    file = tmp_path / "data" / "token"
+    assert file.stat().st_mode & 0o777 == 0o600
+    token = file.read_text().strip()
+    assert first.http.get("/jobs/", headers={"Authorization": token}).status_code == 200
+    _, said = first.end()
+    assert str(file) in said
+    assert token not in said
+    assert serve(token=token).http.get("/jobs/").status_code == 200
+
+
+def test_a_token_comes_from_a_file_or_the_environment(serve: Serve, tmp_path: Path) -> None:
+    """And reaches no action."""
+    (tmp_path / "token").write_text("from-a-file\n")
+    by_file = serve("--token-file", str(tmp_path / "token"), token="from-a-file", data=tmp_path / "a")
+    assert by_file.http.get("/jobs/").status_code == 200
+    by_environment = serve(token="from-outside", data=tmp_path / "b", SYNAPSE_AGENT_TOKEN="from-outside")
+    modules = {"look": "import os\ndef look():\n    return dict(os.environ)\n"}
+    body = {"action": "look", "modules": modules, "config": {"actions": {"look": "look:look"}}}
+    seen = by_environment.http.post("/plugin_releases/run_debug/", json=body).json()
+    assert "PATH" in seen
+    assert "from-outside" not in str(seen)
+
+
+def test_without_a_token_only_if_told_so(serve: Serve) -> None:
+    """`--no-token` lets every process of this machine in."""
+    served = serve("--no-token")
+    del served.http.headers["Authorization"]
+    assert served.http.get("/jobs/").status_code == 200
+
+
+def test_sigterm_ends_a_running_action_and_tells_its_caller(serve: Serve, tmp_path: Path) -> None:
+    """500 `action_stopped`, and 503 `unavailable` for one that waits its turn; both records say so afterwards."""
+    served = serve("--token", "secret", "--max-concurrent-runs", "1")
+    path = str(tmp_path / "never")
+    with ThreadPoolExecutor(2) as pool:
+        going = pool.submit(served.run, "wait", params={"path": path}, job_id="going")
+        until(Path(path + ".started").exists)
+        waiting = pool.submit(served.run, "wait", params={"path": path}, job_id="waiting")
+        until(lambda: len(served.http.get("/jobs/").json()) == 2)
+        family = descendants(served.process.pid)
+        served.end()
+    assert (going.result().status_code, waiting.result().status_code) == (500, 503)
+    assert going.result().json()["detail"]["job_id"] == "going"
+    assert served.process.returncode == 0
+    assert not any(map(is_alive, family))
+    again = serve("--token", "secret")
+    assert (again.job("going")["status"], again.job("going")["error"]["error_type"]) == ("STOPPED", "action_stopped")
+    assert (again.job("waiting")["status"], again.job("waiting")["error"]["error_type"]) == ("STOPPED", "unavailable")
+
+
+STUBBORN = """
+import signal, time
+from pathlib import Path
+def stay(path):
+    signal.signal(signal.SIGTERM, lambda *_: Path(path + ".told").touch())
+    Path(path).touch()
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        time.sleep(0.01)
+"""
+
+
+def stubborn(path: Path) -> dict[str, Any]:
+    config = {"actions": {"stay": {"entrypoint": "stubborn:stay", "method": "job"}}}
+    return {"action": "stay", "params": {"path": str(path)}, "config": config, "modules": {"stubborn": STUBBORN}}
+
+
+def test_a_second_signal_ends_running_actions_at_once(serve: Serve, tmp_path: Path) -> None:
+    """The first tells them and waits; an action that will not end is ended with the second."""
+    served = serve("--token", "secret")
+    served.http.post("/plugin_releases/run_debug/", json=stubborn(tmp_path / "stubborn"))
+    until((tmp_path / "stubborn").exists)
+    family = descendants(served.process.pid)
+    served.process.send_signal(signal.SIGINT)
+    until((tmp_path / "stubborn.told").exists)
+    time.sleep(0.2)
+    assert served.process.poll() is None
+    began = time.monotonic()
+    served.end(signal.SIGINT)
+    assert time.monotonic() - began < 5
+    assert not any(map(is_alive, family))
+
+
+def test_after_kill_9_finished_jobs_stay_and_running_ones_are_failed(serve: Serve, tmp_path: Path) -> None:
+    """`agent_restarted`; no process is left of them, results and logs are, and the same job can run again."""
+    served = serve("--token", "secret")
+    assert served.run("large", params={"size": 100_000}, job_id="large").status_code == 200
+    served.run("talk", job_id="small")
+    path = str(tmp_path / "never")
+    served.run("wait_in_background", params={"path": path}, job_id="running")
+    until(Path(path + ".started").exists)
+    family = descendants(served.process.pid)
+    served.end(signal.SIGKILL)
+    until(lambda: not any(map(is_alive, family)))
+    again = serve("--token", "secret")
+    assert len(again.job("large")["result"]) == 100_000
+    assert again.job("small")["result"] == "said"
+    assert "spoken" in again.http.get("/jobs/small/logs/").text
+    error = again.job("running")["error"]
+    assert (again.job("running")["status"], error["error_type"]) == ("FAILED", "agent_restarted")
+    assert error["job_id"] == "running"
+    assert again.run("wait_in_background", params={"path": path}, job_id="running").status_code == 202
+
+
+def test_two_agents_never_share_a_data_folder(serve: Serve, plugins: Path, tmp_path: Path) -> None:
+    """The second says so in one line and exits with 1; two with folders of their own share a plugins folder."""
+    first = serve("--token", "secret")
+    options = ["serve", "--plugins", str(plugins), "--port", "0", "--token", "x"]
+    ended = call(*options, "--data-dir", str(first.data))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"belongs to another running agent (process {first.process.pid})" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert serve("--token", "secret", data=tmp_path / "other").run("echo", params={"value": 2}).json() == 2
+
+
+def test_a_port_in_use_is_said_in_one_line(serve: Serve, plugins: Path, tmp_path: Path) -> None:
+    """Exit code 1."""
+    port = str(serve("--token", "secret").http.base_url.port)
+    ended = call("serve", "--plugins", str(plugins), "--data-dir", str(tmp_path / "b"), "--port", port, "--token", "x")
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+    assert f"Port {port}" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--host", "0.0.0.0"], 2, "token"),
+        (["--host", "0.0.0.0", "--no-token"], 2, "token"),
+        (["--token", "x", "--no-token"], 2, "one of"),
+        (["--token", "not ascii é"], 1, "token"),
+        (["--token-file", "/no/such/file"], 1, "/no/such/file"),
+        (["--data-dir", "/proc/nowhere", "--token", "x"], 1, "/proc/nowhere"),
+        (["--plugins", "/no/such/folder", "--token", "x"], 1, "/no/such/folder"),
+        (["--port", "x"], 2, "--port"),
+        (["--port", "70000"], 2, "--port"),
+        (["--max-concurrent-runs", "0"], 2, "--max-concurrent-runs"),
+        (["--colour", "red"], 2, "--colour"),
+    ],
+)
+def test_what_cannot_be_started_says_what_to_do(
+    plugins: Path, tmp_path: Path, options: list[str], code: int, said: str
+) -> None:
+    """1 where the agent cannot start, 2 for a call that is wrong; stdout stays empty."""
+    defaults = ["--plugins", str(plugins), "--data-dir", str(tmp_path / "data"), "--port", "0"]
+    ended = call("serve", *defaults, *options)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_data_folder_of_a_newer_agent_is_left_alone(plugins: Path, tmp_path: Path) -> None:
+    """One line says that it is newer."""
+    (tmp_path / "data").mkdir()
+    with sqlite3.connect(tmp_path / "data" / "agent.sqlite3") as connection:
+        connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    ended = call("serve", "--plugins", str(plugins), "--data-dir", str(tmp_path / "data"), "--port", "0")
+    assert ended.returncode == 1
+    assert "newer version" in ended.stderr
+
+
+def test_help_lists_every_option() -> None:
+    """And says that a token on a command line can be read by others."""
+    ended = call("serve", "--help")
+    assert ended.returncode == 0
+    for option in ("--plugins", "--data-dir", "--host", "--port", "--token", "--token-file", "--no-token", "--python"):
+        assert option in ended.stdout
+    assert "Everyone on this machine can read a command line" in " ".join(ended.stdout.split())
+
+
+def test_without_the_extras_the_command_names_them(tmp_path: Path) -> None:
+    """One line, exit code 1."""
+    (tmp_path / "typer.py").write_text("raise ModuleNotFoundError(name='typer')")
+    ended = call("serve", PYTHONPATH=str(tmp_path))
+    assert ended.returncode == 1
+    assert "typer is not installed" in ended.stderr
+    assert "synapse-agent-client[agent,cli]" in ended.stderr

@@ -1,0 +1,64 @@
+"""The database and the folder around it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from synapse_agent.data_folder import DataFolder
+from synapse_agent.database import MIGRATIONS, Database
+from synapse_agent.settings import StartError
+
+
+def test_a_database_is_made_once_and_opened_again(tmp_path: Path) -> None:
+    """In WAL mode, at the schema that this version knows."""
+    for _ in range(2):
+        Database(tmp_path / "db").close()
+    with closing(sqlite3.connect(tmp_path / "db")) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+@pytest.mark.parametrize("content", ["newer", "garbage", "folder"])
+def test_a_database_that_cannot_be_used_is_left_alone(tmp_path: Path, content: str) -> None:
+    """A newer schema, another kind of file, a folder: one line that names the way out."""
+    path = tmp_path / "db"
+    if content == "newer":
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA user_version = 999")
+    elif content == "garbage":
+        path.write_bytes(b"no database " * 1000)
+    else:
+        path.mkdir()
+    with pytest.raises(StartError, match="--data-dir"):
+        Database(path)
+
+
+def test_a_data_folder_has_one_owner(tmp_path: Path) -> None:
+    """Until that one is closed; what was temporary is gone then."""
+    first = DataFolder(tmp_path / "data")
+    first.temporary("x").mkdir()
+    with pytest.raises(StartError, match="belongs to another running agent"):
+        DataFolder(tmp_path / "data")
+    first.close()
+    second = DataFolder(tmp_path / "data")
+    assert list((tmp_path / "data" / "tmp").iterdir()) == []
+    second.close()
+
+
+def test_a_data_folder_is_private(tmp_path: Path) -> None:
+    """Its owner's alone, from the first moment."""
+    DataFolder(tmp_path / "new" / "data").close()
+    assert (tmp_path / "new" / "data").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("kind", ["file", "proc"])
+def test_a_data_folder_that_cannot_be_made_is_said_so(tmp_path: Path, kind: str) -> None:
+    """One line that names the way out."""
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "data" if kind == "file" else Path("/proc/nowhere")
+    with pytest.raises(StartError, match="--data-dir"):
+        DataFolder(path)

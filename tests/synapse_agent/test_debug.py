@@ -1,0 +1,227 @@
+"""Debug runs over HTTP: from a folder, from modules, from both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from synapse_agent import EmbeddedAgent
+
+ClientOf = Callable[[EmbeddedAgent], httpx.Client]
+GREET = {"actions": {"greet": {"entrypoint": "hello:greet", "method": "local"}}}
+SOURCE = "def greet(name='you'):\n    return f'Hello, {name}'\n"
+
+
+def debug(http: httpx.Client, **body: Any) -> httpx.Response:
+    return http.post("/plugin_releases/run_debug/", json=body)
+
+
+def test_the_documented_call_runs(http: httpx.Client, tmp_path: Path, write_plugin: Any) -> None:
+    """A folder, a config over its own, a module over its code, a requirement, a job ID."""
+    config = "code: my_plugin\nversion: 1.0.0\nactions: {process: {entrypoint: 'my_plugin.processor:Processor'}}\n"
+    files = {"config.yaml": config, "my_plugin/__init__.py": "", "my_plugin/processor.py": "broken"}
+    processor = "class Processor:\n    def process(self, input):\n        import six\n        return [input, six.PY3]\n"
+    answer = debug(
+        http,
+        action="process",
+        params={"input": "test"},
+        plugin_path=str(write_plugin(tmp_path, files)),
+        config={"debug": True},
+        modules={"my_plugin.processor": processor},
+        requirements=["six"],
+        job_id="debug_job_123",
+    )
+    assert answer.json() == ["test", True]
+    record = http.get("/jobs/debug_job_123/").json()
+    assert (record["release"], record["method"], record["status"]) == (None, "task", "SUCCEEDED")
+    assert (tmp_path / "my_plugin" / "processor.py").read_text() == "broken"
+
+
+def test_source_alone_is_enough(http: httpx.Client) -> None:
+    """The config may be the whole of it, without a code or a version, and no release comes of it."""
+    before = http.get("/plugin_releases/").json()["count"]
+    answer = debug(http, action="greet", params={"name": "Ada"}, config=GREET, modules={"hello": SOURCE})
+    assert answer.json() == "Hello, Ada"
+    assert http.get("/plugin_releases/").json()["count"] == before
+
+
+def test_a_folder_alone_is_enough(http: httpx.Client, tmp_path: Path, write_plugin: Any) -> None:
+    """It runs by its own config."""
+    write_plugin(tmp_path)
+    assert debug(http, action="go", plugin_path=str(tmp_path)).json() == "small@1.0.0"
+
+
+def test_modules_become_packages_where_others_are_below_them(http: httpx.Client) -> None:
+    """`pkg` with `pkg.sub` is a package, `pkg.sub.leaf` too; every folder on the way is made one."""
+    modules = {
+        "hello": "from pkg import top\nfrom pkg.sub.leaf import leaf\nimport far.away.there\n"
+        "def greet(): return [top, leaf]",
+        "pkg": "top = 'top'",
+        "pkg.sub.leaf": "leaf = 'leaf'",
+        "far.away.there": "",
+    }
+    assert debug(http, action="greet", config=GREET, modules=modules).json() == ["top", "leaf"]
+
+
+def test_modules_hide_what_the_folder_has_under_their_names(
+    http: httpx.Client, tmp_path: Path, write_plugin: Any
+) -> None:
+    """A module over a package's folder is the package's code; a package over a module keeps the module's code."""
+    files = {
+        "config.yaml": "code: x\nactions: {go: 'main:go'}",
+        "main.py": "import one, two\nfrom two import three\ndef go(): return [one.value, two.value, three.value]",
+        "one/__init__.py": "value = 'old'",
+        "two.py": "value = 'kept'",
+    }
+    modules = {"one": "value = 'new'", "two.three": "value = 'added'"}
+    answer = debug(http, action="go", plugin_path=str(write_plugin(tmp_path, files)), modules=modules)
+    assert answer.json() == ["new", "kept", "added"]
+
+
+def test_a_config_is_merged_key_by_key(http: httpx.Client, tmp_path: Path, write_plugin: Any) -> None:
+    """Of an action only what is given changes; other actions stay."""
+    files = {
+        "config.yaml": "code: x\nactions: {go: {entrypoint: 'main:go', method: job}, stay: 'main:go'}",
+        "main.py": "def go(): return 'went'",
+    }
+    folder = str(write_plugin(tmp_path, files))
+    config = {"actions": {"go": {"method": "local"}}}
+    assert debug(http, action="go", plugin_path=folder, config=config).json() == "went"
+    assert debug(http, action="stay", plugin_path=folder, config=config).json() == "went"
+    assert debug(http, action="go", plugin_path=folder).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "a..b", "a/b", "../up", "a-b", "1a", "class", "a.import", "/abs", "a.b.", "json", "os.path", "a\0b"],
+)
+def test_a_module_name_that_is_none_is_refused(http: httpx.Client, name: str) -> None:
+    """No identifiers, keywords, ways out, or names of the standard library: 422 `invalid_module`, naming it."""
+    answer = debug(http, action="greet", config=GREET, modules={"hello": SOURCE, name: ""})
+    assert (answer.status_code, answer.json()["detail"]["error_type"]) == (422, "invalid_module")
+    assert answer.json()["detail"]["module"] == name
+
+
+@pytest.mark.parametrize("kind", ["missing", "file", "nul", "device"])
+def test_a_plugin_path_that_is_no_folder_is_refused(http: httpx.Client, tmp_path: Path, kind: str) -> None:
+    """422 `invalid_plugin_path` names it."""
+    (tmp_path / "file").touch()
+    path = {"missing": str(tmp_path / "none"), "file": str(tmp_path / "file"), "nul": "a\0b", "device": "/dev/null"}[
+        kind
+    ]
+    answer = debug(http, action="go", plugin_path=path, config=GREET)
+    assert (answer.status_code, answer.json()["detail"]["error_type"]) == (422, "invalid_plugin_path")
+
+
+def test_links_that_stay_inside_are_kept(http: httpx.Client, tmp_path: Path, write_plugin: Any) -> None:
+    """A loop of links does no harm, and a link to a module is that module."""
+    files = {"config.yaml": "code: x\nactions: {go: 'alias:go'}", "main.py": "def go(): return 'linked'"}
+    write_plugin(tmp_path, files)
+    (tmp_path / "alias.py").symlink_to("main.py")
+    (tmp_path / "here").symlink_to(".")
+    (tmp_path / "round").symlink_to("about")
+    (tmp_path / "about").symlink_to("round")
+    assert debug(http, action="go", plugin_path=str(tmp_path)).json() == "linked"
+
+
+@pytest.mark.parametrize("target", ["/etc/hostname", "../..", "sub/../../x"])
+def test_a_link_that_leads_out_is_refused(http: httpx.Client, tmp_path: Path, write_plugin: Any, target: str) -> None:
+    """422 names the link and its target, and the run is a failed job."""
+    write_plugin(tmp_path)
+    (tmp_path / "way_out").symlink_to(target)
+    answer = debug(http, action="go", plugin_path=str(tmp_path), job_id=f"out {target}")
+    assert (answer.status_code, answer.json()["detail"]["error_type"]) == (422, "invalid_plugin_path")
+    assert "way_out" in answer.json()["detail"]["message"]
+
+
+def test_a_pipe_in_the_folder_is_refused(http: httpx.Client, tmp_path: Path, write_plugin: Any) -> None:
+    """It would be waited for, for ever."""
+    write_plugin(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    answer = debug(http, action="go", plugin_path=str(tmp_path))
+    assert (answer.status_code, answer.json()["detail"]["error_type"]) == (422, "invalid_plugin_path")
+
+
+def test_a_folder_of_a_gigabyte_is_refused(http: httpx.Client, tmp_path: Path, write_plugin: Any) -> None:
+    """A sparse file of that size is refused before it is copied."""
+    write_plugin(tmp_path)
+    with (tmp_path / "weights.bin").open("wb") as file:
+        file.truncate(2**30)
+    answer = debug(http, action="go", plugin_path=str(tmp_path))
+    assert (answer.status_code, answer.json()["detail"]["error_type"]) == (422, "invalid_plugin_path")
+    assert "MiB" in answer.json()["detail"]["message"]
+
+
+def test_version_control_caches_and_environments_are_left_out(
+    http: httpx.Client, tmp_path: Path, write_plugin: Any
+) -> None:
+    """The scratch folder holds the plugin's own files only."""
+    files = {
+        "config.yaml": "code: x\nactions: {go: 'main:go'}",
+        "main.py": "import os\ndef go(): return sorted(os.listdir())",
+        ".git/HEAD": "",
+        "env/pyvenv.cfg": "",
+        "__pycache__/main.pyc": "",
+        "data/.hidden": "",
+    }
+    answer = debug(http, action="go", plugin_path=str(write_plugin(tmp_path, files)))
+    assert answer.json() == ["config.yaml", "data", "main.py"]
+
+
+@pytest.mark.parametrize("with_folder", [True, False])
+def test_a_failure_names_files_as_the_caller_knows_them(
+    http: httpx.Client, tmp_path: Path, write_plugin: Any, with_folder: bool
+) -> None:
+    """Relative to the plugin in a traceback; in a message below `plugin_path` where there is one."""
+    source = "def greet():\n    raise RuntimeError(__file__)\n"
+    body: dict[str, Any] = {"plugin_path": str(write_plugin(tmp_path))} if with_folder else {}
+    detail = debug(http, action="greet", config=GREET, modules={"hello": source}, **body).json()["detail"]
+    assert 'File "hello.py", line 2' in detail["traceback"]
+    assert detail["exception_message"] == (str(tmp_path / "hello.py") if with_folder else "hello.py")
+
+
+def test_a_syntax_error_names_file_and_line(http: httpx.Client) -> None:
+    """As the caller knows them."""
+    answer = debug(http, action="greet", config=GREET, modules={"hello": "def greet():\n    return (\n"})
+    detail = answer.json()["detail"]
+    assert answer.status_code in (422, 500)
+    assert 'File "hello.py", line 2' in detail["traceback"]
+
+
+def test_a_config_without_actions_says_so(http: httpx.Client) -> None:
+    """422, whatever is missing of it."""
+    answer = debug(http, action="greet", config={"debug": True}, modules={"hello": SOURCE})
+    assert (answer.status_code, answer.json()["detail"]["error_type"]) == (422, "unknown_action")
+
+
+def test_null_is_not_absent(http: httpx.Client) -> None:
+    """Unlike a legacy payload, a debug request has no free form: `null` is 422."""
+    answer = debug(http, action="greet", config=GREET, modules={"hello": SOURCE}, plugin_path=None)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"][:2] == ["body", "plugin_path"]
+
+
+def test_nothing_is_left_of_a_debug_run(plugins: Path, tmp_path: Path, client_of: ClientOf) -> None:
+    """Whether it ends well, fails or is refused, its scratch folder goes."""
+    with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent:
+        http = client_of(agent)
+        answers = [
+            debug(http, action="greet", config=GREET, modules={"hello": SOURCE}),
+            debug(http, action="greet", config=GREET, modules={"hello": "raise OSError"}),
+            debug(http, action="greet", config=GREET, plugin_path=str(tmp_path / "data")),
+        ]
+        assert [answer.status_code == 200 for answer in answers] == [True, False, False]
+        assert list((tmp_path / "data" / "tmp").iterdir()) == []
+
+
+def test_a_debug_job_attaches_by_its_source(http: httpx.Client) -> None:
+    """The same source under the same job ID is the same run, another source a conflict."""
+    body: dict[str, Any] = {"action": "greet", "config": GREET, "modules": {"hello": SOURCE}, "job_id": "debugged"}
+    first, second = debug(http, **body), debug(http, **body)
+    other = debug(http, **{**body, "modules": {"hello": SOURCE + "\n"}})
+    assert [first.json(), second.json(), other.status_code] == ["Hello, you", "Hello, you", 409]

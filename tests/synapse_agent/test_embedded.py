@@ -1,0 +1,150 @@
+"""The embedded agent as a context manager."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from synapse_agent import EmbeddedAgent
+from synapse_agent.settings import StartError
+
+ClientOf = Callable[[EmbeddedAgent], httpx.Client]
+
+
+def traces() -> tuple[set[str], list[str], set[str]]:
+    """Give this process's threads, descriptors and children."""
+    descriptors = [os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()]
+    children = {
+        child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()
+    }
+    kinds = sorted(descriptor.partition(":")[0] for descriptor in descriptors)
+    return {thread.name for thread in threading.enumerate()}, kinds, children
+
+
+def use(agent: EmbeddedAgent) -> None:
+    """Fetch and run over connections that end with this call."""
+    with httpx.Client(base_url=agent.base_url, headers={"Authorization": agent.token}, trust_env=False) as http:
+        http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"}).raise_for_status()
+        assert http.post("/plugin_releases/1/run/", json={"action": "echo", "params": {"value": 1}}).json() == 1
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that temporary folders go to during the test."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_nothing_is_left_when_the_block_ends(plugins: Path, temporary: Path) -> None:
+    """No thread, descriptor, child or temporary folder, however often."""
+    with EmbeddedAgent(plugins) as agent:
+        use(agent)
+    before = traces()
+    for _ in range(3):
+        with EmbeddedAgent(plugins) as agent:
+            use(agent)
+    assert traces() == before
+    assert list(temporary.iterdir()) == []
+
+
+def test_nothing_is_left_when_the_block_raises(plugins: Path, temporary: Path) -> None:
+    """The exception comes out as it was raised."""
+    before = traces()
+    with pytest.raises(ZeroDivisionError), EmbeddedAgent(plugins):
+        raise ZeroDivisionError
+    assert traces()[0] == before[0]
+    assert traces()[2] == before[2]
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_failure_to_start_comes_out_and_leaves_nothing(temporary: Path) -> None:
+    """As `StartError`, in the thread that wanted it."""
+    before = traces()
+    agent = EmbeddedAgent("/no/such/folder")
+    with pytest.raises(StartError, match="/no/such/folder"):
+        agent.__enter__()
+    assert traces() == before
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.anyio
+async def test_an_agent_runs_beside_an_event_loop(plugins: Path) -> None:
+    """`async with` neither blocks the loop nor leaves anything."""
+    before = traces()
+    async with EmbeddedAgent(plugins) as agent:
+        async with httpx.AsyncClient(base_url=agent.base_url, headers={"Authorization": agent.token}) as http:
+            answers = await asyncio.gather(*[http.get("/jobs/") for _ in range(5)])
+        assert {answer.status_code for answer in answers} == {200}
+    assert traces()[0] == before[0]
+    with pytest.raises(StartError):
+        async with EmbeddedAgent("/no/such/folder"):
+            pass
+
+
+@pytest.mark.anyio
+async def test_a_start_that_is_cancelled_leaves_nothing(plugins: Path, temporary: Path) -> None:
+    """Whether the agent was there already or not."""
+    before = threading.active_count()
+    for delay in (0, 0.001, 0.01):
+        starting = asyncio.create_task(EmbeddedAgent(plugins).__aenter__())
+        await asyncio.sleep(delay)
+        starting.cancel()
+        try:
+            agent = await starting
+        except asyncio.CancelledError:
+            continue
+        await agent.__aexit__(None, None, None)
+    assert (threading.active_count(), os.listdir(temporary)) == (before, [])  # noqa: PTH208 - blocks no one here
+
+
+def test_several_agents_run_in_one_process(plugins: Path) -> None:
+    """Each has its own address, token, releases and jobs."""
+    with EmbeddedAgent(plugins) as one, EmbeddedAgent([plugins]) as other:
+        assert one.base_url != other.base_url
+        assert one.token != other.token
+        use(one)
+        use(other)
+        wrong = httpx.get(f"{one.base_url}/jobs/", headers={"Authorization": other.token}, trust_env=False)
+        assert wrong.status_code == 401
+
+
+def test_a_data_folder_is_kept_and_a_token_is_used(plugins: Path, tmp_path: Path, client_of: ClientOf) -> None:
+    """What one agent cached is there for the next in the same folder, and two at once are refused."""
+    with EmbeddedAgent(plugins, data_dir=tmp_path / "data", token="chosen") as agent:
+        assert agent.token == "chosen"
+        use(agent)
+        with pytest.raises(StartError, match="belongs to another running agent"):
+            EmbeddedAgent(plugins, data_dir=tmp_path / "data").__enter__()
+    with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent:
+        assert client_of(agent).get("/plugin_releases/tools@1.0.0").status_code == 200
+
+
+def test_an_agent_that_does_not_run_says_so(plugins: Path) -> None:
+    """`base_url` outside the block, and a block within the block, are errors of the caller's."""
+    agent = EmbeddedAgent(plugins)
+    with pytest.raises(RuntimeError, match="context manager"):
+        _ = agent.base_url
+    with agent, pytest.raises(RuntimeError, match="already"):
+        agent.__enter__()
+    with pytest.raises(StartError, match="token"):
+        EmbeddedAgent(plugins, token="two words")
+
+
+def test_clients_come_with_address_and_token(plugins: Path) -> None:
+    """`client()` is an `AgentClient` that gets in."""
+    with EmbeddedAgent(plugins) as agent, agent.client() as client:
+        assert client.health_check()["status"] == "ok"
+        assert client.create_plugin_release("tools", "1.0.0")["plugin"] == "tools"
+
+
+@pytest.mark.anyio
+async def test_async_clients_come_with_address_and_token(plugins: Path) -> None:
+    """`async_client()` is an `AsyncAgentClient` that gets in."""
+    async with EmbeddedAgent(plugins) as agent, agent.async_client() as client:
+        assert (await client.health_check())["status"] == "ok"

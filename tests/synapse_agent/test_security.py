@@ -1,0 +1,153 @@
+"""Who gets in: tokens, hosts, origins."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from synapse_agent import EmbeddedAgent
+from synapse_agent.security import host_name, is_loopback_host
+
+
+def status(
+    agent: EmbeddedAgent, headers: Iterable[tuple[str, str]], path: str = "/plugin_releases/"
+) -> tuple[int, str]:
+    """Send exactly these headers; give the status and the body."""
+    url = httpx.URL(agent.base_url)
+    connection = http.client.HTTPConnection(url.host, url.port)
+    try:
+        connection.putrequest("GET", path, skip_host=True, skip_accept_encoding=True)
+        for name, value in headers:
+            connection.putheader(name, value.encode("latin-1"))
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def token(agent: EmbeddedAgent) -> tuple[str, str]:
+    return ("Authorization", agent.token)
+
+
+@pytest.mark.parametrize(
+    "path", ["/plugin_releases/", "/jobs/", "/plugin_releases/1", "/no/such/path", "/health", "/health//"]
+)
+def test_without_a_token_nothing_but_the_health_check_answers(agent: EmbeddedAgent, path: str) -> None:
+    """401 in the contract's shape, also for paths that are not there, so that nothing is learned from them."""
+    code, body = status(agent, [("Host", "localhost")], path)
+    assert code == 401
+    assert '"error_type":"unauthorized"' in body
+    assert status(agent, [("Host", "localhost")], "/health/")[0] == 200
+
+
+@pytest.mark.parametrize("wrong", ["", "x", "Bearer {}", "{} ", "{}x", "Token {}", "\xff", "{},{}"])
+def test_a_wrong_token_is_refused(agent: EmbeddedAgent, wrong: str) -> None:
+    """The header must be the token, verbatim; the answer does not repeat what was sent."""
+    given = wrong.format(agent.token, agent.token)
+    code, body = status(agent, [("Host", "localhost"), ("Authorization", given)])
+    # Blanks around a header's value are no part of it.
+    assert code == (200 if given.strip() == agent.token else 401)
+    assert agent.token not in body
+
+
+def test_a_scheme_before_the_token_is_explained(agent: EmbeddedAgent) -> None:
+    """Who writes `Bearer` out of habit is told to leave it out."""
+    assert "no scheme word" in status(agent, [("Host", "localhost"), ("Authorization", f"Bearer {agent.token}")])[1]
+
+
+def test_two_tokens_are_refused(agent: EmbeddedAgent) -> None:
+    """Even if one of them is right."""
+    assert status(agent, [("Host", "localhost"), token(agent), ("Authorization", "x")])[0] == 401
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:9999", "[::1]:80", "localhost.", "127.1.2.3"]
+)
+def test_every_name_of_loopback_is_served_on_any_port(agent: EmbeddedAgent, host: str) -> None:
+    """Ports get forwarded, so they don't count."""
+    assert status(agent, [("Host", host), token(agent)])[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.test", "evil.test:80", "localhost.evil.test", "localhost@evil.test", "", "a b", "[::1", "x:y"]
+)
+@pytest.mark.parametrize("path", ["/plugin_releases/", "/health/"])
+def test_a_foreign_host_is_refused(agent: EmbeddedAgent, host: str, path: str) -> None:
+    """A page that rebinds its name to 127.0.0.1 gets nothing, not even the health check."""
+    code, body = status(agent, [("Host", host), token(agent)], path)
+    assert code == 403
+    assert '"error_type":"host_not_allowed"' in body
+
+
+def test_a_request_with_no_or_two_hosts_is_refused(agent: EmbeddedAgent) -> None:
+    """Which of them a proxy in between went by can't be known."""
+    assert status(agent, [token(agent)])[0] == 403
+    assert status(agent, [("Host", "localhost"), ("Host", "localhost"), token(agent)])[0] == 403
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "https://[::1]"])
+def test_pages_of_this_machine_may_call(agent: EmbeddedAgent, origin: str) -> None:
+    """On any port, over http and https."""
+    assert status(agent, [("Host", "localhost"), ("Origin", origin), token(agent)])[0] == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.test", "null", "", "file://localhost", "http://localhost.evil.test", "http://"]
+)
+def test_pages_from_elsewhere_are_refused(agent: EmbeddedAgent, origin: str) -> None:
+    """403 `origin_not_allowed`, with the right token and without one."""
+    code, body = status(agent, [("Host", "localhost"), ("Origin", origin), token(agent)])
+    assert code == 403
+    assert '"error_type":"origin_not_allowed"' in body
+    assert status(agent, [("Host", "localhost"), ("Origin", origin)], "/health/")[0] == 403
+
+
+def test_further_hosts_are_allowed_by_name(plugins: Path) -> None:
+    """As a proxy in front of the agent sends them, whatever their case."""
+    with EmbeddedAgent(plugins, allowed_hosts=("Agent.Example.com",)) as agent:
+        assert status(agent, [("Host", "agent.example.com:443"), token(agent)])[0] == 200
+        assert (
+            status(agent, [("Host", "AGENT.example.com"), ("Origin", "https://agent.example.com"), token(agent)])[0]
+            == 200
+        )
+        assert status(agent, [("Host", "example.com"), token(agent)])[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("a", "a"),
+        ("A.B:80", "a.b"),
+        ("[::1]:8", "::1"),
+        ("a.", "a"),
+        ("a:", "a"),
+        ("a/b", None),
+        ("u@a", None),
+        ("a:b", None),
+    ],
+)
+def test_the_name_in_a_host_header(host: str, name: str | None) -> None:
+    """Lower case, without port, brackets and last dot; None where it is no host."""
+    assert host_name(host) == name
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("127.9.9.9", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+    ],
+)
+def test_what_counts_as_loopback(host: str, expected: bool) -> None:
+    """Wildcards listen beyond this machine."""
+    assert is_loopback_host(host) is expected

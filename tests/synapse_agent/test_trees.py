@@ -1,0 +1,98 @@
+"""Folders copied, named by their content, and removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synapse_agent.trees import Limits, TreeError, copy_tree, remove_tree, tree_digest
+
+FILES = {"config.yaml": "code: a", "src/main.py": "1", "empty/.keep": ""}
+
+
+def digest_of(folder: Path, write_plugin: Any, files: dict[str, str]) -> str:
+    return tree_digest(write_plugin(folder, files))
+
+
+def test_equal_folders_have_one_digest(tmp_path: Path, write_plugin: Any) -> None:
+    """Wherever they are, in whatever order and at whatever time they were written."""
+    one = digest_of(tmp_path / "one", write_plugin, FILES)
+    other = digest_of(tmp_path / "other", write_plugin, dict(reversed(FILES.items())))
+    assert one == other
+    assert one.startswith("sha256:")
+    assert len(one) == len("sha256:") + 64
+
+
+def test_every_difference_shows_in_the_digest(tmp_path: Path, write_plugin: Any) -> None:
+    """Names, contents, where one ends and the other begins, execute bits, links, empty folders."""
+    variants = [FILES, {**FILES, "src/main.py": "2"}, {**FILES, "more": ""}, {"ab": "c"}, {"a": "bc"}, {"a/b": "c"}]
+    digests = [digest_of(tmp_path / str(number), write_plugin, files) for number, files in enumerate(variants)]
+    base = tmp_path / "0"
+    (base / "src" / "main.py").chmod(0o755)
+    digests.append(tree_digest(base))
+    (base / "folder").mkdir()
+    digests.append(tree_digest(base))
+    (base / "link").symlink_to("src")
+    digests.append(tree_digest(base))
+    (base / "link").unlink()
+    (base / "link").write_text("src")
+    digests.append(tree_digest(base))
+    assert len(set(digests)) == len(digests)
+
+
+def test_a_copy_is_what_was_copied(tmp_path: Path, write_plugin: Any) -> None:
+    """Files, execute bits, empty folders, links that stay inside."""
+    source = write_plugin(tmp_path / "source", FILES)
+    (source / "src" / "main.py").chmod(0o755)
+    (source / "nothing").mkdir()
+    (source / "link").symlink_to("src/main.py")
+    (source / "dangling").symlink_to("gone")
+    copy_tree(source, tmp_path / "target", limits=Limits())
+    assert tree_digest(tmp_path / "target") == tree_digest(source)
+
+
+def test_environments_caches_and_an_agents_data_are_left_out(tmp_path: Path, write_plugin: Any) -> None:
+    """An agent whose data folder lies in the plugin does not copy itself."""
+    files = {
+        **FILES,
+        ".git/a": "",
+        "env/pyvenv.cfg": "",
+        "data/agent.sqlite3": "",
+        "x/__pycache__/a.pyc": "",
+        "b.pyc": "",
+    }
+    source = write_plugin(tmp_path / "source", files)
+    copy_tree(source, source / "data" / "target", limits=Limits())
+    assert {path.name for path in (source / "data" / "target").iterdir()} == {"config.yaml", "src", "empty", "x"}
+    with pytest.raises(TreeError, match="data folder"):
+        copy_tree(source / "data", source / "data" / "other", limits=Limits())
+
+
+@pytest.mark.parametrize(("limits", "said"), [(Limits(files=3), "3 files"), (Limits(size=2), "MiB")])
+def test_limits_hold(tmp_path: Path, write_plugin: Any, limits: Limits, said: str) -> None:
+    """By number and by size."""
+    with pytest.raises(TreeError, match=said):
+        copy_tree(write_plugin(tmp_path / "source", FILES), tmp_path / "target", limits=limits)
+
+
+def test_links_that_lead_out_over_other_links_are_refused(tmp_path: Path, write_plugin: Any) -> None:
+    """It counts where a link leads, not how its text looks."""
+    source = write_plugin(tmp_path / "source", {**FILES, "deep/down/a": ""})
+    (source / "deep" / "down" / "top").symlink_to("../..")
+    (source / "sly").symlink_to("deep/down/top/..")
+    with pytest.raises(TreeError, match="sly"):
+        copy_tree(source, tmp_path / "target", limits=Limits())
+
+
+def test_a_folder_goes_whatever_its_modes_are(tmp_path: Path, write_plugin: Any) -> None:
+    """Folders that can't be entered are made so first, links are not followed; none there is fine."""
+    outside = write_plugin(tmp_path / "outside", FILES)
+    folder = write_plugin(tmp_path / "folder", FILES)
+    (folder / "link").symlink_to(outside)
+    (folder / "src").chmod(0)
+    remove_tree(folder)
+    remove_tree(folder)
+    assert not folder.exists()
+    assert (outside / "config.yaml").exists()
