@@ -1,0 +1,16 @@
+# Look a cached release up, by its code and version and by its ID.
+#
+# Needs an agent, for instance `synapse-agent serve --plugins examples/plugins`,
+# with its address in SYNAPSE_AGENT_URL and its token in SYNAPSE_AGENT_TOKEN.
+
+from synapse_sdk.clients.agent import AgentClient
+
+client = AgentClient()
+client.create_plugin_release("my_plugin", "1.0.0")
+
+# By code@version
+release = client.get_plugin_release("my_plugin@1.0.0")
+
+# By ID
+release = client.get_plugin_release(str(release["id"]))
+print(release)

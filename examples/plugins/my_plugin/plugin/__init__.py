@@ -1,0 +1,1 @@
+"""What the agent calls: one module for each action."""

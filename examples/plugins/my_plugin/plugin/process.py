@@ -1,0 +1,17 @@
+"""The action `process`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from my_plugin.processor import Processor
+
+
+def process(input: str) -> Any:
+    """Return what the `Processor` makes of a text.
+
+    A debug run can bring another one: `modules={"my_plugin.processor": "class Processor: ..."}`.
+    """
+    if not isinstance(input, str):
+        raise TypeError(f"input must be a text, not {input!r}")
+    return Processor().process(input)

@@ -1,0 +1,90 @@
+"""The demo shows every step, and notices when one goes wrong."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def start_demo(
+    examples: Path, scratch: Path, *arguments: str | Path, stdout: int = subprocess.PIPE, no_color: str = ""
+) -> subprocess.Popen[str]:
+    """Start the demo with a folder of its own for everything temporary."""
+    return subprocess.Popen(
+        [sys.executable, "-u", examples / "demo.py", *arguments],
+        env=os.environ | {"TMPDIR": str(scratch), "NO_COLOR": no_color},
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def processes_of(scratch: Path) -> list[str]:
+    """Return the command lines of the processes that know a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
+        except OSError:
+            continue  # It has ended, or is none of ours.
+        if os.fsencode(scratch) in command + environment:
+            found.append(command.decode())
+    return found
+
+
+def test_the_demo_shows_every_step(examples: Path, tmp_path: Path) -> None:
+    """The demo ends with exit code 0, has shown calls and results, and leaves nothing behind."""
+    with start_demo(examples, tmp_path) as demo:
+        output, errors = demo.communicate(timeout=120)
+    assert (demo.returncode, errors) == (0, "")
+    assert '>>> client.create_plugin_release(plugin="my_plugin", version="1.0.0")' in output
+    assert "Tilt sensor 4711" in output
+    assert "'TO BE OR NOT TO BE'" in output
+    assert output.endswith("All 11 steps brought what they should.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_that_goes_wrong_ends_the_demo(examples: Path, tmp_path: Path) -> None:
+    """Without its plugins the demo names the step, what was expected and what came; the exit code is 1."""
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    with start_demo(examples, tmp_path, "--plugins", plugins) as demo:
+        _, errors = demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    failed, expected, came = errors.splitlines()
+    assert failed == "FAILED: Fetch a release and cache it"
+    assert expected == "expected: the release my_plugin@1.0.0"
+    assert came.startswith("but came: NotFoundError: ")
+
+
+def test_ctrl_c_leaves_nothing(examples: Path, tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a step ends the demo with exit code 130, its processes and its files."""
+    with start_demo(examples, tmp_path) as demo:
+        assert demo.stdout is not None
+        while "Read a PDF" not in demo.stdout.readline():
+            assert demo.poll() is None
+        demo.send_signal(signal.SIGINT)
+        _, errors = demo.communicate(timeout=30)
+    assert (demo.returncode, errors) == (130, "\nInterrupted.\n")
+    assert processes_of(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("no_color", "is_bold"), [("", True), ("1", False)])
+def test_a_terminal_shows_titles_bold(examples: Path, tmp_path: Path, no_color: str, is_bold: bool) -> None:
+    """On a terminal the titles stand out, unless NO_COLOR says otherwise."""
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    reader, terminal = pty.openpty()
+    with start_demo(examples, tmp_path, "--plugins", plugins, stdout=terminal, no_color=no_color) as demo:
+        demo.communicate(timeout=60)
+    output = os.read(reader, 65536)
+    os.close(reader)
+    os.close(terminal)
+    assert (b"\x1b[1m1. Fetch a release and cache it\x1b[0m" in output) is is_bold

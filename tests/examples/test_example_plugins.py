@@ -1,0 +1,72 @@
+"""The example plugins do what they say, and say what is wrong."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synapse_sdk.clients.agent import AgentClient
+from synapse_sdk.exceptions import ActionFailedError
+
+
+@pytest.fixture(autouse=True, scope="module")
+def releases(client: AgentClient) -> None:
+    """Let the three plugins be cached."""
+    client.create_plugin_release("my_plugin", "1.0.0")
+    client.create_plugin_release("ocr_plugin", "2.0.0")
+    client.create_plugin_release("ml_model", "1.2.0")
+
+
+def test_more_epochs_fit_better(client: AgentClient) -> None:
+    """Training really learns: the loss after 30 epochs is below the one after 3, and the line is the right one."""
+    short = client.run_plugin_release("my_plugin@1.0.0", "train", params={"epochs": 3})
+    long = client.run_plugin_release("my_plugin@1.0.0", "train", params={"epochs": 30})
+    assert len(long["losses"]) == 30
+    assert long["losses"][-1] < short["losses"][-1] / 10
+    assert (long["slope"], long["intercept"]) == pytest.approx((2, 0.5), abs=0.05)
+
+
+def test_a_document_is_read_without_its_images(client: AgentClient, examples: Path) -> None:
+    """A call that does not bring Pillow gets the text all the same."""
+    document = str(examples / "data" / "document.pdf")
+    result = client.run_plugin_release("ocr_plugin@2.0.0", "process_document", params={"file_path": document})
+    assert result["pages"][1].splitlines()[1] == "reading = 2.0 x tilt + 0.5"
+    assert result["images"] is None
+
+
+@pytest.mark.parametrize(
+    ("lookup", "action", "params", "message"),
+    [
+        ("my_plugin@1.0.0", "train", {"epochs": 0}, "epochs must be a whole number from 1, not 0"),
+        ("my_plugin@1.0.0", "train", {"learning_rate": "high"}, "learning_rate must be above 0"),
+        ("my_plugin@1.0.0", "train", {"epoch": 3}, "unexpected keyword argument 'epoch'"),
+        ("my_plugin@1.0.0", "process", {"input": 3}, "input must be a text, not 3"),
+        ("ocr_plugin@2.0.0", "process_document", {"file_path": "/no/such.pdf"}, "there is no file /no/such.pdf"),
+        ("ocr_plugin@2.0.0", "process_document", {"file_path": __file__}, "is no PDF that can be read"),
+        ("ml_model@1.2.0", "predict", {"data": [1, 2]}, "at least 3 numbers"),
+        ("ml_model@1.2.0", "predict", {"data": [1, 2, "3"]}, r"data\[2\] must be a number, not '3'"),
+    ],
+)
+def test_bad_params_are_named(
+    client: AgentClient, lookup: str, action: str, params: dict[str, Any], message: str
+) -> None:
+    """Whatever does not fit comes back with what it is and what was found."""
+    with pytest.raises(ActionFailedError, match=message):
+        client.run_plugin_release(lookup, action, params=params)
+
+
+def test_the_document_is_what_its_script_makes(examples: Path) -> None:
+    """`make_document.py` writes the committed PDF, to the byte."""
+    script = runpy.run_path(str(examples / "data" / "make_document.py"))
+    assert script["make_document"]() == (examples / "data" / "document.pdf").read_bytes()
+
+
+def test_the_model_is_what_its_training_gives(examples: Path) -> None:
+    """`fit.py` gives the weights that `predict` uses."""
+    plugin = examples / "plugins" / "ml_model"
+    training = runpy.run_path(str(plugin / "training" / "fit.py"))
+    model = runpy.run_path(str(plugin / "plugin" / "predict.py"))
+    assert training["fit"](training["read_heights"]()) == model["WEIGHTS"]

@@ -1,0 +1,117 @@
+"""The page that documents the client, and the examples beside it, say the same and work as printed.
+
+The page is no part of this repository; where it is not beside it, these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from synapse_agent import EmbeddedAgent
+from synapse_sdk.clients.agent import AgentClient
+
+PAGE = Path(__file__).parents[3] / "shared" / "plugin-mixin.md"
+TEXT = PAGE.read_text() if PAGE.is_file() else ""
+FENCED = re.compile(r'^ *```python(?: filename="examples/(?P<script>[^"]+)")?\n(?P<code>.*?)^ *```$', re.M | re.S)
+
+IN_SCRIPTS = {
+    '"https://agent.example.com"': 'os.environ["SYNAPSE_AGENT_URL"]',
+    '"your-token"': 'os.environ["SYNAPSE_AGENT_TOKEN"]',
+    '"123"': 'str(release["id"])',
+    '"/data/document.pdf"': "str(DOCUMENT)",
+    '"/path/to/plugin/source"': "str(PLUGIN)",
+    "{...}": '{"input": "to be or not to be"}',
+    '"class Processor: ..."': "PROCESSOR",
+}
+"""What the scripts have in place of what the page leaves to its reader. Everything else is as printed."""
+
+OUTPUTS = {
+    "list_releases.py": r"my_plugin@1\.0\.0\nocr_plugin@2\.0\.0\n",
+    "create_release.py": r"Cached: \d+\n",
+    "run_release.py": r"Result: \{.*'Tilt sensor 4711: calibration.*\}\n",
+    "agent_plugin.py": r"Prediction: 5\.9856\n",
+}
+"""What the page's code prints, as a regular expression; the others print nothing."""
+
+pytestmark = pytest.mark.skipif(not TEXT, reason=f"the page is not there: {PAGE}")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of Python on the page, and the script in examples/ that shows the same."""
+
+    script: str
+    code: str
+
+    def substituted(self, substitutions: Mapping[str, str]) -> str:
+        """Return the code with what the page leaves to its reader filled in."""
+        code = self.code
+        for printed, real in substitutions.items():
+            code = code.replace(printed, real)
+        return code
+
+
+def read_blocks(text: str) -> list[Block]:
+    """Return the page's blocks of Python, in order; those without a file name are told by their place."""
+    blocks = []
+    for found in FENCED.finditer(text):
+        in_workflow = "## Typical Workflow" in text[: found.start()]
+        unnamed = "workflow.py" if in_workflow else "legacy_run.py"
+        blocks.append(Block(found["script"] or unnamed, dedent(found["code"])))
+    return blocks
+
+
+def statements(code: str) -> list[str]:
+    """Return the statements of a program, each laid out in the same way and without comments."""
+    return [ast.unparse(statement) for statement in ast.parse(code).body]
+
+
+BLOCKS = read_blocks(TEXT)
+
+
+def test_every_block_of_the_page_is_found() -> None:
+    """No block of Python on the page escapes the tests below."""
+    assert len(BLOCKS) == TEXT.count("```python") > 0
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.script)
+def test_the_page_runs_as_printed(
+    block: Block,
+    examples: Path,
+    agent: EmbeddedAgent,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The page's own code works, given an address, a token, an ID, two paths and a body for `Processor`."""
+    monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", agent.token)
+    with agent.client() as client:
+        release = client.create_plugin_release("my_plugin", "1.0.0")
+        client.create_plugin_release("ocr_plugin", "2.0.0")
+        names: dict[str, AgentClient] = {"client": client}
+        given = {
+            "https://agent.example.com": agent.base_url,
+            "your-token": agent.token,
+            '"123"': f'"{release["id"]}"',
+            "/data/document.pdf": str(examples / "data" / "document.pdf"),
+            "/path/to/plugin/source": str(examples / "plugins" / "my_plugin"),
+            "{...}": '{"input": "test"}',
+            "class Processor: ...": r"class Processor:\n    def process(self, text): return text.upper()",
+        }
+        exec(block.substituted(given), names)
+        names["client"].close()
+    assert re.fullmatch(OUTPUTS.get(block.script, ""), capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.script)
+def test_the_script_is_the_page(block: Block, examples: Path) -> None:
+    """The example script has every statement of the page's block, in the page's order."""
+    remaining = iter(statements((examples / block.script).read_text()))
+    missing = [wanted for wanted in statements(block.substituted(IN_SCRIPTS)) if wanted not in remaining]
+    assert missing == []
