@@ -102,6 +102,9 @@ class Health(BaseModel):
     )
     status: Annotated[str, Field(description="`ok` when the agent can work.")]
     version: Annotated[str | MISSING, Field(description="The agent's own version.")] = MISSING
+    features: Annotated[
+        list[str] | MISSING, Field(description="What the agent can beyond the minimum, as in `Synapse-Agent-Features`.")
+    ] = MISSING
 
 
 class InvalidItem(BaseModel):

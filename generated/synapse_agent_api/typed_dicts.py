@@ -69,6 +69,7 @@ class Health(TypedDict):
 
     status: str
     version: NotRequired[str]
+    features: NotRequired[list[str]]
 
 
 class InvalidItem(TypedDict):

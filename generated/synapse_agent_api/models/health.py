@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -20,16 +20,22 @@ class Health:
     Attributes:
         status (str): `ok` when the agent can work.
         version (str | Unset): The agent's own version.
+        features (list[str] | Unset): What the agent can beyond the minimum, as in `Synapse-Agent-Features`.
     """
 
     status: str
     version: str | Unset = UNSET
+    features: list[str] | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         status = self.status
 
         version = self.version
+
+        features: list[str] | Unset = UNSET
+        if not isinstance(self.features, Unset):
+            features = self.features
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -40,6 +46,8 @@ class Health:
         )
         if version is not UNSET:
             field_dict["version"] = version
+        if features is not UNSET:
+            field_dict["features"] = features
 
         return field_dict
 
@@ -50,9 +58,12 @@ class Health:
 
         version = d.pop("version", UNSET)
 
+        features = cast(list[str], d.pop("features", UNSET))
+
         health = cls(
             status=status,
             version=version,
+            features=features,
         )
 
         health.additional_properties = d

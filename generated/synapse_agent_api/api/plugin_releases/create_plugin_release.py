@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
@@ -28,10 +28,13 @@ SUCCESS = {
 def build_request(
     *,
     body: CreatePluginReleaseRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
 
     headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["Idempotency-Key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "POST",
@@ -77,6 +80,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         response_404 = Error.from_dict(response.json())
 
         return response_404
+
+    if response.status_code == 408:
+        response_408 = Error.from_dict(response.json())
+
+        return response_408
 
     if response.status_code == 413:
         response_413 = Error.from_dict(response.json())
@@ -127,10 +135,12 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: CreatePluginReleaseRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Error | PluginRelease]:
     """Do as `sync` does, and give status and headers besides."""
     kwargs = build_request(
         body=body,
+        idempotency_key=idempotency_key,
     )
     return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
 
@@ -139,6 +149,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: CreatePluginReleaseRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> Error | PluginRelease | None:
     """Fetch and cache a release.
 
@@ -146,12 +157,14 @@ def sync(
     that is there already is answered with 200, as it was cached then.
 
     Args:
+        idempotency_key (str | Unset):
         body (CreatePluginReleaseRequest): The release to fetch and cache.
     """
 
     return sync_detailed(
         client=client,
         body=body,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -159,10 +172,12 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: CreatePluginReleaseRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Error | PluginRelease]:
     """Do as `asyncio` does, and give status and headers besides."""
     kwargs = build_request(
         body=body,
+        idempotency_key=idempotency_key,
     )
     return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
 
@@ -171,6 +186,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: CreatePluginReleaseRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> Error | PluginRelease | None:
     """Fetch and cache a release.
 
@@ -178,6 +194,7 @@ async def asyncio(
     that is there already is answered with 200, as it was cached then.
 
     Args:
+        idempotency_key (str | Unset):
         body (CreatePluginReleaseRequest): The release to fetch and cache.
     """
 
@@ -185,5 +202,6 @@ async def asyncio(
         await asyncio_detailed(
             client=client,
             body=body,
+            idempotency_key=idempotency_key,
         )
     ).parsed

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
@@ -28,10 +28,13 @@ SUCCESS = {
 def build_request(
     *,
     body: DebugRunRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
 
     headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["Idempotency-Key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "POST",
@@ -72,6 +75,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_403
 
+    if response.status_code == 408:
+        response_408 = Error.from_dict(response.json())
+
+        return response_408
+
     if response.status_code == 409:
         response_409 = Error.from_dict(response.json())
 
@@ -91,6 +99,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         response_422 = Error.from_dict(response.json())
 
         return response_422
+
+    if response.status_code == 429:
+        response_429 = Error.from_dict(response.json())
+
+        return response_429
 
     if response.status_code == 500:
         response_500 = Error.from_dict(response.json())
@@ -124,10 +137,12 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: DebugRunRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Any | Error | Job]:
     """Do as `sync` does, and give status and headers besides."""
     kwargs = build_request(
         body=body,
+        idempotency_key=idempotency_key,
     )
     return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
 
@@ -136,6 +151,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: DebugRunRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> Any | Error | Job | None:
     """Run an action from source.
 
@@ -144,12 +160,14 @@ def sync(
     `config.yaml`, key by key, and may be the whole of it. Nothing stays behind but the job.
 
     Args:
+        idempotency_key (str | Unset):
         body (DebugRunRequest): What to run from source, and with what.
     """
 
     return sync_detailed(
         client=client,
         body=body,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -157,10 +175,12 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: DebugRunRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Any | Error | Job]:
     """Do as `asyncio` does, and give status and headers besides."""
     kwargs = build_request(
         body=body,
+        idempotency_key=idempotency_key,
     )
     return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
 
@@ -169,6 +189,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: DebugRunRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> Any | Error | Job | None:
     """Run an action from source.
 
@@ -177,6 +198,7 @@ async def asyncio(
     `config.yaml`, key by key, and may be the whole of it. Nothing stays behind but the job.
 
     Args:
+        idempotency_key (str | Unset):
         body (DebugRunRequest): What to run from source, and with what.
     """
 
@@ -184,5 +206,6 @@ async def asyncio(
         await asyncio_detailed(
             client=client,
             body=body,
+            idempotency_key=idempotency_key,
         )
     ).parsed

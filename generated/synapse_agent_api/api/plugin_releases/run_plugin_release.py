@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...path import segment
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
@@ -31,11 +31,14 @@ def build_request(
     lookup: str,
     *,
     body: LegacyRunPayload | RunRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
     from ...models.run_request import RunRequest
 
     headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["Idempotency-Key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "POST",
@@ -85,6 +88,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_404
 
+    if response.status_code == 408:
+        response_408 = Error.from_dict(response.json())
+
+        return response_408
+
     if response.status_code == 409:
         response_409 = Error.from_dict(response.json())
 
@@ -104,6 +112,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         response_422 = Error.from_dict(response.json())
 
         return response_422
+
+    if response.status_code == 429:
+        response_429 = Error.from_dict(response.json())
+
+        return response_429
 
     if response.status_code == 500:
         response_500 = Error.from_dict(response.json())
@@ -138,11 +151,13 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: LegacyRunPayload | RunRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Any | Error | Job]:
     """Do as `sync` does, and give status and headers besides."""
     kwargs = build_request(
         lookup=lookup,
         body=body,
+        idempotency_key=idempotency_key,
     )
     return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
 
@@ -152,6 +167,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: LegacyRunPayload | RunRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> Any | Error | Job | None:
     """Run an action of a release.
 
@@ -161,6 +177,7 @@ def sync(
 
     Args:
         lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        idempotency_key (str | Unset):
         body (LegacyRunPayload | RunRequest): A run request, or a legacy payload.
     """
 
@@ -168,6 +185,7 @@ def sync(
         lookup=lookup,
         client=client,
         body=body,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -176,11 +194,13 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: LegacyRunPayload | RunRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Any | Error | Job]:
     """Do as `asyncio` does, and give status and headers besides."""
     kwargs = build_request(
         lookup=lookup,
         body=body,
+        idempotency_key=idempotency_key,
     )
     return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
 
@@ -190,6 +210,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: LegacyRunPayload | RunRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> Any | Error | Job | None:
     """Run an action of a release.
 
@@ -199,6 +220,7 @@ async def asyncio(
 
     Args:
         lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        idempotency_key (str | Unset):
         body (LegacyRunPayload | RunRequest): A run request, or a legacy payload.
     """
 
@@ -207,5 +229,6 @@ async def asyncio(
             lookup=lookup,
             client=client,
             body=body,
+            idempotency_key=idempotency_key,
         )
     ).parsed
