@@ -57,13 +57,13 @@ class EmbeddedAgent:
         """Make a client for this agent; `options` are `AgentClient`'s."""
         from synapse_sdk.clients.agent import AgentClient
 
-        return AgentClient(self.base_url, self.token, **options)
+        return AgentClient(**{"base_url": self.base_url, "access_token": self.token, **options})
 
     def async_client(self, **options: Any) -> AsyncAgentClient:
         """Make an async client for this agent; `options` are `AsyncAgentClient`'s."""
         from synapse_sdk.clients.agent import AsyncAgentClient
 
-        return AsyncAgentClient(self.base_url, self.token, **options)
+        return AsyncAgentClient(**{"base_url": self.base_url, "access_token": self.token, **options})
 
     def __enter__(self) -> Self:
         """Start the agent; raises `StartError` where it cannot start."""

@@ -137,7 +137,15 @@ class ResponseParseError(ClientError):
 
 
 class HTTPError(ClientError):
-    """The agent, or a proxy on the way to it, answered with a status that is no success."""
+    """The agent, or a proxy on the way to it, answered with a status that is no success.
+
+    Attributes:
+        retry_after: Seconds to wait before the next try, where the answer said so.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None, **facts: Unpack[Facts]) -> None:
+        super().__init__(message, **facts)
+        self.retry_after = retry_after
 
 
 class AuthenticationError(HTTPError):
@@ -170,15 +178,7 @@ class RequirementsError(ValidationError):
 
 
 class RateLimitError(HTTPError):
-    """429: too much at once.
-
-    Attributes:
-        retry_after: Seconds to wait before the next try, where the agent said so.
-    """
-
-    def __init__(self, message: str = "", *, retry_after: float | None = None, **facts: Unpack[Facts]) -> None:
-        super().__init__(message, **facts)
-        self.retry_after = retry_after
+    """429: too much at once; `retry_after` says how long to wait."""
 
 
 class ServerError(HTTPError):

@@ -38,12 +38,15 @@ class Facade:
 
 @pytest.fixture(params=[AgentClient, AsyncAgentClient])
 def make_facade(request: pytest.FixtureRequest) -> Iterator[Callable[..., Facade]]:
-    """Make clients of one kind, and close them at the end; every test that takes this runs with both kinds."""
+    """Make clients of one kind, and close them at the end; every test that takes this runs with both kinds.
+
+    They send each call once, unless the test asks for retries.
+    """
     made: list[Facade] = []
     with asyncio.Runner() as runner:
 
         def make(base_url: str | None = "http://agent.test", *args: Any, **options: Any) -> Facade:
-            made.append(Facade(request.param(base_url, *args, **options), runner))
+            made.append(Facade(request.param(base_url, *args, **{"max_retries": 0, **options}), runner))
             return made[-1]
 
         yield make

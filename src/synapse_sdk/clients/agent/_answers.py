@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
+from email.utils import mktime_tz, parsedate_tz
 from http import HTTPStatus
 from typing import Any
 
@@ -33,6 +36,7 @@ _BY_STATUS: dict[int, type[HTTPError]] = {
     404: NotFoundError,
     409: ConflictError,
     422: ValidationError,
+    429: RateLimitError,
 }
 _BY_ERROR_TYPE: dict[tuple[type[HTTPError], str | None], type[HTTPError]] = {
     (ValidationError, "requirements_failed"): RequirementsError,
@@ -72,13 +76,11 @@ def http_error(answer: Answer) -> HTTPError:
         status_code=answer.status,
         detail=body,
         error_type=error_type if isinstance(error_type, str) else None,
-        outcome=_outcome(answer.status, in_contract=info is not None),
+        outcome=_outcome(answer, in_contract=info is not None),
         request_id=answer.headers.get("x-request-id"),
     )
     message = _redirect(answer) or _explanation(info) or _foreign(answer, body)
-    if answer.status == 429:
-        return RateLimitError(message, retry_after=_seconds(answer.headers.get("retry-after")), **facts)
-    return _class_of(answer.status, facts["error_type"])(message, **facts)
+    return _class_of(answer.status, facts["error_type"])(message, retry_after=retry_after(answer), **facts)
 
 
 def parse_body(answer: Answer) -> Any:
@@ -96,11 +98,13 @@ def _class_of(status: int, error_type: str | None) -> type[HTTPError]:
     return _BY_ERROR_TYPE.get((by_status, error_type), by_status)
 
 
-def _outcome(status: int, *, in_contract: bool) -> Outcome:
-    """Tell what a status says about the request: only an agent's own words are proof beyond 4xx."""
+def _outcome(answer: Answer, *, in_contract: bool) -> Outcome:
+    """Tell what a status says about the request: beyond 4xx, only an agent's own words are proof."""
+    status = answer.status
     if status == 500 and in_contract:
         return "executed"
-    if 300 <= status < 499 or (status in (502, 503) and in_contract):
+    is_refusal = in_contract or (status == 503 and "retry-after" in answer.headers)
+    if 300 <= status < 499 or (status in (502, 503) and is_refusal):
         return "rejected"
     return "unknown"
 
@@ -189,9 +193,19 @@ def _json_type(value: Any) -> str:
     return names.get(type(value), "number")
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    try:
-        seconds = float(retry_after or "")
-    except ValueError:
+def retry_after(answer: Answer, now: Callable[[], float] = time.time) -> float | None:
+    """Return the seconds that `Retry-After` asks to wait, given as a number or as a date; None where it is nonsense."""
+    header = answer.headers.get("retry-after", "").strip()
+    if not header:
         return None
-    return seconds if 0 <= seconds < float("inf") else None
+    try:
+        seconds = float(header)
+    except ValueError:
+        date = parsedate_tz(header)
+        if date is None:
+            return None
+        try:
+            seconds = max(0.0, mktime_tz(date) - now())
+        except (OverflowError, ValueError):
+            return None
+    return seconds if 0 <= seconds < math.inf else None

@@ -1,12 +1,20 @@
-"""The typed attrs API on a facade's session: generated functions take these as their `client`."""
+"""The typed attrs API on a facade's session: generated functions take these as their `client`.
+
+Each function sends one request; what the facade's methods do beyond that, above all sending again, is not theirs.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from synapse_agent_api.client import AuthenticatedClient
+from synapse_sdk.clients.agent import _calls
 from synapse_sdk.clients.agent._answers import Answer, http_error, unreadable
 from synapse_sdk.clients.agent._config import Config, limits
+from synapse_sdk.clients.agent._exchange import Send
+from synapse_sdk.exceptions import ClientError
 
 if TYPE_CHECKING:
     from synapse_sdk.clients.agent._http import httpx
@@ -29,7 +37,7 @@ def make_api(session: Session) -> Api:
 
 def make_async_api(session: AsyncSession) -> Api:
     """Return a client for the generated `asyncio` functions."""
-    return _bare(session.config).set_async_httpx_client(cast("httpx.AsyncClient", _Requests(session)))
+    return _bare(session.config).set_async_httpx_client(cast("httpx.AsyncClient", _AsyncRequests(session)))
 
 
 def _bare(config: Config) -> Api:
@@ -40,15 +48,37 @@ def _bare(config: Config) -> Api:
 class _Requests:
     """The one method of the HTTP library's clients that generated functions call, on a session."""
 
-    def __init__(self, session: Session | AsyncSession) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
 
-    def request(self, method: str, url: str, headers: dict[str, str] | None = None, **body_and_query: Any) -> Any:
-        config = self._session.config
-        return self._session.request(
-            method,
-            config.base_url + url,
-            headers={**config.headers, **(headers or {})},
-            extensions={"timeout": limits("run" if method.upper() == "POST" else "control", config.timeout, None)},
-            **body_and_query,
-        )
+    def request(self, **request: Any) -> httpx.Response:
+        reply = self._session.transport.carry(_send(self._session.config, request))
+        return _response(reply)
+
+
+class _AsyncRequests:
+    """The asynchronous twin of `_Requests`."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def request(self, **request: Any) -> httpx.Response:
+        reply = await self._session.transport.carry(_send(self._session.config, request))
+        return _response(reply)
+
+
+def _send(config: Config, request: Mapping[str, Any]) -> Send:
+    call = _calls.generic(request)
+    headers = {**config.headers, **request.get("headers", {})}
+    deadline = None if config.deadline is None else time.monotonic() + config.deadline
+    return Send(call, headers, limits(call.pace, config.timeout, config.deadline), deadline)
+
+
+def _response(reply: Answer | ClientError) -> httpx.Response:
+    from synapse_sdk.clients.agent._http import httpx
+
+    if isinstance(reply, ClientError):
+        raise reply
+    # Its body has been decoded already.
+    headers = {name: value for name, value in reply.headers.items() if name.lower() != "content-encoding"}
+    return httpx.Response(reply.status, headers=headers, content=reply.body)

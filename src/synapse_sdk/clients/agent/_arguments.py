@@ -34,6 +34,15 @@ def check_text(value: Any, name: str) -> str:
     return value
 
 
+def check_count(value: Any, name: str = "max_concurrency") -> int:
+    """Return a number of things at a time."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}.")
+    if value < 1:
+        raise ValueError(f"{name} must be 1 or more, not {value}.")
+    return value
+
+
 def check_action(value: Any) -> str:
     """Return an action's name; a payload in its place gets a hint."""
     if isinstance(value, Mapping):

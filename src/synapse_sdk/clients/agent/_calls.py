@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from synapse_sdk.clients.agent._arguments import (
     check_action,
@@ -66,11 +66,6 @@ def list_plugin_releases(params: Mapping[str, Any] | None = None) -> Call:
 
     filters = ReleaseFilters.from_dict({} if params is None else check_mapping(params, "params"))
     return _call(operation, operation.build_request(page=UNSET, page_size=UNSET, filters=filters))
-
-
-def next_page(link: str) -> Call:
-    """Return the call for the page that a `next` link names; of the link only the query is used."""
-    return list_plugin_releases(parse_qs(urlsplit(link).query, keep_blank_values=True))
 
 
 def get_plugin_release(lookup: str | int) -> Call:
@@ -152,16 +147,32 @@ def run_debug_plugin_release(
     return _call(operation, operation.build_request(body=body), "run")
 
 
+def find_job(idempotency_key: str) -> Call:
+    """Return the call for the job of the request that carried a key."""
+    from synapse_agent_api.api.jobs import list_jobs as operation
+
+    return _call(operation, operation.build_request(limit=1, idempotency_key=idempotency_key))
+
+
+def generic(request: Mapping[str, Any]) -> Call:
+    """Return the call for what a generated function would send; it takes what it needs of the answer itself."""
+    pace: Pace = "run" if request["method"] == "POST" else "control"
+    return Call("request", request["method"], _target(request), {200: "any"}, pace, _body(request))
+
+
 def _call(operation: _Operation, request: Mapping[str, Any], pace: Pace = "control") -> Call:
-    query = urlencode({key: _query_value(value) for key, value in request.get("params", {}).items()}, doseq=True)
-    return Call(
-        operation=operation.OPERATION_ID,
-        method=request["method"].upper(),
-        target=f"{request['url']}?{query}" if query else request["url"],
-        answers=operation.SUCCESS,
-        pace=pace,
-        body=encode(request["json"]) if "json" in request else None,
-    )
+    return Call(operation.OPERATION_ID, request["method"], _target(request), operation.SUCCESS, pace, _body(request))
+
+
+def _target(request: Mapping[str, Any]) -> str:
+    if not request.get("params"):
+        return str(request["url"])
+    query = urlencode({key: _query_value(value) for key, value in request["params"].items()}, doseq=True)
+    return f"{request['url']}?{query}"
+
+
+def _body(request: Mapping[str, Any]) -> bytes | None:
+    return encode(request["json"]) if "json" in request else None
 
 
 def _query_value(value: Any) -> Any:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from synapse_sdk._version import __version__
+from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 
 Timeout = float | int | Mapping[str, float | None] | tuple[float | None, float | None]
 """Seconds for all of it, `{"connect": 3, "read": 10}`, or `(connect, read)`; None in a place means no limit there."""
@@ -49,6 +50,28 @@ class Config:
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: Mapping[str, float | None] = field(default_factory=dict)
     """The limits that the caller set, by `connect` and `read`; what is missing is left to each operation."""
+    deadline: float | None = None
+    """Seconds for a whole call, all its attempts and the waits between them."""
+    max_retries: int = 2
+    on_request: OnRequest | None = None
+    on_response: OnResponse | None = None
+
+    def adapted(
+        self,
+        *,
+        timeout: Timeout | None = None,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        max_retries: int | None = None,
+    ) -> Config:
+        """Return these settings with those that are given in place of the old ones."""
+        return replace(
+            self,
+            timeout=self.timeout if timeout is None else {**self.timeout, **parse_timeout(timeout)},
+            deadline=self.deadline if deadline is None else _seconds(deadline, "deadline"),
+            headers=self.headers if headers is None else _merged(self.headers, _own_headers(headers)),
+            max_retries=self.max_retries if max_retries is None else _count(max_retries, "max_retries"),
+        )
 
 
 def configure(
@@ -60,7 +83,11 @@ def configure(
     user_token: str | None,
     tenant: str | None,
     timeout: Timeout | None,
+    deadline: float | None,
     headers: Mapping[str, str] | None,
+    max_retries: int,
+    on_request: OnRequest | None,
+    on_response: OnResponse | None,
 ) -> Config:
     """Check what the caller gave and fill in the rest from the environment.
 
@@ -76,6 +103,10 @@ def configure(
         base_url=_base_url(base_url, environ),
         headers=_merged(_COMMON_HEADERS, _own_headers(headers or {}), _auth_headers(token, user_token, tenant)),
         timeout={} if timeout is None else parse_timeout(timeout),
+        deadline=None if deadline is None else _seconds(deadline, "deadline"),
+        max_retries=_count(max_retries, "max_retries"),
+        on_request=_hook(on_request, "on_request"),
+        on_response=_hook(on_response, "on_response"),
     )
 
 
@@ -102,6 +133,20 @@ def _seconds(value: Any, name: str) -> float | None:
     if not 0 < value < math.inf:
         raise ValueError(f"{name} must be more than 0 seconds and finite (None for no limit), not {value!r}.")
     return float(value)
+
+
+def _count(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}.")
+    if value < 0:
+        raise ValueError(f"{name} must be 0 or more, not {value}.")
+    return value
+
+
+def _hook(value: Any, name: str) -> Any:
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be callable, not {type(value).__name__}.")
+    return value
 
 
 def _base_url(given: str | None, environ: Mapping[str, str]) -> str:
@@ -163,8 +208,11 @@ def _header_value(value: Any, name: str) -> str:
     return value
 
 
-def limits(pace: Pace, client: Mapping[str, float | None], call: Timeout | None) -> dict[str, float | None]:
-    """Return the limits of one request in seconds: the call's own, else the client's, else those of its pace."""
-    chosen = {**LIMITS[pace], **client, **({} if call is None else parse_timeout(call))}
+def limits(pace: Pace, client: Mapping[str, float | None], left: float | None) -> dict[str, float | None]:
+    """Return the limits of one request in seconds: the client's, else those of its pace, and never past a deadline."""
+    chosen = {**LIMITS[pace], **client}
     connect, read = chosen["connect"], chosen["read"]
-    return {"connect": connect, "read": read, "write": WRITE_LIMIT if read is None else read, "pool": connect}
+    bounds = {"connect": connect, "read": read, "write": WRITE_LIMIT if read is None else read, "pool": connect}
+    if left is None:
+        return bounds
+    return {name: left if bound is None else min(bound, left) for name, bound in bounds.items()}

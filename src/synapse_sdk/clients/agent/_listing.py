@@ -2,40 +2,98 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 from synapse_sdk.clients.agent import _calls
-from synapse_sdk.exceptions import ResponseParseError
+from synapse_sdk.exceptions import ClientError, ResponseParseError
 
 if TYPE_CHECKING:
     from synapse_agent_api.typed_dicts import PluginRelease
+    from synapse_sdk.clients.agent._calls import Call
     from synapse_sdk.clients.agent._session import Steps
+
+WINDOW = 16
+"""Pages that are asked for together, before the list is looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of releases, checked."""
+
+    results: list[PluginRelease]
+    count: int
+    query: Mapping[str, Any] | None
+    """The query of the next page; None on the last."""
+
+    @property
+    def next_number(self) -> int | None:
+        """The next page's number, where pages are numbered."""
+        numbers = (self.query or {}).get("page", [])
+        return int(numbers[0]) if len(numbers) == 1 and numbers[0].isascii() and numbers[0].isdigit() else None
+
+
+class Walk:
+    """Follows `next` from page to page; of a link only the query is used, and none may come again."""
+
+    def __init__(self, params: Mapping[str, Any] | None) -> None:
+        self.next: Call | None = _calls.list_plugin_releases(params)
+        self._seen = {self.next.target}
+
+    def take(self, value: Any) -> Page:
+        """Check the page that the next call has brought, and go on to the one after it."""
+        page = _page(value)
+        self.next = None if page.query is None else _calls.list_plugin_releases(page.query)
+        if self.next is not None:
+            if self.next.target in self._seen:
+                raise ResponseParseError(f"The list goes in circles: {self.next.target} was there already.")
+            self._seen.add(self.next.target)
+        return page
 
 
 def all_releases(params: Mapping[str, Any] | None) -> Steps[tuple[list[PluginRelease], int]]:
-    """Follow `next` to the last page; return all releases and the count that the last page gave."""
-    call = _calls.list_plugin_releases(params)
-    seen = {call.target}
+    """Return all releases, and how many the agent says there are.
+
+    Where pages are numbered, those that the count promises are asked for side by side; each is taken only when the
+    page before it names it as its next, so that whatever else an agent does, `next` is what is followed.
+    """
+    walk = Walk(params)
     releases: list[PluginRelease] = []
-    while True:
-        page = yield call
-        results, link, count = _parts(page)
-        releases += results
-        if link is None:
-            return releases, count
-        call = _calls.next_page(link)
-        if call.target in seen:
-            raise ResponseParseError(f"The list goes in circles: its next page {call.target} was there already.")
-        seen.add(call.target)
+    count = 0
+    while walk.next is not None:
+        page = walk.take((yield walk.next))
+        releases += page.results
+        count = page.count
+        ahead = _ahead(page, missing=count - len(releases))
+        for call, value in zip(ahead, (yield ahead) if ahead else (), strict=True):
+            if walk.next is None or walk.next.target != call.target:
+                break
+            if isinstance(value, ClientError):
+                raise value
+            page = walk.take(value)
+            releases += page.results
+            count = page.count
+    return releases, count
 
 
-def _parts(page: Mapping[str, Any]) -> tuple[list[PluginRelease], str | None, int]:
-    results, link, count = page.get("results"), page.get("next"), page.get("count")
+def _ahead(page: Page, *, missing: int) -> list[Call]:
+    """Return the calls for the pages after this one, as far as they can be told; none where one alone is left."""
+    number, size = page.next_number, len(page.results)
+    if number is None or page.query is None or missing <= size:
+        return []
+    expected = min(WINDOW, math.ceil(missing / max(size, 1)))
+    return [_calls.list_plugin_releases({**page.query, "page": [str(number + step)]}) for step in range(expected)]
+
+
+def _page(value: Mapping[str, Any]) -> Page:
+    results, link, count = value.get("results"), value.get("next"), value.get("count")
     if not isinstance(results, list):
-        raise ResponseParseError(f"A page of releases holds no list of 'results', but {sorted(page)}.")
+        raise ResponseParseError(f"A page of releases holds no list of 'results', but {sorted(value)}.")
     if link is not None and not isinstance(link, str):
         raise ResponseParseError(f"A page's 'next' is neither text nor null, but {link!r}.")
     if isinstance(count, bool) or not isinstance(count, int):
         raise ResponseParseError(f"A page's 'count' is no integer, but {count!r}.")
-    return results, link, count
+    return Page(results, count, None if link is None else parse_qs(urlsplit(link).query, keep_blank_values=True))

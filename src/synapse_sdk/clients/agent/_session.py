@@ -1,128 +1,155 @@
-"""Send calls and hand back what was judged: the only place where the facade does I/O."""
+"""Carry out what exchanges and listings decide: the thin shells that send, wait and run things side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, TypeVar
+import time
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
-from synapse_sdk.clients.agent._answers import Answer, judge
 from synapse_sdk.clients.agent._calls import Call
-from synapse_sdk.clients.agent._config import Config, Timeout, limits
-from synapse_sdk.exceptions import ClientConnectionError
-
-if TYPE_CHECKING:
-    from synapse_sdk.clients.agent._http import httpx
+from synapse_sdk.clients.agent._config import Config, Timeout
+from synapse_sdk.clients.agent._exchange import CHANCE, Agent, Chance, Send, exchange
+from synapse_sdk.clients.agent._transport import AsyncTransport, Transport
+from synapse_sdk.exceptions import ClientError
 
 T = TypeVar("T")
-Steps = Generator[Call, Any, T]
-"""A method that takes several calls: yields each, is sent what it gave, returns the result."""
+Steps = Generator[Call | Sequence[Call], Any, T]
+"""A method that takes several calls: yields one, or some to be made side by side, and is sent what they gave."""
 
 
 class Session:
-    """Sends calls through an `httpx.Client`, which it closes when it made it."""
-
-    def __init__(self, config: Config, transport: httpx.BaseTransport | None, http_client: httpx.Client | None) -> None:
-        from synapse_sdk.clients.agent import _http
-
-        self.config = config
-        self.closed = False
-        self._http = _http
-        self._owned = http_client is None
-        self._client = _http.make_client(transport) if http_client is None else http_client
-
-    def send(self, call: Call, timeout: Timeout | None = None) -> Any:
-        """Send one call and return what its answer holds."""
-        response = self.request(**request_options(self.config, call, timeout))
-        return judge(call, Answer(response.status_code, response.headers, response.content))
-
-    def request(self, method: str, url: str, **options: Any) -> httpx.Response:
-        """Send one request and read its answer; what goes wrong on the way is one of our errors."""
-        if self.closed:
-            raise closed()
-        request = self._client.build_request(method, url, **options)
-        try:
-            return self._client.send(request, follow_redirects=False)
-        except self._http.FAILURES as error:
-            raise self._http.failure(error, request) from error
-
-    def drive(self, steps: Steps[T]) -> T:
-        """Send the calls of a method one after the other."""
-        try:
-            call = next(steps)
-            while True:
-                call = steps.send(self.send(call))
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-
-    def close(self) -> None:
-        """Close the connections that this session opened."""
-        self.closed = True
-        if self._owned:
-            self._client.close()
-
-
-class AsyncSession:
-    """Sends calls through an `httpx.AsyncClient`, which it closes when it made it."""
+    """Sends calls, one thread at a time waiting for each."""
 
     def __init__(
         self,
         config: Config,
-        transport: httpx.AsyncBaseTransport | None,
-        http_client: httpx.AsyncClient | None,
+        transport: Transport,
+        *,
+        agent: Agent | None = None,
+        chance: Chance = CHANCE,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        from synapse_sdk.clients.agent import _http
-
         self.config = config
-        self.closed = False
-        self._http = _http
-        self._owned = http_client is None
-        self._client = _http.make_async_client(transport) if http_client is None else http_client
+        self.transport = transport
+        self._agent = agent or Agent()
+        self._chance = chance
+        self._sleep = sleep
 
-    async def send(self, call: Call, timeout: Timeout | None = None) -> Any:
-        """Send one call and return what its answer holds."""
-        response = await self.request(**request_options(self.config, call, timeout))
-        return judge(call, Answer(response.status_code, response.headers, response.content))
+    def adapted(self, config: Config) -> Session:
+        """Return a session with other settings on the same connections."""
+        return Session(config, self.transport, agent=self._agent, chance=self._chance, sleep=self._sleep)
 
-    async def request(self, method: str, url: str, **options: Any) -> httpx.Response:
-        """Send one request and read its answer; what goes wrong on the way is one of our errors."""
-        if self.closed:
-            raise closed()
-        request = self._client.build_request(method, url, **options)
+    def send(self, call: Call, *, timeout: Timeout | None = None, deadline: float | None = None) -> Any:
+        """Send a call, again where that is right, and return what its answer holds."""
+        config = self.config
+        if timeout is not None or deadline is not None:
+            config = config.adapted(timeout=timeout, deadline=deadline)
+        effects = exchange(call, config, self._agent, self._chance)
+        reply = None
         try:
-            return await self._client.send(request, follow_redirects=False)
-        except self._http.FAILURES as error:
-            raise self._http.failure(error, request) from error
-
-    async def drive(self, steps: Steps[T]) -> T:
-        """Send the calls of a method one after the other."""
-        try:
-            call = next(steps)
             while True:
-                call = steps.send(await self.send(call))
+                effect = effects.send(reply)
+                reply = self.transport.carry(effect) if isinstance(effect, Send) else self._sleep(effect.seconds)
+        except StopIteration as stop:
+            return stop.value
+
+    def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
+        """Make the calls of a method, those that it yields together side by side, and return its result."""
+        reply = None
+        try:
+            while True:
+                wanted = steps.send(reply)
+                reply = self.send(wanted) if isinstance(wanted, Call) else self._together(wanted, max_concurrency)
         except StopIteration as stop:
             result: T = stop.value
             return result
 
-    async def aclose(self) -> None:
-        """Close the connections that this session opened."""
-        self.closed = True
-        if self._owned:
-            await self._client.aclose()
+    def _together(self, calls: Sequence[Call], max_concurrency: int) -> list[Any]:
+        """Return what each call gave, or the error instead."""
+        with ThreadPoolExecutor(max_concurrency, thread_name_prefix="synapse-sdk") as pool:
+            return list(pool.map(self._sent_or_error, calls))
+
+    def _sent_or_error(self, call: Call) -> Any:
+        try:
+            return self.send(call)
+        except ClientError as error:
+            return error
 
 
-def request_options(config: Config, call: Call, timeout: Timeout | None) -> dict[str, Any]:
-    """Return the HTTP library's arguments for a call."""
-    content_type = {} if call.body is None else {"Content-Type": "application/json"}
-    return {
-        "method": call.method,
-        "url": config.base_url + call.target,
-        "headers": {**config.headers, **content_type},
-        "content": call.body,
-        "extensions": {"timeout": limits(call.pace, config.timeout, timeout)},
-    }
+class AsyncSession:
+    """The asynchronous twin of `Session`."""
+
+    def __init__(
+        self,
+        config: Config,
+        transport: AsyncTransport,
+        *,
+        agent: Agent | None = None,
+        chance: Chance = CHANCE,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+    ) -> None:
+        self.config = config
+        self.transport = transport
+        self._agent = agent or Agent()
+        self._chance = chance
+        self._sleep = sleep or _sleep
+
+    def adapted(self, config: Config) -> AsyncSession:
+        """Return a session with other settings on the same connections."""
+        return AsyncSession(config, self.transport, agent=self._agent, chance=self._chance, sleep=self._sleep)
+
+    async def send(self, call: Call, *, timeout: Timeout | None = None, deadline: float | None = None) -> Any:
+        """Send a call, again where that is right, and return what its answer holds."""
+        config = self.config
+        if timeout is not None or deadline is not None:
+            config = config.adapted(timeout=timeout, deadline=deadline)
+        effects = exchange(call, config, self._agent, self._chance)
+        reply = None
+        try:
+            while True:
+                effect = effects.send(reply)
+                reply = await (
+                    self.transport.carry(effect) if isinstance(effect, Send) else self._sleep(effect.seconds)
+                )
+        except StopIteration as stop:
+            return stop.value
+
+    async def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
+        """Make the calls of a method, those that it yields together side by side, and return its result."""
+        reply = None
+        try:
+            while True:
+                wanted = steps.send(reply)
+                if isinstance(wanted, Call):
+                    reply = await self.send(wanted)
+                else:
+                    reply = await self._together(wanted, max_concurrency)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def _together(self, calls: Sequence[Call], max_concurrency: int) -> list[Any]:
+        """Return what each call gave, or the error instead."""
+        import anyio
+
+        results: list[Any] = [None] * len(calls)
+        places = anyio.CapacityLimiter(max_concurrency)
+
+        async def send(index: int, call: Call) -> None:
+            async with places:
+                try:
+                    results[index] = await self.send(call)
+                except ClientError as error:
+                    results[index] = error
+
+        async with anyio.create_task_group() as group:
+            for index, call in enumerate(calls):
+                group.start_soon(send, index, call)
+        return results
 
 
-def closed() -> ClientConnectionError:
-    """Return the error for a call on a closed client."""
-    return ClientConnectionError("This client is closed; make a new one.", outcome="not_sent")
+async def _sleep(seconds: float) -> None:
+    import anyio
+
+    await anyio.sleep(seconds)

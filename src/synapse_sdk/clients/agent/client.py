@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from copy import copy
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from synapse_sdk.clients.agent._config import Timeout, configure
 from synapse_sdk.clients.agent._session import AsyncSession, Session
+from synapse_sdk.clients.agent._transport import AsyncTransport, Transport
 from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClientMixin
+from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ class _Client:
     """What both clients know of themselves."""
 
     _session: Session | AsyncSession
+    _owns_connections = True
 
     @property
     def base_url(self) -> str:
@@ -45,7 +49,11 @@ class AgentClient(PluginClientMixin, HealthClientMixin, _Client):
         tenant: Tenant to act within.
         timeout: Seconds, `{"connect": …, "read": …}` or `(connect, read)`, for every call. By default: 5 s to connect,
             30 s to read, 600 s to read when caching a release, and no limit to read when running an action.
+        deadline: Seconds for a whole call, all its attempts and the waits between them. By default there is none.
         headers: Further headers for every request.
+        max_retries: How often a call is sent again where that is right; see the table in the documentation.
+        on_request: Called with a `RequestInfo` before each request leaves.
+        on_response: Called with a `ResponseInfo` when it has come to its end.
         transport: An `httpx.BaseTransport` to send through instead of the network.
         http_client: An `httpx.Client` of yours to send through; it is not closed with this client.
 
@@ -65,7 +73,11 @@ class AgentClient(PluginClientMixin, HealthClientMixin, _Client):
         user_token: str | None = None,
         tenant: str | None = None,
         timeout: Timeout | None = None,
+        deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
+        max_retries: int = 2,
+        on_request: OnRequest | None = None,
+        on_response: OnResponse | None = None,
         transport: httpx.BaseTransport | None = None,
         http_client: httpx.Client | None = None,
     ) -> None:
@@ -77,9 +89,34 @@ class AgentClient(PluginClientMixin, HealthClientMixin, _Client):
             user_token=user_token,
             tenant=tenant,
             timeout=timeout,
+            deadline=deadline,
             headers=headers,
+            max_retries=max_retries,
+            on_request=on_request,
+            on_response=on_response,
         )
-        self._session = Session(config, transport, http_client)
+        self._session = Session(config, Transport(config.base_url, transport, http_client))
+
+    def with_options(
+        self,
+        *,
+        timeout: Timeout | None = None,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        max_retries: int | None = None,
+    ) -> Self:
+        """Return a client with other settings on the same connections; this one stays as it is.
+
+        What is None stays as it was. Headers are added to those of this client, in place of those of the same name.
+        The connections are closed with the client that was made first.
+        """
+        config = self._session.config.adapted(
+            timeout=timeout, deadline=deadline, headers=headers, max_retries=max_retries
+        )
+        derived = copy(self)
+        derived._session = self._session.adapted(config)
+        derived._owns_connections = False
+        return derived
 
     @property
     def api(self) -> AuthenticatedClient:
@@ -90,7 +127,8 @@ class AgentClient(PluginClientMixin, HealthClientMixin, _Client):
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        if self._owns_connections:
+            self._session.transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +157,11 @@ class AsyncAgentClient(AsyncPluginClientMixin, AsyncHealthClientMixin, _Client):
         user_token: str | None = None,
         tenant: str | None = None,
         timeout: Timeout | None = None,
+        deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
+        max_retries: int = 2,
+        on_request: OnRequest | None = None,
+        on_response: OnResponse | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
@@ -131,9 +173,34 @@ class AsyncAgentClient(AsyncPluginClientMixin, AsyncHealthClientMixin, _Client):
             user_token=user_token,
             tenant=tenant,
             timeout=timeout,
+            deadline=deadline,
             headers=headers,
+            max_retries=max_retries,
+            on_request=on_request,
+            on_response=on_response,
         )
-        self._session = AsyncSession(config, transport, http_client)
+        self._session = AsyncSession(config, AsyncTransport(config.base_url, transport, http_client))
+
+    def with_options(
+        self,
+        *,
+        timeout: Timeout | None = None,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        max_retries: int | None = None,
+    ) -> Self:
+        """Return a client with other settings on the same connections; this one stays as it is.
+
+        What is None stays as it was. Headers are added to those of this client, in place of those of the same name.
+        The connections are closed with the client that was made first.
+        """
+        config = self._session.config.adapted(
+            timeout=timeout, deadline=deadline, headers=headers, max_retries=max_retries
+        )
+        derived = copy(self)
+        derived._session = self._session.adapted(config)
+        derived._owns_connections = False
+        return derived
 
     @property
     def api(self) -> AuthenticatedClient:
@@ -144,7 +211,8 @@ class AsyncAgentClient(AsyncPluginClientMixin, AsyncHealthClientMixin, _Client):
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._session.aclose()
+        if self._owns_connections:
+            await self._session.transport.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from synapse_sdk.clients.agent import _calls, _listing
+from synapse_sdk.clients.agent._arguments import check_count
 
 if TYPE_CHECKING:
     from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
@@ -25,21 +26,25 @@ class PluginClientMixin:
 
     @overload
     def list_plugin_releases(
-        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[False] = False
+        self,
+        params: Mapping[str, Any] | None = None,
+        *,
+        list_all: Literal[False] = False,
+        max_concurrency: int = 4,
     ) -> PluginReleasePage: ...
 
     @overload
     def list_plugin_releases(
-        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[True]
+        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[True], max_concurrency: int = 4
     ) -> tuple[list[PluginRelease], int]: ...
 
     @overload
     def list_plugin_releases(
-        self, params: Mapping[str, Any] | None = None, *, list_all: bool
+        self, params: Mapping[str, Any] | None = None, *, list_all: bool, max_concurrency: int = 4
     ) -> PluginReleasePage | tuple[list[PluginRelease], int]: ...
 
     def list_plugin_releases(
-        self, params: Mapping[str, Any] | None = None, *, list_all: bool = False
+        self, params: Mapping[str, Any] | None = None, *, list_all: bool = False, max_concurrency: int = 4
     ) -> PluginReleasePage | tuple[list[PluginRelease], int]:
         """List the releases that the agent has cached.
 
@@ -47,14 +52,28 @@ class PluginClientMixin:
             params: Filters, passed through as the query: `page`, `page_size`, `plugin`, `version` and any other that
                 the agent knows.
             list_all: Fetch all pages.
+            max_concurrency: The most pages to fetch at a time with `list_all`.
 
         Returns:
             A page, `{"count", "next", "previous", "results"}`; with `list_all`, all releases and how many there are.
         """
         if list_all:
-            return self._session.drive(_listing.all_releases(params))
+            return self._session.drive(_listing.all_releases(params), check_count(max_concurrency))
         page: PluginReleasePage = self._session.send(_calls.list_plugin_releases(params))
         return page
+
+    def iter_plugin_releases(self, params: Mapping[str, Any] | None = None) -> Iterator[PluginRelease]:
+        """Yield all releases, page by page; no more than one page is in memory.
+
+        Args:
+            params: Filters, as for `list_plugin_releases`; `page_size` bounds what is in memory.
+        """
+        walk = _listing.Walk(params)
+        return self._iterate(walk)
+
+    def _iterate(self, walk: _listing.Walk) -> Iterator[PluginRelease]:
+        while walk.next is not None:
+            yield from walk.take(self._session.send(walk.next)).results
 
     def get_plugin_release(self, lookup: str | int) -> PluginRelease:
         """Get a release by its ID (`123`) or as `code@version`.
@@ -100,6 +119,7 @@ class PluginClientMixin:
         job_id: str | None = None,
         language: str | None = None,
         timeout: Timeout | None = None,
+        deadline: float | None = None,
     ) -> Any:
         """Run an action of a release and return its result, which may be any JSON value.
 
@@ -115,6 +135,7 @@ class PluginClientMixin:
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
             timeout: Seconds, `{"connect": …, "read": …}` or `(connect, read)`. By default the client waits for the
                 result as long as it takes.
+            deadline: Seconds for the whole call, all attempts and the waits between them.
 
         Raises:
             ActionFailedError: The action ran and raised; the error has its traceback.
@@ -133,7 +154,7 @@ class PluginClientMixin:
             job_id=job_id,
             language=language,
         )
-        return self._session.send(call, timeout)
+        return self._session.send(call, timeout=timeout, deadline=deadline)
 
     def run_debug_plugin_release(
         self,
@@ -147,6 +168,7 @@ class PluginClientMixin:
         job_id: str | None = None,
         language: str | None = None,
         timeout: Timeout | None = None,
+        deadline: float | None = None,
     ) -> Any:
         """Run an action from source, without making a release, and return its result.
 
@@ -160,6 +182,7 @@ class PluginClientMixin:
             job_id: An ID of your choice for the run.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
             timeout: As for `run_plugin_release`, which also has the errors.
+            deadline: As for `run_plugin_release`.
         """
         call = _calls.run_debug_plugin_release(
             action,
@@ -171,7 +194,7 @@ class PluginClientMixin:
             job_id=job_id,
             language=language,
         )
-        return self._session.send(call, timeout)
+        return self._session.send(call, timeout=timeout, deadline=deadline)
 
 
 class AsyncPluginClientMixin:
@@ -181,27 +204,41 @@ class AsyncPluginClientMixin:
 
     @overload
     async def list_plugin_releases(
-        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[False] = False
+        self,
+        params: Mapping[str, Any] | None = None,
+        *,
+        list_all: Literal[False] = False,
+        max_concurrency: int = 4,
     ) -> PluginReleasePage: ...
 
     @overload
     async def list_plugin_releases(
-        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[True]
+        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[True], max_concurrency: int = 4
     ) -> tuple[list[PluginRelease], int]: ...
 
     @overload
     async def list_plugin_releases(
-        self, params: Mapping[str, Any] | None = None, *, list_all: bool
+        self, params: Mapping[str, Any] | None = None, *, list_all: bool, max_concurrency: int = 4
     ) -> PluginReleasePage | tuple[list[PluginRelease], int]: ...
 
     async def list_plugin_releases(
-        self, params: Mapping[str, Any] | None = None, *, list_all: bool = False
+        self, params: Mapping[str, Any] | None = None, *, list_all: bool = False, max_concurrency: int = 4
     ) -> PluginReleasePage | tuple[list[PluginRelease], int]:
         """List the releases that the agent has cached."""
         if list_all:
-            return await self._session.drive(_listing.all_releases(params))
+            return await self._session.drive(_listing.all_releases(params), check_count(max_concurrency))
         page: PluginReleasePage = await self._session.send(_calls.list_plugin_releases(params))
         return page
+
+    def iter_plugin_releases(self, params: Mapping[str, Any] | None = None) -> AsyncIterator[PluginRelease]:
+        """Yield all releases, page by page; no more than one page is in memory."""
+        walk = _listing.Walk(params)
+        return self._iterate(walk)
+
+    async def _iterate(self, walk: _listing.Walk) -> AsyncIterator[PluginRelease]:
+        while walk.next is not None:
+            for release in walk.take(await self._session.send(walk.next)).results:
+                yield release
 
     async def get_plugin_release(self, lookup: str | int) -> PluginRelease:
         """Get a release by its ID (`123`) or as `code@version`."""
@@ -228,6 +265,7 @@ class AsyncPluginClientMixin:
         job_id: str | None = None,
         language: str | None = None,
         timeout: Timeout | None = None,
+        deadline: float | None = None,
     ) -> Any:
         """Run an action of a release and return its result, which may be any JSON value."""
         call = _calls.run_plugin_release(
@@ -239,7 +277,7 @@ class AsyncPluginClientMixin:
             job_id=job_id,
             language=language,
         )
-        return await self._session.send(call, timeout)
+        return await self._session.send(call, timeout=timeout, deadline=deadline)
 
     async def run_debug_plugin_release(
         self,
@@ -253,6 +291,7 @@ class AsyncPluginClientMixin:
         job_id: str | None = None,
         language: str | None = None,
         timeout: Timeout | None = None,
+        deadline: float | None = None,
     ) -> Any:
         """Run an action from source, without making a release, and return its result."""
         call = _calls.run_debug_plugin_release(
@@ -265,4 +304,4 @@ class AsyncPluginClientMixin:
             job_id=job_id,
             language=language,
         )
-        return await self._session.send(call, timeout)
+        return await self._session.send(call, timeout=timeout, deadline=deadline)

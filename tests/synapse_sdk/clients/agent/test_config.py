@@ -14,9 +14,11 @@ from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.agent._config import configure, limits, parse_timeout
 
 Recording = Callable[..., tuple[Any, list[httpx.Request]]]
-NOTHING: dict[str, Any] = dict.fromkeys(
-    ("base_url", "access_token", "agent_token", "user_token", "tenant", "timeout", "headers")
-)
+NOTHING: dict[str, Any] = {
+    **dict.fromkeys(("base_url", "access_token", "agent_token", "user_token", "tenant", "timeout", "deadline")),
+    **dict.fromkeys(("headers", "on_request", "on_response")),
+    "max_retries": 2,
+}
 
 
 def test_headers_are_those_of_the_wire(recording: Recording) -> None:
@@ -177,17 +179,14 @@ def test_a_timeout_that_is_none_is_refused(timeout: Any, message: str) -> None:
 
 
 def test_limits_depend_on_what_is_asked_for() -> None:
-    """A call's own limit wins over the client's, and the client's over the default of its kind."""
+    """A client's limit wins over the default of its kind, and nothing goes past a deadline."""
     assert limits("control", {}, None) == {"connect": 5.0, "read": 30.0, "write": 30.0, "pool": 5.0}
     assert limits("create", {}, None)["read"] == 600.0
     assert limits("run", {}, None) == {"connect": 5.0, "read": None, "write": 60.0, "pool": 5.0}
     assert limits("run", {"connect": 1.0, "read": 2.0}, None)["read"] == 2.0
-    assert limits("run", {"connect": 1.0, "read": 2.0}, (7, None)) == {
-        "connect": 7.0,
-        "read": None,
-        "write": 60.0,
-        "pool": 7.0,
-    }
+    assert limits("run", {"connect": 7.0, "read": None}, 3.0) == dict.fromkeys(
+        ("connect", "read", "write", "pool"), 3.0
+    )
 
 
 def test_the_limits_reach_the_transport(recording: Recording) -> None:

@@ -258,14 +258,14 @@ def test_both_clients_have_the_same_methods() -> None:
 
 
 def test_signatures_are_the_documented_ones() -> None:
-    """The parameters of the user's page, in its order, and `language` and `timeout` besides."""
+    """The parameters of the user's page, in its order, and our own behind them."""
 
     def parameters(method: Callable[..., Any]) -> list[str]:
         return list(inspect.signature(method).parameters)[1:]
 
-    run = ["lookup", "action", "params", "data", "requirements", "job_id", "language", "timeout"]
-    debug = ["action", "params", "plugin_path", "config", "modules", "requirements", "job_id", "language", "timeout"]
-    assert parameters(AgentClient.list_plugin_releases) == ["params", "list_all"]
+    run = ["lookup", "action", "params", "data", "requirements", "job_id", "language", "timeout", "deadline"]
+    debug = ["action", "params", "plugin_path", "config", "modules", *run[4:]]
+    assert parameters(AgentClient.list_plugin_releases) == ["params", "list_all", "max_concurrency"]
     assert parameters(AgentClient.get_plugin_release) == ["lookup"]
     assert parameters(AgentClient.create_plugin_release) == ["plugin", "version"]
     assert parameters(AgentClient.delete_plugin_release) == ["lookup"]

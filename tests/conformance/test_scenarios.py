@@ -1,0 +1,160 @@
+"""The main job through both clients: the same scenarios on every runner."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synapse_agent import EmbeddedAgent
+from synapse_sdk import exceptions
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+RUNNERS = ["local"]
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture(scope="module", params=RUNNERS)
+def agent(request: pytest.FixtureRequest) -> Iterator[EmbeddedAgent]:
+    """Run an agent with the example plugins; its runner is the parameter."""
+    assert request.param == "local"
+    with EmbeddedAgent(plugins=EXAMPLES / "plugins") as agent:
+        yield agent
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest, agent: EmbeddedAgent) -> Iterator[Call]:
+    """Call a method of either client by its name; nothing is cached when a test begins."""
+    with asyncio.Runner() as loop, agent.client() as cleaner:
+        for release in cleaner.iter_plugin_releases():
+            cleaner.delete_plugin_release(release["id"])
+        client = agent.client() if request.param == "sync" else agent.async_client()
+
+        def call(method: str, *args: Any, **kwargs: Any) -> Any:
+            value = getattr(client, method)(*args, **kwargs)
+            return loop.run(value) if inspect.iscoroutine(value) else value
+
+        yield call
+        call("close" if request.param == "sync" else "aclose")
+
+
+def test_releases_are_cached_listed_found_and_deleted(call: Call) -> None:
+    """A release lives from create to delete, and both kinds of lookup find it."""
+    created = call("create_plugin_release", "my_plugin", "1.0.0")
+    assert call("create_plugin_release", plugin="my_plugin", version="1.0.0") == created
+    assert (created["plugin"], created["version"]) == ("my_plugin", "1.0.0")
+    for lookup in (created["id"], str(created["id"]), "my_plugin@1.0.0"):
+        assert call("get_plugin_release", lookup) == created
+    assert call("list_plugin_releases", list_all=True) == ([created], 1)
+    assert call("list_plugin_releases", {"plugin": "my_plugin"})["results"] == [created]
+    assert call("list_plugin_releases", {"plugin": "other"})["count"] == 0
+    assert call("delete_plugin_release", "my_plugin@1.0.0") is None
+    with pytest.raises(exceptions.NotFoundError, match=r"my_plugin@1\.0\.0"):
+        call("get_plugin_release", "my_plugin@1.0.0")
+    with pytest.raises(exceptions.NotFoundError):
+        call("delete_plugin_release", created["id"])
+
+
+def test_pages_of_the_agent_s_own_list_are_walked(call: Call) -> None:
+    """list_all follows the agent's own links through pages of one."""
+    for plugin, version in (("my_plugin", "1.0.0"), ("ml_model", "1.2.0"), ("ocr_plugin", "2.0.0")):
+        call("create_plugin_release", plugin, version)
+    page = call("list_plugin_releases", {"page_size": 2})
+    assert (len(page["results"]), page["count"], page["previous"]) == (2, 3, None)
+    assert "page=2" in page["next"]
+    releases, total = call("list_plugin_releases", {"page_size": 1}, list_all=True)
+    assert [release["plugin"] for release in releases] == ["my_plugin", "ml_model", "ocr_plugin"]
+    assert total == 3
+
+
+def test_an_action_runs_and_gives_its_result(call: Call) -> None:
+    """A model is really trained; the recommended and the legacy call give the same."""
+    call("create_plugin_release", "my_plugin", "1.0.0")
+    result = call("run_plugin_release", "my_plugin@1.0.0", "train", params={"epochs": 5})
+    assert len(result["losses"]) == 5
+    assert result["losses"] == sorted(result["losses"], reverse=True)
+    legacy = call("run_plugin_release", "my_plugin@1.0.0", data={"action": "train", "params": {"epochs": 5}})
+    assert legacy == result
+
+
+def test_a_run_gets_its_requirements(call: Call) -> None:
+    """The plugin's requirement and the call's are installed for the run."""
+    call("create_plugin_release", "ocr_plugin", "2.0.0")
+    document = str(EXAMPLES / "data" / "document.pdf")
+    arguments = {"params": {"file_path": document}, "requirements": ["pillow>=9.0.0"]}
+    result = call("run_plugin_release", "ocr_plugin@2.0.0", "process_document", **arguments)
+    assert len(result["pages"]) == 2
+    assert result["images"] == [[32, 2], [32, 2]]
+
+
+@pytest.mark.parametrize("value", [None, 0, "", False, [], {}, 1.5, "😀", {"a": [None, {"b": []}]}])
+def test_any_result_arrives_as_it_is(call: Call, value: Any) -> None:
+    """Every JSON value goes through a real action and back."""
+    source = "def echo(value):\n    return value\n"
+    config = {"actions": {"echo": {"entrypoint": "echoing:echo"}}}
+    result = call(
+        "run_debug_plugin_release", "echo", params={"value": value}, config=config, modules={"echoing": source}
+    )
+    assert result == value
+    assert type(result) is type(value)
+
+
+def test_a_debug_run_lays_modules_over_the_source(call: Call) -> None:
+    """The folder's code runs with one module written anew, and no release is made."""
+    source = "class Processor:\n    def process(self, text):\n        return text[::-1]\n"
+    result = call(
+        "run_debug_plugin_release",
+        action="process",
+        params={"input": "test"},
+        plugin_path=str(EXAMPLES / "plugins" / "my_plugin"),
+        config={"debug": True},
+        modules={"my_plugin.processor": source},
+    )
+    assert result == "tset"
+    assert call("list_plugin_releases")["count"] == 0
+
+
+def test_a_failing_action_tells_how_it_failed(call: Call) -> None:
+    """The plugin's own exception, message, traceback and job come back, and that it ran."""
+    source = "def fail():\n    raise ValueError('no luck')\n"
+    config = {"actions": {"fail": {"entrypoint": "failing:fail"}}}
+    with pytest.raises(exceptions.ActionFailedError, match="ValueError: no luck") as caught:
+        call("run_debug_plugin_release", "fail", config=config, modules={"failing": source}, job_id="job-that-fails")
+    error = caught.value
+    assert (error.exception_type, error.exception_message) == ("ValueError", "no luck")
+    assert error.outcome == "executed"
+    assert "raise ValueError('no luck')" in (error.traceback or "")
+
+
+def test_a_job_s_record_and_log_stay(call: Call, agent: EmbeddedAgent) -> None:
+    """Every run is a job: its record and what it printed are there afterwards."""
+    import httpx
+
+    call("create_plugin_release", "my_plugin", "1.0.0")
+    result = call("run_plugin_release", "my_plugin@1.0.0", "train", params={"epochs": 2}, job_id="kept")
+    with httpx.Client(base_url=agent.base_url, headers={"Authorization": agent.token}) as http:
+        record = http.get("/jobs/kept/").json()
+        log = http.get("/jobs/kept/logs/").text
+        listed = http.get("/jobs/", params={"status": "SUCCEEDED"}).json()
+    assert (record["release"], record["action"], record["status"]) == ("my_plugin@1.0.0", "train", "SUCCEEDED")
+    assert record["result"] == result
+    assert record["progress"]["current"] == 2
+    assert "epoch" in log.lower()
+    assert "kept" in [job["job_id"] for job in listed]
+
+
+def test_wrong_tokens_and_actions_are_refused(call: Call, agent: EmbeddedAgent) -> None:
+    """401 for a wrong token; an unknown action names those there are."""
+    call("create_plugin_release", "my_plugin", "1.0.0")
+    with agent.client(access_token="wrong") as stranger, pytest.raises(exceptions.AuthenticationError) as caught:
+        stranger.list_plugin_releases()
+    assert "wrong" not in str(caught.value)
+    with pytest.raises(exceptions.ValidationError, match=r"process.*train") as refused:
+        call("run_plugin_release", "my_plugin@1.0.0", "trian")
+    assert refused.value.error_type == "unknown_action"
+    assert call("health_check")["status"] == "ok"

@@ -1,0 +1,189 @@
+"""Clients that share a pool, and clients in odd places: threads, forks, event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+
+from synapse_sdk import exceptions
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+
+Recording = Callable[..., tuple[Any, list[httpx.Request]]]
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers with the path that was asked for, on connections that stay."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = json.dumps({"path": self.path}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[str]:
+    """Serve `Echo` and give its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_with_options_changes_a_copy(recording: Recording) -> None:
+    """The copy has the new settings on the same connections, its parent the old ones."""
+    facade, sent = recording(access_token="t", headers={"X-A": "1"})
+    derived = facade.client.with_options(timeout=(1, 2), deadline=60, headers={"X-B": "2"}, max_retries=7)
+    assert type(derived) is type(facade.client)
+    assert derived._session.transport is facade.client._session.transport
+    facade.finish(derived.health_check())
+    facade.health_check()
+    assert [request.headers.get("x-b") for request in sent] == ["2", None]
+    assert [request.headers["x-a"] for request in sent] == ["1", "1"]
+    assert [request.headers["authorization"] for request in sent] == ["t", "t"]
+    assert [request.extensions["timeout"]["read"] for request in sent] == [2.0, 30.0]
+    config, parent = derived._session.config, facade.client._session.config
+    assert (config.deadline, config.max_retries) == (60.0, 7)
+    assert (parent.deadline, parent.max_retries, parent.timeout) == (None, 0, {})
+
+
+def test_with_options_may_act_for_another_user(recording: Recording) -> None:
+    """A header given to one copy replaces the client's own."""
+    facade, sent = recording(user_token="ada")
+    facade.finish(facade.client.with_options(headers={"synapse-user": "Token bob"}).health_check())
+    assert sent[0].headers.get_list("synapse-user") == ["Token bob"]
+
+
+def test_closing_a_copy_leaves_the_connections_open(recording: Recording) -> None:
+    """The pool closes with the client that was made first, and then for all."""
+    facade, sent = recording()
+    derived = facade.client.with_options(max_retries=0)
+    facade.finish(derived.close() if isinstance(derived, AgentClient) else derived.aclose())
+    facade.health_check()
+    assert len(sent) == 1
+    facade.close()
+    with pytest.raises(exceptions.ClientConnectionError, match="closed"):
+        facade.finish(derived.health_check())
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"timeout": 0}, ValueError, "timeout must be more than 0"),
+        ({"deadline": -1}, ValueError, "deadline must be more than 0"),
+        ({"deadline": "1"}, TypeError, "deadline must be a number"),
+        ({"max_retries": -1}, ValueError, "max_retries must be 0 or more, not -1"),
+        ({"max_retries": 1.5}, TypeError, "max_retries must be an int"),
+        ({"headers": {"X-A": "a\nb"}}, ValueError, r"headers\['X-A'\] can't be sent"),
+    ],
+)
+def test_options_are_checked(
+    recording: Recording, options: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    """with_options refuses what the client itself would."""
+    facade, _ = recording()
+    with pytest.raises(kind, match=message):
+        facade.client.with_options(**options)
+    with pytest.raises(kind, match=message):
+        recording(**options)
+
+
+def test_hooks_must_be_callable(recording: Recording) -> None:
+    """A hook that can't be called is refused when the client is made."""
+    with pytest.raises(TypeError, match="on_request must be callable, not str"):
+        recording(on_request="print")
+
+
+def test_one_client_serves_many_threads(echo: str) -> None:
+    """32 threads get the answers to their own questions."""
+    with AgentClient(echo) as client, ThreadPoolExecutor(32) as threads:
+        answers = list(threads.map(lambda number: client.get_plugin_release(number), range(640)))
+    assert [answer["path"] for answer in answers] == [f"/plugin_releases/{number}" for number in range(640)]
+
+
+def test_one_client_serves_both_sides_of_a_fork(echo: str) -> None:
+    """A child neither uses nor closes its parent's connections."""
+    with AgentClient(echo) as client:
+        assert client.get_plugin_release(1)["path"].endswith("/1")
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                answers = [client.get_plugin_release(number)["path"] for number in range(2, 30)]
+                os.write(writing, b"ok" if answers[-1].endswith("/29") else b"no")
+                client.close()
+            finally:
+                os._exit(0)
+        for number in range(100, 130):
+            assert client.get_plugin_release(number)["path"].endswith(f"/{number}")
+        os.waitpid(child, 0)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            assert pipe.read() == b"ok"
+        assert client.get_plugin_release(1)["path"].endswith("/1")
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_one_async_client_serves_two_event_loops_in_turn(echo: str) -> None:
+    """Connections of a loop that has ended are not used on the next."""
+    client = AsyncAgentClient(echo)
+
+    async def ask(number: int) -> str:
+        return str((await client.get_plugin_release(number))["path"])
+
+    async def ask_and_close(number: int) -> str:
+        async with client:
+            return await ask(number)
+
+    assert asyncio.run(ask(1)).endswith("/1")
+    assert asyncio.run(ask(2)).endswith("/2")
+    assert asyncio.run(ask_and_close(3)).endswith("/3")
+
+
+def test_environment_proxies_are_kept_with_retries_on(monkeypatch: pytest.MonkeyPatch, echo: str) -> None:
+    """The proxy sees every attempt; an address in NO_PROXY is reached directly."""
+    monkeypatch.setenv("HTTP_PROXY", echo)
+    with AgentClient("http://agent.invalid", max_retries=2) as client:
+        assert client.health_check()["path"] == "http://agent.invalid/health/"
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with AgentClient(echo) as client:
+        assert client.health_check()["path"] == "/health/"
+
+
+@pytest.mark.anyio
+async def test_a_hundred_calls_share_one_async_client(echo: str) -> None:
+    """Answers find the tasks that asked."""
+    async with AsyncAgentClient(echo) as client:
+        answers = await asyncio.gather(*(client.get_plugin_release(number) for number in range(100)))
+    assert [answer["path"] for answer in answers] == [f"/plugin_releases/{number}" for number in range(100)]
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_call_leaves_a_working_client(echo: str) -> None:
+    """Cancelling one call does not spoil the connection for the next."""
+    async with AsyncAgentClient(echo) as client:
+        for number in range(20):
+            task = asyncio.create_task(client.get_plugin_release(number))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await client.get_plugin_release(number + 1))["path"].endswith(f"/{number + 1}")
