@@ -151,9 +151,9 @@ def test_a_job_s_record_and_log_stay(call: Call, agent: EmbeddedAgent) -> None:
 def test_wrong_tokens_and_actions_are_refused(call: Call, agent: EmbeddedAgent) -> None:
     """401 for a wrong token; an unknown action names those there are."""
     call("create_plugin_release", "my_plugin", "1.0.0")
-    with agent.client(access_token="wrong") as stranger, pytest.raises(exceptions.AuthenticationError) as caught:
+    with agent.client(access_token="s3cret") as stranger, pytest.raises(exceptions.AuthenticationError) as caught:
         stranger.list_plugin_releases()
-    assert "wrong" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
     with pytest.raises(exceptions.ValidationError, match=r"process.*train") as refused:
         call("run_plugin_release", "my_plugin@1.0.0", "trian")
     assert refused.value.error_type == "unknown_action"
