@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.request import getproxies
 
 from synapse_agent_api.http_library import httpx
+from synapse_sdk.clients.agent._pool import MAX_CONNECTIONS, MAX_IDLE, AsyncPool, Pool
+from synapse_sdk.clients.agent._shortcut import Shortcut
+from synapse_sdk.clients.agent._streams import KEEPALIVE
 from synapse_sdk.exceptions import (
     ClientConnectionError,
     ClientError,
@@ -16,43 +22,102 @@ from synapse_sdk.exceptions import (
     ResponseParseError,
 )
 
-__all__ = ["FAILURES", "failure", "httpx", "make_async_client", "make_client"]
+if TYPE_CHECKING:
+    from synapse_sdk.clients.agent._transport import Cert, Verify
+
+__all__ = [
+    "FAILURES",
+    "failure",
+    "httpx",
+    "make_async_client",
+    "make_async_pool",
+    "make_client",
+    "make_pool",
+    "tls_settings",
+]
 
 FAILURES = httpx.RequestError
 """What a client of the library raises when a request does not come to its end."""
 
-# A run may be silent for hours: the system asks the peer after a minute of it, and gives up after another.
-_KEEPALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
-    (socket.IPPROTO_TCP, getattr(socket, name), value)
-    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
-    if hasattr(socket, name)
-]
-# A run holds its connection for as long as it takes: the pool must not make the next one wait.
-_POOL = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
+_POOL = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE)
 _NOT_SENT = (httpx.ConnectError, httpx.ProxyError, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
 
-def make_client(transport: httpx.BaseTransport | None) -> httpx.Client:
+P = TypeVar("P", Pool, AsyncPool)
+
+
+@dataclass(frozen=True, slots=True)
+class FastWay(Generic[P]):
+    """A pool of our own, and what tells before each call whether it may be taken."""
+
+    pool: P
+    shortcut: Shortcut
+
+
+def tls_settings(base_url: str, verify: Verify, cert: Cert | None) -> Callable[[], ssl.SSLContext]:
+    """Return what gives the TLS settings, made once: at once for an https address, else when they are asked for.
+
+    Raises `ValueError` where they can't be made of what the caller gave.
+    """
+
+    @cache
+    def settings() -> ssl.SSLContext:
+        try:
+            return _tls_context(verify, cert)
+        except (OSError, ssl.SSLError) as error:
+            raise ValueError(f"No TLS settings can be made of verify={verify!r} and cert={cert!r}: {error}") from error
+
+    if base_url.startswith("https:"):
+        settings()
+    return settings
+
+
+def _tls_context(verify: Verify, cert: Cert | None) -> ssl.SSLContext:
+    if isinstance(verify, ssl.SSLContext):
+        if cert is not None:
+            raise ValueError("cert can't go with an SSLContext as verify: load the certificate into the context.")
+        return verify
+    if isinstance(verify, str):
+        is_folder = Path(verify).is_dir()
+        context = ssl.create_default_context(cafile=None if is_folder else verify, capath=verify if is_folder else None)
+    else:
+        context = httpx.create_ssl_context(verify=verify)
+    if cert is not None:
+        context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
+    return context
+
+
+def make_client(transport: httpx.BaseTransport | None, tls: Callable[[], ssl.SSLContext]) -> httpx.Client:
     """Make a client that keeps to proxies and CA bundles of the environment, unless it is given a transport."""
     if transport is not None:
         return httpx.Client(transport=transport)
-    tls = httpx.create_ssl_context()
-    mounts = {"all://": httpx.HTTPTransport(**_transport_options(tls))} if _mounting() else None
-    return httpx.Client(verify=tls, limits=_POOL, mounts=mounts)
+    mounts = {"all://": httpx.HTTPTransport(**_transport_options(tls()))} if _mounting() else None
+    return httpx.Client(verify=tls(), limits=_POOL, mounts=mounts)
 
 
-def make_async_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+def make_async_client(
+    transport: httpx.AsyncBaseTransport | None, tls: Callable[[], ssl.SSLContext]
+) -> httpx.AsyncClient:
     """Make the asynchronous twin of `make_client`."""
     if transport is not None:
         return httpx.AsyncClient(transport=transport)
-    tls = httpx.create_ssl_context()
-    mounts = {"all://": httpx.AsyncHTTPTransport(**_transport_options(tls))} if _mounting() else None
-    return httpx.AsyncClient(verify=tls, limits=_POOL, mounts=mounts)
+    mounts = {"all://": httpx.AsyncHTTPTransport(**_transport_options(tls()))} if _mounting() else None
+    return httpx.AsyncClient(verify=tls(), limits=_POOL, mounts=mounts)
 
 
-def failure(error: httpx.RequestError, request: httpx.Request) -> ClientError:
+def make_pool(base_url: str, tls: Callable[[], ssl.SSLContext]) -> FastWay[Pool]:
+    """Make the fast way to an agent."""
+    return FastWay(Pool(base_url, tls), Shortcut(base_url, getproxies()))
+
+
+def make_async_pool(base_url: str, tls: Callable[[], ssl.SSLContext]) -> FastWay[AsyncPool]:
+    """Make the asynchronous twin of `make_pool`."""
+    return FastWay(AsyncPool(base_url, tls), Shortcut(base_url, getproxies(), twin="Async"))
+
+
+def failure(error: httpx.RequestError, method: str, url: str) -> ClientError:
     """Return our error for one of the library's."""
-    what = f"{request.method} {request.url}"
+    what = f"{method} {url}"
     why = str(error) or type(error).__name__
     if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
         return ClientTimeoutError(f"No connection in time for {what}: {why}", outcome="not_sent")
@@ -66,7 +131,7 @@ def failure(error: httpx.RequestError, request: httpx.Request) -> ClientError:
 
 
 def _transport_options(tls: ssl.SSLContext) -> dict[str, Any]:
-    return {"verify": tls, "limits": _POOL, "socket_options": _KEEPALIVE}
+    return {"verify": tls, "limits": _POOL, "socket_options": KEEPALIVE}
 
 
 def _mounting() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -15,98 +16,150 @@ if TYPE_CHECKING:
     from synapse_sdk.clients.agent._exchange import Send
     from synapse_sdk.clients.agent._http import httpx
 
+Verify = bool | str | ssl.SSLContext
+"""Whether to check the agent's certificate; a file or folder of CA certificates; or all TLS settings."""
+
+Cert = str | tuple[str, str] | tuple[str, str, str]
+"""A client certificate: its file, `(file, key)` or `(file, key, password)`."""
+
 
 class Transport:
-    """The connections of a client, and of all that `with_options` makes of it."""
+    """The connections of a client, and of all that `with_options` makes of it.
 
-    def __init__(self, base_url: str, transport: httpx.BaseTransport | None, http_client: httpx.Client | None) -> None:
+    Requests take the fast way, a pool of our own, where nobody would miss the HTTP library's client. Everything else,
+    a proxy or a transport of the caller's for instance, goes through that client.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        verify: Verify = True,
+        cert: Cert | None = None,
+        transport: httpx.BaseTransport | None = None,
+        http_client: httpx.Client | None = None,
+    ) -> None:
         from synapse_sdk.clients.agent import _http
 
+        self.closed = False
         self._http = _http
         self._base_url = base_url
+        self._tls = _http.tls_settings(base_url, verify, cert)
         self._given = transport
         self._owned = http_client is None
-        self._client = _http.make_client(transport) if http_client is None else http_client
+        self._client = http_client
         self._home = os.getpid()
-        self._abandoned: list[httpx.Client] = []
-        self.closed = False
+        is_ours = transport is None and http_client is None
+        self._fast = _http.make_pool(base_url, self._tls) if is_ours else None
 
     def carry(self, send: Send) -> Answer | ClientError:
         """Send a request once and read its answer to the end."""
         if self.closed:
             return _closed()
-        self._come_home()
-        request = self._client.build_request(**request_options(self._base_url, send))
         try:
-            response = self._client.send(request, stream=send.deadline is not None, follow_redirects=False)
-            body = response.content if send.deadline is None else _read(response, send.deadline)
+            if self._fast is not None and self._fast.shortcut.is_open():
+                return self._fast.pool.exchange(*exchanged(send))
+            return self._carry_by_library(send)
         except self._http.FAILURES as error:
-            return _caused(self._http.failure(error, request), error)
+            return _caused(self._http.failure(error, send.call.method, self._base_url + send.call.target), error)
         except ClientTimeoutError as error:
             return error
-        return Answer(response.status_code, response.headers, body)
 
     def close(self) -> None:
         """Close the connections that are our own."""
         self.closed = True
-        if self._owned:
+        if self._fast is not None:
+            self._fast.pool.close()
+        if self._owned and self._client is not None:
             self._client.close()
 
-    def _come_home(self) -> None:
-        """After a fork, begin anew: the connections are the parent's, and not even to be closed here."""
-        if self._owned and os.getpid() != self._home:
-            self._abandoned.append(self._client)
-            self._client, self._home = self._http.make_client(self._given), os.getpid()
+    def _carry_by_library(self, send: Send) -> Answer:
+        client = self._live_client()
+        request = client.build_request(**request_options(self._base_url, send))
+        response = client.send(request, stream=send.deadline is not None, follow_redirects=False)
+        body = response.content if send.deadline is None else _read(response, send.deadline)
+        return Answer(response.status_code, response.headers, body)
+
+    def _live_client(self) -> httpx.Client:
+        """Return the library's client; after a fork a new one, for the connections are the parent's."""
+        if self._client is None or (self._owned and os.getpid() != self._home):
+            self._abandoned = self._client
+            self._client, self._home = self._http.make_client(self._given, self._tls), os.getpid()
+        return self._client
 
 
 class AsyncTransport:
     """The asynchronous twin of `Transport`."""
 
     def __init__(
-        self, base_url: str, transport: httpx.AsyncBaseTransport | None, http_client: httpx.AsyncClient | None
+        self,
+        base_url: str,
+        *,
+        verify: Verify = True,
+        cert: Cert | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        http_client: httpx.AsyncClient | None = None,
     ) -> None:
         from synapse_sdk.clients.agent import _http
 
+        self.closed = False
         self._http = _http
         self._base_url = base_url
+        self._tls = _http.tls_settings(base_url, verify, cert)
         self._given = transport
         self._owned = http_client is None
-        self._client = _http.make_async_client(transport) if http_client is None else http_client
+        self._client = http_client
         self._home: tuple[int, object] | None = None
-        self._abandoned: list[httpx.AsyncClient] = []
-        self.closed = False
+        is_ours = transport is None and http_client is None
+        self._fast = _http.make_async_pool(base_url, self._tls) if is_ours else None
 
     async def carry(self, send: Send) -> Answer | ClientError:
         """Send a request once and read its answer to the end."""
-        import anyio
-
         if self.closed:
             return _closed()
-        self._come_home()
-        request = self._client.build_request(**request_options(self._base_url, send))
-        left = None if send.deadline is None else max(0.0, send.deadline - time.monotonic())
         try:
-            with anyio.fail_after(left):
-                response = await self._client.send(request, follow_redirects=False)
+            if self._fast is not None and self._fast.shortcut.is_open():
+                return await self._fast.pool.exchange(*exchanged(send))
+            return await self._carry_by_library(send)
         except self._http.FAILURES as error:
-            return _caused(self._http.failure(error, request), error)
-        except TimeoutError:
-            return _late()
-        return Answer(response.status_code, response.headers, response.content)
+            return _caused(self._http.failure(error, send.call.method, self._base_url + send.call.target), error)
+        except ClientTimeoutError as error:
+            return error
 
     async def aclose(self) -> None:
         """Close the connections that are our own."""
         self.closed = True
-        if self._owned and self._home in (None, _here()):
+        if self._fast is not None:
+            await self._fast.pool.aclose()
+        if self._owned and self._client is not None and self._home == _here():
             await self._client.aclose()
 
-    def _come_home(self) -> None:
-        """After a fork or on another event loop, begin anew: the connections belong where they were made."""
+    async def _carry_by_library(self, send: Send) -> Answer:
+        import anyio
+
+        client = self._live_client()
+        request = client.build_request(**request_options(self._base_url, send))
+        left = None if send.deadline is None else max(0.0, send.deadline - time.monotonic())
+        try:
+            with anyio.fail_after(left):
+                response = await client.send(request, follow_redirects=False)
+        except TimeoutError as error:
+            raise _late() from error
+        return Answer(response.status_code, response.headers, response.content)
+
+    def _live_client(self) -> httpx.AsyncClient:
+        """Return the library's client; after a fork or on another event loop a new one."""
         here = _here()
-        if self._owned and self._home not in (None, here):
-            self._abandoned.append(self._client)
-            self._client = self._http.make_async_client(self._given)
-        self._home = here
+        if self._client is None or (self._owned and self._home != here):
+            self._abandoned = self._client
+            self._client, self._home = self._http.make_async_client(self._given, self._tls), here
+        return self._client
+
+
+def exchanged(send: Send) -> tuple[Any, ...]:
+    """Return a pool's arguments for a request."""
+    headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in send.headers.items()]
+    return send.call.method, send.call.target.encode("ascii"), headers, send.call.body, send.limits, send.deadline
 
 
 def request_options(base_url: str, send: Send) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from synapse_sdk.clients.agent._config import Timeout, configure
 from synapse_sdk.clients.agent._session import AsyncSession, Session
-from synapse_sdk.clients.agent._transport import AsyncTransport, Transport
+from synapse_sdk.clients.agent._transport import AsyncTransport, Cert, Transport, Verify
 from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClientMixin
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
@@ -54,6 +54,9 @@ class AgentClient(PluginClientMixin, HealthClientMixin, _Client):
         max_retries: How often a call is sent again where that is right; see the table in the documentation.
         on_request: Called with a `RequestInfo` before each request leaves.
         on_response: Called with a `ResponseInfo` when it has come to its end.
+        verify: False to take any certificate of the agent, a file or folder of CA certificates to check it with, or an
+            `ssl.SSLContext`.
+        cert: A client certificate: its file, `(file, key)` or `(file, key, password)`.
         transport: An `httpx.BaseTransport` to send through instead of the network.
         http_client: An `httpx.Client` of yours to send through; it is not closed with this client.
 
@@ -78,6 +81,8 @@ class AgentClient(PluginClientMixin, HealthClientMixin, _Client):
         max_retries: int = 2,
         on_request: OnRequest | None = None,
         on_response: OnResponse | None = None,
+        verify: Verify = True,
+        cert: Cert | None = None,
         transport: httpx.BaseTransport | None = None,
         http_client: httpx.Client | None = None,
     ) -> None:
@@ -95,7 +100,10 @@ class AgentClient(PluginClientMixin, HealthClientMixin, _Client):
             on_request=on_request,
             on_response=on_response,
         )
-        self._session = Session(config, Transport(config.base_url, transport, http_client))
+        self._session = Session(
+            config,
+            Transport(config.base_url, verify=verify, cert=cert, transport=transport, http_client=http_client),
+        )
 
     def with_options(
         self,
@@ -162,6 +170,8 @@ class AsyncAgentClient(AsyncPluginClientMixin, AsyncHealthClientMixin, _Client):
         max_retries: int = 2,
         on_request: OnRequest | None = None,
         on_response: OnResponse | None = None,
+        verify: Verify = True,
+        cert: Cert | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
@@ -179,7 +189,10 @@ class AsyncAgentClient(AsyncPluginClientMixin, AsyncHealthClientMixin, _Client):
             on_request=on_request,
             on_response=on_response,
         )
-        self._session = AsyncSession(config, AsyncTransport(config.base_url, transport, http_client))
+        self._session = AsyncSession(
+            config,
+            AsyncTransport(config.base_url, verify=verify, cert=cert, transport=transport, http_client=http_client),
+        )
 
     def with_options(
         self,

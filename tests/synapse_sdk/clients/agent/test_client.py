@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
@@ -39,8 +41,12 @@ class Echo(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def echo() -> Iterator[str]:
     """Serve `Echo` and give its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
-        server.daemon_threads = True
+
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Echo) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -141,7 +147,6 @@ def test_one_client_serves_both_sides_of_a_fork(echo: str) -> None:
         assert client.get_plugin_release(1)["path"].endswith("/1")
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_one_async_client_serves_two_event_loops_in_turn(echo: str) -> None:
     """Connections of a loop that has ended are not used on the next."""
     client = AsyncAgentClient(echo)
@@ -187,3 +192,41 @@ async def test_a_cancelled_call_leaves_a_working_client(echo: str) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert (await client.get_plugin_release(number + 1))["path"].endswith(f"/{number + 1}")
+
+
+def test_tls_settings_that_can_t_be_made_are_refused(tmp_path: Any) -> None:
+    """A certificate file that is not there is named when the client is made."""
+    with pytest.raises(ValueError, match=r"verify='nowhere\.pem'"):
+        AgentClient("https://agent.test", verify="nowhere.pem")
+    with pytest.raises(ValueError, match=r"cert='nowhere\.pem'"):
+        AsyncAgentClient("https://agent.test", cert="nowhere.pem")
+    with pytest.raises(ValueError, match="load the certificate into the context"):
+        AgentClient("https://agent.test", verify=ssl.create_default_context(), cert=str(tmp_path))
+
+
+def test_the_agent_s_certificate_is_checked(tmp_path: Any) -> None:
+    """A certificate of one's own is refused unless verify= says otherwise; cert= is shown to an agent that asks."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("client.test").private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        server.daemon_threads = True
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"https://127.0.0.1:{server.server_address[1]}"
+            with AgentClient(url, max_retries=0) as client, pytest.raises(exceptions.ClientConnectionError) as refused:
+                client.health_check()
+            assert refused.value.outcome == "not_sent"
+            assert "CERTIFICATE_VERIFY_FAILED" in str(refused.value)
+            for verify in (str(tmp_path / "ca.pem"), False):
+                with AgentClient(url, verify=verify, cert=str(tmp_path / "client.pem"), max_retries=0) as client:
+                    assert client.health_check()["path"] == "/health/"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -105,7 +106,7 @@ def test_connections_are_kept(make_facade: Callable[..., Any]) -> None:
 
 def test_silent_connections_are_probed() -> None:
     """A peer that died during a long run is noticed: TCP keep-alive is on."""
-    with peer(OK, repeat=2) as (url, _), _http.make_client(None) as client:
+    with peer(OK, repeat=2) as (url, _), _http.make_client(None, ssl.create_default_context) as client:
         connection = client.get(url).extensions["network_stream"].get_extra_info("socket")
         assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
