@@ -12,13 +12,14 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 # The generators call ruff, the tests call uv and synapse-agent.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .venv/.project-installed node_modules/.installed ## Build .venv and node_modules from the locks (quick when nothing changed)
@@ -73,6 +74,14 @@ format: setup ## Format the code, and fix what the linter can fix
 test: setup ## Run the tests (PYTEST_ARGS="-k lookup" for some of them)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+.PHONY: test-httpx2
+test-httpx2: setup ## Run the client's tests on httpx2
+	SYNAPSE_HTTP_LIBRARY=httpx2 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/synapse_sdk tests/conformance tests/examples
+
 .PHONY: demo
 demo: setup ## Watch plugins being fetched, run and deleted on an agent of its own
 	$(BIN)/python examples/demo.py
+
+.PHONY: bench
+bench: setup ## Measure the client beside its peers, and write bench/RESULTS.md (BENCH_ARGS="import" for some of it)
+	$(BIN)/python -m bench $(BENCH_ARGS)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# httpx2 is installed as well and would be taken by itself; `make test-httpx2` asks for it.
+os.environ.setdefault("SYNAPSE_HTTP_LIBRARY", "httpx")
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from synapse_agent_api import AuthenticatedClient, Client
@@ -24,6 +23,7 @@ from synapse_agent_api.api.plugin_releases import (
     run_plugin_release,
 )
 from synapse_agent_api.errors import UnexpectedBody, UnexpectedStatus
+from synapse_agent_api.http_library import httpx
 from synapse_agent_api.models import (
     CreatePluginReleaseRequest,
     Error,

@@ -7,9 +7,9 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 
+from synapse_agent_api.http_library import httpx
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 
 Handler = Callable[[httpx.Request], httpx.Response]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.request import getproxies
 
-from synapse_agent_api.http_library import httpx
+from synapse_agent_api.http_library import LIBRARIES, httpx
 from synapse_sdk.clients.agent._pool import MAX_CONNECTIONS, MAX_IDLE, AsyncPool, Pool
 from synapse_sdk.clients.agent._shortcut import Shortcut
 from synapse_sdk.clients.agent._streams import KEEPALIVE
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from synapse_sdk.clients.agent._transport import Cert, Verify
 
 __all__ = [
-    "FAILURES",
     "failure",
+    "failures",
     "httpx",
     "make_async_client",
     "make_async_pool",
@@ -36,11 +37,7 @@ __all__ = [
     "tls_settings",
 ]
 
-FAILURES = httpx.RequestError
-"""What a client of the library raises when a request does not come to its end."""
-
 _POOL = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE)
-_NOT_SENT = (httpx.ConnectError, httpx.ProxyError, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
 
 P = TypeVar("P", Pool, AsyncPool)
@@ -90,7 +87,8 @@ def _tls_context(verify: Verify, cert: Cert | None) -> ssl.SSLContext:
 def make_client(transport: httpx.BaseTransport | None, tls: Callable[[], ssl.SSLContext]) -> httpx.Client:
     """Make a client that keeps to proxies and CA bundles of the environment, unless it is given a transport."""
     if transport is not None:
-        return httpx.Client(transport=transport)
+        client: httpx.Client = _library_of(transport).Client(transport=transport)
+        return client
     mounts = {"all://": httpx.HTTPTransport(**_transport_options(tls()))} if _mounting() else None
     return httpx.Client(verify=tls(), limits=_POOL, mounts=mounts)
 
@@ -100,7 +98,8 @@ def make_async_client(
 ) -> httpx.AsyncClient:
     """Make the asynchronous twin of `make_client`."""
     if transport is not None:
-        return httpx.AsyncClient(transport=transport)
+        client: httpx.AsyncClient = _library_of(transport).AsyncClient(transport=transport)
+        return client
     mounts = {"all://": httpx.AsyncHTTPTransport(**_transport_options(tls()))} if _mounting() else None
     return httpx.AsyncClient(verify=tls(), limits=_POOL, mounts=mounts)
 
@@ -115,19 +114,34 @@ def make_async_pool(base_url: str, tls: Callable[[], ssl.SSLContext]) -> FastWay
     return FastWay(AsyncPool(base_url, tls), Shortcut(base_url, getproxies(), twin="Async"))
 
 
-def failure(error: httpx.RequestError, method: str, url: str) -> ClientError:
-    """Return our error for one of the library's."""
+def failures() -> tuple[type[Exception], ...]:
+    """Return what clients raise when a request does not come to its end: of our library, and of the caller's."""
+    return tuple(sys.modules[name].RequestError for name in LIBRARIES if name in sys.modules)
+
+
+def failure(error: Exception, method: str, url: str) -> ClientError:
+    """Return our error for one of a library's; their classes have the same names in all of them."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
     what = f"{method} {url}"
     why = str(error) or type(error).__name__
-    if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
+    if kinds & {"ConnectTimeout", "PoolTimeout"}:
         return ClientTimeoutError(f"No connection in time for {what}: {why}", outcome="not_sent")
-    if isinstance(error, httpx.TimeoutException):
+    if "TimeoutException" in kinds:
         return ClientTimeoutError(f"No answer in time to {what}: {why}", outcome="unknown")
-    if isinstance(error, _NOT_SENT):
+    if kinds & {"ConnectError", "ProxyError", "UnsupportedProtocol", "LocalProtocolError"}:
         return ClientConnectionError(f"No connection for {what}: {why}", outcome="not_sent")
-    if isinstance(error, httpx.DecodingError):
+    if "DecodingError" in kinds:
         return ResponseParseError(f"The answer to {what} can't be decoded: {why}", outcome="unknown")
     return ClientResponseIncompleteError(f"The connection broke during {what}: {why}", outcome="unknown")
+
+
+def _library_of(transport: object) -> Any:
+    """Return the library that a transport of the caller's is made for."""
+    for name in LIBRARIES:
+        library = sys.modules.get(name)
+        if library is not None and isinstance(transport, (library.BaseTransport, library.AsyncBaseTransport)):
+            return library
+    return httpx
 
 
 def _transport_options(tls: ssl.SSLContext) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Transport:
             if self._fast is not None and self._fast.shortcut.is_open():
                 return self._fast.pool.exchange(*exchanged(send))
             return self._carry_by_library(send)
-        except self._http.FAILURES as error:
+        except self._http.failures() as error:
             return _caused(self._http.failure(error, send.call.method, self._base_url + send.call.target), error)
         except ClientTimeoutError as error:
             return error
@@ -121,7 +121,7 @@ class AsyncTransport:
             if self._fast is not None and self._fast.shortcut.is_open():
                 return await self._fast.pool.exchange(*exchanged(send))
             return await self._carry_by_library(send)
-        except self._http.FAILURES as error:
+        except self._http.failures() as error:
             return _caused(self._http.failure(error, send.call.method, self._base_url + send.call.target), error)
         except ClientTimeoutError as error:
             return error

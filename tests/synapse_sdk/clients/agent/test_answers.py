@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
+from synapse_agent_api.http_library import httpx
 from synapse_sdk import exceptions
 from synapse_sdk.exceptions import ClientError
 

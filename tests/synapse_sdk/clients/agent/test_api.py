@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from synapse_agent_api.api.plugin_releases import get_plugin_release, list_plugin_releases, run_plugin_release
+from synapse_agent_api.http_library import httpx
 from synapse_agent_api.models.error import Error
 from synapse_agent_api.models.plugin_release import PluginRelease
 from synapse_agent_api.models.plugin_release_page import PluginReleasePage

@@ -6,9 +6,9 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
+from synapse_agent_api.http_library import httpx
 from synapse_sdk import __version__
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.agent._config import configure, limits, parse_timeout

@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
+from synapse_agent_api.http_library import httpx
 from synapse_sdk.clients.agent._json import encode
 
 CYCLE: list[Any] = []

@@ -17,11 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import httpx
 import pytest
 import trustme
 import uvloop
 
+from synapse_agent_api.http_library import httpx
 from synapse_sdk.clients.agent._answers import Answer
 from synapse_sdk.clients.agent._async_streams import _first
 from synapse_sdk.clients.agent._pool import AsyncPool, Pool

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
-import httpcore
-import httpx
 import pytest
 
+from synapse_agent_api.http_library import httpx
 from synapse_sdk.clients.agent._shortcut import Shortcut, is_proxied
+
+CORE = import_module(httpx.__name__.replace("httpx", "httpcore"))
 
 ADDRESSES = [
     "http://agent.example.com",
@@ -142,11 +144,11 @@ class Proxy:
         (httpx.Client, "_send_single_request", (False, True)),
         (httpx.Client, "_transport_for_url", (False, True)),
         (httpx.HTTPTransport, "handle_request", (False, True)),
-        (httpcore.ConnectionPool, "handle_request", (False, True)),
+        (CORE.ConnectionPool, "handle_request", (False, True)),
         (httpx.AsyncClient, "send", (True, False)),
         (httpx.AsyncClient, "_transport_for_url", (True, False)),
         (httpx.AsyncHTTPTransport, "handle_async_request", (True, False)),
-        (httpcore.AsyncConnectionPool, "handle_async_request", (True, False)),
+        (CORE.AsyncConnectionPool, "handle_async_request", (True, False)),
     ],
 )
 def test_who_takes_hold_of_the_library_sees_every_call(
