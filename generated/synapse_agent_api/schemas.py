@@ -115,7 +115,7 @@ class InvalidItem(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    loc: Annotated[list[str | int], Field(description="The way to it, from `body`, `query` or `path` on.")]
+    loc: Annotated[list[str | int], Field(description="The way to it, from `body`, `query`, `path` or `header` on.")]
     msg: Annotated[str, Field(description="What is wrong, for people.")]
     type: Annotated[str, Field(description="What is wrong, for programs.")]
     input: Annotated[Any | MISSING, Field(description="What was found there.")] = MISSING

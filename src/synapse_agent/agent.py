@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
-from synapse_agent.data_folder import DataFolder
+from synapse_agent.data_folder import DataFolder, unusable
 from synapse_agent.database import Database
 from synapse_agent.jobs import Jobs
 from synapse_agent.releases import Releases
@@ -37,7 +38,7 @@ async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runne
         stack.callback(folder.close)
         database = Database(folder.database)
         stack.callback(database.close)
-        runner = make_runner(settings)
+        runner = _make(make_runner, settings)
         stack.push_async_callback(runner.close)
         jobs = Jobs(
             database=database,
@@ -46,9 +47,17 @@ async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runne
             max_concurrent=settings.max_concurrent_runs,
             max_queued=settings.max_queued_runs,
             time_limit=settings.time_limit,
+            keep_keys=timedelta(hours=settings.idempotency_hours),
         )
         stack.push_async_callback(jobs.close, limit=0)
         yield Agent(folder, Releases(folder=folder, database=database, source=source), jobs)
+
+
+def _make(make_runner: Callable[[Settings], Runner], settings: Settings) -> Runner:
+    try:
+        return make_runner(settings)
+    except OSError as error:
+        raise unusable(settings.data_dir, error) from error
 
 
 def _plugins_folder(folder: Path) -> Path:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from synapse_agent.problems import Problem
 
+RETRY_AFTER_SECONDS = 5
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -31,10 +32,10 @@ def error_answer(status: int, detail: Any, headers: dict[str, str] | None = None
 
 
 def problem_answer(problem: Problem) -> Response:
-    """Answer with a problem; its `retry_after` and `allow` become headers too."""
+    """Answer with a problem; its `allow` becomes a header, and 429 and 503 tell when to try again."""
     headers = {}
-    if "retry_after" in problem.extra:
-        headers["retry-after"] = str(problem.extra["retry_after"])
+    if problem.status in (429, 503):
+        headers["retry-after"] = str(problem.extra.get("retry_after", RETRY_AFTER_SECONDS))
     if problem.status == 408:
         headers["connection"] = "close"
     if "allow" in problem.extra:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import inspect
 import logging
-import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
 from types import ModuleType
 
@@ -17,18 +15,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from synapse_agent import handlers
 from synapse_agent.agent import Agent
 from synapse_agent.answers import error_answer, problem_answer
-from synapse_agent.bodies import BodyLimits, ClientGone
+from synapse_agent.bodies import BodyLimits, ClientGone, Room
 from synapse_agent.calls import Call, read_call
 from synapse_agent.contract import Operation, load_contract, match_handlers, read_operations
+from synapse_agent.disk import disk_full, is_disk_full
 from synapse_agent.problems import Problem
 from synapse_agent.security import Guard
 from synapse_agent.settings import Settings
+from synapse_agent.signature import request_id, signature
 from synapse_agent.validation import InvalidRequest
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[Agent, Call], Awaitable[Response]]
-FULL = (errno.ENOSPC, errno.EDQUOT)
+BODIES_AT_ONCE = 4
+"""Largest ones, that is; of the usual size there is room for thousands."""
 
 
 def build_app(agent: Agent, settings: Settings) -> ASGIApp:
@@ -36,7 +37,8 @@ def build_app(agent: Agent, settings: Settings) -> ASGIApp:
     operations = read_operations(load_contract())
     table = _handlers(handlers)
     match_handlers(operations, table)
-    limits = BodyLimits(settings.max_body_bytes, settings.request_timeout)
+    room = Room(BODIES_AT_ONCE * settings.max_body_bytes)
+    limits = BodyLimits(settings.max_body_bytes, settings.request_timeout, room)
     routes = [
         Route(path, endpoint=_Endpoint(agent, table, group, limits=limits))
         for path, group in _by_path(operations).items()
@@ -47,7 +49,7 @@ def build_app(agent: Agent, settings: Settings) -> ASGIApp:
 
 
 class _Outermost:
-    """Routes by the path as it was sent, and turns whatever is raised into the contract's errors."""
+    """Routes by the path as it was sent, signs every answer, and turns what is raised into the contract's errors."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -56,21 +58,24 @@ class _Outermost:
         if scope["type"] != "http":
             return
         scope["path"] = scope["raw_path"].decode("latin-1")
+        request = request_id(scope["headers"])
         has_begun = False
 
-        async def watched(message: Message) -> None:
+        async def signed(message: Message) -> None:
             nonlocal has_begun
             has_begun = True
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *signature(request)]
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, signed)
         except ClientGone:
             return
         except Exception as error:
             if has_begun:
                 raise
-            await _error_answer(error)(scope, receive, send)
+            await _error_answer(error, request)(scope, receive, signed)
 
 
 class _Endpoint:
@@ -116,19 +121,13 @@ async def _not_found(scope: Scope, _receive: Receive, _send: Send) -> None:
     raise Problem(404, "not_found", f"There is nothing at {scope['path'][:300]}; paths end as the contract has them.")
 
 
-def _error_answer(error: Exception) -> Response:
+def _error_answer(error: Exception, request: str) -> Response:
     if isinstance(error, InvalidRequest):
         return error_answer(422, error.items)
     if isinstance(error, Problem):
         return problem_answer(error)
-    if _is_disk_full(error):
-        logger.error("The disk is full: %s", error)
-        return problem_answer(Problem(503, "unavailable", "The agent's disk is full; nothing was done."))
-    logger.error("A request failed inside the agent", exc_info=error)
+    if is_disk_full(error):
+        logger.error("Request %s found the disk full: %s", request, error)
+        return problem_answer(disk_full())
+    logger.error("Request %s failed inside the agent", request, exc_info=error)
     return problem_answer(Problem(500, "internal_error", "The agent failed; its own log says why."))
-
-
-def _is_disk_full(error: Exception) -> bool:
-    if isinstance(error, sqlite3.OperationalError):
-        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
-    return isinstance(error, OSError) and error.errno in FULL

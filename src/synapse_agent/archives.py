@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from synapse_agent.disk import is_disk_full
 from synapse_agent.plugin import CONFIG_FILE
 from synapse_agent.trees import MEBIBYTE, Limits, Meter, TreeError, is_excluded, set_mode
 
@@ -55,6 +56,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     except (NotImplementedError, RuntimeError) as error:
         raise TreeError(f"it cannot be unpacked: {error}") from error
     except OSError as error:
+        if is_disk_full(error):
+            raise
         raise TreeError(f"it cannot be read: {error.strerror}") from error
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,39 @@ from starlette.types import Receive
 from synapse_agent.problems import Problem
 
 
+class Room:
+    """The memory that all bodies together may take while they come in."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = 0
+
+    @contextmanager
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """Lend a function that takes more bytes, or raises `Problem` 503; all are given back at the end."""
+        own = 0
+
+        def take(count: int) -> None:
+            nonlocal own
+            if self._taken + count > self._most:
+                message = "The agent is receiving as much as it can hold at once. Try again later."
+                raise Problem(503, "unavailable", message)
+            own += count
+            self._taken += count
+
+        try:
+            yield take
+        finally:
+            self._taken -= own
+
+
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """The most bytes that a body may have, and the seconds that it may pause."""
+    """The most bytes that a body may have, the seconds that it may pause, and the room that it shares with others."""
 
     size: int
     idle: float
+    room: Room
 
 
 class ClientGone(Exception):
@@ -29,8 +57,8 @@ class ClientGone(Exception):
 async def read_json(headers: Mapping[str, str], receive: Receive, limits: BodyLimits) -> Any:
     """Read a body within its limits and parse it.
 
-    Raises `Problem`: 415 for another content type, 413 for a body over the limit, 408 for one that does not come,
-    400 for one that is not JSON.
+    Raises `Problem`: 415 for another content type, 413 for a body over the limit, 503 where others take up the room,
+    408 for one that does not come, 400 for one that is not JSON.
     """
     require_json(headers.get("content-type", ""))
     return parse_json(await _read(receive, limits))
@@ -44,7 +72,7 @@ def require_json(content_type: str) -> None:
         raise Problem(415, "unsupported_media_type", f"Send the body as application/json, not {found}.")
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes | bytearray) -> Any:
     """Parse JSON as RFC 8259 has it: UTF-8, no NaN, no Infinity; of a key that comes twice, the last value counts."""
     try:
         return json.loads(body.decode(), parse_constant=_refuse, parse_float=_finite)
@@ -56,23 +84,25 @@ def parse_json(body: bytes) -> Any:
         raise _not_json(str(error)) from error
 
 
-async def _read(receive: Receive, limits: BodyLimits) -> bytes:
-    chunks: list[bytes] = []
+async def _read(receive: Receive, limits: BodyLimits) -> bytearray:
+    body = bytearray()
     size = 0
-    async for chunk in _chunks(receive, limits.idle):
-        size += len(chunk)
-        if size > 2 * limits.size:
-            break
-        # A body over the limit is still read for a while: many clients look at the answer only after they sent it all.
-        if size <= limits.size:
-            chunks.append(chunk)
-        else:
-            chunks.clear()
+    with limits.room.share() as take:
+        async for chunk in _chunks(receive, limits.idle):
+            size += len(chunk)
+            if size > 2 * limits.size:
+                break
+            # Beyond the limit it is still read for a while: many clients look at the answer only after sending it all.
+            if size <= limits.size:
+                take(len(chunk))
+                body += chunk
+            else:
+                body.clear()
     if size > limits.size:
         raise Problem(
             413, "content_too_large", f"The body is larger than the {limits.size} bytes that this agent takes."
         )
-    return b"".join(chunks)
+    return body
 
 
 async def _chunks(receive: Receive, idle: float) -> AsyncIterator[bytes]:

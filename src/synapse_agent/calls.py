@@ -25,6 +25,8 @@ class Call:
     """Query parameters that the operation names, with its defaults left to the handler."""
     filters: Mapping[str, str]
     """Further query parameters, where the operation takes any."""
+    headers: Mapping[str, str]
+    """Header parameters that the operation names and the request brings, by the contract's names."""
     body: Any
     """The JSON body as it was parsed; None for operations without one."""
 
@@ -33,8 +35,9 @@ async def read_call(operation: Operation, request: Request, *, limits: BodyLimit
     """Read and check a request, or raise `InvalidRequest` or `Problem`."""
     path = {name: _path_value(operation, name, raw) for name, raw in request.path_params.items()}
     query, filters = _query_values(operation, request)
+    headers = _header_values(operation, request)
     body = await _body(operation.body, operation, request, limits) if operation.body else None
-    return Call(request, path, query, filters, body)
+    return Call(request, path, query, filters, headers, body)
 
 
 def _path_value(operation: Operation, name: str, raw: str) -> str:
@@ -59,6 +62,16 @@ def _query_values(operation: Operation, request: Request) -> tuple[dict[str, Any
         elif operation.takes_any_query:
             further[name] = value
     return known, further
+
+
+def _header_values(operation: Operation, request: Request) -> dict[str, str]:
+    known: dict[str, str] = {}
+    for name, schema in operation.header_parameters.items():
+        for value in request.headers.getlist(name):
+            if name in known:
+                raise invalid("repeated", "Input should be given once", at=["header", name], value=value)
+            known[name] = schema.check(value, at=["header", name])
+    return known
 
 
 async def _body(schema: Schema, operation: Operation, request: Request, limits: BodyLimits) -> Any:

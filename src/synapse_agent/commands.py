@@ -92,6 +92,9 @@ def serve(
     from synapse_agent.security import is_loopback_host
 
     os.environ.pop(TOKEN_VARIABLE, None)
+    for path in python or ():
+        if not (path.is_file() and os.access(path, os.X_OK)):
+            raise UsageError(f"--python {path} is not there, or is no program. Name an interpreter.")
     folder = data_dir or default_data_dir()
     options = {"max_concurrent_runs": max_concurrent_runs} if max_concurrent_runs else {}
     settings = Settings(

@@ -8,9 +8,12 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from synapse_agent.answers import json_bytes
+from synapse_agent.signature import request_id, signature
 
 MAX_OVERHEAD_BYTES = 64 * 1024
 OVERHEAD_PER_BODY_BYTE = 16
+MAX_PIPELINED = 100
+"""Requests on one connection that wait for the answer to an earlier one; what is read at a time may hold thousands."""
 
 
 class Connection(HttpToolsProtocol):
@@ -57,8 +60,10 @@ class Connection(HttpToolsProtocol):
         self._close_in(self.patience)
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """The head is there; too many that nobody waits for the answers to are no HTTP to us."""
         self._stop_waiting()
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise ValueError("too many requests at once")  # ends the parsing, and the connection as broken input does
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -91,7 +96,8 @@ class Connection(HttpToolsProtocol):
             return
         body = json_bytes({"detail": {"error_type": error_type, "message": message}})
         head = f"HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
+        signed = b"".join(b"%b: %b\r\n" % header for header in signature(request_id([])))
+        self.transport.write(head.encode() + signed + b"connection: close\r\n\r\n" + body)
         self.transport.close()
 
     def _is_answering(self) -> bool:

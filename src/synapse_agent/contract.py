@@ -26,6 +26,7 @@ class Operation:
     path: str
     path_parameters: Mapping[str, Schema]
     query_parameters: Mapping[str, Schema]
+    header_parameters: Mapping[str, Schema]
     takes_any_query: bool
     """The contract has a parameter that stands for all further names."""
     body: Schema | None
@@ -70,6 +71,7 @@ def _operation(contract: Mapping[str, Any], path: str, method: str, item: Mappin
         path=path,
         path_parameters={each["name"]: Schema(each["schema"]) for each in parameters if each["in"] == "path"},
         query_parameters=scalar,
+        header_parameters={each["name"]: Schema(each["schema"]) for each in parameters if each["in"] == "header"},
         takes_any_query=len(scalar) < len(query),
         body=body,
         is_body_lenient=is_lenient,

@@ -44,13 +44,21 @@ class DataFolder:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = _locked(self.root)
         except OSError as error:
-            raise StartError(
-                f"The data folder {self.root} cannot be used: {error.strerror}. Name another with --data-dir."
-            ) from error
+            raise unusable(self.root, error) from error
         shutil.rmtree(self._temporary, ignore_errors=True)
-        for folder in (self.releases, self.jobs, self._temporary):
-            folder.mkdir(exist_ok=True)
+        try:
+            for folder in (self.releases, self.jobs, self._temporary):
+                folder.mkdir(exist_ok=True)
+        except OSError as error:
+            os.close(lock)
+            raise unusable(self.root, error) from error
         return lock
+
+
+def unusable(root: Path, error: OSError) -> StartError:
+    """Say why an agent cannot work in a data folder."""
+    where = f" ({error.filename})" if error.filename and Path(error.filename) != root else ""
+    return StartError(f"The data folder {root} cannot be used: {error.strerror}{where}. Name another with --data-dir.")
 
 
 def _locked(root: Path) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ MIGRATIONS = (
     CREATE INDEX releases_by_digest ON releases (digest);
     CREATE TABLE jobs (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        job_id TEXT NOT NULL UNIQUE,
+        job_id TEXT NOT NULL,
         content TEXT NOT NULL,
         release TEXT,
         action TEXT NOT NULL,
@@ -37,15 +38,30 @@ MIGRATIONS = (
         started_at TEXT,
         finished_at TEXT,
         progress TEXT,
-        result BLOB,
+        idempotency_key TEXT,
+        is_replaced INTEGER NOT NULL DEFAULT 0,
         error TEXT,
-        idempotency_key TEXT
+        result BLOB
     );
+    CREATE UNIQUE INDEX jobs_by_job_id ON jobs (job_id) WHERE NOT is_replaced;
+    CREATE INDEX jobs_replaced ON jobs (job_id) WHERE is_replaced;
     CREATE INDEX jobs_by_status ON jobs (status, id);
     CREATE INDEX jobs_by_idempotency_key ON jobs (idempotency_key) WHERE idempotency_key IS NOT NULL;
+    CREATE TABLE idempotency_keys (
+        key TEXT PRIMARY KEY,
+        request TEXT NOT NULL,
+        job INTEGER NOT NULL REFERENCES jobs (id),
+        expires_at TEXT
+    ) WITHOUT ROWID;
+    CREATE INDEX keys_by_job ON idempotency_keys (job);
+    CREATE INDEX keys_by_end ON idempotency_keys (expires_at) WHERE expires_at IS NOT NULL;
     """,
 )
 """Each brings the schema from its index to the next version; what has been released is never changed."""
+
+_CARRIES_KEY = (
+    "id IN (SELECT id FROM jobs WHERE idempotency_key = :key UNION SELECT job FROM idempotency_keys WHERE key = :key)"
+)
 
 RELEASE_FILTERS = ("id", "plugin", "version", "name", "category", "description", "digest", "created_at")
 
@@ -81,9 +97,25 @@ class JobRow:
     started_at: str | None
     finished_at: str | None
     progress: str | None
-    result: bytes | None
-    error: str | None
     idempotency_key: str | None
+    """The key of the request that started it, as a record; what a key is bound to is a `KeyRow`."""
+    is_replaced: int
+    """Another run has taken its `job_id`; it is kept as long as a key asks for it."""
+    error: str | None
+    result: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRow:
+    """An idempotency key that is bound to a run."""
+
+    key: str
+    request: str
+    """Digest of the request that it came with."""
+    job: int
+    """The run's `id`."""
+    expires_at: str | None
+    """None while the run goes on."""
 
 
 class Database:
@@ -140,38 +172,86 @@ class Database:
         """Give the digests of all cached releases."""
         return {row["digest"] for row in self._connection.execute("SELECT digest FROM releases")}
 
-    def add_job(self, values: Mapping[str, Any]) -> JobRow:
-        """Record a job, in the place of an earlier one of the same `job_id`."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        with self._connection:
-            self._connection.execute("DELETE FROM jobs WHERE job_id = ?", [values["job_id"]])
-            return JobRow(**self._insert("jobs", values))
+    def add_job(self, values: Mapping[str, Any], *, request: str | None = None) -> JobRow:
+        """Record a job in the place of an earlier one of the same `job_id`, and bind its key, that came with `request`.
+
+        The earlier one stays, out of sight, as long as a key is bound to it.
+        """
+        with self._transaction():
+            self._connection.execute(
+                "UPDATE jobs SET is_replaced = 1 WHERE job_id = ? AND NOT is_replaced", [values["job_id"]]
+            )
+            self._connection.execute(
+                "DELETE FROM jobs WHERE is_replaced AND id NOT IN (SELECT job FROM idempotency_keys)"
+            )
+            row = JobRow(**self._insert("jobs", values))
+            if request is not None:
+                self.bind_key(key=row.idempotency_key, request=request, job=row.id, expires_at=None)
+            return row
 
     def change_job(self, row_id: int, **values: Any) -> None:
         """Set columns of a job."""
         columns = ", ".join(f"{column} = ?" for column in values)
         self._connection.execute(f"UPDATE jobs SET {columns} WHERE id = ?", [*values.values(), row_id])
 
+    def finish_job(self, row_id: int, *, keys_until: str | None, **values: Any) -> None:
+        """Set columns of a job that has ended; its keys stay bound until a time, None frees them at once."""
+        with self._transaction():
+            self.change_job(row_id, **values)
+            if keys_until is None:
+                self._connection.execute("DELETE FROM idempotency_keys WHERE job = ?", [row_id])
+            else:
+                self._connection.execute(
+                    "UPDATE idempotency_keys SET expires_at = ? WHERE job = ?", [keys_until, row_id]
+                )
+
+    def bind_key(self, **values: Any) -> None:
+        """Bind a key, free until now, to a job; `values` are a `KeyRow`'s."""
+        self._insert("idempotency_keys", values)
+
+    def free_keys(self, *, now: str) -> None:
+        """Free the keys whose time is over; what was kept for them alone goes when the next job comes."""
+        self._connection.execute("DELETE FROM idempotency_keys WHERE expires_at <= ?", [now])
+
+    def key(self, key: str) -> KeyRow | None:
+        """Find a key that is bound to a job."""
+        row = self._connection.execute("SELECT * FROM idempotency_keys WHERE key = ?", [key]).fetchone()
+        return KeyRow(**row) if row else None
+
     def job(self, job_id: str) -> JobRow | None:
         """Find a job by the ID that callers know it by."""
-        row = self._connection.execute("SELECT * FROM jobs WHERE job_id = ?", [job_id]).fetchone()
-        return JobRow(**row) if row else None
+        return self._job("SELECT * FROM jobs WHERE job_id = ? AND NOT is_replaced", job_id)
+
+    def job_of(self, key: KeyRow) -> JobRow | None:
+        """Find the job that a key is bound to."""
+        return self._job("SELECT * FROM jobs WHERE id = ?", key.job)
 
     def jobs(
         self, *, limit: int, before: int | None = None, status: str | None = None, idempotency_key: str | None = None
     ) -> list[JobRow]:
-        """Give jobs, newest first; `before` is a row's `id`."""
+        """Give jobs, newest first; `before` is a row's `id`, and a key finds also what it was bound to later."""
+        is_wanted = "NOT is_replaced" if idempotency_key is None else _CARRIES_KEY
         statement = (
-            "SELECT * FROM jobs WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR status = ?2)"
-            " AND (?3 IS NULL OR idempotency_key = ?3) ORDER BY id DESC LIMIT ?4"
+            "SELECT * FROM jobs WHERE (:before IS NULL OR id < :before) AND (:status IS NULL OR status = :status)"
+            f" AND {is_wanted} ORDER BY id DESC LIMIT :limit"
         )
-        rows = self._connection.execute(statement, (before, status, idempotency_key, limit))
-        return [JobRow(**row) for row in rows]
+        values = {"before": before, "status": status, "key": idempotency_key, "limit": limit}
+        return [JobRow(**row) for row in self._connection.execute(statement, values)]
 
     def unfinished_jobs(self) -> list[JobRow]:
         """Give the jobs that had not come to an end when they were last written."""
         rows = self._connection.execute("SELECT * FROM jobs WHERE status IN ('PENDING', 'RUNNING')")
         return [JobRow(**row) for row in rows]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        with self._connection:
+            yield
+
+    def _job(self, statement: str, *values: object) -> JobRow | None:
+        row = self._connection.execute(statement, values).fetchone()
+        return JobRow(**row) if row else None
 
     def _release(self, statement: str, *values: object) -> ReleaseRow | None:
         row = self._connection.execute(statement, values).fetchone()

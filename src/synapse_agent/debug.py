@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from synapse_agent.disk import is_disk_full
 from synapse_agent.plugin import CONFIG_FILE, PluginConfig, merge_config, read_config
-from synapse_agent.problems import Problem
+from synapse_agent.problems import Problem, quoted
 from synapse_agent.trees import MEBIBYTE, Limits, TreeError, copy_tree, remove_tree
 
 LIMITS = Limits(files=20_000, size=512 * MEBIBYTE)
@@ -85,18 +86,19 @@ def _plugin_folder(text: str) -> Path:
         kind = folder.stat().st_mode
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise _invalid_path(f"The plugin_path {folder} is not there on the agent's machine: {why}.") from error
+        raise _invalid_path(folder, f"is not there on the agent's machine: {why}") from error
     if not stat.S_ISDIR(kind):
-        raise _invalid_path(f"The plugin_path {folder} is not a folder.")
+        raise _invalid_path(folder, "is not a folder")
     if not os.access(folder, os.R_OK | os.X_OK):
-        raise _invalid_path(f"The plugin_path {folder} is not readable for the agent.")
+        raise _invalid_path(folder, "is not readable for the agent")
     return folder
 
 
 def _config(folder: Path | None, override: Mapping[str, Any] | None) -> PluginConfig:
-    own: Mapping[str, Any] = {}
-    if folder and (override is None or (folder / CONFIG_FILE).exists()):
-        own = read_config(folder)
+    has_own = folder is not None and (folder / CONFIG_FILE).exists()
+    if folder and not has_own and override is None:
+        raise _invalid_path(folder, f"has no {CONFIG_FILE}: add one, or send `config`", error_type="invalid_plugin")
+    own = read_config(folder) if folder and has_own else {}
     defaults = {"code": folder.name if folder and folder.name else DEFAULT_CODE}
     return PluginConfig.from_mapping(merge_config(defaults, merge_config(own, override or {})))
 
@@ -105,32 +107,35 @@ def _copy(folder: Path, scratch: Path) -> None:
     try:
         copy_tree(folder, scratch, limits=LIMITS)
     except TreeError as error:
-        raise _invalid_path(f"The plugin_path {folder} cannot be taken: {error}.") from error
+        raise _invalid_path(folder, f"cannot be taken: {error}") from error
 
 
 def _check_modules(names: Iterable[str]) -> None:
     for name in names:
         parts = name.split(".")
         if not all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
-            message = f"{name[:200]!r} is no module name; wanted are names such as 'my_plugin.processor'."
-            raise Problem(422, "invalid_module", message, module=name[:200])
+            raise _invalid_module(name, "is no module name; wanted are names such as 'my_plugin.processor'")
         if parts[0] in sys.stdlib_module_names:
-            message = f"The module {name[:200]!r} would hide the standard library's {parts[0]!r}; give it another name."
-            raise Problem(422, "invalid_module", message, module=name[:200])
+            raise _invalid_module(name, f"would hide the standard library's {parts[0]!r}; give it another name")
 
 
 def _write_module(root: Path, name: str, text: str, modules: Iterable[str]) -> None:
-    path = root.joinpath(*name.split("."))
-    _make_packages(root, PurePosixPath(*name.split(".")[:-1]))
-    is_package = path.is_dir() or any(other.startswith(f"{name}.") for other in modules)
-    file = path / "__init__.py" if is_package else path.with_name(f"{path.name}.py")
     try:
+        _make_packages(root, PurePosixPath(*name.split(".")[:-1]))
+        file = _module_file(root.joinpath(*name.split(".")), has_more=any(m.startswith(f"{name}.") for m in modules))
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise Problem(
-            422, "invalid_module", f"The module {name[:200]!r} cannot be written: {error.strerror}."
-        ) from error
+        if is_disk_full(error):
+            raise
+        raise _invalid_module(name, f"cannot be written: {error.strerror}") from error
+    except UnicodeEncodeError as error:
+        raise _invalid_module(name, "holds half of a surrogate pair, which no file can") from error
+
+
+def _module_file(path: Path, *, has_more: bool) -> Path:
+    is_package = has_more or path.is_dir()
+    return path / "__init__.py" if is_package else path.with_name(f"{path.name}.py")
 
 
 def _make_packages(root: Path, package: PurePosixPath) -> None:
@@ -150,5 +155,9 @@ def _replace(value: Any, hidden: str, known: str) -> Any:
     return value.replace(hidden, known) if isinstance(value, str) else value
 
 
-def _invalid_path(message: str) -> Problem:
-    return Problem(422, "invalid_plugin_path", message)
+def _invalid_path(folder: Path, what: str, *, error_type: str = "invalid_plugin_path") -> Problem:
+    return Problem(422, error_type, f"The plugin_path {quoted(str(folder))} {what}.")
+
+
+def _invalid_module(name: str, what: str) -> Problem:
+    return Problem(422, "invalid_module", f"The module {quoted(name)} {what}.", module=name[:200])

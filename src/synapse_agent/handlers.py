@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,8 +17,10 @@ from synapse_agent.database import RELEASE_FILTERS
 from synapse_agent.debug import DebugSource, DebugWorkspace
 from synapse_agent.job_files import read_log
 from synapse_agent.jobs import Order
+from synapse_agent.keys import read_key
 from synapse_agent.plugin import check_requirements
 from synapse_agent.releases import release_record
+from synapse_agent.signature import FEATURES
 from synapse_agent.validation import invalid
 
 DEFAULT_PAGE_SIZE = 100
@@ -26,7 +28,7 @@ DEFAULT_PAGE_SIZE = 100
 
 async def health_check(_agent: Agent, _call: Call) -> Response:
     """Say that the agent is there."""
-    return json_answer(json_bytes({"status": "ok", "version": __version__}))
+    return json_answer(json_bytes({"status": "ok", "version": __version__, "features": FEATURES}))
 
 
 async def list_plugin_releases(agent: Agent, call: Call) -> Response:
@@ -69,29 +71,12 @@ async def delete_plugin_release(agent: Agent, call: Call) -> Response:
 
 async def run_plugin_release(agent: Agent, call: Call) -> Response:
     """Run an action of a release."""
-    release = agent.releases.find(call.path["lookup"])
-    config = agent.releases.config(release)
-    order = Order(
-        action=config.action(call.body["action"]),
-        config=config,
-        workspace=agent.releases.lease(release),
-        release=f"{release.plugin}@{release.version}",
-        **_common(call.body),
-    )
-    return await _run(agent, order)
+    return await _run_once(agent, call, _release_order)
 
 
 async def run_debug_plugin_release(agent: Agent, call: Call) -> Response:
     """Run an action from source."""
-    source = DebugSource.from_request(call.body)
-    order = Order(
-        action=source.config.action(call.body["action"]),
-        config=source.config,
-        workspace=DebugWorkspace(source, agent.folder.temporary("debug")),
-        source={name: call.body[name] for name in ("plugin_path", "config", "modules") if name in call.body},
-        **_common(call.body),
-    )
-    return await _run(agent, order)
+    return await _run_once(agent, call, _debug_order)
 
 
 async def list_jobs(agent: Agent, call: Call) -> Response:
@@ -102,7 +87,7 @@ async def list_jobs(agent: Agent, call: Call) -> Response:
 
 async def get_job(agent: Agent, call: Call) -> Response:
     """Give a job record."""
-    return json_answer(agent.jobs.record(call.path["job_id"]))
+    return json_answer(agent.jobs.record(agent.jobs.find(call.path["job_id"])))
 
 
 async def get_job_logs(agent: Agent, call: Call) -> Response:
@@ -111,11 +96,39 @@ async def get_job_logs(agent: Agent, call: Call) -> Response:
     return StreamingResponse(_parts(path), media_type="text/plain; charset=utf-8")
 
 
-async def _run(agent: Agent, order: Order) -> Response:
-    job_id = agent.jobs.submit(order)
-    if order.action.method == "job":
-        return json_answer(agent.jobs.record(job_id), 202)
-    return json_answer(await agent.jobs.result(job_id))
+async def _run_once(agent: Agent, call: Call, read_order: Callable[[Agent, Call], Order]) -> Response:
+    """Answer for the run that the request's key has started before, or start one."""
+    key = read_key(call)
+    # From here to the job's row there is no await: of two requests with one key, the second finds the row.
+    job = agent.jobs.attach(key) if key else None
+    if job is None:
+        job = agent.jobs.submit(read_order(agent, call), key=key)
+    if job.method == "job":
+        return json_answer(agent.jobs.record(job), 202)
+    return json_answer(await agent.jobs.result(job))
+
+
+def _release_order(agent: Agent, call: Call) -> Order:
+    release = agent.releases.find(call.path["lookup"])
+    config = agent.releases.config(release)
+    return Order(
+        action=config.action(call.body["action"]),
+        config=config,
+        workspace=agent.releases.lease(release),
+        release=f"{release.plugin}@{release.version}",
+        **_common(call.body),
+    )
+
+
+def _debug_order(agent: Agent, call: Call) -> Order:
+    source = DebugSource.from_request(call.body)
+    return Order(
+        action=source.config.action(call.body["action"]),
+        config=source.config,
+        workspace=DebugWorkspace(source, agent.folder.temporary("debug")),
+        source={name: call.body[name] for name in ("plugin_path", "config", "modules") if name in call.body},
+        **_common(call.body),
+    )
 
 
 async def _parts(log: Path) -> AsyncIterator[str]:

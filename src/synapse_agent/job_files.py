@@ -29,11 +29,14 @@ class JobFiles:
         """Keep a result; it is there as a whole or not at all."""
         self._folder.mkdir(exist_ok=True)
         temporary = self.result.with_suffix(".new")
-        with temporary.open("wb") as file:
-            file.write(result)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(self.result)
+        try:
+            with temporary.open("wb") as file:
+                file.write(result)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(self.result)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the folder and what is in it."""

@@ -8,14 +8,15 @@ import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from hashlib import sha256
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from synapse_agent.answers import json_bytes
+from synapse_agent.answers import RETRY_AFTER_SECONDS, json_bytes
 from synapse_agent.database import Database, JobRow
+from synapse_agent.disk import disk_full, is_disk_full
 from synapse_agent.job_files import JobFiles
+from synapse_agent.keys import RequestKey, digest
 from synapse_agent.plugin import Action, PluginConfig
 from synapse_agent.problems import Problem
 from synapse_agent.recorder import Recorder
@@ -24,7 +25,8 @@ from synapse_agent.runner.base import Run, Runner
 logger = logging.getLogger(__name__)
 
 SMALL_RESULT_BYTES = 64_000
-RETRY_AFTER_SECONDS = 5
+HAS_RUN = 500
+"""The status of a problem that tells how a run ended; with any other nothing has run."""
 
 
 class Workspace(Protocol):
@@ -61,11 +63,7 @@ class Order:
 
     def content(self) -> str:
         """Name what is to be run: two orders of the same content are the same run."""
-        parts = [self.release, self.source, self.action.name, self.params, self.requirements, self.language]
-        try:
-            return sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
-        except RecursionError as error:
-            raise Problem(400, "invalid_json", "The body is not JSON: it is nested too deeply.") from error
+        return digest([self.release, self.source, self.action.name, self.params, self.requirements, self.language])
 
 
 @dataclass(slots=True)
@@ -89,6 +87,7 @@ class Jobs:
         folder: Path,
         max_concurrent: int,
         max_queued: int,
+        keep_keys: timedelta,
         time_limit: float | None = None,
     ) -> None:
         self._database = database
@@ -96,13 +95,28 @@ class Jobs:
         self._folder = folder
         self._turns = asyncio.Semaphore(max_concurrent)
         self._most = max_concurrent + max_queued
+        self._keep_keys = keep_keys
         self._time_limit = time_limit
         self._live: dict[str, _Live] = {}
         self._is_closing = False
         self._fail_interrupted()
 
-    def submit(self, order: Order) -> str:
-        """Start a run, or attach to the one that the same order has started; give its job ID.
+    def attach(self, key: RequestKey) -> JobRow | None:
+        """Give the run that an earlier request with this key has led to; None where the key is free.
+
+        Raises `Problem` 409 where that was another request.
+        """
+        self._database.free_keys(now=now())
+        bound = self._database.key(key.value)
+        if bound is None:
+            return None
+        if bound.request != key.request:
+            message = "This Idempotency-Key was sent with another request. Make a new key."
+            raise Problem(409, "idempotency_key_reused", message)
+        return self._database.job_of(bound)
+
+    def submit(self, order: Order, *, key: RequestKey | None = None) -> JobRow:
+        """Start a run, or attach to the one that the same order has started, and bind the key, which is free, to it.
 
         Raises `Problem`: 409 where the job ID belongs to another run, 429 where too many wait, 503 when closing.
         """
@@ -111,22 +125,27 @@ class Jobs:
         content = order.content()
         earlier = self._database.job(order.job_id) if order.job_id else None
         if earlier and self._is_same_run(earlier, content):
-            return earlier.job_id
+            if key:
+                expires_at = None if self._live_of(earlier) else self._keys_until()
+                self._database.bind_key(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at)
+            return earlier
         if len(self._live) >= self._most:
             message = f"{len(self._live)} runs are going on or waiting, and this agent takes no more. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
         if earlier:
             self._files(earlier).remove()
-        return self._start(order, self._database.add_job(_values(order, content)))
+        row = self._database.add_job(_values(order, content, key), request=key.request if key else None)
+        self._start(order, row)
+        return row
 
-    async def result(self, job_id: str) -> bytes:
+    async def result(self, row: JobRow) -> bytes:
         """Wait for a job's end and give its result as JSON, or raise the `Problem` that it ended with.
 
         Whoever stops waiting does not stop the run.
         """
-        live = self._live.get(job_id)
+        live = self._live_of(row)
         if live is None or live.task is None:
-            return self._stored_result(self.find(job_id))
+            return self._stored_outcome(row)
         outcome = await asyncio.shield(live.task)
         if isinstance(outcome, Problem):
             raise outcome
@@ -139,9 +158,8 @@ class Jobs:
             raise Problem(404, "job_not_found", f"There is no job {job_id!r} on this agent.")
         return row
 
-    def record(self, job_id: str) -> bytes:
+    def record(self, row: JobRow) -> bytes:
         """Say a job as the contract does, as JSON, its result included."""
-        row = self.find(job_id)
         result = self._stored_result(row) if row.status == "SUCCEEDED" else b"null"
         return self._record(row, result)
 
@@ -185,18 +203,24 @@ class Jobs:
         if earlier.content != content:
             message = f"The job_id {earlier.job_id!r} belongs to another run. Choose another, or none."
             raise Problem(409, "job_conflict", message, job_id=earlier.job_id)
-        return earlier.job_id in self._live or earlier.status == "SUCCEEDED"
+        return self._live_of(earlier) is not None or earlier.status == "SUCCEEDED"
 
-    def _start(self, order: Order, row: JobRow) -> str:
+    def _live_of(self, row: JobRow) -> _Live | None:
+        live = self._live.get(row.job_id)
+        return live if live and live.row.id == row.id else None
+
+    def _keys_until(self) -> str:
+        return _time(datetime.now(UTC) + self._keep_keys)
+
+    def _start(self, order: Order, row: JobRow) -> None:
         order.workspace.claim()
         live = self._live[row.job_id] = _Live(row)
         live.task = asyncio.create_task(self._run(live, order), name=f"job {row.job_id}")
-        return row.job_id
 
     async def _run(self, live: _Live, order: Order) -> bytes | Problem:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
         try:
-            outcome = await self._outcome(live, order)
+            outcome = self._kept(live.row, await self._outcome(live, order))
             self._finish(live, outcome)
             return outcome
         except Exception:
@@ -214,7 +238,9 @@ class Jobs:
             return order.workspace.as_known(problem)
         except asyncio.CancelledError:
             return _stopped(live.row.job_id) if live.has_started else _closing()
-        except Exception:
+        except Exception as error:
+            if is_disk_full(error):  # all that needs room for itself comes before the action
+                return disk_full()
             logger.exception("Job %s failed inside the agent", live.row.job_id)
             return _internal_error(live.row.job_id)
 
@@ -235,24 +261,40 @@ class Jobs:
         with Recorder(self._database, live.row.id, self._files(live.row)) as live.recorder:
             return await self._runner.run(run, live.recorder)
 
+    def _kept(self, row: JobRow, outcome: bytes | Problem) -> bytes | Problem:
+        """Put a result that is large where it stays; one that cannot be kept is a failure of the run that gave it."""
+        if isinstance(outcome, bytes) and len(outcome) > SMALL_RESULT_BYTES:
+            try:
+                self._files(row).write_result(outcome)
+            except OSError as error:
+                return _result_not_kept(row.job_id, len(outcome), error)
+        return outcome
+
     def _finish(self, live: _Live, outcome: bytes | Problem) -> None:
         progress = live.recorder.progress if live.recorder else None
         ended = {"finished_at": now(), "progress": progress}
         if isinstance(outcome, Problem):
             status = "STOPPED" if outcome.error_type in ("action_stopped", "unavailable") else "FAILED"
             error = json_bytes(outcome.detail).decode()
-            self._database.change_job(live.row.id, status=status, error=error, **ended)
+            keys_until = self._keys_until() if outcome.status == HAS_RUN else None
+            self._database.finish_job(live.row.id, keys_until=keys_until, status=status, error=error, **ended)
             return
-        is_small = len(outcome) <= SMALL_RESULT_BYTES
-        if not is_small:
-            self._files(live.row).write_result(outcome)
-        self._database.change_job(live.row.id, status="SUCCEEDED", result=outcome if is_small else None, **ended)
+        result = outcome if len(outcome) <= SMALL_RESULT_BYTES else None
+        self._database.finish_job(
+            live.row.id, keys_until=self._keys_until(), status="SUCCEEDED", result=result, **ended
+        )
+
+    def _stored_outcome(self, row: JobRow) -> bytes:
+        """Give a result, or raise the `Problem` there was instead: what keeps its key has run, so its status is 500."""
+        if row.status == "SUCCEEDED":
+            return self._stored_result(row)
+        raise Problem(HAS_RUN, **json.loads(row.error)) if row.error else _internal_error(row.job_id)
 
     def _stored_result(self, row: JobRow) -> bytes:
         return row.result if row.result is not None else self._files(row).result.read_bytes()
 
     def _record(self, row: JobRow, result: bytes | None) -> bytes:
-        live = self._live.get(row.job_id)
+        live = self._live_of(row)
         progress = live.recorder.progress if live and live.recorder else row.progress
         record = json_bytes(_record(row, progress))
         return record if result is None else record[:-1] + b',"result":' + result + b"}"
@@ -267,15 +309,22 @@ class Jobs:
             if row.status == "PENDING":
                 message = "The agent was restarted before this run had begun."
             problem = Problem(500, "agent_restarted", message, job_id=row.job_id)
-            self._database.change_job(row.id, status="FAILED", finished_at=now(), error=json.dumps(problem.detail))
+            error = json.dumps(problem.detail)
+            self._database.finish_job(
+                row.id, keys_until=self._keys_until(), status="FAILED", finished_at=now(), error=error
+            )
 
 
 def now() -> str:
     """Give the time as the contract writes it."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    return _time(datetime.now(UTC))
 
 
-def _values(order: Order, content: str) -> dict[str, Any]:
+def _time(time: datetime) -> str:
+    return time.isoformat(timespec="microseconds")
+
+
+def _values(order: Order, content: str, key: RequestKey | None) -> dict[str, Any]:
     return {
         "job_id": order.job_id or uuid.uuid4().hex,
         "content": content,
@@ -284,6 +333,7 @@ def _values(order: Order, content: str) -> dict[str, Any]:
         "method": order.action.method,
         "status": "PENDING",
         "created_at": now(),
+        "idempotency_key": key.value if key else None,
     }
 
 
@@ -313,6 +363,11 @@ def _closing() -> Problem:
 
 def _stopped(job_id: str) -> Problem:
     return Problem(500, "action_stopped", "The action was ended because the agent was stopped.", job_id=job_id)
+
+
+def _result_not_kept(job_id: str, size: int, error: OSError) -> Problem:
+    message = f"The action ended well, but its result of {size} bytes could not be kept: {error.strerror}."
+    return Problem(HAS_RUN, "result_not_kept", message, job_id=job_id)
 
 
 def _internal_error(job_id: str) -> Problem:

@@ -13,7 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from synapse_agent.problems import Problem
+from synapse_agent.problems import Problem, quoted
 
 CONFIG_FILE = "config.yaml"
 REQUIREMENTS_FILE = "requirements.txt"
@@ -100,7 +100,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise _invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise _invalid_plugin(f"{CONFIG_FILE} is not YAML: {_one_line(error)}") from error
+        raise _invalid_plugin(f"{CONFIG_FILE} is not YAML: {_yaml_fault(error)}") from error
     except RecursionError as error:
         raise _invalid_plugin(f"{CONFIG_FILE} is nested too deeply") from error
     except OSError as error:
@@ -157,10 +157,10 @@ def _check_requirement(text: str, where: str) -> str:
 
 
 def _invalid_requirement(text: str, where: str) -> Problem:
-    what = "is empty" if not text.strip() else f"is {text!r}"
+    what = f"is {quoted(text)}" if text.strip() else "is empty"
     wanted = "wanted is a package's name with extras, versions and markers, such as 'pillow>=9.0.0'"
     message = f"{where} {what}; {wanted}, and no option, path or URL"
-    return Problem(422, "invalid_requirement", message, requirement=text)
+    return Problem(422, "invalid_requirement", message, requirement=text[:1000])
 
 
 def _without_comment(line: str) -> str:
@@ -250,14 +250,23 @@ def _invalid_plugin(message: str, **extra: Any) -> Problem:
 
 def _unknown_action(name: str, config: PluginConfig) -> Problem:
     there = sorted(config.actions)
-    known = f"there are {', '.join(there)}" if there else "its config.yaml lists none"
-    return Problem(422, "unknown_action", f"{config.code} has no action {name!r}; {known}", actions=there)
+    example = "such as {train: {entrypoint: 'plugin.train:main'}}"
+    known = f"there are {', '.join(there)}" if there else f"its config lists no `actions`, {example}"
+    return Problem(422, "unknown_action", f"{config.code} has no action {quoted(name)}; {known}", actions=there)
 
 
 def _method_not_supported(action: Action) -> Problem:
     what = f"action {action.name!r} has method {action.method!r}"
     message = f"{what}, which this agent does not run; it runs {', '.join(METHODS)}"
     return Problem(422, "method_not_supported", message, method=action.method)
+
+
+def _yaml_fault(error: Exception) -> str:
+    """Say what is wrong, and where, as an editor counts."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return _one_line(error)
 
 
 def _one_line(error: Exception) -> str:

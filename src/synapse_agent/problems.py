@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+_QUOTED_CHARACTERS = 200
+
 
 class Problem(Exception):
     """Something the caller must be told: an HTTP status and the contract's `{"detail": {...}}` body.
@@ -23,3 +25,8 @@ class Problem(Exception):
     def detail(self) -> dict[str, Any]:
         """The object under `detail` in the answer's body."""
         return {"error_type": self.error_type, "message": self.message, **self.extra}
+
+
+def quoted(text: str) -> str:
+    """Quote what a caller sent, on one line and no longer than a message should be."""
+    return repr(text if len(text) <= _QUOTED_CHARACTERS else f"{text[:_QUOTED_CHARACTERS]}…")

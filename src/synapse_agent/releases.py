@@ -15,7 +15,7 @@ from typing import Any
 from synapse_agent.data_folder import DataFolder
 from synapse_agent.database import Database, ReleaseRow
 from synapse_agent.plugin import PluginConfig
-from synapse_agent.problems import Problem
+from synapse_agent.problems import Problem, quoted
 from synapse_agent.sources import PluginSource
 from synapse_agent.trees import remove_tree, sync_tree, tree_digest
 
@@ -39,7 +39,7 @@ class Releases:
         """Find a release by its ID or by `code@version`, or raise `Problem` 404 `release_not_found`."""
         row = self._find(lookup)
         if row is None:
-            raise Problem(404, "release_not_found", f"There is no release {lookup[:300]!r} on this agent.")
+            raise _not_found(lookup)
         return row
 
     async def create(self, plugin: str, version: str) -> tuple[ReleaseRow, bool]:
@@ -184,6 +184,11 @@ def release_record(row: ReleaseRow) -> dict[str, Any]:
         "created_at": row.created_at,
     }
     return {name: value for name, value in record.items() if value is not None}
+
+
+def _not_found(lookup: str) -> Problem:
+    hint = "create it first" if "@" in lookup or _ID.fullmatch(lookup) else "name one by its ID or as code@version"
+    return Problem(404, "release_not_found", f"There is no release {quoted(lookup)} on this agent; {hint}.")
 
 
 def _values(config: PluginConfig, plugin: str, version: str, digest: str) -> dict[str, Any]:

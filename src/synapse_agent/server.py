@@ -142,7 +142,9 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 def _cannot_listen(host: str, port: int, error: OSError) -> StartError:
     if error.errno == errno.EADDRINUSE:
         return StartError(f"Port {port} on {host} is in use. Choose another with --port, or a free one with --port 0.")
-    return StartError(f"The agent cannot listen on {host}, port {port}: {error.strerror}.")
+    return StartError(
+        f"The agent cannot listen on {host}, port {port}: {error.strerror}. Name others with --host and --port."
+    )
 
 
 def _base_url(host: str, listener: socket.socket) -> str:

@@ -44,6 +44,8 @@ class Settings:
     """Runs that wait for their turn; one more is refused."""
     time_limit: float | None = None
     """Seconds that an action may take; None for no limit."""
+    idempotency_hours: float = 24.0
+    """How long a run that has ended still answers for its Idempotency-Key."""
     grace: float = 10.0
     """Seconds that an action which is told to end gets to do so by itself."""
     pythons: tuple[Path, ...] = ()

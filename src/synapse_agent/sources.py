@@ -9,10 +9,11 @@ from typing import Protocol
 
 from synapse_agent.archives import archived_config, unpack
 from synapse_agent.plugin import CONFIG_FILE, PluginConfig
-from synapse_agent.problems import Problem
+from synapse_agent.problems import Problem, quoted
 from synapse_agent.trees import Limits, TreeError, copy_tree
 
 ARCHIVE_SUFFIX = ".zip"
+MAX_LISTED = 10
 
 
 class PluginSource(Protocol):
@@ -124,8 +125,17 @@ def _choose(found: Sequence[_Found], plugin: str, version: str) -> Path:
 
 def _not_found(found: Sequence[_Found], plugin: str, version: str) -> Problem:
     versions = sorted(entry.config.version for entry in found if entry.config and entry.config.code == plugin)
-    there = f"there are versions {', '.join(versions)}" if versions else f"there is no plugin {plugin!r}"
-    return Problem(404, "release_not_found", f"There is no {plugin}@{version} to be had: {there}.")
+    codes = sorted({entry.config.code for entry in found if entry.config})
+    there = f"there is version {_listed(versions)}" if versions else f"the plugins there are: {_listed(codes)}"
+    broken = [entry.path.name for entry in found if entry.problem]
+    unread = f" Not readable as plugins: {_listed(broken)}." if broken else ""
+    message = f"There is no {quoted(f'{plugin}@{version}')} to be had; {there}.{unread}"
+    return Problem(404, "release_not_found", message)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more or "none"
 
 
 def _refusal(path: Path, error: TreeError) -> Problem:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from synapse_agent.disk import is_disk_full
+
 MEBIBYTE = 2**20
 EXCLUDED_NAMES = frozenset(
     {".git", ".hg", ".svn", ".venv", ".tox", ".nox", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
@@ -62,7 +64,7 @@ def copy_tree(source: Path, target: Path, *, limits: Limits) -> None:
     """Copy a folder without what is no part of a plugin; `target` must not be there.
 
     Symbolic links are copied as links where they are relative and stay inside; others, and whatever is neither file,
-    folder nor link, are a `TreeError`.
+    folder nor link, are a `TreeError`. A full disk is an `OSError`.
     """
     if _is_left_out(source):
         raise TreeError("it is a virtual environment, or an agent's data folder")
@@ -72,6 +74,8 @@ def copy_tree(source: Path, target: Path, *, limits: Limits) -> None:
     try:
         _copy_folder(root, str(source), target, meter)
     except OSError as error:
+        if is_disk_full(error):
+            raise
         raise TreeError(f"{error.filename or source} cannot be copied: {error.strerror}") from error
 
 

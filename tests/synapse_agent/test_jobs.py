@@ -293,11 +293,11 @@ async def test_an_agent_that_fails_says_no_more_than_that(
     config = PluginConfig.from_mapping({"code": "x", "actions": {"go": "main:go"}})
     async with open_agent(settings, lambda _: BrokenRunner()) as agent:
         workspace = DebugWorkspace(DebugSource(None, {}, config), agent.folder.temporary("debug"))
-        job_id = agent.jobs.submit(Order(action=config.action("go"), config=config, workspace=workspace))
+        row = agent.jobs.submit(Order(action=config.action("go"), config=config, workspace=workspace))
         with pytest.raises(Problem) as caught:
-            await agent.jobs.result(job_id)
+            await agent.jobs.result(row)
         assert (caught.value.status, caught.value.error_type) == (500, "internal_error")
-        assert caught.value.extra == {"job_id": job_id}
+        assert caught.value.extra == {"job_id": row.job_id}
         assert "secret" not in caught.value.message
-        assert json.loads(agent.jobs.record(job_id))["error"] == caught.value.detail
+        assert json.loads(agent.jobs.record(agent.jobs.find(row.job_id)))["error"] == caught.value.detail
     assert "RuntimeError: secret" in caplog.text

@@ -18,7 +18,7 @@ class InvalidItem:
     """One part of a request that does not fit its schema.
 
     Attributes:
-        loc (list[int | str]): The way to it, from `body`, `query` or `path` on.
+        loc (list[int | str]): The way to it, from `body`, `query`, `path` or `header` on.
         msg (str): What is wrong, for people.
         type_ (str): What is wrong, for programs.
         input_ (Any | Unset): What was found there.

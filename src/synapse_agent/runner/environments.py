@@ -22,6 +22,8 @@ Output = Callable[[bytes], None]
 _REFUSES_PYTHON = re.compile(r"Python ?[<>=!~]|matching Python")
 """uv's words: `requires Python >=3.12`, `does not satisfy Python>=3.12`, `no wheels with a matching Python ABI tag`."""
 _LOCK_PAUSE = 0.05
+_SAID_CHARACTERS = 1000
+"""What of the installer's words goes into the message; all of what is kept stands beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,5 +202,6 @@ def _python_not_found(requires_python: str | None, versions: list[str]) -> Probl
 
 def _requirements_failed(failure: InstallFailed, versions: list[str]) -> Problem:
     how = "took too long" if failure.timed_out else "could not be installed"
-    message = f"The requirements {how} (Python {', '.join(versions)})."
+    said = " ".join(failure.output.split())[-_SAID_CHARACTERS:] or "nothing"
+    message = f"The requirements {how} (Python {', '.join(versions)}). The installer said: {said}"
     return Problem(422, "requirements_failed", message, installer_output=failure.output)

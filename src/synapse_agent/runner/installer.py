@@ -65,12 +65,18 @@ class Installer:
 
         ending = await self._execute([self._uv, *arguments], hear)
         if ending.status != 0:
-            raise InstallFailed(said.decode(errors="replace").strip(), timed_out=ending.timed_out)
+            raise InstallFailed(_complaint(said), timed_out=ending.timed_out)
 
     async def _execute(self, command: Sequence[str], on_output: Output) -> Ending:
         request = {"command": command, "env": self._env, "folder": "/", "limits": {}}
         async with self._zygotes.use(self._folder, Path(sys.executable)) as zygote:
             return await Execution(zygote, _LIMITS, on_output=on_output).run(request)
+
+
+def _complaint(said: bytearray) -> str:
+    """Give what uv said without the line that names a folder which is gone by the time that anybody reads it."""
+    lines = said.decode(errors="replace").splitlines()
+    return "\n".join(line for line in lines if not line.startswith("Using Python ")).strip()
 
 
 def find_uv() -> str:

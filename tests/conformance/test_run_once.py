@@ -1,0 +1,297 @@
+"""A run happens once: whatever breaks on the way, both clients end with its one result, or say what is not known."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from synapse_agent import EmbeddedAgent
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.clients.agent._exchange import Chance
+from synapse_sdk.exceptions import ClientResponseIncompleteError, ServerError
+
+RST_ON_CLOSE = struct.pack("ii", 1, 0)
+CONFIG = """
+code: pen
+version: 1.0.0
+actions:
+  write: {entrypoint: "pen:write", method: local}
+"""
+CODE = """
+import time
+def write(path, line, seconds=0):
+    with open(path, "a") as file:
+        file.write(line + "\\n")
+    time.sleep(seconds)
+    return line
+"""
+
+Run = Callable[..., Any]
+Side = Literal["request", "answer"]
+
+
+@dataclass
+class Cut:
+    """Resets the connection of one run, once so many bytes of its request or answer are through."""
+
+    side: Side
+    left: int
+
+
+@dataclass
+class Link:
+    """A connection through the proxy: what is to be cut, and the bytes of its latest run so far."""
+
+    cut: Cut | None = None
+    sizes: dict[Side, int] = field(default_factory=lambda: {"request": 0, "answer": 0})
+
+    def part(self, side: Side, data: bytes) -> tuple[bytes, bool]:
+        """Give what of some bytes gets through, and whether the connection ends there."""
+        self.sizes[side] += len(data)
+        if self.cut is None or self.cut.side != side:
+            return data, False
+        part = data[: self.cut.left]
+        self.cut.left -= len(part)
+        return part, self.cut.left == 0
+
+
+class Proxy:
+    """Passes bytes between clients and an agent, and breaks connections where it is told to.
+
+    Attributes:
+        cut: What to do to the next run that comes along.
+        patience: Seconds that a connection lives at most.
+        sizes: Bytes of the latest run's request and answer that came through.
+    """
+
+    def __init__(self, agent_url: str) -> None:
+        self.cut: Cut | None = None
+        self.patience: float | None = None
+        self.sizes: dict[Side, int] = {}
+        self._agent_port = int(agent_url.rpartition(":")[2])
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def __enter__(self) -> Proxy:
+        self._thread.start()
+        serving = asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = asyncio.run_coroutine_threadsafe(serving, self._loop).result(5)
+        self.base_url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _close(self) -> None:
+        self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        agent, to_agent = await asyncio.open_connection("127.0.0.1", self._agent_port)
+        link = Link()
+        pumps = [
+            asyncio.create_task(self._pump(client, to_agent, "request", link)),
+            asyncio.create_task(self._pump(agent, to_client, "answer", link)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED, timeout=self.patience)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            to_client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
+            for writer in (to_client, to_agent):
+                writer.transport.abort()
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, side: Side, link: Link) -> None:
+        """Pass on one direction, to its end or to where it is cut."""
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(2**16):
+                if side == "request" and data.startswith(b"POST "):
+                    link.cut, self.cut = self.cut, None
+                    link.sizes = self.sizes = {"request": 0, "answer": 0}
+                part, is_over = link.part(side, data)
+                sink.write(part)
+                await sink.drain()
+                if is_over:
+                    return
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plugin whose action writes a line into a file each time it is executed."""
+    folder = tmp_path_factory.mktemp("plugins") / "pen"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "pen.py").write_text(CODE)
+    return folder.parent
+
+
+@pytest.fixture(scope="module")
+def agent(plugins: Path) -> Iterator[EmbeddedAgent]:
+    """An agent that has the plugin cached."""
+    with EmbeddedAgent(plugins) as agent, agent.client() as client:
+        client.create_plugin_release("pen", "1.0.0")
+        yield agent
+
+
+@pytest.fixture
+def proxy(agent: EmbeddedAgent) -> Iterator[Proxy]:
+    """The way to the agent."""
+    with Proxy(agent.base_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def paper(tmp_path: Path) -> Path:
+    """The file that the action writes to."""
+    return tmp_path / "paper"
+
+
+@pytest.fixture(params=["sync", "async"])
+def runner_of(request: pytest.FixtureRequest, paper: Path) -> Iterator[Callable[..., Run]]:
+    """Make functions that run the action through a client of either kind."""
+    with contextlib.ExitStack() as stack:
+
+        def make(base_url: str, token: str, *, pause: float = 0.0, **options: Any) -> Run:
+            loop = stack.enter_context(asyncio.Runner())
+            kind = AgentClient if request.param == "sync" else AsyncAgentClient
+            client = kind(base_url, token, **options)
+            client._session._chance = Chance(uniform=lambda _low, _high: pause)
+
+            def finish(value: Any) -> Any:
+                return loop.run(value) if inspect.iscoroutine(value) else value
+
+            stack.callback(lambda: finish(client.close() if isinstance(client, AgentClient) else client.aclose()))
+
+            def run(line: str, **params: Any) -> Any:
+                params = {"path": str(paper), "line": line, **params}
+                return finish(client.run_plugin_release("pen@1.0.0", "write", params=params))
+
+            return run
+
+        yield make
+
+
+def lines(paper: Path) -> list[str]:
+    return paper.read_text().split()
+
+
+def test_a_reset_at_any_byte_of_the_answer_does_no_harm(
+    agent: EmbeddedAgent, proxy: Proxy, runner_of: Callable[..., Run], paper: Path
+) -> None:
+    """From before the first byte to after the last: each run is executed once, and its result delivered."""
+    run = runner_of(proxy.base_url, agent.token)
+    run("whole")
+    names = [f"{position:05}" for position in range(proxy.sizes["answer"] + 1)]
+    for position, name in enumerate(names):
+        proxy.cut = Cut("answer", position)
+        assert run(name) == name
+        assert proxy.cut is None
+    assert lines(paper) == ["whole", *names]
+
+
+def test_a_reset_within_the_request_does_no_harm(
+    agent: EmbeddedAgent, proxy: Proxy, runner_of: Callable[..., Run], paper: Path
+) -> None:
+    """Head or body cut short, or complete and then the reset: executed once, result delivered."""
+    run = runner_of(proxy.base_url, agent.token)
+    run("whole")
+    size = proxy.sizes["request"]
+    positions = [*range(0, size, 11), size - 1, size]
+    for position in positions:
+        proxy.cut = Cut("request", position)
+        assert run(f"{position:05}") == f"{position:05}"
+        assert proxy.cut is None
+    assert lines(paper) == ["whole", *(f"{position:05}" for position in positions)]
+
+
+def test_a_run_outlives_a_proxy_that_is_less_patient(
+    agent: EmbeddedAgent, proxy: Proxy, runner_of: Callable[..., Run], paper: Path
+) -> None:
+    """It is taken up again as often as it takes: waiting for what goes on uses up no retries."""
+    proxy.patience = 0.2
+    run = runner_of(proxy.base_url, agent.token, max_retries=2)
+    assert run("long", seconds=1.2) == "long"
+    assert lines(paper) == ["long"]
+
+
+@contextlib.contextmanager
+def served(plugins: Path, data: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """An agent in a process of its own, and its base URL."""
+    options = ["--plugins", str(plugins), "--data-dir", str(data), "--port", str(port)]
+    command = [sys.executable, "-m", "synapse_agent", "serve", *options]
+    environment = {**os.environ, "SYNAPSE_AGENT_TOKEN": "secret"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout
+            yield process, process.stdout.readline().removeprefix("ready ").strip()
+        finally:
+            process.kill()
+
+
+def test_a_run_that_is_lost_with_its_agent_is_not_run_again(
+    plugins: Path, tmp_path: Path, runner_of: Callable[..., Run], paper: Path
+) -> None:
+    """The agent is killed in the middle and started again: the client, still asking, learns `agent_restarted`."""
+    with ThreadPoolExecutor(1) as thread:
+        with served(plugins, tmp_path / "data", 0) as (process, base_url):
+            with AgentClient(base_url, "secret") as client:
+                client.create_plugin_release("pen", "1.0.0")
+            run = runner_of(base_url, "secret", pause=0.1, max_retries=300)
+            running = thread.submit(run, "lost", seconds=60)
+            while not paper.exists():
+                time.sleep(0.01)
+            process.send_signal(signal.SIGKILL)
+        with served(plugins, tmp_path / "data", int(base_url.rpartition(":")[2])):
+            with pytest.raises(ServerError) as caught:
+                running.result(timeout=30)
+            assert (caught.value.error_type, caught.value.outcome) == ("agent_restarted", "executed")
+            assert lines(paper) == ["lost"]
+
+
+def test_without_the_feature_a_run_is_never_sent_twice(runner_of: Callable[..., Run]) -> None:
+    """An agent that does not know `idempotent-runs`: the outcome is unknown, and the error says so."""
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
+        thread.submit(answer_health_alone, listener, received)
+        run = runner_of(f"http://127.0.0.1:{listener.getsockname()[1]}", "secret")
+        with pytest.raises(ClientResponseIncompleteError) as caught:
+            run("once")
+        listener.shutdown(socket.SHUT_RDWR)
+    assert (caught.value.outcome, len(caught.value.attempts)) == ("unknown", 1)
+    assert received == [b"POST", b"GET"]
+
+
+def answer_health_alone(listener: socket.socket, received: list[bytes]) -> None:
+    """Reset every connection that brings a POST."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                received.append(connection.recv(2**16).partition(b" ")[0])
+                if received[-1] == b"GET":
+                    connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"status":"ok"}')
+                else:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
