@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,6 +33,7 @@ async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runne
 
     `jobs.close()` within the block lets runs end well. Raises `StartError` where the agent cannot start.
     """
+    settings = _absolute(settings)
     source = SourceChain([DirectorySource(_plugins_folder(folder)) for folder in settings.plugins])
     async with AsyncExitStack() as stack:
         folder = DataFolder(settings.data_dir)
@@ -50,7 +52,13 @@ async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runne
             keep_keys=timedelta(hours=settings.idempotency_hours),
         )
         stack.push_async_callback(jobs.close, limit=0)
-        yield Agent(folder, Releases(folder=folder, database=database, source=source), jobs)
+        releases = Releases(folder=folder, database=database, source=source, on_removed=runner.forget)
+        yield Agent(folder, releases, jobs)
+
+
+def _absolute(settings: Settings) -> Settings:
+    """Name the data folder for processes that work elsewhere; `Path.absolute()` would leave `..` in it."""
+    return replace(settings, data_dir=Path(os.path.abspath(settings.data_dir)))  # noqa: PTH100
 
 
 def _make(make_runner: Callable[[Settings], Runner], settings: Settings) -> Runner:

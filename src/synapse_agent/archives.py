@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from synapse_agent.disk import is_disk_full
-from synapse_agent.plugin import CONFIG_FILE
-from synapse_agent.trees import MEBIBYTE, Limits, Meter, TreeError, is_excluded, set_mode
+from synapse_agent.plugin import CONFIG_FILE, MAX_CONFIG_BYTES
+from synapse_agent.trees import MEBIBYTE, Limits, Meter, TreeError, check_depth, is_excluded, set_mode
 
 MAX_RATIO = 200
 RATIO_FLOOR = 16 * MEBIBYTE
-MAX_CONFIG_BYTES = MEBIBYTE
 _CHUNK = 2**16
 
 
@@ -76,6 +75,7 @@ def _safe_name(member: zipfile.ZipInfo) -> str:
     parts = name.rstrip("/").split("/")
     if name.startswith("/") or "\\" in name or "\0" in name or any(part in ("", ".", "..") for part in parts):
         raise TreeError(f"it holds a file whose name is not allowed: {name[:200]!r}")
+    check_depth(len(parts))
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise TreeError(f"it holds {name[:200]!r}, which is neither a file nor a folder")

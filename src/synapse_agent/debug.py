@@ -15,7 +15,7 @@ from typing import Any
 from synapse_agent.disk import is_disk_full
 from synapse_agent.plugin import CONFIG_FILE, PluginConfig, merge_config, read_config
 from synapse_agent.problems import Problem, quoted
-from synapse_agent.trees import MEBIBYTE, Limits, TreeError, copy_tree, remove_tree
+from synapse_agent.trees import MAX_DEPTH, MEBIBYTE, Limits, TreeError, copy_tree, remove_tree
 
 LIMITS = Limits(files=20_000, size=512 * MEBIBYTE)
 DEFAULT_CODE = "debug"
@@ -72,6 +72,13 @@ class DebugWorkspace:
         await asyncio.to_thread(remove_tree, self._scratch)
 
     def _make(self) -> None:
+        try:
+            self._fill()
+        except (Problem, OSError):
+            remove_tree(self._scratch)  # at once: it may be what fills the disk, and why it failed is to be recorded
+            raise
+
+    def _fill(self) -> None:
         if self._source.folder is None:
             self._scratch.mkdir(parents=True)
         else:
@@ -115,6 +122,8 @@ def _check_modules(names: Iterable[str]) -> None:
         parts = name.split(".")
         if not all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
             raise _invalid_module(name, "is no module name; wanted are names such as 'my_plugin.processor'")
+        if len(parts) > MAX_DEPTH:
+            raise _invalid_module(name, f"has more than {MAX_DEPTH} parts")
         if parts[0] in sys.stdlib_module_names:
             raise _invalid_module(name, f"would hide the standard library's {parts[0]!r}; give it another name")
 

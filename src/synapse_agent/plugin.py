@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from packaging.utils import canonicalize_name
 from synapse_agent.problems import Problem, quoted
 
 CONFIG_FILE = "config.yaml"
+MAX_CONFIG_BYTES = 256 * 1024
 REQUIREMENTS_FILE = "requirements.txt"
 DEFAULT_VERSION = "0.1.0"
 DEFAULT_METHOD = "task"
@@ -96,7 +98,7 @@ class PluginConfig:
 def read_config(folder: Path) -> dict[str, Any]:
     """Read `folder/config.yaml` as a mapping of texts, unchecked; `{}` is an empty file's."""
     try:
-        raw = yaml.load((folder / CONFIG_FILE).read_bytes(), Loader=_TextLoader)
+        raw = yaml.load(_config_bytes(folder / CONFIG_FILE), Loader=_TextLoader)
     except FileNotFoundError as error:
         raise _invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder") from error
     except (yaml.YAMLError, ValueError) as error:
@@ -110,6 +112,16 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise _invalid_plugin(f"{CONFIG_FILE} must hold a mapping at its top, not {_kind(raw)}")
     return raw
+
+
+def _config_bytes(path: Path) -> bytes:
+    """Read a file that is one, and no longer than any config need be; a pipe would never end."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise _invalid_plugin(f"{CONFIG_FILE} is no file")
+    if status.st_size > MAX_CONFIG_BYTES:
+        raise _invalid_plugin(f"{CONFIG_FILE} holds {status.st_size} bytes; {MAX_CONFIG_BYTES} are allowed")
+    return path.read_bytes()
 
 
 def merge_config(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:

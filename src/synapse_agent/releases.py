@@ -7,7 +7,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,19 @@ _ID = re.compile(r"0|[1-9][0-9]{0,17}")
 class Releases:
     """Fetches releases into content-addressed folders and keeps them until they are deleted."""
 
-    def __init__(self, *, folder: DataFolder, database: Database, source: PluginSource) -> None:
+    def __init__(
+        self,
+        *,
+        folder: DataFolder,
+        database: Database,
+        source: PluginSource,
+        on_removed: Callable[[Path], Awaitable[None]],
+    ) -> None:
+        """Bring rows and folders together; `on_removed` is told of each folder that has been removed since."""
         self._folder = folder
         self._database = database
         self._source = source
+        self._on_removed = on_removed
         self._fetching: dict[tuple[str, str], asyncio.Task[ReleaseRow]] = {}
         self._uses: Counter[str] = Counter()
         self._configs: dict[str, PluginConfig] = {}
@@ -131,6 +140,7 @@ class Releases:
         self._configs.pop(digest, None)
         trash = self._folder.discard(self.path(digest))
         if trash:
+            await self._on_removed(self.path(digest))
             await asyncio.to_thread(remove_tree, trash)
 
     def _remove_leftovers(self) -> None:

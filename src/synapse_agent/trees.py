@@ -13,6 +13,8 @@ from pathlib import Path
 from synapse_agent.disk import is_disk_full
 
 MEBIBYTE = 2**20
+MAX_DEPTH = 100
+"""Folders within folders, well within what Python's own functions for trees can take."""
 EXCLUDED_NAMES = frozenset(
     {".git", ".hg", ".svn", ".venv", ".tox", ".nox", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
     | {".ipynb_checkpoints", ".DS_Store", "__MACOSX"}
@@ -72,7 +74,7 @@ def copy_tree(source: Path, target: Path, *, limits: Limits) -> None:
     root = os.path.realpath(source)
     target.mkdir(parents=True)
     try:
-        _copy_folder(root, str(source), target, meter)
+        _copy_folder(root, str(source), target, meter, depth=1)
     except OSError as error:
         if is_disk_full(error):
             raise
@@ -105,21 +107,28 @@ def remove_tree(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy_folder(root: str, source: str, target: Path, meter: Meter) -> None:
+def check_depth(depth: int) -> None:
+    """Refuse a file or folder that lies too deep; what is at the top has a depth of 1."""
+    if depth > MAX_DEPTH:
+        raise TreeError(f"it holds folders within folders, more than {MAX_DEPTH} deep")
+
+
+def _copy_folder(root: str, source: str, target: Path, meter: Meter, *, depth: int) -> None:
     with os.scandir(source) as entries:
         for entry in entries:
             if not is_excluded(entry.name):
-                _copy_entry(root, entry, target / entry.name, meter)
+                _copy_entry(root, entry, target / entry.name, meter, depth=depth)
 
 
-def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter) -> None:
+def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter, *, depth: int) -> None:
     meter.add_file()
+    check_depth(depth)
     if entry.is_symlink():
         target.symlink_to(_inner_link(root, entry.path))
     elif entry.is_dir(follow_symlinks=False):
         if not _is_left_out(Path(entry.path)):
             target.mkdir()
-            _copy_folder(root, entry.path, target, meter)
+            _copy_folder(root, entry.path, target, meter, depth=depth + 1)
     elif entry.is_file(follow_symlinks=False):
         status = entry.stat(follow_symlinks=False)
         meter.add_bytes(status.st_size)

@@ -280,6 +280,9 @@ class BrokenRunner:
     async def stop(self, job_id: str) -> None:
         raise NotImplementedError(job_id)
 
+    async def forget(self, folder: Path) -> None:
+        raise NotImplementedError(folder)
+
     async def close(self) -> None:
         """Nothing to end."""
 

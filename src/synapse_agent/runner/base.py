@@ -56,5 +56,8 @@ class Runner(Protocol):
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; its `run()` raises `action_stopped`. Unknown job ids are ignored."""
 
+    async def forget(self, folder: Path) -> None:
+        """Let go of what was kept for the runs of a folder that is gone."""
+
     async def close(self) -> None:
         """End every run and every helper process."""

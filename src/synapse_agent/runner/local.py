@@ -76,6 +76,14 @@ class LocalRunner:
         if stop is not None and not stop.expired():
             stop.reschedule(0)
 
+    async def forget(self, folder: Path) -> None:
+        """End the processes that are kept ready for a folder, and remove its bytecode; see `Runner.forget`."""
+        self._zygotes.forget(folder)
+        trash = self._scratch.name()
+        with suppress(FileNotFoundError):
+            self._bytecode_of(folder).rename(trash)
+        await asyncio.to_thread(remove_tree, trash)
+
     async def close(self) -> None:
         """End every run and every helper process, and remove what only they needed."""
         if self._closed:
@@ -135,9 +143,12 @@ class LocalRunner:
         finally:
             leftovers = [] if self._scratch.give_back(home) else [home]
             if run.release is None:
-                leftovers.append(self._bytecode / run.folder.relative_to("/"))
+                leftovers.append(self._bytecode_of(run.folder))
             for folder in leftovers:
                 await asyncio.to_thread(remove_tree, folder)
+
+    def _bytecode_of(self, folder: Path) -> Path:
+        return self._bytecode / folder.relative_to("/")
 
     def _env(self, environment: Environment, home: Path) -> dict[str, str]:
         programs = environment.python.parent

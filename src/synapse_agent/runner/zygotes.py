@@ -50,6 +50,11 @@ class Zygotes:
         finally:
             await asyncio.shield(self._close(zygote))
 
+    def forget(self, folder: Path) -> None:
+        """Begin to end those of a folder."""
+        for key in [key for key in self._kept if key[0] == folder]:
+            self._close(self._kept.pop(key).zygote)
+
     async def close(self) -> None:
         """End all of them, with all they started."""
         while self._kept:

@@ -146,7 +146,8 @@ async def test_requirements_that_refuse_every_python_are_asked_again_each_time(t
     for _ in range(2):
         problem = await plugin.problem(runner)
         assert problem.error_type == "requirements_failed"
-        assert problem.message == f"The requirements could not be installed (Python {', '.join(versions)})."
+        assert problem.message.startswith(f"The requirements could not be installed (Python {', '.join(versions)}). ")
+        assert "requires Python >=4" in problem.message
     await runner.close()
 
 

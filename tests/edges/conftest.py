@@ -1,0 +1,316 @@
+"""A running agent, both facades, and a count of what the agent holds before and after each test."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import httpx
+import pytest
+
+from synapse_agent import EmbeddedAgent
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.exceptions import ClientError
+
+SETTLE_SECONDS = 5.0
+WORKER = b"synapse_worker"
+TRIVIAL: dict[str, Any] = {"modules": {"main": "def go(): pass"}, "config": {"actions": {"go": "main:go"}}}
+
+
+@dataclass
+class Holdings:
+    """What an agent holds, and what this process holds for it."""
+
+    releases: int
+    release_folders: int
+    environments: int
+    bytecode: int
+    jobs: int
+    job_folders: int
+    unfinished_jobs: int
+    temporary: int
+    """Folders of fetches, debug runs, runs and installations."""
+    processes: int
+    """Those that belong to runs: the zygotes that are kept ready, and the one process each keeps ready, don't count."""
+    descriptors: int
+    """Of this process, those of its zygotes left out."""
+
+    @classmethod
+    def of(cls, data: Path) -> Holdings:
+        with closing(sqlite3.connect(f"file:{data}/agent.sqlite3?mode=ro", uri=True)) as database:
+            releases, jobs, unfinished = database.execute(
+                "SELECT (SELECT count(*) FROM releases), (SELECT count(*) FROM jobs),"
+                " (SELECT count(*) FROM jobs WHERE status IN ('PENDING', 'RUNNING'))"
+            ).fetchone()
+        zygotes, others = processes(os.getpid())
+        return cls(
+            releases=releases,
+            release_folders=entries(data / "releases"),
+            environments=entries(data / "environments"),
+            bytecode=sum(path.is_dir() for path in data.glob("bytecode/**/releases/*")),
+            jobs=jobs,
+            job_folders=entries(data / "jobs"),
+            unfinished_jobs=unfinished,
+            temporary=entries(data / "tmp") + sum(any(path.iterdir()) for path in data.glob("scratch/*/*")),
+            processes=others,
+            descriptors=entries(Path("/proc/self/fd")) - 2 * zygotes,
+        )
+
+    def plus(self, more: Mapping[str, int]) -> Holdings:
+        return Holdings(**{name: count + more.get(name, 0) for name, count in asdict(self).items()})
+
+
+@dataclass
+class Ledger:
+    """What an agent held before a test, and what a test says it may hold more afterwards."""
+
+    data: Path
+    before: Holdings
+    more: dict[str, int] = field(default_factory=dict)
+
+    def expect(self, **more: int) -> None:
+        """Say what is left on purpose: `jobs=1` for a run's record, `environments=1`, ..."""
+        for name, count in more.items():
+            self.more[name] = self.more.get(name, 0) + count
+
+    def check(self) -> None:
+        """Compare, giving connections and processes that are about to end the time to do so."""
+        wanted = self.before.plus(self.more)
+        end = time.monotonic() + SETTLE_SECONDS
+        while (now := Holdings.of(self.data)) != wanted and time.monotonic() < end:
+            time.sleep(0.01)
+        assert now == wanted
+
+
+class Facade:
+    """Calls the methods of either client; the asynchronous one runs on an event loop of its own."""
+
+    def __init__(self, client: AgentClient | AsyncAgentClient, runner: asyncio.Runner) -> None:
+        self.client = client
+        self._runner = runner
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self.client, name)
+        return lambda *args, **kwargs: self._finish(method(*args, **kwargs))
+
+    def error(self, name: str, *args: Any, **kwargs: Any) -> ClientError:
+        """Call a method that is to fail, and give its error."""
+        with pytest.raises(ClientError) as caught:
+            getattr(self, name)(*args, **kwargs)
+        return caught.value
+
+    def close(self) -> None:
+        self._finish(self.client.close() if isinstance(self.client, AgentClient) else self.client.aclose())
+
+    def _finish(self, value: Any) -> Any:
+        return self._runner.run(value) if inspect.iscoroutine(value) else value
+
+
+@dataclass
+class Served:
+    """An agent as a process of its own."""
+
+    process: subprocess.Popen[str]
+    base_url: str
+    data: Path
+
+    def memory(self, name: str = "VmRSS") -> int:
+        """Give the MiB of memory that it has, or with `VmHWM` that it had at most."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) // 1024
+
+    def forget_peak(self) -> None:
+        """Have `VmHWM` count from now on."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def end(self) -> str:
+        """Tell it to stop, and give what it wrote to stderr."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.communicate(timeout=30)[1]
+
+
+def entries(folder: Path) -> int:
+    return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+def children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    except FileNotFoundError:
+        return found
+    return found
+
+
+def descendants(pid: int) -> int:
+    return sum(1 + descendants(child) for child in children(pid))
+
+
+def processes(pid: int) -> tuple[int, int]:
+    """Count a process's zygotes, and the processes below it that are neither a zygote nor its one that waits."""
+    zygotes = others = 0
+    for child in children(pid):
+        below = descendants(child)
+        if is_zygote(child):
+            zygotes += 1
+            others += max(0, below - 1)
+        else:
+            others += 1 + below
+    return zygotes, others
+
+
+def is_zygote(pid: int) -> bool:
+    try:
+        return WORKER in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def write_files() -> Callable[[Path, Mapping[str, str | bytes]], Path]:
+    """Write files into a folder: `write_files(folder, {"config.yaml": text, ...})`."""
+
+    def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else dedent(content).encode())
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_wheel() -> Callable[..., Path]:
+    """Write a package that holds nothing but what it requires."""
+
+    def write(folder: Path, name: str, version: str = "1.0", *, python: str = ">=3.8", requires: str = "") -> Path:
+        info = f"{name}-{version}.dist-info"
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: {python}\n"
+        path = folder / f"{name}-{version}-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as wheel:
+            wheel.writestr(f"{name}.py", f"VERSION = {version!r}\n")
+            wheel.writestr(f"{info}/METADATA", metadata + (f"Requires-Dist: {requires}\n" if requires else ""))
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{info}/RECORD", "")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the agent fetches from; tests put plugins of names of their own into it."""
+    return tmp_path_factory.mktemp("plugins")
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that is the agent's only package index."""
+    return tmp_path_factory.mktemp("packages")
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The agent's data folder."""
+    return tmp_path_factory.mktemp("agent-data")
+
+
+@pytest.fixture(scope="session")
+def agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedAgent]:
+    """An agent that all tests share, with small limits; its packages come from the folder `packages`."""
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:  # it is read when the agent starts
+            environment.setenv("PIP_NO_INDEX", "1")
+            environment.setenv("UV_FIND_LINKS", str(packages))
+            environment.setenv("UV_CACHE_DIR", str(packages / ".cache"))
+            running = EmbeddedAgent(plugins, data_dir=data, request_timeout=1.0, max_body_bytes=200_000)
+            stack.enter_context(running)
+        before = Holdings.of(data)
+        with running.client() as client:
+            client.run_debug_plugin_release("go", **TRIVIAL)
+        Ledger(data, before, {"environments": 1, "jobs": 1}).check()  # the environment without packages is there now
+        yield running
+
+
+@pytest.fixture(scope="session")
+def settle(agent: EmbeddedAgent, data: Path) -> Callable[[], None]:  # noqa: ARG001 - it must be running
+    """Wait until what was given up outside of a test, as by a fixture at its end, is gone."""
+
+    def settle() -> None:
+        now, before = Holdings.of(data), None
+        while now != before:
+            time.sleep(0.1)
+            now, before = Holdings.of(data), now
+
+    return settle
+
+
+@pytest.fixture
+def ledger(agent: EmbeddedAgent, data: Path) -> Iterator[Ledger]:  # noqa: ARG001 - it must be running
+    """Count what the agent holds before and after a test, which must be equal but for what the test expects."""
+    ledger = Ledger(data, Holdings.of(data))
+    yield ledger
+    ledger.check()
+
+
+@pytest.fixture(params=[AgentClient, AsyncAgentClient], ids=["sync", "async"])
+def make_facade(request: pytest.FixtureRequest) -> Iterator[Callable[..., Facade]]:
+    """Make clients of one kind, and close them at the end; every test that takes this runs with both kinds."""
+    with asyncio.Runner() as runner, ExitStack() as stack:
+
+        def make(base_url: Any, *args: Any, **options: Any) -> Facade:
+            facade = Facade(request.param(base_url, *args, **options), runner)
+            stack.callback(facade.close)
+            return facade
+
+        yield make
+
+
+@pytest.fixture
+def facade(ledger: Ledger, agent: EmbeddedAgent, make_facade: Callable[..., Facade]) -> Facade:  # noqa: ARG001 - as above
+    """A client of the shared agent, which is to hold no more after the test than before."""
+    return make_facade(agent.base_url, agent.token)
+
+
+@pytest.fixture
+def http(ledger: Ledger, agent: EmbeddedAgent) -> Iterator[httpx.Client]:  # noqa: ARG001 - it counts
+    """A plain client of the shared agent, for what the facade does not send."""
+    headers = {"Authorization": agent.token}
+    with httpx.Client(base_url=agent.base_url, headers=headers, timeout=60, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def serve(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Served]]:
+    """Start agents as processes, on free ports and with the token `secret`; at the end none of them runs."""
+    with ExitStack() as stack:
+
+        def start(*options: str, data: Path | None = None, prefix: Sequence[str] = ()) -> Served:
+            folder = data or tmp_path_factory.mktemp("served-data")
+            command = [*prefix, sys.executable, "-m", "synapse_agent", "serve", "--port", "0", "--token", "secret"]
+            command += ["--plugins", str(plugins), "--data-dir", str(folder), *options]
+            process = stack.enter_context(
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            )
+            stack.callback(process.kill)
+            assert process.stdout
+            line = process.stdout.readline()
+            assert line.startswith("ready "), process.communicate()
+            return Served(process, line.removeprefix("ready ").strip(), folder)
+
+        yield start

@@ -1,0 +1,118 @@
+"""Many callers at once, and agents side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from synapse_agent import EmbeddedAgent
+from synapse_sdk.clients.agent import AgentClient
+from synapse_sdk.exceptions import NotFoundError
+
+CONFIG = """
+    code: shared
+    version: 1.0.0
+    actions: {echo: {entrypoint: 'main:echo', method: local}}
+    """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared(plugins, write_files):
+    """A plugin that gives back what it is given."""
+    write_files(plugins / "shared", {"config.yaml": CONFIG, "main.py": "def echo(value):\n    return value\n"})
+
+
+@pytest.fixture
+def together():
+    """Call a function of a client and a number from so many threads, each with a client of its own."""
+
+    def together(agent: EmbeddedAgent, count: int, call: Callable[[AgentClient, int], Any]) -> list[Any]:
+        def one(number: int) -> Any:
+            with agent.client() as client:
+                return call(client, number)
+
+        with ThreadPoolExecutor(count) as pool:
+            return list(pool.map(one, range(count)))
+
+    return together
+
+
+def life(client: AgentClient, number: int) -> tuple[int, str]:
+    """Create, run and delete one release that nine others create, run and delete as well."""
+    created = client.create_plugin_release("shared", "1.0.0")
+    try:
+        result = client.run_plugin_release(created["id"], "echo", {"value": number})
+    except NotFoundError:
+        result = "deleted by another"
+    try:
+        client.delete_plugin_release(created["id"])
+    except NotFoundError:
+        return result, "deleted by another"
+    return result, "deleted"
+
+
+def test_ten_callers_create_run_and_delete_one_release(agent, ledger, together):
+    """Each gets its own result or hears that another has deleted the release; in the end there is none."""
+    ends = together(agent, 10, life)
+    results = [result for result, _ in ends]
+    assert all(result in (number, "deleted by another") for number, result in enumerate(results))
+    assert "deleted" in [end for _, end in ends]
+    ledger.expect(jobs=sum(result != "deleted by another" for result in results))
+
+
+@pytest.mark.usefixtures("ledger")
+def test_ten_callers_create_one_release(agent, together):
+    """All of them get the same."""
+    releases = together(agent, 10, lambda client, _: client.create_plugin_release("shared", "1.0.0"))
+    assert len({release["id"] for release in releases}) == 1
+    outcomes = together(agent, 10, lambda client, _: _deleted(client, releases[0]["id"]))
+    assert outcomes.count(True) == 1
+
+
+def _deleted(client: AgentClient, lookup: int) -> bool:
+    try:
+        client.delete_plugin_release(lookup)
+    except NotFoundError:
+        return False
+    return True
+
+
+def test_a_hundred_runs_at_once_each_get_their_own_result(agent, ledger, together):
+    """On however many cores there are."""
+    with agent.client() as client:
+        client.create_plugin_release("shared", "1.0.0")
+    run = together(
+        agent, 100, lambda client, number: client.run_plugin_release("shared@1.0.0", "echo", {"value": number})
+    )
+    assert run == list(range(100))
+    with agent.client() as client:
+        client.delete_plugin_release("shared@1.0.0")
+    ledger.expect(jobs=100)
+
+
+@pytest.mark.anyio
+async def test_a_hundred_runs_at_once_of_one_async_client(agent, ledger):
+    """On one event loop."""
+    async with agent.async_client() as client:
+        await client.create_plugin_release("shared", "1.0.0")
+        runs = (client.run_plugin_release("shared@1.0.0", "echo", {"value": number}) for number in range(100))
+        assert await asyncio.gather(*runs) == list(range(100))
+        await client.delete_plugin_release("shared@1.0.0")
+    ledger.expect(jobs=100)
+
+
+@pytest.mark.usefixtures("ledger")
+def test_two_agents_share_a_plugins_folder_and_nothing_else(agent, plugins, tmp_path, make_facade):
+    """What one has cached or deleted, the other has not."""
+    with EmbeddedAgent(plugins, data_dir=tmp_path / "other") as other:
+        first, second = (make_facade(each.base_url, each.token) for each in (agent, other))
+        first.create_plugin_release("shared", "1.0.0")
+        error = second.error("get_plugin_release", "shared@1.0.0")
+        assert error.message == "There is no release 'shared@1.0.0' on this agent; create it first."
+        second.create_plugin_release("shared", "1.0.0")
+        first.delete_plugin_release("shared@1.0.0")
+        assert second.run_plugin_release("shared@1.0.0", "echo", {"value": 1}) == 1

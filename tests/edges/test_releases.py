@@ -1,0 +1,237 @@
+"""Releases that are not there, or are not what they should be."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from synapse_sdk.exceptions import NotFoundError, ValidationError
+
+WriteFiles = Callable[[Path, Mapping[str, str | bytes]], Path]
+
+
+def config(code: str, version: str = "1.0.0", more: str = "") -> str:
+    return f"code: {code}\nversion: {version}\n{more}\n"
+
+
+def archive(files: Mapping[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, text in files.items():
+            made.writestr(name, text)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["get_plugin_release", "delete_plugin_release", "run_plugin_release"])
+@pytest.mark.parametrize(
+    ("lookup", "hint"),
+    [
+        ("unheard_of@1.0.0", "create it first."),
+        ("987654", "create it first."),
+        ("unheard_of", "name one by its ID or as code@version."),
+    ],
+)
+def test_a_release_that_is_not_cached_is_not_found(facade, name, lookup, hint):
+    """404 with the lookup as it was given, and what to do."""
+    error = facade.error(name, lookup, *(["go"] if name.startswith("run") else []))
+    assert type(error) is NotFoundError
+    assert (error.status_code, error.error_type, error.outcome) == (404, "release_not_found", "rejected")
+    assert error.message == f"There is no release '{lookup}' on this agent; {hint}"
+
+
+def test_a_plugin_that_is_not_there_is_answered_with_those_there_are(facade, plugins, write_files: WriteFiles):
+    """Also what cannot be read is listed: it may be the one, and under another name."""
+    write_files(plugins / "seen", {"config.yaml": config("seen")})
+    write_files(plugins / "unseen-folder", {"config.yaml": "code: [never_seen"})
+    error = facade.error("create_plugin_release", "never_seen", "1.0.0")
+    assert type(error) is NotFoundError
+    assert error.message.startswith("There is no 'never_seen@1.0.0' to be had; the plugins there are: ")
+    assert "seen" in error.message
+    assert "Not readable as plugins: " in error.message
+    assert "unseen-folder" in error.message
+
+
+def test_a_version_that_is_not_there_is_answered_with_those_there_are(facade, plugins, write_files: WriteFiles):
+    """404, for a caller who mistyped it."""
+    write_files(plugins / "versioned", {"config.yaml": config("versioned", "2.0.0")})
+    error = facade.error("create_plugin_release", "versioned", "3.0.0")
+    assert error.message.startswith("There is no 'versioned@3.0.0' to be had; there is version 2.0.0.")
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "said"),
+    [
+        ("bare", {"main.py": ""}, "bare: there is no config.yaml in the plugin's folder"),
+        (
+            "torn",
+            {"config.yaml": "code: torn\nactions: [train\nversion: 1\n"},
+            "torn: config.yaml is not YAML: line 3, column 8: expected ',' or ']', but got ':'",
+        ),
+        ("latin", {"config.yaml": b"code: caf\xe9\n"}, "latin: config.yaml is not YAML: "),
+        ("listed", {"config.yaml": "- code\n"}, "listed: config.yaml must hold a mapping at its top, not a list"),
+        ("nameless", {"config.yaml": "version: 1.0.0\n"}, "nameless: config.yaml: `code` is missing"),
+        ("unnamed", {"config.yaml": config("''")}, "unnamed: config.yaml: `code` is empty"),
+        ("coded", {"config.yaml": config("[coded]")}, "coded: config.yaml: `code` must be a text, not a list"),
+        (
+            "mapped",
+            {"config.yaml": config("mapped", "{major: 1}")},
+            "mapped: config.yaml: `version` must be a text, not a mapping",
+        ),
+        (
+            "acting",
+            {"config.yaml": config("acting", more="actions: [train]")},
+            "acting: config.yaml: `actions` must be a mapping, not a list",
+        ),
+        (
+            "entering",
+            {"config.yaml": config("entering", more="actions: {train: {entrypoint: [a, b]}}")},
+            "entering: config.yaml: `actions.train.entrypoint` must be a text, not a list",
+        ),
+        (
+            "methodical",
+            {"config.yaml": config("methodical", more="actions: {train: {method: jobb}}")},
+            "methodical: config.yaml: `actions.train.method` is 'jobb'; known are local, task, job",
+        ),
+        (
+            "surrounded",
+            {"config.yaml": config("surrounded", more="env: [A=1]")},
+            "surrounded: config.yaml: `env` must be a mapping, not a list",
+        ),
+        (
+            "pythonic",
+            {"config.yaml": config("pythonic", more="requires: {python: new}")},
+            "pythonic: config.yaml: `requires.python` is 'new', no version specifier such as '>=3.10,<3.13'",
+        ),
+    ],
+)
+def test_a_folder_that_is_no_plugin_says_why(facade, plugins, write_files: WriteFiles, name, files, said):
+    """422 that names the folder, the key and what is wrong with it."""
+    write_files(plugins / name, files)
+    error = facade.error("create_plugin_release", name, "1.0.0")
+    assert type(error) is ValidationError
+    assert (error.status_code, error.error_type, error.outcome) == (422, "invalid_plugin", "rejected")
+    assert error.message.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "said"),
+    [
+        ("piped", os.mkfifo, "piped: config.yaml is no file"),
+        ("foldered", Path.mkdir, "foldered: config.yaml is no file"),
+        (
+            "endless",
+            lambda path: path.write_bytes(b"#" * 300_000),
+            "endless: config.yaml holds 300000 bytes; 262144 are allowed",
+        ),
+    ],
+)
+def test_a_config_that_is_no_file_or_has_no_end_is_not_read(facade, plugins, name, make, said):
+    """A pipe would hold up every other plugin's caching as well."""
+    if not (plugins / name).exists():
+        (plugins / name).mkdir()
+        make(plugins / name / "config.yaml")
+    error = facade.error("create_plugin_release", name, "1.0.0")
+    assert (error.error_type, error.message) == ("invalid_plugin", said)
+
+
+def test_a_version_is_the_text_that_was_written(facade, plugins, write_files: WriteFiles):
+    """`version: 1.10`, unquoted, is "1.10" and neither 1.1 nor a number."""
+    write_files(plugins / "tenth", {"config.yaml": config("tenth", "1.10")})
+    assert facade.create_plugin_release("tenth", "1.10")["version"] == "1.10"
+    assert facade.get_plugin_release("tenth@1.10")["version"] == "1.10"
+    facade.delete_plugin_release("tenth@1.10")
+    error = facade.error("create_plugin_release", "tenth", "1.1")
+    assert error.message.startswith("There is no 'tenth@1.1' to be had; there is version 1.10.")
+
+
+def test_two_folders_that_claim_one_release_are_both_named(facade, plugins, write_files: WriteFiles):
+    """422: the agent does not choose."""
+    for folder in ("claim_a", "claim_b"):
+        write_files(plugins / folder, {"config.yaml": config("claimed")})
+    error = facade.error("create_plugin_release", "claimed", "1.0.0")
+    assert (type(error), error.error_type) == (ValidationError, "ambiguous_release")
+    assert error.message == (
+        "claimed@1.0.0 is there more than once: claim_a, claim_b. Each of them claims that code and version."
+    )
+
+
+@pytest.mark.parametrize(("plugin", "version", "said"), [("", "1.0.0", "plugin"), ("small", "", "version")])
+def test_an_empty_name_is_refused_before_anything_is_sent(facade, plugin, version, said):
+    """And by the agent, as `test_wire` shows."""
+    with pytest.raises(ValueError, match=rf"^{said} is empty\.$"):
+        facade.create_plugin_release(plugin, version)
+
+
+def test_a_plugin_may_be_one_folder_down_in_its_archive(facade, plugins, write_files: WriteFiles):
+    """As it is when a folder was packed."""
+    files = {"packed-1.0.0/config.yaml": config("packed"), "packed-1.0.0/main.py": ""}
+    write_files(plugins, {"packed.zip": archive(files)})
+    assert facade.create_plugin_release("packed", "1.0.0")["plugin"] == "packed"
+    facade.delete_plugin_release("packed@1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("letter", b"Dear agent,", "letter.zip: it is no zip archive or is damaged: "),
+        ("void", b"", "void.zip: it is no zip archive or is damaged: "),
+        ("short", archive({"config.yaml": config("short")})[:-30], "short.zip: it is no zip archive or is damaged: "),
+        ("deep", archive({"a/b/config.yaml": config("deep")}), "deep.zip: it holds no config.yaml, looked for at its"),
+        ("pit", archive({"config.yaml": config("pit"), "in/" * 101: ""}), "pit.zip: it holds folders within folders"),
+        ("sly", archive({"config.yaml": config("sly"), "../sly": ""}), "sly.zip: it holds a file whose name is not"),
+    ],
+)
+def test_an_archive_that_cannot_be_taken_says_why(facade, plugins, write_files: WriteFiles, name, content, said):
+    """422 that names the archive."""
+    write_files(plugins, {f"{name}.zip": content})
+    error = facade.error("create_plugin_release", name, "1.0.0")
+    assert (type(error), error.error_type) == (ValidationError, "invalid_archive")
+    assert error.message.startswith(said)
+
+
+def test_an_archive_that_ends_within_a_file_is_not_cached_in_part(facade, plugins, write_files: WriteFiles):
+    """Its list of files is whole, one of the files is not."""
+    content = bytearray(archive({"config.yaml": config("holed"), "data.txt": "".join(map(str, range(9999)))}))
+    middle = len(content) // 2
+    content[middle : middle + 100] = bytes(100)
+    write_files(plugins, {"holed.zip": bytes(content)})
+    error = facade.error("create_plugin_release", "holed", "1.0.0")
+    assert error.error_type == "invalid_archive"
+    assert error.message.startswith("holed.zip: it is no zip archive or is damaged: ")
+
+
+def test_what_a_caller_sends_is_not_sent_back_at_length(facade):
+    """A message stays one that a person can read."""
+    error = facade.error("create_plugin_release", "x" * 3000, "1.0.0")
+    assert len(error.message) < 1000
+
+
+def test_what_was_kept_ready_for_a_release_goes_with_it(facade, ledger, plugins, write_files: WriteFiles):
+    """The process that its runs are forked from, and the bytecode of its modules."""
+    files = {"config.yaml": config("brief", more="actions: {go: 'plugin.main:go'}"), "plugin/main.py": "def go(): pass"}
+    write_files(plugins / "brief", files)
+    folder = facade.create_plugin_release("brief", "1.0.0")["digest"].removeprefix("sha256:")
+    facade.run_plugin_release("brief@1.0.0", "go")
+    assert any(folder in command for command in commands())
+    facade.delete_plugin_release("brief@1.0.0")
+    end = time.monotonic() + 5
+    while any(folder in command for command in commands()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    ledger.expect(jobs=1)
+
+
+def commands() -> list[str]:
+    """Give the command lines of all processes."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            found.append(path.read_text(errors="replace"))
+    return found

@@ -1,0 +1,405 @@
+"""Actions that go wrong in every way: what the caller reads, and that nothing of them is left."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from synapse_sdk.exceptions import ActionFailedError, ServerError, ValidationError
+
+ACTIONS = """
+import os, signal, sys, threading, time, warnings
+
+
+def reads(path, lines=10):
+    return lines
+
+
+def fails():
+    raise ValueError("the file is empty")
+
+
+def prints_megabytes():
+    for number in range(2000):
+        print(number, "x" * 5000)
+    return "printed"
+
+
+def prints_one_line():
+    sys.stdout.write("y" * 3_000_000)
+    return "printed"
+
+
+def writes_everywhere():
+    for descriptor in range(3, 1024):
+        try:
+            os.write(descriptor, b'{"result": "forged"}')
+        except OSError:
+            pass
+    return "true"
+
+
+def leaves():
+    os._exit(3)
+
+
+def kills_itself():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def forks():
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(600)
+    return "parent"
+
+
+def starts_threads():
+    for _ in range(5):
+        threading.Thread(target=time.sleep, args=(600,)).start()
+    return "started"
+
+
+def returns_set():
+    return {"found": ["a", {"b"}]}
+
+
+def returns_nan():
+    return {"losses": [0.5, float("nan")]}
+
+
+def returns_cycle():
+    model = {"name": "m"}
+    model["best of"] = [model]
+    return model
+
+
+def returns_bytes():
+    return {"image": b"PNG"}
+
+
+def returns_50_mb():
+    return "z" * 50_000_000
+
+
+def recurses(depth=0):
+    return recurses(depth + 1) + 1
+
+
+def recurses_in_c():
+    sys.setrecursionlimit(10**9)
+    return sorted([1], key=lambda number: recurses_in_c())
+
+
+def exits():
+    sys.exit()
+
+
+def exits_with_words():
+    sys.exit("no licence")
+
+
+def warns():
+    warnings.warn("this is the old way", stacklevel=1)
+    return "warned"
+
+
+def prints_bytes():
+    os.write(1, b"caf\\xe9 \\xff\\xfe\\n")
+    print("\\udcff")
+    return "printed"
+
+
+def raises_what_cannot_be_shown():
+    class Unspeakable(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    raise Unspeakable
+
+
+def raises_at_length():
+    raise ValueError("m" * 10_000_000)
+
+
+def waits_for_input():
+    return sys.stdin.read() or input()
+"""
+ENTRYPOINTS = {
+    **{name: f"plugin.acts:{name}" for name in re.findall(r"^def (\w+)", ACTIONS, re.MULTILINE)},
+    "without_module": "plugin.absent:go",
+    "without_function": "plugin.acts:absent",
+    "misspelt": "plugin acts go",
+    "unimportable": "plugin.unimportable:go",
+    "unparseable": "plugin.unparseable:go",
+}
+
+
+@pytest.fixture(scope="module")
+def acts(agent, plugins, write_files, settle) -> Iterator[str]:
+    """A cached release with an action for every mishap."""
+    config = "code: acts\nversion: 1.0.0\nactions:\n" + "".join(
+        f"  {name}: {{entrypoint: '{entrypoint}', method: local}}\n" for name, entrypoint in ENTRYPOINTS.items()
+    )
+    files = {
+        "config.yaml": config + "  without_entrypoint: {method: local}\n  serves: {entrypoint: 'a:b', method: serve}\n",
+        "plugin/acts.py": ACTIONS,
+        "plugin/unimportable.py": "import plugin.acts\nimport library_that_nobody_installed\n",
+        "plugin/unparseable.py": "x = 1\ndef go(:\n",
+    }
+    write_files(plugins / "acts", files)
+    with agent.client() as client:
+        client.create_plugin_release("acts", "1.0.0")
+        client.run_plugin_release("acts@1.0.0", "reads", params={"path": "x"})  # makes the empty environment
+        yield "acts@1.0.0"
+        client.delete_plugin_release("acts@1.0.0")
+    settle()
+
+
+@pytest.fixture
+def run(facade, ledger, acts):
+    """Run an action that is to end well, and give its result."""
+
+    def run(action, **params):
+        ledger.expect(jobs=1)
+        return facade.run_plugin_release(acts, action, params)
+
+    return run
+
+
+@pytest.fixture
+def fail(facade, ledger, acts):
+    """Run an action that is to end badly, and give the error."""
+
+    def fail(action, **params):
+        ledger.expect(jobs=1)
+        return facade.error("run_plugin_release", acts, action, params)
+
+    return fail
+
+
+@pytest.fixture
+def log(http):
+    """Give the log of the newest job."""
+
+    def read():
+        job = http.get("/jobs/", params={"limit": 1}).json()[0]
+        return http.get(f"/jobs/{job['job_id']}/logs/").raise_for_status().text
+
+    return read
+
+
+def test_an_unknown_action_is_answered_with_those_there_are(facade, acts):
+    """422, and no job is recorded."""
+    error = facade.error("run_plugin_release", acts, "trian")
+    assert (type(error), error.error_type, error.outcome) == (ValidationError, "unknown_action", "rejected")
+    assert error.message.startswith("acts has no action 'trian'; there are exits, exits_with_words, fails, forks, ")
+
+
+def test_an_action_without_entrypoint_or_of_another_kind_is_refused(facade, acts):
+    """422 that names the key, or the methods that this agent runs; no job is recorded."""
+    error = facade.error("run_plugin_release", acts, "without_entrypoint")
+    assert error.error_type == "invalid_plugin"
+    assert "`actions.without_entrypoint.entrypoint` is missing" in error.message
+    error = facade.error("run_plugin_release", acts, "serves")
+    assert error.error_type == "method_not_supported"
+    assert error.message == (
+        "action 'serves' has method 'serve', which this agent does not run; it runs local, task, job"
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        ("without_module", "there is no module 'plugin.absent' in the plugin or its environment"),
+        ("without_function", "'plugin.acts' has no 'absent'; it has exits, exits_with_words, fails, "),
+        ("misspelt", "it must be of the form 'package.module:attribute'"),
+    ],
+)
+def test_an_entrypoint_that_is_not_there_is_named(fail, action, said):
+    """422: nothing of the action ran."""
+    error = fail(action)
+    assert (type(error), error.error_type, error.outcome) == (ValidationError, "entrypoint_not_found", "rejected")
+    assert error.message.startswith(f"entrypoint '{ENTRYPOINTS[action]}': {said}")
+
+
+def test_an_entrypoint_that_does_not_import_shows_the_plugins_own_traceback(fail):
+    """It begins in the plugin's file, not in the agent."""
+    error = fail("unimportable")
+    assert type(error) is ActionFailedError
+    assert error.message == "ModuleNotFoundError: No module named 'library_that_nobody_installed'"
+    assert error.traceback == (
+        "Traceback (most recent call last):\n"
+        '  File "plugin/unimportable.py", line 2, in <module>\n'
+        "    import library_that_nobody_installed\n"
+        "ModuleNotFoundError: No module named 'library_that_nobody_installed'\n"
+    )
+
+
+def test_a_syntax_error_names_file_and_line(fail):
+    """As the plugin's author knows them."""
+    error = fail("unparseable")
+    assert error.message == "SyntaxError: invalid syntax (unparseable.py, line 2)"
+    assert error.traceback.startswith('  File "plugin/unparseable.py", line 2\n    def go(:\n')
+
+
+@pytest.mark.parametrize(
+    ("params", "said", "loc"),
+    [
+        ({}, "'path' is missing", "path"),
+        ({"path": "x", "lnies": 3}, "'lnies' is unexpected", "lnies"),
+    ],
+)
+def test_params_that_do_not_fit_name_the_parameter(fail, params, said, loc):
+    """422, with what the action takes."""
+    error = fail("reads", **params)
+    assert (type(error), error.error_type, error.outcome) == (ValidationError, "invalid_params", "rejected")
+    assert error.message == f"The params do not fit the action: {said}. It takes (path, lines=10)."
+    assert error.detail["detail"]["errors"][0]["loc"] == ["params", loc]
+
+
+def test_params_that_are_no_object_are_refused(facade, acts):
+    """By the client before anything is sent, and by the agent where a legacy payload brings them."""
+    with pytest.raises(TypeError, match=r"^params must be a mapping, not list\.$"):
+        facade.run_plugin_release(acts, "reads", ["x"])
+    error = facade.error("run_plugin_release", acts, data={"action": "reads", "params": ["x"]})
+    assert (type(error), error.status_code, error.outcome) == (ValidationError, 422, "rejected")
+    assert error.message == "body.params: Input should be a valid dictionary"
+    assert error.detail["detail"][0]["input"] == ["x"]
+
+
+def test_an_action_that_raises_tells_all_of_it(fail):
+    """Type, message, traceback and job ID."""
+    error = fail("fails")
+    assert (type(error), error.status_code, error.outcome) == (ActionFailedError, 500, "executed")
+    assert (error.exception_type, error.exception_message) == ("ValueError", "the file is empty")
+    assert error.message == "ValueError: the file is empty"
+    assert re.search(r'File "plugin/acts\.py", line \d+, in fails\n +raise ValueError', error.traceback)
+    assert error.job_id
+
+
+@pytest.mark.parametrize(
+    ("action", "error_type", "message", "facts"),
+    [
+        (
+            "leaves",
+            "action_exited",
+            "The action left with exit code 3 instead of returning a result.",
+            {"exit_code": 3},
+        ),
+        (
+            "exits",
+            "action_exited",
+            "The action left with exit code 0 instead of returning a result.",
+            {"exit_code": 0},
+        ),
+        ("kills_itself", "action_killed", "The action was killed by SIGKILL.", {"signal": "SIGKILL"}),
+        (
+            "recurses_in_c",
+            "action_killed",
+            "The action was killed by SIGSEGV: its native code touched memory that is not its own, or recursed "
+            "without end.",
+            {"signal": "SIGSEGV"},
+        ),
+        (
+            "returns_set",
+            "result_not_serializable",
+            "The action's result cannot be written as JSON: $.found[1] is of type set.",
+            {"path": "$.found[1]"},
+        ),
+        (
+            "returns_nan",
+            "result_not_serializable",
+            "The action's result cannot be written as JSON: $.losses[1] is nan.",
+            {"path": "$.losses[1]"},
+        ),
+        (
+            "returns_cycle",
+            "result_not_serializable",
+            "The action's result cannot be written as JSON: $['best of'][0] holds itself.",
+            {"path": "$['best of'][0]"},
+        ),
+        (
+            "returns_bytes",
+            "result_not_serializable",
+            "The action's result cannot be written as JSON: $.image is of type bytes.",
+            {"path": "$.image"},
+        ),
+    ],
+)
+def test_an_action_that_gives_no_result_is_told_by_how_it_ended(fail, action, error_type, message, facts):
+    """500, and the outcome says that it ran."""
+    error = fail(action)
+    assert (type(error), error.status_code, error.outcome) == (ServerError, 500, "executed")
+    assert (error.error_type, error.message) == (error_type, message)
+    assert facts.items() <= error.detail["detail"].items()
+    assert error.detail["detail"]["job_id"]
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        ("recurses", r"RecursionError: maximum recursion depth exceeded.*"),
+        ("raises_what_cannot_be_shown", r".*Unspeakable: \(its message cannot be shown\)"),
+        ("raises_at_length", r"ValueError: m+\n\.\.\. \d+ characters left out \.\.\.\nm+"),
+    ],
+)
+def test_an_exception_of_any_size_and_kind_makes_a_message(fail, action, message):
+    """Bounded, with its traceback."""
+    error = fail(action)
+    assert type(error) is ActionFailedError
+    assert re.fullmatch(message, error.message)
+    assert len(error.message) < 20_000
+    assert len(error.traceback) < 50_000
+
+
+@pytest.mark.parametrize(
+    ("action", "result", "printed"),
+    [
+        ("prints_megabytes", "printed", "1999 xxx"),
+        ("prints_one_line", "printed", "yyyyyyyyyy"),
+        ("warns", "warned", "UserWarning: this is the old way"),
+        ("prints_bytes", "printed", "caf\ufffd \ufffd\ufffd\n\\udcff\n"),
+    ],
+)
+def test_output_of_any_kind_is_the_log_and_no_part_of_the_result(run, log, ledger, action, result, printed):
+    """However much, without newlines, and in whatever encoding."""
+    ledger.expect(job_folders=1)
+    assert run(action) == result
+    assert printed in log()
+
+
+def test_words_at_exit_are_in_the_log(fail, log, ledger):
+    """`sys.exit("...")` says why to those who look."""
+    ledger.expect(job_folders=1)
+    error = fail("exits_with_words")
+    assert error.message == "The action left with exit code 1 instead of returning a result."
+    assert log() == "no licence\n"
+
+
+def test_an_action_that_asks_for_input_gets_none(fail):
+    """Its input is at its end from the start, so that it does not wait for ever."""
+    assert fail("waits_for_input").message == "EOFError: EOF when reading a line"
+
+
+@pytest.mark.parametrize(
+    ("action", "result"), [("writes_everywhere", "true"), ("forks", "parent"), ("starts_threads", "started")]
+)
+def test_what_an_action_starts_or_writes_changes_nothing(run, action, result):
+    """The result is its own, and no process outlives it: the ledger counts them."""
+    assert run(action) == result
+
+
+def test_a_large_result_arrives_whole(run, ledger):
+    """50 MB, kept beside the database."""
+    ledger.expect(job_folders=1)
+    assert run("returns_50_mb") == "z" * 50_000_000
+
+
+def test_the_agent_answers_on_after_a_run_was_killed(run, fail):
+    """The next run of the same release is none the worse for it."""
+    assert fail("kills_itself").detail["detail"]["signal"] == signal.SIGKILL.name
+    assert run("reads", path="x") == 10
