@@ -78,6 +78,10 @@ test: setup ## Run the tests (PYTEST_ARGS="-k lookup" for some of them)
 test-httpx2: setup ## Run the client's tests on httpx2
 	SYNAPSE_HTTP_LIBRARY=httpx2 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/synapse_sdk tests/conformance tests/examples
 
+.PHONY: mutants
+mutants: setup ## Break the retry and error modules in every small way; fail where no test notices (some minutes)
+	$(BIN)/python tests/mutants/mutants.py
+
 .PHONY: demo
 demo: setup ## Watch plugins being fetched, run and deleted on an agent of its own
 	$(BIN)/python examples/demo.py

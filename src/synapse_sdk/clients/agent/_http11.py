@@ -44,7 +44,7 @@ class Conversation:
     def __init__(self) -> None:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
         self._response: h11.Response | None = None
-        self._chunks: list[bytes | bytearray] = []
+        self._body = bytearray()
 
     def ask(self, method: str, target: bytes, headers: Headers, body: bytes | None) -> list[bytes]:
         """Return a request's bytes, in one piece or two; a body needs its `Content-Length` among the headers."""
@@ -80,7 +80,7 @@ class Conversation:
         while True:
             event = self._http.next_event()
             if isinstance(event, h11.Data):
-                self._chunks.append(event.data)
+                self._body += event.data  # in place: many small parts would cost page faults when they are joined
             elif isinstance(event, h11.Response):
                 self._response = event
             elif event is h11.NEED_DATA:
@@ -89,9 +89,9 @@ class Conversation:
                 return True
 
     def _answer(self) -> Answer:
-        response, body = self._response, b"".join(self._chunks)
+        response, body = self._response, bytes(self._body)
         assert response is not None, "h11 ends no message that has not begun"
-        self._response, self._chunks = None, []
+        self._response, self._body = None, bytearray()
         raw = response.headers.raw_items()
         fields = Fields(raw)
         if "content-encoding" in fields:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from synapse_sdk.clients.agent._calls import Call
     from synapse_sdk.clients.agent._session import Steps
 
-WINDOW = 16
+WINDOW = 32
 """Pages that are asked for together, before the list is looked at again."""
 
 
@@ -33,7 +34,7 @@ class Page:
     def next_number(self) -> int | None:
         """The next page's number, where pages are numbered."""
         numbers = (self.query or {}).get("page", [])
-        return int(numbers[0]) if len(numbers) == 1 and numbers[0].isascii() and numbers[0].isdigit() else None
+        return int(numbers[0]) if len(numbers) == 1 and re.fullmatch("[0-9]{1,9}", numbers[0]) else None
 
 
 class Walk:
@@ -96,4 +97,8 @@ def _page(value: Mapping[str, Any]) -> Page:
         raise ResponseParseError(f"A page's 'next' is neither text nor null, but {link!r}.")
     if isinstance(count, bool) or not isinstance(count, int):
         raise ResponseParseError(f"A page's 'count' is no integer, but {count!r}.")
-    return Page(results, count, None if link is None else parse_qs(urlsplit(link).query, keep_blank_values=True))
+    try:
+        query = None if link is None else parse_qs(urlsplit(link).query, keep_blank_values=True)
+    except ValueError as error:
+        raise ResponseParseError(f"A page's 'next' is no address, but {link!r}.") from error
+    return Page(results, count, query)

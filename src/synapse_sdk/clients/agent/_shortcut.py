@@ -50,9 +50,12 @@ class Shortcut:
 
     def _look_at_core(self) -> tuple[object, ...]:
         if self._core is None:
-            if _CORE not in sys.modules:  # nobody can have taken hold of what nobody has loaded
+            core = sys.modules.get(_CORE)
+            if not hasattr(
+                core, self._core_pool
+            ):  # what is not loaded (another thread may be at it) nobody has a hold of
                 return ()
-            self._core = _look_at(sys.modules[_CORE], self._core_pool)
+            self._core = _look_at(core, self._core_pool)
         return self._core()
 
 

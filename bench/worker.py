@@ -1,0 +1,50 @@
+"""One client in a process of its own, which does what it is told and says how long it took.
+
+Started as `worker.py SUBJECT SCENARIO URL` by any Python: standard library alone, but for the client that is measured.
+Each line on stdin is a number of times; each line on stdout is `{"seconds": …, "peak": …}`, the peak being the memory
+above what the process held before, in bytes.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    """Measure until stdin ends."""
+    subject, scenario, url = sys.argv[1:]
+    run = importlib.import_module(f"subjects.{subject}").SCENARIOS[scenario](url)
+    gc.collect()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        forget_peak()
+        idle = memory("VmRSS")
+        begun = time.perf_counter()
+        run(int(line))
+        seconds = time.perf_counter() - begun
+        print(json.dumps({"seconds": seconds, "peak": memory("VmHWM") - idle}), flush=True)
+
+
+def memory(field: str) -> int:
+    """Return what the process holds, or has held at most, in bytes."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith(field))
+
+
+def forget_peak() -> None:
+    """Have the system count the peak from here on, where it can."""
+    references = Path("/proc/self/clear_refs")
+    if references.exists():
+        references.write_text("5")
+
+
+if __name__ == "__main__":
+    main()
