@@ -92,8 +92,8 @@ class ClientError(Exception):
 
     def __str__(self) -> str:
         head = " ".join(str(part) for part in (self.status_code, self.error_type) if part is not None)
-        text = " ".join(self.message.split())
-        return f"{head}: {text} [{self._facts()}]" if head else f"{text} [{self._facts()}]"
+        text = f"{head}: {self.message} [{self._facts()}]" if head else f"{self.message} [{self._facts()}]"
+        return " ".join(text.split())
 
     def _facts(self) -> str:
         facts = [f"outcome={self.outcome}"]

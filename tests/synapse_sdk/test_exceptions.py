@@ -94,3 +94,41 @@ def test_an_invalid_lookup_is_a_value_error_of_which_nothing_was_sent() -> None:
     error = exceptions.InvalidLookupError("'..' can't name a release")
     assert isinstance(error, ValueError)
     assert error.outcome == "not_sent"
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_an_error_can_be_made_without_saying_anything(kind: type[ClientError]) -> None:
+    """What is not said is empty or unknown, and nothing breaks over it."""
+    error = kind()
+    assert (error.message, error.args, error.detail) == ("", ("",), "")
+    assert error.outcome == ("not_sent" if kind is exceptions.InvalidLookupError else "unknown")
+    assert (error.attempts, error.error_type, error.request_id, error.idempotency_key) == ((), None, None, None)
+
+
+def test_an_error_reads_as_its_message_where_there_is_no_status() -> None:
+    """No colon comes before the message, and a single attempt is not counted."""
+    error = exceptions.ClientConnectionError("it broke", attempts=(Attempt(error="ReadError"),))
+    assert str(error) == "it broke [outcome=unknown]"
+    assert error.args == ("it broke",)
+
+
+def test_detail_is_the_message_only_where_there_was_no_answer() -> None:
+    """An answer without a body has no detail; an error without an answer has its words."""
+    assert ClientError("it broke").detail == "it broke"
+    assert ClientError("it broke", detail=0).detail == 0
+    assert ClientError("it broke", status_code=500).detail is None
+    assert exceptions.InvalidLookupError("no").args == ("no",)
+
+
+@pytest.mark.parametrize("detail", [None, "text", [1], {}, {"detail": None}, {"detail": [1]}, {"detail": "text"}])
+def test_the_parts_of_a_failed_action_are_none_where_it_has_none(detail: object) -> None:
+    """A body of another shape is no reason for another exception."""
+    error = exceptions.ActionFailedError("m", status_code=500, detail=detail)
+    assert (error.job_id, error.exception_type, error.exception_message, error.traceback) == (None, None, None, None)
+    assert exceptions.RequirementsError("m", status_code=422, detail=detail).installer_output == ""
+
+
+def test_errors_hash_by_class_message_and_status() -> None:
+    """Those that differ in one of them are told apart in a set as a rule."""
+    errors = [ClientError("a"), ClientError("b"), exceptions.HTTPError("a"), ClientError("a", status_code=500)]
+    assert len({hash(error) for error in errors}) == 4

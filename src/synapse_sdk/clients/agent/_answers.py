@@ -151,7 +151,8 @@ def _explanation(info: Any) -> str | None:
 def _item(item: Any) -> str:
     if not isinstance(item, dict):
         return str(item)
-    where = ".".join(str(step) for step in item.get("loc") or ())
+    steps = item.get("loc")
+    where = ".".join(map(str, steps)) if isinstance(steps, list) else ""
     what = str(item.get("msg") or item.get("type") or item)
     return f"{where}: {what}" if where else what
 
@@ -184,7 +185,7 @@ def _text(answer: Answer) -> str:
     charset = message.get_content_charset("utf-8")
     try:
         return answer.body.decode(charset, errors="replace")
-    except LookupError:
+    except (LookupError, ValueError):
         return answer.body.decode("utf-8", errors="replace")
 
 

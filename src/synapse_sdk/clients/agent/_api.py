@@ -22,7 +22,23 @@ if TYPE_CHECKING:
 
 
 class Api(AuthenticatedClient):
-    """A generated client whose requests go through a facade's session and fail with its errors."""
+    """A generated client whose requests go through a facade's session.
+
+    An error that the contract documents comes back as a model, as from every generated client; whatever else goes
+    wrong is raised as one of the facade's errors.
+    """
+
+    def get_httpx_client(self) -> httpx.Client:
+        """Return the session; a generated client would open connections of its own, without tokens and limits."""
+        if self._client is None:
+            raise TypeError("This is an AsyncAgentClient's api: give it to the generated asyncio functions.")
+        return self._client
+
+    def get_async_httpx_client(self) -> httpx.AsyncClient:
+        """Return the session; a generated client would open connections of its own, without tokens and limits."""
+        if self._async_client is None:
+            raise TypeError("This is an AgentClient's api: give it to the generated sync functions.")
+        return self._async_client
 
     def unexpected(self, response: httpx.Response, cause: Exception | None = None) -> Exception:
         """Return our error for an answer that is not what the contract says."""

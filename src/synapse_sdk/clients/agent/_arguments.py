@@ -57,6 +57,17 @@ def check_mapping(value: Any, name: str) -> dict[str, Any]:
     return dict(value)
 
 
+def check_filters(params: Any) -> dict[str, Any]:
+    """Return filters whose values a query can say: text, numbers, booleans, None for absent, and lists of them."""
+    filters = check_mapping(params, "params")
+    for name, value in filters.items():
+        items = value if isinstance(value, (list, tuple)) else [value]
+        odd = next((item for item in items if item is not None and not isinstance(item, (str, int, float))), None)
+        if not isinstance(name, str) or odd is not None:
+            raise TypeError(f"params[{name!r}] must be text, a number or a list of them, not {type(odd).__name__}.")
+    return filters
+
+
 def check_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the optional fields of a run that have a value, each checked."""
     return {name: _CHECKS[name](value, name) for name, value in fields.items() if value is not None}

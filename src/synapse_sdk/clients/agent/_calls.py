@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from synapse_sdk.clients.agent._arguments import (
     check_action,
     check_fields,
+    check_filters,
     check_lookup,
     check_mapping,
     check_text,
@@ -64,7 +65,7 @@ def list_plugin_releases(params: Mapping[str, Any] | None = None) -> Call:
     from synapse_agent_api.models.release_filters import ReleaseFilters
     from synapse_agent_api.types import UNSET
 
-    filters = ReleaseFilters.from_dict({} if params is None else check_mapping(params, "params"))
+    filters = ReleaseFilters.from_dict({} if params is None else check_filters(params))
     return _call(operation, operation.build_request(page=UNSET, page_size=UNSET, filters=filters))
 
 

@@ -29,6 +29,7 @@ WRITE_LIMIT = 60.0
 """Seconds to wait until the peer takes more of a request, where reading has no limit."""
 
 _COMMON_HEADERS = {"Accept": "application/json, text/plain", "User-Agent": f"synapse-agent-client/{__version__}"}
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
@@ -187,7 +188,19 @@ def _auth_headers(token: str | None, user_token: str | None, tenant: str | None)
 
 
 def _own_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: Secret(_header_value(value, f"headers[{name!r}]")) for name, value in headers.items()}
+    if not isinstance(headers, Mapping):
+        raise TypeError(f"headers must be a mapping, not {type(headers).__name__}.")
+    return {_header_name(name): Secret(_header_value(value, f"headers[{name!r}]")) for name, value in headers.items()}
+
+
+def _header_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"headers must have names that are str, not {type(name).__name__}.")
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError(f"headers can't have the name {name!r}: no header is called so.")
+    if name.lower() in ("content-length", "transfer-encoding"):
+        raise ValueError(f"headers can't have {name}: the length of a body is told by the client itself.")
+    return name
 
 
 def _merged(*layers: Mapping[str, str]) -> dict[str, str]:

@@ -91,6 +91,7 @@ class _Exchange:
         self._chance = chance
         self._deadline = deadline
         self._retries_left = config.max_retries
+        self._longest_wait = FIRST_BACKOFF
         self._attempts: list[Attempt] = []
         self._may_have_run = False
         self._headers = self._request_headers()
@@ -145,7 +146,9 @@ class _Exchange:
         if not is_free and self._retries_left <= 0:
             return None
         wait = self._backoff(error)
-        self._retries_left -= not is_free
+        if not is_free:
+            self._retries_left -= 1
+            self._longest_wait = min(2 * self._longest_wait, LONGEST_BACKOFF)
         left = self._time_left()
         return wait if left is None or wait < left else None
 
@@ -187,8 +190,7 @@ class _Exchange:
     def _backoff(self, error: ClientError) -> float:
         if isinstance(error, HTTPError) and error.retry_after is not None:
             return min(error.retry_after, LONGEST_RETRY_AFTER)
-        used = self._config.max_retries - self._retries_left
-        return self._chance.uniform(0, min(FIRST_BACKOFF * 2**used, LONGEST_BACKOFF))
+        return self._chance.uniform(0, self._longest_wait)
 
     def _is_done_already(self, error: ClientError) -> bool:
         """Tell whether what a repeated DELETE finds gone may be its own doing."""

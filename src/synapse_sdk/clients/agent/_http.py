@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from synapse_sdk.clients.agent._transport import Cert, Verify
 
 __all__ = [
+    "check_kind",
     "failure",
     "failures",
     "httpx",
@@ -116,7 +117,7 @@ def make_async_pool(base_url: str, tls: Callable[[], ssl.SSLContext]) -> FastWay
 
 def failures() -> tuple[type[Exception], ...]:
     """Return what clients raise when a request does not come to its end: of our library, and of the caller's."""
-    return tuple(sys.modules[name].RequestError for name in LIBRARIES if name in sys.modules)
+    return tuple(library.RequestError for library in _loaded())
 
 
 def failure(error: Exception, method: str, url: str) -> ClientError:
@@ -135,13 +136,20 @@ def failure(error: Exception, method: str, url: str) -> ClientError:
     return ClientResponseIncompleteError(f"The connection broke during {what}: {why}", outcome="unknown")
 
 
+def check_kind(given: object, kind: str, name: str) -> None:
+    """Raise `TypeError` where what the caller gave is not of the kind of one of the libraries."""
+    if given is not None and not any(isinstance(given, getattr(library, kind)) for library in _loaded()):
+        raise TypeError(f"{name} must be an {httpx.__name__}.{kind}, not {type(given).__name__}.")
+
+
+def _loaded() -> list[Any]:
+    return [sys.modules[name] for name in LIBRARIES if name in sys.modules]
+
+
 def _library_of(transport: object) -> Any:
     """Return the library that a transport of the caller's is made for."""
-    for name in LIBRARIES:
-        library = sys.modules.get(name)
-        if library is not None and isinstance(transport, (library.BaseTransport, library.AsyncBaseTransport)):
-            return library
-    return httpx
+    kinds = ("BaseTransport", "AsyncBaseTransport")
+    return next(lib for lib in _loaded() if any(isinstance(transport, getattr(lib, kind)) for kind in kinds))
 
 
 def _transport_options(tls: ssl.SSLContext) -> dict[str, Any]:

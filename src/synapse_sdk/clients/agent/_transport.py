@@ -14,7 +14,8 @@ from synapse_sdk.exceptions import ClientConnectionError, ClientError, ClientTim
 
 if TYPE_CHECKING:
     from synapse_sdk.clients.agent._exchange import Send
-    from synapse_sdk.clients.agent._http import httpx
+    from synapse_sdk.clients.agent._http import FastWay, httpx
+    from synapse_sdk.clients.agent._pool import AsyncPool, Pool
 
 Verify = bool | str | ssl.SSLContext
 """Whether to check the agent's certificate; a file or folder of CA certificates; or all TLS settings."""
@@ -23,7 +24,29 @@ Cert = str | tuple[str, str] | tuple[str, str, str]
 """A client certificate: its file, `(file, key)` or `(file, key, password)`."""
 
 
-class Transport:
+class _Transport:
+    """What both transports are made of."""
+
+    def __init__(self, base_url: str, *, verify: Verify, cert: Cert | None, transport: Any, http_client: Any) -> None:
+        from synapse_sdk.clients.agent import _http
+
+        if transport is not None and http_client is not None:
+            raise ValueError("transport and http_client are two ways to say how requests are sent: give one of them.")
+        self.closed = False
+        self._http = _http
+        self._base_url = base_url
+        self._tls = _http.tls_settings(base_url, verify, cert)
+        self._given = transport
+        self._owned = http_client is None
+        self._is_ours = transport is None and http_client is None
+
+    def _failure(self, error: Exception, send: Send) -> ClientError:
+        failed = self._http.failure(error, send.call.method, self._base_url + send.call.target)
+        failed.__cause__ = error
+        return failed
+
+
+class Transport(_Transport):
     """The connections of a client, and of all that `with_options` makes of it.
 
     Requests take the fast way, a pool of our own, where nobody would miss the HTTP library's client. Everything else,
@@ -39,18 +62,12 @@ class Transport:
         transport: httpx.BaseTransport | None = None,
         http_client: httpx.Client | None = None,
     ) -> None:
-        from synapse_sdk.clients.agent import _http
-
-        self.closed = False
-        self._http = _http
-        self._base_url = base_url
-        self._tls = _http.tls_settings(base_url, verify, cert)
-        self._given = transport
-        self._owned = http_client is None
+        super().__init__(base_url, verify=verify, cert=cert, transport=transport, http_client=http_client)
+        self._http.check_kind(transport, "BaseTransport", "transport")
+        self._http.check_kind(http_client, "Client", "http_client")
         self._client = http_client
         self._home = os.getpid()
-        is_ours = transport is None and http_client is None
-        self._fast = _http.make_pool(base_url, self._tls) if is_ours else None
+        self._fast: FastWay[Pool] | None = self._http.make_pool(base_url, self._tls) if self._is_ours else None
 
     def carry(self, send: Send) -> Answer | ClientError:
         """Send a request once and read its answer to the end."""
@@ -61,7 +78,7 @@ class Transport:
                 return self._fast.pool.exchange(*exchanged(send))
             return self._carry_by_library(send)
         except self._http.failures() as error:
-            return _caused(self._http.failure(error, send.call.method, self._base_url + send.call.target), error)
+            return self._failure(error, send)
         except ClientTimeoutError as error:
             return error
 
@@ -88,7 +105,7 @@ class Transport:
         return self._client
 
 
-class AsyncTransport:
+class AsyncTransport(_Transport):
     """The asynchronous twin of `Transport`."""
 
     def __init__(
@@ -100,18 +117,14 @@ class AsyncTransport:
         transport: httpx.AsyncBaseTransport | None = None,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
-        from synapse_sdk.clients.agent import _http
-
-        self.closed = False
-        self._http = _http
-        self._base_url = base_url
-        self._tls = _http.tls_settings(base_url, verify, cert)
-        self._given = transport
-        self._owned = http_client is None
+        super().__init__(base_url, verify=verify, cert=cert, transport=transport, http_client=http_client)
+        self._http.check_kind(transport, "AsyncBaseTransport", "transport")
+        self._http.check_kind(http_client, "AsyncClient", "http_client")
         self._client = http_client
         self._home: tuple[int, object] | None = None
-        is_ours = transport is None and http_client is None
-        self._fast = _http.make_async_pool(base_url, self._tls) if is_ours else None
+        self._fast: FastWay[AsyncPool] | None = (
+            self._http.make_async_pool(base_url, self._tls) if self._is_ours else None
+        )
 
     async def carry(self, send: Send) -> Answer | ClientError:
         """Send a request once and read its answer to the end."""
@@ -122,7 +135,7 @@ class AsyncTransport:
                 return await self._fast.pool.exchange(*exchanged(send))
             return await self._carry_by_library(send)
         except self._http.failures() as error:
-            return _caused(self._http.failure(error, send.call.method, self._base_url + send.call.target), error)
+            return self._failure(error, send)
         except ClientTimeoutError as error:
             return error
 
@@ -190,11 +203,6 @@ def _here() -> tuple[int, object]:
         return os.getpid(), asyncio.get_running_loop()
     except RuntimeError:
         return os.getpid(), None
-
-
-def _caused(error: ClientError, cause: Exception) -> ClientError:
-    error.__cause__ = cause
-    return error
 
 
 def _late() -> ClientTimeoutError:

@@ -31,6 +31,27 @@ class _Client:
         """The agent's address, without a slash at its end."""
         return self._session.config.base_url
 
+    def with_options(
+        self,
+        *,
+        timeout: Timeout | None = None,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        max_retries: int | None = None,
+    ) -> Self:
+        """Return a client with other settings on the same connections; this one stays as it is.
+
+        What is None stays as it was. Headers are added to those of this client, in place of those of the same name.
+        The connections are closed with the client that was made first.
+        """
+        config = self._session.config.adapted(
+            timeout=timeout, deadline=deadline, headers=headers, max_retries=max_retries
+        )
+        derived = copy(self)
+        derived._session = self._session.adapted(config)
+        derived._owns_connections = False
+        return derived
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
 
@@ -105,30 +126,12 @@ class AgentClient(PluginClientMixin, HealthClientMixin, _Client):
             Transport(config.base_url, verify=verify, cert=cert, transport=transport, http_client=http_client),
         )
 
-    def with_options(
-        self,
-        *,
-        timeout: Timeout | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        max_retries: int | None = None,
-    ) -> Self:
-        """Return a client with other settings on the same connections; this one stays as it is.
-
-        What is None stays as it was. Headers are added to those of this client, in place of those of the same name.
-        The connections are closed with the client that was made first.
-        """
-        config = self._session.config.adapted(
-            timeout=timeout, deadline=deadline, headers=headers, max_retries=max_retries
-        )
-        derived = copy(self)
-        derived._session = self._session.adapted(config)
-        derived._owns_connections = False
-        return derived
-
     @property
     def api(self) -> AuthenticatedClient:
-        """The client to give to generated `sync` functions, whose answers are attrs models; shares the session."""
+        """The client to give to generated `sync` functions; it shares this client's session.
+
+        Their answers are attrs models, documented errors among them: `Error` is returned, not raised.
+        """
         from synapse_sdk.clients.agent._api import make_api
 
         return make_api(self._session)
@@ -194,30 +197,12 @@ class AsyncAgentClient(AsyncPluginClientMixin, AsyncHealthClientMixin, _Client):
             AsyncTransport(config.base_url, verify=verify, cert=cert, transport=transport, http_client=http_client),
         )
 
-    def with_options(
-        self,
-        *,
-        timeout: Timeout | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        max_retries: int | None = None,
-    ) -> Self:
-        """Return a client with other settings on the same connections; this one stays as it is.
-
-        What is None stays as it was. Headers are added to those of this client, in place of those of the same name.
-        The connections are closed with the client that was made first.
-        """
-        config = self._session.config.adapted(
-            timeout=timeout, deadline=deadline, headers=headers, max_retries=max_retries
-        )
-        derived = copy(self)
-        derived._session = self._session.adapted(config)
-        derived._owns_connections = False
-        return derived
-
     @property
     def api(self) -> AuthenticatedClient:
-        """The client to give to generated `asyncio` functions, whose answers are attrs models; shares the session."""
+        """The client to give to generated `asyncio` functions; it shares this client's session.
+
+        Their answers are attrs models, documented errors among them: `Error` is returned, not raised.
+        """
         from synapse_sdk.clients.agent._api import make_async_api
 
         return make_async_api(self._session)

@@ -50,7 +50,7 @@ class PluginClientMixin:
 
         Args:
             params: Filters, passed through as the query: `page`, `page_size`, `plugin`, `version` and any other that
-                the agent knows.
+                the agent knows. One that is None is left out.
             list_all: Fetch all pages.
             max_concurrency: The most pages to fetch at a time with `list_all`.
 

@@ -10,9 +10,13 @@ import pytest
 
 from synapse_agent_api.http_library import httpx
 from synapse_sdk import exceptions
+from synapse_sdk.clients.agent import _calls
+from synapse_sdk.clients.agent._answers import Answer, judge, retry_after
+from synapse_sdk.clients.agent._calls import Call
 from synapse_sdk.exceptions import ClientError
 
 HTML = {"content-type": "text/html"}
+GET = _calls.get_plugin_release(1)
 
 
 def body(**detail: Any) -> dict[str, Any]:
@@ -193,3 +197,147 @@ def test_a_body_that_can_t_be_decoded_is_a_parse_error(answering: Callable[..., 
 
     with pytest.raises(exceptions.ResponseParseError, match="can't be decoded"):
         answering(broken).get_plugin_release(1)
+
+
+def judged(status: int, body: bytes = b"", call: Call = GET, **headers: str) -> Any:
+    """Judge an answer without any HTTP library: its headers are a plain dict, their names in lower case."""
+    return judge(call, Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, body))
+
+
+def refused(status: int, body: bytes = b"", call: Call = GET, **headers: str) -> ClientError:
+    """Return the error that an answer is."""
+    with pytest.raises(ClientError) as caught:
+        judged(status, body, call, **headers)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "message"),
+    [
+        (502, b"<html>\n oops ", {"content_type": "text/html"}, "Bad Gateway: 13 bytes of text/html: '<html> oops'"),
+        (502, b"oops", {}, "Bad Gateway: 4 bytes of no content type: 'oops'"),
+        (502, b"\x00", {}, "Bad Gateway: 1 bytes of no content type: '\\x00'"),
+        (502, b"", {}, "Bad Gateway, with an empty body."),
+        (520, b"", {}, "A status that no specification names, with an empty body."),
+        (504, b"a" * 200, {}, f"Gateway Timeout: 200 bytes of no content type: '{'a' * 200}'"),
+        (504, b"a" * 201, {}, f"Gateway Timeout: 201 bytes of no content type: '{'a' * 200}…'"),
+        (504, b"a " * 400, {}, f"Gateway Timeout: 800 bytes of no content type: '{'a ' * 100}…'"),
+        (504, b"a" + b" " * 799 + b"b", {}, "Gateway Timeout: 801 bytes of no content type: 'a'"),
+        (504, b"a" + b" " * 798 + b"b", {}, "Gateway Timeout: 800 bytes of no content type: 'a b'"),
+        (300, b"", {}, "Multiple Choices, with an empty body."),
+        (400, b"", {"location": "/x"}, "Bad Request, with an empty body."),
+        (404, b'{"detail": {"code": "\xc3\xa4"}}', {}, '{"code": "ä"}'),
+        (404, b'{"detail": [{"loc": ["body"], "type": "odd"}, {"msg": "no"}]}', {}, "body: odd; no"),
+        (404, b'{"detail": [{"msg": "no"}]}', {}, "no"),
+        (404, b'{"detail": 3}', {}, "Not Found: 13 bytes of no content type: '{\"detail\": 3}'"),
+    ],
+)
+def test_a_message_says_exactly_what_came(status: int, body: bytes, headers: dict[str, str], message: str) -> None:
+    """The words of an error are those of the answer, or describe it: its size, its kind and how it begins."""
+    assert refused(status, body, **headers).message == message
+
+
+@pytest.mark.parametrize("status", [300, 302, 399])
+def test_a_redirect_says_what_to_do(status: int) -> None:
+    """Any status between 300 and 399 that has a target names it."""
+    error = refused(status, b"moved", location="https://elsewhere.test/")
+    expected = "redirects to https://elsewhere.test/. Redirects are not followed: use that address as base_url."
+    assert error.message == f"The agent's address {expected}"
+    assert (error.outcome, error.detail) == ("rejected", "moved")
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(199, "unknown"), (300, "rejected"), (498, "rejected"), (499, "unknown")]
+)
+def test_refusals_are_the_statuses_from_300_to_498(status: int, outcome: str) -> None:
+    """Whoever answers one of these has not let the request through."""
+    assert refused(status).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "text"),
+    [
+        ("text/plain; charset=latin-1", b"\xe4", "ä"),
+        ("text/plain; charset=latin-1", b"\xff", "ÿ"),
+        ("text/plain", b"\xc3\xa4", "ä"),
+        ("text/plain", b"a\xff", "a\ufffd"),
+        ("text/plain; charset=ascii", b"a\xc3\xa4", "a\ufffd\ufffd"),
+        ("text/plain; charset=nonsense", b"\xc3\xa4\xff", "ä\ufffd"),
+        ("text/plain; charset=idna", b"\xc3\xa4\xff", "ä\ufffd"),
+    ],
+)
+def test_text_is_read_in_its_charset(content_type: str, body: bytes, text: str) -> None:
+    """A body that is no JSON is text in the charset that it names, UTF-8 otherwise; what does not fit is replaced."""
+    assert refused(404, body, content_type=content_type).detail == text
+
+
+def test_text_that_names_no_charset_is_utf_8() -> None:
+    """So it is without any content type."""
+    assert refused(404, b"\xc3\xa4\xff").detail == "ä\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"[]", "array"),
+        (b'""', "string"),
+        (b"true", "boolean"),
+        (b"null", "null"),
+        (b"1", "number"),
+        (b"1.5", "number"),
+    ],
+)
+def test_a_success_of_another_kind_names_it(body: bytes, kind: str) -> None:
+    """The error says what came, and carries everything else that an error has."""
+    error = refused(200, body, x_request_id="r1")
+    begin = f"The answer to get_plugin_release is a JSON {kind}, not an object: {len(body)} bytes of no content type"
+    assert error.message == f"{begin}: {body.decode()!r}"
+    assert type(error) is exceptions.ResponseParseError
+    assert (error.status_code, error.detail, error.request_id) == (200, json.loads(body), "r1")
+    assert error.outcome == "unknown"
+
+
+def test_an_object_where_an_array_should_be_names_it() -> None:
+    """The same the other way round."""
+    assert "is a JSON object, not an array" in refused(200, b"{}", call=_calls.find_job("k")).message
+
+
+def test_an_empty_success_says_so() -> None:
+    """The description of nothing is that it is empty."""
+    assert refused(200, content_type="text/html").message.endswith("): an empty body of text/html")
+
+
+def test_what_a_success_is_depends_on_its_status() -> None:
+    """A status that the contract names decides what its body is; of one that it does not, the first does."""
+    text = Call("logs", "GET", "/", {200: "text", 202: "object", 204: "empty"})
+    assert judged(200, b"\xe4", text, content_type="text/plain; charset=latin-1") == "ä"
+    assert judged(202, b"{}", text) == {}
+    assert judged(204, b"{", text) is None
+    assert judged(299, b"[", text) == "["
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
+        ("Thu, 01 Jan 1970 00:00:10 GMT", 0.0),
+        ("Thu, 01 Jan 1970 00:00:09 GMT", 0.0),
+        ("Thursday, 01-Jan-70 00:00:11 GMT", 1.0),
+        ("Thu Jan  1 00:00:10.5 1970", None),
+        ("Thu Jan  1 00:00:12 1970", 2.0),
+        ("Thu, 01 Jan 1970 01:00:12 +0100", 2.0),
+        ("Thu, 01 Jan 99999 00:00:00 GMT", None),
+        (" 5 ", 5.0),
+        ("1e400", None),
+        ("", None),
+        ("XXXX", None),
+    ],
+)
+def test_retry_after_is_counted_from_now(header: str, seconds: float | None) -> None:
+    """A date is as many seconds as it is ahead, none when it has passed."""
+    assert retry_after(Answer(429, {"retry-after": header}, b""), now=lambda: 10.0) == seconds
+
+
+def test_no_retry_after_is_none() -> None:
+    """An answer without it does not say how long to wait."""
+    assert retry_after(Answer(429, {}, b"")) is None

@@ -371,3 +371,62 @@ def test_requests_are_logged_without_secrets(caplog: pytest.LogCaptureFixture) -
         "GET /plugin_releases/: ClientConnectionError after 0.500 s (attempt 1)",
         "GET /plugin_releases/: 200 after 0.500 s (attempt 2)",
     ]
+
+
+def test_a_great_many_retries_are_still_counted_in_seconds() -> None:
+    """Doubling a thousand times over gives no wait longer than 8 seconds, and no number that is too large."""
+    played = play(GET, [html(503)] * 1101, max_retries=1100)
+    assert played.error is not None
+    assert set(played.waits[4:]) == {8.0}
+
+
+def test_a_body_is_announced_as_json() -> None:
+    """What has a body says so, and what has none does not."""
+    assert play(RUN, [OK]).sent[0].headers == {"Content-Type": "application/json", "Idempotency-Key": "key-1"}
+    assert play(GET, [OK]).sent[0].headers == {}
+
+
+def test_a_deadline_that_passes_exactly_now_has_passed() -> None:
+    """Nothing is sent with no time left, and no wait takes all of it."""
+    effects = exchange(
+        GET, Config("http://agent.test", deadline=1.0), Agent(), Chance(clock=iter([0.0, 1.0, 1.0]).__next__)
+    )
+    with pytest.raises(exceptions.ClientTimeoutError) as caught:
+        next(effects)
+    assert caught.value.message == "The deadline passed before the request could leave."
+    assert play(GET, [refusal(503, retry_after="3")], deadline=3.0).waits == []
+    assert play(GET, [refusal(503, retry_after="2"), OK], deadline=3.0).waits == [2.0]
+
+
+@pytest.mark.parametrize("status", ["PENDING", "RUNNING"])
+def test_a_run_that_waits_for_its_turn_goes_on_as_well(status: str) -> None:
+    """Taking up a run that has not ended uses up no retries, begun or not."""
+    agent = Agent(frozenset({"idempotent-runs"}))
+    assert play(RUN, [BROKEN, answer(200, [{"status": status}]), OK], agent=agent, max_retries=0).result == {
+        "done": True
+    }
+
+
+def test_what_is_asked_in_between_may_tell_what_the_agent_can() -> None:
+    """The answer to one question saves the next one: its header counts as any other's."""
+    agent = Agent()
+    play(RUN, [BROKEN, answer(200, {"status": "ok"}, **KEEPS_RUNS), GOING_ON, OK], agent=agent)
+    assert agent.features == frozenset({"other", "idempotent-runs"})
+
+
+def test_a_failing_hook_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Its author finds out which one it was."""
+
+    def broken(_: object) -> None:
+        raise ValueError("hook")
+
+    play(GET, [OK], on_request=broken)
+    assert caplog.records[0].getMessage() == f"The hook {broken!r} failed"
+
+
+def test_logged_paths_end_at_the_first_question_mark(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing of a query gets into the log, though it may hold further question marks."""
+    call = Call("list_plugin_releases", "GET", "/plugin_releases/?a=?hush", {200: "object"})
+    with caplog.at_level(logging.DEBUG, "synapse_sdk"):
+        play(call, [OK])
+    assert caplog.records[0].getMessage() == "GET /plugin_releases/: 200 after 0.000 s (attempt 1)"

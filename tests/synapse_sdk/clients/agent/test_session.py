@@ -82,7 +82,9 @@ def test_silence_is_a_timeout(make_facade: Callable[..., Any]) -> None:
 def test_the_token_is_in_no_error(make_facade: Callable[..., Any]) -> None:
     """Neither message nor repr nor detail of any failure shows what authorised the request."""
     with peer(
-        b"", b"HTTP/1.1 401 no\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n<"
+        b"",
+        b"HTTP/1.1 401 no\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n<",
     ) as (
         url,
         received,
