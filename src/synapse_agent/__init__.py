@@ -15,7 +15,10 @@ __all__ = ["EmbeddedAgent", "__version__"]
 def __getattr__(name: str) -> Any:
     """Import `EmbeddedAgent` when it is first asked for, so that the command line starts without it."""
     if name == "EmbeddedAgent":
-        from synapse_agent.embedded import EmbeddedAgent
-
+        try:
+            from synapse_agent.embedded import EmbeddedAgent
+        except ModuleNotFoundError as error:
+            hint = "The agent's dependencies are missing: pip install 'synapse-agent-client[agent]'."
+            raise ModuleNotFoundError(f"{error}. {hint}", name=error.name) from error
         return EmbeddedAgent
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from synapse_agent.database import Database
 from synapse_agent.jobs import Jobs
 from synapse_agent.releases import Releases
 from synapse_agent.runner.base import Runner
-from synapse_agent.settings import Settings, StartError
+from synapse_agent.settings import Settings, check_plugins_folder
 from synapse_agent.sources import DirectorySource, SourceChain
 
 
@@ -34,7 +34,7 @@ async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runne
     `jobs.close()` within the block lets runs end well. Raises `StartError` where the agent cannot start.
     """
     settings = _absolute(settings)
-    source = SourceChain([DirectorySource(_plugins_folder(folder)) for folder in settings.plugins])
+    source = SourceChain([DirectorySource(check_plugins_folder(folder)) for folder in settings.plugins])
     async with AsyncExitStack() as stack:
         folder = DataFolder(settings.data_dir)
         stack.callback(folder.close)
@@ -66,9 +66,3 @@ def _make(make_runner: Callable[[Settings], Runner], settings: Settings) -> Runn
         return make_runner(settings)
     except OSError as error:
         raise unusable(settings.data_dir, error) from error
-
-
-def _plugins_folder(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise StartError(f"The plugins folder {folder} is not there, or is no folder. Name one that is with --plugins.")
-    return folder

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from synapse_agent.settings import Settings, StartError, UsageError, default_data_dir
+from synapse_agent.settings import Settings, StartError, UsageError, check_plugins_folder, default_data_dir
 
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
 
@@ -80,7 +80,7 @@ def serve(
         typer.Option("--max-concurrent-runs", metavar="N", min=1, help="Runs at once. [default: the number of cores]"),
     ] = None,
     time_limit: Annotated[
-        float | None, typer.Option("--time-limit", metavar="SECONDS", min=0, help="Longest that an action may take.")
+        float | None, typer.Option("--time-limit", metavar="SECONDS", help="Longest that an action may take.")
     ] = None,
     python: Annotated[
         list[Path] | None,
@@ -95,6 +95,8 @@ def serve(
     for path in python or ():
         if not (path.is_file() and os.access(path, os.X_OK)):
             raise UsageError(f"--python {path} is not there, or is no program. Name an interpreter.")
+    for path in plugins:
+        check_plugins_folder(path)
     folder = data_dir or default_data_dir()
     options = {"max_concurrent_runs": max_concurrent_runs} if max_concurrent_runs else {}
     settings = Settings(

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from synapse_agent.settings import StartError
 from synapse_agent.validation import Schema
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
-class ContractError(Exception):
+class ContractError(StartError):
     """The agent's handlers are not those that the contract asks for."""
 
 
@@ -56,7 +57,10 @@ def match_handlers(operations: Iterable[Operation], handlers: Mapping[str, objec
     wanted = {operation.operation_id for operation in operations}
     missing, left = sorted(wanted - handlers.keys()), sorted(handlers.keys() - wanted)
     if missing or left:
-        raise ContractError(f"operations without a handler: {missing}; handlers without an operation: {left}")
+        raise ContractError(
+            "The contract and synapse_agent/handlers.py differ: "
+            f"operations without a handler: {missing}; handlers without an operation: {left}."
+        )
 
 
 def _operation(contract: Mapping[str, Any], path: str, method: str, item: Mapping[str, Any]) -> Operation:

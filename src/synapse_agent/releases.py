@@ -75,7 +75,7 @@ class Releases:
         count = self._database.count_releases(filters)
         pages = max(1, -(-count // size))
         if number > pages:
-            message = f"There is no page {number}: {count} releases make {pages} pages of {size}."
+            message = f"There is no page {number}; with page_size {size} the last page is {pages}."
             raise Problem(404, "page_not_found", message)
         return count, self._database.releases(filters, offset=(number - 1) * size, limit=size)
 

@@ -60,6 +60,10 @@ class AgentServer:
         await _first(serving, server.is_accepting)
         on_ready(_base_url(self._settings.host, listener))
         await _first(serving, self._stopping)
+        logger.info(
+            "Stopping: running actions are told to end and get %g s; a second signal ends them at once.",
+            self._settings.grace,
+        )
         server.end()
         ending = asyncio.create_task(agent.jobs.close(limit=self._settings.grace + KILL_SECONDS))
         await _first(ending, self._hurrying)

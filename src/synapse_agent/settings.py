@@ -51,6 +51,19 @@ class Settings:
     pythons: tuple[Path, ...] = ()
     """Interpreters for plugins, besides those found on the machine."""
 
+    def __post_init__(self) -> None:
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise UsageError(
+                f"The time limit must be more than 0 seconds, not {self.time_limit:g}; leave it out for none."
+            )
+
+
+def check_plugins_folder(folder: Path) -> Path:
+    """Give a folder of plugins; `StartError` where it is none."""
+    if not folder.is_dir():
+        raise StartError(f"The plugins folder {folder} is not there, or is no folder. Name one that is with --plugins.")
+    return folder
+
 
 def default_data_dir() -> Path:
     """Give the user's own folder for the agent's data: `$XDG_STATE_HOME/synapse-agent`."""

@@ -79,15 +79,15 @@ class SourceChain:
 
     def fetch(self, *, plugin: str, version: str, into: Path) -> None:
         """Fetch from the first source that does not answer 404."""
-        missing: Problem | None = None
+        missing: list[str] = []
         for source in self._sources:
             try:
                 return source.fetch(plugin=plugin, version=version, into=into)
             except Problem as problem:
                 if problem.status != 404:
                     raise
-                missing = missing or problem
-        raise missing or _not_found([], plugin, version)
+                missing.append(problem.message)
+        raise Problem(404, "release_not_found", " ".join(missing)) if missing else _not_found([], plugin, version)
 
 
 def _may_be_plugin(path: Path) -> bool:

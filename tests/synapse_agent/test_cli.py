@@ -247,6 +247,7 @@ def test_a_port_in_use_is_said_in_one_line(serve: Serve, plugins: Path, tmp_path
         (["--plugins", "/no/such/folder", "--token", "x"], 1, "/no/such/folder"),
         (["--port", "x"], 2, "--port"),
         (["--port", "70000"], 2, "--port"),
+        (["--time-limit", "0"], 2, "leave it out for none"),
         (["--max-concurrent-runs", "0"], 2, "--max-concurrent-runs"),
         (["--colour", "red"], 2, "--colour"),
     ],
@@ -260,6 +261,16 @@ def test_what_cannot_be_started_says_what_to_do(
     assert (ended.returncode, ended.stdout) == (code, "")
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_failed_start_leaves_no_token(tmp_path: Path) -> None:
+    """What is wrong is said before anything is made."""
+    ended = call("serve", "--plugins", str(tmp_path / "none"), "--data-dir", str(tmp_path / "data"))
+    assert ended.stderr.splitlines() == [
+        f"synapse-agent: The plugins folder {tmp_path / 'none'} is not there, or is no folder. "
+        "Name one that is with --plugins."
+    ]
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_data_folder_of_a_newer_agent_is_left_alone(plugins: Path, tmp_path: Path) -> None:

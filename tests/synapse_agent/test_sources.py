@@ -67,3 +67,13 @@ def test_a_directory_that_is_gone_is_the_agents_fault(tmp_path: Path) -> None:
     with pytest.raises(Problem) as caught:
         fetch(DirectorySource(tmp_path / "gone"), tmp_path / "a")
     assert (caught.value.status, caught.value.error_type) == (502, "backend_error")
+
+
+def test_what_no_source_has_is_told_of_all_of_them(tmp_path: Path, write_plugin: Any) -> None:
+    """The 404 names what each of the sources has."""
+    for name in ("one", "two"):
+        write_plugin(tmp_path / name / name, code=name)
+    chain = SourceChain([DirectorySource(tmp_path / "one"), DirectorySource(tmp_path / "two")])
+    with pytest.raises(Problem, match=r"plugins there are: one\..*plugins there are: two\.") as caught:
+        fetch(chain, tmp_path / "a", plugin="other")
+    assert caught.value.status == 404

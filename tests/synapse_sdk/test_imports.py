@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from importlib.metadata import requires
 
 from synapse_agent_api.http_library import httpx
 
@@ -41,3 +43,11 @@ def test_making_calls_needs_httpx_and_attrs_alone() -> None:
     foreign = {"pydantic", "starlette", "uvicorn", "yaml", "dateutil", "synapse_agent"}
     assert {httpx.__name__, "attr", "synapse_agent_api"} <= roots
     assert not roots & foreign
+
+
+def test_what_the_client_imports_comes_with_its_dependencies() -> None:
+    """anyio and h11, which the client imports, are what httpx and httpx2 themselves stand on."""
+    for library in ("httpx", "httpx2"):
+        brought = {library, library.replace("httpx", "httpcore")}
+        names = {requirement.split(";")[0].strip() for name in brought for requirement in requires(name) or ()}
+        assert {"anyio", "h11"} <= {re.split(r"[^A-Za-z0-9]", name)[0] for name in names}

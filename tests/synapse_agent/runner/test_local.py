@@ -380,3 +380,13 @@ async def test_runs_go_on_side_by_side(runner, write_plugin):
     runs = [runner.run(plugin.prepared({"n": n}), heard) for n, heard in enumerate(listeners)]
     assert [int(result) for result in await asyncio.gather(*runs)] == list(range(20))
     assert [int(heard.log) for heard in listeners] == list(range(20))
+
+
+async def test_a_process_that_can_t_be_prepared_is_no_end_of_the_action(runner, write_plugin):
+    """Nothing of the plugin ran when its folder can't be entered: 503, which callers know as a refusal."""
+    plugin = write_plugin("def act():\n    return 1\n")
+    assert await plugin.run(runner) == 1
+    plugin.folder.rename(plugin.folder.with_name("gone"))
+    problem = await plugin.problem(runner)
+    assert (problem.status, problem.error_type) == (503, "unavailable")
+    assert "could not be prepared" in problem.message

@@ -95,13 +95,18 @@ def _read(descriptor: int) -> tuple[dict[str, Any], bytes]:
 
 
 def _execute(request: dict[str, Any], params: bytes, report: int, folder: str) -> int:
-    os.chdir(request["folder"])
-    _limit(request["limits"])
     if "command" in request:
+        _settle(request)
         os.execve(request["command"][0], request["command"], request["env"])
+    reports = Reports(report, bytes.fromhex(request["secret"]))
+    try:
+        _settle(request)
+    except (OSError, ValueError) as error:
+        message = f"The run's process could not be prepared: {error}"
+        reports.outcome(*_failed(Failure(503, "unavailable", message)))
+        return 0
     os.environ.update(request["env"])
     _look_like_a_fresh_interpreter(request["entrypoint"])
-    reports = Reports(report, bytes.fromhex(request["secret"]))
     context = Context(reports, job_id=request["job_id"], action=request["action"], language=request["language"])
     process = os.getpid()
     kind, payload = _outcome(request, params, context, folder)
@@ -110,6 +115,11 @@ def _execute(request: dict[str, Any], params: bytes, report: int, folder: str) -
         reports.outcome(kind, payload)
         atexit._run_exitfuncs()
     return 0
+
+
+def _settle(request: dict[str, Any]) -> None:
+    os.chdir(request["folder"])
+    _limit(request["limits"])
 
 
 def _look_like_a_fresh_interpreter(entrypoint: str) -> None:

@@ -78,3 +78,20 @@ def test_a_broken_connection_is_one_of_our_errors(make_facade: Callable[..., Any
 
     with pytest.raises(exceptions.ClientConnectionError, match="refused"):
         typed(make_facade(transport=httpx.MockTransport(refuse)), get_plugin_release, "p@1")
+
+
+def test_functions_of_the_other_colour_are_refused(recording: Callable[..., Any]) -> None:
+    """They would open a connection of their own, without token and limits: the error says what to use instead."""
+    facade, sent = recording(access_token="t")
+    if isinstance(facade.client, AgentClient):
+        with pytest.raises(TypeError, match="generated sync functions"):
+            facade.finish(get_plugin_release.asyncio("p@1", client=facade.api))
+    else:
+        with pytest.raises(TypeError, match="generated asyncio functions"):
+            get_plugin_release.sync("p@1", client=facade.api)
+    assert sent == []
+
+
+def test_absent_fields_of_a_model_read_as_unset() -> None:
+    """A model's repr shows no object's address."""
+    assert "params=UNSET" in repr(RunRequest(action="a"))

@@ -230,3 +230,28 @@ def test_the_agent_s_certificate_is_checked(tmp_path: Any) -> None:
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_a_transport_of_another_kind_is_refused() -> None:
+    """Sync and async transports are told apart when the client is made, and only one way to send may be given."""
+    handler = httpx.MockTransport(lambda _: httpx.Response(200))
+    options: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
+        (AgentClient, {"transport": object()}, TypeError, "transport must be an .*BaseTransport, not object"),
+        (AgentClient, {"transport": httpx.AsyncHTTPTransport()}, TypeError, "not AsyncHTTPTransport"),
+        (AsyncAgentClient, {"transport": httpx.HTTPTransport()}, TypeError, "AsyncBaseTransport, not HTTPTransport"),
+        (AgentClient, {"http_client": httpx.AsyncClient()}, TypeError, "Client, not AsyncClient"),
+        (AsyncAgentClient, {"http_client": "x"}, TypeError, "AsyncClient, not str"),
+        (AgentClient, {"transport": handler, "http_client": httpx.Client()}, ValueError, "give one of them"),
+    ]
+    for client, given, kind, message in options:
+        with pytest.raises(kind, match=message):
+            client("http://agent.test", **given)
+
+
+@pytest.mark.parametrize("params", [{"a": {"b": 1}}, {"a": [1, {}]}, {"a": b"x"}, {1: "a"}])
+def test_filters_that_a_query_can_t_say_are_refused(recording: Recording, params: Any) -> None:
+    """A nested filter would arrive as something else; the error names it."""
+    facade, sent = recording()
+    with pytest.raises(TypeError, match=r"params\[.*\] must be text, a number or a list of them"):
+        facade.list_plugin_releases(params)
+    assert sent == []

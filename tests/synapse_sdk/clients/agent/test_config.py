@@ -205,3 +205,21 @@ def test_no_repr_shows_a_secret(recording: Recording) -> None:
     assert "hush" not in repr(shown)
     assert "base_url='http://agent.test'" in repr(facade.client)
     assert pickle.loads(pickle.dumps(facade.client._session.config)) == facade.client._session.config
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind", "message"),
+    [
+        (["a"], TypeError, "headers must be a mapping, not list"),
+        ({1: "b"}, TypeError, "headers must have names that are str, not int"),
+        ({"ä": "b"}, ValueError, "headers can't have the name 'ä'"),
+        ({"a b": "b"}, ValueError, "headers can't have the name 'a b'"),
+        ({"A\r\nX": "b"}, ValueError, "headers can't have the name"),
+        ({"": "b"}, ValueError, "headers can't have the name ''"),
+        ({"Content-Length": "5"}, ValueError, "headers can't have Content-Length"),
+    ],
+)
+def test_a_header_that_is_none_is_refused(headers: Any, kind: type[Exception], message: str) -> None:
+    """Names that no header has, and those that the client itself sets, are named before anything is sent."""
+    with pytest.raises(kind, match=message):
+        configure({}, **{**NOTHING, "base_url": "http://agent.test", "headers": headers})
