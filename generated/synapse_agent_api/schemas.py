@@ -145,7 +145,30 @@ class Job(BaseModel):
             description="The `detail` that an error answer would carry, `null` unless the job failed or was stopped."
         ),
     ]
+    status_code: Annotated[
+        int | None | MISSING,
+        Field(description="The status that an error answer would carry, `null` unless the job failed or was stopped."),
+    ] = MISSING
+    events: Annotated[
+        list[JobEvent] | MISSING,
+        Field(
+            description="The last events that the action recorded, at most 20; `data` of more than 1 kB is left out here, the stream of the log\nhas it.\n"
+        ),
+    ] = MISSING
     idempotency_key: Annotated[str | None, Field(description="The key that the request carried, where it carried one.")]
+
+
+class JobEvent(BaseModel):
+    """
+    Something that an action recorded.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    event: Annotated[str, Field(description="Its name, of the action's choice.")]
+    data: Annotated[Any | MISSING, Field(description="What goes with it, any JSON value.")] = MISSING
+    at: Annotated[AwareDatetime | MISSING, Field(description="When the agent heard of it.")] = MISSING
 
 
 JobId = TypeAliasType(
@@ -186,6 +209,27 @@ class JobStatus(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     STOPPED = "STOPPED"
+
+
+class JobStreamEvent(BaseModel):
+    """
+    The data of a server-sent event about a job.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Annotated[str, Field(description="`log`, `progress`, `event`, `error` or `complete`.")]
+    message: Annotated[str | MISSING, Field(description="The line, or a sentence for people.")] = MISSING
+    current: Annotated[float | MISSING, Field(description="`progress`: how much is done.")] = MISSING
+    total: Annotated[
+        float | None | MISSING, Field(description="`progress`: how much there is to do, where the action knows.")
+    ] = MISSING
+    event: Annotated[str | MISSING, Field(description="`event`: its name, of the action's choice.")] = MISSING
+    data: Annotated[Any | MISSING, Field(description="`event`: what goes with it, any JSON value.")] = MISSING
+    at: Annotated[AwareDatetime | MISSING, Field(description="`event`: when the agent heard of it.")] = MISSING
+    error: Annotated[Any | MISSING, Field(description="`error`: what went wrong, as in the job's record.")] = MISSING
+    status: Annotated[str | MISSING, Field(description="`complete`: the status that the job ended with.")] = MISSING
 
 
 LegacyRunPayload = TypeAliasType("LegacyRunPayload", dict[str, Any])

@@ -99,7 +99,19 @@ class Job(TypedDict):
     progress: JobProgress | None
     result: NotRequired[Any]
     error: Any
+    status_code: NotRequired[int | None]
+    events: NotRequired[list[JobEvent]]
     idempotency_key: str | None
+
+
+class JobEvent(TypedDict):
+    """
+    Something that an action recorded.
+    """
+
+    event: str
+    data: NotRequired[Any]
+    at: NotRequired[str]
 
 
 JobId: TypeAlias = str
@@ -115,6 +127,22 @@ class JobProgress(TypedDict):
 
 
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"]
+
+
+class JobStreamEvent(TypedDict):
+    """
+    The data of a server-sent event about a job.
+    """
+
+    type: str
+    message: NotRequired[str]
+    current: NotRequired[float]
+    total: NotRequired[float | None]
+    event: NotRequired[str]
+    data: NotRequired[Any]
+    at: NotRequired[str]
+    error: NotRequired[Any]
+    status: NotRequired[str]
 
 
 LegacyRunPayload: TypeAlias = dict[str, Any]

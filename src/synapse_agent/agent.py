@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from synapse_agent.data_folder import DataFolder, unusable
 from synapse_agent.database import Database
 from synapse_agent.jobs import Jobs
 from synapse_agent.releases import Releases
+from synapse_agent.retention import JobLimits, Retention
 from synapse_agent.runner.base import Runner
 from synapse_agent.settings import Settings, check_plugins_folder
 from synapse_agent.sources import DirectorySource, SourceChain
@@ -52,8 +54,15 @@ async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runne
             keep_keys=timedelta(hours=settings.idempotency_hours),
         )
         stack.push_async_callback(jobs.close, limit=0)
+        limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
+        stack.push_async_callback(_cancel, asyncio.create_task(Retention(database, folder.jobs, limits).keep()))
         releases = Releases(folder=folder, database=database, source=source, on_removed=runner.forget)
         yield Agent(folder, releases, jobs)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _absolute(settings: Settings) -> Settings:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from synapse_agent.settings import Settings, StartError, UsageError, check_plugins_folder, default_data_dir
+from synapse_agent.sizes import parse_size
 
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
 
@@ -79,6 +80,18 @@ def serve(
         int | None,
         typer.Option("--max-concurrent-runs", metavar="N", min=1, help="Runs at once. [default: the number of cores]"),
     ] = None,
+    max_queued_runs: Annotated[
+        int, typer.Option("--max-queued-runs", metavar="N", min=0, help="Runs that wait for their turn; more get 429.")
+    ] = 1000,
+    keep_jobs_days: Annotated[
+        float, typer.Option("--keep-jobs-days", metavar="DAYS", help="How long jobs that are over are kept.")
+    ] = 30.0,
+    max_jobs_size: Annotated[
+        str,
+        typer.Option(
+            "--max-jobs-size", metavar="SIZE", help="What logs and results of jobs may take; the oldest go first."
+        ),
+    ] = "10GiB",
     time_limit: Annotated[
         float | None, typer.Option("--time-limit", metavar="SECONDS", help="Longest that an action may take.")
     ] = None,
@@ -106,11 +119,21 @@ def serve(
         port=port,
         token=_token(folder, token, token_file, no_token=no_token, is_loopback=is_loopback_host(host)),
         allowed_hosts=tuple(allowed_host or ()),
+        max_queued_runs=max_queued_runs,
+        keep_jobs_days=keep_jobs_days,
+        max_jobs_bytes=_size(max_jobs_size, "--max-jobs-size"),
         time_limit=time_limit,
         pythons=tuple(python or ()),
         **options,
     )
     serve_until_stopped(settings)
+
+
+def _size(text: str, option: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
 
 
 def _token(folder: Path, token: str | None, file: Path | None, *, no_token: bool, is_loopback: bool) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +56,20 @@ MIGRATIONS = (
     CREATE INDEX keys_by_job ON idempotency_keys (job);
     CREATE INDEX keys_by_end ON idempotency_keys (expires_at) WHERE expires_at IS NOT NULL;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN status_code INTEGER;
+    ALTER TABLE jobs ADD COLUMN events TEXT;
+    ALTER TABLE jobs ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX jobs_by_end ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+    """,
 )
 """Each brings the schema from its index to the next version; what has been released is never changed."""
 
 _CARRIES_KEY = (
     "id IN (SELECT id FROM jobs WHERE idempotency_key = :key UNION SELECT job FROM idempotency_keys WHERE key = :key)"
 )
+
+_IS_FREE = "id NOT IN (SELECT job FROM idempotency_keys)"
 
 RELEASE_FILTERS = ("id", "plugin", "version", "name", "category", "description", "digest", "created_at")
 
@@ -83,7 +91,7 @@ class ReleaseRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRow:
-    """A run; `progress` and `error` are JSON text, `result` too where it is small enough to be kept here."""
+    """A run; `progress`, `events` and `error` are JSON text, `result` too where it is small enough to be kept here."""
 
     id: int
     job_id: str
@@ -103,6 +111,11 @@ class JobRow:
     """Another run has taken its `job_id`; it is kept as long as a key asks for it."""
     error: str | None
     result: bytes | None
+    status_code: int | None
+    """The status of the answer that told the error."""
+    events: str | None
+    size: int
+    """Bytes that its log and its result take, once it is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,9 +194,7 @@ class Database:
             self._connection.execute(
                 "UPDATE jobs SET is_replaced = 1 WHERE job_id = ? AND NOT is_replaced", [values["job_id"]]
             )
-            self._connection.execute(
-                "DELETE FROM jobs WHERE is_replaced AND id NOT IN (SELECT job FROM idempotency_keys)"
-            )
+            self._connection.execute(f"DELETE FROM jobs WHERE is_replaced AND {_IS_FREE}")
             row = JobRow(**self._insert("jobs", values))
             if request is not None:
                 self.bind_key(key=row.idempotency_key, request=request, job=row.id, expires_at=None)
@@ -222,9 +233,13 @@ class Database:
         """Find a job by the ID that callers know it by."""
         return self._job("SELECT * FROM jobs WHERE job_id = ? AND NOT is_replaced", job_id)
 
+    def job_numbered(self, row_id: int) -> JobRow | None:
+        """Find a job by its row."""
+        return self._job("SELECT * FROM jobs WHERE id = ?", row_id)
+
     def job_of(self, key: KeyRow) -> JobRow | None:
         """Find the job that a key is bound to."""
-        return self._job("SELECT * FROM jobs WHERE id = ?", key.job)
+        return self.job_numbered(key.job)
 
     def jobs(
         self, *, limit: int, before: int | None = None, status: str | None = None, idempotency_key: str | None = None
@@ -237,6 +252,34 @@ class Database:
         )
         values = {"before": before, "status": status, "key": idempotency_key, "limit": limit}
         return [JobRow(**row) for row in self._connection.execute(statement, values)]
+
+    def expired_jobs(self, *, before: str, limit: int) -> list[int]:
+        """Give the rows of jobs that ended before a time and that no key is bound to, the oldest first."""
+        statement = f"SELECT id FROM jobs WHERE finished_at < ? AND {_IS_FREE} ORDER BY finished_at LIMIT ?"
+        return [row["id"] for row in self._connection.execute(statement, [before, limit])]
+
+    def jobs_size(self) -> int:
+        """Give how many bytes the logs and results of all jobs take that are over."""
+        row = self._connection.execute("SELECT coalesce(sum(size), 0) AS size FROM jobs").fetchone()
+        size: int = row["size"]
+        return size
+
+    def oldest_jobs(self) -> Iterator[tuple[int, int, bool]]:
+        """Give the row, the size and whether no key is bound to it, of jobs that take room, the oldest first."""
+        statement = (
+            f"SELECT id, size, {_IS_FREE} AS is_free FROM jobs WHERE finished_at IS NOT NULL AND size > 0"
+            " ORDER BY finished_at"
+        )
+        return ((row["id"], row["size"], bool(row["is_free"])) for row in self._connection.execute(statement))
+
+    def remove_jobs(self, ids: Iterable[int]) -> None:
+        """Forget jobs."""
+        with self._transaction():
+            self._connection.executemany("DELETE FROM jobs WHERE id = ?", [(each,) for each in ids])
+
+    def job_ids(self) -> set[int]:
+        """Give the rows of all jobs."""
+        return {row["id"] for row in self._connection.execute("SELECT id FROM jobs")}
 
     def unfinished_jobs(self) -> list[JobRow]:
         """Give the jobs that had not come to an end when they were last written."""

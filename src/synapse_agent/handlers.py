@@ -16,8 +16,8 @@ from synapse_agent.calls import Call
 from synapse_agent.database import RELEASE_FILTERS
 from synapse_agent.debug import DebugSource, DebugWorkspace
 from synapse_agent.job_files import read_log
-from synapse_agent.jobs import Order
 from synapse_agent.keys import read_key
+from synapse_agent.orders import Order
 from synapse_agent.plugin import check_requirements
 from synapse_agent.releases import release_record
 from synapse_agent.signature import FEATURES
@@ -94,6 +94,20 @@ async def get_job_logs(agent: Agent, call: Call) -> Response:
     """Give what a run has printed so far."""
     path = agent.jobs.log(call.path["job_id"])
     return StreamingResponse(_parts(path), media_type="text/plain; charset=utf-8")
+
+
+async def stream_job_logs(agent: Agent, call: Call) -> Response:
+    """Give a job's log and events as they come."""
+    events = agent.jobs.follow(call.path["job_id"], after=call.headers.get("Last-Event-ID"))
+    # For nginx and its like, which would hold events back.
+    return StreamingResponse(
+        events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
+    )
+
+
+async def stop_job(agent: Agent, call: Call) -> Response:
+    """End a job."""
+    return json_answer(agent.jobs.record(await agent.jobs.stop(call.path["job_id"])))
 
 
 async def _run_once(agent: Agent, call: Call, read_order: Callable[[Agent, Call], Order]) -> Response:

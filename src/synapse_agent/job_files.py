@@ -1,4 +1,4 @@
-"""The files of a job: its log, and its result where that is large."""
+"""The files of a job: its log, the journal of what it recorded, and its result where that is large."""
 
 from __future__ import annotations
 
@@ -18,12 +18,19 @@ class JobFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.log = folder / "log"
+        self.journal = folder / "events.jsonl"
+        """A line of JSON for each event; `log` in it says how many bytes the log had then."""
         self.result = folder / "result.json"
 
     def open_log(self) -> BinaryIO:
         """Open the log to add to it."""
         self._folder.mkdir(exist_ok=True)
         return self.log.open("ab", buffering=0)
+
+    def open_journal(self) -> BinaryIO:
+        """Open the journal to add to it."""
+        self._folder.mkdir(exist_ok=True)
+        return self.journal.open("ab", buffering=0)
 
     def write_result(self, result: bytes) -> None:
         """Keep a result; it is there as a whole or not at all."""
@@ -38,9 +45,29 @@ class JobFiles:
         finally:
             temporary.unlink(missing_ok=True)
 
+    def log_size(self) -> int:
+        """Give how many bytes log and journal take."""
+        return sum(map(_size, (self.log, self.journal)))
+
+    def size(self) -> int:
+        """Give how many bytes all files take."""
+        return self.log_size() + _size(self.result)
+
+    def remove_log(self) -> None:
+        """Remove log and journal; the result stays."""
+        for path in (self.log, self.journal):
+            path.unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Remove the folder and what is in it."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def read_log(path: Path) -> Iterator[str]:

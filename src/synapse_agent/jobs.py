@@ -6,21 +6,24 @@ import asyncio
 import json
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from synapse_agent.answers import RETRY_AFTER_SECONDS, json_bytes
 from synapse_agent.database import Database, JobRow
 from synapse_agent.disk import disk_full, is_disk_full
 from synapse_agent.job_files import JobFiles
-from synapse_agent.keys import RequestKey, digest
-from synapse_agent.plugin import Action, PluginConfig
+from synapse_agent.job_records import job_record
+from synapse_agent.job_stream import Ending, Position, follow
+from synapse_agent.keys import RequestKey
+from synapse_agent.orders import Order
 from synapse_agent.problems import Problem
 from synapse_agent.recorder import Recorder
 from synapse_agent.runner.base import Run, Runner
+from synapse_agent.times import now
 
 logger = logging.getLogger(__name__)
 
@@ -29,51 +32,44 @@ HAS_RUN = 500
 """The status of a problem that tells how a run ended; with any other nothing has run."""
 
 
-class Workspace(Protocol):
-    """The folder that a run finds its code in."""
-
-    def claim(self) -> None:
-        """Make sure that the folder will be there."""
-
-    async def prepare(self) -> Path:
-        """Give the folder, ready to run from; a `Problem` says why it can't be."""
-
-    def as_known(self, problem: Problem) -> Problem:
-        """Give a problem with its files named as the caller knows them."""
-
-    async def release(self) -> None:
-        """Let the folder go."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What a caller wants to have run."""
-
-    action: Action
-    config: PluginConfig
-    workspace: Workspace
-    release: str | None = None
-    """`code@version`; None for a debug run."""
-    params: Mapping[str, Any] = field(default_factory=dict)
-    requirements: tuple[str, ...] = ()
-    language: str | None = None
-    job_id: str | None = None
-    source: Mapping[str, Any] = field(default_factory=dict)
-    """What a debug run's code is made of, as the caller said it."""
-
-    def content(self) -> str:
-        """Name what is to be run: two orders of the same content are the same run."""
-        return digest([self.release, self.source, self.action.name, self.params, self.requirements, self.language])
-
-
 @dataclass(slots=True)
 class _Live:
-    """A job that has not come to its end."""
+    """A job that has not come to its end, as those who follow it see it."""
 
     row: JobRow
     task: asyncio.Task[bytes | Problem] | None = None
-    has_started: bool = False
+    is_with_runner: bool = False
+    is_to_stop: bool = False
     recorder: Recorder | None = None
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    ending: Ending | None = None
+
+    @property
+    def progress(self) -> str | None:
+        return self.recorder.progress if self.recorder else None
+
+    @property
+    def events(self) -> str | None:
+        return self.recorder.events if self.recorder else None
+
+    @property
+    def has_started(self) -> bool:
+        """Whether anything of the action can have run."""
+        return self.recorder is not None and self.recorder.has_started
+
+    def tell(self) -> None:
+        """Wake those who follow."""
+        self.news.set()
+        self.news = asyncio.Event()
+
+
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """A job that is over, as those who follow it see it."""
+
+    progress: str | None
+    ending: Ending
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Jobs:
@@ -172,6 +168,24 @@ class Jobs:
         rows = self._database.jobs(limit=limit, before=before_id, **filters)
         return b"[" + b",".join(self._record(row, _short_result(row)) for row in rows) + b"]"
 
+    async def stop(self, job_id: str) -> JobRow:
+        """End a job and all it started, wait for that, and give it; one that is over stays as it is."""
+        row = self.find(job_id)
+        live = self._live_of(row)
+        if live and live.task:
+            live.is_to_stop = True
+            await self._tell_to_end(live)
+            await asyncio.wait([live.task])
+        return self._database.job_numbered(row.id) or row
+
+    def follow(self, job_id: str, *, after: str | None) -> AsyncIterator[bytes]:
+        """Give a job's log and events as server-sent events, from the beginning or after an event's `id`."""
+        row = self.find(job_id)
+        start = Position(row.id)
+        position = Position.parse(after) if after else start
+        watched = self._live_of(row) or _Over(row.progress, Ending(row.status, _value(row.error)))
+        return follow(watched, self._files(row), position if position.job == row.id else start)
+
     def log(self, job_id: str) -> Path:
         """Give the file that holds a job's log; there is none before the run has printed something."""
         return self._files(self.find(job_id)).log
@@ -185,19 +199,19 @@ class Jobs:
         tasks = {live.task for live in self._live.values() if live.task}
         try:
             if tasks:
-                await self._tell_all()
+                for live in list(self._live.values()):
+                    await self._tell_to_end(live)
                 await asyncio.wait(tasks, timeout=limit)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _tell_all(self) -> None:
-        for job_id, live in list(self._live.items()):
-            if live.has_started:
-                await self._runner.stop(job_id)
-            elif live.task:
-                live.task.cancel()
+    async def _tell_to_end(self, live: _Live) -> None:
+        if live.is_with_runner:
+            await self._runner.stop(live.row.job_id)
+        elif live.task:
+            live.task.cancel()
 
     def _is_same_run(self, earlier: JobRow, content: str) -> bool:
         if earlier.content != content:
@@ -210,7 +224,7 @@ class Jobs:
         return live if live and live.row.id == row.id else None
 
     def _keys_until(self) -> str:
-        return _time(datetime.now(UTC) + self._keep_keys)
+        return now(plus=self._keep_keys)
 
     def _start(self, order: Order, row: JobRow) -> None:
         order.workspace.claim()
@@ -219,6 +233,7 @@ class Jobs:
 
     async def _run(self, live: _Live, order: Order) -> bytes | Problem:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
+        outcome: bytes | Problem = _internal_error(live.row.job_id)
         try:
             outcome = self._kept(live.row, await self._outcome(live, order))
             self._finish(live, outcome)
@@ -227,6 +242,8 @@ class Jobs:
             logger.exception("Job %s could not be recorded", live.row.job_id)
             return _internal_error(live.row.job_id)
         finally:
+            live.ending = _ending(outcome)
+            live.tell()
             del self._live[live.row.job_id]
             await order.workspace.release()
 
@@ -235,9 +252,9 @@ class Jobs:
             async with self._turns:
                 return await self._execute(live, order)
         except Problem as problem:
-            return order.workspace.as_known(problem)
+            return _never_began(problem, live) or order.workspace.as_known(problem)
         except asyncio.CancelledError:
-            return _stopped(live.row.job_id) if live.has_started else _closing()
+            return _cancelled(live)
         except Exception as error:
             if is_disk_full(error):  # all that needs room for itself comes before the action
                 return disk_full()
@@ -257,8 +274,8 @@ class Jobs:
             language=order.language,
             time_limit=self._time_limit,
         )
-        live.has_started = True
-        with Recorder(self._database, live.row.id, self._files(live.row)) as live.recorder:
+        live.is_with_runner = True
+        with Recorder(self._database, live.row.id, self._files(live.row), on_news=live.tell) as live.recorder:
             return await self._runner.run(run, live.recorder)
 
     def _kept(self, row: JobRow, outcome: bytes | Problem) -> bytes | Problem:
@@ -271,18 +288,17 @@ class Jobs:
         return outcome
 
     def _finish(self, live: _Live, outcome: bytes | Problem) -> None:
-        progress = live.recorder.progress if live.recorder else None
-        ended = {"finished_at": now(), "progress": progress}
+        files_size = self._files(live.row).size()
+        ended: dict[str, Any] = {"finished_at": now(), "progress": live.progress, "events": live.events}
         if isinstance(outcome, Problem):
-            status = "STOPPED" if outcome.error_type in ("action_stopped", "unavailable") else "FAILED"
             error = json_bytes(outcome.detail).decode()
-            keys_until = self._keys_until() if outcome.status == HAS_RUN else None
-            self._database.finish_job(live.row.id, keys_until=keys_until, status=status, error=error, **ended)
-            return
-        result = outcome if len(outcome) <= SMALL_RESULT_BYTES else None
-        self._database.finish_job(
-            live.row.id, keys_until=self._keys_until(), status="SUCCEEDED", result=result, **ended
-        )
+            ended |= {"status": _ending(outcome).status, "error": error, "status_code": outcome.status}
+            ended |= {"size": files_size}
+        else:
+            result = outcome if len(outcome) <= SMALL_RESULT_BYTES else None
+            ended |= {"status": "SUCCEEDED", "result": result, "size": files_size + len(result or b"")}
+        has_run = not isinstance(outcome, Problem) or outcome.status == HAS_RUN
+        self._database.finish_job(live.row.id, keys_until=self._keys_until() if has_run else None, **ended)
 
     def _stored_outcome(self, row: JobRow) -> bytes:
         """Give a result, or raise the `Problem` there was instead: what keeps its key has run, so its status is 500."""
@@ -295,9 +311,8 @@ class Jobs:
 
     def _record(self, row: JobRow, result: bytes | None) -> bytes:
         live = self._live_of(row)
-        progress = live.recorder.progress if live and live.recorder else row.progress
-        record = json_bytes(_record(row, progress))
-        return record if result is None else record[:-1] + b',"result":' + result + b"}"
+        newest = live if live and live.recorder else row
+        return job_record(row, result, progress=newest.progress, events=newest.events)
 
     def _files(self, row: JobRow) -> JobFiles:
         return JobFiles(self._folder / str(row.id))
@@ -311,17 +326,14 @@ class Jobs:
             problem = Problem(500, "agent_restarted", message, job_id=row.job_id)
             error = json.dumps(problem.detail)
             self._database.finish_job(
-                row.id, keys_until=self._keys_until(), status="FAILED", finished_at=now(), error=error
+                row.id,
+                keys_until=self._keys_until(),
+                status="FAILED",
+                finished_at=now(),
+                error=error,
+                status_code=problem.status,
+                size=self._files(row).size(),
             )
-
-
-def now() -> str:
-    """Give the time as the contract writes it."""
-    return _time(datetime.now(UTC))
-
-
-def _time(time: datetime) -> str:
-    return time.isoformat(timespec="microseconds")
 
 
 def _values(order: Order, content: str, key: RequestKey | None) -> dict[str, Any]:
@@ -337,28 +349,41 @@ def _values(order: Order, content: str, key: RequestKey | None) -> dict[str, Any
     }
 
 
-def _record(row: JobRow, progress: str | None) -> dict[str, Any]:
-    return {
-        "job_id": row.job_id,
-        "release": row.release,
-        "action": row.action,
-        "method": row.method,
-        "status": row.status,
-        "created_at": row.created_at,
-        "started_at": row.started_at,
-        "finished_at": row.finished_at,
-        "progress": json.loads(progress) if progress else None,
-        "error": json.loads(row.error) if row.error else None,
-        "idempotency_key": row.idempotency_key,
-    }
-
-
 def _short_result(row: JobRow) -> bytes | None:
     return row.result if row.status == "SUCCEEDED" else b"null"
 
 
+def _value(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+def _ending(outcome: bytes | Problem) -> Ending:
+    if not isinstance(outcome, Problem):
+        return Ending("SUCCEEDED", None)
+    is_stop = outcome.error_type in ("action_stopped", "unavailable")
+    return Ending("STOPPED" if is_stop else "FAILED", outcome.detail)
+
+
+def _cancelled(live: _Live) -> Problem:
+    """Say what it means for a job that its task was cancelled."""
+    if live.has_started:
+        return _stopped(live.row.job_id)
+    return _stopped_early(live.row.job_id) if live.is_to_stop else _closing()
+
+
+def _never_began(problem: Problem, live: _Live) -> Problem | None:
+    """Say of a stop that it came before the action ran, where it did: nothing of it was executed."""
+    if problem.error_type != "action_stopped" or live.has_started:
+        return None
+    return _cancelled(live)
+
+
 def _closing() -> Problem:
     return Problem(503, "unavailable", "This agent is shutting down and takes no new runs.")
+
+
+def _stopped_early(job_id: str) -> Problem:
+    return Problem(409, "action_stopped", "The run was stopped before its action had begun.", job_id=job_id)
 
 
 def _stopped(job_id: str) -> Problem:

@@ -8,7 +8,6 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from synapse_agent.database import Database, ReleaseRow
 from synapse_agent.plugin import PluginConfig
 from synapse_agent.problems import Problem, quoted
 from synapse_agent.sources import PluginSource
+from synapse_agent.times import now
 from synapse_agent.trees import remove_tree, sync_tree, tree_digest
 
 logger = logging.getLogger(__name__)
@@ -213,7 +213,7 @@ def _values(config: PluginConfig, plugin: str, version: str, digest: str) -> dic
         "description": _text(config.raw.get("description")),
         "actions": json.dumps(actions),
         "digest": digest,
-        "created_at": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "created_at": now(),
     }
 
 

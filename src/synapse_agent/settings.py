@@ -46,12 +46,18 @@ class Settings:
     """Seconds that an action may take; None for no limit."""
     idempotency_hours: float = 24.0
     """How long a run that has ended still answers for its Idempotency-Key."""
+    keep_jobs_days: float = 30.0
+    """How long a job that is over is kept, with its log and its result."""
+    max_jobs_bytes: int = 10 * 1024 * MEBIBYTE
+    """What logs and results of jobs that are over may take together; beyond it the oldest go."""
     grace: float = 10.0
     """Seconds that an action which is told to end gets to do so by itself."""
     pythons: tuple[Path, ...] = ()
     """Interpreters for plugins, besides those found on the machine."""
 
     def __post_init__(self) -> None:
+        if not self.keep_jobs_days > 0:
+            raise UsageError(f"Jobs must be kept for more than 0 days, not {self.keep_jobs_days:g}.")
         if self.time_limit is not None and not self.time_limit > 0:
             raise UsageError(
                 f"The time limit must be more than 0 seconds, not {self.time_limit:g}; leave it out for none."

@@ -28,6 +28,8 @@ TOOLS = {
           large: {entrypoint: "plugin.tools:large", method: local}
           talk: {entrypoint: "plugin.tools:talk", method: local}
           note: {entrypoint: "plugin.tools:note", method: local}
+          narrate: {entrypoint: "plugin.tools:narrate", method: job}
+          linger: {entrypoint: "plugin.tools:linger", method: job}
         """,
     "plugin/__init__.py": "",
     "plugin/tools.py": """
@@ -72,6 +74,26 @@ TOOLS = {
             sys.stdout.buffer.write(bytes([0xFF, 10]))
             sys.stdout.flush()
             return "said"
+
+
+        def narrate(context, path=None, lines=2):
+            for number in range(lines):
+                print(f"line {number}")
+                context.set_progress(number + 1, lines)
+                context.log("line", {"number": number})
+            if path:
+                wait(path)
+            print("no end", end="")
+
+
+        def linger(path):
+            import signal
+            import subprocess
+
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+            Path(path).write_text(str(child.pid))
+            time.sleep(1000)
 
 
         def note():

@@ -16,7 +16,7 @@ import pytest
 from synapse_agent import EmbeddedAgent
 from synapse_agent.agent import open_agent
 from synapse_agent.debug import DebugSource, DebugWorkspace
-from synapse_agent.jobs import Order
+from synapse_agent.orders import Order
 from synapse_agent.plugin import PluginConfig
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
@@ -63,7 +63,9 @@ def test_a_run_leaves_a_record(http: httpx.Client, tools: str) -> None:
         "status": "SUCCEEDED",
         "progress": None,
         "result": {"n": 1},
+        "events": [],
         "error": None,
+        "status_code": None,
         "idempotency_key": None,
     }
 

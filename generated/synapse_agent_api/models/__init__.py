@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from .health import Health
     from .invalid_item import InvalidItem
     from .job import Job
+    from .job_event import JobEvent
     from .job_progress import JobProgress
     from .job_status import JobStatus
+    from .job_stream_event import JobStreamEvent
     from .legacy_run_payload import LegacyRunPayload
     from .plugin_action import PluginAction
     from .plugin_config_override import PluginConfigOverride
@@ -36,8 +38,10 @@ _MODULES = {
     "Health": "health",
     "InvalidItem": "invalid_item",
     "Job": "job",
+    "JobEvent": "job_event",
     "JobProgress": "job_progress",
     "JobStatus": "job_status",
+    "JobStreamEvent": "job_stream_event",
     "LegacyRunPayload": "legacy_run_payload",
     "PluginAction": "plugin_action",
     "PluginConfigOverride": "plugin_config_override",
@@ -57,8 +61,10 @@ __all__ = (
     "Health",
     "InvalidItem",
     "Job",
+    "JobEvent",
     "JobProgress",
     "JobStatus",
+    "JobStreamEvent",
     "LegacyRunPayload",
     "PluginAction",
     "PluginConfigOverride",

@@ -13,6 +13,7 @@ from ..models.job_status import JobStatus
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.job_event import JobEvent
     from ..models.job_progress import JobProgress
 
 
@@ -36,6 +37,11 @@ class Job:
         error (Any): The `detail` that an error answer would carry, `null` unless the job failed or was stopped.
         idempotency_key (None | str): The key that the request carried, where it carried one.
         result (Any | Unset): The action's result, `null` until it has succeeded.
+        status_code (int | None | Unset): The status that an error answer would carry, `null` unless the job failed or
+            was stopped.
+        events (list[JobEvent] | Unset): The last events that the action recorded, at most 20; `data` of more than 1 kB
+            is left out here, the stream of the log
+            has it.
     """
 
     job_id: str
@@ -50,6 +56,8 @@ class Job:
     error: Any
     idempotency_key: None | str
     result: Any | Unset = UNSET
+    status_code: int | None | Unset = UNSET
+    events: list[JobEvent] | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,6 +101,19 @@ class Job:
 
         result = self.result
 
+        status_code: int | None | Unset
+        if isinstance(self.status_code, Unset):
+            status_code = UNSET
+        else:
+            status_code = self.status_code
+
+        events: list[dict[str, Any]] | Unset = UNSET
+        if not isinstance(self.events, Unset):
+            events = []
+            for events_item_data in self.events:
+                events_item = events_item_data.to_dict()
+                events.append(events_item)
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -112,11 +133,16 @@ class Job:
         )
         if result is not UNSET:
             field_dict["result"] = result
+        if status_code is not UNSET:
+            field_dict["status_code"] = status_code
+        if events is not UNSET:
+            field_dict["events"] = events
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.job_event import JobEvent  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -193,6 +219,24 @@ class Job:
 
         result = d.pop("result", UNSET)
 
+        def _parse_status_code(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        status_code = _parse_status_code(d.pop("status_code", UNSET))
+
+        _events = d.pop("events", UNSET)
+        events: list[JobEvent] | Unset = UNSET
+        if _events is not UNSET:
+            events = []
+            for events_item_data in _events:
+                events_item = JobEvent.from_dict(events_item_data)
+
+                events.append(events_item)
+
         job = cls(
             job_id=job_id,
             release=release,
@@ -206,6 +250,8 @@ class Job:
             error=error,
             idempotency_key=idempotency_key,
             result=result,
+            status_code=status_code,
+            events=events,
         )
 
         job.additional_properties = d

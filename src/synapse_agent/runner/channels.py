@@ -29,11 +29,15 @@ class LogPipe:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._reader, self._receive)
 
+    def drain(self) -> None:
+        """Take what is in the pipe now."""
+        while self._receive():
+            pass
+
     def close(self) -> None:
         """Take what is left in the pipe, and be done with it."""
         self.writer.close()
-        while self._receive():
-            pass
+        self.drain()
         self._loop.remove_reader(self._reader)
         os.close(self._reader)
 

@@ -62,7 +62,7 @@ class Execution:
         with ExitStack() as stack:
             log = LogPipe(self._on_output, limit=self._limits.log_bytes)
             stack.callback(log.close)
-            reports = ReportSocket(self._on_event, on_outcome=self._limit_lingering)
+            reports = ReportSocket(self._in_order(log), on_outcome=self._limit_lingering)
             stack.callback(reports.close)
             await self._start({**request, "secret": reports.secret.hex()}, params, log, reports)
             stack.callback(self._let_go)
@@ -83,6 +83,18 @@ class Execution:
         """Hear from the zygote that nothing is left of it."""
         if not self._status.done():
             self._status.set_result(status)
+
+    def _in_order(self, log: LogPipe) -> Callable[[Mapping[str, Any]], None] | None:
+        """Pass on an event after what was printed before it, which comes another way."""
+        on_event = self._on_event
+        if on_event is None:
+            return None
+
+        def pass_on(event: Mapping[str, Any]) -> None:
+            log.drain()
+            on_event(event)
+
+        return pass_on
 
     async def _start(self, request: Mapping[str, Any], params: bytes, log: LogPipe, reports: ReportSocket) -> None:
         with ExitStack() as stack:

@@ -57,6 +57,7 @@ class Context:
     def log(self, event: str, data: Any = None) -> None:
         """Record an event with data that JSON can say, up to some 60 kB."""
         self.flush()
+        sys.stdout.flush()  # so that what was printed before stands before the event
         payload = to_json({"type": "event", "event": event, "data": data})
         if len(payload) > protocol.MAX_PAYLOAD:
             raise ValueError(f"event {event!r} has {len(payload)} bytes; {protocol.MAX_PAYLOAD} are allowed")

@@ -1,0 +1,149 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+
+"""POST /jobs/{job_id}/stop/"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...path import segment
+from ...types import Response
+
+if TYPE_CHECKING:
+    from ...client import AuthenticatedClient, Client
+    from ...http_library import httpx
+    from ...models.error import Error
+    from ...models.job import Job
+
+
+OPERATION_ID = "stop_job"
+SUCCESS = {
+    200: "object",
+}
+"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+
+
+def build_request(
+    job_id: str,
+) -> dict[str, Any]:
+    """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+
+    _kwargs: dict[str, Any] = {
+        "method": "POST",
+        "url": f"/jobs/{segment(job_id)}/stop/",
+    }
+    return _kwargs
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Error | Job | None:
+    from ...models.error import Error
+    from ...models.job import Job
+
+    if response.status_code == 200:
+        response_200 = Job.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 401:
+        response_401 = Error.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Error.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = Error.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 422:
+        response_422 = Error.from_dict(response.json())
+
+        return response_422
+
+    if client.raise_on_unexpected_status:
+        raise client.unexpected(response)
+    return None
+
+
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Error | Job]:
+    try:
+        parsed = _parse_response(client=client, response=response)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+        raise client.unexpected(response, cause) from cause
+    return Response(
+        status_code=response.status_code,
+        content=response.content,
+        headers=response.headers,
+        parsed=parsed,
+    )
+
+
+def sync_detailed(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[Error | Job]:
+    """Do as `sync` does, and give status and headers besides."""
+    kwargs = build_request(
+        job_id=job_id,
+    )
+    return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
+
+
+def sync(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Error | Job | None:
+    """Stop a job.
+
+    Ends the run and everything that it started, and answers when that is done. An action is asked to end (SIGTERM) before it is
+    ended; a run that waits for its turn never starts. A job that is over stays as it is, so a stop may be repeated.
+
+    Args:
+        job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
+    """
+
+    return sync_detailed(
+        job_id=job_id,
+        client=client,
+    ).parsed
+
+
+async def asyncio_detailed(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[Error | Job]:
+    """Do as `asyncio` does, and give status and headers besides."""
+    kwargs = build_request(
+        job_id=job_id,
+    )
+    return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
+
+
+async def asyncio(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Error | Job | None:
+    """Stop a job.
+
+    Ends the run and everything that it started, and answers when that is done. An action is asked to end (SIGTERM) before it is
+    ended; a run that waits for its turn never starts. A job that is over stays as it is, so a stop may be repeated.
+
+    Args:
+        job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
+    """
+
+    return (
+        await asyncio_detailed(
+            job_id=job_id,
+            client=client,
+        )
+    ).parsed

@@ -1,0 +1,185 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+
+"""GET /jobs/{job_id}/logs/stream/"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...path import segment
+from ...types import UNSET, Response, Unset
+
+if TYPE_CHECKING:
+    from ...client import AuthenticatedClient, Client
+    from ...http_library import httpx
+    from ...models.error import Error
+
+
+OPERATION_ID = "stream_job_logs"
+SUCCESS = {
+    200: "text",
+}
+"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+
+
+def build_request(
+    job_id: str,
+    *,
+    last_event_id: str | Unset = UNSET,
+) -> dict[str, Any]:
+    """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+
+    headers: dict[str, Any] = {}
+    if not isinstance(last_event_id, Unset):
+        headers["Last-Event-ID"] = last_event_id
+
+    _kwargs: dict[str, Any] = {
+        "method": "GET",
+        "url": f"/jobs/{segment(job_id)}/logs/stream/",
+    }
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Error | str | None:
+    from ...models.error import Error
+
+    if response.status_code == 200:
+        response_200 = response.text
+        return response_200
+
+    if response.status_code == 401:
+        response_401 = Error.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Error.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = Error.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 422:
+        response_422 = Error.from_dict(response.json())
+
+        return response_422
+
+    if client.raise_on_unexpected_status:
+        raise client.unexpected(response)
+    return None
+
+
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Error | str]:
+    try:
+        parsed = _parse_response(client=client, response=response)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+        raise client.unexpected(response, cause) from cause
+    return Response(
+        status_code=response.status_code,
+        content=response.content,
+        headers=response.headers,
+        parsed=parsed,
+    )
+
+
+def sync_detailed(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    last_event_id: str | Unset = UNSET,
+) -> Response[Error | str]:
+    """Do as `sync` does, and give status and headers besides."""
+    kwargs = build_request(
+        job_id=job_id,
+        last_event_id=last_event_id,
+    )
+    return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
+
+
+def sync(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    last_event_id: str | Unset = UNSET,
+) -> Error | str | None:
+    """Follow a job's log.
+
+    What the run printed and reported, from the beginning, and on as it comes, as server-sent events until the job is over.
+    Each event has an `id`. Send the last one that you have in `Last-Event-ID` to go on after it when a connection has
+    broken: no line comes twice and none is missing.
+
+    The data of an event is a JSON object with a `type` and a `message`:
+
+    - `log`: a line that was printed, without its end. A line without an end comes when the job is over.
+    - `progress`: how far the action is now (`current`, `total`). Only the newest is sent.
+    - `event`: something that the action recorded (`event`, `data`), after all that it had printed before.
+    - `error`: the job did not end well; `error` is as in its record.
+    - `complete`: the last event; `status` is the job's.
+
+    Ignore types that you don't know. Lines that begin with a colon keep the connection alive.
+
+    Args:
+        job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
+        last_event_id (str | Unset):
+    """
+
+    return sync_detailed(
+        job_id=job_id,
+        client=client,
+        last_event_id=last_event_id,
+    ).parsed
+
+
+async def asyncio_detailed(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    last_event_id: str | Unset = UNSET,
+) -> Response[Error | str]:
+    """Do as `asyncio` does, and give status and headers besides."""
+    kwargs = build_request(
+        job_id=job_id,
+        last_event_id=last_event_id,
+    )
+    return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
+
+
+async def asyncio(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    last_event_id: str | Unset = UNSET,
+) -> Error | str | None:
+    """Follow a job's log.
+
+    What the run printed and reported, from the beginning, and on as it comes, as server-sent events until the job is over.
+    Each event has an `id`. Send the last one that you have in `Last-Event-ID` to go on after it when a connection has
+    broken: no line comes twice and none is missing.
+
+    The data of an event is a JSON object with a `type` and a `message`:
+
+    - `log`: a line that was printed, without its end. A line without an end comes when the job is over.
+    - `progress`: how far the action is now (`current`, `total`). Only the newest is sent.
+    - `event`: something that the action recorded (`event`, `data`), after all that it had printed before.
+    - `error`: the job did not end well; `error` is as in its record.
+    - `complete`: the last event; `status` is the job's.
+
+    Ignore types that you don't know. Lines that begin with a colon keep the connection alive.
+
+    Args:
+        job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
+        last_event_id (str | Unset):
+    """
+
+    return (
+        await asyncio_detailed(
+            job_id=job_id,
+            client=client,
+            last_event_id=last_event_id,
+        )
+    ).parsed

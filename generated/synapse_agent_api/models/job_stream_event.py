@@ -1,0 +1,157 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="JobStreamEvent")
+
+
+@_attrs_define
+class JobStreamEvent:
+    """The data of a server-sent event about a job.
+
+    Attributes:
+        type_ (str): `log`, `progress`, `event`, `error` or `complete`.
+        message (str | Unset): The line, or a sentence for people.
+        current (float | Unset): `progress`: how much is done.
+        total (float | None | Unset): `progress`: how much there is to do, where the action knows.
+        event (str | Unset): `event`: its name, of the action's choice.
+        data (Any | Unset): `event`: what goes with it, any JSON value.
+        at (datetime.datetime | Unset): `event`: when the agent heard of it.
+        error (Any | Unset): `error`: what went wrong, as in the job's record.
+        status (str | Unset): `complete`: the status that the job ended with.
+    """
+
+    type_: str
+    message: str | Unset = UNSET
+    current: float | Unset = UNSET
+    total: float | None | Unset = UNSET
+    event: str | Unset = UNSET
+    data: Any | Unset = UNSET
+    at: datetime.datetime | Unset = UNSET
+    error: Any | Unset = UNSET
+    status: str | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        type_ = self.type_
+
+        message = self.message
+
+        current = self.current
+
+        total: float | None | Unset
+        if isinstance(self.total, Unset):
+            total = UNSET
+        else:
+            total = self.total
+
+        event = self.event
+
+        data = self.data
+
+        at: str | Unset = UNSET
+        if not isinstance(self.at, Unset):
+            at = self.at.isoformat()
+
+        error = self.error
+
+        status = self.status
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "type": type_,
+            }
+        )
+        if message is not UNSET:
+            field_dict["message"] = message
+        if current is not UNSET:
+            field_dict["current"] = current
+        if total is not UNSET:
+            field_dict["total"] = total
+        if event is not UNSET:
+            field_dict["event"] = event
+        if data is not UNSET:
+            field_dict["data"] = data
+        if at is not UNSET:
+            field_dict["at"] = at
+        if error is not UNSET:
+            field_dict["error"] = error
+        if status is not UNSET:
+            field_dict["status"] = status
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        type_ = d.pop("type")
+
+        message = d.pop("message", UNSET)
+
+        current = d.pop("current", UNSET)
+
+        def _parse_total(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        total = _parse_total(d.pop("total", UNSET))
+
+        event = d.pop("event", UNSET)
+
+        data = d.pop("data", UNSET)
+
+        _at = d.pop("at", UNSET)
+        at: datetime.datetime | Unset
+        if isinstance(_at, Unset):
+            at = UNSET
+        else:
+            at = datetime.datetime.fromisoformat(_at)
+
+        error = d.pop("error", UNSET)
+
+        status = d.pop("status", UNSET)
+
+        job_stream_event = cls(
+            type_=type_,
+            message=message,
+            current=current,
+            total=total,
+            event=event,
+            data=data,
+            at=at,
+            error=error,
+            status=status,
+        )
+
+        job_stream_event.additional_properties = d
+        return job_stream_event
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

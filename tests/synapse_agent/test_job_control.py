@@ -1,0 +1,209 @@
+"""Jobs over HTTP while they go on: followed, stopped, found."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from synapse_agent import EmbeddedAgent
+
+ClientOf = Callable[[EmbeddedAgent], httpx.Client]
+
+
+def run(http: httpx.Client, release: str, action: str, **body: Any) -> httpx.Response:
+    return http.post(f"{release}/run/", json={"action": action, **body})
+
+
+def until(found: Callable[[], Any], *, seconds: float = 10) -> Any:
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return value
+
+
+def job(http: httpx.Client, job_id: str) -> dict[str, Any]:
+    record: dict[str, Any] = http.get(f"/jobs/{job_id}/").raise_for_status().json()
+    return record
+
+
+def events(response: httpx.Response) -> Iterator[tuple[str, dict[str, Any]]]:
+    event_id = ""
+    for line in response.iter_lines():
+        if line.startswith("id: "):
+            event_id = line.removeprefix("id: ")
+        elif line.startswith("data: "):
+            yield event_id, json.loads(line.removeprefix("data: "))
+
+
+def stream(http: httpx.Client, job_id: str, after: str | None = None) -> list[tuple[str, dict[str, Any]]]:
+    headers = {} if after is None else {"Last-Event-ID": after}
+    with http.stream("GET", f"/jobs/{job_id}/logs/stream/", headers=headers) as response:
+        assert response.status_code == 200
+        return list(events(response))
+
+
+def is_gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def test_a_job_is_followed_while_it_runs(http: httpx.Client, tools: str, tmp_path: Path) -> None:
+    """Lines, events and progress come before the job is over; an event comes after what was printed before it."""
+    go = tmp_path / "go"
+    run(http, tools, "narrate", params={"path": str(go)}, job_id="followed")
+    heard = []
+    with http.stream("GET", "/jobs/followed/logs/stream/") as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        for _, event in events(response):
+            heard.append(event)
+            if event.get("event") == "line" and event["data"] == {"number": 1}:
+                assert job(http, "followed")["status"] == "RUNNING"
+                go.touch()
+    told = [event["message"] for event in heard if event["type"] in ("log", "event")]
+    assert [message for message in told if message != "line"] == ["line 0", "line 1", "no end"]
+    assert [event["data"]["number"] for event in heard if event["type"] == "event"] == [0, 1]
+    assert told.index("line 0") < told.index("line")
+    assert told[-2:] == ["line", "no end"]
+    assert {"type": "progress", "message": "2 of 2", "current": 2, "total": 2} in heard
+    assert heard[-1] == {"type": "complete", "message": "The job has ended: SUCCEEDED.", "status": "SUCCEEDED"}
+
+
+def test_a_stream_goes_on_after_the_last_event_that_a_client_has(http: httpx.Client, tools: str) -> None:
+    """Whatever that was; also when the job has long been over."""
+    run(http, tools, "narrate", job_id="resumed")
+    whole = [each for each in stream(http, "resumed") if each[1]["type"] != "progress"]
+    for index, (event_id, _) in enumerate(whole[:-1]):
+        rest = [each for each in stream(http, "resumed", after=event_id) if each[1]["type"] != "progress"]
+        if whole[index + 1][0] != event_id:  # the last event of all shares its id with the one before
+            assert rest == whole[index + 1 :]
+
+
+def test_events_are_in_the_record_and_not_in_the_log(http: httpx.Client, tools: str) -> None:
+    """The last ones with their time; the log is what was printed."""
+    run(http, tools, "narrate", params={"lines": 25}, job_id="recording")
+    stream(http, "recording")
+    record = job(http, "recording")
+    assert [event["data"]["number"] for event in record["events"]] == list(range(5, 25))
+    assert record["created_at"] < record["events"][0]["at"] < record["finished_at"]
+    assert record["progress"] == {"current": 25, "total": 25}
+    assert http.get("/jobs/recording/logs/").text.splitlines() == [f"line {n}" for n in range(25)] + ["no end"]
+
+
+def test_a_failed_job_tells_its_error_in_the_stream_and_its_status_in_the_record(
+    http: httpx.Client, tools: str
+) -> None:
+    """`error` holds what an error answer would, and the record the answer's status."""
+    run(http, tools, "fail_in_background", params={"message": "no luck"}, job_id="unlucky")
+    (_, error), (_, complete) = stream(http, "unlucky")
+    record = job(http, "unlucky")
+    assert (error["type"], error["error"]) == ("error", record["error"])
+    assert (complete["type"], complete["status"]) == ("complete", "FAILED")
+    assert record["status_code"] == 500
+
+
+@pytest.mark.parametrize("after", ["x", "1-2", "9" * 60])
+def test_an_event_id_that_is_none_is_unprocessable(http: httpx.Client, tools: str, after: str) -> None:
+    """422 names the header."""
+    run(http, tools, "echo", job_id="streamed")
+    answer = http.get("/jobs/streamed/logs/stream/", headers={"Last-Event-ID": after})
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["header", "Last-Event-ID"])
+
+
+def test_another_run_under_the_same_job_id_is_followed_from_its_beginning(
+    http: httpx.Client, tools: str, tmp_path: Path
+) -> None:
+    """An id of the run before says nothing about this one."""
+    body = {"params": {"path": str(tmp_path / "mark")}, "job_id": "twice"}
+    run(http, tools, "fail_once", **body)
+    (event_id, _), _ = stream(http, "twice")
+    run(http, tools, "fail_once", **body)
+    assert [event["status"] for _, event in stream(http, "twice", after=event_id)] == ["SUCCEEDED"]
+
+
+def test_nobody_s_job_is_not_followed_or_stopped(http: httpx.Client) -> None:
+    """404 `job_not_found`."""
+    for answer in (http.get("/jobs/nobody/logs/stream/"), http.post("/jobs/nobody/stop/")):
+        assert (answer.status_code, answer.json()["detail"]["error_type"]) == (404, "job_not_found")
+
+
+def test_stopping_ends_the_action_and_tells_whoever_waits(http: httpx.Client, tools: str, tmp_path: Path) -> None:
+    """The answer is the job as it ended; the caller gets 500 `action_stopped`; a second stop changes nothing."""
+    params = {"path": str(tmp_path / "go")}
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(run, http, tools, "wait", params=params, job_id="stopped")
+        until((tmp_path / "go.started").exists)
+        began = time.monotonic()
+        record = http.post("/jobs/stopped/stop/").raise_for_status().json()
+        assert time.monotonic() - began < 2
+        answer = waiting.result()
+    assert record["status"] == "STOPPED"
+    assert record["finished_at"] is not None
+    assert (answer.status_code, answer.json()["detail"]) == (500, record["error"])
+    assert answer.json()["detail"]["error_type"] == "action_stopped"
+    assert http.post("/jobs/stopped/stop/").json() == record
+
+
+def test_stopping_ends_what_will_not_end_by_itself(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
+    """An action that ignores SIGTERM, and its child in a session of its own, are gone when the answer comes."""
+    with EmbeddedAgent(plugins, grace=0.3) as agent:
+        http = client_of(agent)
+        http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
+        run(http, "/plugin_releases/1", "linger", params={"path": str(tmp_path / "pid")}, job_id="stubborn")
+        pid = int(until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+        os.kill(pid, 0)
+        assert http.post("/jobs/stubborn/stop/").json()["status"] == "STOPPED"
+        assert is_gone(pid)
+
+
+def test_a_run_that_waits_for_its_turn_is_stopped_before_it_begins(
+    plugins: Path, client_of: ClientOf, tmp_path: Path
+) -> None:
+    """409 tells its caller that nothing ran; the one before it goes on."""
+    with EmbeddedAgent(plugins, max_concurrent_runs=1) as agent, ThreadPoolExecutor(1) as pool:
+        http = client_of(agent)
+        http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
+        first = {"params": {"path": str(tmp_path / "first")}, "job_id": "first"}
+        run(http, "/plugin_releases/1", "wait_in_background", **first)
+        until((tmp_path / "first.started").exists)
+        second = {"params": {"path": str(tmp_path / "second")}, "job_id": "second"}
+        waiting = pool.submit(run, http, "/plugin_releases/1", "wait", **second)
+        until(lambda: http.get("/jobs/second/").status_code == 200)
+        record = http.post("/jobs/second/stop/").json()
+        assert (record["status"], record["started_at"], record["status_code"]) == ("STOPPED", None, 409)
+        assert (waiting.result().status_code, waiting.result().json()["detail"]) == (409, record["error"])
+        assert not (tmp_path / "second.started").exists()
+        (tmp_path / "first").touch()
+        until(lambda: job(http, "first")["status"] == "SUCCEEDED")
+
+
+def test_a_job_is_found_by_its_key(http: httpx.Client, tools: str) -> None:
+    """Who never learned the job's ID asks with the key of the request."""
+    answer = http.post(
+        f"{tools}/run/", json={"action": "narrate"}, headers={"Idempotency-Key": "the-key-of-this-request"}
+    )
+    (found,) = http.get("/jobs/", params={"idempotency_key": "the-key-of-this-request"}).json()
+    assert found["job_id"] == answer.json()["job_id"]
+
+
+def test_followers_do_not_keep_an_agent_from_stopping(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
+    """The job is ended, its followers hear so, and the agent is gone soon."""
+    with ThreadPoolExecutor(1) as pool:
+        with EmbeddedAgent(plugins, grace=0.3) as agent:
+            http = client_of(agent)
+            http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
+            params = {"path": str(tmp_path / "go"), "lines": 1}
+            run(http, "/plugin_releases/1", "narrate", params=params, job_id="left")
+            until(lambda: http.get("/jobs/left/logs/").text)
+            following = pool.submit(stream, http, "left")
+            time.sleep(0.1)
+            began = time.monotonic()
+        assert time.monotonic() - began < 5
+        assert following.result()[-1][1]["status"] == "STOPPED"

@@ -1,0 +1,33 @@
+"""Sizes as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from synapse_agent.sizes import parse_size
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("4096", 4096),
+        ("4096B", 4096),
+        ("512MiB", 512 * 2**20),
+        ("1.5 GiB", 3 * 2**29),
+        ("10GB", 10**10),
+        ("10gb", 10**10),
+        ("2k", 2000),
+        (" 1TiB ", 2**40),
+    ],
+)
+def test_a_size_is_read_as_people_mean_it(text: str, size: int) -> None:
+    """Powers of 1024 with an `i`, of 1000 without; bytes without a unit."""
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "many", "-1", "1iB", "1XB", "1..5GB", "GiB", "1 2"])
+def test_what_is_no_size_is_said_so(text: str) -> None:
+    """With an example of one."""
+    with pytest.raises(ValueError, match="512MiB"):
+        parse_size(text)
