@@ -55,11 +55,30 @@ class Answer:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class OpenAnswer(Answer):
+    """A success whose body is still coming."""
+
+    parts: Any
+    """An iterator, or an asynchronous one, of the body's bytes; it raises our errors where the connection breaks."""
+    close: Callable[[], Any]
+    """Gives the connection back; to be awaited where the iterator is asynchronous."""
+
+    @property
+    def aclose(self) -> Callable[[], Any]:
+        """As `contextlib.aclosing` calls it."""
+        return self.close
+
+
 def judge(call: Call, answer: Answer) -> Any:
     """Return what the answer to a call holds; raise the error that it is otherwise."""
     if not 200 <= answer.status < 300:
         raise http_error(answer)
+    if isinstance(answer, OpenAnswer):
+        return answer
     kind = call.kind_of(answer.status)
+    if kind == "events":
+        raise unreadable(answer, f"to {call.operation} is no stream of events")
     if kind == "empty":
         return None
     if kind == "text":

@@ -25,6 +25,14 @@ def check_lookup(value: str | int) -> str:
     return text
 
 
+def check_job_id(value: Any) -> str:
+    """Return a job's ID; `ValueError` where it can be none."""
+    text = check_text(value, "job_id")
+    if text in (".", "..") or _NEVER_IN_A_LOOKUP.search(text):
+        raise ValueError(f"job_id is {text!r}, which can't name a job.")
+    return text
+
+
 def check_text(value: Any, name: str) -> str:
     """Return a text that is not empty."""
     if not isinstance(value, str):

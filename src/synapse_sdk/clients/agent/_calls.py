@@ -14,8 +14,10 @@ from urllib.parse import urlencode
 
 from synapse_sdk.clients.agent._arguments import (
     check_action,
+    check_count,
     check_fields,
     check_filters,
+    check_job_id,
     check_lookup,
     check_mapping,
     check_text,
@@ -36,6 +38,13 @@ class Call:
     """The contract's successes: status to what the body is (object, array, any, text or empty)."""
     pace: Pace = "control"
     body: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers of this request alone."""
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether a good answer is handed over while it comes, rather than read to its end."""
+        return "events" in self.answers.values()
 
     def kind_of(self, status: int) -> str:
         """Return what the body of a success is; one that the contract does not name is taken as its first."""
@@ -148,11 +157,55 @@ def run_debug_plugin_release(
     return _call(operation, operation.build_request(body=body), "run")
 
 
-def find_job(idempotency_key: str) -> Call:
-    """Return the call for the job of the request that carried a key."""
+def list_jobs(
+    *,
+    status: str | None = None,
+    limit: int | None = None,
+    before: str | None = None,
+    idempotency_key: str | None = None,
+) -> Call:
+    """Return the call for job records; a filter that is None is left out."""
     from synapse_agent_api.api.jobs import list_jobs as operation
 
-    return _call(operation, operation.build_request(limit=1, idempotency_key=idempotency_key))
+    query = {
+        "status": None if status is None else _job_status(status),
+        "limit": None if limit is None else check_count(limit, "limit"),
+        "before": None if before is None else check_text(before, "before"),
+        "idempotency_key": None if idempotency_key is None else check_text(idempotency_key, "idempotency_key"),
+    }
+    given: dict[str, Any] = {name: value for name, value in query.items() if value is not None}
+    return _call(operation, operation.build_request(**given))
+
+
+def get_job(job_id: str) -> Call:
+    """Return the call for a job's record."""
+    from synapse_agent_api.api.jobs import get_job as operation
+
+    return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
+def get_job_logs(job_id: str) -> Call:
+    """Return the call for a job's log."""
+    from synapse_agent_api.api.jobs import get_job_logs as operation
+
+    return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
+def stop_job(job_id: str) -> Call:
+    """Return the call that stops a job."""
+    from synapse_agent_api.api.jobs import stop_job as operation
+
+    return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
+def stream_job_logs(job_id: str, last_event_id: str | None) -> Call:
+    """Return the call that follows a job's log, from its beginning or after an event."""
+    from synapse_agent_api.api.jobs import stream_job_logs as operation
+    from synapse_agent_api.types import UNSET
+
+    request = operation.build_request(check_job_id(job_id), last_event_id=last_event_id or UNSET)
+    headers = {"Accept": "text/event-stream, application/json", **request["headers"]}
+    return Call(operation.OPERATION_ID, request["method"], _target(request), {200: "events"}, "stream", None, headers)
 
 
 def generic(request: Mapping[str, Any]) -> Call:
@@ -174,6 +227,15 @@ def _target(request: Mapping[str, Any]) -> str:
 
 def _body(request: Mapping[str, Any]) -> bytes | None:
     return encode(request["json"]) if "json" in request else None
+
+
+def _job_status(value: Any) -> Any:
+    from synapse_agent_api.models.job_status import JobStatus
+
+    known = [status.value for status in JobStatus]
+    if check_text(value, "status") not in known:
+        raise ValueError(f"status is {value!r}; it is one of {', '.join(known)}.")
+    return JobStatus(value)
 
 
 def _query_value(value: Any) -> Any:

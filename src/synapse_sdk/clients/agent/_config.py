@@ -15,13 +15,14 @@ from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 Timeout = float | int | Mapping[str, float | None] | tuple[float | None, float | None]
 """Seconds for all of it, `{"connect": 3, "read": 10}`, or `(connect, read)`; None in a place means no limit there."""
 
-Pace = Literal["control", "create", "run"]
-"""How long an answer may take: `create` downloads, and a `run` may take days."""
+Pace = Literal["control", "create", "run", "stream"]
+"""How long an answer may take: `create` downloads, a `run` may take days, and a `stream` may be silent for a while."""
 
 LIMITS: dict[Pace, dict[str, float | None]] = {
     "control": {"connect": 5.0, "read": 30.0},
     "create": {"connect": 5.0, "read": 600.0},
     "run": {"connect": 5.0, "read": None},
+    "stream": {"connect": 5.0, "read": 60.0},
 }
 """Seconds to connect, and to wait for the next byte of an answer."""
 

@@ -112,10 +112,10 @@ class _Exchange:
             yield Wait(wait)
 
     def _request_headers(self) -> dict[str, str]:
-        headers = dict(self._config.headers)
+        headers = {**self._config.headers, **self._call.headers}
         if self._call.body is not None:
             headers["Content-Type"] = "application/json"
-        if self._call.pace != "control":
+        if self._call.pace in ("create", "run"):
             headers.setdefault("Idempotency-Key", self._chance.new_key())
         return headers
 
@@ -176,7 +176,7 @@ class _Exchange:
     def _is_going_on(self) -> Generator[Send | Wait, Any, bool]:
         """Ask the agent whether the run of this key is there and has not ended."""
         once = self._config.adapted(max_retries=0)
-        jobs = yield from self._aside(_calls.find_job(self._headers["Idempotency-Key"]), once)
+        jobs = yield from self._aside(_calls.list_jobs(limit=1, idempotency_key=self._headers["Idempotency-Key"]), once)
         newest = jobs[0] if isinstance(jobs, list) and jobs else None
         return isinstance(newest, dict) and newest.get("status") in ("PENDING", "RUNNING")
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from synapse_sdk.clients.agent._calls import Call
 from synapse_sdk.clients.agent._config import Config, Timeout
 from synapse_sdk.clients.agent._exchange import CHANCE, Agent, Chance, Send, exchange
+from synapse_sdk.clients.agent._following import Tail, Waiting
 from synapse_sdk.clients.agent._transport import AsyncTransport, Transport
 from synapse_sdk.exceptions import ClientError
 
@@ -53,6 +54,19 @@ class Session:
                 reply = self.transport.carry(effect) if isinstance(effect, Send) else self._sleep(effect.seconds)
         except StopIteration as stop:
             return stop.value
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        self._sleep(seconds)
+
+    def tail(self, job_id: str, deadline: float | None) -> Tail:
+        """Return what follows a job's log on this session."""
+        config = self.config.adapted(deadline=deadline)
+        return Tail(job_id, deadline=config.deadline, max_retries=config.max_retries, chance=self._chance)
+
+    def waiting(self, job_id: str, deadline: float | None) -> Waiting:
+        """Return what waits for a job on this session."""
+        return Waiting(job_id, deadline=self.config.adapted(deadline=deadline).deadline, chance=self._chance)
 
     def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Make the calls of a method, those that it yields together side by side, and return its result."""
@@ -114,6 +128,19 @@ class AsyncSession:
                 )
         except StopIteration as stop:
             return stop.value
+
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+        await self._sleep(seconds)
+
+    def tail(self, job_id: str, deadline: float | None) -> Tail:
+        """Return what follows a job's log on this session."""
+        config = self.config.adapted(deadline=deadline)
+        return Tail(job_id, deadline=config.deadline, max_retries=config.max_retries, chance=self._chance)
+
+    def waiting(self, job_id: str, deadline: float | None) -> Waiting:
+        """Return what waits for a job on this session."""
+        return Waiting(job_id, deadline=self.config.adapted(deadline=deadline).deadline, chance=self._chance)
 
     async def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Make the calls of a method, those that it yields together side by side, and return its result."""

@@ -6,10 +6,11 @@ import asyncio
 import os
 import ssl
 import time
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
-from synapse_sdk.clients.agent._answers import Answer
+from synapse_sdk.clients.agent._answers import Answer, OpenAnswer
 from synapse_sdk.exceptions import ClientConnectionError, ClientError, ClientTimeoutError
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Transport(_Transport):
         if self.closed:
             return _closed()
         try:
+            if send.call.is_stream:
+                return self._open(send)
             if self._fast is not None and self._fast.shortcut.is_open():
                 return self._fast.pool.exchange(*exchanged(send))
             return self._carry_by_library(send)
@@ -89,6 +92,22 @@ class Transport(_Transport):
             self._fast.pool.close()
         if self._owned and self._client is not None:
             self._client.close()
+
+    def _open(self, send: Send) -> Answer:
+        """Send a request once and hand its answer over while it comes, unless it is an error."""
+        client = self._live_client()
+        request = client.build_request(**request_options(self._base_url, send))
+        response = client.send(request, stream=True, follow_redirects=False)
+        if _is_stream(response):
+            return OpenAnswer(response.status_code, response.headers, b"", self._parts(response, send), response.close)
+        with closing(response):
+            return Answer(response.status_code, response.headers, response.read())
+
+    def _parts(self, response: httpx.Response, send: Send) -> Iterator[bytes]:
+        try:
+            yield from _timed(response, send.deadline)
+        except self._http.failures() as error:
+            raise self._failure(error, send) from error
 
     def _carry_by_library(self, send: Send) -> Answer:
         client = self._live_client()
@@ -131,6 +150,8 @@ class AsyncTransport(_Transport):
         if self.closed:
             return _closed()
         try:
+            if send.call.is_stream:
+                return await self._open(send)
             if self._fast is not None and self._fast.shortcut.is_open():
                 return await self._fast.pool.exchange(*exchanged(send))
             return await self._carry_by_library(send)
@@ -146,6 +167,25 @@ class AsyncTransport(_Transport):
             await self._fast.pool.aclose()
         if self._owned and self._client is not None and self._home == _here():
             await self._client.aclose()
+
+    async def _open(self, send: Send) -> Answer:
+        """Send a request once and hand its answer over while it comes, unless it is an error."""
+        client = self._live_client()
+        request = client.build_request(**request_options(self._base_url, send))
+        response = await client.send(request, stream=True, follow_redirects=False)
+        if _is_stream(response):
+            return OpenAnswer(response.status_code, response.headers, b"", self._parts(response, send), response.aclose)
+        async with aclosing(response):
+            return Answer(response.status_code, response.headers, await response.aread())
+
+    async def _parts(self, response: httpx.Response, send: Send) -> AsyncIterator[bytes]:
+        try:
+            async for part in response.aiter_bytes():
+                yield part
+                if send.deadline is not None and time.monotonic() > send.deadline:
+                    raise _late()
+        except self._http.failures() as error:
+            raise self._failure(error, send) from error
 
     async def _carry_by_library(self, send: Send) -> Answer:
         import anyio
@@ -187,14 +227,22 @@ def request_options(base_url: str, send: Send) -> dict[str, Any]:
 
 
 def _read(response: httpx.Response, deadline: float) -> bytes:
-    """Read a body, looking at the clock between its parts."""
-    parts = []
     with closing(response):
-        for part in response.iter_bytes():
-            parts.append(part)
-            if time.monotonic() > deadline:
-                raise _late()
-    return b"".join(parts)
+        return b"".join(_timed(response, deadline))
+
+
+def _is_stream(response: httpx.Response) -> bool:
+    """Tell whether an answer is a stream of events; a proxy's page is none, and is judged as any answer."""
+    media_type = response.headers.get("content-type", "").partition(";")[0]
+    return response.is_success and media_type.strip().lower() == "text/event-stream"
+
+
+def _timed(response: httpx.Response, deadline: float | None) -> Iterator[bytes]:
+    """Yield a body's parts, looking at the clock after each."""
+    for part in response.iter_bytes():
+        yield part
+        if deadline is not None and time.monotonic() > deadline:
+            raise _late()
 
 
 def _here() -> tuple[int, object]:

@@ -13,6 +13,7 @@ from synapse_sdk.clients.agent._session import AsyncSession, Session
 from synapse_sdk.clients.agent._transport import AsyncTransport, Cert, Transport, Verify
 from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClientMixin
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
+from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
 from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class _Client:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
 
 
-class AgentClient(PluginClientMixin, HealthClientMixin, _Client):
+class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client):
     """A client of one agent. Close it, or use it as a context manager, when you are done.
 
     What is not given comes from the environment: `SYNAPSE_AGENT_URL`, `SYNAPSE_AGENT_TOKEN`, `SYNAPSE_USER_TOKEN`
@@ -150,7 +151,7 @@ class AgentClient(PluginClientMixin, HealthClientMixin, _Client):
         self.close()
 
 
-class AsyncAgentClient(AsyncPluginClientMixin, AsyncHealthClientMixin, _Client):
+class AsyncAgentClient(AsyncPluginClientMixin, AsyncJobClientMixin, AsyncHealthClientMixin, _Client):
     """The asynchronous twin of `AgentClient`, which has the arguments' descriptions.
 
     `transport` is an `httpx.AsyncBaseTransport` here, `http_client` an `httpx.AsyncClient`, and it closes with

@@ -299,7 +299,7 @@ def test_a_success_of_another_kind_names_it(body: bytes, kind: str) -> None:
 
 def test_an_object_where_an_array_should_be_names_it() -> None:
     """The same the other way round."""
-    assert "is a JSON object, not an array" in refused(200, b"{}", call=_calls.find_job("k")).message
+    assert "is a JSON object, not an array" in refused(200, b"{}", call=_calls.list_jobs()).message
 
 
 def test_an_empty_success_says_so() -> None:

@@ -1,0 +1,171 @@
+"""Jobs on an agent: look at them, follow them, stop them, wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING, Any
+
+from synapse_sdk.clients.agent import _calls
+from synapse_sdk.clients.agent._following import Tail, goes_on, result_of
+from synapse_sdk.exceptions import ClientConnectionError, ClientTimeoutError
+
+if TYPE_CHECKING:
+    from synapse_agent_api.typed_dicts import Job, JobStreamEvent
+    from synapse_sdk.clients.agent._session import AsyncSession, Session
+
+_BROKEN = (ClientConnectionError, ClientTimeoutError)
+
+
+class JobClientMixin:
+    """The job methods of an agent's client. Every run is a job, under the caller's `job_id` or one of the agent's.
+
+    Besides what a method names, each raises `NotFoundError` for a job that the agent does not have, another
+    `synapse_sdk.exceptions.ClientError`, and `TypeError` or `ValueError` for arguments that can't be right.
+    """
+
+    _session: Session
+
+    def list_jobs(
+        self,
+        *,
+        status: str | None = None,
+        limit: int | None = None,
+        before: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> list[Job]:
+        """List jobs, the newest first.
+
+        Args:
+            status: Only jobs in this state: `PENDING`, `RUNNING`, `SUCCEEDED`, `FAILED` or `STOPPED`.
+            limit: The most jobs to return; the agent's own default is 100.
+            before: A job ID: only jobs older than that one. With the last of one call, the next call goes on.
+            idempotency_key: Only the job of the request that carried this key. Errors have it: it finds the job of a
+                run whose answer was lost.
+        """
+        jobs: list[Job] = self._session.send(
+            _calls.list_jobs(status=status, limit=limit, before=before, idempotency_key=idempotency_key)
+        )
+        return jobs
+
+    def get_job(self, job_id: str) -> Job:
+        """Get a job's record, with its result or its error once it is over."""
+        job: Job = self._session.send(_calls.get_job(job_id))
+        return job
+
+    def get_job_logs(self, job_id: str) -> str:
+        """Get what a job has printed so far."""
+        log: str = self._session.send(_calls.get_job_logs(job_id))
+        return log
+
+    def stop_job(self, job_id: str) -> Job:
+        """Stop a job and all it started, and return its record; one that is over stays as it is."""
+        job: Job = self._session.send(_calls.stop_job(job_id))
+        return job
+
+    def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> Iterator[JobStreamEvent]:
+        """Yield what a job prints and reports, from its beginning until it is over.
+
+        A connection that breaks is taken up again where it broke: no line comes twice and none is missing.
+
+        Args:
+            job_id: The job.
+            deadline: Seconds to follow it, after which `ClientTimeoutError` is raised. By default there is no end.
+
+        Yields:
+            `{"type": "log", "message": line}`, `{"type": "progress", "current", "total"}`, `{"type": "event",
+            "event", "data"}`, `{"type": "error", "error": detail}`, and in the end `{"type": "complete", "status"}`.
+        """
+        return self._follow(self._session.tail(job_id, deadline))
+
+    def _follow(self, tail: Tail) -> Iterator[JobStreamEvent]:
+        while True:
+            with closing(self._session.send(tail.call(), deadline=tail.limit.left())) as answer:
+                try:
+                    for part in answer.parts:
+                        yield from tail.hear(part)
+                        if tail.is_over:
+                            return
+                except _BROKEN as error:
+                    tail.lose(error)
+            if tail.is_to_ask() and not tail.goes_on(self.get_job(tail.job_id)):
+                return
+            self._session.pause(tail.pause())
+
+    def wait_for_job(self, job_id: str, *, deadline: float | None = None) -> Any:
+        """Wait until a job is over; return its result, or raise the error that the run would have raised.
+
+        Args:
+            job_id: The job.
+            deadline: Seconds to wait, after which `ClientTimeoutError` is raised; the job goes on. By default there is
+                no end.
+
+        Raises:
+            ActionFailedError: The action raised; the error has its traceback.
+            ServerError: It ended badly in another way, which `error_type` names, such as `action_stopped`.
+        """
+        waiting = self._session.waiting(job_id, deadline)
+        while goes_on(job := self._session.send(waiting.call, deadline=waiting.limit.left())):
+            self._session.pause(waiting.pause())
+        return result_of(job)
+
+
+class AsyncJobClientMixin:
+    """The asynchronous twin of `JobClientMixin`, which has the methods' descriptions."""
+
+    _session: AsyncSession
+
+    async def list_jobs(
+        self,
+        *,
+        status: str | None = None,
+        limit: int | None = None,
+        before: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> list[Job]:
+        """List jobs, the newest first."""
+        jobs: list[Job] = await self._session.send(
+            _calls.list_jobs(status=status, limit=limit, before=before, idempotency_key=idempotency_key)
+        )
+        return jobs
+
+    async def get_job(self, job_id: str) -> Job:
+        """Get a job's record, with its result or its error once it is over."""
+        job: Job = await self._session.send(_calls.get_job(job_id))
+        return job
+
+    async def get_job_logs(self, job_id: str) -> str:
+        """Get what a job has printed so far."""
+        log: str = await self._session.send(_calls.get_job_logs(job_id))
+        return log
+
+    async def stop_job(self, job_id: str) -> Job:
+        """Stop a job and all it started, and return its record; one that is over stays as it is."""
+        job: Job = await self._session.send(_calls.stop_job(job_id))
+        return job
+
+    def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> AsyncIterator[JobStreamEvent]:
+        """Yield what a job prints and reports, from its beginning until it is over."""
+        return self._follow(self._session.tail(job_id, deadline))
+
+    async def _follow(self, tail: Tail) -> AsyncIterator[JobStreamEvent]:
+        while True:
+            async with aclosing(await self._session.send(tail.call(), deadline=tail.limit.left())) as answer:
+                try:
+                    async for part in answer.parts:
+                        for event in tail.hear(part):
+                            yield event
+                        if tail.is_over:
+                            return
+                except _BROKEN as error:
+                    tail.lose(error)
+            if tail.is_to_ask() and not tail.goes_on(await self.get_job(tail.job_id)):
+                return
+            await self._session.pause(tail.pause())
+
+    async def wait_for_job(self, job_id: str, *, deadline: float | None = None) -> Any:
+        """Wait until a job is over; return its result, or raise the error that the run would have raised."""
+        waiting = self._session.waiting(job_id, deadline)
+        while goes_on(job := await self._session.send(waiting.call, deadline=waiting.limit.left())):
+            await self._session.pause(waiting.pause())
+        return result_of(job)

@@ -1,0 +1,157 @@
+"""A log is followed line by line through whatever breaks on the way, by both clients on a real agent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from proxy import Cut, Proxy
+
+from synapse_agent import EmbeddedAgent
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.clients.agent._exchange import Chance
+from synapse_sdk.exceptions import ActionFailedError, ClientTimeoutError, ServerError
+
+CONFIG = {
+    "actions": {
+        "talk": {"entrypoint": "talker:talk", "method": "job"},
+        "fail": {"entrypoint": "talker:fail", "method": "job"},
+        "hang": {"entrypoint": "talker:hang", "method": "job"},
+    }
+}
+CODE = """
+import time
+
+def talk(context, lines, pause=0):
+    for number in range(lines):
+        print("line", number, "한" * (number % 7))
+        context.log("step", {"number": number})
+        time.sleep(pause)
+    context.set_progress(lines, lines)
+    return lines
+
+def fail():
+    raise ValueError("no luck")
+
+def hang():
+    time.sleep(1000)
+"""
+
+Follow = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[EmbeddedAgent]:
+    """An agent without plugins: what runs comes with the request."""
+    with EmbeddedAgent(plugins=[]) as agent:
+        yield agent
+
+
+@pytest.fixture
+def proxy(agent: EmbeddedAgent) -> Iterator[Proxy]:
+    """The way to the agent; it cuts connections that follow a log."""
+    with Proxy(agent.base_url) as proxy:
+        proxy.cuts = b"GET /jobs/"
+        yield proxy
+
+
+def start(agent: EmbeddedAgent, action: str, job_id: str, **params: Any) -> None:
+    with agent.client() as client:
+        client.run_debug_plugin_release(action, params=params, config=CONFIG, modules={"talker": CODE}, job_id=job_id)
+
+
+@pytest.fixture(params=["sync", "async"])
+def use(request: pytest.FixtureRequest, agent: EmbeddedAgent) -> Callable[..., Any]:
+    """Call a method of either client, through an address of its own; what it yields comes as a list."""
+
+    def call(base_url: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        chance = Chance(uniform=lambda _low, _high: 0.01)
+        if request.param == "sync":
+            with AgentClient(base_url, agent.token) as client:
+                client._session._chance = chance
+                value = getattr(client, method)(*args, **kwargs)
+                return list(value) if isinstance(value, Iterator) else value
+
+        async def main() -> Any:
+            async with AsyncAgentClient(base_url, agent.token) as client:
+                client._session._chance = chance
+                value = getattr(client, method)(*args, **kwargs)
+                return [each async for each in value] if hasattr(value, "__aiter__") else await value
+
+        return asyncio.run(main())
+
+    return call
+
+
+def told(events: list[dict[str, Any]]) -> list[Any]:
+    return [each.get("data", each["message"]) for each in events if each["type"] in ("log", "event")]
+
+
+def test_a_log_that_is_cut_after_every_few_bytes_comes_whole(
+    agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
+) -> None:
+    """Wherever in an event the connection breaks, and however often: each line and event once, in order."""
+    job_id = f"cut-{request.node.name}"
+    start(agent, "talk", job_id, lines=40)
+    whole = use(agent.base_url, "tail_job_logs", job_id)
+    assert len(told(whole)) == 80
+    proxy.cuts_all = True
+    for size in range(700, 740, 7):  # a head takes some 300 bytes
+        proxy.cut = Cut("answer", size)
+        assert told(use(proxy.base_url, "tail_job_logs", job_id)) == told(whole)
+
+
+def test_a_running_job_is_followed_through_a_proxy_that_has_little_patience(
+    agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
+) -> None:
+    """Connections live for a tenth of a second; every line comes once, while the job runs and after it."""
+    job_id = f"impatient-{request.node.name}"
+    start(agent, "talk", job_id, lines=30, pause=0.02)
+    proxy.patience = 0.1
+    events = use(proxy.base_url, "tail_job_logs", job_id)
+    numbers = [each["data"]["number"] for each in events if each["type"] == "event"]
+    lines = [int(each["message"].split()[1]) for each in events if each["type"] == "log"]
+    assert numbers == lines == list(range(30))
+    assert all(later - earlier == 1 for earlier, later in pairwise(numbers))
+    assert events[-1]["status"] == "SUCCEEDED"
+
+
+def test_a_job_s_result_is_waited_for(agent: EmbeddedAgent, use: Callable[..., Any], request: Any) -> None:
+    """It is what a run would have returned; a failure is what a run would have raised."""
+    start(agent, "talk", f"waited-{request.node.name}", lines=3, pause=0.05)
+    assert use(agent.base_url, "wait_for_job", f"waited-{request.node.name}") == 3
+    start(agent, "fail", f"unlucky-{request.node.name}")
+    with pytest.raises(ActionFailedError, match="no luck") as caught:
+        use(agent.base_url, "wait_for_job", f"unlucky-{request.node.name}")
+    assert (caught.value.exception_type, caught.value.job_id) == ("ValueError", f"unlucky-{request.node.name}")
+
+
+def test_a_job_is_stopped(agent: EmbeddedAgent, use: Callable[..., Any], request: Any) -> None:
+    """Waiting for it has a limit that leaves it alone; stopped, it says so to whoever waits."""
+    job_id = f"hanging-{request.node.name}"
+    start(agent, "hang", job_id)
+    with pytest.raises(ClientTimeoutError):
+        use(agent.base_url, "wait_for_job", job_id, deadline=0.3)
+    assert use(agent.base_url, "get_job", job_id)["status"] in ("PENDING", "RUNNING")
+    assert use(agent.base_url, "stop_job", job_id)["status"] == "STOPPED"
+    with pytest.raises(ServerError, match="action_stopped"):
+        use(agent.base_url, "wait_for_job", job_id)
+    assert job_id in [each["job_id"] for each in use(agent.base_url, "list_jobs", status="STOPPED")]
+
+
+def test_a_job_is_found_by_the_key_of_a_request_whose_answer_was_lost(
+    agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any]
+) -> None:
+    """The error has the key, and the key has the job."""
+    proxy.cuts, proxy.cut = b"POST ", Cut("answer", 10)
+    arguments = {"params": {"lines": 1}, "config": CONFIG, "modules": {"talker": CODE}}
+    headers = {"Idempotency-Key": f"key-{id(proxy)}"}
+    with AgentClient(proxy.base_url, agent.token, headers=headers, max_retries=0) as client:
+        client._session._agent.features = frozenset()  # as with an agent that keeps no runs
+        with pytest.raises(Exception, match="broke") as caught:
+            client.run_debug_plugin_release("talk", **arguments)
+    (job,) = use(agent.base_url, "list_jobs", idempotency_key=caught.value.idempotency_key)  # type: ignore[attr-defined]
+    assert use(agent.base_url, "wait_for_job", job["job_id"]) == 1
