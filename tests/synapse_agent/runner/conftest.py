@@ -113,7 +113,7 @@ def until() -> Callable[..., Awaitable[None]]:
 
 
 AGENT = """
-import asyncio, json, sys
+import asyncio, json, sys, time
 from pathlib import Path
 from synapse_agent.plugin import PluginConfig
 from synapse_agent.runner.base import Run
@@ -124,10 +124,14 @@ class Deaf:
     def output(self, data): pass
     def event(self, event): pass
 
-async def main(data_dir, folder, params):
+class Stuck(Deaf):
+    def started(self): time.sleep(1000)
+
+async def main(data_dir, folder, params, runs):
     config = PluginConfig.from_mapping({"code": "tried", "actions": {"act": "plugin.main:act"}})
-    run = Run("job", Path(folder), config, "act", json.loads(params), release="tried@1.0.0")
-    await LocalRunner(Path(data_dir)).run(run, Deaf())
+    params, runner = json.loads(params), LocalRunner(Path(data_dir))
+    jobs = [Run(f"job-{n}", Path(folder), config, "act", params, release="tried@1.0.0") for n in range(int(runs))]
+    await asyncio.gather(*(runner.run(job, Deaf() if len(jobs) == 1 else Stuck()) for job in jobs))
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -135,11 +139,16 @@ asyncio.run(main(*sys.argv[1:]))
 
 @pytest.fixture
 def start_agent() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Give a function that runs a plugin's `act` in a process of its own, for the test to kill."""
+    """Give a function that runs a plugin's `act` in a process of its own, for the test to kill.
+
+    With several `runs`, that process hears of the first that has started, and of nothing after that.
+    """
     with ExitStack() as stack:
 
-        def start(plugin: Plugin, data_dir: Path, params: Mapping[str, Any], **more: Any) -> subprocess.Popen[bytes]:
-            command = [sys.executable, "-c", AGENT, data_dir, plugin.folder, json.dumps(params)]
+        def start(
+            plugin: Plugin, data_dir: Path, params: Mapping[str, Any], *, runs: int = 1, **more: Any
+        ) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-c", AGENT, data_dir, plugin.folder, json.dumps(params), str(runs)]
             agent = stack.enter_context(subprocess.Popen(command, **more))
             stack.callback(agent.kill)
             return agent

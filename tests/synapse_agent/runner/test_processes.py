@@ -316,6 +316,28 @@ async def test_killing_the_agent_leaves_no_process(data_dir, start_agent, write_
     await until(lambda: not alive(pids))
 
 
+async def test_killing_an_agent_that_has_stopped_listening_leaves_no_process(
+    data_dir, start_agent, write_plugin, until, tmp_path
+):
+    """What the zygote said last was never read, which is no reason for it to end before its runs have."""
+    source = dedent(START) + dedent("""
+        def act(folder):
+            if os.fork() == 0:
+                os.setsid()
+                note(folder)
+                wait()
+            noted(folder, 2)
+            wait()
+        """)
+    folder = _made(tmp_path / "pids")
+    agent = start_agent(write_plugin(source), data_dir, {"folder": str(folder)}, runs=2)
+    await until(lambda: len(list(folder.iterdir())) == 2)
+    agent.kill()
+    agent.wait()
+    pids = [int(path.name) for path in folder.iterdir()]
+    await until(lambda: not alive(map(str, pids)), seconds=5)
+
+
 def _made(folder):
     folder.mkdir()
     return folder

@@ -106,7 +106,10 @@ class _Zygote:
         self._end_all()
 
     def _obey(self) -> None:
-        message, descriptors = receive(self._control, protocol.COMMAND.size)
+        try:
+            message, descriptors = receive(self._control, protocol.COMMAND.size)
+        except OSError:  # an agent that was killed before it read the last notice: the connection is reset
+            message, descriptors = b"", []
         if not message:
             self._connected = False
             return
