@@ -82,6 +82,16 @@ test-httpx2: setup ## Run the client's tests on httpx2
 mutants: setup ## Break the retry and error modules in every small way; fail where no test notices (some minutes)
 	$(BIN)/python tests/mutants/mutants.py
 
+KILLS ?= 100
+.PHONY: crash
+crash: setup ## Kill an agent KILLS times (100), and look for what is lost, half-done or left over
+	$(BIN)/python tests/crash --kills $(KILLS)
+
+MINUTES ?= 10
+.PHONY: soak
+soak: setup ## Load an agent for MINUTES (10), and look for what grows
+	$(BIN)/python tests/soak --minutes $(MINUTES)
+
 .PHONY: demo
 demo: setup ## Watch plugins being fetched, run and deleted on an agent of its own
 	$(BIN)/python examples/demo.py

@@ -22,6 +22,22 @@ def test_a_database_is_made_once_and_opened_again(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+def test_a_database_of_an_earlier_version_keeps_what_is_in_it(tmp_path: Path) -> None:
+    """The schema is brought up to date where it is, once."""
+    with closing(sqlite3.connect(tmp_path / "db")) as connection:
+        connection.executescript(f"BEGIN; {MIGRATIONS[0]} PRAGMA user_version = 1; COMMIT;")
+        connection.execute(
+            "INSERT INTO jobs (job_id, content, action, method, status, created_at, result)"
+            " VALUES ('old', '', 'go', 'local', 'SUCCEEDED', '2026-11-23T00:00:00+00:00', '7')"
+        )
+        connection.commit()
+    for _ in range(2):
+        with closing(Database(tmp_path / "db")) as database:
+            job = database.job("old")
+            assert job is not None
+            assert (job.result, job.status_code, job.events, job.size) == ("7", None, None, 0)
+
+
 @pytest.mark.parametrize("content", ["newer", "garbage", "folder"])
 def test_a_database_that_cannot_be_used_is_left_alone(tmp_path: Path, content: str) -> None:
     """A newer schema, another kind of file, a folder: one line that names the way out."""

@@ -1,0 +1,379 @@
+"""Kills a running agent at random instants, starts it again, and looks for what must never be there."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from synapse_agent.trees import tree_digest
+
+COMMAND = [sys.executable, "-m", "synapse_agent", "serve"]
+START_SECONDS = 30.0
+GONE_SECONDS = 20.0
+"""By when nothing may be left of a killed agent."""
+FILES = 300
+CONFIG = """
+code: {code}
+version: 1.0.0
+actions:
+  write: {{entrypoint: "pen:write"}}
+  write_much: {{entrypoint: "pen:write_much"}}
+  load: {{entrypoint: "pen:load"}}
+  linger: {{entrypoint: "pen:linger", method: job}}
+"""
+CODE = """
+import importlib
+import subprocess
+import time
+
+def write(path, line, seconds=0):
+    with open(path, "a") as paper:
+        paper.write(line + "\\n")
+    time.sleep(seconds)
+    return line
+
+def write_much(path, line, size):
+    write(path, line)
+    return line + "x" * size
+
+def load(name):
+    return importlib.import_module(name).VALUE
+
+def linger(path, line, marker):
+    subprocess.Popen(["sleep", marker], start_new_session=True)
+    subprocess.Popen(["sh", "-c", f"trap '' TERM; sleep {marker} & sleep {marker} & wait"])
+    write(path, line, seconds=1000)
+"""
+
+
+class Broken(AssertionError):
+    """The agent came back with something that must never be there."""
+
+
+@dataclass
+class Request:
+    """A request that is under way while the agent is killed."""
+
+    send: Callable[[httpx.Client], httpx.Response]
+    answer: httpx.Response | None = None
+
+    def begin(self, client: httpx.Client) -> threading.Thread:
+        """Send it from a thread of its own."""
+
+        def run() -> None:
+            try:
+                self.answer = self.send(client)
+            except httpx.TransportError:
+                self.answer = None
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+
+@dataclass
+class Facts:
+    """What the harness knows to have happened."""
+
+    results: dict[str, Any] = field(default_factory=dict)
+    """Results that were answered, by job ID."""
+    lines: list[str] = field(default_factory=list)
+    """A line that an action was to write, for each key that was sent."""
+    kills: Counter[str] = field(default_factory=Counter)
+    """Kills that hit the middle of something, by phase."""
+    late: Counter[str] = field(default_factory=Counter)
+    """Kills that came when it was over."""
+
+
+class Agent:
+    """An agent as a process, in a folder that stays."""
+
+    def __init__(self, root: Path, options: Sequence[str] = ()) -> None:
+        self.root = root
+        self.data = root / "data"
+        self.plugins = root / "plugins"
+        self.wheels = root / "wheels"
+        self.paper = root / "paper"
+        self.marker = str(random.SystemRandom().randint(10**8, 10**9))
+        """What the children of its actions have on their command line."""
+        self._options = list(options)
+        for folder in (self.plugins, self.wheels):
+            folder.mkdir()
+        self.paper.touch()
+        self.process: subprocess.Popen[str] | None = None
+        self.client = httpx.Client()
+
+    def start(self) -> None:
+        """Start it and wait until it takes requests."""
+        options = ["--plugins", str(self.plugins), "--data-dir", str(self.data), "--port", "0", "--no-token"]
+        env = {**os.environ, "UV_FIND_LINKS": str(self.wheels), "UV_OFFLINE": "1"}
+        self._errors = (self.root / "stderr").open("a")
+        self.process = subprocess.Popen(
+            [*COMMAND, *options, *self._options], stdout=subprocess.PIPE, stderr=self._errors, text=True, env=env
+        )
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line.startswith("ready "):
+            raise Broken(f"It did not start again: {(self.root / 'stderr').read_text()[-2000:]}")
+        self.client.close()
+        self.client = httpx.Client(base_url=line.split()[1], timeout=60, trust_env=False)
+
+    def kill(self) -> None:
+        """Kill it, and wait until nothing of it is there any more."""
+        assert self.process
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+        self._errors.close()
+        end = time.monotonic() + GONE_SECONDS
+        while left := self.processes():
+            if time.monotonic() > end:
+                raise Broken(f"Processes outlive the agent: {left}")
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """End it well."""
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            self.process.communicate(timeout=60)
+            self._errors.close()
+        self.client.close()
+
+    def processes(self) -> dict[int, str]:
+        """Give the processes that belong to it, by what they have on their command line."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            line = _command_line(entry) if entry.name.isdigit() else ""
+            if str(self.data) in line or f"sleep {self.marker}" in line:
+                found[int(entry.name)] = line
+        return found
+
+    def run(self, action: str, *, release: str = "pen@1.0.0", key: str | None = None, **body: Any) -> Request:
+        """Give the request that runs an action."""
+        headers = {"Idempotency-Key": key} if key else {}
+        path = f"/plugin_releases/{release}/run/"
+        return Request(lambda client: client.post(path, json={"action": action, **body}, headers=headers))
+
+    def create(self, code: str) -> Request:
+        """Give the request that caches a release."""
+        body = {"plugin": code, "version": "1.0.0"}
+        return Request(lambda client: client.post("/plugin_releases/", json=body))
+
+    def add_plugin(self, code: str, *, files: int = 0) -> None:
+        """Put an archive into the plugins folder, with so many files beside the code."""
+        with zipfile.ZipFile(self.plugins / f"{code}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("config.yaml", CONFIG.format(code=code))
+            archive.writestr("pen.py", CODE)
+            for number in range(files):
+                archive.writestr(f"data/{number // 50}/{number}.txt", f"{code} {number} " * 500)
+
+    def add_wheel(self, name: str, value: int) -> None:
+        """Put a package into the folder that environments are made from; its modules take a while to install."""
+        modules = {f"{name}/part_{number}.py": f"PART = {number}\n" for number in range(FILES)}
+        modules[f"{name}/__init__.py"] = f"from {name}.part_{FILES - 1} import PART\n\nVALUE = PART + {value}\n"
+        info = f"{name}-1.0.dist-info"
+        modules[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        modules[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: harness\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        record = "".join(f"{path},sha256={_sha256(text)},{len(text)}\n" for path, text in modules.items())
+        with zipfile.ZipFile(self.wheels / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+            for path, text in {**modules, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
+                wheel.writestr(path, text)
+
+
+class Harness:
+    """One agent, killed again and again."""
+
+    def __init__(self, root: Path, *, seed: int, options: Sequence[str] = ()) -> None:
+        self.agent = Agent(root, options)
+        self.facts = Facts()
+        self._random = random.Random(seed)
+        self._spans: dict[str, float] = {}
+        self._numbers = 0
+
+    @contextmanager
+    def running(self) -> Iterator[Harness]:
+        """Start the agent with a plugin that is cached and has run, and end it afterwards."""
+        self.agent.add_plugin("pen")
+        self.agent.start()
+        try:
+            self.agent.create("pen").send(self.agent.client).raise_for_status()
+            self._answered(self.agent.run("write", params=self._line()))
+            yield self
+        finally:
+            self.agent.stop()
+
+    def kill_in(self, phase: str) -> None:
+        """Kill the agent somewhere in a phase, start it again and check everything; `Broken` says what is wrong."""
+        prepare = getattr(self, f"_{phase}")
+        request, check = prepare()
+        thread = request.begin(self.agent.client)
+        span = self._spans.setdefault(phase, 0.3)
+        time.sleep(self._random.uniform(0, span))
+        was_under_way = thread.is_alive() or phase == "running"
+        self.agent.kill()
+        thread.join()
+        (self.facts.kills if was_under_way else self.facts.late)[phase] += 1
+        # Aim at the middle: a kill that came late makes the next one come sooner.
+        self._spans[phase] = span * (1.15 if was_under_way else 0.8)
+        self.agent.start()
+        check(request)
+        self._check_everything()
+
+    def _unpacking(self) -> tuple[Request, Callable[[Request], None]]:
+        code = self._name("plugin")
+        self.agent.add_plugin(code, files=FILES)
+
+        def check(_: Request) -> None:
+            _expect(self.agent.create(code).send(self.agent.client).status_code in (200, 201), "It can't be cached.")
+            lookup = f"{code}@1.0.0"
+            self._answered(self.agent.run("write", release=lookup, params=self._line()))
+
+        return self.agent.create(code), check
+
+    def _environment(self) -> tuple[Request, Callable[[Request], None]]:
+        name = self._name("package")
+        self.agent.add_wheel(name, self._numbers)
+        body = {"params": {"name": name}, "requirements": [name]}
+        expected = FILES - 1 + self._numbers
+
+        def check(_: Request) -> None:
+            answer = self.agent.run("load", **body).send(self.agent.client)
+            _expect((answer.status_code, answer.json()) == (200, expected), f"The package is not whole: {answer.text}")
+
+        return self.agent.run("load", **body), check
+
+    def _running(self) -> tuple[Request, Callable[[Request], None]]:
+        params = {**self._line(), "marker": self.agent.marker}
+        job_id = self._name("job")
+        request = self.agent.run("linger", params=params, job_id=job_id, key=params["line"])
+
+        def check(_: Request) -> None:
+            answer = self.agent.client.get(f"/jobs/{job_id}/")
+            if answer.status_code == 404:  # killed before it was written down: nothing has run
+                _expect(params["line"] not in self.agent.paper.read_text(), "It ran, and there is no job.")
+                return
+            job = answer.json()
+            _expect(job["status"] == "FAILED", f"A job that was running is {job['status']}.")
+            _expect(job["error"]["error_type"] == "agent_restarted", f"The reason is {job['error']}.")
+
+        return request, check
+
+    def _result(self) -> tuple[Request, Callable[[Request], None]]:
+        params = {**self._line(), "size": self._random.choice([10, 50_000, 3_000_000])}
+        request = self.agent.run("write_much", params=params, key=params["line"], job_id=self._name("job"))
+
+        def check(sent: Request) -> None:
+            again = request.send(self.agent.client)
+            if sent.answer is not None and sent.answer.status_code == 200:
+                _expect(again.json() == sent.answer.json(), f"A finished result is lost: {again.text[:300]}")
+            if again.status_code != 200:
+                _expect(again.json()["detail"]["error_type"] == "agent_restarted", f"It ended as {again.text[:300]}")
+
+        return request, check
+
+    def _delete(self) -> tuple[Request, Callable[[Request], None]]:
+        code = self._name("plugin")
+        self.agent.add_plugin(code, files=FILES)
+        self.agent.create(code).send(self.agent.client).raise_for_status()
+        path = f"/plugin_releases/{code}@1.0.0"
+
+        def check(sent: Request) -> None:
+            status = self.agent.client.get(path).status_code
+            _expect(status in (200, 404), f"A release that was being deleted is {status}.")
+            if sent.answer is not None:
+                _expect(status == 404, "A deleted release is back.")
+            if status == 200:
+                _expect(self.agent.client.delete(path).status_code == 204, "It can't be deleted any more.")
+
+        return Request(lambda client: client.delete(path)), check
+
+    def _check_everything(self) -> None:
+        self._check_releases()
+        self._check_results()
+        self._check_lines()
+        self._check_leftovers()
+
+    def _check_releases(self) -> None:
+        listed = self.agent.client.get("/plugin_releases/", params={"page_size": 1000}).json()["results"]
+        folders = {path.name: path for path in (self.agent.data / "releases").iterdir()}
+        digests = {release["digest"].removeprefix("sha256:") for release in listed}
+        _expect(digests == folders.keys(), f"Releases and folders differ: {digests ^ folders.keys()}")
+        for name, path in folders.items():
+            _expect(tree_digest(path) == f"sha256:{name}", f"The release in {path} is not whole.")
+
+    def _check_results(self) -> None:
+        for job_id, result in self.facts.results.items():
+            job = self.agent.client.get(f"/jobs/{job_id}/").json()
+            _expect(job.get("status") == "SUCCEEDED" and job["result"] == result, f"The result of {job_id} is lost.")
+
+    def _check_lines(self) -> None:
+        written = Counter(self.agent.paper.read_text().split())
+        twice = [line for line, count in written.items() if count > 1]
+        _expect(not twice, f"Run twice: {twice}")
+
+    def _check_leftovers(self) -> None:
+        unfinished = [
+            job["job_id"]
+            for status in ("PENDING", "RUNNING")
+            for job in self.agent.client.get("/jobs/", params={"status": status}).json()
+        ]
+        _expect(not unfinished, f"Jobs of the killed agent are not over: {unfinished}")
+        left = [path.name for path in (self.agent.data / "tmp").iterdir()]
+        _expect(not left, f"Temporary folders are left: {left}")
+
+    def _answered(self, request: Request) -> None:
+        answer = request.send(self.agent.client).raise_for_status()
+        newest = self.agent.client.get("/jobs/", params={"limit": 1}).json()[0]
+        self.facts.results[newest["job_id"]] = answer.json()
+
+    def _line(self) -> dict[str, Any]:
+        line = uuid.uuid4().hex
+        self.facts.lines.append(line)
+        return {"path": str(self.agent.paper), "line": line}
+
+    def _name(self, kind: str) -> str:
+        self._numbers += 1
+        return f"{kind}_{self._numbers}"
+
+
+PHASES = ("unpacking", "environment", "running", "result", "delete")
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise Broken(otherwise)
+
+
+def _sha256(text: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+
+
+def _command_line(entry: Path) -> str:
+    try:
+        return (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def report(facts: Facts) -> str:
+    """Say how many kills hit the middle of each phase."""
+    return json.dumps({"kills": dict(facts.kills), "came late": dict(facts.late), "total": facts.kills.total()})
