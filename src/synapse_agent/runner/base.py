@@ -39,7 +39,9 @@ class RunListener(Protocol):
         """Bytes that the run (or the making of its environment) printed, as they came."""
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """`{"type": "progress", "current": n, "total": n}` or `{"type": "event", "event": name, "data": any}`."""
+        """`{"type": "progress", "current": n, "total": n}`, with `step` where the action names one, or
+        `{"type": "event", "event": name, "data": any}`.
+        """
 
 
 class Runner(Protocol):

@@ -3,6 +3,7 @@
 - A class is constructed, then its method of the action's name is called, or else `run`, `execute` or `__call__`.
   Constructor and method each get the parameters that they name; where one takes `**kwargs`, it gets those that the
   other does not name (the method, where both do).
+- An action of the public SDK is called as that SDK does it: see `sdk_actions`.
 - Anything else that is callable is called with the parameters that it names.
 - A parameter called `params` gets the whole params object, whatever it holds. It then takes every key, and beside it
   other names still get the key of their name.
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .failures import Failure
+from .sdk_actions import action_context, call_sdk_action, check_result, is_sdk_action
 
 _WHOLE = "params"
 _CONTEXT = ("context", "ctx")
@@ -25,22 +27,31 @@ _METHODS = ("run", "execute", "__call__")
 
 def call(target: Any, *, action: str, params: Mapping[str, Any], context: Any) -> Any:
     """Call what an entrypoint names; a call that does not fit is a `Failure` 422 `invalid_params`."""
+    if is_sdk_action(target):
+        return _call_sdk_action(target, params, context)
     if isinstance(target, type):
-        result = _call_class(target, action, params, context)
-    elif callable(target):
-        result = _call_function(target, params, context)
-    else:
-        raise _not_callable(f"it names {type(target).__name__} {target!r:.60}, which is neither a function nor a class")
-    return _awaited(result) if inspect.isawaitable(result) else result
+        return _awaited(_call_class(target, action, params, context))
+    if callable(target):
+        return _awaited(_call_function(target, params, context))
+    raise _not_callable(f"it names {type(target).__name__} {target!r:.60}, which is neither a function nor a class")
 
 
 def _awaited(result: Any) -> Any:
+    if not inspect.isawaitable(result):
+        return result
     import asyncio  # it costs a run 30 ms, and most have no use for it
 
     async def wait() -> Any:
         return await result
 
     return asyncio.run(wait())
+
+
+def _call_sdk_action(target: Any, params: Mapping[str, Any], context: Any) -> Any:
+    ctx = action_context(context)
+    result = _awaited(call_sdk_action(target, params, ctx))
+    check_result(target, result, ctx)
+    return result
 
 
 def _call_function(function: Callable[..., Any], params: Mapping[str, Any], context: Any) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from . import protocol
+from .failures import Failure
 from .reports import Reports
 from .results import to_json
 
@@ -48,9 +49,10 @@ class Context:
             logger.propagate = False
         return logger
 
-    def set_progress(self, current: float, total: float) -> None:
-        """Tell how far the action is; of many calls in a short time, some and the last are passed on."""
-        self._unsent = to_json({"type": "progress", "current": current, "total": total})
+    def set_progress(self, current: float, total: float, step: str | None = None) -> None:
+        """Tell how far the action is, or one step of it; of many calls in a short time, the last is passed on."""
+        named = {} if step is None else {"step": step}
+        self._unsent = _written("progress", {"type": "progress", "current": current, "total": total, **named})
         if time.monotonic() - self._sent_at >= _PROGRESS_SECONDS:
             self.flush()
 
@@ -58,7 +60,7 @@ class Context:
         """Record an event with data that JSON can say, up to some 60 kB."""
         self.flush()
         sys.stdout.flush()  # so that what was printed before stands before the event
-        payload = to_json({"type": "event", "event": event, "data": data})
+        payload = _written(f"event {event!r}", {"type": "event", "event": event, "data": data})
         if len(payload) > protocol.MAX_PAYLOAD:
             raise ValueError(f"event {event!r} has {len(payload)} bytes; {protocol.MAX_PAYLOAD} are allowed")
         self._reports.event(payload)
@@ -68,3 +70,10 @@ class Context:
         if self._unsent is not None:
             self._reports.event(self._unsent)
             self._unsent, self._sent_at = None, time.monotonic()
+
+
+def _written(what: str, report: dict[str, Any]) -> bytes:
+    try:
+        return to_json(report)
+    except Failure as failure:
+        raise TypeError(f"{what} cannot be written as JSON: see {failure.fields['path']} in {report!r:.200}") from None

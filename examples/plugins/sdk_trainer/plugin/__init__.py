@@ -1,0 +1,1 @@
+"""Actions written with the public SDK."""

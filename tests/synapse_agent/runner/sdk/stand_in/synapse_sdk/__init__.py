@@ -1,0 +1,1 @@
+"""Stands in for the public SDK where a test needs one that misbehaves."""
