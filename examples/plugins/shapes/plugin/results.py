@@ -1,0 +1,18 @@
+"""An action whose result is more than JSON knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+
+@dataclass
+class Report:
+    day: date
+    source: Path
+    words: dict
+
+
+def report(text, day):
+    return Report(date.fromisoformat(day), Path("texts") / "first.txt", {"count": len(text.split())})
