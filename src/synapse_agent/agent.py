@@ -17,7 +17,7 @@ from synapse_agent.releases import Releases
 from synapse_agent.retention import JobLimits, Retention
 from synapse_agent.runner.base import Runner
 from synapse_agent.settings import Settings, check_plugins_folder
-from synapse_agent.sources import DirectorySource, SourceChain
+from synapse_agent.sources import DirectorySource, PluginSource, SourceChain
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,21 @@ class Agent:
     releases: Releases
     jobs: Jobs
 
+    async def close(self, *, limit: float) -> None:
+        """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
+        await asyncio.gather(self.releases.close(), self.jobs.close(limit=limit))
+
 
 @asynccontextmanager
 async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runner]) -> AsyncIterator[Agent]:
     """Open an agent for as long as the block runs, then end every run and let go of everything.
 
-    `jobs.close()` within the block lets runs end well. Raises `StartError` where the agent cannot start.
+    `close()` within the block lets runs end well. Raises `StartError` where the agent cannot start.
     """
     settings = _absolute(settings)
-    source = SourceChain([DirectorySource(check_plugins_folder(folder)) for folder in settings.plugins])
+    folders = [DirectorySource(check_plugins_folder(folder)) for folder in settings.plugins]
     async with AsyncExitStack() as stack:
+        source = SourceChain([*folders, *await _backend(settings, stack)])
         folder = DataFolder(settings.data_dir)
         stack.callback(folder.close)
         database = Database(folder.database)
@@ -57,12 +62,30 @@ async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runne
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
         stack.push_async_callback(_cancel, asyncio.create_task(Retention(database, folder.jobs, limits).keep()))
         releases = Releases(folder=folder, database=database, source=source, on_removed=runner.forget)
+        stack.push_async_callback(releases.close)
         yield Agent(folder, releases, jobs)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
+
+
+async def _backend(settings: Settings, stack: AsyncExitStack) -> list[PluginSource]:
+    if settings.backend is None:
+        return []
+    # Here, as the HTTP library takes a while to load and only who has a backend needs it.
+    from synapse_agent.backend.bounds import Bounds
+    from synapse_agent.backend.source import BackendSource
+
+    bounds = Bounds(
+        connect=settings.backend_connect_timeout,
+        silence=settings.backend_read_timeout,
+        total=settings.backend_time_limit,
+        archive_bytes=settings.max_archive_bytes,
+    )
+    source = BackendSource(settings.backend, token=settings.backend_token, bounds=bounds)
+    return [await stack.enter_async_context(source)]
 
 
 def _absolute(settings: Settings) -> Settings:

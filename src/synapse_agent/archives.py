@@ -19,6 +19,10 @@ RATIO_FLOOR = 16 * MEBIBYTE
 _CHUNK = 2**16
 
 
+class DamagedArchive(TreeError):
+    """A file that is no zip archive, or not the one that was made."""
+
+
 @contextmanager
 def archived_config(path: Path) -> Iterator[Path]:
     """Give a folder that holds nothing but the archive's `config.yaml`, for as long as the block runs."""
@@ -32,7 +36,8 @@ def archived_config(path: Path) -> Iterator[Path]:
 def unpack(path: Path, target: Path, *, limits: Limits) -> None:
     """Unpack the plugin in an archive, which may be one folder down; `target` must not be there.
 
-    An archive that is none, is damaged, blows up or reaches outside its folder is a `TreeError`.
+    An archive that is none or is damaged is a `DamagedArchive`, one that blows up or reaches outside its folder a
+    `TreeError`.
     """
     target.mkdir(parents=True)
     allowed = max(RATIO_FLOOR, MAX_RATIO * path.stat().st_size)
@@ -51,7 +56,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(path) as archive:
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError) as error:
-        raise TreeError(f"it is no zip archive or is damaged: {error}") from error
+        raise DamagedArchive(f"it is no zip archive or is damaged: {error}") from error
     except (NotImplementedError, RuntimeError) as error:
         raise TreeError(f"it cannot be unpacked: {error}") from error
     except OSError as error:

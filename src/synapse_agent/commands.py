@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from synapse_agent.settings import Settings, StartError, UsageError, check_plugi
 from synapse_agent.sizes import parse_size
 
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
+BACKEND_TOKEN_VARIABLE = "SYNAPSE_BACKEND_TOKEN"
 
 app = typer.Typer(
     name="synapse-agent",
@@ -40,9 +42,32 @@ def synapse_agent() -> None:
 @app.command()
 def serve(
     plugins: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option("--plugins", metavar="DIR", help="Folder of plugin folders and zip archives; repeatable."),
-    ],
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option("--backend", metavar="URL", help="Backend to fetch from what no --plugins folder has."),
+    ] = None,
+    backend_token: Annotated[
+        str | None,
+        typer.Option(
+            "--backend-token",
+            metavar="TOKEN",
+            help="Token that the backend wants. As readable on a command line as --token: prefer --backend-token-file. "
+            f"[env var: {BACKEND_TOKEN_VARIABLE}]",
+        ),
+    ] = None,
+    backend_token_file: Annotated[
+        Path | None,
+        typer.Option("--backend-token-file", metavar="FILE", help="File that holds the backend's token."),
+    ] = None,
+    backend_time_limit: Annotated[
+        float, typer.Option("--backend-time-limit", metavar="SECONDS", help="Longest that a release may take to come.")
+    ] = 540.0,
+    max_archive_size: Annotated[
+        str, typer.Option("--max-archive-size", metavar="SIZE", help="Largest archive to take from the backend.")
+    ] = "1GiB",
     data_dir: Annotated[
         Path | None,
         typer.Option(
@@ -105,19 +130,25 @@ def serve(
     from synapse_agent.security import is_loopback_host
 
     os.environ.pop(TOKEN_VARIABLE, None)
+    given_outside = os.environ.pop(BACKEND_TOKEN_VARIABLE, "") or None
+    if backend_token is None and backend is not None:  # without one it is there for another agent
+        backend_token = given_outside
     for path in python or ():
         if not (path.is_file() and os.access(path, os.X_OK)):
             raise UsageError(f"--python {path} is not there, or is no program. Name an interpreter.")
-    for path in plugins:
+    for path in plugins or ():
         check_plugins_folder(path)
     folder = data_dir or default_data_dir()
-    options = {"max_concurrent_runs": max_concurrent_runs} if max_concurrent_runs else {}
+    options: dict[str, Any] = {"max_concurrent_runs": max_concurrent_runs} if max_concurrent_runs else {}
     settings = Settings(
-        plugins=tuple(plugins),
+        plugins=tuple(plugins or ()),
+        backend=backend,
+        backend_token=_backend_token(backend_token, backend_token_file),
+        backend_time_limit=backend_time_limit,
+        max_archive_bytes=_size(max_archive_size, "--max-archive-size"),
         data_dir=folder,
         host=host,
         port=port,
-        token=_token(folder, token, token_file, no_token=no_token, is_loopback=is_loopback_host(host)),
         allowed_hosts=tuple(allowed_host or ()),
         max_queued_runs=max_queued_runs,
         keep_jobs_days=keep_jobs_days,
@@ -126,7 +157,23 @@ def serve(
         pythons=tuple(python or ()),
         **options,
     )
-    serve_until_stopped(settings)
+    if backend is not None:
+        from synapse_agent.backend.addresses import backend_address
+
+        backend_address(backend)
+    # Last, for it can make a token: a wrong call leaves none behind.
+    token = _token(folder, token, token_file, no_token=no_token, is_loopback=is_loopback_host(host))
+    serve_until_stopped(replace(settings, token=token))
+
+
+def _backend_token(token: str | None, file: Path | None) -> str | None:
+    from synapse_agent.tokens import checked_token, read_token
+
+    if token is not None and file is not None:
+        raise UsageError(f"Give one of --backend-token (or {BACKEND_TOKEN_VARIABLE}) and --backend-token-file.")
+    if file is not None:
+        return read_token(file)
+    return None if token is None else checked_token(token, source=f"--backend-token or {BACKEND_TOKEN_VARIABLE}")
 
 
 def _size(text: str, option: str) -> int:

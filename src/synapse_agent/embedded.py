@@ -26,14 +26,17 @@ if TYPE_CHECKING:
 class EmbeddedAgent:
     """A real agent on loopback for as long as a `with` or `async with` block runs.
 
-    `plugins` is a folder of plugins, or several. Without `data_dir` the agent keeps nothing: it works in a temporary
-    folder. Without `token` it makes its own, which its clients send. `settings` are further fields of `Settings`.
+    `plugins` is a folder of plugins, or several; `backend` the address of one that is asked for what they lack, with
+    `backend_token` if it wants one. Without `data_dir` the agent keeps nothing: it works in a temporary folder. Without
+    `token` it makes its own, which its clients send. `settings` are further fields of `Settings`.
     """
 
     def __init__(
         self,
-        plugins: str | Path | Iterable[str | Path],
+        plugins: str | Path | Iterable[str | Path] = (),
         *,
+        backend: str | None = None,
+        backend_token: str | None = None,
         data_dir: str | Path | None = None,
         token: str | None = None,
         **settings: Any,
@@ -41,7 +44,15 @@ class EmbeddedAgent:
         folders = [plugins] if isinstance(plugins, str | Path) else plugins
         self.token = make_token() if token is None else checked_token(token, source="`token`")
         self._data_dir = None if data_dir is None else Path(data_dir)
-        self._settings = {"plugins": tuple(Path(folder) for folder in folders), "token": self.token, **settings}
+        if backend_token is not None:
+            checked_token(backend_token, source="`backend_token`")
+        self._settings = {
+            "plugins": tuple(Path(folder) for folder in folders),
+            "backend": backend,
+            "backend_token": backend_token,
+            "token": self.token,
+            **settings,
+        }
         self._thread: _AgentThread | None = None
 
     @property

@@ -17,6 +17,8 @@ def serve_until_stopped(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends running actions at once."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    for library in ("httpx", "httpx2"):  # they log whole addresses, and that of an archive can hold a signature
+        logging.getLogger(library).setLevel(logging.WARNING)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))
 

@@ -16,6 +16,7 @@ from synapse_agent.database import Database, ReleaseRow
 from synapse_agent.plugin import PluginConfig
 from synapse_agent.problems import Problem, quoted
 from synapse_agent.sources import PluginSource
+from synapse_agent.threads import in_thread
 from synapse_agent.times import now
 from synapse_agent.trees import remove_tree, sync_tree, tree_digest
 
@@ -40,6 +41,7 @@ class Releases:
         self._source = source
         self._on_removed = on_removed
         self._fetching: dict[tuple[str, str], asyncio.Task[ReleaseRow]] = {}
+        self._is_closing = False
         self._uses: Counter[str] = Counter()
         self._configs: dict[str, PluginConfig] = {}
         self._remove_leftovers()
@@ -52,17 +54,35 @@ class Releases:
         return row
 
     async def create(self, plugin: str, version: str) -> tuple[ReleaseRow, bool]:
-        """Give the release, fetched where it was not cached, and whether it was fetched by this very call."""
+        """Give the release, fetched where it was not cached, and whether it was fetched by this very call.
+
+        Raises `Problem`: what the source says, or 503 when closing.
+        """
         row = self._database.release_named(plugin, version)
         if row is not None:
             return row, False
+        if self._is_closing:
+            raise _closing()
         key = (plugin, version)
         task = self._fetching.get(key)
         is_first = task is None
         if task is None:
             task = self._fetching[key] = asyncio.create_task(self._fetch(plugin, version))
             task.add_done_callback(lambda _: self._fetching.pop(key))
-        return await asyncio.shield(task), is_first
+        try:
+            return await asyncio.shield(task), is_first
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise _closing() from None
+            raise
+
+    async def close(self) -> None:
+        """Fetch nothing more, end what is being fetched, and tell those who wait for it."""
+        self._is_closing = True
+        tasks = list(self._fetching.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def delete(self, lookup: str) -> None:
         """Forget a release at once; its folder goes when no run uses it any more."""
@@ -114,21 +134,13 @@ class Releases:
     async def _fetch(self, plugin: str, version: str) -> ReleaseRow:
         temporary = self._folder.temporary("fetch")
         try:
-            config, digest = await asyncio.to_thread(self._download, plugin, version, temporary)
+            await self._source.fetch(plugin=plugin, version=version, into=temporary)
+            config, digest = await in_thread(_examine, temporary, plugin, version)
             # From here to the row there is no await: no other request can see, or remove, a folder without its row.
             self._place(temporary, digest)
             return self._database.add_release(_values(config, plugin, version, digest))
         finally:
-            await asyncio.to_thread(remove_tree, temporary)
-
-    def _download(self, plugin: str, version: str, temporary: Path) -> tuple[PluginConfig, str]:
-        self._source.fetch(plugin=plugin, version=version, into=temporary)
-        config = PluginConfig.read(temporary)
-        if (config.code, config.version) != (plugin, version):
-            message = f"What was fetched as {plugin}@{version} calls itself {config.code}@{config.version}."
-            raise Problem(422, "invalid_plugin", message)
-        sync_tree(temporary)
-        return config, tree_digest(temporary)
+            await in_thread(remove_tree, temporary)
 
     def _place(self, temporary: Path, digest: str) -> None:
         if not self.path(digest).exists():
@@ -194,6 +206,20 @@ def release_record(row: ReleaseRow) -> dict[str, Any]:
         "created_at": row.created_at,
     }
     return {name: value for name, value in record.items() if value is not None}
+
+
+def _examine(folder: Path, plugin: str, version: str) -> tuple[PluginConfig, str]:
+    """Read what has been fetched, put it on the disk for good, and name it by its content."""
+    config = PluginConfig.read(folder)
+    if (config.code, config.version) != (plugin, version):
+        message = f"What was fetched as {plugin}@{version} calls itself {config.code}@{config.version}."
+        raise Problem(422, "invalid_plugin", message)
+    sync_tree(folder)
+    return config, tree_digest(folder)
+
+
+def _closing() -> Problem:
+    return Problem(503, "unavailable", "This agent is shutting down and fetches no releases.")
 
 
 def _not_found(lookup: str) -> Problem:

@@ -61,11 +61,11 @@ class AgentServer:
         on_ready(_base_url(self._settings.host, listener))
         await _first(serving, self._stopping)
         logger.info(
-            "Stopping: running actions are told to end and get %g s; a second signal ends them at once.",
+            "Stopping: fetches end, running actions are told to end and get %g s; a second signal ends them at once.",
             self._settings.grace,
         )
         server.end()
-        ending = asyncio.create_task(agent.jobs.close(limit=self._settings.grace + KILL_SECONDS))
+        ending = asyncio.create_task(agent.close(limit=self._settings.grace + KILL_SECONDS))
         await _first(ending, self._hurrying)
         if self._hurrying.is_set():
             ending.cancel()

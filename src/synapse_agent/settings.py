@@ -25,8 +25,18 @@ class UsageError(StartError):
 class Settings:
     """Everything an agent can be told; what is left out has a default that is safe on loopback."""
 
-    plugins: tuple[Path, ...]
+    plugins: tuple[Path, ...] = ()
     """Folders to fetch plugins from, in order."""
+    backend: str | None = None
+    """Address of a backend, which is asked for what the folders lack; one of both there must be."""
+    backend_token: str | None = field(default=None, repr=False)
+    """Sent to the backend's own origin, and to no other."""
+    backend_connect_timeout: float = 5.0
+    backend_read_timeout: float = 30.0
+    """Seconds that a backend may be silent."""
+    backend_time_limit: float = 540.0
+    """Seconds that a release may take to come; less than the 600 that clients wait for it, so that they learn why."""
+    max_archive_bytes: int = 1024 * MEBIBYTE
     data_dir: Path
     """Releases, jobs and environments; one running agent at a time."""
     host: str = "127.0.0.1"
@@ -58,10 +68,21 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.keep_jobs_days > 0:
             raise UsageError(f"Jobs must be kept for more than 0 days, not {self.keep_jobs_days:g}.")
-        if self.time_limit is not None and not self.time_limit > 0:
-            raise UsageError(
-                f"The time limit must be more than 0 seconds, not {self.time_limit:g}; leave it out for none."
+        if not self.plugins and self.backend is None:
+            raise UsageError("The agent has no place to get plugins from: give --plugins, --backend or both.")
+        if self.backend_token is not None and self.backend is None:
+            raise UsageError("There is a token for a backend, but no backend: give --backend, or leave the token out.")
+        if self.time_limit is not None:
+            _check_positive(self.time_limit, "time limit must be more than 0 seconds", hint="leave it out for none")
+        for name in ("backend_connect_timeout", "backend_read_timeout", "backend_time_limit", "max_archive_bytes"):
+            _check_positive(
+                getattr(self, name), f"setting {name} must be more than 0", hint="leave it out for its default"
             )
+
+
+def _check_positive(value: float, rule: str, *, hint: str) -> None:
+    if not value > 0:
+        raise UsageError(f"The {rule}, not {value:g}; {hint}.")
 
 
 def check_plugins_folder(folder: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import Protocol
 from synapse_agent.archives import archived_config, unpack
 from synapse_agent.plugin import CONFIG_FILE, PluginConfig
 from synapse_agent.problems import Problem, quoted
+from synapse_agent.threads import in_thread
 from synapse_agent.trees import Limits, TreeError, copy_tree
 
 ARCHIVE_SUFFIX = ".zip"
@@ -17,12 +18,13 @@ MAX_LISTED = 10
 
 
 class PluginSource(Protocol):
-    """Gives plugins by code and version; called from worker threads."""
+    """Gives plugins by code and version."""
 
-    def fetch(self, *, plugin: str, version: str, into: Path) -> None:
+    async def fetch(self, *, plugin: str, version: str, into: Path) -> None:
         """Put the plugin's files into `into`, a folder that is not there yet.
 
         Raises `Problem`: 404 `release_not_found`, 422 where what is there is no plugin, 502 where the source fails.
+        However it ends, cancelled or not, nothing of it goes on afterwards, and all that it leaves is `into`.
         """
 
 
@@ -50,8 +52,11 @@ class DirectorySource:
         self._folder = folder
         self._limits = limits or Limits()
 
-    def fetch(self, *, plugin: str, version: str, into: Path) -> None:
+    async def fetch(self, *, plugin: str, version: str, into: Path) -> None:
         """Copy or unpack the plugin whose `config.yaml` has this code and version."""
+        await in_thread(self._take, plugin, version, into)
+
+    def _take(self, plugin: str, version: str, into: Path) -> None:
         path = _choose(list(self._plugins()), plugin, version)
         try:
             take = copy_tree if path.is_dir() else unpack
@@ -77,12 +82,12 @@ class SourceChain:
     def __init__(self, sources: Sequence[PluginSource]) -> None:
         self._sources = sources
 
-    def fetch(self, *, plugin: str, version: str, into: Path) -> None:
+    async def fetch(self, *, plugin: str, version: str, into: Path) -> None:
         """Fetch from the first source that does not answer 404."""
         missing: list[str] = []
         for source in self._sources:
             try:
-                return source.fetch(plugin=plugin, version=version, into=into)
+                return await source.fetch(plugin=plugin, version=version, into=into)
             except Problem as problem:
                 if problem.status != 404:
                     raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from backends import plugin_zip, release
+from faults import FaultServer
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.exceptions import ServerError
@@ -200,6 +203,26 @@ def test_a_disk_that_fills_up_refuses_and_leaves_nothing(mount, make_facade, tmp
         filler.unlink()
         facade.create_plugin_release("bulky", "1.0.0")
         assert facade.run_plugin_release("bulky@1.0.0", "small") == "small"
+
+
+def test_a_download_that_fills_the_disk_is_refused_and_leaves_nothing(mount, make_facade):
+    """503 that says so, of the archive as of what is in it, and the room is there again at once."""
+    archive = plugin_zip("bulky", **{"data.bin": os.urandom(4_000_000)})
+    data = mount("size=7m")  # for the archive, but not for its content beside it
+    with (
+        FaultServer([*release(archive), *release(archive)]) as backend,
+        EmbeddedAgent(backend=backend.base_url, data_dir=data) as agent,
+    ):
+        facade = make_facade(agent.base_url, agent.token, max_retries=0)
+        before = shutil.disk_usage(data).free
+        filler = fill(data, leave=2_000_000)
+        for _ in range(2):
+            error = facade.error("create_plugin_release", "bulky", "1.0.0")
+            assert (error.status_code, error.error_type) == (503, "unavailable")
+            assert error.message == "The agent's disk is full; nothing was done."
+            assert list((data / "releases").iterdir()) == list((data / "tmp").iterdir()) == []
+            filler.unlink(missing_ok=True)
+        assert shutil.disk_usage(data).free == before
 
 
 def test_a_result_that_the_disk_cannot_keep_is_a_failure_of_that_run(mount, make_facade, tmp_path, write_files):

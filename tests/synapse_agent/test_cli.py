@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 import pytest
+from backends import answer, plugin_zip, record, release, send
+from faults import FaultServer, Step
 
 COMMAND = [sys.executable, "-m", "synapse_agent"]
 
@@ -30,6 +32,9 @@ class Served:
 
     def run(self, action: str, **body: Any) -> httpx.Response:
         return self.http.post("/plugin_releases/tools@1.0.0/run/", json={"action": action, **body})
+
+    def create(self, plugin: str) -> httpx.Response:
+        return self.http.post("/plugin_releases/", json={"plugin": plugin, "version": "1.0.0"})
 
     def job(self, job_id: str) -> dict[str, Any]:
         record: dict[str, Any] = self.http.get(f"/jobs/{job_id}/").raise_for_status().json()
@@ -49,8 +54,14 @@ def serve(plugins: Path, tmp_path: Path) -> Iterator[Serve]:
     """Start agents on free ports; whatever still runs at the end is killed."""
     started: list[Served] = []
 
-    def start(*options: str, data: Path = tmp_path / "data", token: str = "secret", **env: str) -> Served:
-        command = [*COMMAND, "serve", "--plugins", str(plugins), "--data-dir", str(data), "--port", "0", *options]
+    def start(
+        *options: str,
+        sources: Sequence[str] = ("--plugins", str(plugins)),
+        data: Path = tmp_path / "data",
+        token: str = "secret",
+        **env: str,
+    ) -> Served:
+        command = [*COMMAND, "serve", *sources, "--data-dir", str(data), "--port", "0", *options]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **env}
         )
@@ -60,7 +71,8 @@ def serve(plugins: Path, tmp_path: Path) -> Iterator[Serve]:
         headers = {"Authorization": token}
         http = httpx.Client(base_url=line.removeprefix("ready ").strip(), headers=headers, timeout=60, trust_env=False)
         started.append(Served(process, http, data))
-        http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
+        if "--plugins" in sources:
+            http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
         return started[-1]
 
     yield start
@@ -216,6 +228,55 @@ def test_after_kill_9_finished_jobs_stay_and_running_ones_are_failed(serve: Serv
     assert again.run("wait_in_background", params={"path": path}, job_id="running").status_code == 202
 
 
+def test_a_backend_alone_is_enough(serve: Serve, tmp_path: Path) -> None:
+    """Its token comes from the environment, a file or the command line, and is seen in no action, log or answer."""
+    archive = plugin_zip()
+    (tmp_path / "token").write_text("backend-secret\n")
+    ways: list[tuple[list[str], dict[str, str]]] = [
+        ([], {"SYNAPSE_BACKEND_TOKEN": "backend-secret"}),
+        (["--backend-token-file", str(tmp_path / "token")], {}),
+        (["--backend-token", "backend-secret", "--token", "secret"], {"SYNAPSE_BACKEND_TOKEN": "another"}),
+    ]
+    modules = {"look": "import os\ndef look():\n    return dict(os.environ)\n"}
+    look = {"action": "look", "modules": modules, "config": {"actions": {"look": "look:look"}}}
+    script = [*release(archive, archive_url="/a.zip?signature=hidden"), send(status="401 Unauthorized")]
+    with FaultServer(script * len(ways)) as backend:
+        for number, (options, env) in enumerate(ways):
+            sources = ["--backend", backend.base_url, *options]
+            served = serve(sources=sources, data=tmp_path / str(number), **{"SYNAPSE_AGENT_TOKEN": "secret", **env})
+            assert served.create("small").status_code == 201
+            answers = [served.create("other"), served.http.post("/plugin_releases/run_debug/", json=look)]
+            assert [each.status_code for each in answers] == [502, 200]
+            _, said = served.end()
+            assert backend.received[-1].headers["authorization"] == "Token backend-secret"
+            assert f"Downloaded 'small@1.0.0' from {backend.base_url}: {len(archive)} bytes in " in said
+            assert not any(secret in said + str(answers) for secret in ("backend-secret", "hidden"))
+            assert not any("backend-secret" in each.text for each in answers)
+
+
+def test_a_download_keeps_an_agent_neither_from_ending_nor_from_starting_again(serve: Serve) -> None:
+    """Told to end, it does so at once and tells the caller; killed, it leaves nothing that the next one keeps."""
+    archive = plugin_zip()
+    stalls = [send(record(archive)), Step(lambda: answer(archive), fault="stall", after=-9)]
+    with FaultServer([*stalls, *stalls, *release(archive)]) as backend, ThreadPoolExecutor(1) as pool:
+        for number, left in ((signal.SIGTERM, 4), (signal.SIGKILL, 2)):
+            served = serve("--token", "secret", "--backend", backend.base_url)
+            waiting = pool.submit(served.create, "small")
+            until(lambda left=left: len(backend.left) == left)
+            until(lambda served=served: list((served.data / "tmp").iterdir()))
+            began = time.monotonic()
+            served.end(number)
+            assert time.monotonic() - began < 8
+            if number == signal.SIGTERM:
+                assert waiting.result().json()["detail"]["error_type"] == "unavailable"
+                assert (served.process.returncode, list((served.data / "tmp").iterdir())) == (0, [])
+            else:
+                assert isinstance(waiting.exception(), httpx.RemoteProtocolError)
+        again = serve("--token", "secret", "--backend", backend.base_url)
+        assert list((again.data / "tmp").iterdir()) == []
+        assert again.create("small").status_code == 201
+
+
 def test_two_agents_never_share_a_data_folder(serve: Serve, plugins: Path, tmp_path: Path) -> None:
     """The second says so in one line and exits with 1; two with folders of their own share a plugins folder."""
     first = serve("--token", "secret")
@@ -245,6 +306,13 @@ def test_a_port_in_use_is_said_in_one_line(serve: Serve, plugins: Path, tmp_path
         (["--token-file", "/no/such/file"], 1, "/no/such/file"),
         (["--data-dir", "/proc/nowhere", "--token", "x"], 1, "/proc/nowhere"),
         (["--plugins", "/no/such/folder", "--token", "x"], 1, "/no/such/folder"),
+        (["--backend", "host"], 2, "'host' is no http or https one"),
+        (["--backend", "http://host", "--backend-token", "two words"], 1, "--backend-token"),
+        (["--backend", "http://host", "--backend-token", "x", "--backend-token-file", "y"], 2, "Give one of --backend"),
+        (["--backend", "http://host", "--backend-token-file", "/no/such/file"], 1, "/no/such/file"),
+        (["--backend", "http://host", "--backend-time-limit", "0"], 2, "backend_time_limit must be more than 0"),
+        (["--backend", "http://host", "--max-archive-size", "0"], 2, "max_archive_bytes must be more than 0"),
+        (["--backend-token", "x"], 2, "give --backend"),
         (["--port", "x"], 2, "--port"),
         (["--port", "70000"], 2, "--port"),
         (["--time-limit", "0"], 2, "leave it out for none"),
@@ -273,6 +341,16 @@ def test_a_failed_start_leaves_no_token(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_an_agent_without_a_source_leaves_no_token(tmp_path: Path) -> None:
+    """One line says what to give."""
+    ended = call("serve", "--data-dir", str(tmp_path / "data"), SYNAPSE_BACKEND_TOKEN="for-another-agent")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.splitlines() == [
+        "synapse-agent: The agent has no place to get plugins from: give --plugins, --backend or both."
+    ]
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_data_folder_of_a_newer_agent_is_left_alone(plugins: Path, tmp_path: Path) -> None:
     """One line says that it is newer."""
     (tmp_path / "data").mkdir()
@@ -289,6 +367,8 @@ def test_help_lists_every_option() -> None:
     ended = call("serve", "--help")
     assert ended.returncode == 0
     for option in ("--plugins", "--data-dir", "--host", "--port", "--token", "--token-file", "--no-token", "--python"):
+        assert option in ended.stdout
+    for option in ("--backend", "--backend-token", "--backend-token-file", "SYNAPSE_BACKEND_TOKEN"):
         assert option in ended.stdout
     assert "Everyone on this machine can read a command line" in " ".join(ended.stdout.split())
 

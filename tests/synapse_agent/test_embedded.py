@@ -17,12 +17,17 @@ from synapse_agent.settings import StartError
 ClientOf = Callable[[EmbeddedAgent], httpx.Client]
 
 
+def children_of(task: Path) -> list[str]:
+    try:
+        return (task / "children").read_text().split()
+    except FileNotFoundError:  # a thread that has just ended
+        return []
+
+
 def traces() -> tuple[set[str], list[str], set[str]]:
     """Give this process's threads, descriptors and children."""
     descriptors = [os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()]
-    children = {
-        child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()
-    }
+    children = {child for task in Path("/proc/self/task").iterdir() for child in children_of(task)}
     kinds = sorted(descriptor.partition(":")[0] for descriptor in descriptors)
     return {thread.name for thread in threading.enumerate()}, kinds, children
 

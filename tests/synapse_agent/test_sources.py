@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from synapse_agent.sources import DirectorySource, SourceChain
 
 
 def fetch(source: DirectorySource | SourceChain, into: Path, *, plugin: str = "small", version: str = "1.0.0") -> str:
-    source.fetch(plugin=plugin, version=version, into=into)
+    asyncio.run(source.fetch(plugin=plugin, version=version, into=into))
     return (into / "main.py").read_text()
 
 

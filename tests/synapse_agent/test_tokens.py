@@ -36,4 +36,4 @@ def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
 
 def test_a_token_is_in_no_repr() -> None:
     """Settings get logged."""
-    assert "secret" not in repr(Settings(plugins=(), data_dir=Path("x"), token="secret"))
+    assert "secret" not in repr(Settings(backend="x", backend_token="secret", data_dir=Path("x"), token="secret"))

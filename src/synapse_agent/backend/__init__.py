@@ -1,0 +1,1 @@
+"""A backend that plugins are fetched from over HTTP."""
