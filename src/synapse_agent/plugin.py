@@ -165,6 +165,7 @@ def _check_requirement(text: str, where: str) -> str:
     if requirement.url or requirement.name.endswith(_ARCHIVES):
         raise _invalid_requirement(text, where)
     requirement.name = canonicalize_name(requirement.name)  # in which there is nothing that looks like a path
+    requirement.extras = {canonicalize_name(extra) for extra in requirement.extras}
     return str(requirement)
 
 

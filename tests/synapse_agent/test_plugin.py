@@ -166,6 +166,12 @@ def test_requirements_are_names_with_extras_versions_and_markers():
     )
 
 
+def test_what_means_the_same_comes_back_the_same():
+    """Case, spacing, quotes and the order of extras and versions are no difference; see PEP 503 and 685."""
+    given = ["Red_Ink[B_x, a.C]>=1,<2;python_version>'3'", 'red.ink [a-c,b-X] <2, >=1 ; python_version > "3"']
+    assert set(check_requirements(given)) == {'red-ink[a-c,b-x]<2,>=1; python_version > "3"'}
+
+
 @pytest.mark.parametrize(
     "bad",
     [
