@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -62,3 +63,24 @@ async def test_a_specifier_chooses():
     interpreters = Interpreters(environ={})
     assert [python.version async for python in interpreters.fitting(f"=={version}")] == [version]
     assert [python.version async for python in interpreters.fitting(">=4")] == []
+
+
+async def test_what_has_changed_is_seen_when_it_is_looked_for(tmp_path):
+    """One that came, one that went, one that is another file by now; until then all is as it was known."""
+    shutil.copy(OWN, tmp_path / "python3.90")
+    shutil.copy(OWN, tmp_path / "python3.91")
+    interpreters = Interpreters(environ={"PATH": str(tmp_path)})
+    version = (await interpreters.all())[0].version
+
+    def names():
+        return [python.path.name for python in interpreters.known(f"=={version}")]
+
+    assert names() == [OWN.name, "python3.91", "python3.90"]
+    (tmp_path / "python3.90").rename(tmp_path / "python3.92")
+    program(tmp_path / "new", "no program")
+    (tmp_path / "new").replace(tmp_path / "python3.91")
+    assert names() == [OWN.name, "python3.91", "python3.90"]
+    await interpreters.look_again()
+    assert names() == [OWN.name]
+    assert [python.path.name for python in await interpreters.all()] == [OWN.name, "python3.92"]
+    assert names() == [OWN.name, "python3.92"]
