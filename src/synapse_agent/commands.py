@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from synapse_agent.settings import Settings, StartError, UsageError, check_plugins_folder, default_data_dir
-from synapse_agent.sizes import parse_size
+from synapse_agent.sizes import option_size
 
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
 BACKEND_TOKEN_VARIABLE = "SYNAPSE_BACKEND_TOKEN"
@@ -124,6 +124,12 @@ def serve(
         list[Path] | None,
         typer.Option("--python", metavar="PATH", help="Interpreter for plugins, besides those found; repeatable."),
     ] = None,
+    max_environments: Annotated[
+        int, typer.Option("--max-environments", metavar="N", min=1, help="Environments to keep; the longest unused go.")
+    ] = 64,
+    max_environments_size: Annotated[
+        str, typer.Option("--max-environments-size", metavar="SIZE", help="What environments may take together.")
+    ] = "50GiB",
 ) -> None:
     """Run the agent until it is told to stop. Prints `ready http://HOST:PORT` once it accepts requests."""
     from synapse_agent.foreground import serve_until_stopped
@@ -145,16 +151,18 @@ def serve(
         backend=backend,
         backend_token=_backend_token(backend_token, backend_token_file),
         backend_time_limit=backend_time_limit,
-        max_archive_bytes=_size(max_archive_size, "--max-archive-size"),
+        max_archive_bytes=option_size(max_archive_size, "--max-archive-size"),
         data_dir=folder,
         host=host,
         port=port,
         allowed_hosts=tuple(allowed_host or ()),
         max_queued_runs=max_queued_runs,
         keep_jobs_days=keep_jobs_days,
-        max_jobs_bytes=_size(max_jobs_size, "--max-jobs-size"),
+        max_jobs_bytes=option_size(max_jobs_size, "--max-jobs-size"),
         time_limit=time_limit,
         pythons=tuple(python or ()),
+        max_environments=max_environments,
+        max_environments_bytes=option_size(max_environments_size, "--max-environments-size"),
         **options,
     )
     if backend is not None:
@@ -174,13 +182,6 @@ def _backend_token(token: str | None, file: Path | None) -> str | None:
     if file is not None:
         return read_token(file)
     return None if token is None else checked_token(token, source=f"--backend-token or {BACKEND_TOKEN_VARIABLE}")
-
-
-def _size(text: str, option: str) -> int:
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise UsageError(f"{option}: {error}") from error
 
 
 def _token(folder: Path, token: str | None, file: Path | None, *, no_token: bool, is_loopback: bool) -> str | None:

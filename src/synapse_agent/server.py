@@ -15,6 +15,7 @@ import uvicorn
 from synapse_agent.agent import Agent, open_agent
 from synapse_agent.app import build_app
 from synapse_agent.connection import Connection
+from synapse_agent.runner.eviction import Bounds
 from synapse_agent.runner.limits import Limits
 from synapse_agent.runner.local import LocalRunner
 from synapse_agent.settings import Settings, StartError
@@ -107,7 +108,9 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _make_runner(settings: Settings) -> LocalRunner:
-    return LocalRunner(settings.data_dir, limits=Limits(grace=settings.grace), pythons=settings.pythons)
+    bounds = Bounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True)
+    limits = Limits(grace=settings.grace)
+    return LocalRunner(settings.data_dir, limits=limits, pythons=settings.pythons, bounds=bounds)
 
 
 def _uvicorn_config(agent: Agent, settings: Settings) -> uvicorn.Config:

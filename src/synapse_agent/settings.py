@@ -64,6 +64,10 @@ class Settings:
     """Seconds that an action which is told to end gets to do so by itself."""
     pythons: tuple[Path, ...] = ()
     """Interpreters for plugins, besides those found on the machine."""
+    max_environments: int = 64
+    """Environments to keep; over it, the least recently used go."""
+    max_environments_bytes: int = 50 * 1024 * MEBIBYTE
+    """What environments may take together, as if they shared no file with each other or with uv's cache."""
 
     def __post_init__(self) -> None:
         if not self.keep_jobs_days > 0:
@@ -74,7 +78,10 @@ class Settings:
             raise UsageError("There is a token for a backend, but no backend: give --backend, or leave the token out.")
         if self.time_limit is not None:
             _check_positive(self.time_limit, "time limit must be more than 0 seconds", hint="leave it out for none")
-        for name in ("backend_connect_timeout", "backend_read_timeout", "backend_time_limit", "max_archive_bytes"):
+        for name in (
+            *("backend_connect_timeout", "backend_read_timeout", "backend_time_limit", "max_archive_bytes"),
+            *("max_environments", "max_environments_bytes"),
+        ):
             _check_positive(
                 getattr(self, name), f"setting {name} must be more than 0", hint="leave it out for its default"
             )

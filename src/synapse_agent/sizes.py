@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+from synapse_agent.settings import UsageError
+
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?", re.I)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_SHOWN = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def parse_size(text: str) -> int:
@@ -15,3 +18,19 @@ def parse_size(text: str) -> int:
         raise ValueError(f"{text!r} is no size; write one such as 512MiB, 10GB or a number of bytes.")
     base = 1024 if match[3] else 1000
     return int(float(match[1]) * base ** _POWERS[match[2].lower()])
+
+
+def option_size(text: str, option: str) -> int:
+    """Give the size that an option was given; `UsageError` naming the option for none."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
+
+
+def show_size(size: int) -> str:
+    """Write a size in the largest unit of which there is one: `512 B`, `1.5 GiB`."""
+    shown, power = float(size), 0
+    while shown >= 1024 and power < len(_SHOWN) - 1:
+        shown, power = shown / 1024, power + 1
+    return f"{shown:.{1 if power else 0}f} {_SHOWN[power]}"

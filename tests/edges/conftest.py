@@ -12,7 +12,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -46,7 +46,7 @@ class Holdings:
     processes: int
     """Those that belong to runs: the zygotes that are kept ready, and the one process each keeps ready, don't count."""
     descriptors: int
-    """Of this process, those of its zygotes left out."""
+    """Of this process, those of its zygotes and of the environments that it has used left out."""
 
     @classmethod
     def of(cls, data: Path) -> Holdings:
@@ -66,7 +66,7 @@ class Holdings:
             unfinished_jobs=unfinished,
             temporary=entries(data / "tmp") + sum(any(path.iterdir()) for path in data.glob("scratch/*/*")),
             processes=others,
-            descriptors=entries(Path("/proc/self/fd")) - 2 * zygotes,
+            descriptors=descriptors(without=data / "environments") - 2 * zygotes,
         )
 
     def plus(self, more: Mapping[str, int]) -> Holdings:
@@ -144,6 +144,15 @@ class Served:
 
 def entries(folder: Path) -> int:
     return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+def descriptors(*, without: Path) -> int:
+    """Count the open files of this process but for those below a folder."""
+    found = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one with which they are listed
+            found += not link.readlink().is_relative_to(without)
+    return found
 
 
 def children(pid: int) -> list[int]:

@@ -277,6 +277,18 @@ def test_a_download_keeps_an_agent_neither_from_ending_nor_from_starting_again(s
         assert again.create("small").status_code == 201
 
 
+def test_environments_are_bounded_as_it_is_told(serve: Serve) -> None:
+    """By number and by size; the one that was used last stays."""
+    for number, option in enumerate((["--max-environments", "1"], ["--max-environments-size", "1kB"])):
+        served = serve("--token", "secret", *option)
+        for requirements in ([], [f"six>=1.{number}"]):
+            assert served.run("echo", params={"value": 1}, requirements=requirements).json() == 1
+        until(lambda served=served: len(list((served.data / "environments").iterdir())) == 1)
+        (left,) = (served.data / "environments").iterdir()
+        assert list(left.glob("lib/*/site-packages/six.py"))
+        served.end()
+
+
 def test_two_agents_never_share_a_data_folder(serve: Serve, plugins: Path, tmp_path: Path) -> None:
     """The second says so in one line and exits with 1; two with folders of their own share a plugins folder."""
     first = serve("--token", "secret")
@@ -317,6 +329,9 @@ def test_a_port_in_use_is_said_in_one_line(serve: Serve, plugins: Path, tmp_path
         (["--port", "70000"], 2, "--port"),
         (["--time-limit", "0"], 2, "leave it out for none"),
         (["--max-concurrent-runs", "0"], 2, "--max-concurrent-runs"),
+        (["--max-environments", "0"], 2, "--max-environments"),
+        (["--max-environments-size", "0"], 2, "max_environments_bytes must be more than 0"),
+        (["--max-environments-size", "huge"], 2, "'huge' is no size"),
         (["--colour", "red"], 2, "--colour"),
     ],
 )
@@ -369,6 +384,8 @@ def test_help_lists_every_option() -> None:
     for option in ("--plugins", "--data-dir", "--host", "--port", "--token", "--token-file", "--no-token", "--python"):
         assert option in ended.stdout
     for option in ("--backend", "--backend-token", "--backend-token-file", "SYNAPSE_BACKEND_TOKEN"):
+        assert option in ended.stdout
+    for option in ("--max-environments", "--max-environments-size"):
         assert option in ended.stdout
     assert "Everyone on this machine can read a command line" in " ".join(ended.stdout.split())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from synapse_agent.sizes import parse_size
+from synapse_agent.sizes import parse_size, show_size
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,12 @@ def test_what_is_no_size_is_said_so(text: str) -> None:
     """With an example of one."""
     with pytest.raises(ValueError, match="512MiB"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (3 * 2**29, "1.5 GiB"), (5000 * 2**40, "5000.0 TiB")],
+)
+def test_a_size_is_shown(size: int, text: str) -> None:
+    """In the largest unit of which there is one."""
+    assert show_size(size) == text

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import errno
 import hashlib
-import os
+import logging
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from synapse_agent.disk import disk_full
 from synapse_agent.problems import Problem
+from synapse_agent.runner.environment_store import PYTHON, Remover, describe, stored_environments
+from synapse_agent.runner.eviction import Bounds, to_remove
 from synapse_agent.runner.installer import Installer, InstallFailed
 from synapse_agent.runner.interpreters import Interpreter, Interpreters
+from synapse_agent.runner.leases import Lease, Leases
+from synapse_agent.runner.locks import file_locked
 from synapse_agent.runner.scratch import Scratch, remove_tree
+from synapse_agent.sizes import show_size
+
+logger = logging.getLogger(__name__)
 
 Output = Callable[[bytes], None]
 
 _REFUSES_PYTHON = re.compile(r"Python ?[<>=!~]|matching Python")
 """uv's words: `requires Python >=3.12`, `does not satisfy Python>=3.12`, `no wheels with a matching Python ABI tag`."""
-_LOCK_PAUSE = 0.05
+_DISK_FULL = f"(os error {errno.ENOSPC})"
+_TAKE_PAUSE = 0.002
+_TIDY_SECONDS = 60.0
 _SAID_CHARACTERS = 1000
 """What of the installer's words goes into the message; all of what is kept stands beside it."""
 
@@ -35,29 +46,78 @@ class Environment:
     @property
     def python(self) -> Path:
         """Its interpreter."""
-        return self.folder / "bin" / "python"
+        return self.folder / PYTHON
 
 
 class Environments:
     """The environments in one folder, which several agents can share."""
 
-    def __init__(self, folder: Path, *, interpreters: Interpreters, installer: Installer, scratch: Scratch) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bytecode: Path,
+        interpreters: Interpreters,
+        installer: Installer,
+        scratch: Scratch,
+        bounds: Bounds,
+        on_lost: Callable[[Path], None],
+    ) -> None:
+        """`on_lost` is called with the Python of an environment that is gone or has changed."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._interpreters = interpreters
         self._installer = installer
         self._scratch = scratch
+        self._bounds = bounds
+        self._remover = Remover(folder, bytecode=bytecode, trash=scratch.name)
+        self._leases = Leases(on_lost=lambda folder: on_lost(folder / PYTHON))
         self._making: dict[str, _Making] = {}
+        self._made = asyncio.Event()
+        self._tidying: asyncio.Task[None] | None = None
+        self._drafts: list[Path] = []
         self._refused: set[str] = set()
         """Keys that can't be made, so that runs for which another Python was found don't try each time."""
 
-    async def get(self, requirements: Iterable[str], *, requires_python: str | None, on_output: Output) -> Environment:
-        """Give an environment that has these requirements, made now where there is none yet.
+    @asynccontextmanager
+    async def use(
+        self, requirements: Iterable[str], *, requires_python: str | None, on_output: Output
+    ) -> AsyncIterator[Environment]:
+        """Lend an environment that has these requirements, made now where there is none yet; nobody removes it.
 
         Where a requirement refuses a Python, the next one that `requires_python` allows is tried. Raises `Problem` 422:
         `python_not_found`, or `requirements_failed` with the installer's last lines.
         """
         wanted = tuple(sorted(set(requirements)))
+        lease = await self._ready(wanted, requires_python) or await self._obtain(wanted, requires_python, on_output)
+        self._begin_tidying()
+        try:
+            yield Environment(lease.folder)
+        finally:
+            self._leases.release(lease)
+
+    async def close(self) -> None:
+        """End what is being made, and let go of what is not in use."""
+        if self._tidying is not None:
+            self._tidying.cancel()
+            await asyncio.wait([self._tidying])
+        await asyncio.gather(*(making.cancel() for making in self._making.values()))
+        self._leases.close()
+
+    async def _ready(self, wanted: tuple[str, ...], requires_python: str | None) -> Lease | None:
+        """Take the environment of the Python that comes first, if it is there: the way of nearly all runs.
+
+        It asks the file system once, and waits for nothing.
+        """
+        for python in self._interpreters.known(requires_python):
+            key = _key(python, wanted)
+            if key not in self._refused:
+                return await self._take(self._folder / key)
+        return None
+
+    async def _obtain(self, wanted: tuple[str, ...], requires_python: str | None, on_output: Output) -> Lease:
+        """Take the environment of the first Python on which there is one, or on which it can be made."""
+        await self._interpreters.look_again()
         refused: dict[str, tuple[Interpreter, InstallFailed]] = {}
         async for python in self._interpreters.fitting(requires_python):
             key = _key(python, wanted)
@@ -66,6 +126,8 @@ class Environments:
             try:
                 return await self._get(key, python, wanted, on_output)
             except InstallFailed as failure:
+                if _DISK_FULL in failure.output:
+                    raise disk_full() from failure
                 refused[key] = (python, failure)
                 if not _REFUSES_PYTHON.search(" ".join(failure.output.split())):
                     break
@@ -73,45 +135,85 @@ class Environments:
         self._refused.difference_update(refused)  # none would do, so the next call asks again
         raise await self._none(requires_python, list(refused.values()))
 
-    async def close(self) -> None:
-        """End what is being made."""
-        await asyncio.gather(*(making.cancel() for making in self._making.values()))
-
-    async def _get(
-        self, key: str, python: Interpreter, requirements: tuple[str, ...], on_output: Output
-    ) -> Environment:
+    async def _get(self, key: str, python: Interpreter, requirements: tuple[str, ...], on_output: Output) -> Lease:
+        """Take an environment; again and again, in case it is removed before it can be."""
         folder = self._folder / key
-        if not _exists(folder):
-            making = self._making.get(key)
-            if making is None or making.is_over:
-                making = self._making[key] = _Making(lambda hear: self._make(folder, python, requirements, hear))
-            try:
-                await making.wait(on_output)
-            finally:
-                if making.is_over and self._making.get(key) is making:
-                    del self._making[key]
-        return Environment(folder)
+        while (lease := await self._take(folder)) is None:
+            await self._wait_for(key, lambda hear: self._make(folder, python, requirements, hear), on_output)
+        return lease
+
+    async def _take(self, folder: Path) -> Lease | None:
+        while True:
+            with suppress(BlockingIOError):
+                return self._leases.take(folder)
+            await asyncio.sleep(_TAKE_PAUSE)
+
+    async def _wait_for(self, key: str, make: Callable[[Output], Awaitable[None]], on_output: Output) -> None:
+        making = self._making.get(key)
+        if making is None or making.is_over:
+            making = self._making[key] = _Making(make)
+        try:
+            await making.wait(on_output)
+        finally:
+            if making.is_over and self._making.get(key) is making:
+                del self._making[key]
 
     async def _make(self, folder: Path, python: Interpreter, requirements: tuple[str, ...], on_output: Output) -> None:
         """Make an environment beside its place and move it there when it is whole, so that no part is ever used."""
-        async with _only_maker(folder):
-            if _exists(folder):
+        async with file_locked(folder.with_suffix(".lock")):
+            if Environment(folder).python.exists():
                 return
-            draft = self._scratch.name()
+            await asyncio.to_thread(self._remover.discard, folder)
+            draft = self._drafts.pop() if self._drafts else self._scratch.name()
             try:
-                await self._installer.make(draft, python=python.path, on_output=on_output)
-                if requirements:
-                    interpreter = Environment(draft).python
-                    await self._installer.install(requirements, python=interpreter, on_output=on_output)
+                await self._fill(draft, python, requirements, on_output)
                 _move(draft, folder)
-            finally:
+            except BaseException:
                 await asyncio.to_thread(remove_tree, draft)
+                raise
+            self._drafts.append(draft)
+            self._made.set()
+
+    async def _fill(self, draft: Path, python: Interpreter, requirements: tuple[str, ...], on_output: Output) -> None:
+        await self._installer.make(draft, python=python.path, on_output=on_output)
+        if requirements:
+            await self._installer.install(requirements, python=Environment(draft).python, on_output=on_output)
+        describe(draft, python=python.version, requirements=requirements)
 
     async def _none(self, requires_python: str | None, refused: list[tuple[Interpreter, InstallFailed]]) -> Problem:
         if not refused:
             return _python_not_found(requires_python, [python.version for python in await self._interpreters.all()])
         _, preferred = refused[0]
         return _requirements_failed(preferred, [python.version for python, _ in refused])
+
+    def _begin_tidying(self) -> None:
+        if self._tidying is None:
+            self._tidying = asyncio.create_task(self._keep_tidy())
+
+    async def _keep_tidy(self) -> None:
+        """Remove what is over the bounds, and what others left behind: after each making, and every now and then."""
+        while True:
+            self._made.clear()
+            try:
+                await self._tidy()
+            except OSError as error:
+                logger.warning("The environments in %s cannot be tidied: %s", self._folder, error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._made.wait(), _TIDY_SECONDS)
+
+    async def _tidy(self) -> None:
+        self._leases.check()
+        await asyncio.to_thread(self._scratch.sweep)
+        await asyncio.to_thread(self._remover.sweep)
+        found = await asyncio.to_thread(stored_environments, self._folder)
+        for environment in to_remove(found, self._bounds, now=time.time()):
+            if await asyncio.to_thread(self._remover.remove, environment):
+                self._leases.lose(environment.folder)
+                logger.info(
+                    "Removed environment %s (%s): it was the least recently used one, and they were over their bounds.",
+                    environment.id,
+                    show_size(environment.size),
+                )
 
 
 class _Making:
@@ -151,41 +253,12 @@ class _Making:
             listener(data)
 
 
-def _exists(folder: Path) -> bool:
-    return folder.exists()  # one stat, which is no blocking to speak of
-
-
 def _move(draft: Path, folder: Path) -> None:
     try:
         draft.rename(folder)
     except OSError:
         if not folder.exists():
             raise
-
-
-@asynccontextmanager
-async def _only_maker(folder: Path) -> AsyncIterator[None]:
-    """Hold the right to make an environment against other agents that share the folder.
-
-    The lock's file is removed by whoever held it. Should two hold different files of that name for a moment, both make
-    the environment, and the one that is late finds its place taken, which is as good.
-    """
-    path = folder.with_suffix(".lock")
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        await _acquire(lock)
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(lock)
-
-
-async def _acquire(lock: int) -> None:
-    while True:
-        with suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        await asyncio.sleep(_LOCK_PAUSE)
 
 
 def _key(python: Interpreter, requirements: tuple[str, ...]) -> str:

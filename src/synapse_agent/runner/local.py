@@ -16,6 +16,7 @@ from synapse_agent.plugin import Action, check_requirements, read_requirements
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments import Environment, Environments
+from synapse_agent.runner.eviction import Bounds
 from synapse_agent.runner.execution import Execution
 from synapse_agent.runner.installer import Installer
 from synapse_agent.runner.interpreters import Interpreters
@@ -38,11 +39,13 @@ class LocalRunner:
         limits: Limits | None = None,
         pythons: Iterable[Path] = (),
         max_zygotes: int = 8,
+        bounds: Bounds | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
-        `pythons` are preferred to those found on the machine. Of `environ` actions see a few harmless variables.
+        `pythons` are preferred to those found on the machine. `bounds` are those of the environments that are kept.
+        Of `environ` actions see a few harmless variables.
         """
         self._limits = limits or Limits()
         data_dir = data_dir.absolute()  # processes have working folders of their own
@@ -50,9 +53,16 @@ class LocalRunner:
         self._zygotes = Zygotes(limit=max_zygotes, bytecode=self._bytecode, environ=environ)
         folder = data_dir / "environments"
         installer = Installer(self._zygotes, folder=folder, environ=environ)
-        interpreters = Interpreters(pythons, environ=environ)
         self._scratch = Scratch(data_dir / "scratch")
-        self._environments = Environments(folder, interpreters=interpreters, installer=installer, scratch=self._scratch)
+        self._environments = Environments(
+            folder,
+            bytecode=self._bytecode,
+            interpreters=Interpreters(pythons, environ=environ),
+            installer=installer,
+            scratch=self._scratch,
+            bounds=bounds or Bounds(),
+            on_lost=self._zygotes.retire,
+        )
         self._path = environ.get("PATH", os.defpath)
         self._running: dict[str, asyncio.Timeout] = {}
         self._idle = asyncio.Event()
@@ -65,10 +75,10 @@ class LocalRunner:
         async with self._stoppable(run.job_id):
             action = run.config.action(run.action)
             requirements = (*read_requirements(run.folder), *check_requirements(run.requirements))
-            environment = await self._environments.get(
+            async with self._environments.use(
                 requirements, requires_python=run.config.requires_python, on_output=listener.output
-            )
-            return await self._run_in(environment, run, action, listener)
+            ) as environment:
+                return await self._run_in(environment, run, action, listener)
 
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; see `Runner.stop`."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+from synapse_agent.runner.locks import folder_locked, lock_folder
+
 _PRIVATE = 0o700
+_REMOVALS = 5
+_REMOVAL_PAUSE = 0.05
 
 
 class Scratch:
@@ -20,10 +23,11 @@ class Scratch:
 
     def __init__(self, parent: Path) -> None:
         parent.mkdir(parents=True, exist_ok=True)
-        with _locked(parent):  # between making a folder and locking it, no other may take it for abandoned
-            _remove_abandoned(parent)
+        self._parent = parent
+        self.sweep()
+        with folder_locked(parent, wait=True):  # until it is locked as well, nobody may take it for abandoned
             self.folder = Path(tempfile.mkdtemp(dir=parent))
-            self._lock = _lock(self.folder)
+            self._lock = lock_folder(self.folder)
         self._numbers = count(1)
         self._clean: list[Path] = []
 
@@ -50,6 +54,16 @@ class Scratch:
         """Give a path where nothing is yet."""
         return self.folder / str(next(self._numbers))
 
+    def sweep(self) -> None:
+        """Remove the folders of runners that were killed: nobody holds their locks.
+
+        What these had started may outlive them by a moment and write once more, so that one sweep may not be enough.
+        """
+        with folder_locked(self._parent, wait=True):
+            for folder in self._parent.iterdir():
+                with suppress(BlockingIOError, FileNotFoundError, NotADirectoryError), folder_locked(folder):
+                    remove_tree(folder)
+
     def close(self) -> None:
         """Remove everything."""
         remove_tree(self.folder)
@@ -57,46 +71,24 @@ class Scratch:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with all in it, also where a plugin took the right to do so away; none there is fine."""
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
-    except PermissionError:
-        _allow_removal(folder)
+    """Remove a folder with all in it, also where a plugin took the right to do so away; none there is fine.
+
+    Others may still write to it or remove from it, as an installer does for a moment when its agent was killed. What
+    can't be removed after a few attempts stays, for the next start to remove.
+    """
+    for attempt in range(_REMOVALS):
+        time.sleep(attempt * _REMOVAL_PAUSE)
         shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.lexists(folder):
+            return
+        _allow_removal(folder)
 
 
 def _allow_removal(folder: Path) -> None:
-    folder.chmod(0o700)
+    with suppress(OSError):
+        folder.chmod(_PRIVATE)
     for parent, names, _ in os.walk(folder):
         for child in (Path(parent, name) for name in names):
             if not child.is_symlink():
-                child.chmod(0o700)
-
-
-def _remove_abandoned(parent: Path) -> None:
-    """Remove the folders of runners that were killed: nobody holds their locks."""
-    for folder in parent.iterdir():
-        with suppress(BlockingIOError), _locked(folder, wait=False):
-            remove_tree(folder)
-
-
-@contextmanager
-def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    lock = _lock(folder, wait=wait)
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
-def _lock(folder: Path, *, wait: bool = False) -> int:
-    """Lock a folder and give the descriptor that holds the lock; `BlockingIOError` when another has it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+                with suppress(OSError):
+                    child.chmod(_PRIVATE)

@@ -14,7 +14,7 @@ from synapse_agent.runner.worker_env import worker_env
 from synapse_agent.runner.zygote import Zygote
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Kept:
     zygote: Zygote
     users: int = 0
@@ -28,6 +28,7 @@ class Zygotes:
         self._bytecode = bytecode
         self._env = worker_env(environ)
         self._kept: OrderedDict[tuple[Path, Path], _Kept] = OrderedDict()
+        self._retired: list[_Kept] = []
         self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -55,11 +56,17 @@ class Zygotes:
         for key in [key for key in self._kept if key[0] == folder]:
             self._close(self._kept.pop(key).zygote)
 
+    def retire(self, python: Path) -> None:
+        """Begin to end those of a Python that is gone or has changed, each once its runs are over."""
+        self._retired += [self._kept.pop(key) for key in list(self._kept) if key[1] == python]
+        self._trim()
+
     async def close(self) -> None:
         """End all of them, with all they started."""
-        while self._kept:
-            _, kept = self._kept.popitem()
+        for kept in (*self._kept.values(), *self._retired):
             self._close(kept.zygote)
+        self._kept.clear()
+        self._retired.clear()
         await asyncio.gather(*self._closing)
 
     def _take(self, key: tuple[Path, Path]) -> _Kept:
@@ -75,6 +82,9 @@ class Zygotes:
         idle = [key for key, kept in self._kept.items() if not kept.users]
         for key in idle[: max(0, len(self._kept) - self._limit)]:
             self._close(self._kept.pop(key).zygote)
+        for kept in [kept for kept in self._retired if not kept.users]:
+            self._retired.remove(kept)
+            self._close(kept.zygote)
 
     def _start(self, folder: Path, python: Path) -> Zygote:
         return Zygote(python, folder=folder, bytecode=self._bytecode, env=self._env)

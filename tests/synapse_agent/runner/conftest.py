@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
@@ -20,6 +22,7 @@ import pytest
 from synapse_agent.plugin import PluginConfig
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run
+from synapse_agent.runner.environment_store import describe
 from synapse_agent.runner.local import LocalRunner
 
 _job_numbers = count(1)
@@ -99,6 +102,61 @@ async def runner(data_dir: Path) -> AsyncIterator[LocalRunner]:
     await runner.close()
 
 
+@dataclass
+class Wheels:
+    """A folder of packages that the tests wrote."""
+
+    folder: Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment variables of an agent that knows no others."""
+        cache = str(self.folder / "cache")
+        return {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.folder), "UV_CACHE_DIR": cache}
+
+    def write(self, name: str, modules: Mapping[str, str], *, requires_python: str = ">=3.8", script: str = "") -> None:
+        """Write a package: its modules' sources by their names, and what a command of its name calls."""
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Python: {requires_python}\n"
+        info = f"{name.replace('-', '_')}-1.0.dist-info"
+        with zipfile.ZipFile(self.folder / f"{name.replace('-', '_')}-1.0-py3-none-any.whl", "w") as wheel:
+            for module, source in modules.items():
+                wheel.writestr(f"{module}.py", source)
+            wheel.writestr(f"{info}/METADATA", metadata)
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{info}/entry_points.txt", f"[console_scripts]\n{name} = {script}\n" if script else "")
+            wheel.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Wheels:
+    """Give a folder for packages of the test's own."""
+    (tmp_path / "wheels").mkdir()
+    return Wheels(tmp_path / "wheels")
+
+
+@pytest.fixture
+def write_environment(tmp_path: Path) -> Callable[..., Path]:
+    """Give a function that writes what looks like an environment into the folder `environments`."""
+
+    def write(
+        name: str,
+        *,
+        python: str = "3.11.7",
+        requirements: Sequence[str] = (),
+        content: int = 0,
+        interpreter: str | Path = sys.executable,
+    ) -> Path:
+        folder = tmp_path / "environments" / name
+        (folder / "bin").mkdir(parents=True)
+        (folder / "bin" / "python").symlink_to(interpreter)
+        (folder / "pyvenv.cfg").touch()
+        (folder / "content").write_bytes(bytes(content))
+        describe(folder, python=python, requirements=requirements)
+        return folder
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def until() -> Callable[..., Awaitable[None]]:
     """Give a function that waits for something which is about to be so."""
@@ -119,19 +177,19 @@ from synapse_agent.plugin import PluginConfig
 from synapse_agent.runner.base import Run
 from synapse_agent.runner.local import LocalRunner
 
-class Deaf:
+class Printing:
     def started(self): pass
-    def output(self, data): pass
+    def output(self, data): sys.stdout.buffer.write(data)
     def event(self, event): pass
 
-class Stuck(Deaf):
+class Stuck(Printing):
     def started(self): time.sleep(1000)
 
 async def main(data_dir, folder, params, runs):
     config = PluginConfig.from_mapping({"code": "tried", "actions": {"act": "plugin.main:act"}})
     params, runner = json.loads(params), LocalRunner(Path(data_dir))
     jobs = [Run(f"job-{n}", Path(folder), config, "act", params, release="tried@1.0.0") for n in range(int(runs))]
-    await asyncio.gather(*(runner.run(job, Deaf() if len(jobs) == 1 else Stuck()) for job in jobs))
+    await asyncio.gather(*(runner.run(job, Printing() if len(jobs) == 1 else Stuck()) for job in jobs))
 
 asyncio.run(main(*sys.argv[1:]))
 """

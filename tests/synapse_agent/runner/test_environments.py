@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
+import subprocess
 import sys
 import tarfile
-import zipfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +85,21 @@ async def test_two_agents_that_share_a_folder_make_one_environment(tmp_path, wri
     assert len(environments(tmp_path)) == 1
 
 
+async def test_two_processes_that_share_a_folder_make_one_environment(slow, start_agent, write_plugin, tmp_path):
+    """The second one starts no installer of its own while the first one's is at work."""
+    plugin = write_plugin(ACT, requirements=slow.requirement)
+    agents = [start_agent(plugin, tmp_path / "data", {}, env=slow.environ, stdout=subprocess.PIPE) for _ in range(2)]
+    await slow.builder()
+    await slow.until(lambda: len(list((tmp_path / "data" / "scratch").iterdir())) == 2)
+    await asyncio.sleep(0.4)  # for the second one to come as far as it can
+    assert len(list((tmp_path / "data" / "scratch").glob("*/*/pyvenv.cfg"))) == 1
+    slow.hurry()
+    logs = [agent.communicate(timeout=20)[0] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0]
+    assert sum(log.count(b"+ slow-package-for-a-test==1.0") for log in logs) == 1
+    assert len(environments(tmp_path)) == 1
+
+
 @pytest.mark.parametrize(
     ("requirements", "said"),
     [
@@ -104,30 +118,26 @@ async def test_a_failed_install_leaves_nothing_and_says_why(fresh, write_plugin,
     assert plugin.heard.starts == 0
 
 
-async def test_a_failed_install_is_tried_again_by_the_next_call(tmp_path, write_plugin):
+async def test_a_failed_install_is_tried_again_by_the_next_call(tmp_path, wheels, write_plugin):
     """Once the cause is gone, the same run works."""
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    runner = LocalRunner(tmp_path / "data", environ=index_of(wheels))
+    runner = LocalRunner(tmp_path / "data", environ=wheels.environ)
     plugin = write_plugin("import tiny\n\ndef act():\n    return tiny.NUMBER\n", requirements="tiny-package-for-a-test")
     assert (await plugin.problem(runner)).error_type == "requirements_failed"
-    write_wheel(wheels, "tiny_package_for_a_test", "tiny.py", "NUMBER = 7\n")
+    wheels.write("tiny-package-for-a-test", {"tiny": "NUMBER = 7\n"})
     assert await plugin.run(runner) == 7
     await runner.close()
 
 
-async def test_the_next_python_is_tried_where_a_requirement_refuses_one(tmp_path, write_plugin):
+async def test_the_next_python_is_tried_where_a_requirement_refuses_one(tmp_path, wheels, write_plugin):
     """The plugin allows them all; its requirement decides, and is asked once."""
     pythons = await Interpreters().all()
     minors = sorted({tuple(map(int, python.version.split(".")[:2])) for python in pythons})
     if len(minors) < 2:
         pytest.skip("this machine has one Python only")
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
     newest = ".".join(map(str, minors[-1]))
-    write_wheel(wheels, "picky_package_for_a_test", "picky.py", "", requires_python=f">={newest}")
+    wheels.write("picky-package-for-a-test", {}, requires_python=f">={newest}")
     oldest = next(python.path for python in pythons if python.version.startswith(".".join(map(str, minors[0])) + "."))
-    runner = LocalRunner(tmp_path / "data", environ=index_of(wheels), pythons=[oldest])
+    runner = LocalRunner(tmp_path / "data", environ=wheels.environ, pythons=[oldest])
     plugin = write_plugin(ACT, requirements="picky-package-for-a-test")
     found = [await plugin.run(runner) for _ in range(2)]
     await runner.close()
@@ -135,12 +145,10 @@ async def test_the_next_python_is_tried_where_a_requirement_refuses_one(tmp_path
     assert len(environments(tmp_path)) == 1
 
 
-async def test_requirements_that_refuse_every_python_are_asked_again_each_time(tmp_path, write_plugin):
+async def test_requirements_that_refuse_every_python_are_asked_again_each_time(tmp_path, wheels, write_plugin):
     """All that were tried are named, in the second answer as in the first."""
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    write_wheel(wheels, "future_package_for_a_test", "future.py", "", requires_python=">=4")
-    runner = LocalRunner(tmp_path / "data", environ=index_of(wheels))
+    wheels.write("future-package-for-a-test", {}, requires_python=">=4")
+    runner = LocalRunner(tmp_path / "data", environ=wheels.environ)
     plugin = write_plugin(ACT, requirements="future-package-for-a-test")
     versions = [python.version for python in await Interpreters().all()]
     for _ in range(2):
@@ -229,13 +237,10 @@ class Slow:
     """A package whose installation takes as long as the test wants."""
 
     folder: Path
+    environ: dict[str, str]
+    """What an agent is given to find it."""
     until: Callable[..., Awaitable[None]]
     requirement: str = "slow-package-for-a-test"
-
-    @property
-    def environ(self) -> dict[str, str]:
-        """What an agent is given to find it."""
-        return index_of(self.folder)
 
     async def builder(self) -> Path:
         """Wait until the installation goes on, and give the folder of its process in /proc."""
@@ -249,10 +254,9 @@ class Slow:
 
 
 @pytest.fixture
-def slow(tmp_path: Path, until: Callable[..., Awaitable[None]]) -> Slow:
+def slow(wheels, until: Callable[..., Awaitable[None]]) -> Slow:
     """Write a source package that builds itself, slowly."""
-    folder = tmp_path / "packages"
-    folder.mkdir()
+    folder = wheels.folder
     backend = f"""
         import os, time, zipfile
         from pathlib import Path
@@ -283,20 +287,4 @@ def slow(tmp_path: Path, until: Callable[..., Awaitable[None]]) -> Slow:
             entry = tarfile.TarInfo(f"slow_package_for_a_test-1.0/{name}")
             entry.size = len(text.encode())
             archive.addfile(entry, io.BytesIO(text.encode()))
-    return Slow(folder, until)
-
-
-def index_of(folder: Path) -> dict[str, str]:
-    """Give the environment variables of an agent that knows no packages but those in a folder."""
-    return {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "UV_CACHE_DIR": str(folder / "cache")}
-
-
-def write_wheel(folder: Path, name: str, module: str, source: str, *, requires_python: str = ">=3.8") -> None:
-    """Write a package of one module."""
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Python: {requires_python}\n"
-    info = f"{name}-1.0.dist-info"
-    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(module, source)
-        wheel.writestr(f"{info}/METADATA", metadata)
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
+    return Slow(folder, wheels.environ, until)

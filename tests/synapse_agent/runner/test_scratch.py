@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 from synapse_agent.runner.scratch import Scratch, remove_tree
@@ -65,3 +69,25 @@ def test_a_tree_that_cannot_be_read_is_removed_nonetheless(tmp_path):
     assert not (tmp_path / "tree").exists()
     assert outside.stat().st_mode & 0o777 == 0o755
     remove_tree(tmp_path / "tree")
+
+
+def test_a_tree_to_which_others_still_write_is_removed(tmp_path):
+    """As an installer does for a moment after its agent was killed."""
+    tree = tmp_path / "tree"
+    is_going = threading.Event()
+
+    def write():
+        end = time.monotonic() + 0.1
+        for number in count():
+            (tree / str(number) / "inner").mkdir(parents=True, exist_ok=True)
+            is_going.set()
+            if time.monotonic() > end:
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        is_going.wait()
+        remove_tree(tree)
+        writing.result()
+    remove_tree(tree)
+    assert not tree.exists()
