@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from synapse_agent.env_commands import app as env_app
 from synapse_agent.settings import Settings, StartError, UsageError, check_plugins_folder, default_data_dir
 from synapse_agent.sizes import option_size
 
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(env_app, name="env")
 
 
 def run() -> None:

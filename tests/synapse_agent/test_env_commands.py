@@ -1,0 +1,198 @@
+"""`synapse-agent env`, beside an agent that runs and without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synapse_agent import EmbeddedAgent
+from synapse_sdk.clients.agent import AgentClient
+
+COMMAND = [sys.executable, "-m", "synapse_agent", "env"]
+HERE = "import sys\ndef act():\n    return sys.prefix\n"
+WAIT = """
+import sys, time
+from pathlib import Path
+def act(started, go):
+    Path(started).touch()
+    while not Path(go).exists():
+        time.sleep(0.005)
+    return sys.prefix
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Give the agent's data folder."""
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def client(plugins: Path, data: Path) -> Iterator[AgentClient]:
+    """Run an agent of the test's own, and give a client of it."""
+    with EmbeddedAgent(plugins, data_dir=data) as agent, agent.client() as client:
+        yield client
+
+
+@pytest.fixture
+def make(client: AgentClient) -> Callable[..., Path]:
+    """Give a function that has an environment made, and gives its folder."""
+
+    def make(*requirements: str, source: str = HERE, **params: str) -> Path:
+        config = {"actions": {"act": {"entrypoint": "main:act", "method": "local"}}}
+        given = {"params": params, "requirements": list(requirements), "modules": {"main": source}, "config": config}
+        return Path(client.run_debug_plugin_release("act", **given))
+
+    return make
+
+
+def call(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *arguments, "--data-dir", str(data)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def read(*arguments: str, data: Path) -> Any:
+    ended = call(*arguments, "--json", data=data)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return json.loads(ended.stdout)
+
+
+def age(environment: Path, *, days: float) -> None:
+    """Let an environment look as if it had last been used some days ago."""
+    then = time.time() - days * 24 * 3600
+    os.utime(environment / "last-use", (then, then))
+
+
+def test_environments_are_listed(make: Callable[..., Path], data: Path) -> None:
+    """As a table for people, the last used one first, and as JSON for programs."""
+    empty, small = make(), make("six>=1", "idna")
+    age(empty, days=3)
+    lines = call("list", data=data).stdout.splitlines()
+    assert lines[0].split() == ["ID", "PYTHON", "SIZE", "LAST", "USED", "IN", "USE", "REQUIREMENTS"]
+    assert lines[1].split()[0] == small.name[:12]
+    assert lines[1].endswith("  no      idna, six>=1")
+    assert lines[2].split()[0] == empty.name[:12]
+    assert lines[2].endswith("  no      none")
+    assert lines[3].startswith("2 environments, ")
+    listed = read("list", data=data)
+    version = ".".join(map(str, sys.version_info[:3]))
+    assert [found.pop("size") > 0 for found in listed] == [True, True]
+    assert [found.pop("last_used")[10] for found in listed] == ["T", "T"]
+    rest = {"python": version, "in_use": False, "usable": True}
+    assert listed == [
+        {"id": small.name, "requirements": ["idna", "six>=1"], **rest},
+        {"id": empty.name, "requirements": [], **rest},
+    ]
+
+
+def test_one_in_use_is_shown_as_such_and_never_removed(make: Callable[..., Path], data: Path, tmp_path: Path) -> None:
+    """By another process than the agent's; once its run is over it can go, and the agent makes it again."""
+    other = make()
+    started, go = tmp_path / "started", tmp_path / "go"
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(make, "six", source=WAIT, started=str(started), go=str(go))
+        while not started.exists():
+            time.sleep(0.005)
+        assert {found["id"]: found["in_use"] for found in read("list", data=data)}[other.name] is False
+        pruned = read("prune", "--all", data=data)
+        assert [found["id"] for found in pruned["removed"]] == [other.name]
+        assert [(found["in_use"], found["requirements"]) for found in pruned["left"]] == [(True, ["six"])]
+        assert " yes " in call("list", data=data).stdout
+        go.touch()
+        used = run.result()
+    assert used.exists()
+    assert [found["id"] for found in read("prune", "--all", data=data)["removed"]] == [used.name]
+    assert not used.exists()
+    assert make("six") == used
+    assert used.exists()
+
+
+def test_what_goes_and_what_it_frees_is_said(make: Callable[..., Path], data: Path) -> None:
+    """The least recently used first, until so many are left, or so much, or all were used lately."""
+    made = [make(), make("six"), make("idna")]
+    for days, environment in zip((9, 6, 3), made, strict=True):
+        age(environment, days=days)
+    said = call("prune", "--unused-for", "7.5", data=data).stdout.splitlines()
+    assert said[0].split()[0] == "REMOVED"
+    assert said[1].split()[0] == made[0].name[:12]
+    assert said[2].startswith("1 environment removed, ")
+    assert " freed" in said[2]
+    assert said[3].startswith("left: 2 environments, ")
+    (removed,) = read("prune", "--max-count", "1", data=data)["removed"]
+    assert removed["id"] == made[1].name
+    assert 0 < removed["freed"] <= removed["size"]
+    assert read("prune", "--max-size", "1GB", data=data)["removed"] == []
+    assert [found["id"] for found in read("prune", "--max-size", "1k", data=data)["removed"]] == [made[2].name]
+    assert call("prune", "--all", data=data).stdout.splitlines() == [
+        "0 environments removed, 0 B freed",
+        "left: 0 environments, 0 B; 0 in use",
+    ]
+    assert list((data / "environments").iterdir()) == []
+
+
+def test_without_a_running_agent_it_is_all_the_same(plugins: Path, data: Path) -> None:
+    """Also for environments that an older agent made, and where a folder is the agent's but has none."""
+    data.mkdir()
+    assert call("list", data=data).stdout == "0 environments, 0 B; 0 in use\n"
+    with EmbeddedAgent(plugins, data_dir=data) as agent, agent.client() as client:
+        given = {"modules": {"main": HERE}, "config": {"actions": {"act": "main:act"}}}
+        folder = Path(client.run_debug_plugin_release("act", **given))
+    for name in ("environment.json", "last-use"):
+        (folder / name).unlink()
+    listed = call("list", data=data).stdout.splitlines()
+    assert listed[1].split()[1] == ".".join(map(str, sys.version_info[:3]))
+    assert listed[1].endswith("  no      unknown")
+    assert [found["requirements"] for found in read("prune", "--all", data=data)["removed"]] == [None]
+    assert not folder.exists()
+    assert list((data / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["prune"], 2, "Say which are to go: --max-count, --max-size, --unused-for or --all."),
+        (["prune", "--max-count", "-1"], 2, "--max-count"),
+        (["prune", "--unused-for", "soon"], 2, "--unused-for"),
+        (["prune", "--max-size", "much"], 2, "--max-size: 'much' is no size"),
+        (["remove"], 2, "remove"),
+        (["list", "--data-dir", "/no/such/folder"], 1, "There is no data folder /no/such/folder."),
+        (["prune", "--all", "--data-dir", "/no/such/folder"], 1, "There is no data folder /no/such/folder."),
+    ],
+)
+def test_a_wrong_call_says_what_is_wrong(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    """On stderr, and nothing is made or removed."""
+    options = [] if "--data-dir" in arguments or "remove" in arguments else ["--data-dir", str(tmp_path)]
+    command = [*COMMAND, *arguments, *options]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert said in " ".join(ended.stderr.replace("│", " ").split())
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_used_is_named(data: Path) -> None:
+    """With why."""
+    data.mkdir()
+    (data / "environments").write_text("no folder")
+    ended = call("list", data=data)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.splitlines() == [
+        f"synapse-agent: The data folder {data} cannot be used: Not a directory ({data / 'environments'}). "
+        "Name another with --data-dir."
+    ]
+
+
+def test_help_lists_every_option() -> None:
+    """Of both commands."""
+    for name, options in {"list": ["--json"], "prune": ["--max-count", "--max-size", "--unused-for", "--all"]}.items():
+        said = subprocess.run([*COMMAND, name, "--help"], capture_output=True, text=True, check=True).stdout
+        assert all(option in said for option in [*options, "--data-dir"])
