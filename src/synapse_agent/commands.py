@@ -148,6 +148,8 @@ def serve(
         check_plugins_folder(path)
     folder = data_dir or default_data_dir()
     options: dict[str, Any] = {"max_concurrent_runs": max_concurrent_runs} if max_concurrent_runs else {}
+    if not plugins and backend is None:
+        raise UsageError("The agent has no place to get plugins from: give --plugins, --backend or both.")
     settings = Settings(
         plugins=tuple(plugins or ()),
         backend=backend,

@@ -72,8 +72,6 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.keep_jobs_days > 0:
             raise UsageError(f"Jobs must be kept for more than 0 days, not {self.keep_jobs_days:g}.")
-        if not self.plugins and self.backend is None:
-            raise UsageError("The agent has no place to get plugins from: give --plugins, --backend or both.")
         if self.backend_token is not None and self.backend is None:
             raise UsageError("There is a token for a backend, but no backend: give --backend, or leave the token out.")
         if self.time_limit is not None:
