@@ -171,6 +171,7 @@ class Jobs:
     async def stop(self, job_id: str) -> JobRow:
         """End a job and all it started, wait for that, and give it; one that is over stays as it is."""
         row = self.find(job_id)
+        await _first_step()
         live = self._live_of(row)
         if live and live.task:
             live.is_to_stop = True
@@ -196,6 +197,7 @@ class Jobs:
         Runs that wait for their turn never start. Cancelling ends the waiting, not the cleaning up.
         """
         self._is_closing = True
+        await _first_step()
         tasks = {live.task for live in self._live.values() if live.task}
         try:
             if tasks:
@@ -334,6 +336,11 @@ class Jobs:
                 status_code=problem.status,
                 size=self._files(row).size(),
             )
+
+
+async def _first_step() -> None:
+    """Let tasks that were just made begin: one that is cancelled before never would, and so never end its job."""
+    await asyncio.sleep(0)
 
 
 def _values(order: Order, content: str, key: RequestKey | None) -> dict[str, Any]:

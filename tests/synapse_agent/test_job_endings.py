@@ -1,0 +1,117 @@
+"""How jobs end where something gets in the way: a stop in the same moment, a database that cannot be written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from synapse_agent.database import Database
+from synapse_agent.jobs import Jobs
+from synapse_agent.orders import Order
+from synapse_agent.plugin import PluginConfig
+from synapse_agent.problems import Problem
+from synapse_agent.runner.base import Run, RunListener
+from synapse_agent.runner.outcomes import action_stopped
+
+CONFIG = PluginConfig.from_mapping({"code": "x", "actions": {"go": "main:go"}})
+
+
+class Workspace:
+    """A folder that counts who has a hold of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.holds = 0
+
+    def claim(self) -> None:
+        self.holds += 1
+
+    async def prepare(self) -> Path:
+        return self.folder
+
+    def as_known(self, problem: Problem) -> Problem:
+        return problem
+
+    async def release(self) -> None:
+        self.holds -= 1
+
+
+class Runner:
+    """A runner of one run at a time, which ends when it is let go or stopped."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self._stopped: set[str] = set()
+
+    async def run(self, run: Run, listener: RunListener) -> bytes:
+        listener.started()
+        await self.go.wait()
+        if run.job_id in self._stopped:
+            raise action_stopped(run.job_id)
+        return b'"done"'
+
+    async def stop(self, job_id: str) -> None:
+        self._stopped.add(job_id)
+        self.go.set()
+
+    async def forget(self, folder: Path) -> None:
+        """Nothing is kept."""
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
+class Agent:
+    """Jobs, and what is behind them."""
+
+    def __init__(self, root: Path) -> None:
+        self.database = Database(root / "db")
+        self.workspace = Workspace(root)
+        self.runner = Runner()
+        self.jobs = Jobs(
+            database=self.database,
+            runner=self.runner,
+            folder=root,
+            max_concurrent=1,
+            max_queued=1,
+            keep_keys=timedelta(hours=1),
+        )
+
+    def order(self, job_id: str) -> Order:
+        return Order(action=CONFIG.action("go"), config=CONFIG, workspace=self.workspace, job_id=job_id)
+
+
+@pytest.fixture
+async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
+    """An agent without plugins, releases and processes."""
+    made = Agent(tmp_path)
+    yield made
+    await made.jobs.close(limit=0)
+    made.database.close()
+
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_job_is_stopped_in_the_very_moment_it_comes(agent: Agent) -> None:
+    """Before its task has taken a first step: it is over, its caller hears so, and its place is free again."""
+    agent.jobs.submit(agent.order("first"))
+    stopped = await agent.jobs.stop("first")
+    assert (stopped.status, stopped.status_code) == ("STOPPED", 500)
+    with pytest.raises(Problem, match="stopped"):
+        await agent.jobs.result(stopped)
+    assert agent.workspace.holds == 0
+
+
+async def test_an_agent_that_stops_ends_what_has_just_come(agent: Agent) -> None:
+    """Nothing stays PENDING, nobody waits for ever."""
+    row = agent.jobs.submit(agent.order("first"))
+    waiting = asyncio.create_task(agent.jobs.result(row))
+    await agent.jobs.close(limit=0)
+    with pytest.raises(Problem):
+        await waiting
+    assert agent.jobs.find("first").status == "STOPPED"
