@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -19,6 +20,8 @@ LONGEST_LINE = 2**16
 """Bytes; a longer line comes in pieces."""
 
 _CHUNK = 2 * LONGEST_LINE
+_EVENTS_AT_ONCE = 500
+"""Lines can be a byte long: a chunk of such would keep everybody else waiting for a second."""
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\n)")
 _POSITION = re.compile(r"([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,18})(-end)?")
 _KEEP_ALIVE = b": keep-alive\n\n"
@@ -82,6 +85,7 @@ async def follow(watched: Watched, files: JobFiles, position: Position) -> Async
             news, ending = watched.news, watched.ending  # before reading: what comes meanwhile sets the event
             for events in transcript.read(is_over=ending is not None):
                 yield events
+                await asyncio.sleep(0)  # sending need not wait for anything, and others want their turn
             if watched.progress != told and (told := watched.progress):
                 yield _progress_event(transcript.position, json.loads(told))
             if ending is not None:
@@ -109,7 +113,7 @@ class Transcript:
                 file.close()
 
     def read(self, *, is_over: bool) -> Iterator[bytes]:
-        """Yield what is new, in parts of some 100 kB; a line without an end only when the job is over."""
+        """Yield what is new, in small parts; a line without an end only when the job is over."""
         for entry, end in self._entries():
             yield from self._lines(up_to=entry.pop("log"))
             self.position = replace(self.position, journal=end)
@@ -137,9 +141,9 @@ class Transcript:
             self._log.seek(start)
             data = self._log.read(_CHUNK if up_to is None else max(0, min(_CHUNK, up_to - start)))
             is_last = len(data) < _CHUNK
-            events = b"".join(self._events(data, with_rest=is_over and is_last))
-            if events:
-                yield events
+            events = self._events(data, with_rest=is_over and is_last)
+            while part := b"".join(islice(events, _EVENTS_AT_ONCE)):
+                yield part
             if is_last or self.position.log == start:
                 return
 

@@ -143,6 +143,31 @@ def test_followers_hear_of_everything_until_the_end(tmp_path: Path) -> None:
     assert events[4]["status"] == "FAILED"
 
 
+def test_a_log_of_many_short_lines_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """It comes in small parts, and whatever else the agent has to do gets its turn after each."""
+
+    async def scenario() -> tuple[list[bytes], int]:
+        job = Job(tmp_path / "1", [b"\n" * 20_000])
+        job.ending = Ending("SUCCEEDED", None)
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        meanwhile = asyncio.create_task(others())
+        parts = [part async for part in follow(job, job.files, Position(1))]
+        meanwhile.cancel()
+        return parts, turns
+
+    parts, turns = asyncio.run(scenario())
+    assert len(lines(parsed(b"".join(parts)))) == 20_000
+    assert max(part.count(b"data: ") for part in parts) <= 1000
+    assert turns >= len(parts) - 1
+
+
 def test_an_error_is_told_once(tmp_path: Path) -> None:
     """Whoever lost the connection right after it gets the last event alone."""
 
