@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from synapse_agent.data_folder import DataFolder, unusable
 from synapse_agent.database import Database
+from synapse_agent.disk import is_disk_full
 from synapse_agent.jobs import Jobs
 from synapse_agent.releases import Releases
 from synapse_agent.retention import JobLimits, Retention
 from synapse_agent.runner.base import Runner
-from synapse_agent.settings import Settings, check_plugins_folder
+from synapse_agent.settings import Settings, StartError, check_plugins_folder
 from synapse_agent.sources import DirectorySource, PluginSource, SourceChain
 
 
@@ -49,15 +50,16 @@ async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runne
         stack.callback(database.close)
         runner = _make(make_runner, settings)
         stack.push_async_callback(runner.close)
-        jobs = Jobs(
-            database=database,
-            runner=runner,
-            folder=folder.jobs,
-            max_concurrent=settings.max_concurrent_runs,
-            max_queued=settings.max_queued_runs,
-            time_limit=settings.time_limit,
-            keep_keys=timedelta(hours=settings.idempotency_hours),
-        )
+        with _room_in(settings.data_dir):  # to record what an earlier agent has left unfinished
+            jobs = Jobs(
+                database=database,
+                runner=runner,
+                folder=folder.jobs,
+                max_concurrent=settings.max_concurrent_runs,
+                max_queued=settings.max_queued_runs,
+                time_limit=settings.time_limit,
+                keep_keys=timedelta(hours=settings.idempotency_hours),
+            )
         stack.push_async_callback(jobs.close, limit=0)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
         stack.push_async_callback(_cancel, asyncio.create_task(Retention(database, folder.jobs, limits).keep()))
@@ -91,6 +93,17 @@ async def _backend(settings: Settings, stack: AsyncExitStack) -> list[PluginSour
 def _absolute(settings: Settings) -> Settings:
     """Name the data folder for processes that work elsewhere; `Path.absolute()` would leave `..` in it."""
     return replace(settings, data_dir=Path(os.path.abspath(settings.data_dir)))  # noqa: PTH100
+
+
+@contextmanager
+def _room_in(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        message = f"The disk with the data folder {folder} is full. Make room, or name another folder with --data-dir."
+        raise StartError(message) from error
 
 
 def _make(make_runner: Callable[[Settings], Runner], settings: Settings) -> Runner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import uuid
@@ -15,6 +16,16 @@ from typing import Any
 from synapse_agent.answers import RETRY_AFTER_SECONDS, json_bytes
 from synapse_agent.database import Database, JobRow
 from synapse_agent.disk import disk_full, is_disk_full
+from synapse_agent.job_endings import (
+    HAS_RUN,
+    closing,
+    ending,
+    internal_error,
+    restarted,
+    result_not_kept,
+    stopped,
+    stopped_early,
+)
 from synapse_agent.job_files import JobFiles
 from synapse_agent.job_records import job_record
 from synapse_agent.job_stream import Ending, Position, follow
@@ -28,8 +39,7 @@ from synapse_agent.times import now
 logger = logging.getLogger(__name__)
 
 SMALL_RESULT_BYTES = 64_000
-HAS_RUN = 500
-"""The status of a problem that tells how a run ended; with any other nothing has run."""
+ROOM_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -38,7 +48,8 @@ class _Live:
 
     row: JobRow
     task: asyncio.Task[bytes | Problem] | None = None
-    is_with_runner: bool = False
+    is_waiting: bool = True
+    """For its turn, or its folder: cancelling its task ends that. Later its runner ends it."""
     is_to_stop: bool = False
     recorder: Recorder | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -53,9 +64,9 @@ class _Live:
         return self.recorder.events if self.recorder else None
 
     @property
-    def has_started(self) -> bool:
-        """Whether anything of the action can have run."""
-        return self.recorder is not None and self.recorder.has_started
+    def started_at(self) -> str | None:
+        """When the action's process was started; before, nothing of it can have run."""
+        return self.recorder.started_at if self.recorder else None
 
     def tell(self) -> None:
         """Wake those who follow."""
@@ -117,7 +128,7 @@ class Jobs:
         Raises `Problem`: 409 where the job ID belongs to another run, 429 where too many wait, 503 when closing.
         """
         if self._is_closing:
-            raise _closing()
+            raise closing()
         content = order.content()
         earlier = self._database.job(order.job_id) if order.job_id else None
         if earlier and self._is_same_run(earlier, content):
@@ -184,7 +195,7 @@ class Jobs:
         row = self.find(job_id)
         start = Position(row.id)
         position = Position.parse(after) if after else start
-        watched = self._live_of(row) or _Over(row.progress, Ending(row.status, _value(row.error)))
+        watched = self._live_of(row) or _Over(row.progress, Ending(row.status, json.loads(row.error or "null")))
         return follow(watched, self._files(row), position if position.job == row.id else start)
 
     def log(self, job_id: str) -> Path:
@@ -210,7 +221,7 @@ class Jobs:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _tell_to_end(self, live: _Live) -> None:
-        if live.is_with_runner:
+        if not live.is_waiting:
             await self._runner.stop(live.row.job_id)
         elif live.task:
             live.task.cancel()
@@ -235,19 +246,22 @@ class Jobs:
 
     async def _run(self, live: _Live, order: Order) -> bytes | Problem:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
-        outcome: bytes | Problem = _internal_error(live.row.job_id)
+        outcome: bytes | Problem = internal_error(live.row.job_id)
         try:
             outcome = self._kept(live.row, await self._outcome(live, order))
-            self._finish(live, outcome)
-            return outcome
+            live.is_waiting = False
+            await self._finish(live, outcome)
+        except asyncio.CancelledError:  # closing, and there was no room: the next start finds it interrupted
+            logger.warning("The end of job %s is not recorded", live.row.job_id)
         except Exception:
             logger.exception("Job %s could not be recorded", live.row.job_id)
-            return _internal_error(live.row.job_id)
+            outcome = internal_error(live.row.job_id)
         finally:
-            live.ending = _ending(outcome)
+            live.ending = ending(outcome, is_closing=self._is_closing)
             live.tell()
             del self._live[live.row.job_id]
             await order.workspace.release()
+        return outcome
 
     async def _outcome(self, live: _Live, order: Order) -> bytes | Problem:
         try:
@@ -258,10 +272,10 @@ class Jobs:
         except asyncio.CancelledError:
             return _cancelled(live)
         except Exception as error:
-            if is_disk_full(error):  # all that needs room for itself comes before the action
+            if is_disk_full(error) and not live.started_at:
                 return disk_full()
             logger.exception("Job %s failed inside the agent", live.row.job_id)
-            return _internal_error(live.row.job_id)
+            return internal_error(live.row.job_id)
 
     async def _execute(self, live: _Live, order: Order) -> bytes:
         folder = await order.workspace.prepare()
@@ -276,7 +290,7 @@ class Jobs:
             language=order.language,
             time_limit=self._time_limit,
         )
-        live.is_with_runner = True
+        live.is_waiting = False
         with Recorder(self._database, live.row.id, self._files(live.row), on_news=live.tell) as live.recorder:
             return await self._runner.run(run, live.recorder)
 
@@ -286,27 +300,41 @@ class Jobs:
             try:
                 self._files(row).write_result(outcome)
             except OSError as error:
-                return _result_not_kept(row.job_id, len(outcome), error)
+                return result_not_kept(row.job_id, len(outcome), error)
         return outcome
 
-    def _finish(self, live: _Live, outcome: bytes | Problem) -> None:
+    async def _finish(self, live: _Live, outcome: bytes | Problem) -> None:
         files_size = self._files(live.row).size()
-        ended: dict[str, Any] = {"finished_at": now(), "progress": live.progress, "events": live.events}
+        ended: dict[str, Any] = {"started_at": live.started_at, "finished_at": now()}
+        ended |= {"progress": live.progress, "events": live.events}
         if isinstance(outcome, Problem):
+            status = ending(outcome, is_closing=self._is_closing).status
             error = json_bytes(outcome.detail).decode()
-            ended |= {"status": _ending(outcome).status, "error": error, "status_code": outcome.status}
-            ended |= {"size": files_size}
+            ended |= {"status": status, "error": error, "status_code": outcome.status, "size": files_size}
         else:
             result = outcome if len(outcome) <= SMALL_RESULT_BYTES else None
             ended |= {"status": "SUCCEEDED", "result": result, "size": files_size + len(result or b"")}
         has_run = not isinstance(outcome, Problem) or outcome.status == HAS_RUN
-        self._database.finish_job(live.row.id, keys_until=self._keys_until() if has_run else None, **ended)
+        await self._record_end(live.row, keys_until=self._keys_until() if has_run else None, **ended)
+
+    async def _record_end(self, row: JobRow, **ended: Any) -> None:
+        """Write down an end; the job is not over before, so where the disk is full this waits for room."""
+        for attempt in itertools.count(1):
+            try:
+                self._database.finish_job(row.id, **ended)
+                break
+            except Exception as error:
+                if not is_disk_full(error):
+                    raise
+                if attempt == 1:
+                    logger.warning("The end of job %s cannot be recorded yet: %s", row.job_id, error)
+            await asyncio.sleep(ROOM_SECONDS)
 
     def _stored_outcome(self, row: JobRow) -> bytes:
         """Give a result, or raise the `Problem` there was instead: what keeps its key has run, so its status is 500."""
         if row.status == "SUCCEEDED":
             return self._stored_result(row)
-        raise Problem(HAS_RUN, **json.loads(row.error)) if row.error else _internal_error(row.job_id)
+        raise Problem(HAS_RUN, **json.loads(row.error)) if row.error else internal_error(row.job_id)
 
     def _stored_result(self, row: JobRow) -> bytes:
         return row.result if row.result is not None else self._files(row).result.read_bytes()
@@ -322,17 +350,13 @@ class Jobs:
     def _fail_interrupted(self) -> None:
         """Fail the jobs that an agent before this one left unfinished; they are never run again by themselves."""
         for row in self._database.unfinished_jobs():
-            message = "The agent was restarted while this run was going on."
-            if row.status == "PENDING":
-                message = "The agent was restarted before this run had begun."
-            problem = Problem(500, "agent_restarted", message, job_id=row.job_id)
-            error = json.dumps(problem.detail)
+            problem = restarted(row.job_id, has_begun=row.status != "PENDING")
             self._database.finish_job(
                 row.id,
                 keys_until=self._keys_until(),
                 status="FAILED",
                 finished_at=now(),
-                error=error,
+                error=json.dumps(problem.detail),
                 status_code=problem.status,
                 size=self._files(row).size(),
             )
@@ -360,48 +384,15 @@ def _short_result(row: JobRow) -> bytes | None:
     return row.result if row.status == "SUCCEEDED" else b"null"
 
 
-def _value(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
-
-
-def _ending(outcome: bytes | Problem) -> Ending:
-    if not isinstance(outcome, Problem):
-        return Ending("SUCCEEDED", None)
-    is_stop = outcome.error_type in ("action_stopped", "unavailable")
-    return Ending("STOPPED" if is_stop else "FAILED", outcome.detail)
-
-
 def _cancelled(live: _Live) -> Problem:
     """Say what it means for a job that its task was cancelled."""
-    if live.has_started:
-        return _stopped(live.row.job_id)
-    return _stopped_early(live.row.job_id) if live.is_to_stop else _closing()
+    if live.started_at:
+        return stopped(live.row.job_id)
+    return stopped_early(live.row.job_id) if live.is_to_stop else closing()
 
 
 def _never_began(problem: Problem, live: _Live) -> Problem | None:
     """Say of a stop that it came before the action ran, where it did: nothing of it was executed."""
-    if problem.error_type != "action_stopped" or live.has_started:
+    if problem.error_type != "action_stopped" or live.started_at:
         return None
     return _cancelled(live)
-
-
-def _closing() -> Problem:
-    return Problem(503, "unavailable", "This agent is shutting down and takes no new runs.")
-
-
-def _stopped_early(job_id: str) -> Problem:
-    return Problem(409, "action_stopped", "The run was stopped before its action had begun.", job_id=job_id)
-
-
-def _stopped(job_id: str) -> Problem:
-    return Problem(500, "action_stopped", "The action was ended because the agent was stopped.", job_id=job_id)
-
-
-def _result_not_kept(job_id: str, size: int, error: OSError) -> Problem:
-    message = f"The action ended well, but its result of {size} bytes could not be kept: {error.strerror}."
-    return Problem(HAS_RUN, "result_not_kept", message, job_id=job_id)
-
-
-def _internal_error(job_id: str) -> Problem:
-    message = "The agent failed while it ran this job; its own log says why."
-    return Problem(500, "internal_error", message, job_id=job_id)

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Self
 
 from synapse_agent.answers import json_bytes
 from synapse_agent.database import Database
+from synapse_agent.disk import is_disk_full
 from synapse_agent.job_files import JobFiles
 from synapse_agent.times import now
 
@@ -37,7 +38,7 @@ class Recorder:
         self._journal = _Written(files.open_journal, f"The journal of job {row_id}", limit=JOURNAL_BYTES)
         self._events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
         self._written_at = float("-inf")
-        self.has_started = False
+        self.started_at: str | None = None
         self.progress: str | None = None
         """The last progress, as JSON text."""
 
@@ -55,8 +56,8 @@ class Recorder:
 
     def started(self) -> None:
         """Record that the action's process runs."""
-        self.has_started = True
-        self._database.change_job(self._row_id, status="RUNNING", started_at=now())
+        self.started_at = now()
+        self._record(status="RUNNING", started_at=self.started_at)
 
     def output(self, data: bytes) -> None:
         """Add to the log."""
@@ -83,7 +84,16 @@ class Recorder:
         """Write down what is kept in memory, as often as a restart makes it worth it."""
         if time.monotonic() - self._written_at >= WRITE_SECONDS:
             self._written_at = time.monotonic()
-            self._database.change_job(self._row_id, progress=self.progress, events=self.events)
+            self._record(progress=self.progress, events=self.events)
+
+    def _record(self, **values: str | None) -> None:
+        """Change the job's record; where there is no room for it the run goes on, and its end brings all of this."""
+        try:
+            self._database.change_job(self._row_id, **values)
+        except Exception as error:
+            if not is_disk_full(error):
+                raise
+            logger.warning("The record of job %d lags behind: %s", self._row_id, error)
 
 
 class _Written:

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from backends import plugin_zip, release
 from faults import FaultServer
 
 from synapse_agent import EmbeddedAgent
-from synapse_sdk.exceptions import ServerError
+from synapse_sdk.exceptions import ClientTimeoutError, ServerError
 
 ACTIONS = """actions:
   small: {entrypoint: 'main:small', method: local}
@@ -179,7 +180,8 @@ def fill(folder: Path, *, leave: int) -> Path:
     """Write until there is so much room left."""
     status = os.statvfs(folder)
     path = folder / "filler"
-    path.write_bytes(bytes(status.f_bavail * status.f_frsize - leave))
+    with path.open("wb", buffering=0) as file:  # what does not fit is left out
+        file.write(bytes(status.f_bavail * status.f_frsize - leave))
     return path
 
 
@@ -223,6 +225,32 @@ def test_a_download_that_fills_the_disk_is_refused_and_leaves_nothing(mount, mak
             assert list((data / "releases").iterdir()) == list((data / "tmp").iterdir()) == []
             filler.unlink(missing_ok=True)
         assert shutil.disk_usage(data).free == before
+
+
+def test_a_run_that_ends_on_a_full_disk_is_over_when_there_is_room(mount, refuse, write_files, tmp_path):
+    """Its end is not lost; an agent that is started meanwhile says what it lacks."""
+    wait = "import os, time\ndef wait(path):\n    while not os.path.exists(path):\n        time.sleep(0.01)\n"
+    config = "code: slow\nversion: 1.0.0\nactions: {wait: {entrypoint: 'main:wait', method: job}}\n"
+    write_files(tmp_path / "plugins" / "slow", {"config.yaml": config, "main.py": wait})
+    data = mount("size=16m")
+    with EmbeddedAgent(tmp_path / "plugins", data_dir=data) as agent, agent.client() as client:
+        client.create_plugin_release("slow", "1.0.0")
+        client.run_plugin_release("slow@1.0.0", "wait", params={"path": str(tmp_path / "go")}, job_id="late")
+        while client.get_job("late")["status"] == "PENDING":
+            time.sleep(0.01)
+        shutil.copytree(data, tmp_path / "copy")
+        filler = fill(data, leave=0)
+        (tmp_path / "go").touch()
+        with pytest.raises(ClientTimeoutError):
+            client.wait_for_job("late", deadline=0.5)
+        filler.unlink()
+        assert client.wait_for_job("late", deadline=20) is None
+    full = mount("size=16m")
+    shutil.copytree(tmp_path / "copy", full, dirs_exist_ok=True)  # as an agent leaves it that is killed
+    fill(full, leave=0)
+    assert refuse(data=full) == (
+        f"The disk with the data folder {full} is full. Make room, or name another folder with --data-dir."
+    )
 
 
 def test_a_result_that_the_disk_cannot_keep_is_a_failure_of_that_run(mount, make_facade, tmp_path, write_files):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +52,7 @@ class Runner:
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
         listener.started()
+        listener.event({"type": "progress", "current": 1, "total": 2})
         await self.go.wait()
         if run.job_id in self._stopped:
             raise action_stopped(run.job_id)
@@ -65,11 +69,24 @@ class Runner:
         """Nothing to end."""
 
 
+class FillingDatabase(Database):
+    """A database on a disk that fills up."""
+
+    is_full = False
+
+    def change_job(self, row_id: int, **values: Any) -> None:
+        if self.is_full:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        super().change_job(row_id, **values)
+
+
 class Agent:
     """Jobs, and what is behind them."""
 
     def __init__(self, root: Path) -> None:
-        self.database = Database(root / "db")
+        self.database = FillingDatabase(root / "db")
         self.workspace = Workspace(root)
         self.runner = Runner()
         self.jobs = Jobs(
@@ -115,3 +132,53 @@ async def test_an_agent_that_stops_ends_what_has_just_come(agent: Agent) -> None
     with pytest.raises(Problem):
         await waiting
     assert agent.jobs.find("first").status == "STOPPED"
+
+
+async def test_a_run_goes_on_though_its_record_cannot_be_written(agent: Agent) -> None:
+    """What could not be written while it ran is in the record in the end."""
+    agent.database.is_full = True
+    row = agent.jobs.submit(agent.order("first"))
+    waiting = asyncio.create_task(agent.jobs.result(row))
+    await asyncio.sleep(0.01)
+    agent.database.is_full = False
+    agent.runner.go.set()
+    assert await waiting == b'"done"'
+    record = json.loads(agent.jobs.record(agent.jobs.find("first")))
+    assert (record["status"], record["progress"]) == ("SUCCEEDED", {"current": 1, "total": 2})
+    assert record["created_at"] < record["started_at"] < record["finished_at"]
+
+
+async def test_a_job_is_over_as_soon_as_there_is_room_to_say_so(agent: Agent) -> None:
+    """As long as its end cannot be recorded it goes on, for its caller and for those who follow it, and then ends."""
+    row = agent.jobs.submit(agent.order("first"))
+    waiting = asyncio.create_task(agent.jobs.result(row))
+    following = asyncio.create_task(_last(agent.jobs.follow("first", after=None)))
+    await asyncio.sleep(0.01)
+    agent.database.is_full = True
+    agent.runner.go.set()
+    stopping = asyncio.create_task(agent.jobs.stop("first"))
+    await asyncio.sleep(0.01)
+    assert json.loads(agent.jobs.record(agent.jobs.find("first")))["status"] == "RUNNING"
+    assert [task.done() for task in (waiting, following, stopping)] == [False, False, False]
+    agent.database.is_full = False
+    assert await waiting == b'"done"'
+    assert b'"status":"SUCCEEDED"' in await following
+    assert (await stopping).status == "SUCCEEDED"
+    assert json.loads(agent.jobs.record(agent.jobs.find("first")))["result"] == "done"
+
+
+async def test_an_agent_that_stops_does_not_wait_for_room(agent: Agent) -> None:
+    """The caller has the result; the next start finds a run that was interrupted."""
+    row = agent.jobs.submit(agent.order("first"))
+    waiting = asyncio.create_task(agent.jobs.result(row))
+    await asyncio.sleep(0.01)
+    agent.database.is_full = True
+    agent.runner.go.set()
+    await asyncio.sleep(0.01)
+    await agent.jobs.close(limit=0.01)
+    assert await waiting == b'"done"'
+    assert agent.jobs.find("first").status == "RUNNING"
+
+
+async def _last(parts: AsyncIterator[bytes]) -> bytes:
+    return [part async for part in parts][-1]
