@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import secrets
 import socket
@@ -11,6 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from synapse_agent.runner.synapse_worker import protocol
+
+logger = logging.getLogger(__name__)
 
 _READ_BYTES = 65_536
 _DROPPED = b"\n... more than %d bytes of output; the rest is left out ...\n"
@@ -100,12 +103,20 @@ class ReportSocket:
 
     def _take(self, kind: bytes, payload: bytes) -> None:
         if kind == protocol.EVENT:
-            if self._on_event is not None:
-                self._on_event(json.loads(payload))
+            self._pass_on(payload)
         elif self.result is None and self.failure is None:
             self._parts += payload
             if kind != protocol.PART:
                 self._complete(kind, bytes(self._parts))
+
+    def _pass_on(self, payload: bytes) -> None:
+        try:
+            event = json.loads(payload)
+        except RecursionError:  # Python 3.12 and later write more than this one can read
+            logger.warning("An event of %d bytes is nested too deeply, and left out", len(payload))
+            return
+        if self._on_event is not None:
+            self._on_event(event)
 
     def _complete(self, kind: bytes, payload: bytes) -> None:
         if kind == protocol.RESULT:

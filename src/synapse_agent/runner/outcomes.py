@@ -21,7 +21,7 @@ def result_of(ending: Ending, *, job_id: str, time_limit: float | None, out_of_m
     A result counts once it is complete, whatever the process did afterwards. `out_of_memory` says whether the kernel
     has ended a process for lack of memory meanwhile.
     """
-    if ending.result is not None and _is_json(ending.result):
+    if ending.result is not None and _is_json(ending.result, job_id):
         return ending.result
     if ending.failure is not None:
         raise _reported(ending.failure, job_id)
@@ -86,12 +86,15 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _is_json(payload: bytes) -> bool:
+def _is_json(payload: bytes, job_id: str) -> bool:
     """Check what the worker says is JSON; for more than a megabyte the run's secret has to do, as it takes long."""
     if len(payload) > _CHECKED_BYTES:
         return True
     try:
         json.loads(payload)
-    except (ValueError, RecursionError):
+    except ValueError:
         return False
+    except RecursionError:  # Python 3.12 and later write more than others can read
+        message = "The action's result cannot be written as JSON: $ is nested too deeply."
+        raise Problem(500, "result_not_serializable", message, job_id=job_id, path="$") from None
     return True

@@ -202,3 +202,44 @@ async def test_the_context_reports(runner, write_plugin):
         {"type": "event", "event": "scored", "data": {"loss": 0.5}},
     ]
     assert plugin.heard.log.endswith(b"INFO by the logger\n")
+
+
+ODD_REPORTS = """
+    from decimal import Decimal
+    from fractions import Fraction
+
+    def act(context):
+        context.set_progress(Fraction(1, 2), None)
+        context.set_progress(Decimal("1.5"), 3)
+        errors = []
+        for odd in [("a", 2), ([1], 2), (1, {}), (1, 2, 3), (1, 2, "x" * 60_000)]:
+            try:
+                context.set_progress(*odd)
+            except (TypeError, ValueError) as error:
+                errors.append(type(error).__name__ + ": " + str(error)[:60])
+        for event in (7, None, {"a": 1}):
+            try:
+                context.log(event)
+            except TypeError as error:
+                errors.append(str(error))
+        return errors
+    """
+
+
+async def test_what_is_no_progress_and_no_event_is_refused(runner, write_plugin):
+    """Where it is said, by a sentence; the job's record holds numbers and names, as the contract has it."""
+    plugin = write_plugin(ODD_REPORTS)
+    assert await plugin.run(runner) == [
+        "TypeError: current must be a number, not str",
+        "TypeError: current must be a number, not list",
+        "TypeError: total must be a number, not dict",
+        "TypeError: step must be a str, not int",
+        "ValueError: progress has 60051 bytes; 60000 are allowed",
+        "event must be a str, not int",
+        "event must be a str, not NoneType",
+        "event must be a str, not dict",
+    ]
+    assert plugin.heard.events == [
+        {"type": "progress", "current": 0.5, "total": None},
+        {"type": "progress", "current": 1.5, "total": 3},
+    ]

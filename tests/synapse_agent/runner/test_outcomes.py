@@ -34,6 +34,13 @@ def test_a_result_that_is_no_json_does_not_count():
     assert problem(0, result=b"{").error_type == "action_exited"
 
 
+def test_a_result_that_is_nested_too_deeply_is_named_so():
+    """Newer Pythons write what this one, and a caller's, can't read."""
+    refused = problem(0, result=b"[" * 5000 + b"]" * 5000)
+    assert (refused.status, refused.error_type) == (500, "result_not_serializable")
+    assert refused.message == "The action's result cannot be written as JSON: $ is nested too deeply."
+
+
 def test_being_killed_for_lack_of_memory_is_named_so():
     """When the kernel has counted such a kill meanwhile, and only for its signal."""
     killed = problem(int(signal.SIGKILL), out_of_memory=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from . import protocol
@@ -49,10 +51,11 @@ class Context:
             logger.propagate = False
         return logger
 
-    def set_progress(self, current: float, total: float, step: str | None = None) -> None:
+    def set_progress(self, current: float, total: float | None = None, step: str | None = None) -> None:
         """Tell how far the action is, or one step of it; of many calls in a short time, the last is passed on."""
-        named = {} if step is None else {"step": step}
-        self._unsent = _written("progress", {"type": "progress", "current": current, "total": total, **named})
+        far = {"current": _number("current", current), "total": None if total is None else _number("total", total)}
+        named = {} if step is None else {"step": _text("step", step)}
+        self._unsent = _written("progress", {"type": "progress", **far, **named})
         if time.monotonic() - self._sent_at >= _PROGRESS_SECONDS:
             self.flush()
 
@@ -60,10 +63,9 @@ class Context:
         """Record an event with data that JSON can say, up to some 60 kB."""
         self.flush()
         sys.stdout.flush()  # so that what was printed before stands before the event
-        payload = _written(f"event {event!r}", {"type": "event", "event": event, "data": data})
-        if len(payload) > protocol.MAX_PAYLOAD:
-            raise ValueError(f"event {event!r} has {len(payload)} bytes; {protocol.MAX_PAYLOAD} are allowed")
-        self._reports.event(payload)
+        self._reports.event(
+            _written(f"event {event!r}", {"type": "event", "event": _text("event", event), "data": data})
+        )
 
     def flush(self) -> None:
         """Pass on progress that was held back."""
@@ -72,8 +74,27 @@ class Context:
             self._unsent, self._sent_at = None, time.monotonic()
 
 
+def _number(name: str, value: Any) -> float:
+    """Give a number as one of Python's own; numpy's and torch's scalars, decimals and fractions are some."""
+    if isinstance(value, (int, float)):
+        return value
+    for read in (operator.index, float):
+        with suppress(TypeError, ValueError):
+            return read(value)
+    raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    return value
+
+
 def _written(what: str, report: dict[str, Any]) -> bytes:
     try:
-        return to_json(report)
+        payload = to_json(report)
     except Failure as failure:
         raise TypeError(f"{what} cannot be written as JSON: see {failure.fields['path']} in {report!r:.200}") from None
+    if len(payload) > protocol.MAX_PAYLOAD:
+        raise ValueError(f"{what} has {len(payload)} bytes; {protocol.MAX_PAYLOAD} are allowed")
+    return payload

@@ -127,8 +127,8 @@ class _Reporting:
 
     def _effective_step(self, step: str | None = None) -> str | None:
         """Give the step that a report is of: the one that is named, or the current one, which the first beta lacks."""
-        current: str | None = getattr(self._sdk, "get_step", _none)(self) if step is None else step
-        return current
+        current = getattr(self._sdk, "get_step", _none)(self) if step is None else step
+        return None if current is None else str(current)
 
 
 def _none(_: Any) -> None:
