@@ -7,6 +7,7 @@ import contextlib
 import errno
 import itertools
 import logging
+import math
 import socket
 from collections.abc import Callable, Iterator
 
@@ -25,8 +26,8 @@ logger = logging.getLogger(__name__)
 KEEP_ALIVE_SECONDS = 75
 KILL_SECONDS = 5
 """What the runner gets to end what did not end by itself."""
-ANSWER_SECONDS = 5
-"""What answers get to reach their callers once the last run has ended."""
+BACKSTOP_SECONDS = 5
+"""After which uvicorn ends what should have ended long before."""
 TICKS_A_SECOND = 10
 """As uvicorn counts."""
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
@@ -70,9 +71,12 @@ class AgentServer:
         await _first(ending, self._hurrying)
         if self._hurrying.is_set():
             ending.cancel()
-            server.force_exit = True
-        await asyncio.wait([ending, serving])
-        serving.result()
+        await asyncio.wait([ending])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.answer_timeout):
+                await _first(serving, self._hurrying)
+        server.hang_up()
+        await serving
 
 
 class _Uvicorn(uvicorn.Server):
@@ -106,6 +110,11 @@ class _Uvicorn(uvicorn.Server):
         self.should_exit = True
         self._ending.set()
 
+    def hang_up(self) -> None:
+        """Close the connections whose clients have not taken their answers."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
 
 def _make_runner(settings: Settings) -> LocalRunner:
     bounds = Bounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True)
@@ -123,7 +132,7 @@ def _uvicorn_config(agent: Agent, settings: Settings) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=int(settings.grace) + ANSWER_SECONDS + KILL_SECONDS,
+        timeout_graceful_shutdown=math.ceil(settings.grace + KILL_SECONDS + settings.answer_timeout) + BACKSTOP_SECONDS,
     )
 
 

@@ -49,6 +49,8 @@ class Settings:
     max_body_bytes: int = 64 * MEBIBYTE
     request_timeout: float = 20.0
     """Seconds that a request's head may take, and that its body may pause."""
+    answer_timeout: float = 5.0
+    """Seconds that answers get to reach their callers when the agent stops and its last run has ended."""
     max_concurrent_runs: int = field(default_factory=lambda: os.cpu_count() or 1)
     max_queued_runs: int = 1000
     """Runs that wait for their turn; one more is refused."""

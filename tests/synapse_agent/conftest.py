@@ -30,6 +30,7 @@ TOOLS = {
           note: {entrypoint: "plugin.tools:note", method: local}
           narrate: {entrypoint: "plugin.tools:narrate", method: job}
           linger: {entrypoint: "plugin.tools:linger", method: job}
+          shout: {entrypoint: "plugin.tools:shout", method: job}
         """,
     "plugin/__init__.py": "",
     "plugin/tools.py": """
@@ -94,6 +95,10 @@ TOOLS = {
             child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
             Path(path).write_text(str(child.pid))
             time.sleep(1000)
+
+
+        def shout(size):
+            print("x" * size)
 
 
         def note():

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,19 @@ def test_followers_do_not_keep_an_agent_from_stopping(plugins: Path, client_of: 
             began = time.monotonic()
         assert time.monotonic() - began < 5
         assert following.result()[-1][1]["status"] == "STOPPED"
+
+
+def test_a_follower_that_does_not_read_is_left_behind(
+    plugins: Path, client_of: ClientOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An agent that stops gives answers some seconds to reach their callers, then hangs up without a complaint."""
+    with ExitStack() as left_open:
+        with EmbeddedAgent(plugins, answer_timeout=0.5) as agent:
+            http = client_of(agent)
+            http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
+            run(http, "/plugin_releases/1", "shout", params={"size": 20_000_000}, job_id="loud")
+            until(lambda: job(http, "loud")["status"] == "SUCCEEDED")
+            left_open.enter_context(http.stream("GET", "/jobs/loud/logs/stream/"))
+            began = time.monotonic()
+        assert 0.5 <= time.monotonic() - began < 5
+    assert "Exception" not in caplog.text
