@@ -197,6 +197,9 @@ class JobProgress(BaseModel):
     total: Annotated[float | None | MISSING, Field(description="How much there is to do, where the action knows.")] = (
         MISSING
     )
+    step: Annotated[
+        str | MISSING, Field(description="What of the action this is about, where it names several steps.")
+    ] = MISSING
 
 
 class JobStatus(StrEnum):
@@ -224,6 +227,9 @@ class JobStreamEvent(BaseModel):
     current: Annotated[float | MISSING, Field(description="`progress`: how much is done.")] = MISSING
     total: Annotated[
         float | None | MISSING, Field(description="`progress`: how much there is to do, where the action knows.")
+    ] = MISSING
+    step: Annotated[
+        str | MISSING, Field(description="`progress`: what of the action this is about, where it names several steps.")
     ] = MISSING
     event: Annotated[str | MISSING, Field(description="`event`: its name, of the action's choice.")] = MISSING
     data: Annotated[Any | MISSING, Field(description="`event`: what goes with it, any JSON value.")] = MISSING

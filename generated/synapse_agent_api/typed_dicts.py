@@ -124,6 +124,7 @@ class JobProgress(TypedDict):
 
     current: NotRequired[float]
     total: NotRequired[float | None]
+    step: NotRequired[str]
 
 
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"]
@@ -138,6 +139,7 @@ class JobStreamEvent(TypedDict):
     message: NotRequired[str]
     current: NotRequired[float]
     total: NotRequired[float | None]
+    step: NotRequired[str]
     event: NotRequired[str]
     data: NotRequired[Any]
     at: NotRequired[str]

@@ -20,10 +20,12 @@ class JobProgress:
     Attributes:
         current (float | Unset): How much is done.
         total (float | None | Unset): How much there is to do, where the action knows.
+        step (str | Unset): What of the action this is about, where it names several steps.
     """
 
     current: float | Unset = UNSET
     total: float | None | Unset = UNSET
+    step: str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -35,6 +37,8 @@ class JobProgress:
         else:
             total = self.total
 
+        step = self.step
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update({})
@@ -42,6 +46,8 @@ class JobProgress:
             field_dict["current"] = current
         if total is not UNSET:
             field_dict["total"] = total
+        if step is not UNSET:
+            field_dict["step"] = step
 
         return field_dict
 
@@ -59,9 +65,12 @@ class JobProgress:
 
         total = _parse_total(d.pop("total", UNSET))
 
+        step = d.pop("step", UNSET)
+
         job_progress = cls(
             current=current,
             total=total,
+            step=step,
         )
 
         job_progress.additional_properties = d

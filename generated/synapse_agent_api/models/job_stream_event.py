@@ -23,6 +23,7 @@ class JobStreamEvent:
         message (str | Unset): The line, or a sentence for people.
         current (float | Unset): `progress`: how much is done.
         total (float | None | Unset): `progress`: how much there is to do, where the action knows.
+        step (str | Unset): `progress`: what of the action this is about, where it names several steps.
         event (str | Unset): `event`: its name, of the action's choice.
         data (Any | Unset): `event`: what goes with it, any JSON value.
         at (datetime.datetime | Unset): `event`: when the agent heard of it.
@@ -34,6 +35,7 @@ class JobStreamEvent:
     message: str | Unset = UNSET
     current: float | Unset = UNSET
     total: float | None | Unset = UNSET
+    step: str | Unset = UNSET
     event: str | Unset = UNSET
     data: Any | Unset = UNSET
     at: datetime.datetime | Unset = UNSET
@@ -53,6 +55,8 @@ class JobStreamEvent:
             total = UNSET
         else:
             total = self.total
+
+        step = self.step
 
         event = self.event
 
@@ -79,6 +83,8 @@ class JobStreamEvent:
             field_dict["current"] = current
         if total is not UNSET:
             field_dict["total"] = total
+        if step is not UNSET:
+            field_dict["step"] = step
         if event is not UNSET:
             field_dict["event"] = event
         if data is not UNSET:
@@ -110,6 +116,8 @@ class JobStreamEvent:
 
         total = _parse_total(d.pop("total", UNSET))
 
+        step = d.pop("step", UNSET)
+
         event = d.pop("event", UNSET)
 
         data = d.pop("data", UNSET)
@@ -130,6 +138,7 @@ class JobStreamEvent:
             message=message,
             current=current,
             total=total,
+            step=step,
             event=event,
             data=data,
             at=at,

@@ -116,7 +116,7 @@ def sync(
     The data of an event is a JSON object with a `type` and a `message`:
 
     - `log`: a line that was printed, without its end. A line without an end comes when the job is over.
-    - `progress`: how far the action is now (`current`, `total`). Only the newest is sent.
+    - `progress`: how far the action is now (`current`, `total`, and `step` where it names one). Only the newest is sent.
     - `event`: something that the action recorded (`event`, `data`), after all that it had printed before.
     - `error`: the job did not end well; `error` is as in its record.
     - `complete`: the last event; `status` is the job's.
@@ -164,7 +164,7 @@ async def asyncio(
     The data of an event is a JSON object with a `type` and a `message`:
 
     - `log`: a line that was printed, without its end. A line without an end comes when the job is over.
-    - `progress`: how far the action is now (`current`, `total`). Only the newest is sent.
+    - `progress`: how far the action is now (`current`, `total`, and `step` where it names one). Only the newest is sent.
     - `event`: something that the action recorded (`event`, `data`), after all that it had printed before.
     - `error`: the job did not end well; `error` is as in its record.
     - `complete`: the last event; `status` is the job's.

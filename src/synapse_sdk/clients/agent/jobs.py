@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,7 @@ class JobClientMixin:
         job: Job = self._session.send(_calls.stop_job(job_id))
         return job
 
-    def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> Iterator[JobStreamEvent]:
+    def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> Generator[JobStreamEvent, None, None]:
         """Yield what a job prints and reports, from its beginning until it is over.
 
         A connection that breaks is taken up again where it broke: no line comes twice and none is missing.
@@ -75,10 +75,11 @@ class JobClientMixin:
         Yields:
             `{"type": "log", "message": line}`, `{"type": "progress", "current", "total"}`, `{"type": "event",
             "event", "data"}`, `{"type": "error", "error": detail}`, and in the end `{"type": "complete", "status"}`.
+            Who leaves before that closes the connection with `close()`, or `contextlib.closing`.
         """
         return self._follow(self._session.tail(job_id, deadline))
 
-    def _follow(self, tail: Tail) -> Iterator[JobStreamEvent]:
+    def _follow(self, tail: Tail) -> Generator[JobStreamEvent, None, None]:
         while True:
             with closing(self._session.send(tail.call(), deadline=tail.limit.left())) as answer:
                 try:
@@ -144,11 +145,11 @@ class AsyncJobClientMixin:
         job: Job = await self._session.send(_calls.stop_job(job_id))
         return job
 
-    def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> AsyncIterator[JobStreamEvent]:
+    def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> AsyncGenerator[JobStreamEvent, None]:
         """Yield what a job prints and reports, from its beginning until it is over."""
         return self._follow(self._session.tail(job_id, deadline))
 
-    async def _follow(self, tail: Tail) -> AsyncIterator[JobStreamEvent]:
+    async def _follow(self, tail: Tail) -> AsyncGenerator[JobStreamEvent, None]:
         while True:
             async with aclosing(await self._session.send(tail.call(), deadline=tail.limit.left())) as answer:
                 try:

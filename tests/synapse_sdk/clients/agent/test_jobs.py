@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, closing
 from typing import Any
 
 import pytest
 
 from synapse_agent_api.http_library import httpx
 from synapse_sdk import exceptions
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.agent._exchange import Chance
 
 Recording = Callable[..., tuple[Any, list[httpx.Request]]]
@@ -260,6 +262,31 @@ def test_following_ends_with_its_deadline(answering: Answering) -> None:
     facade.client._session._chance = Chance(uniform=lambda _low, _high: 0.0, clock=lambda: next(now))
     with pytest.raises(exceptions.ClientTimeoutError, match=r"following job 'j'|deadline passed"):
         followed(facade, deadline=20)
+
+
+def leaves_early(client: AgentClient) -> str:
+    """Follow as a caller's code does that is checked by mypy."""
+    with closing(client.tail_job_logs("j")) as events:
+        return next(event["message"] for event in events if event.get("step") is None)
+
+
+async def leaves_early_async(client: AsyncAgentClient) -> str:
+    """Do the same on an event loop."""
+    async with aclosing(client.tail_job_logs("j")) as events:
+        async for event in events:
+            return event["message"]
+    return ""
+
+
+def test_a_tail_can_be_closed_by_a_with_block(answering: Answering) -> None:
+    """As any generator, for type checkers too."""
+    response = stream(log(1), log(2))()
+    facade = answering(Script([lambda: response]))
+    if isinstance(facade.client, AgentClient):
+        assert leaves_early(facade.client) == "line 1"
+    else:
+        assert facade.finish(leaves_early_async(facade.client)) == "line 1"
+    assert response.is_closed
 
 
 def test_whoever_stops_following_gives_the_connection_back(answering: Answering) -> None:
