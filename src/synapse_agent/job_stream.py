@@ -61,12 +61,25 @@ class Ending:
     error: Any
 
 
+class News:
+    """Wakes those who follow a job."""
+
+    def __init__(self) -> None:
+        self.coming = asyncio.Event()
+        """Is set when there is something new, and then replaced."""
+
+    def tell(self) -> None:
+        """Say that there is something new."""
+        self.coming.set()
+        self.coming = asyncio.Event()
+
+
 class Watched(Protocol):
     """A job as its followers see it."""
 
     @property
-    def news(self) -> asyncio.Event:
-        """Is set when there is something new, and then replaced."""
+    def news(self) -> News:
+        """Tells when there is something new."""
 
     @property
     def progress(self) -> str | None:
@@ -82,7 +95,7 @@ async def follow(watched: Watched, files: JobFiles, position: Position) -> Async
     with Transcript(files, position) as transcript:
         told: str | None = None
         while True:
-            news, ending = watched.news, watched.ending  # before reading: what comes meanwhile sets the event
+            news, ending = watched.news.coming, watched.ending  # before reading: what comes meanwhile sets the event
             for events in transcript.read(is_over=ending is not None):
                 yield events
                 await asyncio.sleep(0)  # sending need not wait for anything, and others want their turn

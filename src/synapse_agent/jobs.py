@@ -28,7 +28,7 @@ from synapse_agent.job_endings import (
 )
 from synapse_agent.job_files import JobFiles
 from synapse_agent.job_records import job_record
-from synapse_agent.job_stream import Ending, Position, follow
+from synapse_agent.job_stream import Ending, News, Position, follow
 from synapse_agent.keys import RequestKey
 from synapse_agent.orders import Order
 from synapse_agent.problems import Problem
@@ -52,7 +52,7 @@ class _Live:
     """For its turn, or its folder: cancelling its task ends that. Later its runner ends it."""
     is_to_stop: bool = False
     recorder: Recorder | None = None
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    news: News = field(default_factory=News)
     ending: Ending | None = None
 
     @property
@@ -68,11 +68,6 @@ class _Live:
         """When the action's process was started; before, nothing of it can have run."""
         return self.recorder.started_at if self.recorder else None
 
-    def tell(self) -> None:
-        """Wake those who follow."""
-        self.news.set()
-        self.news = asyncio.Event()
-
 
 @dataclass(frozen=True, slots=True)
 class _Over:
@@ -80,7 +75,7 @@ class _Over:
 
     progress: str | None
     ending: Ending
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    news: News = field(default_factory=News)
 
 
 class Jobs:
@@ -258,7 +253,7 @@ class Jobs:
             outcome = internal_error(live.row.job_id)
         finally:
             live.ending = ending(outcome, is_closing=self._is_closing)
-            live.tell()
+            live.news.tell()
             del self._live[live.row.job_id]
             await order.workspace.release()
         return outcome
@@ -291,7 +286,9 @@ class Jobs:
             time_limit=self._time_limit,
         )
         live.is_waiting = False
-        with Recorder(self._database, live.row.id, self._files(live.row), on_news=live.tell) as live.recorder:
+        # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
+        on_news = live.news.tell
+        with Recorder(self._database, live.row.id, self._files(live.row), on_news=on_news) as live.recorder:
             return await self._runner.run(run, live.recorder)
 
     def _kept(self, row: JobRow, outcome: bytes | Problem) -> bytes | Problem:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synapse_agent.job_files import JobFiles
-from synapse_agent.job_stream import LONGEST_LINE, Ending, Position, Transcript, follow
+from synapse_agent.job_stream import LONGEST_LINE, Ending, News, Position, Transcript, follow
 from synapse_agent.validation import InvalidRequest
 
 ALPHABET = st.sampled_from([b"a", b"\n", b"\r", "ü".encode(), "한".encode(), b"\xff", b"x" * 70_000])
@@ -26,7 +26,7 @@ class Job:
 
     def __init__(self, folder: Path, writes: Iterable[bytes | str] = ()) -> None:
         self.files = JobFiles(folder)
-        self.news = asyncio.Event()
+        self.news = News()
         self.progress: str | None = None
         self.ending: Ending | None = None
         self._events = 0
@@ -41,11 +41,7 @@ class Job:
                     self._events += 1
                     entry = {"log": self.files.log_size() - self.files.journal.stat().st_size, "event": piece}
                     journal.write(json.dumps({**entry, "data": self._events}).encode() + b"\n")
-        self.tell()
-
-    def tell(self) -> None:
-        self.news.set()
-        self.news = asyncio.Event()
+        self.news.tell()
 
     def read(self, position: Position, *, is_over: bool = True) -> Events:
         with Transcript(self.files, position) as transcript:
@@ -129,10 +125,10 @@ def test_followers_hear_of_everything_until_the_end(tmp_path: Path) -> None:
         job.write([b"two\n"])
         heard.append(await anext(stream))
         job.progress = '{"current": 1, "total": 4}'
-        job.tell()
+        job.news.tell()
         heard.append(await anext(stream))
         job.ending = Ending("FAILED", {"error_type": "action_failed", "message": "no"})
-        job.tell()
+        job.news.tell()
         heard += [part async for part in stream]
         return parsed(b"".join(heard))
 

@@ -123,7 +123,8 @@ class Execution:
 
     def _limit_lingering(self) -> None:
         """The outcome is there; what the action leaves to run at exit has a while, and no longer."""
-        self._later(_LINGER_SECONDS, self._kill)
+        if not self._status.done():  # else it is heard of when all is over
+            self._later(_LINGER_SECONDS, self._kill)
 
     def _kill(self) -> None:
         self._zygote.signal(self._number, signal.SIGKILL)

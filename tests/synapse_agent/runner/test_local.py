@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -390,3 +392,20 @@ async def test_a_process_that_can_t_be_prepared_is_no_end_of_the_action(runner, 
     problem = await plugin.problem(runner)
     assert (problem.status, problem.error_type) == (503, "unavailable")
     assert "could not be prepared" in problem.message
+
+
+async def test_a_run_that_is_over_holds_nothing(runner, write_plugin):
+    """No timer and no circle of references keeps its listener, and with it all that was recorded, for a while."""
+    plugin = write_plugin("def act(context):\n    for number in range(150):\n        context.log('line', number)\n")
+    await plugin.run(runner)
+    kept = []
+    gc.disable()
+    try:
+        for _ in range(30):
+            listener = type(plugin.heard)()
+            await runner.run(plugin.prepared({}), listener)
+            kept.append(weakref.ref(listener))
+            del listener
+        assert [each for each in kept if each() is not None] == []
+    finally:
+        gc.enable()
