@@ -92,6 +92,10 @@ MINUTES ?= 10
 soak: setup ## Load an agent for MINUTES (10), and look for what grows
 	$(BIN)/python tests/soak --minutes $(MINUTES)
 
+.PHONY: docs
+docs: setup ## Write the API reference as a page to open from disk: build/docs/api/index.html
+	$(BIN)/python generator/reference.py build/docs/api
+
 .PHONY: demo
 demo: setup ## Watch plugins being fetched, run and deleted on an agent of its own
 	$(BIN)/python examples/demo.py

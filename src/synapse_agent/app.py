@@ -20,6 +20,7 @@ from synapse_agent.calls import Call, read_call
 from synapse_agent.contract import Operation, load_contract, match_handlers, read_operations
 from synapse_agent.disk import disk_full, is_disk_full
 from synapse_agent.problems import Problem
+from synapse_agent.reference import FILES, ReferenceFile
 from synapse_agent.security import Guard
 from synapse_agent.settings import Settings
 from synapse_agent.signature import request_id, signature
@@ -43,6 +44,7 @@ def build_app(agent: Agent, settings: Settings) -> ASGIApp:
         Route(path, endpoint=_Endpoint(agent, table, group, limits=limits))
         for path, group in _by_path(operations).items()
     ]
+    routes += [Route(path, endpoint=ReferenceFile(path)) for path in FILES]
     hosts = [settings.host, *settings.allowed_hosts]
     router = Router(routes, redirect_slashes=False, default=_not_found)
     return _Outermost(Guard(router, token=settings.token, hosts=hosts))
