@@ -474,11 +474,12 @@ export interface components {
         };
         /** @description Every error answer of an agent. */
         Error: {
-            /** @description What went wrong. */
-            detail: string | components["schemas"]["InvalidItem"][] | components["schemas"]["ErrorDetail"];
+            detail: components["schemas"]["Detail"];
         } & {
             [key: string]: unknown;
         };
+        /** @description What went wrong. */
+        Detail: string | components["schemas"]["InvalidItem"][] | components["schemas"]["ErrorDetail"];
         /** @description One part of a request that does not fit its schema. */
         InvalidItem: {
             /** @description The way to it, from `body`, `query`, `path` or `header` on. */
