@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from synapse_agent import handlers
 from synapse_agent.agent import Agent
+from synapse_agent.answer_check import AnswerCheck
 from synapse_agent.answers import error_answer, problem_answer
 from synapse_agent.bodies import BodyLimits, ClientGone, Room
 from synapse_agent.calls import Call, read_call
@@ -35,7 +36,8 @@ BODIES_AT_ONCE = 4
 
 def build_app(agent: Agent, settings: Settings) -> ASGIApp:
     """Build the application that answers for an agent."""
-    operations = read_operations(load_contract())
+    contract = load_contract()
+    operations = read_operations(contract)
     table = _handlers(handlers)
     match_handlers(operations, table)
     room = Room(BODIES_AT_ONCE * settings.max_body_bytes)
@@ -47,7 +49,8 @@ def build_app(agent: Agent, settings: Settings) -> ASGIApp:
     routes += [Route(path, endpoint=ReferenceFile(path)) for path in FILES]
     hosts = [settings.host, *settings.allowed_hosts]
     router = Router(routes, redirect_slashes=False, default=_not_found)
-    return _Outermost(Guard(router, token=settings.token, hosts=hosts))
+    app = _Outermost(Guard(router, token=settings.token, hosts=hosts))
+    return AnswerCheck(app, contract) if settings.check_answers else app
 
 
 class _Outermost:
