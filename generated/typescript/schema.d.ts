@@ -716,9 +716,8 @@ export interface components {
         /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
         Lookup: components["schemas"]["Lookup"];
         /**
-         * @description A key of your choice, new for each thing that you want done and the same when you send that request again. See
-         *     *Sending a request again*.
-         * @example 0b5c3a52-3a0c-4a5e-9a51-6d7f5d1f2f3e
+         * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
+         *     again. See *Sending a request again*.
          */
         IdempotencyKey: string;
         /**
@@ -843,9 +842,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your choice, new for each thing that you want done and the same when you send that request again. See
-                 *     *Sending a request again*.
-                 * @example 0b5c3a52-3a0c-4a5e-9a51-6d7f5d1f2f3e
+                 * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
+                 *     again. See *Sending a request again*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -976,9 +974,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your choice, new for each thing that you want done and the same when you send that request again. See
-                 *     *Sending a request again*.
-                 * @example 0b5c3a52-3a0c-4a5e-9a51-6d7f5d1f2f3e
+                 * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
+                 *     again. See *Sending a request again*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -1015,9 +1012,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your choice, new for each thing that you want done and the same when you send that request again. See
-                 *     *Sending a request again*.
-                 * @example 0b5c3a52-3a0c-4a5e-9a51-6d7f5d1f2f3e
+                 * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
+                 *     again. See *Sending a request again*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
