@@ -42,15 +42,23 @@ setup: .venv/.project-installed node_modules/.installed ## Build .venv and node_
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
 	touch $@
 
+NPM_OPTIONS := --ignore-scripts --no-audit --no-fund --loglevel=error
+
 node_modules/.installed: package-lock.json .npmrc
-	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm ci $(NPM_OPTIONS)
+	touch $@
+
+# Larger than all other tools together, and needed by one test.
+tests/mock/node_modules/.installed: tests/mock/package-lock.json
+	npm ci $(NPM_OPTIONS) --prefix tests/mock
 	touch $@
 
 .PHONY: lock
 lock: .venv/.uv-installed ## Pin the newest releases that pyproject.toml admits
 	$(COMPILE) --all-extras --group dev --output-file requirements/dev.lock pyproject.toml
 	$(COMPILE) --constraint requirements/dev.lock --output-file requirements/bootstrap.lock - <<< uv
-	npm install --package-lock-only --ignore-scripts --no-audit --no-fund
+	npm install --package-lock-only $(NPM_OPTIONS)
+	npm install --package-lock-only $(NPM_OPTIONS) --prefix tests/mock --omit-lockfile-registry-resolved
 
 .PHONY: generate
 generate: setup ## Write generated/ from openapi.yaml
@@ -71,7 +79,7 @@ format: setup ## Format the code, and fix what the linter can fix
 	$(BIN)/ruff format .
 
 .PHONY: test
-test: setup ## Run the tests (PYTEST_ARGS="-k lookup" for some of them)
+test: setup tests/mock/node_modules/.installed ## Run the tests (PYTEST_ARGS="-k lookup" for some of them)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: test-httpx2
