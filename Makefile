@@ -72,6 +72,11 @@ check: setup ## Format, lint, types, the contract, and whether generated/ is wha
 	node_modules/.bin/redocly lint
 	$(BIN)/openapi-spec-validator openapi.yaml
 	$(BIN)/python generator/generate.py --check
+	$(BIN)/python generator/spec_diff.py
+
+.PHONY: spec-diff
+spec-diff: setup ## Compare the contract with that of the last release, or of REF: does its version fit?
+	$(BIN)/python generator/spec_diff.py $(REF)
 
 .PHONY: format
 format: setup ## Format the code, and fix what the linter can fix
