@@ -131,6 +131,8 @@ def test_the_page_opens_as_a_file(browser: Browser, tmp_path: Path) -> None:
     browser.click("#operations-health-health_check .opblock-summary-control")
     browser.wait_for("!!document.querySelector('#operations-health-health_check .responses-table')")
     assert browser.run("document.querySelector('.execute, .try-out')") is None
+    samples = browser.run("document.querySelector('#operations-health-health_check .code-samples').innerText")
+    assert ("curl " in samples, "http " in samples) == (True, True)
     assert [url for url in browser.requested if not url.startswith(("file:", "data:"))] == []
     assert browser.complaints == []
 
