@@ -20,8 +20,10 @@ NEEDS = {"Go": ("go", "java"), "curl": ("curl",), "HTTPie": (), "TypeScript": ("
 
 
 @pytest.mark.parametrize("section", OUTPUTS)
-def test_a_section_works_as_printed(section: str) -> None:
-    """A client is made and does the main job: create, run, delete."""
+def test_a_section_works_as_printed(section: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client is made and does the main job: create, run, delete. Packages come from a cache where they are there."""
+    monkeypatch.setenv("npm_config_prefer_offline", "true")
+    monkeypatch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     missing = [program for program in NEEDS[section] if shutil.which(program) is None]
     if missing:
         pytest.skip(f"There is no {' and no '.join(missing)} here; as root on Debian, .ci/install installs it.")

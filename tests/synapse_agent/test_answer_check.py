@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from synapse_agent import EmbeddedAgent
 from synapse_agent.answer_check import AnswerCheck, Mismatch
 from synapse_agent.contract import load_contract
 from synapse_agent.settings import Settings
@@ -146,3 +149,25 @@ def test_all_agents_of_the_test_suite_check_their_answers(tmp_path: Path) -> Non
     """The suite's setting reaches those in other processes, too: it is in the environment."""
     assert os.environ["SYNAPSE_AGENT_CHECK_ANSWERS"] == "1"
     assert Settings(plugins=(tmp_path,), data_dir=tmp_path).check_answers
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "error_type"),
+    [
+        (b"no http at all\r\n\r\n", 400, "invalid_http"),
+        (b"GET /health/ HTTP/1.1\r\nX: " + b"x" * 66_000, 431, "headers_too_large"),
+    ],
+)
+def test_what_is_answered_below_the_application_has_the_contract_s_shape(
+    agent: EmbeddedAgent, request_bytes: bytes, status: int, error_type: str
+) -> None:
+    """What is no request never comes to the check above; its answer is an error body all the same."""
+    address = httpx.URL(agent.base_url)
+    with socket.create_connection((address.host, address.port or 80), timeout=30) as connection:
+        connection.sendall(request_bytes)
+        head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    schema = {"components": load_contract()["components"], "$ref": "#/components/schemas/Error"}
+    error = json.loads(body)
+    jsonschema_rs.validate(schema, error)
+    assert error["detail"]["error_type"] == error_type
