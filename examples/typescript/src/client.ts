@@ -57,11 +57,15 @@ export class AgentClient {
       onRequest: options.onRequest ?? null,
       features: null,
     };
-    this.#allowance = { maxRetries: options.maxRetries ?? 2, deadline: options.deadline ?? null, read: options.timeout };
+    const { maxRetries = 2, deadline = null, timeout: read } = options;
+    this.#allowance = { maxRetries, deadline, read };
     this.api = createClient<paths>({
       baseUrl: this.#session.baseUrl,
       headers: this.#session.headers,
-      fetch: async (request) => await this.#send(request, "request", "bytes", request.method === "POST" ? "run" : "control"),
+      fetch: async (request) => {
+        const pace = request.method === "POST" ? "run" : "control";
+        return await this.#send(request, "request", "bytes", pace);
+      },
     });
   }
 
@@ -166,7 +170,8 @@ export class AgentClient {
     const headers = new Headers(answer.headers);
     headers.delete("content-length");
     headers.delete("content-encoding");
-    return shape === "empty" ? new Response(null, { status: 204 }) : new Response(answer.body, { status: answer.status, headers });
+    if (shape === "empty") return new Response(null, { status: 204 });
+    return new Response(answer.body, { status: answer.status, headers });
   }
 }
 

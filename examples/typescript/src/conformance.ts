@@ -1,6 +1,6 @@
 /**
- * Plays the cases of tests/conformance with this client. Commands come as lines of JSON on standard input and are answered
- * in the same way; tests/conformance/README.md describes them.
+ * Plays the cases of tests/conformance with this client. Commands come as lines of JSON on standard input and are
+ * answered in the same way; tests/conformance/README.md describes them.
  */
 
 import { createInterface } from "node:readline";
@@ -46,7 +46,8 @@ for (let line = await lines.next(); !line.done; line = await lines.next()) {
 }
 
 /** Make a client that does not really wait, but believes that it has. */
-function clientOf({ base_url, token, user_token, tenant, headers, max_retries, timeout, deadline }: ClientOfACase): AgentClient {
+function clientOf(options: ClientOfACase): AgentClient {
+  const { base_url, token, user_token, tenant, headers, max_retries, timeout, deadline } = options;
   waits = [];
   const made: number[] = waits;
   const { connect, read } = typeof timeout === "object" ? pair(timeout) : { connect: timeout, read: timeout };

@@ -3,8 +3,8 @@
 import { AgentClient } from "./client.js";
 import { ActionFailedError } from "./errors.js";
 
-const { SYNAPSE_AGENT_URL = "http://127.0.0.1:8000", SYNAPSE_AGENT_TOKEN } = process.env;
-const client = new AgentClient(SYNAPSE_AGENT_URL, SYNAPSE_AGENT_TOKEN === undefined ? {} : { token: SYNAPSE_AGENT_TOKEN });
+const { SYNAPSE_AGENT_URL = "http://127.0.0.1:8000", SYNAPSE_AGENT_TOKEN: token = "" } = process.env;
+const client = new AgentClient(SYNAPSE_AGENT_URL, token ? { token } : {});
 
 const release = await client.createPluginRelease("my_plugin", "1.0.0");
 console.log(`Cached: ${release.plugin}@${release.version}`);

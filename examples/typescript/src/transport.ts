@@ -3,7 +3,12 @@
 import { Agent, fetch } from "undici";
 
 import { type Answer, unreadable } from "./answers.js";
-import { ClientConnectionError, type ClientError, ClientResponseIncompleteError, ClientTimeoutError } from "./errors.js";
+import {
+  ClientConnectionError,
+  type ClientError,
+  ClientResponseIncompleteError,
+  ClientTimeoutError,
+} from "./errors.js";
 
 /** A request, as often as it is sent. */
 export interface Outgoing {
@@ -22,7 +27,7 @@ export interface Limits {
 }
 
 const CONNECT_SECONDS = 5;
-const NOT_SENT = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"]);
+const NOT_SENT = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND", "EAI_AGAIN"]);
 
 /** Connections to one agent. */
 export class Transport {
@@ -61,7 +66,8 @@ export class Transport {
         parts.push(part as Uint8Array);
       }
     } catch (error) {
-      throw codeOf(error).startsWith("Z_") ? unreadable({ ...answer, body: new Uint8Array() }, "can't be decoded") : error;
+      if (!codeOf(error).startsWith("Z_")) throw error;
+      throw unreadable({ ...answer, body: new Uint8Array() }, "can't be decoded");
     }
     return { ...answer, body: Buffer.concat(parts) };
   }

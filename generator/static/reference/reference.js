@@ -40,7 +40,8 @@ function describeExamples({ parameters = {} }) {
 /** A plugin that shows an operation's `x-codeSamples` above its responses. */
 function codeSamples({ React }) {
   const element = React.createElement;
-  const sample = ({ label, source }) => element("div", { key: label }, element("h4", null, label), element("pre", null, source));
+  const sample = ({ label, source }) =>
+    element("div", { key: label }, element("h4", null, label), element("pre", null, source));
   const withSamples = (Original) => (props) => {
     const samples = props.specSelectors.specJson().getIn(["paths", props.path, props.method, "x-codeSamples"]);
     const shown = samples && element("section", { className: "code-samples" }, samples.toJS().map(sample));
