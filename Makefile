@@ -42,15 +42,23 @@ setup: .venv/.project-installed node_modules/.installed ## Build .venv and node_
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
 	touch $@
 
+NPM_OPTIONS := --ignore-scripts --no-audit --no-fund --loglevel=error
+
 node_modules/.installed: package-lock.json .npmrc
-	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm ci $(NPM_OPTIONS)
+	touch $@
+
+# Larger than all other tools together, and needed by one test.
+tests/mock/node_modules/.installed: tests/mock/package-lock.json
+	npm ci $(NPM_OPTIONS) --prefix tests/mock
 	touch $@
 
 .PHONY: lock
 lock: .venv/.uv-installed ## Pin the newest releases that pyproject.toml admits
 	$(COMPILE) --all-extras --group dev --output-file requirements/dev.lock pyproject.toml
 	$(COMPILE) --constraint requirements/dev.lock --output-file requirements/bootstrap.lock - <<< uv
-	npm install --package-lock-only --ignore-scripts --no-audit --no-fund
+	npm install --package-lock-only $(NPM_OPTIONS)
+	npm install --package-lock-only $(NPM_OPTIONS) --prefix tests/mock --omit-lockfile-registry-resolved
 
 .PHONY: generate
 generate: setup ## Write generated/ from openapi.yaml
@@ -64,6 +72,11 @@ check: setup ## Format, lint, types, the contract, and whether generated/ is wha
 	node_modules/.bin/redocly lint
 	$(BIN)/openapi-spec-validator openapi.yaml
 	$(BIN)/python generator/generate.py --check
+	$(BIN)/python generator/spec_diff.py
+
+.PHONY: spec-diff
+spec-diff: setup ## Compare the contract with that of the last release, or of REF: does its version fit?
+	$(BIN)/python generator/spec_diff.py $(REF)
 
 .PHONY: format
 format: setup ## Format the code, and fix what the linter can fix
@@ -71,12 +84,13 @@ format: setup ## Format the code, and fix what the linter can fix
 	$(BIN)/ruff format .
 
 .PHONY: test
-test: setup ## Run the tests (PYTEST_ARGS="-k lookup" for some of them)
+test: setup tests/mock/node_modules/.installed ## Run the tests (PYTEST_ARGS="-k lookup" for some of them)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: test-httpx2
 test-httpx2: setup ## Run on httpx2 the tests of what speaks HTTP as a client
-	SYNAPSE_HTTP_LIBRARY=httpx2 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/synapse_sdk tests/synapse_agent/backend tests/conformance tests/edges tests/examples tests/docs
+	SYNAPSE_HTTP_LIBRARY=httpx2 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/synapse_sdk tests/synapse_agent/backend tests/conformance tests/edges tests/examples tests/docs \
+		$(addprefix --ignore ,tests/conformance/test_typescript.py tests/conformance/test_schemathesis.py tests/docs/test_sharing.py)
 
 .PHONY: mutants
 mutants: setup ## Break the retry and error modules in every small way; fail where no test notices (some minutes)
@@ -91,6 +105,10 @@ MINUTES ?= 10
 .PHONY: soak
 soak: setup ## Load an agent for MINUTES (10), and look for what grows
 	$(BIN)/python tests/soak --minutes $(MINUTES)
+
+.PHONY: docs
+docs: setup ## Write the API reference as a page to open from disk: build/docs/api/index.html
+	$(BIN)/python generator/reference.py build/docs/api
 
 .PHONY: demo
 demo: setup ## Watch plugins being fetched, run and deleted on an agent of its own

@@ -19,6 +19,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "synapse_agent_api"
+NODE_MODULES = ROOT / "node_modules"
+SWAGGER_UI = ("swagger-ui-bundle.js", "swagger-ui.css", "LICENSE", "NOTICE", "swagger-ui-bundle.js.LICENSE.txt")
+"""What the reference page needs of swagger-ui-dist, and what its licence asks to be passed on with it."""
 HEADER = "# Generated from openapi.yaml by `make generate`. Don't edit.\n\n"
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 
@@ -31,22 +34,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Beside generated/, so that the finished folder can be renamed to it.
     with TemporaryDirectory(prefix=".generating-", dir=ROOT) as scratch:
         fresh = Path(scratch, "fresh")
-        generate(fresh / PACKAGE, templates=Path(scratch, "templates"))
+        generate(fresh, templates=Path(scratch, "templates"))
         if check:
             return report(differing(fresh, ROOT / "generated"))
         swap(fresh, ROOT / "generated", old=Path(scratch, "old"))
     return 0
 
 
-def generate(package: Path, *, templates: Path) -> None:
-    """Write the package that the contract gives; `templates` is a folder to work in."""
+def generate(folder: Path, *, templates: Path) -> None:
+    """Write what the contract gives into a new folder; `templates` is another one to work in."""
     contract = yaml.safe_load((ROOT / "openapi.yaml").read_bytes())
+    package = folder / PACKAGE
     lay_out_templates(templates)
     package.mkdir(parents=True)
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda command: run(command, ROOT), generators(package, templates)))
+        list(pool.map(lambda command: run(command, ROOT), generators(folder, templates)))
     require_operations(contract, package)
     shutil.copytree(ROOT / "generator" / "static", package, dirs_exist_ok=True)
+    for name in SWAGGER_UI:
+        shutil.copy(NODE_MODULES / "swagger-ui-dist" / name, package / "reference")
     shutil.copy(ROOT / "openapi.yaml", package)
     compact = json.dumps(contract, ensure_ascii=False, separators=(",", ":"))
     (package / "openapi.json").write_text(compact + "\n", encoding="utf-8")
@@ -60,8 +66,9 @@ def lay_out_templates(templates: Path) -> None:
     shutil.copytree(str(stock), templates / "stock")
 
 
-def generators(package: Path, templates: Path) -> Iterator[list[str | Path]]:
-    """The commands that write into the package, none of which reads what another one writes."""
+def generators(folder: Path, templates: Path) -> Iterator[list[str | Path]]:
+    """The commands that write into the folder, none of which reads what another one writes."""
+    package = folder / PACKAGE
     yield [
         *("openapi-python-client", "generate", "--path", "openapi.yaml", "--config", "generator_config.yml"),
         *("--meta", "none", "--overwrite", "--fail-on-warning"),
@@ -69,6 +76,11 @@ def generators(package: Path, templates: Path) -> Iterator[list[str | Path]]:
     ]
     yield ["datamodel-codegen", "--profile", "typed-dicts", "--output", package / "typed_dicts.py"]
     yield ["datamodel-codegen", "--profile", "schemas", "--output", package / "schemas.py"]
+    yield [
+        *(NODE_MODULES / ".bin" / "openapi-typescript", "openapi.yaml"),
+        *("--redocly", "generator/openapi_typescript.yaml"),
+        *("--output", folder / "typescript" / "schema.d.ts"),
+    ]
 
 
 def tidy(package: Path) -> None:

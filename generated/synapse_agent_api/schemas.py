@@ -66,7 +66,7 @@ class Error(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    detail: Annotated[str | list[InvalidItem] | ErrorDetail, Field(description="What went wrong.")]
+    detail: Detail
 
 
 class ErrorDetail(BaseModel):
@@ -119,6 +119,11 @@ class InvalidItem(BaseModel):
     msg: Annotated[str, Field(description="What is wrong, for people.")]
     type: Annotated[str, Field(description="What is wrong, for programs.")]
     input: Annotated[Any | MISSING, Field(description="What was found there.")] = MISSING
+
+
+Detail = TypeAliasType(
+    "Detail", Annotated[str | list[InvalidItem] | ErrorDetail, Field(description="What went wrong.")]
+)
 
 
 class Job(BaseModel):

@@ -45,7 +45,7 @@ class Error(TypedDict):
     Every error answer of an agent.
     """
 
-    detail: str | list[InvalidItem] | ErrorDetail
+    detail: Detail
 
 
 class ErrorDetail(TypedDict):
@@ -81,6 +81,9 @@ class InvalidItem(TypedDict):
     msg: str
     type: str
     input: NotRequired[Any]
+
+
+Detail: TypeAlias = str | list[InvalidItem] | ErrorDetail
 
 
 class Job(TypedDict):

@@ -14,12 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from synapse_agent import handlers
 from synapse_agent.agent import Agent
+from synapse_agent.answer_check import AnswerCheck
 from synapse_agent.answers import error_answer, problem_answer
 from synapse_agent.bodies import BodyLimits, ClientGone, Room
 from synapse_agent.calls import Call, read_call
 from synapse_agent.contract import Operation, load_contract, match_handlers, read_operations
 from synapse_agent.disk import disk_full, is_disk_full
 from synapse_agent.problems import Problem
+from synapse_agent.reference import FILES, ReferenceFile
 from synapse_agent.security import Guard
 from synapse_agent.settings import Settings
 from synapse_agent.signature import request_id, signature
@@ -34,7 +36,8 @@ BODIES_AT_ONCE = 4
 
 def build_app(agent: Agent, settings: Settings) -> ASGIApp:
     """Build the application that answers for an agent."""
-    operations = read_operations(load_contract())
+    contract = load_contract()
+    operations = read_operations(contract)
     table = _handlers(handlers)
     match_handlers(operations, table)
     room = Room(BODIES_AT_ONCE * settings.max_body_bytes)
@@ -43,9 +46,11 @@ def build_app(agent: Agent, settings: Settings) -> ASGIApp:
         Route(path, endpoint=_Endpoint(agent, table, group, limits=limits))
         for path, group in _by_path(operations).items()
     ]
+    routes += [Route(path, endpoint=ReferenceFile(path)) for path in FILES]
     hosts = [settings.host, *settings.allowed_hosts]
     router = Router(routes, redirect_slashes=False, default=_not_found)
-    return _Outermost(Guard(router, token=settings.token, hosts=hosts))
+    app = _Outermost(Guard(router, token=settings.token, hosts=hosts))
+    return AnswerCheck(app, contract) if settings.check_answers else app
 
 
 class _Outermost:

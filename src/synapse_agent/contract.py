@@ -65,7 +65,7 @@ def match_handlers(operations: Iterable[Operation], handlers: Mapping[str, objec
 
 def _operation(contract: Mapping[str, Any], path: str, method: str, item: Mapping[str, Any]) -> Operation:
     details = item[method]
-    parameters = [_resolved(contract, entry) for entry in item.get("parameters", []) + details.get("parameters", [])]
+    parameters = [resolved(contract, entry) for entry in item.get("parameters", []) + details.get("parameters", [])]
     query = {each["name"]: each["schema"] for each in parameters if each["in"] == "query"}
     scalar = {name: Schema(schema) for name, schema in query.items() if not _is_object(contract, schema)}
     body, is_lenient = _body(contract, details.get("requestBody"))
@@ -87,19 +87,20 @@ def _body(contract: Mapping[str, Any], body: Mapping[str, Any] | None) -> tuple[
     if body is None:
         return None, False
     reference = body["content"]["application/json"]["schema"]
-    choices = _resolved(contract, reference).get("anyOf")
+    choices = resolved(contract, reference).get("anyOf")
     return (Schema(choices[0]), True) if choices else (Schema(reference), False)
 
 
 def _is_object(contract: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
-    return bool(_resolved(contract, schema).get("type") == "object")
+    return bool(resolved(contract, schema).get("type") == "object")
 
 
-def _resolved(contract: Mapping[str, Any], entry: Mapping[str, Any]) -> Mapping[str, Any]:
+def resolved(contract: Mapping[str, Any], entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give an entry of the contract itself, or what it refers to."""
     found: Any = contract
     if "$ref" not in entry:
         return entry
     for part in entry["$ref"].removeprefix("#/").split("/"):
         found = found[part]
-    resolved: Mapping[str, Any] = found
-    return resolved
+    target: Mapping[str, Any] = found
+    return target

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from synapse_agent.problems import Problem
+from synapse_agent.reference import FILES
 
-OPEN_PATHS = frozenset({"/health/"})
+OPEN_PATHS = frozenset({"/health/", *FILES})
 
 
 class Guard:

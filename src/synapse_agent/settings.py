@@ -70,6 +70,8 @@ class Settings:
     """Environments to keep; over it, the least recently used go."""
     max_environments_bytes: int = 50 * 1024 * MEBIBYTE
     """What environments may take together, as if they shared no file with each other or with uv's cache."""
+    check_answers: bool = field(default_factory=lambda: os.environ.get("SYNAPSE_AGENT_CHECK_ANSWERS") == "1")
+    """Compare every answer with the contract before it leaves: for those who develop the agent."""
 
     def __post_init__(self) -> None:
         if not self.keep_jobs_days > 0:

@@ -222,3 +222,18 @@ print([name for name in sys.modules if name in ("httpx", "pydantic") or ".models
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert result.stdout == "[]\n"
+
+
+def test_an_enum_value_of_a_newer_agent_is_kept() -> None:
+    """A status that the contract does not have arrives as it was sent, and goes back out so."""
+    record = {"job_id": "j", "release": None, "action": "a", "method": "local", "status": "SUSPENDED"}
+    record |= {"created_at": "2026-11-22T14:53:00+00:00", "started_at": None, "finished_at": None, "progress": None}
+    record |= {"error": None, "idempotency_key": None, "node": "n1"}
+    jobs = list_jobs.sync(client=client_that_gets(200, json=[record]))
+    assert isinstance(jobs, list)
+    assert (jobs[0].status, jobs[0].status.name, jobs[0]["node"]) == ("SUSPENDED", "SUSPENDED", "n1")
+    assert jobs[0].to_dict()["status"] == "SUSPENDED"
+    assert pickle.loads(pickle.dumps(jobs[0].status)) == "SUSPENDED"
+    assert list_jobs.build_request(status=jobs[0].status)["params"] == {"status": "SUSPENDED"}
+    with pytest.raises(ValueError, match="7 is not a valid JobStatus"):
+        type(jobs[0].status)(7)

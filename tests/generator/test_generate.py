@@ -22,6 +22,7 @@ def copy(tmp_path: Path) -> Path:
         source = REPOSITORY / name
         copy_of = shutil.copytree if source.is_dir() else shutil.copy
         copy_of(source, tmp_path / name)
+    (tmp_path / "node_modules").symlink_to(REPOSITORY / "node_modules")
     return tmp_path
 
 
@@ -65,7 +66,7 @@ def test_a_generation_from_nothing_gives_what_is_committed(copy: Path) -> None:
 
 
 def test_a_changed_contract_needs_nothing_but_a_generation(copy: Path) -> None:
-    """A new optional field and a new operation reach request functions, TypedDicts and models."""
+    """A new optional field and a new operation reach request functions, TypedDicts, models and TypeScript's types."""
     shutil.copytree(REPOSITORY / "generated", copy / "generated")
     ping = {
         "operationId": "ping_agent",
@@ -84,6 +85,7 @@ def test_a_changed_contract_needs_nothing_but_a_generation(copy: Path) -> None:
     assert check.returncode == 1
     assert "generated/synapse_agent_api/models/run_request.py is not what" in check.stderr
     assert "generated/synapse_agent_api/api/health/ping_agent.py is not what" in check.stderr
+    assert "generated/typescript/schema.d.ts is not what" in check.stderr
     assert "generated/synapse_agent_api/models/job.py" not in check.stderr
     assert result.returncode == 0, result.stderr
     program = """
@@ -102,6 +104,9 @@ print(schemas.RunRequest(action="train", priority=3).priority)
         "NotRequired[int]",
         "3",
     ]
+    types = (copy / "generated" / "typescript" / "schema.d.ts").read_text(encoding="utf-8")
+    assert "priority?: number;" in types
+    assert 'operations["ping_agent"];' in types
 
 
 def test_check_names_the_files_that_were_edited_by_hand(copy: Path) -> None:

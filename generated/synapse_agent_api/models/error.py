@@ -33,9 +33,9 @@ class Error:
         detail: dict[str, Any] | list[dict[str, Any]] | str
         if isinstance(self.detail, list):
             detail = []
-            for detail_type_1_item_data in self.detail:
-                detail_type_1_item = detail_type_1_item_data.to_dict()
-                detail.append(detail_type_1_item)
+            for componentsschemas_detail_type_1_item_data in self.detail:
+                componentsschemas_detail_type_1_item = componentsschemas_detail_type_1_item_data.to_dict()
+                detail.append(componentsschemas_detail_type_1_item)
 
         elif isinstance(self.detail, ErrorDetail):
             detail = self.detail.to_dict()
@@ -63,22 +63,24 @@ class Error:
             try:
                 if not isinstance(data, list):
                     raise TypeError()
-                detail_type_1 = []
-                _detail_type_1 = data
-                for detail_type_1_item_data in _detail_type_1:
-                    detail_type_1_item = InvalidItem.from_dict(detail_type_1_item_data)
+                componentsschemas_detail_type_1 = []
+                _componentsschemas_detail_type_1 = data
+                for componentsschemas_detail_type_1_item_data in _componentsschemas_detail_type_1:
+                    componentsschemas_detail_type_1_item = InvalidItem.from_dict(
+                        componentsschemas_detail_type_1_item_data
+                    )
 
-                    detail_type_1.append(detail_type_1_item)
+                    componentsschemas_detail_type_1.append(componentsschemas_detail_type_1_item)
 
-                return detail_type_1
+                return componentsschemas_detail_type_1
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                detail_type_2 = ErrorDetail.from_dict(data)
+                componentsschemas_detail_type_2 = ErrorDetail.from_dict(data)
 
-                return detail_type_2
+                return componentsschemas_detail_type_2
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             return cast(ErrorDetail | list[InvalidItem] | str, data)

@@ -1,0 +1,66 @@
+/** Walk through a list page by page: of a `next` link only the query is used, and none may come again. */
+
+import { ResponseParseError } from "./errors.js";
+
+/** A filter's value: text, number or truth value, or some of them; null leaves it out. */
+export type Filter = string | number | boolean | null | readonly (string | number | boolean)[];
+export type Filters = Readonly<Record<string, Filter>>;
+
+interface Page<Item> {
+  count: number;
+  next: string | null;
+  results: Item[];
+}
+
+/** Write filters as a query, each a parameter of its own. */
+export function queryOf(filters: Filters): string {
+  const pairs = Object.entries(filters).flatMap(([name, value]) =>
+    (Array.isArray(value) ? value : [value]).filter((each) => each !== null).map((each) => [name, String(each)]),
+  );
+  return new URLSearchParams(pairs).toString();
+}
+
+/** Give the pages of a list, one after the other, each checked. */
+export async function* pagesOf<Item>(
+  fetchPage: (filters: Filters) => Promise<Page<Item>>,
+  filters: Filters,
+): AsyncGenerator<Page<Item>> {
+  const seen = new Set<string>();
+  let next: Filters | null = filters;
+  while (next !== null) {
+    const query = queryOf(next);
+    if (seen.has(query)) {
+      throw new ResponseParseError(`The list goes in circles: ?${query} was there already.`);
+    }
+    seen.add(query);
+    const page: Page<Item> = checked(await fetchPage(next));
+    yield page;
+    next = page.next === null ? null : filtersOf(page.next);
+  }
+}
+
+function checked<Item>(page: Page<Item>): Page<Item> {
+  const { results, next = null, count } = page;
+  if (!Array.isArray(results)) {
+    throw new ResponseParseError(`A page of releases holds no list of 'results', but ${Object.keys(page).join(", ")}.`);
+  }
+  if (next !== null && typeof next !== "string") {
+    throw new ResponseParseError(`A page's 'next' is neither text nor null, but ${String(next)}.`);
+  }
+  if (!Number.isInteger(count)) {
+    throw new ResponseParseError(`A page's 'count' is no integer, but ${String(count)}.`);
+  }
+  return { ...page, next };
+}
+
+/** Return a link's query by name; origin and path stay our own, so that a token never leaves for another host. */
+function filtersOf(link: string): Filters {
+  let url: URL;
+  try {
+    url = new URL(link, "http://agent.invalid/plugin_releases/");
+  } catch (error) {
+    throw new ResponseParseError(`A page's 'next' is no address, but '${link}' (${String(error)}).`);
+  }
+  const names = [...new Set(url.searchParams.keys())];
+  return Object.fromEntries(names.map((name) => [name, url.searchParams.getAll(name)]));
+}

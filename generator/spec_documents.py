@@ -1,0 +1,153 @@
+"""What differs between two OpenAPI documents, and what each difference means for the clients of the older one.
+
+A difference breaks a client when the agent may refuse what it sends, or answer what it does not know how to read. What
+is not understood here counts as breaking. No I/O here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from spec_change import Change, Document, Level, resolved
+from spec_schemas import Schemas, Way
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+
+
+def changes(old: Document, new: Document) -> list[Change]:
+    """Return all differences that matter, those that break clients first."""
+    found = sorted({*Comparison(old, new).changes()}, key=lambda change: (-change.level, change.where, change.what))
+    if not found and {**old, "info": {**old["info"], "version": ""}} != {**new, "info": {**new["info"], "version": ""}}:
+        return [Change(Level.PATCH, "document", "descriptions, examples or the like differ")]
+    return found
+
+
+def operations(document: Document) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return path items and operations by method and path, path parameters without names: the wire knows none."""
+    return {
+        f"{method.upper()} {re.sub('{[^}]*}', '{}', path)}": (item, item[method])
+        for path, item in document["paths"].items()
+        for method in METHODS
+        if method in item
+    }
+
+
+class Comparison:
+    """Two documents, gone through side by side."""
+
+    def __init__(self, old: Document, new: Document) -> None:
+        self._old = old
+        self._new = new
+        self._schema = Schemas(old, new).compare
+
+    def changes(self) -> Iterator[Change]:
+        old, new = operations(self._old), operations(self._new)
+        yield from self._named(old, new, "operation", "")
+        for name in old.keys() & new.keys():
+            yield from self._operation(name, *old[name], *new[name])
+        yield from self._security_schemes()
+
+    def _named(self, old: Mapping[str, Any], new: Mapping[str, Any], what: str, where: str) -> Iterator[Change]:
+        for name in old.keys() - new.keys():
+            yield Change(Level.MAJOR, where or name, f"the {what} {name} is gone" if where else f"the {what} is gone")
+        for name in new.keys() - old.keys():
+            yield Change(Level.MINOR, where or name, f"the {what} {name} is new" if where else f"the {what} is new")
+
+    def _operation(self, where: str, old_item: Any, old: Any, new_item: Any, new: Any) -> Iterator[Change]:
+        for key, name in (("operationId", "operationId"), ("tags", "first tag")):
+            before, after = old.get(key), new.get(key)
+            if key == "tags":
+                before, after = (before or [None])[0], (after or [None])[0]
+            if before != after:
+                # Generated clients call their functions and modules so.
+                yield Change(Level.MAJOR, where, f"the {name} was {before}, is {after}")
+        yield from self._parameters(where, self._all(old_item, old, self._old), self._all(new_item, new, self._new))
+        yield from self._body(where, old.get("requestBody"), new.get("requestBody"))
+        yield from self._answers(where, old["responses"], new["responses"])
+        yield from self._security(where, old.get("security", self._old.get("security")), new)
+
+    def _all(self, item: Any, operation: Any, document: Document) -> dict[str, Any]:
+        """Return an operation's parameters; those of the path by their place."""
+        entries = [resolved(document, each) for each in [*item.get("parameters", []), *operation.get("parameters", [])]]
+        places = [each["name"] for each in entries if each["in"] == "path"]
+        return {
+            f"path parameter {places.index(each['name']) + 1}"
+            if each["in"] == "path"
+            else f"{each['in']} parameter {each['name']}": each
+            for each in entries
+        }
+
+    def _parameters(self, where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+        for name in old.keys() - new.keys():
+            yield Change(Level.MAJOR, where, f"the {name} is gone")
+        for name in new.keys() - old.keys():
+            level = Level.MAJOR if new[name].get("required") else Level.MINOR
+            yield Change(level, where, f"the {name} is new{' and required' if level is Level.MAJOR else ''}")
+        for name in old.keys() & new.keys():
+            before, after = old[name], new[name]
+            yield from required(f"{where}, {name}", before, after)
+            for key in ("style", "explode", "content"):
+                if before.get(key) != after.get(key):
+                    yield Change(Level.MAJOR, f"{where}, {name}", f"{key} was {before.get(key)}, is {after.get(key)}")
+            yield from self._schema(f"{where}, {name}", "request", before.get("schema", {}), after.get("schema", {}))
+
+    def _body(self, where: str, old: Any, new: Any) -> Iterator[Change]:
+        if old is None and new is None:
+            return
+        if old is None or new is None:
+            is_harmless = old is None and not resolved(self._new, new).get("required")
+            what = "there is a body now" if old is None else "there is no body any more"
+            yield Change(Level.MINOR if is_harmless else Level.MAJOR, where, what)
+            return
+        old, new = resolved(self._old, old), resolved(self._new, new)
+        yield from required(f"{where}, body", old, new)
+        yield from self._content(f"{where}, body", "request", old["content"], new["content"])
+
+    def _answers(self, where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+        for status in old.keys() - new.keys():
+            yield Change(Level.MAJOR, where, f"the answer {status} is gone")
+        for status in new.keys() - old.keys():
+            # A success that nobody expects is misread; an error is an error.
+            level = Level.MAJOR if status.startswith("2") else Level.MINOR
+            yield Change(level, where, f"the answer {status} is new")
+        for status in old.keys() & new.keys():
+            place = f"{where}, answer {status}"
+            before, after = resolved(self._old, old[status]), resolved(self._new, new[status])
+            yield from self._content(place, "response", before.get("content", {}), after.get("content", {}))
+            headers, later = before.get("headers", {}), after.get("headers", {})
+            yield from self._named(headers, later, "header", place)
+            for name in headers.keys() & later.keys():
+                one, other = resolved(self._old, headers[name]), resolved(self._new, later[name])
+                yield from self._schema(f"{place}, header {name}", "response", one["schema"], other["schema"])
+
+    def _content(self, where: str, way: Way, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+        yield from self._named(old, new, "media type", where)
+        for name in old.keys() & new.keys():
+            yield from self._schema(where, way, old[name].get("schema", {}), new[name].get("schema", {}))
+
+    def _security(self, where: str, old: Any, operation: Any) -> Iterator[Change]:
+        before = [set(choice) for choice in old or [{}]]
+        after = [set(choice) for choice in operation.get("security", self._new.get("security")) or [{}]]
+        if not all(any(choice <= enough for choice in after) for enough in before):
+            yield Change(Level.MAJOR, where, "what let a client in no longer does")
+        elif not all(any(choice <= enough for choice in before) for enough in after):
+            yield Change(Level.MINOR, where, "there is a further way to be let in")
+
+    def _security_schemes(self) -> Iterator[Change]:
+        old = self._old.get("components", {}).get("securitySchemes", {})
+        new = self._new.get("components", {}).get("securitySchemes", {})
+        for name in old.keys() & new.keys():
+            before, after = (
+                {key: each[key] for key in each if key != "description"} for each in (old[name], new[name])
+            )
+            if before != after:
+                yield Change(Level.MAJOR, f"security scheme {name}", f"was {before}, is {after}")
+
+
+def required(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    """Compare whether something must be sent."""
+    before, after = bool(old.get("required")), bool(new.get("required"))
+    if before != after:
+        yield Change(Level.MAJOR if after else Level.MINOR, where, "is required now" if after else "is optional now")

@@ -1,0 +1,88 @@
+"""The contract, tried on a running agent with a thousand requests that schemathesis makes up, always the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from synapse_agent import EmbeddedAgent
+
+REPOSITORY = Path(__file__).parents[2]
+CONFIG = """
+version: 1.0.0
+actions:
+  train: {entrypoint: "actions:echo", method: local}
+  process: {entrypoint: "actions:echo", method: task}
+  start: {entrypoint: "actions:echo", method: job}
+  fail: {entrypoint: "actions:fail", method: local}
+"""
+ACTIONS = """
+def echo(**params):
+    print(params)
+    return params
+
+
+def fail(**params):
+    raise ValueError(repr(params))
+"""
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAgent]:
+    """An agent with what the contract's examples speak of; it asks no package index for made-up requirements."""
+    folder = tmp_path_factory.mktemp("plugins")
+    for code in ("my_plugin", "doomed"):
+        plugin = folder / code
+        plugin.mkdir()
+        (plugin / "config.yaml").write_text(f"code: {code}\n{CONFIG}")
+        (plugin / "actions.py").write_text(ACTIONS)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PIP_NO_INDEX", "1")
+        with EmbeddedAgent(folder) as agent, agent.client() as client:
+            client.create_plugin_release("my_plugin", "1.0.0")
+            client.create_plugin_release("doomed", "1.0.0")
+            client.run_plugin_release("my_plugin@1.0.0", "train", {"epochs": 2}, job_id="job_abc123")
+            yield agent
+
+
+def schemathesis(agent: EmbeddedAgent, contract: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Try a contract on an agent, as schemathesis.toml says."""
+    tool = Path(sys.executable).with_name("schemathesis")
+    command = [
+        tool,
+        "--config-file",
+        REPOSITORY / "schemathesis.toml",
+        "run",
+        contract,
+        "--url",
+        agent.base_url,
+        *options,
+    ]
+    environment = os.environ | {"SYNAPSE_AGENT_TOKEN": agent.token}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def test_the_agent_keeps_the_contract(agent: EmbeddedAgent) -> None:
+    """No request gets an answer that the contract does not have; warnings are errors."""
+    done = schemathesis(agent, REPOSITORY / "openapi.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    operations = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text())["paths"].values()
+    count = sum(name != "parameters" for item in operations for name in item)
+    assert f"Tested: {count}" in done.stdout
+
+
+def test_a_difference_is_found(agent: EmbeddedAgent, tmp_path: Path) -> None:
+    """Were the contract to promise what the agent does not keep, the check above would fail."""
+    contract = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text())
+    contract["components"]["schemas"]["Health"]["required"].append("weather")
+    (tmp_path / "openapi.yaml").write_text(yaml.safe_dump(contract))
+    done = schemathesis(agent, tmp_path / "openapi.yaml", "--include-operation-id", "health_check")
+    assert done.returncode == 1
+    assert "Response violates schema" in done.stdout
+    assert "weather" in done.stdout

@@ -1,0 +1,77 @@
+"""The commands on the reference page, for each operation one of curl and one of HTTPie, carried out on an agent."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from synapse_agent import EmbeddedAgent
+
+REPOSITORY = Path(__file__).parents[2]
+CONTRACT: dict[str, Any] = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text(encoding="utf-8"))
+OPERATIONS = {
+    operation["operationId"]: (method, path, operation)
+    for path, item in CONTRACT["paths"].items()
+    for method, operation in item.items()
+    if method != "parameters"
+}
+SAMPLES = [
+    pytest.param(name, sample["source"], id=f"{name}-{sample['label']}")
+    for name, (_, _, operation) in OPERATIONS.items()
+    for sample in operation.get("x-codeSamples", [])
+]
+TOOLS = """
+curl() { command curl --silent --show-error --fail-with-body --include "$@"; }
+http() { command http --check-status --ignore-stdin --print=hb "$@"; }
+"""
+"""What the reader's terminal does by itself: show the answer's head, and tell by the exit code how it went."""
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[EmbeddedAgent]:
+    """An agent that has what the contract's examples speak of."""
+    with EmbeddedAgent(REPOSITORY / "examples" / "plugins") as agent, agent.client() as client:
+        client.create_plugin_release("my_plugin", "1.0.0")
+        client.run_plugin_release("my_plugin@1.0.0", "train", {"epochs": 2}, job_id="job_abc123")
+        yield agent
+
+
+def test_each_operation_has_a_command_of_curl_and_one_of_httpie() -> None:
+    """In this order; an operation that is added needs them, too."""
+    labels = {
+        name: [sample["label"] for sample in each.get("x-codeSamples", [])] for name, (_, _, each) in OPERATIONS.items()
+    }
+    assert labels == {name: ["curl", "HTTPie"] for name in OPERATIONS}
+
+
+@pytest.mark.parametrize(("name", "source"), SAMPLES)
+def test_a_command_does_what_its_operation_does(name: str, source: str, agent: EmbeddedAgent) -> None:
+    """As it stands on the page, it asks for that very operation and gets one of its successes."""
+    if source.startswith("curl") and shutil.which("curl") is None:
+        pytest.skip("There is no curl here; as root on Debian, .ci/install installs it.")
+    with agent.client() as client:
+        client.create_plugin_release("my_plugin", "1.0.0")
+    method, path, operation = OPERATIONS[name]
+    url = re.escape("$SYNAPSE_AGENT_URL") + re.sub(r"\\{\w+\\}", "[^/ ]+", re.escape(path)) + r'["?]'
+    assert re.search(url, source)
+    assert (method == "delete") is ("DELETE" in source)
+    environment = os.environ | {
+        "SYNAPSE_AGENT_URL": agent.base_url,
+        "SYNAPSE_AGENT_TOKEN": agent.token,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    done = subprocess.run(["bash", "-c", TOOLS + source], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    statuses = re.findall(r"^HTTP/1\.1 (\d{3})", done.stdout, re.M)
+    assert [status for status in statuses if status != "100"][-1] in {
+        status for status in operation["responses"] if status.startswith("2")
+    }
