@@ -57,13 +57,18 @@ generate: setup ## Write generated/ from openapi.yaml
 	$(BIN)/python generator/generate.py
 
 .PHONY: check
-check: setup ## Format, lint, types, the contract, and whether generated/ is what it gives
+check: setup ## Format, lint, types, the contract, and whether what is made from them is current
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	node_modules/.bin/redocly lint
 	$(BIN)/openapi-spec-validator openapi.yaml
 	$(BIN)/python generator/generate.py --check
+	$(BIN)/python docs/scripts/cli_reference.py --check
+
+.PHONY: reference
+reference: setup ## Write docs/reference/cli.md from the commands
+	$(BIN)/python docs/scripts/cli_reference.py
 
 .PHONY: format
 format: setup ## Format the code, and fix what the linter can fix
