@@ -65,10 +65,15 @@ check: setup ## Format, lint, types, the contract, and whether what is made from
 	$(BIN)/openapi-spec-validator openapi.yaml
 	$(BIN)/python generator/generate.py --check
 	$(BIN)/python docs/scripts/cli_reference.py --check
+	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py --check
 
 .PHONY: reference
 reference: setup ## Write docs/reference/cli.md from the commands
 	$(BIN)/python docs/scripts/cli_reference.py
+
+.PHONY: screenshots
+screenshots: setup ## Take the pictures of the terminal anew, docs/images/*.svg
+	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py
 
 .PHONY: format
 format: setup ## Format the code, and fix what the linter can fix

@@ -37,15 +37,14 @@ class Terminal:
         self.screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self.screen)
         self.written = b""
+        # setsid gives the program this terminal for its own, so that Ctrl-C on it is a signal.
         self.process = subprocess.Popen(
-            list(command),
+            ["setsid", "--ctty", *command],
             env=dict(env),
             cwd=cwd,
             stdin=terminal,
             stdout=terminal if stdout is None else stdout,
             stderr=terminal,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(terminal)
 
