@@ -65,7 +65,7 @@ generate: setup ## Write generated/ from openapi.yaml
 	$(BIN)/python generator/generate.py
 
 .PHONY: check
-check: setup ## Format, lint, types, the contract, and whether generated/ is what it gives
+check: setup ## Format, lint, types, the contract, and whether what is made from them is current
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -73,10 +73,20 @@ check: setup ## Format, lint, types, the contract, and whether generated/ is wha
 	$(BIN)/openapi-spec-validator openapi.yaml
 	$(BIN)/python generator/generate.py --check
 	$(BIN)/python generator/spec_diff.py
+	$(BIN)/python docs/scripts/cli_reference.py --check
+	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py --check
 
 .PHONY: spec-diff
 spec-diff: setup ## Compare the contract with that of the last release, or of REF: does its version fit?
 	$(BIN)/python generator/spec_diff.py $(REF)
+
+.PHONY: reference
+reference: setup ## Write docs/reference/cli.md from the commands
+	$(BIN)/python docs/scripts/cli_reference.py
+
+.PHONY: screenshots
+screenshots: setup ## Take the pictures of the terminal anew, docs/images/*.svg
+	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py
 
 .PHONY: format
 format: setup ## Format the code, and fix what the linter can fix

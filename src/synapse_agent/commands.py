@@ -1,9 +1,8 @@
-"""The commands of `synapse-agent`."""
+"""`serve`, and the program that the other commands join."""
 
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from synapse_agent.env_commands import app as env_app
-from synapse_agent.settings import Settings, StartError, UsageError, check_plugins_folder, default_data_dir
+from synapse_agent.settings import Settings, UsageError, check_plugins_folder, default_data_dir
 from synapse_agent.sizes import option_size
 
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
@@ -19,29 +18,14 @@ BACKEND_TOKEN_VARIABLE = "SYNAPSE_BACKEND_TOKEN"
 
 app = typer.Typer(
     name="synapse-agent",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
 )
-app.add_typer(env_app, name="env")
+app.add_typer(env_app, name="env", rich_help_panel="On this machine")
 
 
-def run() -> None:
-    """Run the command line and exit: 0 after being told to stop, 1 where the agent cannot start, 2 for a wrong call."""
-    try:
-        app()
-    except StartError as error:
-        typer.echo(f"synapse-agent: {error}", err=True)
-        sys.exit(error.exit_code)
-
-
-@app.callback()
-def synapse_agent() -> None:
-    """Fetch, cache and run plugin releases behind the Synapse agent API."""
-
-
-@app.command()
+@app.command(rich_help_panel="On this machine")
 def serve(
     plugins: Annotated[
         list[Path] | None,

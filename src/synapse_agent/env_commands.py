@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", metavar="DIR", help="The agent's data folder. [default: the user's state folder]"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, sizes in bytes.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on a terminal too, sizes in bytes.")]
 
 
 @app.command("list")
@@ -40,7 +41,7 @@ def list_environments(data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the environments, the most recently used first. An agent may be running."""
     with _environments(data_dir) as folder:
         found = _look(folder)
-    if as_json:
+    if as_json or not sys.stdout.isatty():
         _print_json([_as_json(environment) for environment in found])
         return
     if found:
@@ -77,7 +78,7 @@ def prune(
     with _environments(data_dir) as folder:
         removed = _remove(folder, to_remove(_look(folder), bounds, now=time.time()))
         left = _look(folder)
-    if as_json:
+    if as_json or not sys.stdout.isatty():
         _print_json({"removed": [*map(_removal_as_json, removed)], "left": [*map(_as_json, left)]})
         return
     if removed:

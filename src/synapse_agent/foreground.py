@@ -6,9 +6,11 @@ import asyncio
 import logging
 import signal
 import sys
+from contextlib import ExitStack
 
 import uvloop
 
+from synapse_agent.address_file import address_kept
 from synapse_agent.server import AgentServer
 from synapse_agent.settings import Settings
 
@@ -28,7 +30,13 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.stop)
-    await server.run(on_ready=_say_ready)
+    with ExitStack() as ending:
+
+        def ready(base_url: str) -> None:
+            ending.enter_context(address_kept(settings.data_dir, base_url))
+            _say_ready(base_url)
+
+        await server.run(on_ready=ready)
 
 
 def _say_ready(base_url: str) -> None:

@@ -134,6 +134,29 @@ def test_an_agent_keeps_the_token_that_it_made(serve: Serve, tmp_path: Path) -> 
     assert serve(token=token).http.get("/jobs/").status_code == 200
 
 
+def test_commands_find_the_agent_that_is_served_here(serve: Serve, tmp_path: Path) -> None:
+    """By the address and the token that it leaves in the user's own folder; the address is gone when it has stopped."""
+    data = tmp_path / "synapse-agent"
+    (data).mkdir()
+    served = serve(data=data, token="?", XDG_STATE_HOME=str(tmp_path))
+    assert (data / "address").read_text().split() == [str(served.http.base_url).rstrip("/"), str(served.process.pid)]
+    here = {"XDG_STATE_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    assert call("jobs", "list", **here).stdout == "[]\n"
+    served.end()
+    assert not (data / "address").exists()
+    assert "http://127.0.0.1:8000, from the default" in call("doctor", **here).stdout
+
+
+def test_the_address_of_an_agent_that_was_killed_counts_no_more(serve: Serve, tmp_path: Path) -> None:
+    """Something else may listen there by now, and is not to get the token."""
+    data = tmp_path / "synapse-agent"
+    data.mkdir()
+    serve(data=data, token="?", XDG_STATE_HOME=str(tmp_path)).end(signal.SIGKILL)
+    assert (data / "address").exists()
+    found = call("doctor", XDG_STATE_HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path)).stdout
+    assert "http://127.0.0.1:8000, from the default" in found
+
+
 def test_a_token_comes_from_a_file_or_the_environment(serve: Serve, tmp_path: Path) -> None:
     """And reaches no action."""
     (tmp_path / "token").write_text("from-a-file\n")
@@ -387,7 +410,7 @@ def test_help_lists_every_option() -> None:
         assert option in ended.stdout
     for option in ("--max-environments", "--max-environments-size"):
         assert option in ended.stdout
-    assert "Everyone on this machine can read a command line" in " ".join(ended.stdout.split())
+    assert "Everyone on this machine can read a command line" in " ".join(ended.stdout.replace("│", "").split())
 
 
 def test_without_the_extras_the_command_names_them(tmp_path: Path) -> None:

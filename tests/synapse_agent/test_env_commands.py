@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from terminal import Terminal
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient
@@ -60,8 +61,16 @@ def call(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+def show(*arguments: str, data: Path) -> list[str]:
+    with Terminal([*COMMAND, *arguments, "--data-dir", str(data)], env=os.environ, columns=200) as terminal:
+        code, screen = terminal.ended()
+    assert code == 0
+    return screen.splitlines()
+
+
 def read(*arguments: str, data: Path) -> Any:
-    ended = call(*arguments, "--json", data=data)
+    """Read what is printed into a pipe, which --json makes no different."""
+    ended = call(*arguments, data=data)
     assert (ended.returncode, ended.stderr) == (0, "")
     return json.loads(ended.stdout)
 
@@ -73,10 +82,10 @@ def age(environment: Path, *, days: float) -> None:
 
 
 def test_environments_are_listed(make: Callable[..., Path], data: Path) -> None:
-    """As a table for people, the last used one first, and as JSON for programs."""
+    """As a table on a terminal, the last used one first, and as JSON in a pipe."""
     empty, small = make(), make("six>=1", "idna")
     age(empty, days=3)
-    lines = call("list", data=data).stdout.splitlines()
+    lines = show("list", data=data)
     assert lines[0].split() == ["ID", "PYTHON", "SIZE", "LAST", "USED", "IN", "USE", "REQUIREMENTS"]
     assert lines[1].split()[0] == small.name[:12]
     assert lines[1].endswith("  no      idna, six>=1")
@@ -84,6 +93,7 @@ def test_environments_are_listed(make: Callable[..., Path], data: Path) -> None:
     assert lines[2].endswith("  no      none")
     assert lines[3].startswith("2 environments, ")
     listed = read("list", data=data)
+    assert json.loads(call("list", "--json", data=data).stdout) == listed
     version = ".".join(map(str, sys.version_info[:3]))
     assert [found.pop("size") > 0 for found in listed] == [True, True]
     assert [found.pop("last_used")[10] for found in listed] == ["T", "T"]
@@ -106,7 +116,7 @@ def test_one_in_use_is_shown_as_such_and_never_removed(make: Callable[..., Path]
         pruned = read("prune", "--all", data=data)
         assert [found["id"] for found in pruned["removed"]] == [other.name]
         assert [(found["in_use"], found["requirements"]) for found in pruned["left"]] == [(True, ["six"])]
-        assert " yes " in call("list", data=data).stdout
+        assert " yes " in "".join(show("list", data=data))
         go.touch()
         used = run.result()
     assert used.exists()
@@ -121,7 +131,7 @@ def test_what_goes_and_what_it_frees_is_said(make: Callable[..., Path], data: Pa
     made = [make(), make("six"), make("idna")]
     for days, environment in zip((9, 6, 3), made, strict=True):
         age(environment, days=days)
-    said = call("prune", "--unused-for", "7.5", data=data).stdout.splitlines()
+    said = show("prune", "--unused-for", "7.5", data=data)
     assert said[0].split()[0] == "REMOVED"
     assert said[1].split()[0] == made[0].name[:12]
     assert said[2].startswith("1 environment removed, ")
@@ -132,7 +142,7 @@ def test_what_goes_and_what_it_frees_is_said(make: Callable[..., Path], data: Pa
     assert 0 < removed["freed"] <= removed["size"]
     assert read("prune", "--max-size", "1GB", data=data)["removed"] == []
     assert [found["id"] for found in read("prune", "--max-size", "1k", data=data)["removed"]] == [made[2].name]
-    assert call("prune", "--all", data=data).stdout.splitlines() == [
+    assert show("prune", "--all", data=data) == [
         "0 environments removed, 0 B freed",
         "left: 0 environments, 0 B; 0 in use",
     ]
@@ -142,13 +152,13 @@ def test_what_goes_and_what_it_frees_is_said(make: Callable[..., Path], data: Pa
 def test_without_a_running_agent_it_is_all_the_same(plugins: Path, data: Path) -> None:
     """Also for environments that an older agent made, and where a folder is the agent's but has none."""
     data.mkdir()
-    assert call("list", data=data).stdout == "0 environments, 0 B; 0 in use\n"
+    assert show("list", data=data) == ["0 environments, 0 B; 0 in use"]
     with EmbeddedAgent(plugins, data_dir=data) as agent, agent.client() as client:
         given = {"modules": {"main": HERE}, "config": {"actions": {"act": "main:act"}}}
         folder = Path(client.run_debug_plugin_release("act", **given))
     for name in ("environment.json", "last-use"):
         (folder / name).unlink()
-    listed = call("list", data=data).stdout.splitlines()
+    listed = show("list", data=data)
     assert listed[1].split()[1] == ".".join(map(str, sys.version_info[:3]))
     assert listed[1].endswith("  no      unknown")
     assert [found["requirements"] for found in read("prune", "--all", data=data)["removed"]] == [None]

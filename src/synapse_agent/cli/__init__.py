@@ -8,11 +8,11 @@ import sys
 def main() -> None:
     """Run the command line and exit."""
     try:
-        from synapse_agent.commands import run
+        from synapse_agent.cli.program import run
     except ModuleNotFoundError as error:
         sys.stderr.write(
-            f"synapse-agent: {error.name} is not installed. "
-            "The agent and its command need extras: pip install 'synapse-agent-client[agent,cli]'\n"
+            f"synapse-agent: {error.name} is not installed. The command needs an extra: "
+            "pip install 'synapse-agent-client[cli]', or 'synapse-agent-client[agent,cli]' to serve as well\n"
         )
         sys.exit(1)
-    run()
+    sys.exit(run())

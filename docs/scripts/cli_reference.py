@@ -1,0 +1,121 @@
+"""Write `docs/reference/cli.md` from the commands themselves; with `--check`, tell whether it is what they give."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from synapse_agent.cli.environment import VARIABLES
+from synapse_agent.cli.exits import ExitCode
+from synapse_agent.cli.program import NAME, command
+
+PAGE = Path(__file__).parents[1] / "reference" / "cli.md"
+INTRODUCTION = Path(__file__).with_name("cli_introduction.md")
+ANCHOR = "synapse-agent-command"
+COMPLETION = ("--install-completion", "--show-completion")
+"""What Typer adds to the options of the program itself, behind those that commands have as well."""
+
+
+def main() -> int:
+    """Write the page, or check it, and return the exit code."""
+    text = page()
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(text, encoding="utf-8")
+        return 0
+    if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
+        print(f"{PAGE} is not what the commands give: run `make reference` and commit it.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def page() -> str:
+    """Return the page."""
+    parts = [
+        "<!-- Made from the commands by `make reference`. Don't edit. -->\n",
+        INTRODUCTION.read_text(encoding="utf-8"),
+        "## Exit codes\n",
+        table(("code", "meaning"), ((str(int(code)), code.meaning) for code in ExitCode)),
+        "`serve` has its own: 0 after being told to stop, 1 where the agent cannot start, 2 for a wrong call.\n",
+        "## Environment\n",
+        table(("variable", "what it says"), ((f"`{name}`", what) for name, what in VARIABLES.items())),
+        "## Commands\n",
+        *sections(command(), NAME),
+    ]
+    return "\n".join(parts)
+
+
+def sections(each: Any, path: str, shared: frozenset[tuple[str, str]] = frozenset()) -> Iterator[str]:
+    """Yield the section of a command, and those of the commands below it; `shared` are options told above."""
+    below = getattr(each, "commands", {})
+    yield f"### `{' '.join([path, *arguments(each, has_commands=bool(below))])}`\n"
+    yield f"{plain(each.help or '')}\n"
+    rows = [(f"`{one.make_metavar(None)}`", describe(one)) for one in each.params if is_argument(one)]
+    rows += [(names(one), describe(one)) for one in each.params if not is_argument(one)]
+    has_shared = bool(shared) and shared <= set(rows)
+    own = [row for row in rows if not (has_shared and row in shared)]
+    if own:
+        yield table(("option", "what it does"), own)
+    if has_shared:
+        yield f"Also the [options of every command that speaks to an agent](#{ANCHOR}).\n"
+    for name, one in below.items():
+        yield from sections(one, f"{path} {name}", shared or frozenset(rows[: -len(COMPLETION)]))
+
+
+def arguments(each: Any, *, has_commands: bool) -> list[str]:
+    """Return what follows a command's name."""
+    positional = [argument.make_metavar(None) for argument in each.params if is_argument(argument)]
+    return [*positional, "COMMAND"] if has_commands else positional
+
+
+def is_argument(parameter: Any) -> bool:
+    """Tell an argument from an option."""
+    return bool(parameter.param_type_name == "argument")
+
+
+def names(option: Any) -> str:
+    """Return the names of an option, and what it takes."""
+    flags = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+    takes = "" if option.is_flag else f" `{option.make_metavar(None)}`"
+    return flags + takes
+
+
+def describe(parameter: Any) -> str:
+    """Return what a parameter does, where else it comes from, and what it is when it is left out."""
+    parts = [plain(parameter.help or "")]
+    if getattr(parameter, "required", False) and not is_argument(parameter):
+        parts.append("Required.")
+    if getattr(parameter, "envvar", None):
+        parts.append(f"Also `{parameter.envvar}`.")
+    default = default_of(parameter)
+    if default is not None:
+        parts.append(f"Default: {default}.")
+    return " ".join(parts)
+
+
+def default_of(parameter: Any) -> str | None:
+    """Return a default as a reader should see it, None where it goes without saying."""
+    shown = getattr(parameter, "show_default", False)
+    if isinstance(shown, str):
+        return shown
+    if parameter.default is None or parameter.default is False or not shown or callable(parameter.default):
+        return None
+    return f"`{getattr(parameter.default, 'value', parameter.default)}`"
+
+
+def plain(text: str) -> str:
+    """Return help as it was written, each paragraph on a line."""
+    unescaped = text.replace("\\[", "[").replace("\f", "")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in unescaped.strip().split("\n\n"))
+
+
+def table(head: tuple[str, str], rows: Any) -> str:
+    """Return a table."""
+    lines = [f"| {left} | {right} |" for left, right in (head, ("---", "---"))]
+    lines += [f"| {left.replace('|', chr(92) + '|')} | {right.replace('|', chr(92) + '|')} |" for left, right in rows]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

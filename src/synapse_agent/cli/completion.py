@@ -1,0 +1,109 @@
+"""What a shell offers when TAB is pressed: names that the agent is asked for, and silence where that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+
+from synapse_agent.cli.safe_text import one_line
+
+SECONDS = 1.0
+"""What the agent gets to answer, before nothing is offered."""
+MOST = 100
+
+Offer = tuple[str, str]
+"""A value, and what it is."""
+T = TypeVar("T")
+
+
+def complete_lookups(context: typer.Context, incomplete: str) -> list[Offer]:
+    """Offer the releases that are cached."""
+    return _offered(incomplete, _asked(context, _releases))
+
+
+def complete_actions(context: typer.Context, incomplete: str) -> list[Offer]:
+    """Offer the actions of the release that was named before."""
+    lookup = context.params.get("lookup")
+    if not isinstance(lookup, str) or not lookup:
+        return []
+    return _offered(incomplete, _asked(context, lambda client: _actions(client.get_plugin_release(lookup))))
+
+
+def complete_source_actions(context: typer.Context, incomplete: str) -> list[Offer]:
+    """Offer the actions of the folder that was named before."""
+    folder = context.params.get("path")
+    return _offered(incomplete, _actions_of_folder(Path(folder)) if folder else [])
+
+
+def complete_jobs(context: typer.Context, incomplete: str) -> list[Offer]:
+    """Offer the newest jobs."""
+    return _offered(incomplete, _asked(context, _jobs))
+
+
+def complete_agents(incomplete: str) -> list[Offer]:
+    """Offer the agents that have names."""
+    from synapse_agent.cli.agents import agents_file, read_agents
+    from synapse_agent.cli.failures import Failure
+
+    try:
+        known = read_agents(agents_file()).by_name
+    except Failure:
+        return []
+    return _offered(incomplete, [(name, agent.url) for name, agent in known.items()])
+
+
+def _offered(incomplete: str, found: Iterable[Offer]) -> list[Offer]:
+    return [(value, one_line(what)) for value, what in found if value.startswith(incomplete)]
+
+
+def _asked(context: typer.Context, ask: Callable[[Any], Iterable[Offer]]) -> list[Offer]:
+    """Ask the agent that the options before the cursor decide on; nothing where that fails for whatever reason."""
+    from synapse_agent.cli.failures import Failure
+    from synapse_agent.cli.invocation import Invocation, make_client
+    from synapse_agent.cli.target import Asked
+    from synapse_sdk.exceptions import ClientError
+
+    given = {**context.find_root().params, **{name: value for name, value in context.params.items() if value}}
+    token_file = given.get("token_file")
+    asked = Asked(
+        url=given.get("url"),
+        token=given.get("token"),
+        token_file=Path(token_file) if token_file else None,
+        agent=given.get("agent"),
+    )
+    try:
+        target = Invocation(asked, quiet=True).target
+        with make_client(target, timeout=SECONDS, deadline=SECONDS, max_retries=0) as client:
+            return list(ask(client))
+    except (Failure, ClientError, ValueError):
+        return []
+
+
+def _releases(client: Any) -> Iterator[Offer]:
+    for release in client.list_plugin_releases({"page_size": MOST})["results"]:
+        yield f"{release['plugin']}@{release['version']}", str(release.get("name") or "")
+
+
+def _actions(release: Mapping[str, Any]) -> Iterator[Offer]:
+    for action in release.get("actions") or ():
+        yield str(action["name"]), str(action.get("description") or action.get("method") or "")
+
+
+def _jobs(client: Any) -> Iterator[Offer]:
+    for job in client.list_jobs(limit=MOST):
+        yield job["job_id"], f"{job['status']} {job.get('release') or ''} {job.get('action') or ''}"
+
+
+def _actions_of_folder(folder: Path) -> list[Offer]:
+    from synapse_agent.problems import Problem
+
+    try:
+        from synapse_agent.plugin import PluginConfig
+
+        actions = PluginConfig.read(folder).actions.values()
+    except (Problem, ModuleNotFoundError, OSError, ValueError):
+        return []
+    return [(action.name, action.description or action.method) for action in actions]

@@ -1,0 +1,267 @@
+"""The way to the agent, and what it says of itself."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.resources import files
+from typing import Any
+from urllib.error import HTTPError as UrlHTTPError
+from urllib.error import URLError
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener, getproxies
+
+from synapse_agent.cli.doctor.findings import Finding, fault, ok, skipped, warning
+from synapse_agent.cli.safe_text import one_line
+from synapse_agent.cli.shared_files import may_share_files
+from synapse_agent.cli.target import Target
+from synapse_sdk.clients.agent import AgentClient
+from synapse_sdk.exceptions import AuthenticationError, AuthorizationError, ClientError
+
+SECONDS = 5.0
+CLOCK_SKEW = 60.0
+"""Seconds that clocks may differ before it is worth a word."""
+EXPIRES_SOON = 14
+"""Days."""
+MOST_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A plain answer of whatever is at the address."""
+
+    status: int
+    date: datetime | None
+    asked_at: float
+    """By our own clock, in the middle between question and answer."""
+    body: bytes
+
+
+def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Iterator[Finding]:
+    """Check the way to an agent step by step; what can't be looked at after a fault is left out."""
+    parts = urlsplit(target.url)
+    proxy = proxy_of(target.url, getproxies())
+    yield proxy_finding(parts, proxy)
+    address = address_finding(target, parts, proxy)
+    yield address
+    if address.status == "fault":
+        return
+    tls = tls_finding(target.url, parts, proxy)
+    yield tls
+    if tls.status == "fault":
+        return
+    client = make_client()
+    yield health_finding(client)
+    yield token_finding(client, target)
+    health = fetch(f"{target.url.rstrip('/')}/health/", target.url)
+    yield skipped("clock", "the agent gave no answer to read a time from") if health is None else clock_finding(health)
+    yield contract_finding(own_contract_version(), fetch(f"{target.url.rstrip('/')}/openapi.json", target.url))
+
+
+def proxy_of(url: str, proxies: Mapping[str, str]) -> str | None:
+    """Return the proxy that requests to an address go through, None where they go straight."""
+    from synapse_sdk.clients.agent._shortcut import is_proxied
+
+    try:
+        return (proxies.get(urlsplit(url).scheme) or proxies.get("all")) if is_proxied(url, proxies) else None
+    except ValueError:
+        return None
+
+
+def proxy_finding(parts: SplitResult, proxy: str | None) -> Finding:
+    """Judge the proxy."""
+    if proxy is None:
+        return ok("proxy", "requests go straight to the agent")
+    shown = _without_secrets(proxy)
+    if may_share_files(f"//{parts.netloc}"):
+        return fault(
+            "proxy",
+            f"requests to this machine's own address go through the proxy {shown}",
+            f"add {parts.hostname} to NO_PROXY",
+        )
+    try:
+        _connect(urlsplit(proxy if "//" in proxy else f"//{proxy}")).close()
+    except (OSError, ValueError) as error:
+        return fault(
+            "proxy",
+            f"the proxy {shown} is not there: {error}",
+            f"mend {parts.scheme.upper()}_PROXY, or add {parts.hostname} to NO_PROXY",
+        )
+    return ok("proxy", f"requests go through {shown}")
+
+
+def address_finding(target: Target, parts: SplitResult, proxy: str | None) -> Finding:
+    """Judge the address: whether it is one, and somebody listens there."""
+    found = f"{target.url}, from {target.url_from}"
+    mend = "name the agent's address with --url, SYNAPSE_AGENT_URL or 'synapse-agent use NAME --url URL'"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return fault("address", f"{found}, is no address such as https://agent.example.com", mend)
+    if proxy is not None:
+        return ok("address", f"{found}; the proxy connects to it")
+    try:
+        _connect(parts).close()
+    except socket.gaierror as error:
+        return fault("address", f"{found}: the name {parts.hostname} is not known ({error.strerror})", mend)
+    except (OSError, ValueError) as error:
+        start = "start the agent ('synapse-agent serve --plugins DIR'), or " if may_share_files(target.url) else ""
+        return fault("address", f"{found}: nobody answers there ({error})", f"{start}{mend}")
+    return ok("address", found)
+
+
+def tls_finding(url: str, parts: SplitResult, proxy: str | None) -> Finding:
+    """Judge the encryption, as the client would have it."""
+    if parts.scheme == "http":
+        if may_share_files(url):
+            return ok("TLS", "none, and none needed: the agent is on loopback")
+        return warning("TLS", "none: tokens and data can be read on the way", "put TLS before the agent, and use https")
+    if proxy is not None:
+        return skipped("TLS", "the proxy is in between; the client checks the certificate with each connection")
+    from synapse_sdk.clients.agent._http import tls_settings
+
+    try:
+        context = tls_settings(url, True, None)()
+        with _connect(parts) as connection, context.wrap_socket(connection, server_hostname=parts.hostname) as secured:
+            return certificate_finding(secured.version() or "TLS", secured.getpeercert() or {}, now=time.time())
+    except ssl.SSLCertVerificationError as error:
+        return fault(
+            "TLS",
+            f"the certificate is not trusted: {error.verify_message}",
+            "where the agent's authority is your own, name its certificate in SSL_CERT_FILE",
+        )
+    except (OSError, ValueError) as error:
+        return fault("TLS", f"no encrypted connection: {one_line(str(error))}", "is it http, or another port?")
+
+
+def certificate_finding(version: str, certificate: Mapping[str, Any], *, now: float) -> Finding:
+    """Judge a certificate that is trusted by how long it is still good."""
+    if "notAfter" not in certificate:
+        return ok("TLS", version)
+    days = int((ssl.cert_time_to_seconds(certificate["notAfter"]) - now) // 86400)
+    found = f"{version}, the certificate is good for {days} more days"
+    return ok("TLS", found) if days >= EXPIRES_SOON else warning("TLS", found, "renew the agent's certificate")
+
+
+def health_finding(client: AgentClient) -> Finding:
+    """Judge what the agent says of itself."""
+    began = time.perf_counter()
+    try:
+        health = client.health_check()
+    except ClientError as error:
+        mend = "is another program at this address? Look at the agent's own log"
+        return fault("agent", one_line(error.message), mend)
+    took = f"{(time.perf_counter() - began) * 1000:.0f} ms"
+    found = f"{health.get('status')}, version {health.get('version', 'not told')}, answered in {took}"
+    if health.get("status") != "ok":
+        return fault("agent", found, "look at the agent's own log")
+    if "idempotent-runs" not in (health.get("features") or ()):
+        mend = "after a broken connection look with 'synapse-agent jobs list' whether a run is there"
+        return warning("agent", f"{found}; it does not say that a repeated request runs once", mend)
+    return ok("agent", found)
+
+
+def token_finding(client: AgentClient, target: Target) -> Finding:
+    """Judge the token by a request that needs one."""
+    mend = "give the agent's token with --token-file, SYNAPSE_AGENT_TOKEN or 'synapse-agent use NAME --token-file FILE'"
+    source = f"the token from {target.token_from}" if target.token_from else "no token"
+    try:
+        client.list_plugin_releases({"page_size": 1})
+    except AuthenticationError:
+        return fault("token", f"the agent does not take {source}", mend)
+    except AuthorizationError as error:
+        return fault("token", one_line(error.message), "have the agent told to serve that name: --allowed-host")
+    except ClientError as error:
+        return fault("token", f"it could not be tried: {one_line(error.message)}", "look at the agent's own log")
+    return ok("token", f"the agent takes {source}")
+
+
+def clock_finding(answer: Answer) -> Finding:
+    """Judge the difference between the agent's clock and ours."""
+    if answer.date is None:
+        return skipped("clock", "the agent's answers say no time")
+    skew = answer.date.timestamp() + 0.5 - answer.asked_at  # the header has whole seconds
+    if abs(skew) <= CLOCK_SKEW:
+        return ok(
+            "clock", f"the agent's is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}, within {CLOCK_SKEW:g} s"
+        )
+    where = "ahead of" if skew > 0 else "behind"
+    return warning("clock", f"the agent's is {abs(skew):.0f} s {where} ours", "let both machines keep time by NTP")
+
+
+def contract_finding(own: str, answer: Answer | None) -> Finding:
+    """Judge by its contract whether the agent speaks as we do: the first number has to be the same."""
+    theirs = None if answer is None else _contract_version(answer)
+    if theirs is None:
+        return skipped("contract", f"the agent does not serve its contract; ours is {own}")
+    found = f"the agent's is {theirs}, ours {own}"
+    if theirs.partition(".")[0] != own.partition(".")[0]:
+        return fault("contract", found, "install the release of synapse-agent-client that the agent has")
+    return ok("contract", found)
+
+
+def own_contract_version() -> str:
+    """Return the version of the contract that this client was made from."""
+    contract = json.loads((files("synapse_agent_api") / "openapi.json").read_text(encoding="utf-8"))
+    return str(contract["info"]["version"])
+
+
+def fetch(address: str, base_url: str) -> Answer | None:
+    """Ask for something that needs no token; None where there is no answer."""
+    from synapse_sdk.clients.agent._http import tls_settings
+
+    opener = build_opener(_NoRedirects, HTTPSHandler(context=tls_settings(base_url, True, None)()))
+    began = time.time()
+    try:
+        with opener.open(Request(address), timeout=SECONDS) as response:
+            return _read(response, began)
+    except UrlHTTPError as error:
+        with error:
+            return _read(error, began)
+    except (URLError, OSError, ValueError):
+        return None
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """The client follows none either."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Follow nothing."""
+
+
+def _read(response: Any, began: float) -> Answer:
+    date = response.headers.get("Date")
+    asked_at = (began + time.time()) / 2
+    return Answer(response.status, _moment(date), asked_at, response.read(MOST_BYTES))
+
+
+def _moment(date: str | None) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(date) if date else None
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment else None
+
+
+def _contract_version(answer: Answer) -> str | None:
+    try:
+        content = json.loads(answer.body) if answer.status == 200 else None
+    except ValueError:
+        return None
+    info = content.get("info") if isinstance(content, dict) else None
+    version = info.get("version") if isinstance(info, dict) else None
+    return one_line(version, longest=40) if isinstance(version, str) else None
+
+
+def _connect(parts: SplitResult) -> socket.socket:
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return socket.create_connection((parts.hostname or "", port), timeout=SECONDS)
+
+
+def _without_secrets(proxy: str) -> str:
+    parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)

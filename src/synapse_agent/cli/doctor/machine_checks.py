@@ -1,0 +1,170 @@
+"""What an agent on this machine would need."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from synapse_agent.cli.doctor.findings import Finding, fault, ok, skipped, warning
+
+GIBIBYTE = 2**30
+LEAST_ROOM = 1 * GIBIBYTE
+LITTLE_ROOM = 5 * GIBIBYTE
+LEAST_INODES = 10_000
+AGENT_PACKAGES = ("httptools", "packaging", "pydantic", "starlette", "uv", "uvicorn", "uvloop", "yaml")
+SECONDS = 5.0
+
+_SYS_LANDLOCK_CREATE_RULESET = 444  # the same number on every architecture
+_LANDLOCK_VERSION_FLAG = 1
+_PR_GET_CHILD_SUBREAPER = 37
+
+
+def check_machine(data_dir: Path, ray_address: str | None) -> Iterator[Finding]:
+    """Check what serving an agent here needs; little of it where only the client is installed."""
+    missing = [name for name in AGENT_PACKAGES if find_spec(name) is None]
+    if len(missing) > len(AGENT_PACKAGES) // 2:
+        yield skipped("serving here", "only the client is installed; an agent needs synapse-agent-client[agent,cli]")
+        return
+    if sys.platform != "linux":
+        yield fault("serving here", f"this is {sys.platform}", "serve the agent on Linux; the client works here")
+        return
+    yield packages_finding(missing)
+    yield cache_finding(data_dir / "environments")
+    yield disk_finding(data_dir)
+    yield from kernel_findings()
+    yield ray_finding(_ray_version(), ray_address)
+
+
+def packages_finding(missing: list[str]) -> Finding:
+    """Judge whether the extra is whole."""
+    if missing:
+        return fault(
+            "serving here", f"not installed: {', '.join(missing)}", "pip install 'synapse-agent-client[agent,cli]'"
+        )
+    return ok("serving here", "all that an agent needs is installed")
+
+
+def cache_finding(folder: Path) -> Finding:
+    """Judge the environments that were made for plugins: whether they can be used, and whether more can be made."""
+    if not folder.is_dir():
+        return ok("environment cache", f"{_shown(folder)} is made with the first run")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return fault(
+            "environment cache", f"{_shown(folder)} is not writable", "give it to the user who serves the agent"
+        )
+    made = [each for each in folder.iterdir() if (each / "bin").is_dir()]
+    broken = [each.name for each in made if not (each / "bin" / "python").exists()]
+    if broken:
+        return fault(
+            "environment cache",
+            f"{len(broken)} of {len(made)} in {_shown(folder)} have lost their Python, such as {broken[0]}",
+            f"remove them: rm -r {_shown(folder / broken[0])}",
+        )
+    count = "1 environment" if len(made) == 1 else f"{len(made)} environments"
+    return ok("environment cache", f"{count} in {_shown(folder)}")
+
+
+def disk_finding(folder: Path) -> Finding:
+    """Judge the room on the disk that the agent's data goes to."""
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    usage = shutil.disk_usage(place)
+    free = f"{usage.free / GIBIBYTE:.1f} GiB free for {_shown(folder)}"
+    mend = "make room, or serve with another --data-dir"
+    files = os.statvfs(place)
+    if 0 < files.f_favail < LEAST_INODES:  # some file systems count none
+        return fault("disk", f"only {files.f_favail} more files fit on the disk of {_shown(folder)}", mend)
+    if usage.free < LEAST_ROOM:
+        return fault("disk", free, mend)
+    return warning("disk", free, mend) if usage.free < LITTLE_ROOM else ok("disk", free)
+
+
+def kernel_findings() -> Iterator[Finding]:
+    """Judge what the kernel offers for keeping runs apart."""
+    needed = {"pidfd": _has_pidfd(), "memfd": _has_memfd(), "child subreaper": _has_subreaper()}
+    missing = [name for name, is_there in needed.items() if not is_there]
+    release = os.uname().release
+    if missing:
+        yield fault(
+            "kernel", f"{release} has no {', '.join(missing)}", "use Linux 5.4 or later, and a container that allows it"
+        )
+    else:
+        yield ok("kernel", f"{release} with {', '.join(needed)}")
+    yield landlock_finding(_landlock_version())
+
+
+def landlock_finding(abi: int) -> Finding:
+    """Judge what keeps actions from writing where they should not; `abi` is 0 where there is nothing."""
+    if abi < 1:
+        return warning(
+            "Landlock",
+            "not there: actions can write wherever the agent's user can",
+            "boot Linux 5.13 or later with landlock among its security modules, or serve under a user of its own",
+        )
+    return ok("Landlock", f"version {abi}: actions write to their own folders only")
+
+
+def ray_finding(installed: str | None, address: str | None) -> Finding:
+    """Judge Ray, where actions may run on a cluster."""
+    if installed is None and address is None:
+        return skipped("Ray", "not installed, and not needed to run actions on this machine")
+    if installed is None:
+        return fault("Ray", "not installed", "pip install 'synapse-agent-client[agent,cli,ray]'")
+    if address is None:
+        return ok("Ray", f"{installed} is installed; --ray-address HOST:PORT looks at a cluster")
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 6379), timeout=SECONDS).close()
+    except (OSError, ValueError) as error:
+        return fault(
+            "Ray", f"nobody answers at {address} ({error})", "start the cluster's head, or name another address"
+        )
+    return ok("Ray", f"{installed}, and a cluster's head answers at {address}")
+
+
+def _shown(path: Path) -> str:
+    """Return a path as people write it."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
+def _ray_version() -> str | None:
+    try:
+        return version("ray")
+    except PackageNotFoundError:
+        return None
+
+
+def _has_pidfd() -> bool:
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+def _has_memfd() -> bool:
+    try:
+        os.close(os.memfd_create("doctor"))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+def _has_subreaper() -> bool:
+    found = ctypes.c_int()
+    return bool(ctypes.CDLL(None).prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(found), 0, 0, 0) == 0)
+
+
+def _landlock_version() -> int:
+    asked = ctypes.CDLL(None).syscall(
+        _SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_LANDLOCK_VERSION_FLAG)
+    )
+    return max(0, int(asked))

@@ -1,0 +1,66 @@
+"""The exit codes: what scripts may rely on."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from synapse_sdk.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClientConnectionError,
+    ClientError,
+    ClientTimeoutError,
+    ConflictError,
+    InvalidLookupError,
+    NotFoundError,
+    RateLimitError,
+    RequirementsError,
+    ResponseParseError,
+    ValidationError,
+)
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    DONE = 0, "done"
+    FAILED = 1, "the action failed or was stopped, what it requires could not be installed, or `doctor` found a fault"
+    USAGE = 2, "a wrong call: bad options, or the agent refused what was asked for"
+    NOT_FOUND = 3, "there is no such release or job on the agent, or no such plugin where it gets its plugins"
+    NOT_ALLOWED = 4, "the agent does not take the token, or does not allow this"
+    UNREACHABLE = 5, "no agent answers at the address, or it is too busy"
+    TIMEOUT = 6, "a time limit of the caller passed; what was asked for may go on"
+    INTERRUPTED = 130, "Ctrl-C"
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> ExitCode:
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+
+_BY_CLASS: tuple[tuple[type[ClientError], ExitCode], ...] = (
+    (ClientTimeoutError, ExitCode.TIMEOUT),
+    (ClientConnectionError, ExitCode.UNREACHABLE),
+    (ResponseParseError, ExitCode.UNREACHABLE),
+    (RateLimitError, ExitCode.UNREACHABLE),
+    (RequirementsError, ExitCode.FAILED),
+    (AuthenticationError, ExitCode.NOT_ALLOWED),
+    (AuthorizationError, ExitCode.NOT_ALLOWED),
+    (NotFoundError, ExitCode.NOT_FOUND),
+    (InvalidLookupError, ExitCode.USAGE),
+)
+
+
+def exit_code(error: ClientError) -> ExitCode:
+    """Return the exit code for an error; the order says which is looked at first."""
+    for kind, code in _BY_CLASS:
+        if isinstance(error, kind):
+            return code
+    if error.outcome == "executed" or error.error_type == "action_stopped":
+        return ExitCode.FAILED
+    if isinstance(error, (ValidationError, ConflictError)):
+        return ExitCode.USAGE
+    return ExitCode.UNREACHABLE

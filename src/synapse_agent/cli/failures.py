@@ -1,0 +1,168 @@
+"""How a command ends that does not end well: a line that says what to do next, and the rest for `--verbose`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from synapse_agent.cli.exits import ExitCode, exit_code
+from synapse_agent.cli.safe_text import one_line
+from synapse_sdk.exceptions import (
+    ActionFailedError,
+    AuthenticationError,
+    AuthorizationError,
+    ClientConnectionError,
+    ClientError,
+    ClientResponseIncompleteError,
+    ClientTimeoutError,
+    ConflictError,
+    InvalidLookupError,
+    NotFoundError,
+    RateLimitError,
+    RequirementsError,
+    ResponseParseError,
+    ValidationError,
+)
+
+LONGEST_LINE = 600
+_DOCTOR = "'synapse-agent doctor' looks closer."
+
+
+class Failure(Exception):
+    """The end of a command that did not do what it was asked to."""
+
+    def __init__(self, line: str, code: ExitCode, *, details: str = "") -> None:
+        super().__init__(line)
+        self.line = line
+        self.code = code
+        self.details = details
+        """More lines, for those who ask for them; dropped by a command that was not asked."""
+
+
+class UsageFailure(Failure):
+    """A call that can't be right; nothing was sent."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(line, ExitCode.USAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a call was about, for the words of its failure."""
+
+    url: str = ""
+    token_from: str | None = None
+    """Where the token came from; None where there is none."""
+    lookup: str | None = None
+    job_id: str | None = None
+    is_fetching: bool = False
+    """Whether the release is to be had from where the agent gets its plugins."""
+
+
+def failure(error: ClientError, about: About) -> Failure:
+    """Return what to say of a client's error."""
+    what = _sentence(one_line(_what(error, about), longest=LONGEST_LINE))
+    return Failure(f"{what} {_next(error, about)}", exit_code(error), details="\n".join(_details(error)))
+
+
+def _what(error: ClientError, about: About) -> str:
+    if isinstance(error, ActionFailedError):
+        exception = f"{error.exception_type}: {error.exception_message}".rstrip(": ")
+        return f"The action failed: {exception}"
+    if isinstance(error, AuthenticationError) and about.token_from:
+        return f"{_sentence(error.message)} It came from {about.token_from}"
+    return error.message or type(error).__name__
+
+
+def _next(error: ClientError, about: About) -> str:
+    """Say what to do next."""
+    job = _job_of(error, about)
+    if isinstance(error, ClientTimeoutError):
+        return _after_timeout(error, job)
+    if isinstance(error, ClientResponseIncompleteError):
+        return _look_whether_it_ran(job) if error.outcome == "unknown" else f"Try again; {_DOCTOR}"
+    if isinstance(error, ClientConnectionError):
+        return f"Start an agent with 'synapse-agent serve --plugins DIR', or name another with --url; {_DOCTOR}"
+    if isinstance(error, ResponseParseError):
+        return f"Is something else answering at {about.url}? {_DOCTOR}"
+    if isinstance(error, RequirementsError):
+        return "See the installer's own lines with --verbose."
+    if error.outcome == "executed" or error.error_type == "action_stopped":
+        return _see_the_log(error, job)
+    return _after_refusal(error, about)
+
+
+def _after_refusal(error: ClientError, about: About) -> str:
+    if isinstance(error, AuthenticationError):
+        return "Give the agent's token with --token-file, SYNAPSE_AGENT_TOKEN or 'synapse-agent use NAME --token-file'."
+    if isinstance(error, AuthorizationError):
+        return f"The agent at {about.url} has to be told to allow it; see 'synapse-agent serve --help'."
+    if isinstance(error, NotFoundError):
+        return _where_to_look(error, about)
+    if isinstance(error, InvalidLookupError):
+        return "'synapse-agent list' shows what there is."
+    if error.error_type == "unknown_action" and about.lookup:
+        return f"'synapse-agent get {about.lookup}' shows its actions."
+    if isinstance(error, ConflictError):
+        return "'synapse-agent jobs get JOB_ID' shows what the job is."
+    if isinstance(error, ValidationError):
+        return "Nothing ran; mend the call and try again."
+    if isinstance(error, RateLimitError):
+        return f"Try again in {error.retry_after:g} s." if error.retry_after else "Try again later."
+    return f"Try again; {_DOCTOR}"
+
+
+def _where_to_look(error: NotFoundError, about: About) -> str:
+    if error.error_type == "job_not_found":
+        return "'synapse-agent jobs list' shows those there are."
+    if about.is_fetching:
+        return "Is it where the agent was told to get its plugins, as with 'synapse-agent serve --plugins DIR'?"
+    if about.lookup and "@" in about.lookup:
+        return f"Cache it with 'synapse-agent create {about.lookup}', or see 'synapse-agent list'."
+    if about.lookup:
+        return "'synapse-agent list' shows those that are cached."
+    return f"Is {about.url} the agent's address? {_DOCTOR}"
+
+
+def _after_timeout(error: ClientTimeoutError, job: str | None) -> str:
+    if job and error.outcome == "unknown":
+        return f"The job may go on: 'synapse-agent jobs wait {job}' waits for it, and '… jobs stop {job}' ends it."
+    return f"Give it more time with --timeout; {_DOCTOR}"
+
+
+def _look_whether_it_ran(job: str | None) -> str:
+    return f"It may have run: 'synapse-agent jobs {f'get {job}' if job else 'list'}' shows whether it has."
+
+
+def _see_the_log(error: ClientError, job: str | None) -> str:
+    log = f"'synapse-agent jobs logs {job}' has its log" if job else "'synapse-agent jobs list' has its job"
+    has_more = isinstance(error, ActionFailedError) and error.traceback
+    return f"{log}, --verbose the traceback." if has_more else f"{log}."
+
+
+def _job_of(error: ClientError, about: About) -> str | None:
+    inner = error.detail.get("detail") if isinstance(error.detail, dict) else None
+    found = inner.get("job_id") if isinstance(inner, dict) else None
+    return found if isinstance(found, str) else about.job_id
+
+
+def _details(error: ClientError) -> Iterator[str]:
+    if isinstance(error, ActionFailedError) and error.traceback:
+        yield error.traceback.rstrip()
+    if isinstance(error, RequirementsError) and error.installer_output:
+        yield error.installer_output.rstrip()
+    yield f"{type(error).__name__}, outcome {error.outcome}"
+    facts = {
+        "status": error.status_code,
+        "error_type": error.error_type,
+        "request id": error.request_id,
+        "idempotency key": error.idempotency_key,
+    }
+    yield from (f"{name}: {value}" for name, value in facts.items() if value is not None)
+    for number, attempt in enumerate(error.attempts, start=1):
+        waited = f", then waited {attempt.wait:.2f} s" if attempt.wait else ""
+        yield f"attempt {number}: {attempt.error or attempt.status}{waited}"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."

@@ -1,0 +1,98 @@
+"""A command being carried out: which agent it speaks to, how it prints, what its failures say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from synapse_agent.cli.failures import About, Failure, UsageFailure, failure
+from synapse_agent.cli.output import Output
+from synapse_agent.cli.target import TOKEN_VARIABLE, Asked, Target, choose_target
+
+if TYPE_CHECKING:
+    from synapse_sdk.clients.agent import AgentClient
+
+
+def make_client(target: Target, **options: Any) -> AgentClient:
+    """Make a client that sends the target's token or none: not the environment's, which may be another agent's."""
+    from synapse_sdk.clients.agent import AgentClient
+
+    hidden = None if target.token else os.environ.pop(TOKEN_VARIABLE, None)
+    try:
+        return AgentClient(target.url, target.token, **options)
+    finally:
+        if hidden is not None:
+            os.environ[TOKEN_VARIABLE] = hidden
+
+
+class Invocation:
+    """What a command is given."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        *,
+        timeout: float | None = None,
+        as_json: bool = False,
+        quiet: bool = False,
+        is_verbose: bool = False,
+    ) -> None:
+        self.asked = asked
+        self.timeout = timeout
+        self.is_verbose = is_verbose
+        self.as_json = as_json
+        """Whether JSON was asked for; a result that is piped is JSON in any case."""
+        self.output = Output(as_json=as_json, quiet=quiet)
+        self._stack = ExitStack()
+
+    @cached_property
+    def target(self) -> Target:
+        """The agent to speak to."""
+        from synapse_agent.cli.agents import agents_file, is_open_to_others, read_agents
+        from synapse_agent.cli.local_agent import local_agent
+
+        path = agents_file()
+        target = choose_target(self.asked, os.environ, lambda: read_agents(path), local_agent)
+        if target.token_from and "named" in target.token_from and is_open_to_others(path):
+            self.output.note(f"Others on this machine can read the tokens in {path}: chmod 600 {path}")
+        return target
+
+    @cached_property
+    def client(self) -> AgentClient:
+        """A client of the agent."""
+        try:
+            client = make_client(self.target, deadline=self.timeout)
+        except ValueError as error:
+            source = self.target.token_from if "access_token" in str(error) else self.target.url_from
+            raise UsageFailure(f"{error} (It came from {source}.)") from error
+        return self._stack.enter_context(client)
+
+    @contextmanager
+    def calling(
+        self, *, lookup: str | None = None, job_id: str | None = None, is_fetching: bool = False
+    ) -> Iterator[None]:
+        """Turn what a call raises into a `Failure` that says what the call was about."""
+        from synapse_sdk.exceptions import ClientError
+
+        about = About(lookup=lookup, job_id=job_id, is_fetching=is_fetching)
+        try:
+            yield
+        except ClientError as error:
+            raise failure(error, replace(about, url=self.target.url, token_from=self.target.token_from)) from error
+        except ValueError as error:
+            raise UsageFailure(str(error)) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+        if isinstance(error, Failure) and not self.is_verbose:
+            error.details = ""

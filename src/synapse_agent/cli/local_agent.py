@@ -1,0 +1,21 @@
+"""The agent that this user serves on this machine, as its data folder tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synapse_agent.address_file import kept_address
+from synapse_agent.cli.target import Local
+from synapse_agent.settings import default_data_dir
+from synapse_agent.tokens import TOKEN_FILE
+
+
+def local_agent(folder: Path | None = None) -> Local:
+    """Return what `serve` has left in the user's own data folder, or in another."""
+    folder = folder or default_data_dir()
+    path = folder / TOKEN_FILE
+    try:
+        token = path.read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        token = None
+    return Local(kept_address(folder), token, path)

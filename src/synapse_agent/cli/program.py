@@ -1,0 +1,116 @@
+"""The command line as a whole: its commands, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import typer
+
+from synapse_agent.cli import agent_commands, demo_command, doctor_command, job_commands, release_commands, run_commands
+from synapse_agent.cli.bash_completion import words_joined
+from synapse_agent.cli.exits import ExitCode
+from synapse_agent.cli.failures import Failure
+from synapse_agent.cli.options import group, with_shared_options
+from synapse_agent.cli.output import ReaderLeft
+from synapse_agent.cli.safe_text import one_line
+from synapse_agent.commands import app
+from synapse_agent.settings import StartError
+
+NAME = "synapse-agent"
+RELEASES = "Releases"
+JOBS = "Jobs"
+AGENTS = "Agents"
+HERE = "On this machine"
+
+jobs = typer.Typer(name="jobs", no_args_is_help=True, help="Look at jobs, follow them, stop them, wait for them.")
+jobs.command("list")(job_commands.list_jobs)
+jobs.command("get")(job_commands.get)
+jobs.command("logs")(job_commands.logs)
+jobs.command("stop")(job_commands.stop)
+jobs.command("wait")(job_commands.wait)
+
+
+@app.callback()
+@with_shared_options
+def synapse_agent(context: typer.Context, **shared: Any) -> None:
+    """Fetch, cache and run plugin releases: the agent itself, and commands that speak to one."""
+    group(context, **shared)
+
+
+app.command("demo", rich_help_panel=HERE)(demo_command.demo)
+app.command("run", rich_help_panel=RELEASES)(run_commands.run)
+app.command("debug", rich_help_panel=RELEASES)(run_commands.debug)
+app.command("list", rich_help_panel=RELEASES)(release_commands.list_releases)
+app.command("get", rich_help_panel=RELEASES)(release_commands.get)
+app.command("create", rich_help_panel=RELEASES)(release_commands.create)
+app.command("delete", rich_help_panel=RELEASES)(release_commands.delete)
+app.add_typer(jobs, rich_help_panel=JOBS)
+app.command("health", rich_help_panel=AGENTS)(agent_commands.health)
+app.command("doctor", rich_help_panel=AGENTS)(doctor_command.doctor)
+app.command("use", rich_help_panel=AGENTS)(agent_commands.use)
+
+
+def command() -> Any:
+    """Return the command with all its sub-commands, their help as it was written."""
+    whole = typer.main.get_command(app)
+    _keep_brackets(whole)
+    return whole
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; see `ExitCode`, and `serve` for its own."""
+    try:
+        with words_joined():
+            ended = command().main(args=arguments, prog_name=NAME, standalone_mode=False)
+    except Failure as failure:
+        _say(failure.line)
+        if failure.details:
+            sys.stderr.write(f"{failure.details}\n")
+        return failure.code
+    except StartError as error:
+        _say(str(error))
+        return error.exit_code
+    except typer.TyperException as error:
+        return _usage_error(error)
+    except typer.Abort:
+        return ExitCode.INTERRUPTED
+    except ModuleNotFoundError as error:
+        return _missing(error)
+    except ReaderLeft:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+        return ExitCode.DONE
+    return ended if isinstance(ended, int) else ExitCode.DONE
+
+
+def _usage_error(error: typer.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    what = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sys.stdout.write(f"{what}\n" if what else "")
+        return ExitCode.USAGE
+    path = NAME if context is None else context.command_path
+    end = "" if what.endswith((".", "!", "?")) else "."
+    _say(f"{what}{end} '{path} --help' shows what there is.")
+    return error.exit_code
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    if error.name is None or error.name.startswith("synapse_"):
+        raise error
+    _say(f"{error.name} is not installed. The agent needs an extra: pip install 'synapse-agent-client[agent,cli]'")
+    return ExitCode.FAILED
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{NAME}: {one_line(line)}\n")
+
+
+def _keep_brackets(whole: Any) -> None:
+    """Show the brackets in help texts, which Rich would take for its own."""
+    for each in (*whole.params, *getattr(whole, "commands", {}).values()):
+        if getattr(each, "help", None):
+            each.help = each.help.replace("[", r"\[")
+        if hasattr(each, "params"):
+            _keep_brackets(each)

@@ -1,0 +1,216 @@
+"""What `doctor` finds on the way to an agent."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import trustme
+
+from synapse_agent.cli.doctor.agent_checks import (
+    Answer,
+    address_finding,
+    certificate_finding,
+    check_agent,
+    clock_finding,
+    contract_finding,
+    proxy_finding,
+    proxy_of,
+    tls_finding,
+)
+from synapse_agent.cli.target import Target
+from synapse_sdk.clients.agent import AgentClient
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def by_check(cli, *arguments: str) -> dict[str, dict[str, str]]:
+    """Return what doctor finds, by the name of the check."""
+    return {each["check"]: each for each in json.loads(cli("doctor", *arguments).out)}
+
+
+@contextmanager
+def listening(secured: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Take connections, shaking hands where they are secured, until the block ends; give the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def take() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    try:
+                        if secured is not None:
+                            secured.wrap_socket(connection, server_side=True).close()
+                    except OSError:
+                        pass
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.usefixtures("known")
+def test_all_is_well(cli) -> None:
+    """Exit code 0; each check is made and says what it has seen."""
+    ended = cli("doctor")
+    assert ended.code == 0
+    found = {each["check"]: each["status"] for each in json.loads(ended.out)}
+    assert {found[check] for check in ("proxy", "address", "TLS", "agent", "token", "clock")} == {"ok"}
+    assert set(found) >= {"contract", "environment cache", "disk", "kernel", "Landlock", "Ray"}
+
+
+def test_nobody_at_the_address(cli) -> None:
+    """Exit code 1; how to start an agent, and what was not looked at is left out."""
+    ended = cli("doctor", "--url", "http://127.0.0.1:9")
+    assert ended.code == 1
+    found = {each["check"]: each for each in json.loads(ended.out)}
+    assert found["address"]["status"] == "fault"
+    assert "start the agent ('synapse-agent serve --plugins DIR')" in found["address"]["mend"]
+    assert "agent" not in found
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("agent.example.com", "is no address such as https://agent.example.com"),
+        ("http://nobody.invalid", "the name nobody.invalid is not known"),
+    ],
+)
+def test_an_address_that_is_none(url: str, said: str) -> None:
+    """With how to give another."""
+    finding = address_finding(Target(url, "--url"), urlsplit(url), None)
+    assert finding.status == "fault"
+    assert said in finding.found
+    assert "--url" in (finding.mend or "")
+
+
+@pytest.mark.usefixtures("known")
+def test_a_wrong_token(cli) -> None:
+    """Where it came from, and how to give another."""
+    found = by_check(cli, "--token", "wrong-secret")["token"]
+    assert (found["status"], found["found"]) == ("fault", "the agent does not take the token from --token")
+    assert "--token-file" in found["mend"]
+    assert "wrong-secret" not in json.dumps(found)
+
+
+def test_something_else_at_the_address(cli) -> None:
+    """It takes connections and is no agent."""
+    with listening() as port:
+        assert by_check(cli, "--url", f"http://127.0.0.1:{port}")["agent"]["status"] == "fault"
+
+
+@pytest.mark.usefixtures("known")
+def test_a_proxy_before_this_machine_is_in_the_way(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_PROXY is to name it."""
+    monkeypatch.setenv("HTTP_PROXY", "http://user:secret@127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    found = by_check(cli)["proxy"]
+    assert (found["status"], found["mend"]) == ("fault", "add 127.0.0.1 to NO_PROXY")
+    assert "secret" not in json.dumps(found)
+
+
+def test_a_proxy_is_tried() -> None:
+    """One that is there is fine, one that is not is named without its password."""
+    url = urlsplit("https://agent.example.com")
+    with listening() as port:
+        assert proxy_finding(url, f"http://127.0.0.1:{port}").status == "ok"
+    gone = proxy_finding(url, "http://user:secret@127.0.0.1:9")
+    assert gone.status == "fault"
+    assert "127.0.0.1:9" in gone.found
+    assert "secret" not in gone.found
+
+
+@pytest.mark.parametrize(
+    ("proxies", "proxy"),
+    [
+        ({}, None),
+        ({"https": "http://p"}, "http://p"),
+        ({"all": "http://p"}, "http://p"),
+        ({"https": "http://p", "no": "example.com"}, None),
+    ],
+)
+def test_the_proxy_is_the_one_that_the_client_takes(proxies: dict[str, str], proxy: str | None) -> None:
+    """By the variables of its kind, but for hosts that are to be reached without."""
+    assert proxy_of("https://agent.example.com", proxies) == proxy
+
+
+def test_a_certificate_is_checked_as_the_client_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of an unknown authority is a fault, until SSL_CERT_FILE names that."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with listening(context) as port:
+        url = f"https://localhost:{port}"
+        unknown = tls_finding(url, urlsplit(url), None)
+        assert (unknown.status, "SSL_CERT_FILE" in (unknown.mend or "")) == ("fault", True)
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        assert tls_finding(url, urlsplit(url), None).status == "ok"
+
+
+def test_what_is_no_tls_is_said() -> None:
+    """A plain port behind https, and plain http beyond this machine."""
+    with listening() as port:
+        assert tls_finding(f"https://127.0.0.1:{port}", urlsplit(f"https://127.0.0.1:{port}"), None).status == "fault"
+    assert tls_finding("http://agent.example.com", urlsplit("http://agent.example.com"), None).status == "warning"
+
+
+@pytest.mark.parametrize(("days", "status"), [(300, "ok"), (3, "warning")])
+def test_a_certificate_that_ends_soon_is_pointed_out(days: int, status: str) -> None:
+    """Two weeks before."""
+    now = ssl.cert_time_to_seconds("Jan  1 12:00:00 2026 GMT")
+    finding = certificate_finding("TLSv1.3", {"notAfter": "Jan  1 12:00:00 2026 GMT"}, now=now - days * 86400)
+    assert (finding.status, f"{days} more days" in finding.found) == (status, True)
+
+
+@pytest.mark.parametrize(("skew", "status"), [(0, "ok"), (50, "ok"), (-50, "ok"), (90, "warning"), (-4000, "warning")])
+def test_clocks_are_compared(skew: int, status: str) -> None:
+    """By the answer's Date; a minute's difference is let pass."""
+    finding = clock_finding(Answer(200, NOON, NOON.timestamp() - skew, b""))
+    assert finding.status == status
+
+
+def test_a_clock_that_is_not_told_is_skipped() -> None:
+    """Without a word of blame."""
+    assert clock_finding(Answer(200, None, 0, b"")).status == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, b'{"info": {"version": "1.9.0"}}', "ok"),
+        (200, b'{"info": {"version": "2.0.0"}}', "fault"),
+        (200, b"<html>", "skipped"),
+        (200, b"[]", "skipped"),
+        (404, b'{"info": {"version": "2.0.0"}}', "skipped"),
+    ],
+)
+def test_contracts_are_compared_by_their_first_number(status: int, body: bytes, expected: str) -> None:
+    """Where the agent serves its own."""
+    assert contract_finding("1.0.0", Answer(status, None, 0, body)).status == expected
+    assert contract_finding("1.0.0", None).status == "skipped"
+
+
+def test_an_agent_that_is_never_reached_is_asked_nothing() -> None:
+    """No client is made after a fault on the way."""
+
+    def make_client() -> AgentClient:
+        raise AssertionError("a client was made")
+
+    findings = list(check_agent(Target("http://127.0.0.1:9", "--url"), make_client))
+    assert findings[-1].check == "address"

@@ -1,0 +1,87 @@
+"""What `doctor` finds on this machine."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from synapse_agent.cli.doctor import machine_checks
+from synapse_agent.cli.doctor.machine_checks import (
+    cache_finding,
+    check_machine,
+    disk_finding,
+    kernel_findings,
+    landlock_finding,
+    packages_finding,
+    ray_finding,
+)
+
+
+def test_this_machine_can_serve(tmp_path: Path) -> None:
+    """Nothing here is a fault, or the agent's own tests would not pass."""
+    findings = list(check_machine(tmp_path, None))
+    assert [each for each in findings if each.status == "fault"] == []
+    assert {each.check for each in findings} >= {
+        "serving here",
+        "environment cache",
+        "disk",
+        "kernel",
+        "Landlock",
+        "Ray",
+    }
+
+
+def test_a_package_that_is_missing_is_named() -> None:
+    """With the command that installs it."""
+    assert packages_finding([]).status == "ok"
+    missing = packages_finding(["uv"])
+    assert (missing.status, missing.found) == ("fault", "not installed: uv")
+    assert missing.mend == "pip install 'synapse-agent-client[agent,cli]'"
+
+
+def test_environments_that_lost_their_python_are_named(tmp_path: Path) -> None:
+    """As happens when an interpreter is removed."""
+    folder = tmp_path / "environments"
+    assert cache_finding(folder).status == "ok"
+    good, bad = folder / "good" / "bin", folder / "bad" / "bin"
+    good.mkdir(parents=True)
+    (good / "python").touch()
+    assert cache_finding(folder).status == "ok"
+    bad.mkdir(parents=True)
+    (bad / "python").symlink_to("/no/such/python")
+    broken = cache_finding(folder)
+    assert (broken.status, broken.mend) == ("fault", f"remove them: rm -r {folder / 'bad'}")
+
+
+@pytest.mark.parametrize(("gibibytes", "status"), [(0.5, "fault"), (3, "warning"), (100, "ok")])
+def test_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gibibytes: float, status: str) -> None:
+    """Of the folder, or of what is there above it."""
+    usage = shutil.disk_usage(tmp_path)._replace(free=int(gibibytes * 2**30))
+    monkeypatch.setattr(machine_checks.shutil, "disk_usage", lambda _: usage)
+    assert disk_finding(tmp_path / "not" / "there").status == status
+
+
+def test_the_kernel_has_what_runs_need() -> None:
+    """As this one does."""
+    kernel, landlock = kernel_findings()
+    assert kernel.status == "ok"
+    assert landlock.check == "Landlock"
+
+
+def test_a_kernel_without_landlock_is_a_warning() -> None:
+    """Actions run, and are not held back."""
+    assert landlock_finding(0).status == "warning"
+    assert landlock_finding(4).status == "ok"
+
+
+def test_ray_is_looked_at_where_it_is_there_or_wanted() -> None:
+    """By its release, and by the head's address."""
+    assert ray_finding(None, None).status == "skipped"
+    assert ray_finding(None, "127.0.0.1:1").status == "fault"
+    assert ray_finding("2.60.0", None).status == "ok"
+    assert ray_finding("2.60.0", "127.0.0.1:9").status == "fault"
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        assert ray_finding("2.60.0", f"127.0.0.1:{head.getsockname()[1]}").status == "ok"

@@ -1,0 +1,110 @@
+"""`use` and `health`: named agents in a file, and whether one answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from synapse_agent import EmbeddedAgent
+
+
+@pytest.fixture
+def file(env: Path) -> Path:
+    """The file of names."""
+    return env / "XDG_CONFIG_HOME" / "synapse-agent" / "agents.json"
+
+
+def test_an_agent_gets_a_name_and_is_used(cli, tools_agent: EmbeddedAgent, tmp_path: Path, file: Path) -> None:
+    """Commands speak to it from then on; its token is in the file alone, for its owner's eyes."""
+    (tmp_path / "token").write_text(tools_agent.token)
+    named = cli("use", "lab", "--url", tools_agent.base_url, "--token-file", str(tmp_path / "token"))
+    assert (named.code, named.out) == (0, "")
+    assert named.err == f"Commands now speak to lab, {tools_agent.base_url}, with a token.\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert json.loads(file.read_text())["agents"]["lab"]["token"] == tools_agent.token
+    assert cli("list").code == 0
+    shown = [cli("use"), cli("use", "lab", "--json"), cli("doctor"), cli("health")]
+    assert not any(tools_agent.token in each.out + each.err for each in shown)
+
+
+def test_names_are_listed_changed_and_forgotten(cli, file: Path) -> None:
+    """Without a name `use` lists; a name that is there is used again, or gets another token."""
+    cli("use", "one", "--url", "http://one.test", "--token", "1")
+    cli("use", "two", "--url", "http://two.test")
+    assert json.loads(cli("use").out) == [
+        {"name": "one", "url": "http://one.test", "has_token": True, "current": False},
+        {"name": "two", "url": "http://two.test", "has_token": False, "current": True},
+    ]
+    assert cli("use", "one").err == "Commands now speak to one, http://one.test, with a token.\n"
+    cli("use", "two", "--token", "2")
+    assert json.loads(file.read_text())["agents"]["two"] == {"url": "http://two.test", "token": "2"}
+    assert cli("use", "two", "--remove").err == "Forgot two.\n"
+    assert json.loads(file.read_text()) == {
+        "current": None,
+        "agents": {"one": {"url": "http://one.test", "token": "1"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["lost"],
+            "There is no agent named 'lost'; there are: none yet. Add it with 'synapse-agent use lost --url URL'.",
+        ),
+        (["lost", "--token", "t"], "There is no agent named 'lost'"),
+        (["lost", "--remove"], "There is no agent named 'lost'"),
+        (["--url", "http://x"], "Give the agent's name as well"),
+        (["lab", "--url", "lab.example.com"], "must look like https://agent.example.com"),
+        (["lab", "--url", "http://x", "--token", "two words\n"], "access_token can't be sent as a header"),
+        (["lab", "--url", "http://x", "--token", "t", "--token-file", "f"], "Give one of --token and --token-file."),
+        (["lab", "--url", "http://x", "--remove"], "--remove goes with a name alone."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_named(cli, file: Path, arguments: list[str], said: str) -> None:
+    """Exit code 2, one line, and nothing is written."""
+    wrong = cli("use", *arguments)
+    assert (wrong.code, wrong.out) == (2, "")
+    assert said in wrong.err
+    assert len(wrong.err.splitlines()) == 1
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"agents": []}',
+        '{"agents": {"a": {}}}',
+        '{"current": "a"}',
+        '{"agents": {"a": {"url": "u", "token": 1}}}',
+    ],
+)
+def test_a_file_that_is_broken_is_named(cli, file: Path, content: str) -> None:
+    """And left as it is."""
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    broken = cli("list")
+    assert (broken.code, broken.out) == (2, "")
+    assert broken.err.startswith(f"synapse-agent: The file {file} cannot be read: ")
+    assert broken.err.endswith("Mend it, or remove it and name your agents anew.\n")
+    assert file.read_text() == content
+
+
+def test_a_file_that_others_can_read_is_pointed_out(cli, tools_agent: EmbeddedAgent, file: Path) -> None:
+    """With how to mend it, each time its token is used; `doctor` says so as well."""
+    cli("use", "lab", "--url", tools_agent.base_url, "--token", tools_agent.token)
+    file.chmod(0o644)
+    assert f"chmod 600 {file}" in cli("list").err
+    assert f"chmod 600 {file}" in cli("doctor").out
+
+
+def test_health_needs_no_token(cli, tools_agent: EmbeddedAgent) -> None:
+    """The answer is JSON; which agent was asked is said on stderr."""
+    asked = cli("health", "--url", tools_agent.base_url)
+    assert json.loads(asked.out)["status"] == "ok"
+    assert asked.err == f"{tools_agent.base_url} (--url)\n"

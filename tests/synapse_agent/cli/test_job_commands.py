@@ -1,0 +1,64 @@
+"""`jobs list|get|logs|stop|wait`, piped."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("known")
+
+
+def test_jobs_are_listed_newest_first(cli) -> None:
+    """As many as asked for, in the state asked for, from where asked for."""
+    for name in ("list-1", "list-2"):
+        cli("run", "tools@1.0.0", "echo", "--job-id", name)
+    newest = json.loads(cli("jobs", "list", "--limit", "2").out)
+    assert [job["job_id"] for job in newest] == ["list-2", "list-1"]
+    assert json.loads(cli("jobs", "list", "--limit", "1", "--before", "list-2").out)[0]["job_id"] == "list-1"
+    assert {job["status"] for job in json.loads(cli("jobs", "list", "--status", "succeeded").out)} == {"SUCCEEDED"}
+    assert cli("jobs", "list", "--status", "lost").code == 2
+
+
+def test_a_job_has_its_record_and_its_log(cli) -> None:
+    """The log is text wherever it goes; --json makes it a JSON string, and events of what is followed."""
+    cli("run", "tools@1.0.0", "talk", "--job-id", "logged")
+    assert json.loads(cli("jobs", "get", "logged").out)["result"] == "said"
+    log = cli("jobs", "logs", "logged")
+    assert (log.code, log.out.splitlines()[0], log.err) == (0, "spoken, ünd", "")
+    assert json.loads(cli("jobs", "logs", "--json", "logged").out) == log.out
+    assert cli("jobs", "logs", "--follow", "logged").out.splitlines()[0] == "spoken, ünd"
+    events = [json.loads(line) for line in cli("jobs", "logs", "-f", "--json", "logged").out.splitlines()]
+    assert (events[0]["type"], events[-1]["type"]) == ("log", "complete")
+
+
+def test_a_job_is_stopped(cli, tmp_path: Path) -> None:
+    """Its record says so; who waits for it hears that it did not end well."""
+    cli("run", "tools@1.0.0", "wait_in_background", "-p", f"path={tmp_path / 'never'}", "--job-id", "stopped")
+    stopped = cli("jobs", "stop", "stopped")
+    assert (stopped.code, json.loads(stopped.out)["status"]) == (0, "STOPPED")
+    waited = cli("jobs", "wait", "stopped")
+    assert (waited.code, waited.out) == (1, "")
+    assert waited.err.endswith("'synapse-agent jobs logs stopped' has its log.\n")
+
+
+def test_waiting_brings_the_result_and_shows_the_log(cli, tmp_path: Path) -> None:
+    """As `run` does."""
+    go = tmp_path / "go"
+    cli("run", "tools@1.0.0", "narrate", "-p", f"path={go}", "--job-id", "waited-for")
+    threading.Timer(0.2, go.touch).start()
+    waited = cli("jobs", "wait", "waited-for")
+    assert (waited.code, json.loads(waited.out)) == (0, None)
+    assert "line 0" in waited.err
+
+
+def test_a_job_that_is_not_there_says_where_to_look(cli) -> None:
+    """Exit code 3."""
+    for command in (["get"], ["logs"], ["logs", "-f"], ["stop"], ["wait"]):
+        missing = cli("jobs", *command, "nobody")
+        assert (missing.code, missing.out) == (3, "")
+        assert missing.err == (
+            "synapse-agent: There is no job 'nobody' on this agent. 'synapse-agent jobs list' shows those there are.\n"
+        )

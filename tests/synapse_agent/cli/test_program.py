@@ -1,0 +1,138 @@
+"""How commands end: exit codes, and errors that are one line."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from synapse_agent import EmbeddedAgent
+
+
+@pytest.fixture(scope="module")
+def silent() -> Iterator[str]:
+    """An address where somebody listens and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["list"], ["health"], ["get", "a@1"], ["run", "a@1", "go"], ["jobs", "get", "a"], ["jobs", "wait", "a"]],
+    ids=" ".join,
+)
+def test_an_agent_that_is_not_there(cli, arguments: list[str]) -> None:
+    """Exit code 5; one line with how to start one."""
+    ended = cli(*arguments, "--url", "http://127.0.0.1:9")
+    assert (ended.code, ended.out) == (5, "")
+    assert "Start an agent with 'synapse-agent serve --plugins DIR', or name another with --url" in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_an_agent_that_does_not_answer_in_time(cli, silent: str) -> None:
+    """Exit code 6."""
+    ended = cli("list", "--url", silent, "--timeout", "0.3")
+    assert (ended.code, ended.out) == (6, "")
+    assert "Give it more time with --timeout" in ended.err
+
+
+@pytest.mark.usefixtures("known")
+def test_a_wrong_token(cli) -> None:
+    """Exit code 4; it says where the token came from, and not what it is."""
+    ended = cli("list", "--token", "wrong-secret")
+    assert (ended.code, ended.out) == (4, "")
+    assert "It came from --token. Give the agent's token with --token-file" in ended.err
+    assert "wrong-secret" not in ended.err
+    assert "wrong-secret" not in cli("list", "--token", "wrong-secret", "--verbose").err
+
+
+def test_no_token_at_all(cli, tools_agent: EmbeddedAgent) -> None:
+    """Exit code 4."""
+    assert cli("list", "--url", tools_agent.base_url).code == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["list", "--colour"],
+            "No such option: --colour (Possible options: --url). 'synapse-agent list --help' shows what there is.",
+        ),
+        (["get"], "Missing argument 'LOOKUP'. 'synapse-agent get --help' shows what there is."),
+        (["lost"], "No such command 'lost'. Did you mean 'list'? 'synapse-agent --help' shows what there is."),
+        (["jobs", "lost"], "'logs', 'list'? 'synapse-agent jobs --help' shows what there is."),
+        (
+            ["list", "--timeout", "soon"],
+            "'soon' is not a valid float range. 'synapse-agent list --help' shows what there is.",
+        ),
+        (
+            ["list", "--url", "ftp://x"],
+            "must look like https://agent.example.com, not 'ftp://x'. (It came from --url.)",
+        ),
+        (["list", "--token", "two words", "--token-file", "x"], "Give one of --token and --token-file."),
+        (["list", "--agent", "lab", "--url", "http://x"], "Give one of --agent and --url."),
+        (["list", "--token-file", "/no/such"], "Name another with --token-file."),
+        (["run", "a@1", "go", "--params", "{"], "Give an object such as '{\"epochs\": 10}', @FILE, or - for stdin."),
+        (["run", "a@1", "go", "--params", "[1]"], "--params is JSON, but no object."),
+        (["run", "a@1", "go", "--params", '{"a": NaN}'], "NaN is no JSON"),
+        (["run", "a@1", "go", "--params", "@/no/such"], "Name a file of JSON after the @."),
+        (["run", "a@1", "go", "-p", "epochs"], "--param 'epochs' is no KEY=VALUE, such as epochs=10."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_call(cli, arguments: list[str], said: str) -> None:
+    """Exit code 2; one line that says what would be right."""
+    ended = cli(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+    assert ended.err.startswith("synapse-agent: ")
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_options_may_stand_before_the_command(cli, tools_agent: EmbeddedAgent) -> None:
+    """Those of the command win."""
+    before = ["--url", tools_agent.base_url, "--token", "wrong"]
+    assert cli(*before, "list").code == 4
+    assert cli(*before, "list", "--token", tools_agent.token).code == 0
+    assert cli(*before, "jobs", "list", "--token", tools_agent.token).code == 0
+
+
+def test_help_shows_every_command_and_its_options_whole(cli) -> None:
+    """With the brackets in them."""
+    whole = cli("--help")
+    assert whole.code == 0
+    for name in ("serve", "demo", "health", "list", "get", "create", "delete", "run", "debug", "jobs", "doctor", "use"):
+        assert f"│ {name} " in whole.out
+    assert "[default: the number of cores" in " ".join(cli("serve", "--help").out.replace("│", "").split())
+
+
+@pytest.mark.usefixtures("known")
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    """`synapse-agent list | head -0` ends without a word."""
+    command = f"{sys.executable} -m synapse_agent list | head -c 0; exit ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.usefixtures("known")
+def test_client_commands_load_nothing_of_the_agent() -> None:
+    """No web framework, no pydantic, no YAML; where nothing is a terminal, no Rich either."""
+    code = (
+        "import sys; from synapse_agent.cli.program import run; run(['health']); print(*sys.modules, file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    loaded = {name.partition(".")[0] for name in ended.stderr.split()}
+    assert {"typer", "synapse_sdk"} <= loaded
+    assert (
+        not loaded
+        & {"starlette", "uvicorn", "pydantic", "uvloop", "yaml", "packaging", "rich", "asyncio"} - _by_httpx()
+    )
+
+
+def _by_httpx() -> set[str]:
+    code = "import sys, httpx; httpx.Client; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    return {name.partition(".")[0] for name in done.stdout.split()} | {"asyncio"}

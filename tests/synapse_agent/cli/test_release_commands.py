@@ -1,0 +1,68 @@
+"""`list`, `get`, `create` and `delete`, piped: JSON on stdout, all else on stderr."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from synapse_agent import EmbeddedAgent
+
+pytestmark = pytest.mark.usefixtures("known")
+
+
+def test_a_list_is_json(cli, known: EmbeddedAgent) -> None:
+    """An array of the releases, as the agent sent them; filters narrow it."""
+    listed = cli("list")
+    assert (listed.code, listed.err) == (0, "")
+    with known.client() as client:
+        assert json.loads(listed.out) == client.list_plugin_releases(list_all=True)[0]
+    assert json.loads(cli("list", "--plugin", "nobody").out) == []
+    assert [each["version"] for each in json.loads(cli("list", "--plugin", "tools", "--version", "1.0.0").out)] == [
+        "1.0.0"
+    ]
+
+
+def test_a_release_is_found_by_name_and_by_id(cli) -> None:
+    """Both give the same record."""
+    by_name = json.loads(cli("get", "tools@1.0.0").out)
+    assert by_name["actions"][0]["name"] == "echo"
+    assert json.loads(cli("get", str(by_name["id"])).out) == by_name
+
+
+def test_a_release_is_created_and_deleted(cli, plugins, write_plugin) -> None:
+    """Twice created is once; deleting says so on stderr alone."""
+    write_plugin(plugins / "passing", code="passing")
+    first = cli("create", "passing@1.0.0")
+    assert (first.code, first.err) == (0, "")
+    assert cli("create", "passing@1.0.0").out == first.out
+    deleted = cli("delete", "passing@1.0.0")
+    assert (deleted.code, deleted.out, deleted.err) == (0, "", "Deleted passing@1.0.0.\n")
+    assert cli("get", "passing@1.0.0").code == 3
+
+
+def test_what_is_not_there_says_where_to_get_it(cli) -> None:
+    """Exit code 3; one line with what to do next."""
+    missing = cli("get", "nobody@1")
+    assert (missing.code, missing.out) == (3, "")
+    assert missing.err == (
+        "synapse-agent: There is no release 'nobody@1' on this agent; create it first. "
+        "Cache it with 'synapse-agent create nobody@1', or see 'synapse-agent list'.\n"
+    )
+    unfetched = cli("create", "nobody@1")
+    assert unfetched.code == 3
+    assert unfetched.err.endswith(
+        "Is it where the agent was told to get its plugins, as with 'synapse-agent serve --plugins DIR'?\n"
+    )
+    assert len(unfetched.err.splitlines()) == 1
+
+
+def test_a_release_that_is_none_is_a_wrong_call(cli) -> None:
+    """Exit code 2, before anything is sent."""
+    for text in ("tools", "@1", "tools@"):
+        wrong = cli("create", text)
+        assert (wrong.code, wrong.err) == (
+            2,
+            f"synapse-agent: {text!r} is no PLUGIN@VERSION, such as my_plugin@1.0.0.\n",
+        )
+    assert cli("get", "..").code == 2

@@ -1,0 +1,142 @@
+"""`run` and `debug`, piped."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+CONFIG = "code: small\nversion: 1.10\nactions: {go: {entrypoint: 'plugin.main:go', method: local}}\n"
+MAIN = "from pathlib import Path\nfrom plugin import helper\n\ndef go(name='nobody'):\n    return helper.greet(name)\n"
+
+pytestmark = pytest.mark.usefixtures("known")
+
+
+@pytest.fixture
+def source(tmp_path: Path, write_plugin) -> Path:
+    """A plugin's folder with a package, a file that is no Python, and things that are no part of it."""
+    files = {
+        "config.yaml": CONFIG,
+        "plugin/__init__.py": "",
+        "plugin/main.py": MAIN,
+        "plugin/helper.py": "def greet(name):\n    return f'Hello, {name}'\n",
+        "notes.txt": "",
+        "calendar.py": "",
+        ".git/config": "",
+    }
+    return write_plugin(tmp_path / "source", files)
+
+
+def test_a_result_is_json_on_stdout(cli) -> None:
+    """Whatever JSON value it is, and nothing else."""
+    for value in (1, "text", None, [1, {"a": "ünd"}], {"nested": {"deep": [True]}}):
+        ended = cli("run", "tools@1.0.0", "echo", "--params", json.dumps({"value": value}))
+        assert (ended.code, json.loads(ended.out), ended.err) == (0, value, "")
+
+
+def test_params_come_from_json_a_file_stdin_and_one_by_one(cli, tmp_path: Path, monkeypatch) -> None:
+    """The single ones lie over the whole; what is no JSON is text."""
+    (tmp_path / "params.json").write_text('{"value": "from a file"}')
+    assert (
+        json.loads(cli("run", "tools@1.0.0", "echo", "--params", f"@{tmp_path / 'params.json'}").out) == "from a file"
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"value": "from stdin"}'))
+    assert json.loads(cli("run", "tools@1.0.0", "echo", "--params", "-").out) == "from stdin"
+    assert json.loads(cli("run", "tools@1.0.0", "echo", "--params", '{"value": 1}', "-p", "value=Ada").out) == "Ada"
+
+
+def test_what_a_job_tells_goes_to_stderr(cli) -> None:
+    """Lines of its log, events, and its progress, each as a line; --quiet leaves them out."""
+    ended = cli("run", "tools@1.0.0", "narrate", "--wait", "-p", "lines=2")
+    assert (ended.code, json.loads(ended.out)) == (0, None)
+    for line in ("line 0", "line: {'number': 0}", "line 1", "no end", "progress: 2 of 2"):
+        assert ended.err.splitlines().count(line) == 1
+    quiet = cli("run", "tools@1.0.0", "narrate", "--wait", "--quiet")
+    assert (quiet.code, quiet.err) == (0, "")
+
+
+def test_an_action_in_the_background_is_answered_with_its_job(cli) -> None:
+    """And with how to follow it."""
+    ended = cli("run", "tools@1.0.0", "narrate", "--job-id", "background")
+    assert json.loads(ended.out)["job_id"] == "background"
+    assert (
+        ended.err.splitlines()[-1] == "It runs in the background. 'synapse-agent jobs logs -f background' follows it."
+    )
+    assert cli("jobs", "wait", "background").code == 0
+
+
+def test_a_failed_action_is_one_line(cli) -> None:
+    """Exit code 1; where its log is, and with --verbose its traceback and the request's facts."""
+    failed = cli("run", "tools@1.0.0", "fail", "-p", "message=too late", "--job-id", "failed-here")
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err == (
+        "synapse-agent: The action failed: ValueError: too late. "
+        "'synapse-agent jobs logs failed-here' has its log, --verbose the traceback.\n"
+    )
+    told = cli("run", "tools@1.0.0", "fail", "--verbose")
+    assert told.err.startswith("synapse-agent: The action failed: ValueError: no.")
+    for fact in (
+        "Traceback (most recent call last):",
+        "ActionFailedError, outcome executed",
+        "request id: ",
+        "attempt 1: 500",
+    ):
+        assert fact in told.err
+
+
+def test_a_refused_run_is_a_wrong_call(cli) -> None:
+    """An action that is not there, a parameter that does not fit, a job ID that is taken: exit code 2."""
+    assert cli("run", "tools@1.0.0", "echo", "--job-id", "taken").code == 0
+    for arguments, said in (
+        (["nothing"], "'synapse-agent get tools@1.0.0' shows its actions."),
+        (["echo", "-p", "colour=red"], "Nothing ran; mend the call and try again."),
+        (["echo", "-p", "value=1", "--job-id", "taken"], "'synapse-agent jobs get JOB_ID' shows what the job is."),
+    ):
+        refused = cli("run", "tools@1.0.0", *arguments)
+        assert (refused.code, refused.out) == (2, "")
+        assert refused.err.endswith(f"{said}\n")
+        assert len(refused.err.splitlines()) == 1
+
+
+def test_what_an_earlier_job_of_that_id_printed_is_not_shown(cli) -> None:
+    """A run that is refused because its job ID is another's does not pass that one's log off as its own."""
+    assert cli("run", "tools@1.0.0", "talk", "--job-id", "spoken").err.splitlines()[0] == "spoken, ünd"
+    assert "spoken, ünd" not in cli("run", "tools@1.0.0", "echo", "--job-id", "spoken").err
+
+
+def test_a_time_limit_of_the_caller_leaves_the_job_alone(cli, tmp_path: Path) -> None:
+    """Exit code 6; the message says how to wait for it, and that works."""
+    path = tmp_path / "go"
+    late = cli("run", "tools@1.0.0", "wait", "-p", f"path={path}", "--job-id", "late", "--timeout", "1")
+    assert (late.code, late.out) == (6, "")
+    assert "'synapse-agent jobs wait late' waits for it" in late.err
+    threading.Timer(0.2, path.touch).start()
+    assert json.loads(cli("jobs", "wait", "late").out) == "waited"
+
+
+def test_an_agent_that_sees_the_same_files_reads_the_folder(cli, source: Path) -> None:
+    """Which it proves by a file that it can only know by reading it; nothing is left of that, and no job is made."""
+    before = len(json.loads(cli("jobs", "list", "--limit", "1000").out))
+    ended = cli("debug", str(source), "go", "-p", "name=Ada")
+    assert (ended.code, json.loads(ended.out), ended.err) == (0, "Hello, Ada", "")
+    assert len(json.loads(cli("jobs", "list", "--limit", "1000").out)) == before + 1
+
+
+def test_source_is_sent_to_any_other(cli, source: Path) -> None:
+    """With what cannot go along named."""
+    ended = cli("debug", "--send-source", str(source), "go")
+    assert (ended.code, json.loads(ended.out)) == (0, "Hello, nobody")
+    assert ended.err == "Only Python source is sent. Left behind: calendar.py, notes.txt\n"
+
+
+def test_a_folder_that_is_no_plugin_is_a_wrong_call(cli, tmp_path: Path) -> None:
+    """Said before anything is sent."""
+    assert "is no folder. Name the plugin's" in cli("debug", str(tmp_path / "nowhere"), "go").err
+    assert "has no config.yaml" in cli("debug", str(tmp_path), "go").err
+    (tmp_path / "config.yaml").write_text("a: [")
+    broken = cli("debug", "--send-source", str(tmp_path), "go")
+    assert broken.code == 2
+    assert "config.yaml is not YAML" in broken.err

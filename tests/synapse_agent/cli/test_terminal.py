@@ -1,0 +1,142 @@
+"""What people see: on a real terminal, behind an emulator."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+from synapse_agent import EmbeddedAgent
+
+MOVES = re.compile(rb"\x1b\[\d*[ABJK]|\x1b\[\?25l|\r[^\n]")
+COLOURS = re.compile(rb"\x1b\[[0-9;]*3[0-7]m")
+
+
+def test_a_terminal_shows_tables_and_trees(on_terminal) -> None:
+    """A list is a table, a release a tree, a text itself; with --json it is JSON."""
+    code, listed = on_terminal("list", "--plugin", "tools").ended()
+    assert code == 0
+    assert listed.splitlines()[0].split() == ["ID", "Release", "Actions", "Cached"]
+    assert "tools@1.0.0  Tools" in listed
+    _, release = on_terminal("get", "tools@1.0.0").ended()
+    assert "├── actions" in release
+    assert "echo  local  Gives back what it gets." in release
+    assert on_terminal("run", "tools@1.0.0", "echo", "-p", "value=as it is").ended()[1] == "as it is"
+    assert on_terminal("get", "tools@1.0.0", "--json", lines=100).ended()[1].startswith("{")
+
+
+def test_a_list_of_like_objects_is_a_table(on_terminal) -> None:
+    """One row an object; what is nested is a tree."""
+    rows = '{"value": [{"name": "Ada", "born": 1815}, {"name": "Grace", "born": 1906}]}'
+    _, shown = on_terminal("run", "tools@1.0.0", "echo", "--params", rows).ended()
+    assert [line.split() for line in shown.splitlines()] == [["name", "born"], ["Ada", "1815"], ["Grace", "1906"]]
+    _, nested = on_terminal("run", "tools@1.0.0", "echo", "--params", '{"value": {"a": {"b": [1, 2]}}}').ended()
+    assert "a: 1 key" in nested
+    assert "b: [1, 2]" in nested
+
+
+def test_progress_moves_on_a_terminal_and_is_gone_in_the_end(on_terminal, tmp_path: Path) -> None:
+    """While the action runs there is a bar with what it does; in the end its lines are left, and the result."""
+    go = tmp_path / "go"
+    terminal = on_terminal("run", "tools@1.0.0", "narrate", "--wait", "-p", f"path={go}", "-p", "lines=3")
+    terminal.until(lambda screen: "100%" in screen and "tools@1.0.0 narrate" in screen and "line 2" in screen)
+    go.touch()
+    code, screen = terminal.ended()
+    assert code == 0
+    assert "100%" not in screen
+    assert {"line 0", "line 1", "line 2", "line: {'number': 2}"} <= set(screen.splitlines())
+    assert screen.endswith("no end\nnull")
+
+
+def test_nothing_moves_where_stderr_is_no_terminal(on_terminal) -> None:
+    """And none of it is coloured where NO_COLOR says so, or quiet asked for."""
+    piped = on_terminal("run", "tools@1.0.0", "narrate", "--wait", more={"TERM": "dumb"})
+    assert piped.ended()[0] == 0
+    assert not MOVES.search(piped.written)
+    plain = on_terminal("jobs", "list", more={"NO_COLOR": "1"})
+    assert plain.ended()[0] == 0
+    assert not COLOURS.search(plain.written)
+    assert COLOURS.search(_shown(on_terminal("jobs", "list")))
+    quiet = on_terminal("run", "tools@1.0.0", "narrate", "--wait", "--quiet")
+    assert quiet.ended() == (0, "null")
+    assert not MOVES.search(quiet.written)
+
+
+def _shown(terminal) -> bytes:
+    terminal.ended()
+    return bytes(terminal.written)
+
+
+def test_escape_sequences_of_a_plugin_do_nothing(on_terminal) -> None:
+    """Neither in a result nor in a log: no title is set, nothing is cleared, no colour is taken."""
+    wicked = '{"value": "a\\u001b]0;title\\u0007b\\u001b[2Jc\\u001b[31md"}'
+    terminal = on_terminal("run", "tools@1.0.0", "echo", "--params", wicked)
+    assert terminal.ended() == (0, "abcd")
+    assert b"title" not in terminal.written
+
+
+def test_ctrl_c_stops_the_job_and_says_so(on_terminal, known: EmbeddedAgent, tmp_path: Path) -> None:
+    """Exit code 130; the job has ended as stopped."""
+    path = str(tmp_path / "never")
+    terminal = on_terminal("run", "tools@1.0.0", "wait", "-p", f"path={path}", "-p", "seconds=60", "--job-id", "ctrl-c")
+    terminal.until(lambda _: Path(path + ".started").exists())
+    terminal.press("\x03")
+    terminal.until(lambda screen: "Asking the agent to stop job ctrl-c. Ctrl-C again leaves at once." in screen)
+    code, screen = terminal.ended()
+    assert code == 130
+    assert "synapse-agent: The job ctrl-c was stopped. 'synapse-agent jobs logs ctrl-c' has its log." in _joined(screen)
+    with known.client() as client:
+        assert client.get_job("ctrl-c")["status"] == "STOPPED"
+
+
+def test_a_second_ctrl_c_leaves_at_once(on_terminal, plugins: Path, tmp_path: Path) -> None:
+    """Although the job, which will not end, is still being stopped."""
+    path = tmp_path / "child"
+    with EmbeddedAgent(plugins, grace=3.0) as agent, agent.client() as client:
+        client.create_plugin_release("tools", "1.0.0")
+        reached = {"SYNAPSE_AGENT_URL": agent.base_url, "SYNAPSE_AGENT_TOKEN": agent.token}
+        arguments = ("run", "tools@1.0.0", "linger", "--wait", "-p", f"path={path}", "--job-id", "twice")
+        terminal = on_terminal(*arguments, more=reached)
+        terminal.until(lambda _: path.exists() and path.read_text() != "")
+        terminal.press("\x03")
+        terminal.until(lambda screen: "Asking the agent to stop job twice" in screen)
+        terminal.press("\x03")
+        code, screen = terminal.ended()
+        assert (code, client.get_job("twice")["status"]) == (130, "RUNNING")
+        assert "Left while job twice was being stopped; it may go on." in _joined(screen)
+        assert client.stop_job("twice")["status"] == "STOPPED"
+
+
+def test_ctrl_c_while_waiting_for_a_job_leaves_the_job_alone(on_terminal, known: EmbeddedAgent, tmp_path: Path) -> None:
+    """It goes on, and that is said."""
+    path = str(tmp_path / "never")
+    with known.client() as client:
+        client.run_plugin_release("tools@1.0.0", "wait_in_background", params={"path": path}, job_id="left")
+        terminal = on_terminal("jobs", "wait", "left")
+        terminal.until(lambda screen: "tools@1.0.0 wait_in_background" in screen)
+        terminal.press("\x03")
+        code, screen = terminal.ended()
+        assert (code, client.get_job("left")["status"]) == (130, "RUNNING")
+        assert "Left; job left goes on. 'synapse-agent jobs stop left' ends it." in _joined(screen)
+        client.stop_job("left")
+
+
+def test_ctrl_c_works_where_all_is_piped(on_terminal, tmp_path: Path) -> None:
+    """As a signal, with stdout in a pipe: nothing of it lands there."""
+    path = str(tmp_path / "never")
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        assert reader.stdin
+        assert reader.stdout
+        arguments = ("run", "tools@1.0.0", "wait", "-p", f"path={path}", "--job-id", "piped")
+        terminal = on_terminal(*arguments, stdout=reader.stdin.fileno())
+        terminal.until(lambda _: Path(path + ".started").exists())
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.ended()[0] == 130
+        reader.stdin.close()
+        assert reader.stdout.read() == b""
+
+
+def _joined(screen: str) -> str:
+    """Join the lines that the terminal has folded."""
+    return " ".join(screen.split())
