@@ -75,21 +75,35 @@ class Chance:
 CHANCE = Chance()
 
 
-def exchange(call: Call, config: Config, agent: Agent, chance: Chance = CHANCE) -> Effects:
-    """Yield what is to be done for a call; return its result, or raise the error that is left in the end."""
-    deadline = None if config.deadline is None else chance.clock() + config.deadline
-    return _Exchange(call, config, agent, chance, deadline).effects()
+def exchange(
+    call: Call, config: Config, agent: Agent, chance: Chance = CHANCE, *, patience: float | None = None
+) -> Effects:
+    """Yield what is to be done for a call; return its result, or raise the error that is left in the end.
+
+    For `patience` seconds what may be sent again is sent again, whatever the number of retries.
+    """
+    deadline, patient_until = (None if span is None else chance.clock() + span for span in (config.deadline, patience))
+    return _Exchange(call, config, agent, chance, deadline, patient_until).effects()
 
 
 class _Exchange:
     """One call, from its first request to its end."""
 
-    def __init__(self, call: Call, config: Config, agent: Agent, chance: Chance, deadline: float | None) -> None:
+    def __init__(
+        self,
+        call: Call,
+        config: Config,
+        agent: Agent,
+        chance: Chance,
+        deadline: float | None,
+        patient_until: float | None = None,
+    ) -> None:
         self._call = call
         self._config = config
         self._agent = agent
         self._chance = chance
         self._deadline = deadline
+        self._patient_until = patient_until
         self._retries_left = config.max_retries
         self._longest_wait = FIRST_BACKOFF
         self._attempts: list[Attempt] = []
@@ -143,7 +157,7 @@ class _Exchange:
             if not self._is_interrupted(error) or not (yield from self._keeps_runs()):
                 return None
             is_free = yield from self._is_going_on()
-        if not is_free and self._retries_left <= 0:
+        if not is_free and self._retries_left <= 0 and not self._is_patient():
             return None
         wait = self._backoff(error)
         if not is_free:
@@ -151,6 +165,9 @@ class _Exchange:
             self._longest_wait = min(2 * self._longest_wait, LONGEST_BACKOFF)
         left = self._time_left()
         return wait if left is None or wait < left else None
+
+    def _is_patient(self) -> bool:
+        return self._patient_until is not None and self._chance.clock() < self._patient_until
 
     def _is_repeatable(self, error: ClientError) -> bool:
         """Tell whether the same request may leave again, whatever became of this one."""

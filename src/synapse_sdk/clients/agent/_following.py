@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
 PAUSE_GROWTH = 1.5
+PATIENCE = 60.0
+"""Seconds that an agent which has answered before may be out of reach: it is restarted, or the network is away."""
 _GOES_ON = ("PENDING", "RUNNING")
 _FINAL = ("SUCCEEDED", "FAILED", "STOPPED")
 
@@ -54,6 +56,8 @@ class Tail:
         self.job_id = check_job_id(job_id)
         self.limit = Limit(deadline, chance, f"following job {job_id!r}")
         self.is_over = False
+        self.patience: float | None = None
+        self.look = _calls.get_job(job_id)
         self._chance = chance
         self._max_retries = max_retries
         self._reader = EventReader()
@@ -89,6 +93,7 @@ class Tail:
 
     def is_to_ask(self) -> bool:
         """Note that a connection has ended; tell whether to look at the job's record before the next."""
+        self.patience = PATIENCE
         self._silent = 0 if self._has_heard else self._silent + 1
         return self._silent > self._max_retries
 
@@ -108,12 +113,14 @@ class Waiting:
     """Waits for the end of a job by looking at its record, less and less often."""
 
     def __init__(self, job_id: str, *, deadline: float | None, chance: Chance) -> None:
-        self.call = _calls.get_job(job_id)
+        self.look = _calls.get_job(job_id)
         self.limit = Limit(deadline, chance, f"waiting for job {job_id!r}; the job goes on")
+        self.patience: float | None = None
         self._pause = FIRST_PAUSE
 
     def pause(self) -> float:
         """Return the seconds to wait before the next look."""
+        self.patience = PATIENCE
         seconds, self._pause = self._pause, min(self._pause * PAUSE_GROWTH, LONGEST_PAUSE)
         return self.limit.within(seconds)
 

@@ -41,12 +41,19 @@ class Session:
         """Return a session with other settings on the same connections."""
         return Session(config, self.transport, agent=self._agent, chance=self._chance, sleep=self._sleep)
 
-    def send(self, call: Call, *, timeout: Timeout | None = None, deadline: float | None = None) -> Any:
+    def send(
+        self,
+        call: Call,
+        *,
+        timeout: Timeout | None = None,
+        deadline: float | None = None,
+        patience: float | None = None,
+    ) -> Any:
         """Send a call, again where that is right, and return what its answer holds."""
         config = self.config
         if timeout is not None or deadline is not None:
             config = config.adapted(timeout=timeout, deadline=deadline)
-        effects = exchange(call, config, self._agent, self._chance)
+        effects = exchange(call, config, self._agent, self._chance, patience=patience)
         reply = None
         try:
             while True:
@@ -113,12 +120,19 @@ class AsyncSession:
         """Return a session with other settings on the same connections."""
         return AsyncSession(config, self.transport, agent=self._agent, chance=self._chance, sleep=self._sleep)
 
-    async def send(self, call: Call, *, timeout: Timeout | None = None, deadline: float | None = None) -> Any:
+    async def send(
+        self,
+        call: Call,
+        *,
+        timeout: Timeout | None = None,
+        deadline: float | None = None,
+        patience: float | None = None,
+    ) -> Any:
         """Send a call, again where that is right, and return what its answer holds."""
         config = self.config
         if timeout is not None or deadline is not None:
             config = config.adapted(timeout=timeout, deadline=deadline)
-        effects = exchange(call, config, self._agent, self._chance)
+        effects = exchange(call, config, self._agent, self._chance, patience=patience)
         reply = None
         try:
             while True:

@@ -7,11 +7,12 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
 from synapse_sdk.clients.agent import _calls
-from synapse_sdk.clients.agent._following import Tail, goes_on, result_of
+from synapse_sdk.clients.agent._following import Tail, Waiting, goes_on, result_of
 from synapse_sdk.exceptions import ClientConnectionError, ClientTimeoutError
 
 if TYPE_CHECKING:
     from synapse_agent_api.typed_dicts import Job, JobStreamEvent
+    from synapse_sdk.clients.agent._calls import Call
     from synapse_sdk.clients.agent._session import AsyncSession, Session
 
 _BROKEN = (ClientConnectionError, ClientTimeoutError)
@@ -66,7 +67,8 @@ class JobClientMixin:
     def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> Generator[JobStreamEvent, None, None]:
         """Yield what a job prints and reports, from its beginning until it is over.
 
-        A connection that breaks is taken up again where it broke: no line comes twice and none is missing.
+        A connection that breaks is taken up again where it broke: no line comes twice and none is missing. An agent
+        that is out of reach meanwhile, as one that is restarted, is waited for, a minute at most.
 
         Args:
             job_id: The job.
@@ -81,7 +83,7 @@ class JobClientMixin:
 
     def _follow(self, tail: Tail) -> Generator[JobStreamEvent, None, None]:
         while True:
-            with closing(self._session.send(tail.call(), deadline=tail.limit.left())) as answer:
+            with closing(self._send(tail, tail.call())) as answer:
                 try:
                     for part in answer.parts:
                         yield from tail.hear(part)
@@ -89,12 +91,17 @@ class JobClientMixin:
                             return
                 except _BROKEN as error:
                     tail.lose(error)
-            if tail.is_to_ask() and not tail.goes_on(self.get_job(tail.job_id)):
+            if tail.is_to_ask() and not tail.goes_on(self._send(tail, tail.look)):
                 return
             self._session.pause(tail.pause())
 
+    def _send(self, patient: Tail | Waiting, call: Call) -> Any:
+        return self._session.send(call, deadline=patient.limit.left(), patience=patient.patience)
+
     def wait_for_job(self, job_id: str, *, deadline: float | None = None) -> Any:
         """Wait until a job is over; return its result, or raise the error that the run would have raised.
+
+        An agent that is out of reach meanwhile is waited for, a minute at most.
 
         Args:
             job_id: The job.
@@ -106,7 +113,7 @@ class JobClientMixin:
             ServerError: It ended badly in another way, which `error_type` names, such as `action_stopped`.
         """
         waiting = self._session.waiting(job_id, deadline)
-        while goes_on(job := self._session.send(waiting.call, deadline=waiting.limit.left())):
+        while goes_on(job := self._send(waiting, waiting.look)):
             self._session.pause(waiting.pause())
         return result_of(job)
 
@@ -151,7 +158,7 @@ class AsyncJobClientMixin:
 
     async def _follow(self, tail: Tail) -> AsyncGenerator[JobStreamEvent, None]:
         while True:
-            async with aclosing(await self._session.send(tail.call(), deadline=tail.limit.left())) as answer:
+            async with aclosing(await self._send(tail, tail.call())) as answer:
                 try:
                     async for part in answer.parts:
                         for event in tail.hear(part):
@@ -160,13 +167,16 @@ class AsyncJobClientMixin:
                             return
                 except _BROKEN as error:
                     tail.lose(error)
-            if tail.is_to_ask() and not tail.goes_on(await self.get_job(tail.job_id)):
+            if tail.is_to_ask() and not tail.goes_on(await self._send(tail, tail.look)):
                 return
             await self._session.pause(tail.pause())
+
+    async def _send(self, patient: Tail | Waiting, call: Call) -> Any:
+        return await self._session.send(call, deadline=patient.limit.left(), patience=patient.patience)
 
     async def wait_for_job(self, job_id: str, *, deadline: float | None = None) -> Any:
         """Wait until a job is over; return its result, or raise the error that the run would have raised."""
         waiting = self._session.waiting(job_id, deadline)
-        while goes_on(job := await self._session.send(waiting.call, deadline=waiting.limit.left())):
+        while goes_on(job := await self._send(waiting, waiting.look)):
             await self._session.pause(waiting.pause())
         return result_of(job)

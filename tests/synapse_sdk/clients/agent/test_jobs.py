@@ -255,6 +255,29 @@ def test_what_is_no_stream_of_events_is_a_typed_error(
         followed(answering(Script([response])))
 
 
+def test_an_agent_that_is_restarted_is_waited_for(answering: Answering) -> None:
+    """Whoever follows a job or waits for it sees no more of that than a pause, whatever the number of retries."""
+    down: list[Reply] = [refused, refusal(502), refusal(503)] * 3
+    script = Script([stream(log(1)), *down, stream(log(2), event("2", **COMPLETE))])
+    assert messages(followed(hurried(answering(script, max_retries=0)))) == ["line 1", "line 2"]
+    assert script.seen == [None] + ["1"] * 10
+    replies: list[Any] = [lambda: httpx.Response(200, json=RUNNING), *down, lambda: httpx.Response(200, json=DONE)]
+    facade = hurried(answering(lambda _: replies.pop(0)(), max_retries=0))
+    assert facade.wait_for_job("j") == {"n": 1}
+
+
+def test_an_agent_that_stays_away_is_an_error(answering: Answering) -> None:
+    """After a minute; at once, but for the retries, where it has not been heard of before."""
+    now = iter(float(second) for second in range(0, 10_000, 10))
+    for replies, requests in (([stream(log(1)), refused], 6), ([refused], 2)):
+        script = Script(replies)
+        facade = answering(script, max_retries=1)
+        facade.client._session._chance = Chance(uniform=lambda _low, _high: 0.0, clock=lambda: next(now))
+        with pytest.raises(exceptions.ClientConnectionError, match="refused"):
+            followed(facade)
+        assert len(script.seen) <= requests
+
+
 def test_following_ends_with_its_deadline(answering: Answering) -> None:
     """A job that is silent for longer is a timeout that says what was done."""
     now = iter(float(second) for second in range(1000))
@@ -287,6 +310,20 @@ def test_a_tail_can_be_closed_by_a_with_block(answering: Answering) -> None:
     else:
         assert facade.finish(leaves_early_async(facade.client)) == "line 1"
     assert response.is_closed
+
+
+def test_a_look_at_the_record_ends_with_the_deadline_too(answering: Answering) -> None:
+    """An agent that does not answer then holds nobody for longer."""
+    limits = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/stream/"):
+            return stream()()
+        limits.append(request.extensions["timeout"]["read"])
+        return httpx.Response(200, json=DONE)
+
+    followed(hurried(answering(handle, max_retries=0)), deadline=5)
+    assert 0 < max(limits) <= 5
 
 
 def test_whoever_stops_following_gives_the_connection_back(answering: Answering) -> None:
