@@ -188,11 +188,11 @@ class Database:
     def add_job(self, values: Mapping[str, Any], *, request: str | None = None) -> JobRow:
         """Record a job in the place of an earlier one of the same `job_id`, and bind its key, that came with `request`.
 
-        The earlier one stays, out of sight, as long as a key is bound to it.
+        The earlier one stays, out of sight and without its files, as long as a key is bound to it.
         """
         with self._transaction():
             self._connection.execute(
-                "UPDATE jobs SET is_replaced = 1 WHERE job_id = ? AND NOT is_replaced", [values["job_id"]]
+                "UPDATE jobs SET is_replaced = 1, size = 0 WHERE job_id = ? AND NOT is_replaced", [values["job_id"]]
             )
             self._connection.execute(f"DELETE FROM jobs WHERE is_replaced AND {_IS_FREE}")
             row = JobRow(**self._insert("jobs", values))

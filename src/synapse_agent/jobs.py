@@ -134,9 +134,9 @@ class Jobs:
         if len(self._live) >= self._most:
             message = f"{len(self._live)} runs are going on or waiting, and this agent takes no more. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
+        row = self._database.add_job(_values(order, content, key), request=key.request if key else None)
         if earlier:
             self._files(earlier).remove()
-        row = self._database.add_job(_values(order, content, key), request=key.request if key else None)
         self._start(order, row)
         return row
 

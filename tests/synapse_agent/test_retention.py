@@ -100,6 +100,14 @@ def test_a_job_that_a_key_asks_for_keeps_its_result(agent: Agent) -> None:
     assert agent.sweep(days=30, size=150) == ["bound", "last"]
 
 
+def test_a_run_that_was_run_again_takes_no_room(agent: Agent) -> None:
+    """Its files are gone, though its key still answers with what became of it."""
+    agent.add("other", days_ago=3, log=40)
+    agent.add("again", days_ago=2, log=60, key="k")
+    agent.add("again", days_ago=1, log=40)
+    assert agent.sweep(size=100) == ["other", "again"]
+
+
 def test_files_without_a_job_go_at_the_next_start(agent: Agent) -> None:
     """An agent that ended between row and files leaves them; what is made meanwhile is left alone."""
 
