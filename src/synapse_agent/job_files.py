@@ -32,6 +32,14 @@ class JobFiles:
         self._folder.mkdir(exist_ok=True)
         return self.journal.open("ab", buffering=0)
 
+    def has_entry_at(self, offset: int) -> bool:
+        """Tell whether an entry of the journal begins there, or may yet; the whole of it may have been removed."""
+        if offset == 0 or not self.journal.exists():
+            return True
+        with self.journal.open("rb") as journal:
+            journal.seek(offset - 1)
+            return journal.read(1) in (b"\n", b"")
+
     def write_result(self, result: bytes) -> None:
         """Keep a result; it is there as a whole or not at all."""
         self._folder.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 
 from synapse_agent.answers import json_bytes
 from synapse_agent.job_files import JobFiles
-from synapse_agent.validation import invalid
+from synapse_agent.validation import InvalidRequest, invalid
 
 KEEP_ALIVE_SECONDS = 15.0
 LONGEST_LINE = 2**16
@@ -47,10 +47,22 @@ class Position:
         """Read an event's `id`, or raise `InvalidRequest`."""
         match = _POSITION.fullmatch(text)
         if match is None:
-            message = "Input should be the id of an event of this job"
-            raise invalid("event_id", message, at=["header", "Last-Event-ID"], value=text)
+            raise _no_id(text)
         job, log, journal = (int(number) for number in match.groups()[:3])
         return cls(job, log, journal, bool(match[4]))
+
+
+def begin(after: str | None, *, job: int, files: JobFiles) -> Position:
+    """Tell where to go on for a client that has come so far, which another run's events say nothing about.
+
+    Raises `InvalidRequest` where that is the id of no event.
+    """
+    position = Position.parse(after) if after else Position(job)
+    if position.job != job:
+        return Position(job)
+    if not files.has_entry_at(position.journal):
+        raise _no_id(str(position))
+    return position
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +177,11 @@ class Transcript:
         for line, end in _split(data, with_rest=with_rest):
             self.position = replace(self.position, log=start + end)
             yield _event(self.position, {"type": "log", "message": line.decode(errors="replace")})
+
+
+def _no_id(text: str) -> InvalidRequest:
+    message = "Input should be the id of an event of this job"
+    return invalid("event_id", message, at=["header", "Last-Event-ID"], value=text)
 
 
 def _split(data: bytes, *, with_rest: bool) -> Iterator[tuple[bytes, int]]:

@@ -28,7 +28,7 @@ from synapse_agent.job_endings import (
 )
 from synapse_agent.job_files import JobFiles
 from synapse_agent.job_records import job_record
-from synapse_agent.job_stream import Ending, News, Position, follow
+from synapse_agent.job_stream import Ending, News, begin, follow
 from synapse_agent.keys import RequestKey
 from synapse_agent.orders import Order
 from synapse_agent.problems import Problem
@@ -188,10 +188,10 @@ class Jobs:
     def follow(self, job_id: str, *, after: str | None) -> AsyncIterator[bytes]:
         """Give a job's log and events as server-sent events, from the beginning or after an event's `id`."""
         row = self.find(job_id)
-        start = Position(row.id)
-        position = Position.parse(after) if after else start
+        files = self._files(row)
+        position = begin(after, job=row.id, files=files)
         watched = self._live_of(row) or _Over(row.progress, Ending(row.status, json.loads(row.error or "null")))
-        return follow(watched, self._files(row), position if position.job == row.id else start)
+        return follow(watched, files, position)
 
     def log(self, job_id: str) -> Path:
         """Give the file that holds a job's log; there is none before the run has printed something."""
