@@ -38,7 +38,6 @@ class _Transport:
         self._base_url = base_url
         self._tls = _http.tls_settings(base_url, verify, cert)
         self._given = transport
-        self._owned = http_client is None
         self._is_ours = transport is None and http_client is None
 
     def _failure(self, error: Exception, send: Send) -> ClientError:
@@ -66,8 +65,9 @@ class Transport(_Transport):
         super().__init__(base_url, verify=verify, cert=cert, transport=transport, http_client=http_client)
         self._http.check_kind(transport, "BaseTransport", "transport")
         self._http.check_kind(http_client, "Client", "http_client")
-        self._client = http_client
-        self._home = os.getpid()
+        self._clients: dict[int, httpx.Client] = {}
+        """By process: after a fork the connections of the parent's client are the parent's, and stay so."""
+        self._theirs = http_client
         self._fast: FastWay[Pool] | None = self._http.make_pool(base_url, self._tls) if self._is_ours else None
 
     def carry(self, send: Send) -> Answer | ClientError:
@@ -90,8 +90,9 @@ class Transport(_Transport):
         self.closed = True
         if self._fast is not None:
             self._fast.pool.close()
-        if self._owned and self._client is not None:
-            self._client.close()
+        client = self._clients.get(os.getpid())
+        if client is not None:
+            client.close()
 
     def _open(self, send: Send) -> Answer:
         """Send a request once and hand its answer over while it comes, unless it is an error."""
@@ -117,11 +118,14 @@ class Transport(_Transport):
         return Answer(response.status_code, response.headers, body)
 
     def _live_client(self) -> httpx.Client:
-        """Return the library's client; after a fork a new one, for the connections are the parent's."""
-        if self._client is None or (self._owned and os.getpid() != self._home):
-            self._abandoned = self._client
-            self._client, self._home = self._http.make_client(self._given, self._tls), os.getpid()
-        return self._client
+        """Return the library's client, one for all threads of a process."""
+        if self._theirs is not None:
+            return self._theirs
+        home = os.getpid()
+        if home not in self._clients:
+            made = self._http.make_client(self._given, self._tls)
+            self._clients.setdefault(home, made)  # unless another thread was faster; no lock, for a fork may copy it
+        return self._clients[home]
 
 
 class AsyncTransport(_Transport):
@@ -140,6 +144,7 @@ class AsyncTransport(_Transport):
         self._http.check_kind(transport, "AsyncBaseTransport", "transport")
         self._http.check_kind(http_client, "AsyncClient", "http_client")
         self._client = http_client
+        self._owned = http_client is None
         self._home: tuple[int, object] | None = None
         self._fast: FastWay[AsyncPool] | None = (
             self._http.make_async_pool(base_url, self._tls) if self._is_ours else None

@@ -7,6 +7,7 @@ import json
 import os
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,7 @@ import trustme
 from synapse_agent_api.http_library import httpx
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.clients.agent._transport import Transport
 
 Recording = Callable[..., tuple[Any, list[httpx.Request]]]
 
@@ -123,6 +125,22 @@ def test_one_client_serves_many_threads(echo: str) -> None:
     with AgentClient(echo) as client, ThreadPoolExecutor(32) as threads:
         answers = list(threads.map(lambda number: client.get_plugin_release(number), range(640)))
     assert [answer["path"] for answer in answers] == [f"/plugin_releases/{number}" for number in range(640)]
+
+
+def test_threads_that_begin_at_once_share_what_one_of_them_made() -> None:
+    """The library's client takes a while to be made; a second one would have its own connections and cookies."""
+
+    class SlowLibrary:
+        @staticmethod
+        def make_client(_given: object, _tls: object) -> object:
+            time.sleep(0.02)
+            return object()
+
+    transport = Transport("http://agent.example")
+    transport._http = SlowLibrary  # type: ignore[assignment]
+    with ThreadPoolExecutor(8) as threads:
+        clients = list(threads.map(lambda _: transport._live_client(), range(8)))
+    assert len(set(map(id, clients))) == 1
 
 
 def test_one_client_serves_both_sides_of_a_fork(echo: str) -> None:
