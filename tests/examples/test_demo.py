@@ -22,6 +22,8 @@ def start_demo(
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
+        # What was started in the background of a script, these tests for instance, ignores Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

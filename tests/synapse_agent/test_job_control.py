@@ -120,11 +120,11 @@ def test_an_event_id_that_is_none_is_unprocessable(http: httpx.Client, tools: st
 
 def test_an_event_id_that_no_event_has_had_is_unprocessable(http: httpx.Client, tools: str) -> None:
     """One that lies within an entry of the journal, which can't be read from there."""
-    run(http, tools, "narrate", job_id="recorded")
-    (whole, _), *_ = [each for each in stream(http, "recorded") if each[1]["type"] == "event"]
+    run(http, tools, "narrate", job_id="with-events")
+    (whole, _), *_ = [each for each in stream(http, "with-events") if each[1]["type"] == "event"]
     job_number, log, journal = whole.split("-")
     answer = http.get(
-        "/jobs/recorded/logs/stream/", headers={"Last-Event-ID": f"{job_number}-{log}-{int(journal) - 1}"}
+        "/jobs/with-events/logs/stream/", headers={"Last-Event-ID": f"{job_number}-{log}-{int(journal) - 1}"}
     )
     assert (answer.status_code, answer.json()["detail"][0]["type"]) == (422, "event_id")
 

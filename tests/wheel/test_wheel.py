@@ -16,6 +16,7 @@ from synapse_agent.runner.pip_settings import uv_options, uv_settings
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
 ENVIRON = {**os.environ, **uv_settings(os.environ)}
+ENVIRON.pop("SYNAPSE_AGENT_CHECK_ANSWERS", None)  # it needs what only the tests' own environment has
 
 Install = Callable[[str], Path]
 

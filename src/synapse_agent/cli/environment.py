@@ -16,6 +16,7 @@ VARIABLES = {
     "XDG_CONFIG_HOME": "Where `use` keeps named agents, in `synapse-agent/agents.json`; `~/.config` by default.",
     "XDG_STATE_HOME": "Where `serve` keeps its data and its token, in `synapse-agent/`; `~/.local/state` by default.",
     "NO_COLOR": "No colours, whatever its value.",
+    "SYNAPSE_AGENT_CHECK_ANSWERS": "With `serve`, `1` holds each answer to the contract, for tests (jsonschema-rs).",
     "TERM": "`dumb` for a terminal on which nothing moves.",
 }
 """Their names, and what each says."""

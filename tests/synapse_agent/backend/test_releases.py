@@ -161,10 +161,8 @@ def test_an_agent_that_stops_ends_its_downloads(data: Path, script: list[Step]) 
     assert left(data) == []
 
 
-def test_an_agent_needs_a_place_to_get_plugins_from() -> None:
-    """A folder, a backend or both; and a token needs a backend that wants it."""
-    with pytest.raises(UsageError, match="give --plugins, --backend or both"):
-        EmbeddedAgent().__enter__()
+def test_what_is_said_of_a_backend_fits_together() -> None:
+    """A token needs a backend that wants it, an address is one, and a limit is more than nothing."""
     with pytest.raises(UsageError, match="a token for a backend, but no backend"):
         EmbeddedAgent(".", backend_token=TOKEN).__enter__()
     with pytest.raises(UsageError, match="is no http or https one"):
