@@ -312,6 +312,18 @@ def test_environments_are_bounded_as_it_is_told(serve: Serve) -> None:
         served.end()
 
 
+@pytest.mark.parametrize("options", [("--keep-jobs-days", "0.0000001"), ("--max-jobs-size", "1kB")])
+def test_old_jobs_go_as_it_is_told(serve: Serve, options: tuple[str, str]) -> None:
+    """By age and by size, with their logs and results."""
+    served = serve("--token", "secret")
+    assert served.run("large", params={"size": 100_000}, job_id="large").status_code == 200
+    assert len(served.job("large")["result"]) == 100_000
+    served.end()
+    again = serve("--token", "secret", *options)
+    until(lambda: again.http.get("/jobs/large/").status_code == 404)
+    until(lambda: not list((again.data / "jobs").iterdir()))
+
+
 def test_two_agents_never_share_a_data_folder(serve: Serve, plugins: Path, tmp_path: Path) -> None:
     """The second says so in one line and exits with 1; two with folders of their own share a plugins folder."""
     first = serve("--token", "secret")

@@ -120,11 +120,11 @@ def test_an_event_id_that_is_none_is_unprocessable(http: httpx.Client, tools: st
 
 def test_an_event_id_that_no_event_has_had_is_unprocessable(http: httpx.Client, tools: str) -> None:
     """One that lies within an entry of the journal, which can't be read from there."""
-    run(http, tools, "narrate", job_id="with-events")
-    (whole, _), *_ = [each for each in stream(http, "with-events") if each[1]["type"] == "event"]
+    run(http, tools, "narrate", job_id="journaled")
+    (whole, _), *_ = [each for each in stream(http, "journaled") if each[1]["type"] == "event"]
     job_number, log, journal = whole.split("-")
     answer = http.get(
-        "/jobs/with-events/logs/stream/", headers={"Last-Event-ID": f"{job_number}-{log}-{int(journal) - 1}"}
+        "/jobs/journaled/logs/stream/", headers={"Last-Event-ID": f"{job_number}-{log}-{int(journal) - 1}"}
     )
     assert (answer.status_code, answer.json()["detail"][0]["type"]) == (422, "event_id")
 
@@ -161,6 +161,20 @@ def test_stopping_ends_the_action_and_tells_whoever_waits(http: httpx.Client, to
     assert (answer.status_code, answer.json()["detail"]) == (500, record["error"])
     assert answer.json()["detail"]["error_type"] == "action_stopped"
     assert http.post("/jobs/stopped/stop/").json() == record
+
+
+def test_a_stopped_job_runs_again_under_its_id(http: httpx.Client, tools: str, tmp_path: Path) -> None:
+    """As one that failed; several who stop it at once get the same answer."""
+    body = {"params": {"path": str(tmp_path / "go")}, "job_id": "resumable"}
+    run(http, tools, "wait_in_background", **body)
+    until((tmp_path / "go.started").exists)
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda _: http.post("/jobs/resumable/stop/").json(), range(5)))
+    assert answers == [answers[0]] * 5
+    assert answers[0]["status"] == "STOPPED"
+    (tmp_path / "go").touch()
+    assert run(http, tools, "wait_in_background", **body).json()["status"] == "PENDING"
+    assert until(lambda: job(http, "resumable")["result"]) == "waited"
 
 
 def test_stopping_ends_what_will_not_end_by_itself(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:

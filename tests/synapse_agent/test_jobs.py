@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -128,6 +129,16 @@ def test_a_run_body_that_does_not_fit_is_unprocessable(
     answer = http.post(f"{tools}/run/", json=body)
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"][:2] == ["body", place]
+
+
+@pytest.mark.parametrize("method", ["local", "task"])
+def test_an_action_of_another_method_is_answered_with_its_result(http: httpx.Client, method: str) -> None:
+    """200, and the record says which method it was."""
+    source = {"config": {"actions": {"go": {"entrypoint": "main:go", "method": method}}}, "job_id": f"by {method}"}
+    body = {"action": "go", "modules": {"main": "def go():\n    return [1]\n"}, **source}
+    answer = http.post("/plugin_releases/run_debug/", json=body)
+    assert (answer.status_code, answer.json()) == (200, [1])
+    assert job(http, f"by {method}")["method"] == method
 
 
 def test_an_action_of_method_job_is_answered_at_once(http: httpx.Client, tools: str, tmp_path: Path) -> None:
@@ -264,6 +275,21 @@ def test_runs_over_the_limit_wait_and_then_are_refused(plugins: Path, client_of:
         for job_id in ("first", "second"):
             (tmp_path / job_id).touch()
             until(lambda job_id=job_id: job(http, job_id)["status"] == "SUCCEEDED")
+
+
+def test_as_many_run_at_once_as_is_configured(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
+    """Two of three; without a number, as many as the machine has cores."""
+    with EmbeddedAgent(plugins, max_concurrent_runs=2) as agent:
+        http = client_of(agent)
+        http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
+        for name in "abc":
+            run(http, "/plugin_releases/1", "wait_in_background", params={"path": str(tmp_path / name)}, job_id=name)
+        until(lambda: (tmp_path / "a.started").exists() and (tmp_path / "b.started").exists())
+        assert [job(http, name)["status"] for name in "abc"] == ["RUNNING", "RUNNING", "PENDING"]
+        (tmp_path / "a").touch()
+        until((tmp_path / "c.started").exists)
+        assert [job(http, name)["status"] for name in "bc"] == ["RUNNING", "RUNNING"]
+    assert Settings(plugins=(plugins,), data_dir=tmp_path).max_concurrent_runs == os.cpu_count()
 
 
 def test_a_hundred_runs_at_once_all_end_well(http: httpx.Client, tools: str) -> None:
