@@ -1,0 +1,22 @@
+"""Every block that the tests of the pages do not run, each with the reason; what is not here is run or read."""
+
+from __future__ import annotations
+
+RUN_ELSEWHERE = {"CONTRIBUTING.md": "tests/docs/test_contributing.py makes the changes that it describes, in a copy."}
+"""Pages whose blocks another test runs."""
+
+NOT_RUN = {
+    (
+        "README.md",
+        "make demo   # sets everything up, then fetches, runs, debugs and deletes real plugins on an agent of its own",
+    ): ("The second line runs this very test; tests/examples/test_demo.py runs the demo."),
+    ("docs/guides/backend.md", "GET /api/plugin_releases/my_plugin%401.0.0/"): (
+        "A request, no command. The backend at the end of the page answers it, and refuses it without that header."
+    ),
+    (
+        "docs/guides/backend.md",
+        "Downloading 'my_plugin@1.0.0' from https://storage.example.com: 104857600 of 524288000 bytes (20 %)",
+    ): ("A line of a log. tests/synapse_agent/backend/test_source.py waits for one."),
+    ("docs/guides/write-a-plugin.md", "shapes/"): "A drawing of a folder.",
+}
+"""Single blocks, by page and title or first line."""
