@@ -67,6 +67,10 @@ class Shell:
         assert done.returncode == 0, f"{text}\n{done.stdout}"
         return str(done.stdout)
 
+    def exports(self) -> dict[str, str]:
+        """Return what blocks have exported of what clients read."""
+        return dict(re.findall(r'^declare -x (SYNAPSE_\w+)="(.*)"$', self._exports.read_text(encoding="utf-8"), re.M))
+
     def _serve(self, text: str) -> str:
         before, separator, command = re.sub(r"\\\n *", " ", text.rstrip()).rpartition("\n")
         assert command.startswith("synapse-agent serve"), "a command after an agent that does not end"

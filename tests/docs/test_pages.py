@@ -113,9 +113,12 @@ def test_the_commands_of_a_page_run(
     monkeypatch.chdir(ROOT)
     links = {"examples": ROOT / "examples"}
     with Shell(tmp_path, links, agent_url=agent.base_url, agent_token=agent.token) as shell:
+        monkeypatch.delenv("SYNAPSE_AGENT_TOKEN", raising=False)
         for block in (each for each in blocks_of(page) if not is_listed(each) and not each.title):
             if block.language == "sh":
                 shell.run(block.text)
+                for name, value in shell.exports().items():
+                    monkeypatch.setenv(name, value)
             elif block.language == "python":
                 run_python(block, agent)
     if page.name == "opentelemetry.md":
