@@ -120,6 +120,11 @@ soak: setup ## Load an agent for MINUTES (10), and look for what grows
 docs: setup ## Write the documentation site: build/docs/index.html
 	$(BIN)/python docs/scripts/site_pages.py build
 
+.PHONY: dist
+dist: setup ## Build the wheel and the sdist: dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+
 .PHONY: demo
 demo: setup ## Watch plugins being fetched, run and deleted on an agent of its own
 	$(BIN)/python examples/demo.py
