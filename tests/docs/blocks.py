@@ -43,6 +43,13 @@ class Block:
         return (self.page, self.title or self.text.partition("\n")[0])
 
     @property
+    def commands(self) -> str:
+        """What is to be run in a shell: all of it, or of a session what was typed."""
+        if self.language == "console":
+            return "\n".join(line.removeprefix("$ ") for line in self.text.splitlines() if line.startswith("$ "))
+        return self.text
+
+    @property
     def is_shown(self) -> bool:
         """Whether it shows a part of a file of the repository."""
         return self.title is not None and any((folder / self.title).is_file() for folder in SHOWN)
@@ -69,6 +76,7 @@ def read_ini(text: str) -> ConfigParser:
     return parser
 
 
+SHELLS = ("sh", "console")
 READERS = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads, "ini": read_ini}
 """What reads a block that is data, or raises."""
 

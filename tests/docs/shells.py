@@ -25,6 +25,7 @@ class Shell:
         self._served: list[subprocess.Popen[str]] = []
         self._exports = folder / ".exports"
         self._exports.touch()
+        (folder / ".local" / "state" / "synapse-agent").mkdir(parents=True, mode=0o700)  # an agent has run here before
         (folder / ".secret").write_text("a-secret\n", encoding="utf-8")
         for name, target in links.items():
             (folder / name).symlink_to(target)

@@ -1,8 +1,9 @@
 """Every block of code on every page of the site works as printed.
 
 Python runs, against an agent with the example plugins: a comment below an expression that is a Python value is what the
-expression gives. Shell commands run in a folder of their own. Data is read, and settings of a plugin by the agent. A
-block with a title shows a part of that file of the examples. All others are in `listed.py`, each with the reason.
+expression gives. Shell commands, and what is typed in a session that is shown, run in a folder of their own. Data is
+read, and settings of a plugin by the agent. A block with a title shows a part of that file of the examples. All others
+are in `listed.py`, each with the reason.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blocks import PAGES, READERS, ROOT, SHOWN, Block, blocks_of, compiled, name_of
+from blocks import PAGES, READERS, ROOT, SHELLS, SHOWN, Block, blocks_of, compiled, name_of
 from listed import NOT_RUN, RUN_ELSEWHERE
 from shells import Shell
 
@@ -25,7 +26,7 @@ from synapse_sdk.clients.agent import AgentClient
 
 EVERY_BLOCK = [block for page in PAGES for block in blocks_of(page)]
 SDK_PAGE = "docs/guides/sdk-plugins.md"
-WITH_COMMANDS = [page for page in PAGES if any(block.language in ("python", "sh") for block in blocks_of(page))]
+WITH_COMMANDS = [page for page in PAGES if any(block.language in ("python", *SHELLS) for block in blocks_of(page))]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_all_blocks_are_found() -> None:
 
 def test_every_block_is_run_read_or_listed() -> None:
     """In another language a block needs its place in the list, with a reason."""
-    checked = {"python", "sh", *READERS}
+    checked = {"python", *SHELLS, *READERS}
     missing = [
         block.name
         for block in EVERY_BLOCK
@@ -115,8 +116,8 @@ def test_the_commands_of_a_page_run(
     with Shell(tmp_path, links, agent_url=agent.base_url, agent_token=agent.token) as shell:
         monkeypatch.delenv("SYNAPSE_AGENT_TOKEN", raising=False)
         for block in (each for each in blocks_of(page) if not is_listed(each) and not each.title):
-            if block.language == "sh":
-                shell.run(block.text)
+            if block.language in SHELLS:
+                shell.run(block.commands)
                 for name, value in shell.exports().items():
                     monkeypatch.setenv(name, value)
             elif block.language == "python":

@@ -61,7 +61,6 @@ def test_every_page_has_its_place_in_the_navigation() -> None:
 COMING = {
     "design/fast-runs.md",
     "guides/cluster.md",
-    "guides/environments.md",
     "guides/security.md",
     "reference/cli.md",
     "sharing-the-contract.md",
