@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import html
 import os
 import re
 import shutil
@@ -50,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lay_out(folder)
     if not is_built(folder / "zensical.toml"):
         return 1
-    write_api_reference(folder / "docs" / "api")
+    subprocess.run([sys.executable, API_REFERENCE, folder / "docs" / "api"], check=True)
     for fault in (found := list(faults(folder / "docs"))):
         print(fault, file=sys.stderr)
     return 1 if found else 0
@@ -67,16 +66,6 @@ def is_built(settings: Path) -> bool:
             COLOURS.sub("", done.stderr).strip().rpartition("\n")[2], file=sys.stderr
         )  # above it is its own traceback
     return done.returncode == 0
-
-
-def write_api_reference(folder: Path) -> None:
-    """Write the page of the contract, or, until there is a script that makes one, the contract itself."""
-    if API_REFERENCE.exists():
-        subprocess.run([sys.executable, API_REFERENCE, folder], check=True, stdout=subprocess.DEVNULL)
-        return
-    folder.mkdir()
-    contract = html.escape((ROOT / "openapi.yaml").read_text(encoding="utf-8"))
-    (folder / "index.html").write_text(f"<!doctype html><title>openapi.yaml</title><pre>{contract}</pre>\n")
 
 
 def lay_out(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,11 @@ def error_types(folder: Path) -> dict[str, set[str]]:
         for kind in types_of(path.read_text(encoding="utf-8")):
             found.setdefault(kind, set()).add(path.name)
     return found
+
+
+def documented(page: str) -> set[str]:
+    """Return the error types that have a row in the tables of a page, with cause and cure."""
+    return set(re.findall(r"^\| `([a-z_]+)` \|(?: \d+ \|)? \S.* \| \S.* \|$", page, re.M)) - {"error_type"}
 
 
 def types_of(source: str) -> set[str]:

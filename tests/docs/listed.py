@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-RUN_ELSEWHERE = {"CONTRIBUTING.md": "tests/docs/test_contributing.py makes the changes that it describes, in a copy."}
+RUN_ELSEWHERE = {
+    "CONTRIBUTING.md": "tests/docs/test_contributing.py makes the changes that it describes, in a copy.",
+    "docs/sharing-the-contract.md": "tests/docs/test_sharing.py runs every section, in the order of the page.",
+}
 """Pages whose blocks another test runs."""
 
 NOT_RUN = {
@@ -10,6 +13,9 @@ NOT_RUN = {
         "README.md",
         "make demo   # sets everything up, then fetches, runs, debugs and deletes real plugins on an agent of its own",
     ): ("The second line runs this very test; tests/examples/test_demo.py runs the demo."),
+    ("examples/README.md", "make setup"): (
+        "tests/conformance/test_typescript.py compiles the client, and runs it against the cases."
+    ),
     ("docs/guides/backend.md", "GET /api/plugin_releases/my_plugin%401.0.0/"): (
         "A request, no command. The backend at the end of the page answers it, and refuses it without that header."
     ),

@@ -62,8 +62,8 @@ COMING = {
     "design/fast-runs.md",
     "guides/cluster.md",
     "guides/security.md",
+    "guides/testing.md",
     "reference/cli.md",
-    "sharing-the-contract.md",
 }
 """Pages that are written elsewhere and have their place already."""
 
