@@ -117,8 +117,13 @@ soak: setup ## Load an agent for MINUTES (10), and look for what grows
 	$(BIN)/python tests/soak --minutes $(MINUTES)
 
 .PHONY: docs
-docs: setup ## Write the API reference as a page to open from disk: build/docs/api/index.html
-	$(BIN)/python generator/reference.py build/docs/api
+docs: setup ## Write the documentation site: build/docs/index.html
+	$(BIN)/python docs/scripts/site_pages.py build
+
+.PHONY: dist
+dist: setup ## Build the wheel and the sdist: dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
 
 .PHONY: demo
 demo: setup ## Watch plugins being fetched, run and deleted on an agent of its own

@@ -1,67 +1,44 @@
-"""Every block of Python in the README and in docs/ runs as printed, against an agent with the example plugins.
+"""Every block of code on every page of the site works as printed.
 
-A comment below an expression that is a Python value is what the expression gives. A block with a title shows a part of
-that file of the example plugins.
+Python runs, against an agent with the example plugins: a comment below an expression that is a Python value is what the
+expression gives. Shell commands, and what is typed in a session that is shown, run in a folder of their own. Data is
+read, and settings of a plugin by the agent. A block with a title shows a part of that file of the examples. All others
+are in `listed.py`, each with the reason.
 """
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import inspect
-import re
 from collections.abc import Iterator
-from itertools import takewhile
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import pytest
+from blocks import PAGES, READERS, ROOT, SHELLS, SHOWN, Block, blocks_of, compiled, name_of
+from listed import NOT_RUN, RUN_ELSEWHERE
+from shells import Shell
 
 from synapse_agent import EmbeddedAgent
+from synapse_agent.plugin import PluginConfig
 from synapse_agent.runner.interpreters import Interpreters
 from synapse_sdk.clients.agent import AgentClient
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCED = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
-TITLED = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.M | re.S)
-PLUGINS = ROOT / "examples" / "plugins"
-SDK_PAGE = ROOT / "docs" / "guides" / "sdk-plugins.md"
+EVERY_BLOCK = [block for page in PAGES for block in blocks_of(page)]
+SDK_PAGE = "docs/guides/sdk-plugins.md"
+WITH_COMMANDS = [page for page in PAGES if any(block.language in ("python", *SHELLS) for block in blocks_of(page))]
 
 
 @pytest.fixture(scope="module")
 def agent() -> Iterator[EmbeddedAgent]:
     """Run an agent that has the example plugins."""
-    with EmbeddedAgent(plugins=PLUGINS) as agent:
+    with EmbeddedAgent(plugins=ROOT / "examples" / "plugins") as agent:
         yield agent
 
 
-def compiled(code: str, name: str) -> CodeType:
-    """Compile a block, in which `await` may stand at the top level, and in which values that are shown are checked."""
-    block = ast.parse(code)
-    block.body = [checked(statement, shown_below(statement, code)) for statement in block.body]
-    return compile(ast.fix_missing_locations(block), name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-
-
-def shown_below(statement: ast.stmt, code: str) -> ast.expr | None:
-    """Give the value in the comment right below a statement, if there is one."""
-    lines = takewhile(lambda line: line.startswith("# "), code.splitlines()[statement.end_lineno :])
-    text = "\n".join(line.removeprefix("# ") for line in lines)
-    try:
-        ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return None
-    return ast.parse(text, mode="eval").body
-
-
-def checked(statement: ast.stmt, shown: ast.expr | None) -> ast.stmt:
-    """Turn an expression whose value is shown into the assertion that it has this value."""
-    if shown is None or not isinstance(statement, ast.Expr):
-        return statement
-    value = ast.unparse(statement.value)
-    check = ast.parse(f"_given = {value}\nassert _given == ({ast.unparse(shown)}), repr(_given)").body
-    return ast.If(ast.Constant(value=True), check, [])
+def is_listed(block: Block) -> bool:
+    """Tell whether a block is in one of the lists."""
+    return block.name in NOT_RUN or block.page in RUN_ELSEWHERE
 
 
 def has_python(wanted: str) -> bool:
@@ -73,13 +50,29 @@ def has_python(wanted: str) -> bool:
     return asyncio.run(find())
 
 
-def test_there_are_pages_with_blocks() -> None:
-    """The pattern finds the blocks that the pages have."""
+def test_all_blocks_are_found() -> None:
+    """The pattern finds as many as there are fences."""
     for page in PAGES:
-        text = page.read_text()
-        assert len(FENCED.findall(text)) == text.count("```python\n"), page
-        assert len(TITLED.findall(text)) == text.count(' title="'), page
-    assert sum(len(FENCED.findall(page.read_text())) for page in PAGES) > 5
+        assert page.read_text(encoding="utf-8").count("```") == 2 * len(blocks_of(page)), page
+    assert len(EVERY_BLOCK) > 50
+
+
+def test_every_block_is_run_read_or_listed() -> None:
+    """In another language a block needs its place in the list, with a reason."""
+    checked = {"python", *SHELLS, *READERS}
+    missing = [
+        block.name
+        for block in EVERY_BLOCK
+        if block.language not in checked and not block.is_shown and not is_listed(block)
+    ]
+    assert not missing, "Run these blocks, or list them in tests/docs/listed.py with the reason."
+
+
+def test_the_list_names_only_what_is_there() -> None:
+    """A block that was changed or removed leaves the list, and every reason says something."""
+    assert set(NOT_RUN) <= {block.name for block in EVERY_BLOCK}
+    assert set(RUN_ELSEWHERE) <= {name_of(page) for page in PAGES}
+    assert all(len(reason) > 10 for reason in [*NOT_RUN.values(), *RUN_ELSEWHERE.values()])
 
 
 def test_a_value_that_is_not_as_shown_is_noticed() -> None:
@@ -89,31 +82,59 @@ def test_a_value_that_is_not_as_shown_is_noticed() -> None:
         exec(compiled("1 + 1\n# 3\n", "page"), {})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_what_a_page_shows_of_a_file_is_there(page: Path) -> None:
+@pytest.mark.parametrize("block", [each for each in EVERY_BLOCK if each.title and not is_listed(each)], ids=str)
+def test_what_a_page_shows_of_a_file_is_there(block: Block) -> None:
     """Word for word."""
-    for title, text in TITLED.findall(page.read_text()):
-        assert text.strip() in (PLUGINS / title).read_text(), title
+    files = [folder / str(block.title) for folder in SHOWN if (folder / str(block.title)).is_file()]
+    assert files, f"there is no file {block.title}"
+    assert block.text.strip() in files[0].read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_the_blocks_of_a_page_run(
-    page: Path, agent: EmbeddedAgent, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("block", [each for each in EVERY_BLOCK if each.language in READERS], ids=str)
+def test_data_on_a_page_can_be_read(block: Block, tmp_path: Path) -> None:
+    """Settings of a plugin by the agent that they are for."""
+    READERS[block.language](block.text)
+    if block.language == "yaml" and "actions:" in block.text:
+        (tmp_path / "config.yaml").write_text(block.text, encoding="utf-8")
+        config = PluginConfig.read(tmp_path)
+        assert all(config.action(name) for name in config.actions)
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)
+def test_the_commands_of_a_page_run(
+    page: Path,
+    agent: EmbeddedAgent,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Given an address, a token and a `client`, each block of a page works, from top to bottom."""
-    if page == SDK_PAGE and not has_python(">=3.12,<3.13"):
+    """Python with an address, a token and a `client`; from top to bottom."""
+    if name_of(page) == SDK_PAGE and not has_python(">=3.12,<3.13"):
         pytest.skip("the public synapse-sdk, of which this page is, needs a Python 3.12, and this machine has none")
     monkeypatch.chdir(ROOT)
-    with agent.client() as client:
-        for code in FENCED.findall(page.read_text()):
-            client.create_plugin_release("my_plugin", "1.0.0")
-            client.create_plugin_release("ml_model", "1.2.0")
-            real = code.replace("https://agent.example.com", agent.base_url).replace("your-token", agent.token)
-            names: dict[str, Any] = {"client": client}
-            outcome = eval(compiled(real, str(page)), names)
-            if inspect.iscoroutine(outcome):
-                asyncio.run(outcome)
-            if names["client"] is not client and isinstance(names["client"], AgentClient):
-                names["client"].close()
+    links = {"examples": ROOT / "examples"}
+    with Shell(tmp_path, links, agent_url=agent.base_url, agent_token=agent.token) as shell:
+        monkeypatch.delenv("SYNAPSE_AGENT_TOKEN", raising=False)
+        for block in (each for each in blocks_of(page) if not is_listed(each) and not each.title):
+            if block.language in SHELLS:
+                shell.run(block.commands)
+                for name, value in shell.exports().items():
+                    monkeypatch.setenv(name, value)
+            elif block.language == "python":
+                run_python(block, agent)
     if page.name == "opentelemetry.md":
         assert "GET list_plugin_releases" in capsys.readouterr().out
+
+
+def run_python(block: Block, agent: EmbeddedAgent) -> None:
+    """Run a block with a client of an agent that has cached two of the example plugins."""
+    with agent.client() as client:
+        client.create_plugin_release("my_plugin", "1.0.0")
+        client.create_plugin_release("ml_model", "1.2.0")
+        real = block.text.replace("https://agent.example.com", agent.base_url).replace("your-token", agent.token)
+        names: dict[str, Any] = {"client": client}
+        outcome = eval(compiled(real, block.page), names)
+        if inspect.iscoroutine(outcome):
+            asyncio.run(outcome)
+        if names["client"] is not client and isinstance(names["client"], AgentClient):
+            names["client"].close()

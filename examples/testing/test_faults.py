@@ -1,0 +1,26 @@
+"""Tests of what no healthy agent does, with a transport that does it."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from synapse_sdk.clients.agent import AgentClient
+from synapse_sdk.exceptions import ClientConnectionError
+
+
+def test_an_agent_that_is_away_for_a_moment_is_asked_again() -> None:
+    answers = iter([httpx.Response(503, headers={"Retry-After": "0"}), httpx.Response(200, json={"status": "ok"})])
+    transport = httpx.MockTransport(lambda _: next(answers))
+    with AgentClient("http://agent.test", "a-token", transport=transport) as client:
+        assert client.health_check() == {"status": "ok"}
+
+
+def test_a_lost_answer_is_never_taken_for_a_failed_run() -> None:
+    def break_off(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadError("the connection broke", request=request)
+
+    client = AgentClient("http://agent.test", "a-token", transport=httpx.MockTransport(break_off), max_retries=0)
+    with client, pytest.raises(ClientConnectionError) as caught:
+        client.run_plugin_release("my_plugin@1.0.0", "train")
+    assert caught.value.outcome == "unknown"

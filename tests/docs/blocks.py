@@ -1,0 +1,108 @@
+"""The blocks of code on the pages of the site: which there are, and how each language is checked."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import textwrap
+import tomllib
+from configparser import ConfigParser
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from types import CodeType
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "bench/RESULTS.md")),
+    *(ROOT / name for name in ("examples/README.md", "tests/conformance/README.md")),
+    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page.parent.name != "scripts"),
+]
+SHOWN = (ROOT / "examples" / "plugins", ROOT / "examples", ROOT)
+"""Where the files are of which pages show a part, named in the block's title."""
+
+FENCED = re.compile(r"^( *)```(\w*)(.*)\n((?:.*\n)*?)\1```$", re.M)
+TITLE = re.compile(r'\b(?:title|filename)="([^"]+)"')
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a page."""
+
+    page: str
+    language: str
+    title: str | None
+    text: str
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What the lists below call it: its page and its title, or its first line."""
+        return (self.page, self.title or self.text.partition("\n")[0])
+
+    @property
+    def commands(self) -> str:
+        """What is to be run in a shell: all of it, or of a session what was typed."""
+        if self.language == "console":
+            return "\n".join(line.removeprefix("$ ") for line in self.text.splitlines() if line.startswith("$ "))
+        return self.text
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it shows a part of a file of the repository."""
+        return self.title is not None and any((folder / self.title).is_file() for folder in SHOWN)
+
+
+def name_of(page: Path) -> str:
+    """Return what a page is called: its path in the repository."""
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """Return the blocks of a page, from top to bottom."""
+    found = FENCED.findall(page.read_text(encoding="utf-8"))
+    return [
+        Block(name_of(page), language, title[1] if (title := TITLE.search(rest)) else None, textwrap.dedent(text))
+        for _, language, rest, text in found
+    ]
+
+
+def read_ini(text: str) -> ConfigParser:
+    """Read a file of settings such as a systemd unit, in which a key may come several times."""
+    parser = ConfigParser(strict=False, interpolation=None)
+    parser.read_string(text)
+    return parser
+
+
+SHELLS = ("sh", "console")
+READERS = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads, "ini": read_ini}
+"""What reads a block that is data, or raises."""
+
+
+def compiled(code: str, name: str) -> CodeType:
+    """Compile a block, in which `await` may stand at the top level, and in which values that are shown are checked."""
+    block = ast.parse(code)
+    block.body = [checked(statement, shown_below(statement, code)) for statement in block.body]
+    return compile(ast.fix_missing_locations(block), name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def shown_below(statement: ast.stmt, code: str) -> ast.expr | None:
+    """Give the value in the comment right below a statement, if there is one."""
+    lines = takewhile(lambda line: line.startswith("# "), code.splitlines()[statement.end_lineno :])
+    text = "\n".join(line.removeprefix("# ") for line in lines)
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    return ast.parse(text, mode="eval").body
+
+
+def checked(statement: ast.stmt, shown: ast.expr | None) -> ast.stmt:
+    """Turn an expression whose value is shown into the assertion that it has this value."""
+    if shown is None or not isinstance(statement, ast.Expr):
+        return statement
+    value = ast.unparse(statement.value)
+    check = ast.parse(f"_given = {value}\nassert _given == ({ast.unparse(shown)}), repr(_given)").body
+    return ast.If(ast.Constant(value=True), check, [])

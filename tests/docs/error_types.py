@@ -1,0 +1,108 @@
+"""Reads out of the agent's source which error types it can answer with."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+RAISERS = {"Problem", "Failure", "_refuse"}
+"""What is called as `(status, error_type, message, …)`."""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Unclear(Exception):
+    """An error type that cannot be read out of the source."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module's tree, and who encloses whom in it."""
+
+    tree: ast.Module
+
+    def calls(self, *names: str) -> Iterator[tuple[Function | None, ast.Call]]:
+        """Yield the calls of functions of these names, each with the function that it is in."""
+        yield from _calls(self.tree, None, set(names))
+
+
+def error_types(folder: Path) -> dict[str, set[str]]:
+    """Return the error types that the modules of a folder can give, each with the modules that do."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(folder.rglob("*.py")):
+        for kind in types_of(path.read_text(encoding="utf-8")):
+            found.setdefault(kind, set()).add(path.name)
+    return found
+
+
+def documented(page: str) -> set[str]:
+    """Return the error types that have a row in the tables of a page, with cause and cure."""
+    return set(re.findall(r"^\| `([a-z_]+)` \|(?: \d+ \|)? \S.* \| \S.* \|$", page, re.M)) - {"error_type"}
+
+
+def types_of(source: str) -> set[str]:
+    """Return the error types that a module's source can give; raise `Unclear` where they can't be told."""
+    module = Module(ast.parse(source))
+    return {
+        kind
+        for function, call in module.calls(*RAISERS)
+        for node in _error_type(call)
+        for kind in _values(node, function, module)
+    }
+
+
+def _error_type(call: ast.Call) -> list[ast.expr]:
+    named = [keyword.value for keyword in call.keywords if keyword.arg == "error_type"]
+    return named or call.args[1:2]
+
+
+def _values(node: ast.expr, function: Function | None, module: Module) -> set[str]:
+    """Return the texts that an expression can be."""
+    if isinstance(node, ast.Constant):
+        return {str(node.value)}
+    if isinstance(node, ast.IfExp):
+        return _values(node.body, function, module) | _values(node.orelse, function, module)
+    if isinstance(node, ast.Attribute) and node.attr == "error_type":
+        return set()  # it is passed on from another problem
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "pop":
+        return set()  # it is read from what a worker has said, whose own source is read as well
+    if isinstance(node, ast.Name) and function is not None:
+        return _values_of_name(node.id, function, module)
+    raise Unclear(ast.unparse(node))
+
+
+def _values_of_name(name: str, function: Function, module: Module) -> set[str]:
+    for statement in ast.walk(function):
+        if isinstance(statement, ast.Assign) and [ast.unparse(each) for each in statement.targets] == [name]:
+            return _values(statement.value, function, module)
+    given = _arguments(name, function)
+    if given is None:
+        raise Unclear(f"{name} in {function.name}")
+    position, default = given
+    found = _values(default, None, module) if default else set()
+    for caller, call in module.calls(function.name):
+        named = [keyword.value for keyword in call.keywords if keyword.arg == name]
+        for node in named or call.args[position : position + 1]:
+            found |= _values(node, caller, module)
+    return found
+
+
+def _arguments(name: str, function: Function) -> tuple[int, ast.expr | None] | None:
+    """Return the position of a parameter in a call and its default; None where the function has none of that name."""
+    names = [each.arg for each in function.args.args]
+    if name in names:
+        return names.index(name) - (names[0] == "self"), None
+    for each, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+        if each.arg == name:
+            return len(names), default
+    return None
+
+
+def _calls(node: ast.AST, function: Function | None, names: set[str]) -> Iterator[tuple[Function | None, ast.Call]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Call) and ast.unparse(child.func).rpartition(".")[2] in names:
+            yield function, child
+        yield from _calls(child, child if isinstance(child, Function) else function, names)

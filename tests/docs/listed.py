@@ -1,0 +1,35 @@
+"""Every block that the tests of the pages do not run, each with the reason; what is not here is run or read."""
+
+from __future__ import annotations
+
+RUN_ELSEWHERE = {
+    "CONTRIBUTING.md": "tests/docs/test_contributing.py makes the changes that it describes, in a copy.",
+    "docs/sharing-the-contract.md": "tests/docs/test_sharing.py runs every section, in the order of the page.",
+}
+"""Pages whose blocks another test runs."""
+
+NOT_RUN = {
+    (
+        "README.md",
+        "make demo   # sets everything up, then fetches, runs, debugs and deletes real plugins on an agent of its own",
+    ): ("The second line runs this very test; tests/examples/test_demo.py runs the demo."),
+    ("examples/README.md", "make setup"): (
+        "tests/conformance/test_typescript.py compiles the client, and runs it against the cases."
+    ),
+    ("docs/guides/backend.md", "GET /api/plugin_releases/my_plugin%401.0.0/"): (
+        "A request, no command. The backend at the end of the page answers it, and refuses it without that header."
+    ),
+    (
+        "docs/guides/backend.md",
+        "Downloading 'my_plugin@1.0.0' from https://storage.example.com: 104857600 of 524288000 bytes (20 %)",
+    ): ("A line of a log. tests/synapse_agent/backend/test_source.py waits for one."),
+    ("docs/start.md", "ready http://127.0.0.1:8000"): "What the agent above prints; its test waits for it.",
+    ("docs/guides/team.md", "adduser --system --group --home /var/lib/synapse-agent synapse-agent"): (
+        "Changes the machine. tests/test_distribution.py installs the wheel with these extras."
+    ),
+    ("docs/guides/team.md", "systemctl daemon-reload"): "Needs a systemd that runs; test_team.py has it read the unit.",
+    ("docs/guides/team.md", "server {"): "tests/docs/test_team.py runs nginx with it.",
+    ("docs/guides/team.md", "agent.example.com {"): "tests/docs/test_team.py runs Caddy with it.",
+    ("docs/guides/write-a-plugin.md", "shapes/"): "A drawing of a folder.",
+}
+"""Single blocks, by page and title or first line."""

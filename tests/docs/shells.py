@@ -1,0 +1,104 @@
+"""Runs the shell commands of a page as its reader does: one after the other, in a folder and a home of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Self
+
+LONGEST = 60
+READY = "ready http://"
+
+
+class Shell:
+    """A reader's shell. What a block exports holds for the next one; an agent that one serves runs until the end."""
+
+    def __init__(self, folder: Path, links: dict[str, Path], *, agent_url: str, agent_token: str) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self._served: list[subprocess.Popen[str]] = []
+        self._exports = folder / ".exports"
+        self._exports.touch()
+        (folder / ".local" / "state" / "synapse-agent").mkdir(parents=True, mode=0o700)  # an agent has run here before
+        (folder / ".secret").write_text("a-secret\n", encoding="utf-8")
+        for name, target in links.items():
+            (folder / name).symlink_to(target)
+        self._replaced = {
+            "make setup &&": "true &&",  # who runs the tests has done it
+            "synapse-agent serve": f"synapse-agent serve --port {self._port}",
+            "--port 8000": f"--port {self._port}",
+            "http://127.0.0.1:8000": f"http://127.0.0.1:{self._port}",
+            "https://agent.example.com": agent_url,
+            "your-token": agent_token,
+            "/run/secrets/": f"{folder}/.secret #",
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the agents that were served; each has to end well."""
+        for process in self._served:
+            os.killpg(process.pid, signal.SIGTERM)
+        for process in self._served:
+            process.communicate(timeout=LONGEST)
+        codes = [process.returncode for process in self._served]
+        assert not any(codes), f"agents ended with {codes}"
+
+    def run(self, text: str) -> str:
+        """Run a block and return what it prints; of one that serves an agent, what it prints until that is ready."""
+        for shown, real in self._replaced.items():
+            text = text.replace(shown, real)
+        if "synapse-agent serve" in text:
+            return self._serve(text)
+        script = f"source {self._exports}\n{text}\nexport -p > {self._exports}\n"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            **self._surroundings(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=LONGEST,
+        )
+        assert done.returncode == 0, f"{text}\n{done.stdout}"
+        return str(done.stdout)
+
+    def exports(self) -> dict[str, str]:
+        """Return what blocks have exported of what clients read."""
+        return dict(re.findall(r'^declare -x (SYNAPSE_\w+)="(.*)"$', self._exports.read_text(encoding="utf-8"), re.M))
+
+    def _serve(self, text: str) -> str:
+        before, separator, command = re.sub(r"\\\n *", " ", text.rstrip()).rpartition("\n")
+        assert command.startswith("synapse-agent serve"), "a command after an agent that does not end"
+        script = f"source {self._exports}\n{before}{separator}export -p > {self._exports}\nexec {command}"
+        process = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", script],
+            **self._surroundings(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        watch = threading.Timer(LONGEST, process.kill)
+        watch.start()
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        watch.cancel()
+        self._served.append(process)
+        assert line.startswith(READY), f"{text}\n{line}"
+        return line
+
+    def _surroundings(self) -> dict[str, object]:
+        kept = {name: os.environ[name] for name in ("LANG", "SSL_CERT_FILE") if name in os.environ}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return {"cwd": self._folder, "env": {**kept, "PATH": path, "HOME": str(self._folder)}, "text": True}
+
+
+def free_port() -> int:
+    """Return a port of loopback that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

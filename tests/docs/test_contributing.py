@@ -1,0 +1,164 @@
+"""The changes that CONTRIBUTING.md describes work as they stand there, made in a copy of what they touch."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import yaml
+from blocks import ROOT, Block, blocks_of
+from error_types import documented, error_types
+
+BLOCKS = blocks_of(ROOT / "CONTRIBUTING.md")
+COPIED = ("generator", "generator_config.yml", "openapi.yaml", "pyproject.toml", "src")
+PLUGIN = "src/synapse_sdk/clients/agent/plugin.py"
+PREPARED = f"""
+from synapse_agent import EmbeddedAgent
+from synapse_sdk.clients.agent import AsyncAgentClient
+from synapse_sdk.exceptions import ValidationError
+
+with EmbeddedAgent({str(ROOT / "examples" / "plugins")!r}, max_log_bytes=10) as agent, agent.client() as client:
+    client.create_plugin_release("my_plugin", "1.0.0")
+"""
+"""What a block of Python finds: an agent that was started with the new setting, and a client."""
+FURTHER = """
+import asyncio
+
+client.run_plugin_release("my_plugin@1.0.0", "train", params={"epochs": 3}, job_id="one")
+assert "epoch 3/3" not in client.get_job_logs("one"), client.get_job_logs("one")
+
+async def names():
+    async with agent.async_client() as other:
+        return [action["name"] for action in await other.list_plugin_actions("my_plugin@1.0.0")]
+
+assert asyncio.run(names()) == ["train", "process"]
+"""
+"""What the page says beside its blocks."""
+
+
+def titled(title: str) -> str:
+    """Return the block of a title."""
+    (block,) = (block for block in BLOCKS if block.title == title)
+    return block.text
+
+
+def insert(path: Path, text: str, *, before: str | None = None) -> None:
+    """Put text into a file, before what is found by a pattern, or else at its end."""
+    old = path.read_text(encoding="utf-8")
+    at = len(old)
+    if before is not None:
+        found = re.search(before, old)
+        assert found, f"{path} has no {before}"
+        at = found.start()
+    path.write_text(f"{old[:at]}{text}{old[at:]}", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the repository's sources in which all that the page describes was done."""
+    copy = tmp_path_factory.mktemp("contributing")
+    for name in COPIED:
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)
+    (copy / "node_modules").symlink_to(ROOT / "node_modules")
+    change_contract(copy / "openapi.yaml")
+    generate = [sys.executable, copy / "generator" / "generate.py"]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(generate, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    change_facade(copy)
+    change_agent(copy)
+    return copy
+
+
+def change_contract(path: Path) -> None:
+    """Add the field and the operation."""
+    contract = yaml.safe_load(path.read_text(encoding="utf-8"))
+    field, operation = (yaml.safe_load(block.text) for block in BLOCKS if block.title == "openapi.yaml")
+    contract["components"]["schemas"]["RunRequest"]["properties"] |= field
+    contract["paths"] |= operation
+    path.write_text(yaml.safe_dump(contract, sort_keys=False), encoding="utf-8")
+
+
+def change_facade(copy: Path) -> None:
+    """Add the method, in both clients."""
+    calls = "src/synapse_sdk/clients/agent/_calls.py"
+    insert(copy / calls, f"\n\n{titled(calls)}")
+    method, twin = (titled(f"{PLUGIN}, {mixin}") for mixin in ("PluginClientMixin", "AsyncPluginClientMixin"))
+    insert(copy / PLUGIN, "\n" + textwrap.indent(method, "    "), before=r"\n\nclass AsyncPluginClientMixin")
+    insert(copy / PLUGIN, "\n" + textwrap.indent(twin, "    "))
+
+
+def change_agent(copy: Path) -> None:
+    """Add the handler, the error type, and the setting with its option."""
+    for name in ("src/synapse_agent/handlers.py", "src/synapse_agent/problems.py"):
+        insert(copy / name, f"\n\n{titled(name)}")
+    settings, commands = "src/synapse_agent/settings.py", "src/synapse_agent/commands.py"
+    insert(copy / settings, textwrap.indent(titled(settings), "    "), before=r"\n    def __post_init__")
+    insert(copy / commands, textwrap.indent(titled(commands), "    "), before=r'\) -> None:\n    """Run the agent')
+    given = 'max_log_bytes=option_size(max_log_size, "--max-log-size"), '
+    assert given.rstrip(", ") in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    insert(copy / commands, given, before=r"data_dir=folder")
+    (user,) = (path for path in (copy / "src").rglob("*.py") if "grace=settings.grace" in path.read_text())
+    insert(user, "log_bytes=settings.max_log_bytes, ", before=r"grace=settings\.grace")
+
+
+def run(copy: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python where the copy is what gets imported."""
+    environment = os.environ | {"PYTHONPATH": f"{copy / 'src'}:{copy / 'generated'}:{ROOT / 'tests' / 'docs'}"}
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def is_example(block: Block) -> bool:
+    """Tell a block that shows what works from one that goes into a file."""
+    return block.language == "python" and block.title is None
+
+
+def test_what_the_page_shows_works_after_its_changes(changed: Path) -> None:
+    """Its examples give what they say, for both clients, with an agent that has handler and setting."""
+    examples = [block.text for block in BLOCKS if is_example(block)]
+    assert len(examples) == 3
+    code = PREPARED + "    from blocks import compiled\n"
+    for text in [*examples, FURTHER]:
+        code += f"    exec(compiled({text!r}, 'CONTRIBUTING.md'), globals())\n"
+    done = run(changed, code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_new_field_is_checked(changed: Path) -> None:
+    """A negative priority is answered with 422."""
+    body = '{"action": "train", "priority": -1}'
+    code = f"""{PREPARED}
+    from http.client import HTTPConnection
+    connection = HTTPConnection(agent.base_url.removeprefix("http://"))
+    headers = {{"Authorization": agent.token, "Content-Type": "application/json"}}
+    connection.request("POST", "/plugin_releases/my_plugin@1.0.0/run/", {body!r}, headers)
+    answer = connection.getresponse()
+    print(answer.status, answer.read().decode())
+"""
+    done = run(changed, code)
+    assert done.stdout.startswith("422 "), done.stdout + done.stderr
+    assert "priority" in done.stdout
+
+
+def test_the_new_option_is_there(changed: Path) -> None:
+    """`serve` takes it, and refuses what is no size."""
+    code = "import sys; from synapse_agent.cli import main; sys.argv[0] = 'synapse-agent'; main()"
+    done = run(changed, code, "serve", "--plugins", str(ROOT / "examples" / "plugins"), "--max-log-size", "big")
+    assert done.returncode == 2, done.stderr
+    assert "--max-log-size" in done.stderr
+
+
+def test_the_new_error_type_wants_its_row(changed: Path) -> None:
+    """The source has it, and with the row that the page shows so has the reference."""
+    text = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    found = set(error_types(changed / "src" / "synapse_agent"))
+    assert found - documented(text) == {"release_in_use"}
+    row = titled("docs/reference/errors.md, 409")
+    assert found == documented(text.replace("### 422 {", f"{row}\n### 422 {{"))

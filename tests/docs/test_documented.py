@@ -1,0 +1,174 @@
+"""Everything public has its place in the reference: names, error types, settings, options, variables, operations."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import typer.main
+import yaml
+from blocks import ROOT
+from error_types import Unclear, documented, error_types, types_of
+from links import read
+
+from synapse_agent.commands import app
+from synapse_agent.settings import Settings
+
+REFERENCE = ROOT / "docs" / "reference"
+PUBLIC_MODULES = (
+    "synapse_sdk",
+    "synapse_sdk.exceptions",
+    "synapse_sdk.clients.agent",
+    "synapse_sdk.clients.agent.hooks",
+    "synapse_agent",
+)
+CONTRACT = yaml.safe_load((ROOT / "openapi.yaml").read_bytes())
+VARIABLE = re.compile(r"SYNAPSE_[A-Z_]+")
+INTERNAL_VARIABLES = {"SYNAPSE_REHEARSED"}
+"""Between an agent and its own processes."""
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """Return what a module says is public: its `__all__`, or else what it defines without an underscore."""
+    if hasattr(module, "__all__"):
+        return list(module.__all__)
+    found = []
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found.append(node.name)
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found += [target.id for target in targets if isinstance(target, ast.Name)]
+    return [name for name in found if not name.startswith("_")]
+
+
+def page(name: str) -> str:
+    """Return a page of the reference."""
+    return (REFERENCE / name).read_text(encoding="utf-8")
+
+
+def test_every_public_name_is_in_the_reference(site: Path) -> None:
+    """Rendered from its docstring, under its own name or that of the module that it comes from."""
+    rendered = read(site / "reference" / "python.html").ids
+    missing = []
+    for module_name in PUBLIC_MODULES:
+        module = importlib.import_module(module_name)
+        for name in public_names(module):
+            home = getattr(getattr(module, name), "__module__", module_name)
+            anchors = {f"{module_name}.{name}", f"{home}.{name}"}
+            if not anchors & rendered and f"`{module_name}.{name}`" not in page("python.md"):
+                missing.append(f"{module_name}.{name}")
+    assert not missing, "Give them a place in docs/reference/python.md."
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    """Classes, their public methods and properties, and functions have a docstring."""
+    silent = []
+    for module_name in PUBLIC_MODULES:
+        module = importlib.import_module(module_name)
+        for name in public_names(module):
+            thing = getattr(module, name)
+            if not (inspect.isclass(thing) or inspect.isfunction(thing)):
+                continue
+            members = vars(thing).items() if inspect.isclass(thing) else ()
+            own = [(each, value) for each, value in members if not each.startswith("_")]
+            parts = [(f".{each}", value) for each, value in own if callable(value) or isinstance(value, property)]
+            silent += [f"{module_name}.{name}{each}" for each, value in [("", thing), *parts] if not value.__doc__]
+    assert not silent
+
+
+def test_every_error_class_has_its_cause_and_cure() -> None:
+    """One row each, in the order of the tree."""
+    module = importlib.import_module("synapse_sdk.exceptions")
+    classes = [name for name in public_names(module) if inspect.isclass(getattr(module, name))]
+    errors = [name for name in classes if issubclass(getattr(module, name), Exception)]
+    assert re.findall(r"^\| `([A-Z]\w+)` \| \S", page("errors.md"), re.M) == errors
+
+
+def test_every_error_type_has_its_cause_and_cure() -> None:
+    """Those that the agent's source can answer with, and no others."""
+    found = set(error_types(ROOT / "src" / "synapse_agent"))
+    assert documented(page("errors.md")) == found, (
+        "Each error type has a row in docs/reference/errors.md, with cause and cure."
+    )
+
+
+def test_the_contract_names_no_error_type_that_the_agent_does_not_have() -> None:
+    """Neither in its examples nor in its descriptions of answers."""
+    found = set(error_types(ROOT / "src" / "synapse_agent"))
+    examples = set(re.findall(r"error_type: ([a-z_]+)\b", (ROOT / "openapi.yaml").read_text(encoding="utf-8")))
+    described = {
+        name
+        for answer in CONTRACT["components"]["responses"].values()
+        for name in re.findall(r"\(`([a-z_]+)`", answer["description"])
+    }
+    assert examples
+    assert described
+    assert (examples | described) - found == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("raise Problem(404, 'a', 'm')", {"a"}),
+        ("raise problems.Problem(404, error_type='a', message='m')", {"a"}),
+        ("def f(x):\n    raise Failure(500, 'a' if x else 'b', 'm')", {"a", "b"}),
+        ("def f(x):\n    kind = 'a'\n    return Problem(1, kind, 'm')", {"a"}),
+        ("def f(p, *, kind='a'):\n    return Problem(1, kind, 'm')\nf(1)\nf(2, kind='b')", {"a", "b"}),
+        (
+            "class A:\n    def _refuse(self, s, kind, m): ...\n    def f(self):\n        self._refuse(1, 'a', 'm')",
+            {"a"},
+        ),
+        (
+            "def f(kind, n):\n    return Problem(n, kind, 'm')\nf('a', 1)\ndef g(kind):\n    f(kind, 2)\ng('b')",
+            {"a", "b"},
+        ),
+        ("raise Problem(old.status, old.error_type, 'm')", set()),
+    ],
+)
+def test_error_types_are_read_from_source(source: str, found: set[str]) -> None:
+    """However they get there."""
+    assert types_of(source) == found
+
+
+def test_an_error_type_that_cannot_be_told_is_noticed() -> None:
+    """Rather than left out."""
+    with pytest.raises(Unclear, match="made_up"):
+        types_of("raise Problem(404, made_up(), 'm')")
+
+
+def test_every_setting_is_documented() -> None:
+    """In the table of settings."""
+    rows = re.findall(r"^\| `([a-z_]+)` \|", page("configuration.md"), re.M)
+    assert set(rows) >= {field.name for field in fields(Settings)}
+
+
+def test_every_option_of_serve_is_documented() -> None:
+    """In the same table, beside its setting, or below it."""
+    serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
+    options = {name for option in serve.params for name in option.opts if name.startswith("--")}
+    text = page("configuration.md")
+    assert {name for name in options - {"--help"} if f"`{name}`" not in text} == set()
+
+
+def test_every_environment_variable_is_documented() -> None:
+    """Those that the source names."""
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "generator" / "static").rglob("*.py")]
+    source = "".join(path.read_text(encoding="utf-8") for path in files)
+    named = set(re.findall(r"""["'`](SYNAPSE_[A-Z_]+)["'`]""", source))
+    assert named - INTERNAL_VARIABLES - set(VARIABLE.findall(page("configuration.md"))) == set()
+
+
+def test_every_operation_is_documented() -> None:
+    """With its method and path, and the method of the client that calls it."""
+    text = page("http.md")
+    for path, item in CONTRACT["paths"].items():
+        for method, operation in item.items():
+            if isinstance(operation, dict) and "operationId" in operation:
+                assert f"| `{operation['operationId']}` | `{method.upper()} {path}` |" in text

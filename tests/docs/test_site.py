@@ -1,0 +1,80 @@
+"""The site is built without a warning, every link of it leads somewhere, and nothing on it comes from another host."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from blocks import PAGES, ROOT, name_of
+from links import faults
+from site_pages import NAVIGATED, PROJECT_PAGES, lay_out, place_of
+
+
+@pytest.fixture
+def small_site(tmp_path: Path) -> Path:
+    """Return a site of two pages without a fault."""
+    (tmp_path / "index.html").write_text('<a href="guide.html#first">x</a> <a href="https://example.com/a">y</a>')
+    (tmp_path / "guide.html").write_text('<h1 id="first">z</h1> <a href="/index.html">x</a> <img src="data:,">')
+    return tmp_path
+
+
+def test_a_site_without_a_fault_has_none(small_site: Path) -> None:
+    """Of another host's address only the form is looked at."""
+    assert list(faults(small_site)) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "fault"),
+    [
+        ('<a href="none.html">', "none.html leads nowhere"),
+        ('<a href="guide.html#second">', "guide.html#second leads nowhere"),
+        ('<a href="#second">', "#second leads nowhere"),
+        ('<a href="https://">', "https:// leads nowhere"),
+        ('<a href="htp://example.com">', "htp://example.com leads nowhere"),
+        ('<img src="none.svg">', "none.svg leads nowhere"),
+        ('<script src="https://cdn.example.com/x.js">', "https://cdn.example.com/x.js is loaded from another host"),
+        ('<link rel="stylesheet" href="//cdn.example.com/x">', "//cdn.example.com/x is loaded from another host"),
+    ],
+)
+def test_a_fault_is_told(small_site: Path, part: str, fault: str) -> None:
+    """With the page that has it."""
+    with (small_site / "index.html").open("a") as file:
+        file.write(part)
+    assert f"index.html: {fault}" in list(faults(small_site))
+
+
+def test_every_page_is_on_the_site(site: Path) -> None:
+    """The README is the repository's own front page, and no page of the site."""
+    places = [place_of(name_of(page)) for page in PAGES if page.name != "README.md" or page.parent != ROOT]
+    assert [place for place in places if not (site / place).with_suffix(".html").is_file()] == []
+
+
+def test_every_page_has_its_place_in_the_navigation() -> None:
+    """Once, and no other page has one."""
+    settings = (ROOT / "docs" / "zensical.toml").read_text(encoding="utf-8")
+    named = [match[1] for line in settings.splitlines() if (match := NAVIGATED.match(line))]
+    pages = {place_of(name_of(page)) for page in PAGES if page != ROOT / "README.md"}
+    assert sorted(named) == sorted(pages | COMING)
+
+
+COMING = {
+    "design/fast-runs.md",
+    "guides/cluster.md",
+    "guides/security.md",
+    "guides/testing.md",
+    "reference/cli.md",
+}
+"""Pages that are written elsewhere and have their place already."""
+
+
+def test_what_a_page_links_to_in_the_repository_is_on_the_site(tmp_path: Path) -> None:
+    """Links to files and folders lead to pages that show them; blocks of code stay as they are."""
+    lay_out(tmp_path)
+    page = (tmp_path / "pages" / "guides" / "write-a-plugin.md").read_text(encoding="utf-8")
+    assert "](../source/examples/plugins/shapes.md)" in page
+    shown = (tmp_path / "pages" / "source" / "examples" / "plugins" / "shapes.md").read_text(encoding="utf-8")
+    assert "## plugin/functions.py" in shown
+    assert "async def together(seconds):" in shown
+    assert (tmp_path / "pages" / PROJECT_PAGES["CHANGELOG.md"]).is_file()
+    assert tomllib.loads((tmp_path / "zensical.toml").read_text(encoding="utf-8"))["project"]["docs_dir"] == "pages"

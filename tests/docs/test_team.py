@@ -1,0 +1,191 @@
+"""What the page on running an agent for a team shows works: the unit's command, nginx, Caddy."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+from blocks import ROOT, blocks_of, read_ini
+from shells import free_port
+
+from synapse_agent import EmbeddedAgent
+from synapse_sdk.clients.agent import AgentClient
+
+PAGE = ROOT / "docs" / "guides" / "team.md"
+BLOCKS = {block.language: block.text for block in blocks_of(PAGE)}
+NAME = "agent.example.com"
+SLOW = {
+    "config": {"actions": {"tell": {"entrypoint": "slow:tell", "method": "job"}}},
+    "modules": {
+        "slow": """
+import time
+from pathlib import Path
+
+def tell(end):
+    print("first", flush=True)
+    while not Path(end).exists():
+        time.sleep(0.01)
+    print("last")
+"""
+    },
+}
+LONGEST = 30
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[EmbeddedAgent]:
+    """Run an agent that is known by the page's name."""
+    with EmbeddedAgent(ROOT / "examples" / "plugins", allowed_hosts=(NAME,)) as agent:
+        yield agent
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Return an authority that nobody else trusts."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def certificate(authority: trustme.CA, tmp_path: Path) -> Path:
+    """Write a certificate for the page's name and this machine, and return the folder that it is in."""
+    made = authority.issue_cert(NAME, "localhost")
+    made.cert_chain_pems[0].write_to_path(str(tmp_path / "agent.crt"))
+    made.private_key_pem.write_to_path(str(tmp_path / "agent.key"))
+    return tmp_path
+
+
+def nginx(folder: Path, port: int, agent: EmbeddedAgent) -> list[str]:
+    """Return the command that runs nginx with the page's server."""
+    server = BLOCKS["nginx"].replace("listen 443", f"listen 127.0.0.1:{port}").replace("/etc/ssl", str(folder))
+    server = server.replace("http://127.0.0.1:8000", agent.base_url)
+    user = "user root;" if os.geteuid() == 0 else ""  # or its worker may not write into the test's folder
+    temporary = "".join(f"{kind}_temp_path {folder};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log stderr; worker_processes 1; {user}\n"
+        f"events {{}}\nhttp {{ access_log off; {temporary}\n{server} }}\n"
+    )
+    return ["nginx", "-e", "stderr", "-c", str(folder / "nginx.conf")]
+
+
+def caddy(folder: Path, port: int, agent: EmbeddedAgent) -> list[str]:
+    """Return the command that runs Caddy with the page's site."""
+    address = f"https://localhost:{port}, https://{NAME}:{port} {{\n    bind 127.0.0.1\n    tls agent.crt agent.key"
+    site = BLOCKS["caddyfile"].replace(f"{NAME} {{", address).replace("127.0.0.1:8000", agent.base_url[7:])
+    (folder / "Caddyfile").write_text(f"{{\n    admin off\n    auto_https disable_redirects\n}}\n{site}")
+    return ["caddy", "run", "--config", "Caddyfile"]
+
+
+@contextmanager
+def running(command: list[str], folder: Path, port: int) -> Iterator[None]:
+    """Run a proxy until the block ends; wait until it listens."""
+    environment = os.environ | {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    with (folder / "log").open("w+") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+        try:
+            until = time.monotonic() + LONGEST
+            while not listens(port):
+                assert process.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            yield
+        finally:
+            process.terminate()
+            process.wait(LONGEST)
+
+
+def listens(port: int) -> bool:
+    """Tell whether something listens on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize("proxy", [nginx, caddy], ids=["nginx", "caddy"])
+def test_a_proxy_of_the_page_passes_everything_on(
+    proxy: Callable[[Path, int, EmbeddedAgent], list[str]],
+    agent: EmbeddedAgent,
+    authority: trustme.CA,
+    certificate: Path,
+) -> None:
+    """Runs, lookups in both forms, large params, a log line by line, and the name that the agent is known by."""
+    if shutil.which(proxy.__name__) is None:
+        pytest.skip(f"There is no {proxy.__name__} on this machine; as root on Debian, .ci/install installs it.")
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    port = free_port()
+    with running(proxy(certificate, port, agent), certificate, port):
+        with AgentClient(f"https://localhost:{port}", agent.token, verify=trust, max_retries=0) as client:
+            release = client.create_plugin_release("my_plugin", "1.0.0")
+            assert client.get_plugin_release(release["id"]) == client.get_plugin_release("my_plugin@1.0.0")
+            large = {"input": "word " * 4_000_000}
+            assert client.run_plugin_release("my_plugin@1.0.0", "process", large)["words"] == 4_000_000
+            follow_a_log(client, certificate / "end")
+        assert status_for_name(NAME, port, trust) == 200
+
+
+def follow_a_log(client: AgentClient, end: Path) -> None:
+    """Check that a line arrives while its job goes on."""
+    job = client.run_debug_plugin_release("tell", params={"end": str(end)}, **SLOW)
+    events = client.tail_job_logs(job["job_id"], deadline=LONGEST)
+    assert next(events)["message"] == "first"
+    assert client.get_job(job["job_id"])["status"] == "RUNNING"
+    end.touch()
+    assert [event["type"] for event in events] == ["log", "complete"]
+
+
+def status_for_name(name: str, port: int, trust: ssl.SSLContext) -> int:
+    """Ask for the agent's health under a name."""
+    connection = http.client.HTTPSConnection("localhost", port, context=trust, timeout=LONGEST)
+    connection.request("GET", "/health/", headers={"Host": name})
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_the_command_of_the_unit_starts_an_agent(tmp_path: Path) -> None:
+    """With its own folders in place of the server's; it ends well when systemd stops it."""
+    unit = read_ini(re.sub(r"\\\n *", "", BLOCKS["ini"]))
+    (tmp_path / "token").write_text("a-token\n")
+    given = {
+        "/opt/synapse-agent/bin": str(Path(sys.executable).parent),
+        "/srv/plugins": str(ROOT / "examples" / "plugins"),
+        "/var/lib/synapse-agent": str(tmp_path / "data"),
+        "${CREDENTIALS_DIRECTORY}": str(tmp_path),
+    }
+    command = unit["Service"]["ExecStart"]
+    for shown, real in given.items():
+        assert shown in command
+        command = command.replace(shown, real)
+    with subprocess.Popen([*shlex.split(command), "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("ready http://127.0.0.1:")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LONGEST) == 0
+
+
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    """Every key of it."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("There is no systemd-analyze on this machine; it comes with systemd.")
+    unit = BLOCKS["ini"].replace("/opt/synapse-agent/bin", str(Path(sys.executable).parent))
+    (tmp_path / "synapse-agent.service").write_text(unit)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", tmp_path / "synapse-agent.service"],
+        capture_output=True,
+        text=True,
+        timeout=LONGEST,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
