@@ -75,9 +75,9 @@ class Execution:
 
     def started(self) -> None:
         """Hear from the zygote that the process is there."""
-        self._has_started = True
-        if self._on_started is not None:
+        if not self._has_started and self._on_started is not None:
             self._on_started()
+        self._has_started = True
 
     def ended(self, status: int | None) -> None:
         """Hear from the zygote that nothing is left of it."""

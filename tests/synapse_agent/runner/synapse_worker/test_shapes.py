@@ -55,7 +55,7 @@ class Heir(Base):
 
 class ByNew:
     def __new__(cls, data):
-        return super().__new__(cls)
+        return super().__new__(cls) if data else None
 
     def __init__(self, *args):
         pass
@@ -63,7 +63,7 @@ class ByNew:
 
 class ByMeta(type):
     def __call__(cls, data):
-        return super().__call__()
+        return super().__call__() if data else None
 
 
 class Meta(metaclass=ByMeta):
