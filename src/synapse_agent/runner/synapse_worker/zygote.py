@@ -1,7 +1,7 @@
 """The zygote: one small, single-threaded process that forks a fresh one for each run, and ends all a run started.
 
-Processes are forked ahead of time and wait, so that a run need not wait for its own. Two at a time: after a fork the
-zygote pays for each page of memory that it writes to, and pays as much for one as for two.
+Processes are forked ahead of time and wait, so that a run need not wait for its own: two at a time, since after a fork
+the zygote pays for each page of memory that it writes to, and as much after two as after one.
 
 How it knows what belongs to a run that is over: every run's process is a subreaper, so what it starts stays below it
 for as long as it lives. When it ends, what is left of it falls to the zygote. A child that is no run's process is thus
@@ -26,8 +26,8 @@ from typing import TextIO
 from . import protocol, run
 from .kernel import become_subreaper, open_children, pidfd_open, read_children, receive, send
 
-_BUSY = 2
 _SPARES = 2
+_PAUSE_SECONDS = 0.05
 _REHEARSALS = 20
 _SWEEP_SECONDS = 0.002
 _UNKILLABLE_SECONDS = 10.0
@@ -105,6 +105,7 @@ class _Zygote:
         self._children = open_children()
         self._live: dict[int, _Live] = {}
         self._over: list[_Over] = []
+        self._cores = max(2, len(os.sched_getaffinity(0)))
         self._connected = True
 
     def serve(self) -> None:
@@ -119,12 +120,14 @@ class _Zygote:
 
     def _wait(self) -> list[tuple[int, int]]:
         """Wait until there is something to do; what can be done ahead of time is done when there is nothing else."""
-        if not self._spares and len(self._live) < _BUSY:
-            waiting = self._poll.poll(0)
-            if waiting:
-                return waiting
+        if self._over:
+            return self._poll.poll(_SWEEP_SECONDS * 1000)
+        if len(self._spares) < _SPARES and len(self._live) < self._cores:
+            events = self._poll.poll(_PAUSE_SECONDS * 1000 if self._spares else 0)
+            if events:
+                return events
             self._prepare()
-        return self._poll.poll(_SWEEP_SECONDS * 1000 if self._over else None)
+        return self._poll.poll()
 
     def _obey(self) -> None:
         try:
