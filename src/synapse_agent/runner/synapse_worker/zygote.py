@@ -42,9 +42,6 @@ def serve(control_fd: int, *, folder: str, bytecode: str) -> None:
     sys.pycache_prefix = bytecode
     sys.path.insert(0, folder)
     PathFinder.find_spec("synapse_worker_warms_the_finders")  # lists the folders on sys.path; imports nothing
-    for _ in range(_REHEARSALS):
-        run.rehearse()
-    gc.collect()
     gc.disable()
     gc.freeze()
     _Zygote(socket(fileno=control_fd), folder).serve()
@@ -102,6 +99,7 @@ class _Zygote:
         self._poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
         self._spares: list[_Spare] = []
+        self._is_warm = False
         self._children = open_children()
         self._live: dict[int, _Live] = {}
         self._over: list[_Over] = []
@@ -172,9 +170,19 @@ class _Zygote:
 
     def _prepare(self) -> None:
         """Fork the next runs' processes ahead of time; each knows those before it, to close what is theirs."""
+        if not self._is_warm:
+            self._warm_up()
         with suppress(OSError):
             while len(self._spares) < _SPARES:
                 self._spares.append(self._fork())
+
+    def _warm_up(self) -> None:
+        """Have everything done before that runs do; not earlier, as the first one may be waiting for this process."""
+        self._is_warm = True
+        for _ in range(_REHEARSALS):
+            run.rehearse()
+        gc.collect()
+        gc.freeze()
 
     def _fork(self, *, received: Sequence[int] = ()) -> _Spare:
         """Fork a process that waits for a run; `received` is what has come for it already."""
