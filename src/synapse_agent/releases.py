@@ -24,7 +24,7 @@ from synapse_agent.trees import remove_tree, sync_tree, tree_digest
 
 logger = logging.getLogger(__name__)
 _ID = re.compile(r"0|[1-9][0-9]{0,17}")
-_MAX_REMEMBERED = 1000
+_MAX_REMEMBERED = 100
 
 
 class Releases:
