@@ -9,7 +9,6 @@ import os
 import resource
 import sys
 from _socket import socket
-from contextlib import suppress
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -22,6 +21,7 @@ from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .reports import Reports
 from .results import to_json
 
+_decode = json.JSONDecoder().decode
 _REHEARSED = "SYNAPSE_REHEARSED"
 _KILL_FIRST = b"500"  # of 1000: out of memory, the kernel is to choose the action, not the agent
 
@@ -70,7 +70,7 @@ def rehearse() -> None:
     def action(number: int) -> list[int]:
         return [number]
 
-    os.environ.update({_REHEARSED: ""})
+    _set_environ({_REHEARSED: ""})
     del os.environ[_REHEARSED]
     _, params = _parted(b'{"rehearsed": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
@@ -102,7 +102,7 @@ def _read(descriptor: int) -> tuple[dict[str, Any], bytes]:
 
 def _parted(request: bytes) -> tuple[dict[str, Any], bytes]:
     head, _, params = request.partition(b"\n")
-    return json.loads(head), params
+    return _decode(head.decode()), params
 
 
 def _execute(request: dict[str, Any], params: bytes, report: int, folder: str) -> int:
@@ -116,7 +116,7 @@ def _execute(request: dict[str, Any], params: bytes, report: int, folder: str) -
         message = f"The run's process could not be prepared: {error}"
         reports.outcome(*_failed(Failure(503, "unavailable", message)))
         return 0
-    os.environ.update(request["env"])
+    _set_environ(request["env"])
     _look_like_a_fresh_interpreter(request["entrypoint"])
     context = Context(reports, job_id=request["job_id"], action=request["action"], language=request["language"])
     process = os.getpid()
@@ -126,6 +126,11 @@ def _execute(request: dict[str, Any], params: bytes, report: int, folder: str) -
         reports.outcome(kind, payload)
         atexit._run_exitfuncs()
     return 0
+
+
+def _set_environ(env: dict[str, str]) -> None:
+    for name, value in env.items():  # `update` would ask what kind of mapping this is, which takes longer
+        os.environ[name] = value
 
 
 def _settle(request: dict[str, Any]) -> None:
@@ -155,7 +160,7 @@ def _outcome(request: dict[str, Any], text: bytes, context: Context, folder: str
 
 def _params(text: bytes) -> dict[str, Any]:
     try:
-        params: dict[str, Any] = json.loads(text)
+        params: dict[str, Any] = _decode(text.decode())
     except RecursionError:
         raise Failure(422, "invalid_params", "The params are nested too deeply for Python to read.") from None
     return params
@@ -194,5 +199,7 @@ def _exit_status(code: Any) -> int:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # the action may have replaced or closed it
+        try:
             stream.flush()
+        except (AttributeError, OSError, ValueError):
+            continue  # the action has replaced or closed it
