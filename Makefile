@@ -130,5 +130,5 @@ demo: setup ## Watch plugins being fetched, run and deleted on an agent of its o
 	$(BIN)/python examples/demo.py
 
 .PHONY: bench
-bench: setup ## Measure the client beside its peers, and write bench/RESULTS.md (BENCH_ARGS="import" for some of it)
+bench: setup ## Measure client and agent beside their peers, and write bench/RESULTS.md (BENCH_ARGS="agent" for some of it)
 	$(BIN)/python -m bench $(BENCH_ARGS)

@@ -7,7 +7,7 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import environments, table
+from bench import agent_rows, environments, table
 from bench.environments import Environment
 from bench.rows import ROWS, Row, Values
 from bench.workers import server
@@ -21,16 +21,21 @@ def main(wanted: list[str]) -> None:
     homes = environments.prepare()
     if "public" not in homes:
         print("The public synapse-sdk is left out: it needs Python 3.12 or later, and this machine has none.")
-    rows = [row for row in ROWS if not wanted or any(word in row.name for word in wanted)]
-    with server() as url:
-        measured = [(row, measure(row, homes, url)) for row in rows]
-    report = "\n".join([table.render(measured), "", *about(homes)])
+    parts = []
+    if rows := [row for row in ROWS if not wanted or any(word in row.name for word in wanted)]:
+        with server() as url:
+            parts.append(table.render([(row, measure(row, homes, url)) for row in rows]))
+    if rows := agent_rows.chosen(wanted):
+        homes |= environments.prepare_agent()
+        measured = [(row, measure(row, homes)) for row in rows]
+        parts.append(f"### The agent\n\n{table.render(measured, agent_rows.SUBJECTS)}")
+    report = "\n\n".join([*parts, "\n".join(about(homes))])
     print(f"\n{report}")
     if not wanted:
         write(report)
 
 
-def measure(row: Row, homes: dict[str, Environment], url: str) -> Values:
+def measure(row: Row, homes: dict[str, Environment], url: str = "") -> Values:
     """Measure a row, telling on the terminal that it goes on."""
     print(f"{row.name} …", file=sys.stderr, flush=True)
     return row.measure(homes, url)

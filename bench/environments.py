@@ -58,6 +58,16 @@ def prepare() -> dict[str, Environment]:
     return made
 
 
+def prepare_agent() -> dict[str, Environment]:
+    """Make what is missing; return the environments `agent`, with uv in it, and `ray`, both of the project's Python."""
+    python = Path(sys.executable)
+    wheel, pins = build(), constraints()
+    return {
+        "agent": make("agent", python, [f"{wheel}[agent,cli]", "--constraint", str(pins)], [wheel, pins]),
+        "ray": make("ray", python, *locked("ray.txt", hashed=True)),
+    }
+
+
 def locked(name: str, *, hashed: bool) -> tuple[list[str], list[Path]]:
     """Return the installer's arguments for a file of pinned requirements, and what they depend on."""
     return ["--require-hashes"] * hashed + ["--requirement", str(REQUIREMENTS / name)], [REQUIREMENTS / name]

@@ -12,7 +12,7 @@ from bench.environments import Environment
 from bench.imports import import_times
 from bench.workers import fresh, interleaved
 
-Unit = Literal["µs", "ms", "MB", ""]
+Unit = Literal["µs", "ms", "s", "MB", "/s", ""]
 Values = dict[str, float]
 
 HOMES = {
@@ -39,6 +39,8 @@ class Row:
     """The most that ours may be of a peer's."""
     limit: float | None = None
     """The most that ours may be, in the unit."""
+    more_is_better: bool = False
+    """The ratios and the limit are the least instead."""
 
 
 def calls(scenario: str, subjects: str, *, unit: Unit, times: int, rounds: int) -> Callable[..., Values]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from bench.rows import HOMES, Row, Values
 
@@ -14,13 +14,18 @@ TITLES = {
     "raw_socket": "raw socket",
     "generated": "generated",
     "public_sdk": "synapse-sdk",
+    "public_run": "synapse-sdk, new process",
+    "ray_task": "Ray task, new process",
+    "uv": "uv and an interpreter",
+    "starlette": "empty route",
 }
 
 
-def render(rows: Sequence[tuple[Row, Values]]) -> str:
+def render(rows: Sequence[tuple[Row, Values]], subjects: Collection[str] = HOMES) -> str:
     """Return a Markdown table: medians, in brackets what ours is of each peer's, and what was to be reached."""
-    head = ["figure", *(TITLES[name] for name in HOMES), "to reach", ""]
-    lines = [head, ["---", *("---:" for _ in HOMES), "---", "---"], *(_cells(row, values) for row, values in rows)]
+    head = ["figure", *(TITLES[name] for name in subjects), "to reach", ""]
+    rule = ["---", *("---:" for _ in subjects), "---", "---"]
+    lines = [head, rule, *(_cells(row, values, subjects) for row, values in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(_line(line, widths) for line in lines)
 
@@ -28,33 +33,40 @@ def render(rows: Sequence[tuple[Row, Values]]) -> str:
 def verdict(row: Row, values: Values) -> bool | None:
     """Tell whether a row reaches what it is to reach; None where nothing was said, or nothing to compare with."""
     ours = values["ours"]
-    judged = [ours <= most * values[peer] for peer, most in row.ratios.items() if peer in values]
-    judged += [] if row.limit is None else [ours <= row.limit]
-    return all(judged) if judged else None
+    bounds = [most * values[peer] for peer, most in row.ratios.items() if peer in values]
+    bounds += [] if row.limit is None else [row.limit]
+    return all(ours >= bound if row.more_is_better else ours <= bound for bound in bounds) if bounds else None
 
 
-def _cells(row: Row, values: Values) -> list[str]:
+def _cells(row: Row, values: Values, subjects: Collection[str]) -> list[str]:
     reached = {True: "yes", False: "**no**", None: ""}[verdict(row, values)]
-    return [row.name, *(_cell(name, row, values) for name in HOMES), ", ".join(_targets(row)), reached]
+    return [row.name, *(_cell(name, row, values) for name in subjects), ", ".join(_targets(row)), reached]
 
 
 def _cell(name: str, row: Row, values: Values) -> str:
     if name not in values:
         return ""
     value = f"{number(values[name])} {row.unit}".strip()
-    return value if name == "ours" else f"{value} ({values['ours'] / values[name]:.2f})"
+    return value if name == "ours" else f"{value} ({_ratio(values['ours'] / values[name])})"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def _targets(row: Row) -> Iterator[str]:
-    for peer, most in row.ratios.items():
-        yield f"≤ {most} of {TITLES[peer]}"
+    sign = "≥" if row.more_is_better else "≤"
+    for peer, bound in row.ratios.items():
+        yield f"{sign} {bound} of {TITLES[peer]}"
     if row.limit is not None:
-        yield f"≤ {row.limit:g} {row.unit}".strip()
+        yield f"{sign} {row.limit:g} {row.unit}".strip()
 
 
 def number(value: float) -> str:
     """Return a number with no more digits than it is worth."""
-    return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
+    if value >= 100 or value == int(value):
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -69,6 +81,9 @@ def _rule(cell: str, width: int) -> str:
 
 def versions(distributions: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     """Yield a line on what was measured in each environment."""
-    told = ("synapse-agent-client", "httpx", "httpcore", "h11", "anyio", "requests", "urllib3", "synapse-sdk")
+    told = (
+        *("synapse-agent-client", "httpx", "httpcore", "h11", "anyio", "requests", "urllib3", "synapse-sdk"),
+        *("starlette", "uvicorn", "uvloop", "httptools", "pydantic", "uv", "ray"),
+    )
     for name, found in distributions.items():
         yield f"- {name}: " + ", ".join(f"{each} {found[each]}" for each in told if each in found)

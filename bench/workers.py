@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
+WORKER_SECONDS = 30.0
+"""What a process gets to clean up when it has nothing more to do."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,30 @@ class Worker:
         return line
 
 
+@dataclass(frozen=True)
+class Player:
+    """Whoever takes part in a comparison: a subject, where it lives, and what it talks to."""
+
+    python: Path
+    subject: str
+    """The module of `subjects`."""
+    url: str = ""
+    times: int = 1
+    """How many calls one measure takes."""
+    turns: int = 1
+    """How many measures in a row it gets each round."""
+
+
 @contextmanager
-def process(*command: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """Start a Python script of this folder, and end it."""
+def process(*command: str | Path, patience: float = 0) -> Iterator[subprocess.Popen[str]]:
+    """Start a Python script of this folder, and end it: with its input, if it is given so many seconds, or at once."""
     pipe = subprocess.PIPE
     with subprocess.Popen([*command], cwd=HERE, stdin=pipe, stdout=pipe, text=True) as started:
         try:
             yield started
+            if patience and started.stdin is not None:
+                started.stdin.close()
+                started.wait(patience)
         finally:
             started.kill()
 
@@ -68,20 +87,33 @@ def server() -> Iterator[str]:
 def interleaved(
     pythons: Mapping[str, Path], scenario: str, url: str, *, times: int, rounds: int
 ) -> dict[str, list[Measure]]:
-    """Measure clients in turn, round after round, each round led by another one.
+    """Measure clients in turn, all of them with one server."""
+    players = {subject: Player(python, subject, url, times) for subject, python in pythons.items()}
+    return compared(players, scenario, rounds=rounds)
+
+
+def compared(players: Mapping[str, Player], scenario: str, *, rounds: int) -> dict[str, list[Measure]]:
+    """Measure in turn, round after round, each round led by another one.
 
     The first round warms them up and counts for nothing.
     """
+    measured: dict[str, list[Measure]] = {name: [] for name in players}
     with ExitStack() as stack:
-        workers = {
-            subject: Worker(stack.enter_context(process(python, HERE / "worker.py", subject, scenario, url)))
-            for subject, python in pythons.items()
-        }
-        measured = [
-            {subject: workers[subject].measure(times) for subject in rotated([*pythons], number)}
-            for number in range(rounds + 1)
-        ]
-    return {subject: [each[subject] for each in measured[1:]] for subject in pythons}
+        workers = {name: stack.enter_context(worker(player, scenario)) for name, player in players.items()}
+        for number in range(rounds + 1):
+            for name in rotated([*players], number):
+                player = players[name]
+                told = [workers[name].measure(player.times) for _ in range(player.turns)]
+                measured[name] += told if number else []
+    return measured
+
+
+@contextmanager
+def worker(player: Player, scenario: str) -> Iterator[Worker]:
+    """Start a player's process."""
+    command = (player.python, HERE / "worker.py", player.subject, scenario, player.url)
+    with process(*command, patience=WORKER_SECONDS) as started:
+        yield Worker(started)
 
 
 def rotated(names: list[str], steps: int) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import count
 
-from subjects.facade import LOOKUP, scenarios
-from subjects.payload import TOKEN
+from subjects.facade import LOOKUP, Run, repeat, scenarios
+from subjects.payload import LARGE, SMALL, TOKEN
 from subjects.tasks import in_flight
 
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
@@ -18,8 +19,24 @@ async def opened(url: str) -> Callable[[], Awaitable[object]]:
     return lambda: client.get_plugin_release(LOOKUP)
 
 
+def add(url: str, requirements: Sequence[str] = ()) -> Run:
+    """Run an action that does next to nothing; each call has requirements that no call before it had."""
+    client, numbers = AgentClient(url, TOKEN), count()
+
+    def call() -> None:
+        number = next(numbers)
+        wanted = [f"{name}>=0.{number}" for name in requirements]
+        result = client.run_plugin_release("adder@1.0.0", "add", params={"a": 1, "b": 2}, requirements=wanted)
+        assert result == {"sum": 3}, result
+
+    return repeat(call)
+
+
 SCENARIOS = {
     **scenarios(lambda url: AgentClient(url, TOKEN), lambda client, query: client.iter_plugin_releases(query)),
     "async_1": lambda url: in_flight(1, partial(opened, url)),
     "async_100": lambda url: in_flight(100, partial(opened, url)),
+    "add": add,
+    "new_small": partial(add, requirements=SMALL),
+    "new_large": partial(add, requirements=LARGE),
 }

@@ -8,6 +8,11 @@ TOKEN = "bench-token"
 RELEASE = "/plugin_releases/my_plugin%401.0.0"
 RUN = "/plugin_releases/my_plugin%401.0.0/run/"
 RUN_BIG = "/plugin_releases/big%401/run/"
+ADDER = '{"plugin": "adder", "version": "1.0.0"}'
+ADDER_RELEASE = "/plugin_releases/adder%401.0.0"
+ADD = '{"action": "add", "params": {"a": 1, "b": 2}}'
+SMALL, LARGE = ("six",), ("numpy", "pillow")
+"""Requirements of one file, and of many."""
 HUNDRED_PAGES = {"of": "10000", "page_size": "100", "latency": "10"}
 HUNDRED_THOUSAND = {"of": "100000", "page_size": "1000"}
 

@@ -9,7 +9,6 @@ from types import ModuleType
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from synapse_agent import handlers
@@ -22,6 +21,7 @@ from synapse_agent.contract import Operation, load_contract, match_handlers, rea
 from synapse_agent.disk import disk_full, is_disk_full
 from synapse_agent.problems import Problem
 from synapse_agent.reference import FILES, ReferenceFile
+from synapse_agent.routes import Routes
 from synapse_agent.security import Guard
 from synapse_agent.settings import Settings
 from synapse_agent.signature import request_id, signature
@@ -42,14 +42,12 @@ def build_app(agent: Agent, settings: Settings) -> ASGIApp:
     match_handlers(operations, table)
     room = Room(BODIES_AT_ONCE * settings.max_body_bytes)
     limits = BodyLimits(settings.max_body_bytes, settings.request_timeout, room)
-    routes = [
-        Route(path, endpoint=_Endpoint(agent, table, group, limits=limits))
-        for path, group in _by_path(operations).items()
-    ]
-    routes += [Route(path, endpoint=ReferenceFile(path)) for path in FILES]
+    apps: dict[str, ASGIApp] = {
+        path: _Endpoint(agent, table, group, limits=limits) for path, group in _by_path(operations).items()
+    }
+    apps |= {path: ReferenceFile(path) for path in FILES}
     hosts = [settings.host, *settings.allowed_hosts]
-    router = Router(routes, redirect_slashes=False, default=_not_found)
-    app = _Outermost(Guard(router, token=settings.token, hosts=hosts))
+    app = _Outermost(Guard(Routes(apps), token=settings.token, hosts=hosts))
     return AnswerCheck(app, contract) if settings.check_answers else app
 
 
@@ -114,16 +112,12 @@ def _handlers(module: ModuleType) -> dict[str, Handler]:
 
 
 def _by_path(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
-    """Group operations by path, paths without parameters first; one that ends in a parameter also with a slash."""
+    """Group operations by path; a path that ends in a parameter is found also with a slash."""
     groups: dict[str, list[Operation]] = {}
-    for operation in sorted(operations, key=lambda operation: "{" in operation.path):
+    for operation in operations:
         groups.setdefault(operation.path, []).append(operation)
     slashed = {f"{path}/": group for path, group in groups.items() if path.endswith("}")}
     return {**groups, **slashed}
-
-
-async def _not_found(scope: Scope, _receive: Receive, _send: Send) -> None:
-    raise Problem(404, "not_found", f"There is nothing at {scope['path'][:300]}; paths end as the contract has them.")
 
 
 def _error_answer(error: Exception, request: str) -> Response:

@@ -54,6 +54,8 @@ def _path_value(operation: Operation, name: str, raw: str) -> str:
 def _query_values(operation: Operation, request: Request) -> tuple[dict[str, Any], dict[str, str]]:
     known: dict[str, Any] = {}
     further: dict[str, str] = {}
+    if not request.scope["query_string"]:
+        return known, further
     for name, value in request.query_params.multi_items():
         if name in known or name in further:
             raise invalid("repeated", "Input should be given once", at=["query", name], value=value)

@@ -32,6 +32,7 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._received = 0
         self._body = 0
+        self._is_in_head = False
         self._is_between_requests = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
@@ -52,16 +53,20 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._received - self._body > MAX_OVERHEAD_BYTES + OVERHEAD_PER_BODY_BYTE * self._body:
             self._refuse(431, "headers_too_large", f"The request's headers are larger than {MAX_OVERHEAD_BYTES} bytes.")
+        elif self._is_in_head and self._deadline is None:  # nearly all heads come as a whole, and need no timer
+            self._close_in(self.patience)
 
     def on_message_begin(self) -> None:
-        """Begin to wait for the end of a head."""
+        """A head has begun; what of it is not there yet is waited for from now on."""
         super().on_message_begin()
+        self._stop_waiting()
+        self._is_in_head = True
         self._is_between_requests = False
-        self._close_in(self.patience)
 
     def on_headers_complete(self) -> None:
         """The head is there; too many that nobody waits for the answers to are no HTTP to us."""
         self._stop_waiting()
+        self._is_in_head = False
         if len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError("too many requests at once")  # ends the parsing, and the connection as broken input does
         super().on_headers_complete()

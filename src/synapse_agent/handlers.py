@@ -19,7 +19,7 @@ from synapse_agent.job_files import read_log
 from synapse_agent.keys import read_key
 from synapse_agent.orders import Order
 from synapse_agent.plugin import check_requirements
-from synapse_agent.releases import release_record
+from synapse_agent.releases import release_json, release_record
 from synapse_agent.signature import FEATURES
 from synapse_agent.validation import invalid
 
@@ -54,13 +54,13 @@ async def list_plugin_releases(agent: Agent, call: Call) -> Response:
 
 async def get_plugin_release(agent: Agent, call: Call) -> Response:
     """Give a release."""
-    return json_answer(json_bytes(release_record(agent.releases.find(call.path["lookup"]))))
+    return json_answer(release_json(agent.releases.find(call.path["lookup"])))
 
 
 async def create_plugin_release(agent: Agent, call: Call) -> Response:
     """Fetch and cache a release: 201 where this call did, 200 where it was there."""
     row, is_new = await agent.releases.create(call.body["plugin"], call.body["version"])
-    return json_answer(json_bytes(release_record(row)), 201 if is_new else 200)
+    return json_answer(release_json(row), 201 if is_new else 200)
 
 
 async def delete_plugin_release(agent: Agent, call: Call) -> Response:

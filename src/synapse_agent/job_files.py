@@ -17,10 +17,21 @@ class JobFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.log = folder / "log"
-        self.journal = folder / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """What the run printed."""
+        return self._folder / "log"
+
+    @property
+    def journal(self) -> Path:
         """A line of JSON for each event; `log` in it says how many bytes the log had then."""
-        self.result = folder / "result.json"
+        return self._folder / "events.jsonl"
+
+    @property
+    def result(self) -> Path:
+        """The run's result, where it is large."""
+        return self._folder / "result.json"
 
     def open_log(self) -> BinaryIO:
         """Open the log to add to it."""
@@ -59,7 +70,7 @@ class JobFiles:
 
     def size(self) -> int:
         """Give how many bytes all files take."""
-        return self.log_size() + _size(self.result)
+        return self.log_size() + _size(self.result) if self._folder.exists() else 0
 
     def remove_log(self) -> None:
         """Remove log and journal; the result stays."""

@@ -6,6 +6,7 @@ import json
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ DEFAULT_METHOD = "task"
 METHODS = ("local", "task", "job")
 REFUSED_METHODS = ("serve", "restapi")
 
+_MAX_REMEMBERED = 200
+"""Characters of a requirement that is worth being remembered."""
 _ARCHIVES = (".whl", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
 
@@ -159,11 +162,25 @@ def check_requirements(requirements: Iterable[str], *, source: str = "requiremen
 
 def _check_requirement(text: str, where: str) -> str:
     try:
-        requirement = Requirement(text)
+        canonical = _remembered_requirement(text) if len(text) <= _MAX_REMEMBERED else _canonical_requirement(text)
     except InvalidRequirement as error:
         raise _invalid_requirement(text, where) from error
-    if requirement.url or requirement.name.endswith(_ARCHIVES):
+    if canonical is None:
         raise _invalid_requirement(text, where)
+    return canonical
+
+
+@lru_cache(1000)
+def _remembered_requirement(text: str) -> str | None:
+    """Give the canonical form of what comes with every run of a plugin."""
+    return _canonical_requirement(text)
+
+
+def _canonical_requirement(text: str) -> str | None:
+    """Give the canonical form; None for a path or a URL."""
+    requirement = Requirement(text)
+    if requirement.url or requirement.name.endswith(_ARCHIVES):
+        return None
     requirement.name = canonicalize_name(requirement.name)  # in which there is nothing that looks like a path
     requirement.extras = {canonicalize_name(extra) for extra in requirement.extras}
     return str(requirement)

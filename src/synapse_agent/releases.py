@@ -8,9 +8,11 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.answers import json_bytes
 from synapse_agent.data_folder import DataFolder
 from synapse_agent.database import Database, ReleaseRow
 from synapse_agent.plugin import PluginConfig
@@ -22,6 +24,7 @@ from synapse_agent.trees import remove_tree, sync_tree, tree_digest
 
 logger = logging.getLogger(__name__)
 _ID = re.compile(r"0|[1-9][0-9]{0,17}")
+_MAX_REMEMBERED = 100
 
 
 class Releases:
@@ -44,13 +47,17 @@ class Releases:
         self._is_closing = False
         self._uses: Counter[str] = Counter()
         self._configs: dict[str, PluginConfig] = {}
+        self._found: dict[str, ReleaseRow] = {}
         self._remove_leftovers()
 
     def find(self, lookup: str) -> ReleaseRow:
         """Find a release by its ID or by `code@version`, or raise `Problem` 404 `release_not_found`."""
-        row = self._find(lookup)
+        row = self._found.get(lookup) or self._find(lookup)
         if row is None:
             raise _not_found(lookup)
+        if len(self._found) >= _MAX_REMEMBERED:
+            self._found.clear()
+        self._found[lookup] = row
         return row
 
     async def create(self, plugin: str, version: str) -> tuple[ReleaseRow, bool]:
@@ -87,6 +94,7 @@ class Releases:
     async def delete(self, lookup: str) -> None:
         """Forget a release at once; its folder goes when no run uses it any more."""
         row = self.find(lookup)
+        self._found.clear()
         self._database.remove_release(row.digest)
         await self._remove_unused(row.digest)
 
@@ -190,6 +198,12 @@ class ReleaseLease:
     async def release(self) -> None:
         """Let the folder go."""
         await self._releases.give_back(self._digest)
+
+
+@lru_cache
+def release_json(row: ReleaseRow) -> bytes:
+    """Say a release as the contract does, as JSON."""
+    return json_bytes(release_record(row))
 
 
 def release_record(row: ReleaseRow) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 from collections.abc import Iterable
 
 FEATURES = ("idempotent-runs",)
 """What this agent can beyond the minimum."""
 
+_FEATURES_HEADER = (b"synapse-agent-features", ", ".join(FEATURES).encode())
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/=+@~-]{1,128}")
 
 
@@ -17,9 +18,9 @@ def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
     given = [value for name, value in headers if name == b"x-request-id"]
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         return given[0].decode("ascii")
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def signature(request: str) -> list[tuple[bytes, bytes]]:
     """Give the headers that the answer to a request of this ID carries besides its own."""
-    return [(b"synapse-agent-features", ", ".join(FEATURES).encode()), (b"x-request-id", request.encode())]
+    return [_FEATURES_HEADER, (b"x-request-id", request.encode())]

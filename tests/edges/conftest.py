@@ -44,7 +44,7 @@ class Holdings:
     temporary: int
     """Folders of fetches, debug runs, runs and installations."""
     processes: int
-    """Those that belong to runs: the zygotes that are kept ready, and the one process each keeps ready, don't count."""
+    """Those that belong to runs: the zygotes that are kept ready, and the processes these keep ready, don't count."""
     descriptors: int
     """Of this process, those of its zygotes and of the environments that it has used left out."""
 
@@ -165,21 +165,26 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def descendants(pid: int) -> int:
-    return sum(1 + descendants(child) for child in children(pid))
+def descendants(pid: int) -> list[int]:
+    below = children(pid)
+    return below + [each for child in below for each in descendants(child)]
 
 
 def processes(pid: int) -> tuple[int, int]:
-    """Count a process's zygotes, and the processes below it that are neither a zygote nor its one that waits."""
-    zygotes = others = 0
-    for child in children(pid):
-        below = descendants(child)
-        if is_zygote(child):
-            zygotes += 1
-            others += max(0, below - 1)
-        else:
-            others += 1 + below
-    return zygotes, others
+    """Count a process's zygotes, and the processes below it that are neither a zygote nor one that waits for a run."""
+    zygotes = [child for child in children(pid) if is_zygote(child)]
+    others = [each for each in descendants(pid) if each not in zygotes and not waits_for_a_run(each)]
+    return len(zygotes), len(others)
+
+
+def waits_for_a_run(pid: int) -> bool:
+    """Tell by its output, which goes nowhere until a run gives it a log; what a run starts has the run's."""
+    try:
+        return WORKER in Path(f"/proc/{pid}/cmdline").read_bytes() and Path(f"/proc/{pid}/fd/1").readlink() == Path(
+            "/dev/null"
+        )
+    except FileNotFoundError:
+        return False
 
 
 def is_zygote(pid: int) -> bool:

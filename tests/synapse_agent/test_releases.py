@@ -238,6 +238,19 @@ def test_a_deleted_release_is_gone_and_its_id_never_used_again(own: httpx.Client
     assert create(own, "small", "1.0.0").json()["id"] == 2
 
 
+def test_a_deleted_release_is_found_under_neither_of_its_names(own: httpx.Client) -> None:
+    """The agent remembers what it has found, and forgets it with the release."""
+    create(own, "small", "1.0.0")
+    for lookup in ("1", "small@1.0.0", "1", "small%401.0.0"):
+        assert own.get(f"/plugin_releases/{lookup}").json()["id"] == 1
+    assert own.delete("/plugin_releases/small@1.0.0").status_code == 204
+    for lookup in ("1", "small@1.0.0", "small%401.0.0"):
+        assert own.get(f"/plugin_releases/{lookup}").status_code == 404
+    create(own, "small", "1.0.0")
+    assert own.get("/plugin_releases/small@1.0.0").json()["id"] == 2
+    assert own.get("/plugin_releases/1").status_code == 404
+
+
 def test_a_release_that_runs_can_be_deleted(plugins: Path, tmp_path: Path, client_of: ClientOf) -> None:
     """The release is gone at once, its action ends well, and only then its folder goes."""
     with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent, ThreadPoolExecutor(1) as pool:

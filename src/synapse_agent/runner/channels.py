@@ -30,6 +30,9 @@ class LogPipe:
         self.writer = os.fdopen(writer, "wb", buffering=0)
         os.set_blocking(self._reader, False)
         self._loop = asyncio.get_running_loop()
+
+    def listen(self) -> None:
+        """Take what comes from now on as it comes; what is there before waits in the pipe, as much as that holds."""
         self._loop.add_reader(self._reader, self._receive)
 
     def drain(self) -> None:

@@ -15,6 +15,8 @@ from synapse_agent.runner.channels import LogPipe, ReportSocket
 from synapse_agent.runner.limits import Limits
 from synapse_agent.runner.zygote import Zygote, ZygoteLost
 
+_LISTEN_SECONDS = 0.005
+"""How old a process is when the agent begins to listen to its log; one that ended earlier has it read at once."""
 _LINGER_SECONDS = 10.0
 _KILLED_SECONDS = 15.0
 
@@ -66,6 +68,7 @@ class Execution:
             stack.callback(reports.close)
             await self._start({**request, "secret": reports.secret.hex()}, params, log, reports)
             stack.callback(self._let_go)
+            self._later(_LISTEN_SECONDS, log.listen)
             if self._limits.time is not None:
                 self._later(self._limits.time, self._time_out)
             status = await self._end()
@@ -75,9 +78,9 @@ class Execution:
 
     def started(self) -> None:
         """Hear from the zygote that the process is there."""
-        self._has_started = True
-        if self._on_started is not None:
+        if not self._has_started and self._on_started is not None:
             self._on_started()
+        self._has_started = True
 
     def ended(self, status: int | None) -> None:
         """Hear from the zygote that nothing is left of it."""

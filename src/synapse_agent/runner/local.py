@@ -161,11 +161,10 @@ class LocalRunner:
         return self._bytecode / folder.relative_to("/")
 
     def _env(self, environment: Environment, home: Path) -> dict[str, str]:
-        programs = environment.python.parent
         return {
             "HOME": str(home),
             "TMPDIR": str(home),
-            "PATH": f"{programs}{os.pathsep}{self._path}",
+            "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(environment.folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode),  # for Pythons that the action starts
         }

@@ -39,7 +39,8 @@ def action_stopped(job_id: str) -> Problem:
 def oom_kills() -> int:
     """Count the processes that the kernel has ended for lack of memory since the machine started."""
     try:
-        _, _, after = _VMSTAT.read_bytes().partition(b"\noom_kill ")
+        with _VMSTAT.open("rb", buffering=0) as file:
+            _, _, after = file.read().partition(b"\noom_kill ")
     except OSError:
         return 0
     return int(after.split(maxsplit=1)[0]) if after else 0

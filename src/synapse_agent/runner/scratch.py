@@ -44,11 +44,13 @@ class Scratch:
 
         Most runs leave theirs empty, and a disk takes longer to make and remove a folder than to be asked about one.
         """
-        found = folder.lstat() if folder.exists() else None
-        if found is None or found.st_mode != stat.S_IFDIR | _PRIVATE or any(folder.iterdir()):
+        try:
+            is_as_it_was = folder.lstat().st_mode == stat.S_IFDIR | _PRIVATE and not any(folder.iterdir())
+        except OSError:
             return False
-        self._clean.append(folder)
-        return True
+        if is_as_it_was:
+            self._clean.append(folder)
+        return is_as_it_was
 
     def name(self) -> Path:
         """Give a path where nothing is yet."""

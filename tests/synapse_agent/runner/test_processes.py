@@ -233,15 +233,35 @@ async def test_killing_the_zygote_fails_its_runs_and_no_later_one(runner, write_
     assert await plugin.run(runner, {"kill": False}) == 1
 
 
-async def test_killing_the_process_that_waits_for_a_run_costs_no_run(runner, write_plugin, until):
-    """Another is forked in its place."""
+async def test_killing_the_processes_that_wait_for_a_run_costs_no_run(runner, write_plugin, until):
+    """Another is forked in their place."""
     plugin = write_plugin("import os\n\ndef act():\n    return os.getppid()\n")
     zygote = await plugin.run(runner)
-    await until(lambda: len(descendants(zygote)) == 1)
-    (waiting,) = descendants(zygote)
-    os.kill(waiting, signal.SIGKILL)
-    await until(lambda: ") Z " in Path(f"/proc/{waiting}/stat").read_text())
+    await until(lambda: len(descendants(zygote)) == 2)
+    waiting = descendants(zygote)
+    for pid in waiting:
+        os.kill(pid, signal.SIGKILL)
+    await until(lambda: all(") Z " in Path(f"/proc/{pid}/stat").read_text() for pid in waiting))
     assert await plugin.run(runner) == zygote
+
+
+async def test_a_run_holds_no_descriptor_of_its_zygotes(runner, write_plugin, until):
+    """Nothing is open but its input, its log twice and its reports: no line to the zygote, none to other runs."""
+    source = """
+        import os
+
+        def act():
+            links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+            return os.getppid(), sorted(os.readlink(link).partition(":")[0] for link in links if os.path.islink(link))
+        """
+    plugin = write_plugin(source)
+    zygote, first = await plugin.run(runner)
+    held = [first]
+    for _ in range(4):
+        await until(lambda: descendants(zygote))
+        _, names = await plugin.run(runner)
+        held.append(names)
+    assert held == [["/dev/null", "pipe", "pipe", "socket"]] * 5
 
 
 async def test_a_zygote_that_cannot_start_says_why(tmp_path, write_plugin):

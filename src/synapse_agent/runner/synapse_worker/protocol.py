@@ -21,7 +21,7 @@ SIGNAL = b"S"
 NOTICE = struct.Struct("!cQi")
 """Zygote to agent: kind, run number, value."""
 STARTED = b"s"
-"""The run's process is there; the value is its process id."""
+"""The run's process is there; the value is its process id. Told again where that one was gone and another took over."""
 ENDED = b"e"
 """The run and all it started are gone; the value is its wait status."""
 

@@ -30,6 +30,10 @@ class Reports:
             self._send(protocol.PART, view[start : start + protocol.MAX_PAYLOAD])
         self._send(kind, view[last:])
 
+    def close(self) -> None:
+        """Send nothing more."""
+        os.close(self._descriptor)
+
     def _send(self, kind: bytes, payload: bytes | memoryview) -> None:
         os.writev(self._descriptor, [protocol.REPORT.pack(self._secret, kind), payload])
 

@@ -21,7 +21,7 @@ def to_json(value: Any) -> bytes:
     mappings, and what has `tolist`, as numpy's scalars and arrays do.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+        text = _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise _not_serializable(value, error) from error
     try:
@@ -53,6 +53,9 @@ def _by_method(value: Any) -> Any:
         if method is not None:
             return method()
     raise TypeError
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
 
 
 def _not_serializable(value: Any, error: Exception) -> Failure:

@@ -7,10 +7,8 @@ import gc
 import json
 import os
 import resource
-import signal
-import socket
 import sys
-from contextlib import suppress
+from _socket import socket
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -19,20 +17,25 @@ from .calls import call
 from .context import Context
 from .entrypoints import load
 from .failures import Failure, action_failed
-from .kernel import become_subreaper, die_with_parent, receive
+from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .reports import Reports
 from .results import to_json
 
+_decode = json.JSONDecoder().decode
 _REHEARSED = "SYNAPSE_REHEARSED"
 _KILL_FIRST = b"500"  # of 1000: out of memory, the kernel is to choose the action, not the agent
 
 
-def become_run(connection: socket.socket, *, zygote: int, folder: str) -> NoReturn:
-    """Turn this process, just forked, into the run whose descriptors come in; it ends here, whatever happens."""
+def become_run(connection: socket, *, zygote: int, folder: str, in_time: bool) -> NoReturn:
+    """Turn this process, just forked, into the run whose descriptors come in; it ends here, whatever happens.
+
+    `in_time` is when none waits for it yet.
+    """
     status = 1
     try:
         _separate(zygote)
-        _rehearse()
+        if in_time:
+            rehearse()
         report, log, request = _wait(connection)
         _take_log(log)
         status = _execute(*_read(request), report, folder)
@@ -50,29 +53,33 @@ def _separate(zygote: int) -> None:
     die_with_parent(zygote)
     os.setsid()
     become_subreaper()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    end_when_told()
     score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
     os.write(score, _KILL_FIRST)
     os.close(score)
 
 
-def _rehearse() -> None:
-    """Do once, while there is time, what the run is about to do.
+def rehearse() -> None:
+    """Do, while there is time, what a run is about to do.
 
     A process that was just forked shares its memory with its parent, and gets a page of its own the first time it
-    writes to one, which takes longer than most of what it does.
+    writes to one, which takes longer than most of what it does. And Python writes to code until it has run some times:
+    the zygote does this often before it forks.
     """
 
     def action(number: int) -> list[int]:
         return [number]
 
-    os.environ[_REHEARSED] = ""
+    _set_environ({_REHEARSED: ""})
     del os.environ[_REHEARSED]
-    to_json(call(action, action="", params=json.loads('{"number": 1}'), context=None))
+    _, params = _parted(b'{"rehearsed": true}\n{"number": 1}')
+    reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
+    context = Context(reports, job_id="", action="", language=None)
+    reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)))
+    reports.close()
 
 
-def _wait(connection: socket.socket) -> list[int]:
+def _wait(connection: socket) -> list[int]:
     """Wait for the descriptors of a run; the zygote's end is this process's."""
     message, descriptors = receive(connection, 1)
     if not message:
@@ -90,8 +97,12 @@ def _take_log(descriptor: int) -> None:
 def _read(descriptor: int) -> tuple[dict[str, Any], bytes]:
     """Read the request: a line of JSON, then the params as they came. The agent wrote and rewound the file."""
     with open(descriptor, "rb", buffering=0) as file:
-        head, _, params = file.read().partition(b"\n")
-    return json.loads(head), params
+        return _parted(file.read())
+
+
+def _parted(request: bytes) -> tuple[dict[str, Any], bytes]:
+    head, _, params = request.partition(b"\n")
+    return _decode(head.decode()), params
 
 
 def _execute(request: dict[str, Any], params: bytes, report: int, folder: str) -> int:
@@ -105,7 +116,7 @@ def _execute(request: dict[str, Any], params: bytes, report: int, folder: str) -
         message = f"The run's process could not be prepared: {error}"
         reports.outcome(*_failed(Failure(503, "unavailable", message)))
         return 0
-    os.environ.update(request["env"])
+    _set_environ(request["env"])
     _look_like_a_fresh_interpreter(request["entrypoint"])
     context = Context(reports, job_id=request["job_id"], action=request["action"], language=request["language"])
     process = os.getpid()
@@ -115,6 +126,11 @@ def _execute(request: dict[str, Any], params: bytes, report: int, folder: str) -
         reports.outcome(kind, payload)
         atexit._run_exitfuncs()
     return 0
+
+
+def _set_environ(env: dict[str, str]) -> None:
+    for name, value in env.items():  # `update` would ask what kind of mapping this is, which takes longer
+        os.environ[name] = value
 
 
 def _settle(request: dict[str, Any]) -> None:
@@ -144,7 +160,7 @@ def _outcome(request: dict[str, Any], text: bytes, context: Context, folder: str
 
 def _params(text: bytes) -> dict[str, Any]:
     try:
-        params: dict[str, Any] = json.loads(text)
+        params: dict[str, Any] = _decode(text.decode())
     except RecursionError:
         raise Failure(422, "invalid_params", "The params are nested too deeply for Python to read.") from None
     return params
@@ -183,5 +199,7 @@ def _exit_status(code: Any) -> int:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # the action may have replaced or closed it
+        try:
             stream.flush()
+        except (AttributeError, OSError, ValueError):
+            continue  # the action has replaced or closed it

@@ -1,6 +1,7 @@
 """The zygote: one small, single-threaded process that forks a fresh one for each run, and ends all a run started.
 
-One process is forked ahead of time and waits, so that a run need not wait for its own.
+Processes are forked ahead of time and wait, so that a run need not wait for its own: two at a time, since after a fork
+the zygote pays for each page of memory that it writes to, and as much after two as after one.
 
 How it knows what belongs to a run that is over: every run's process is a subreaper, so what it starts stays below it
 for as long as it lives. When it ends, what is left of it falls to the zygote. A child that is no run's process is thus
@@ -14,18 +15,20 @@ import gc
 import os
 import select
 import signal
-import socket
 import sys
 import time
-from collections.abc import Iterable
+from _socket import AF_UNIX, SOCK_STREAM, socket, socketpair
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from importlib.machinery import PathFinder
 from typing import TextIO
 
 from . import protocol, run
-from .kernel import become_subreaper, children, pidfd_open, receive, send
+from .kernel import become_subreaper, open_children, pidfd_open, read_children, receive, send
 
-_BUSY = 2
+_SPARES = 2
+_PAUSE_SECONDS = 0.05
+_REHEARSALS = 20
 _SWEEP_SECONDS = 0.002
 _UNKILLABLE_SECONDS = 10.0
 
@@ -39,10 +42,9 @@ def serve(control_fd: int, *, folder: str, bytecode: str) -> None:
     sys.pycache_prefix = bytecode
     sys.path.insert(0, folder)
     PathFinder.find_spec("synapse_worker_warms_the_finders")  # lists the folders on sys.path; imports nothing
-    gc.collect()
     gc.disable()
     gc.freeze()
-    _Zygote(socket.socket(fileno=control_fd), folder).serve()
+    _Zygote(socket(fileno=control_fd), folder).serve()
 
 
 def _unbreakable(descriptor: int) -> TextIO:
@@ -53,16 +55,23 @@ def _unbreakable(descriptor: int) -> TextIO:
 class _Spare:
     """A process that waits for a run."""
 
-    def __init__(self, pid: int, connection: socket.socket) -> None:
+    def __init__(self, pid: int, connection: socket) -> None:
         self.pid = pid
         self._connection = connection
 
     def take(self, descriptors: list[int]) -> bool:
         """Make it a run; false where it is gone."""
-        with self._connection as connection, suppress(BrokenPipeError, ConnectionResetError):
-            send(connection, b"R", descriptors)
-            return True
-        return False
+        try:
+            send(self._connection, b"R", descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        finally:
+            self._connection.close()
+        return True
+
+    def detach(self) -> int:
+        """Give up the connection to it, and tell its descriptor."""
+        return self._connection.detach()
 
 
 class _Live:
@@ -84,26 +93,39 @@ class _Over:
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, folder: str) -> None:
+    def __init__(self, control: socket, folder: str) -> None:
         self._control = control
         self._folder = folder
         self._poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
-        self._spare: _Spare | None = None
+        self._spares: list[_Spare] = []
+        self._is_warm = False
+        self._children = open_children()
         self._live: dict[int, _Live] = {}
         self._over: list[_Over] = []
+        self._cores = max(2, len(os.sched_getaffinity(0)))
         self._connected = True
 
     def serve(self) -> None:
         while self._connected:
-            self._prepare()
-            for descriptor, _ in self._poll.poll(_SWEEP_SECONDS * 1000 if self._over else None):
+            for descriptor, _ in self._wait():
                 if descriptor == self._control.fileno():
                     self._obey()
                 else:
                     self._reap(descriptor)
             self._report_what_is_over()
         self._end_all()
+
+    def _wait(self) -> list[tuple[int, int]]:
+        """Wait until there is something to do; what can be done ahead of time is done when there is nothing else."""
+        if self._over:
+            return self._poll.poll(_SWEEP_SECONDS * 1000)
+        if len(self._spares) < _SPARES and len(self._live) < self._cores:
+            events = self._poll.poll(_PAUSE_SECONDS * 1000 if self._spares else 0)
+            if events:
+                return events
+            self._prepare()
+        return self._poll.poll()
 
     def _obey(self) -> None:
         try:
@@ -121,7 +143,7 @@ class _Zygote:
 
     def _start(self, number: int, descriptors: list[int]) -> None:
         try:
-            pid = self._hand_over(descriptors)
+            pid = self._hand_over(number, descriptors)
         except OSError as error:
             self._tell(protocol.ENDED, number, -(error.errno or errno.EAGAIN))
             return
@@ -130,30 +152,50 @@ class _Zygote:
         live = _Live(number, pid)
         self._live[live.pidfd] = live
         self._poll.register(live.pidfd, select.POLLIN)
-        self._tell(protocol.STARTED, number, pid)
 
-    def _hand_over(self, descriptors: list[int]) -> int:
-        """Give a run to the process that waits for one, or to a new one, and tell its id."""
-        spare, self._spare = self._spare, None
-        if spare is None or not spare.take(descriptors):
-            spare = self._fork()
-            spare.take(descriptors)
-        return spare.pid
+    def _hand_over(self, number: int, descriptors: list[int]) -> int:
+        """Give a run to a process that waits for one, or to a new one, and tell its id.
+
+        The agent is told first: a run can end the zygote as soon as it has begun.
+        """
+        while self._spares:
+            spare = self._spares.pop()
+            self._tell(protocol.STARTED, number, spare.pid)
+            if spare.take(descriptors):
+                return spare.pid
+        made = self._fork(received=descriptors)
+        self._tell(protocol.STARTED, number, made.pid)
+        made.take(descriptors)
+        return made.pid
 
     def _prepare(self) -> None:
-        """Fork the next run's process ahead of time, unless there is enough to do already."""
-        if self._spare is None and len(self._live) < _BUSY:
-            with suppress(OSError):
-                self._spare = self._fork()
+        """Fork the next runs' processes ahead of time; each knows those before it, to close what is theirs."""
+        if not self._is_warm:
+            self._warm_up()
+        with suppress(OSError):
+            while len(self._spares) < _SPARES:
+                self._spares.append(self._fork())
 
-    def _fork(self) -> _Spare:
+    def _warm_up(self) -> None:
+        """Have everything done before that runs do; not earlier, as the first one may be waiting for this process."""
+        self._is_warm = True
+        for _ in range(_REHEARSALS):
+            run.rehearse()
+        gc.collect()
+        gc.freeze()
+
+    def _fork(self, *, received: Sequence[int] = ()) -> _Spare:
+        """Fork a process that waits for a run; `received` is what has come for it already."""
         zygote = os.getpid()
-        ours, theirs = socket.socketpair()
-        with theirs:
+        ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
+        try:
             pid = os.fork()
             if pid == 0:
-                _close([self._control.detach(), ours.detach(), *self._live])
-                run.become_run(theirs, zygote=zygote, folder=self._folder)
+                spares = [spare.detach() for spare in self._spares]
+                _close([self._control.detach(), ours.detach(), self._children, *spares, *self._live, *received])
+                run.become_run(theirs, zygote=zygote, folder=self._folder, in_time=not received)
+        finally:
+            theirs.close()
         return _Spare(pid, ours)
 
     def _signal(self, number: int, value: int) -> None:
@@ -184,8 +226,8 @@ class _Zygote:
 
     def _sweep(self) -> bool:
         """Kill and reap what ended runs left behind; true once nothing is there any more."""
-        running = {live.pid for live in self._live.values()} | {self._spare.pid if self._spare else 0}
-        leftover = [pid for pid in children() if pid not in running]
+        running = {live.pid for live in self._live.values()} | {spare.pid for spare in self._spares}
+        leftover = [pid for pid in read_children(self._children) if pid not in running]
         for pid in leftover:
             _kill(pid, signal.SIGKILL)
             os.waitpid(pid, os.WNOHANG)
@@ -196,7 +238,7 @@ class _Zygote:
         for live in self._live.values():
             _kill_group(live.pid, signal.SIGKILL)
         self._live.clear()
-        self._spare = None
+        self._spares.clear()
         give_up_at = time.monotonic() + _UNKILLABLE_SECONDS
         while not self._sweep() and time.monotonic() < give_up_at:
             time.sleep(_SWEEP_SECONDS)

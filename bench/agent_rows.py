@@ -1,0 +1,128 @@
+"""What is measured of the agent, each beside what it is to be compared with."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from bench.agents import agent, agent_with_release, children, empty_route, memory
+from bench.environments import Environment
+from bench.rows import Row, Values
+from bench.subjects.payload import ADDER_RELEASE
+from bench.workers import Measure, Player, compared
+
+SUBJECTS = ("ours", "public_run", "ray_task", "uv", "starlette")
+GROUP = "agent"
+"""All rows are called so, too."""
+REST_SECONDS = 1.0
+
+Homes = Mapping[str, Environment]
+
+
+def chosen(words: Sequence[str]) -> list[Row]:
+    """Return the rows that hold one of these words, or all for none; `agent` means all, too."""
+    return [row for row in ROWS if not words or GROUP in words or any(word in row.name for word in words)]
+
+
+def run(homes: Homes, _: str) -> Values:
+    """Measure one run of a function at a time."""
+    with agent_with_release(homes["agent"]) as ours:
+        players = {
+            "ours": Player(homes["client"].python, "ours", ours.url, turns=20),
+            "public_run": Player(homes["public"].python, "public_run") if "public" in homes else None,
+            "ray_task": Player(homes["ray"].python, "ray_task"),
+        }
+        there = {name: player for name, player in players.items() if player is not None}
+        return _medians(compared(there, "add", rounds=15), 1e3)
+
+
+def throughput(homes: Homes, _: str) -> Values:
+    """Measure four callers at a time."""
+    with agent_with_release(homes["agent"]) as ours:
+        players = {"ours": Player(homes["agent"].python, "four_callers", ours.url, times=400)}
+        return _per_second(compared(players, "add", rounds=9))
+
+
+def first_run(scenario: str) -> Callable[[Homes, str], Values]:
+    """Return the measure of a run that needs an environment which is not there."""
+
+    def measure(homes: Homes, _: str) -> Values:
+        with agent_with_release(homes["agent"]) as ours:
+            players = {
+                "ours": Player(homes["client"].python, "ours", ours.url),
+                "uv": Player(homes["agent"].python, "uv"),
+            }
+            return _medians(compared(players, scenario, rounds=15), 1e3)
+
+    return measure
+
+
+def requests(homes: Homes, _: str) -> Values:
+    """Measure many requests at once."""
+    python = homes["agent"].python
+    with agent_with_release(homes["agent"]) as ours, empty_route(homes["agent"]) as empty:
+        players = {
+            "ours": Player(python, "many_connections", ours.url + ADDER_RELEASE, times=6400),
+            "starlette": Player(python, "many_connections", f"{empty}/", times=6400),
+        }
+        return _per_second(compared(players, "get", rounds=15))
+
+
+def start(homes: Homes, _: str) -> Values:
+    """Measure the start, as a process; the first one, which compiles, counts for nothing."""
+    seconds = []
+    for _ in range(12):
+        with agent(homes["agent"]) as started:
+            seconds.append(started.started_in)
+    return {"ours": statistics.median(seconds[1:])}
+
+
+def at_rest(homes: Homes, of: Callable[[int, list[int]], float]) -> Values:
+    """Measure the memory of an agent that has run things and rests: `of` gets its id and those of its zygotes."""
+    with agent_with_release(homes["agent"]) as ours:
+        compared({"ours": Player(homes["agent"].python, "four_callers", ours.url, times=400)}, "add", rounds=1)
+        time.sleep(REST_SECONDS)
+        return {"ours": of(ours.pid, ours.zygotes()) / 1e6}
+
+
+def with_spares(zygote: int) -> int:
+    """Return a zygote's memory and that of the processes it keeps ready, what they share counted once."""
+    return sum(memory(pid, "Pss") for pid in (zygote, *children(zygote)))
+
+
+def _medians(measured: Mapping[str, Sequence[Measure]], scale: float) -> Values:
+    return {name: statistics.median(each.seconds for each in all_of) * scale for name, all_of in measured.items()}
+
+
+def _per_second(measured: Mapping[str, Sequence[Measure]]) -> Values:
+    return {name: 1 / seconds for name, seconds in _medians(measured, 1).items()}
+
+
+_FIRST = {"uv": 1.3}
+
+ROWS = [
+    Row("warm run of a function over HTTP, p50", "ms", run, limit=5),
+    Row("warm runs, 4 callers", "/s", throughput, limit=400, more_is_better=True),
+    Row("first run with a new requirement: six", "ms", first_run("new_small"), _FIRST),
+    Row("first run with new requirements: numpy, pillow", "ms", first_run("new_large"), _FIRST),
+    Row("get_plugin_release, 32 connections", "/s", requests, {"starlette": 0.5}, more_is_better=True),
+    Row("start until ready", "s", start, limit=0.6),
+    Row(
+        "memory of the agent at rest",
+        "MB",
+        lambda homes, _: at_rest(homes, lambda pid, _: memory(pid, "Rss")),
+        limit=80,
+    ),
+    Row(
+        "memory of one zygote at rest",
+        "MB",
+        lambda homes, _: at_rest(homes, lambda _, zygotes: max(memory(each, "Rss") for each in zygotes)),
+        limit=15,
+    ),
+    Row(
+        "the same with the processes it keeps ready",
+        "MB",
+        lambda homes, _: at_rest(homes, lambda _, zygotes: max(map(with_spares, zygotes))),
+    ),
+]

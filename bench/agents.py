@@ -1,0 +1,95 @@
+"""The agent as it is installed, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.environments import HOME, Environment
+from bench.subjects.payload import ADDER, TOKEN
+
+PLUGINS = Path(__file__).parent / "plugins"
+END_SECONDS = 30
+ZYGOTE = b"synapse_worker"
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An agent that takes requests."""
+
+    url: str
+    pid: int
+    started_in: float
+    """Seconds from its start until it said that it was ready."""
+
+    def zygotes(self) -> list[int]:
+        """Return the processes that it keeps to fork runs from."""
+        return [pid for pid in children(self.pid) if ZYGOTE in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@contextmanager
+def agent(home: Environment) -> Iterator[Agent]:
+    """Start one with an empty data folder, which it shares a file system with uv's cache for, and end it."""
+    with tempfile.TemporaryDirectory(dir=HOME, prefix="agent-") as data:
+        command = [home.python, "-m", "synapse_agent", "serve", "--plugins", PLUGINS, "--data-dir", data, "--port", "0"]
+        environ = {**os.environ, "SYNAPSE_AGENT_TOKEN": TOKEN}
+        begun = time.perf_counter()
+        with subprocess.Popen(
+            command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HOME
+        ) as process:
+            try:
+                assert process.stdout is not None
+                line = process.stdout.readline()
+                if not line.startswith("ready "):
+                    raise SystemExit(f"The agent did not start: {process.communicate()[1]}")
+                yield Agent(line.split()[1], process.pid, time.perf_counter() - begun)
+            finally:
+                process.terminate()
+                process.communicate(timeout=END_SECONDS)
+
+
+@contextmanager
+def agent_with_release(home: Environment) -> Iterator[Agent]:
+    """Start one and have it cache the release that is run."""
+    with agent(home) as started:
+        connection = HTTPConnection(urlsplit(started.url).netloc)
+        headers = {"Authorization": TOKEN, "Content-Type": "application/json"}
+        connection.request("POST", "/plugin_releases/", ADDER, headers)
+        answer = connection.getresponse()
+        if answer.status != 201:
+            raise SystemExit(f"The agent did not create the release: {answer.read()!r}")
+        connection.close()
+        yield started
+
+
+@contextmanager
+def empty_route(home: Environment) -> Iterator[str]:
+    """Start the server that the agent has, with an application that does nothing; yield its address."""
+    command = [home.python, Path(__file__).with_name("empty_route.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.kill()
+
+
+def memory(pid: int, field: str) -> int:
+    """Return what a process has in memory, in bytes: `Rss`, or `Pss`, which counts what is shared in part."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def children(pid: int) -> list[int]:
+    """Return a process's children."""
+    return [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]

@@ -1,0 +1,21 @@
+"""The same as an action of the public SDK, which runs none but classes."""
+
+from pydantic import BaseModel
+from synapse_sdk.plugins.action import BaseAction
+
+
+class Params(BaseModel):
+    """What is added."""
+
+    a: int
+    b: int
+
+
+class Add(BaseAction[Params]):
+    """Add two numbers."""
+
+    action_name = "add"
+
+    def execute(self) -> dict[str, int]:
+        """Do it."""
+        return {"sum": self.params.a + self.params.b}

@@ -1,0 +1,150 @@
+"""What a callable takes, and how it is given that.
+
+Most actions are plain functions, whose code object says it all. `inspect` would say the same, but in a process that
+was forked a moment ago it costs many times the call: each page of memory that it touches has to be copied first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import FunctionType
+from typing import Any
+
+WHOLE = "params"
+CONTEXT = ("context", "ctx")
+
+_HAS_ARGS = 0x04  # in a code object's flags: `*args`
+_HAS_KWARGS = 0x08
+
+
+class Shape:
+    """The parameters that a callable names, and whether it takes others; its `*args` gets nothing."""
+
+    __slots__ = ("by_name_from", "by_position", "defaults", "names", "rest")
+
+    def __init__(
+        self,
+        names: tuple[str, ...] = (),
+        *,
+        by_position: int = 0,
+        by_name_from: int = 0,
+        defaults: Mapping[str, Any] | None = None,
+        rest: str | None = None,
+    ) -> None:
+        self.names = names
+        self.by_position = by_position
+        """So many of the names, the first ones, can be given by position alone."""
+        self.by_name_from = by_name_from
+        """Those from here on can be given by name alone."""
+        self.defaults = defaults or {}
+        self.rest = rest
+        """The name of its `**kwargs`: keys that it does not name have a place there."""
+
+    @classmethod
+    def of(cls, target: Any) -> Shape | None:
+        """Read what a function, a class or any other callable takes; None for what does not say, such as some of C."""
+        if _says_it_all(target):
+            return cls._of_function(target)
+        constructor = _constructor(target)
+        if constructor is object.__init__:
+            return cls()
+        if _says_it_all(constructor):
+            return cls._of_function(constructor).without_self()
+        return cls._by_signature(target)
+
+    @classmethod
+    def anything(cls) -> Shape:
+        """Give the shape that every key has a place in."""
+        return cls(rest="kwargs")
+
+    def without_self(self) -> Shape:
+        """Leave out the first parameter, which a method is given by position."""
+        if self.by_name_from == 0:
+            return self
+        return Shape(
+            self.names[1:],
+            by_position=max(self.by_position - 1, 0),
+            by_name_from=self.by_name_from - 1,
+            defaults=self.defaults,
+            rest=self.rest,
+        )
+
+    def missing(self, params: Mapping[str, Any]) -> list[str]:
+        """List the parameters that must have a value and would get none."""
+        given = (*CONTEXT, WHOLE)
+        return [n for n in self.names if n not in params and n not in self.defaults and n not in given]
+
+    def call(
+        self,
+        function: Callable[..., Any],
+        params: Mapping[str, Any],
+        context: Any,
+        *,
+        elsewhere: Iterable[str] = (),
+    ) -> Any:
+        """Call with what it names; `elsewhere` lists the keys that another callable of the run takes."""
+        named = self._named(params, context)
+        positional = [named.pop(n) if n in named else self.defaults[n] for n in self.names[: self.by_position]]
+        if self.rest is not None:
+            others = frozenset(self.names).union(elsewhere)
+            named.update({key: value for key, value in params.items() if key not in others})
+        return function(*positional, **named)
+
+    def __str__(self) -> str:
+        """Say it as its author would have written it."""
+        named = [f"{name}={self.defaults[name]!r}" if name in self.defaults else name for name in self.names]
+        return ", ".join(named if self.rest is None else [*named, f"**{self.rest}"])
+
+    def _named(self, params: Mapping[str, Any], context: Any) -> dict[str, Any]:
+        named = {name: params[name] for name in self.names if name in params}
+        for name in CONTEXT:
+            if name in self.names:
+                named.setdefault(name, context)
+        if WHOLE in self.names:
+            named[WHOLE] = dict(params)
+        return named
+
+    @classmethod
+    def _of_function(cls, function: Any) -> Shape:
+        code = function.__code__
+        count = code.co_argcount + code.co_kwonlyargcount
+        values = function.__defaults__ or ()
+        with_default = code.co_varnames[code.co_argcount - len(values) :]
+        has_args = bool(code.co_flags & _HAS_ARGS)
+        return cls(
+            code.co_varnames[:count],
+            by_position=code.co_posonlyargcount,
+            by_name_from=code.co_argcount,
+            defaults={**{with_default[i]: value for i, value in enumerate(values)}, **(function.__kwdefaults__ or {})},
+            rest=code.co_varnames[count + has_args] if code.co_flags & _HAS_KWARGS else None,
+        )
+
+    @classmethod
+    def _by_signature(cls, target: Callable[..., Any]) -> Shape | None:
+        from inspect import Parameter, signature
+
+        try:
+            parameters = signature(target).parameters.values()
+        except (ValueError, TypeError):
+            return None
+        named = [p for p in parameters if p.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)]
+        kinds = [p.kind for p in named]
+        return cls(
+            tuple(p.name for p in named),
+            by_position=kinds.count(Parameter.POSITIONAL_ONLY),
+            by_name_from=len(kinds) - kinds.count(Parameter.KEYWORD_ONLY),
+            defaults={p.name: p.default for p in named if p.default is not p.empty},
+            rest=next((p.name for p in parameters if p.kind is Parameter.VAR_KEYWORD), None),
+        )
+
+
+def _says_it_all(target: Any) -> bool:
+    """Whether it is a function without attributes: with some, it may stand for another (`functools.wraps`)."""
+    return type(target) is FunctionType and not vars(target)
+
+
+def _constructor(target: Any) -> Any:
+    """Give what is called when a class is, where that is its `__init__` and nothing else."""
+    kind = type(target)
+    is_plain = kind is type and target.__new__ is object.__new__ and not hasattr(target, "__signature__")
+    return target.__init__ if is_plain else None
