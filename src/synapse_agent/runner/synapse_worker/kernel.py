@@ -12,25 +12,26 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _SYS_PIDFD_OPEN = 434  # the same number on every architecture
 
-_libc = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
 
 
 def become_subreaper() -> None:
     """Make this process the parent of every descendant whose own parent ends."""
-    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+    check(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 
 
 def die_with_parent(parent: int) -> None:
     """Have this process killed as soon as its parent, `parent`, ends, be it already."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0))
+    check(libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0))
     if os.getppid() != parent:
         os._exit(1)
 
 
 def pidfd_open(pid: int) -> int:
     """Give a descriptor that polls readable once the child has ended."""
-    descriptor: int = _libc.syscall(_SYS_PIDFD_OPEN, pid, 0)
-    return _check(descriptor)
+    descriptor: int = libc.syscall(_SYS_PIDFD_OPEN, pid, 0)
+    return check(descriptor)
 
 
 def children() -> list[int]:
@@ -55,7 +56,8 @@ def send(connection: socket.socket, data: bytes, descriptors: list[int]) -> None
     connection.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
 
 
-def _check(value: int) -> int:
+def check(value: int) -> int:
+    """Give what a call of the C library returned, or raise the `OSError` that it says."""
     if value < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
