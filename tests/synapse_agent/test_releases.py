@@ -240,7 +240,10 @@ def test_a_deleted_release_is_gone_and_its_id_never_used_again(own: httpx.Client
 
 def test_a_release_that_runs_can_be_deleted(plugins: Path, tmp_path: Path, client_of: ClientOf) -> None:
     """The release is gone at once, its action ends well, and only then its folder goes."""
-    with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent, ThreadPoolExecutor(1) as pool:
+    with (
+        EmbeddedAgent(plugins, data_dir=tmp_path / "data", allow_write=(tmp_path,)) as agent,
+        ThreadPoolExecutor(1) as pool,
+    ):
         http = client_of(agent)
         create(http, "tools", "1.0.0")
         body = {"action": "wait", "params": {"path": str(tmp_path / "go")}}
