@@ -39,7 +39,11 @@ class DebugRunRequest(BaseModel):
     action: Annotated[str, Field(description="Name of the action, as the configuration has it.", min_length=1)]
     params: ActionParams | MISSING = MISSING
     plugin_path: Annotated[
-        str | MISSING, Field(description="Folder of the plugin's source on the agent's machine.", min_length=1)
+        str | MISSING,
+        Field(
+            description="Folder of the plugin's source on the agent's machine. An agent may take only what lies below certain folders,\nlinks resolved, and answer 403 `debug_not_allowed` to the rest.\n",
+            min_length=1,
+        ),
     ] = MISSING
     config: PluginConfigOverride | MISSING = MISSING
     modules: PluginModules | MISSING = MISSING
@@ -105,6 +109,7 @@ class Health(BaseModel):
     features: Annotated[
         list[str] | MISSING, Field(description="What the agent can beyond the minimum, as in `Synapse-Agent-Features`.")
     ] = MISSING
+    sandbox: Sandbox | MISSING = MISSING
 
 
 class InvalidItem(BaseModel):
@@ -360,3 +365,29 @@ class RunRequest(BaseModel):
 RunBody = TypeAliasType(
     "RunBody", Annotated[RunRequest | LegacyRunPayload, Field(description="A run request, or a legacy payload.")]
 )
+
+
+class Sandbox(BaseModel):
+    """
+    What keeps the actions that an agent runs from writing elsewhere than into their own folder.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    status: Annotated[
+        str,
+        Field(
+            description="`active` where every run is held to it, `off` where whoever runs the agent wants none, `unavailable` where the\nmachine's kernel offers none.\n"
+        ),
+    ]
+    landlock_abi: Annotated[
+        int | MISSING,
+        Field(description="The ABI version of the kernel's Landlock; 0 where it has none that can be used.", ge=0),
+    ] = MISSING
+    restricts: Annotated[
+        list[str] | MISSING,
+        Field(
+            description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others). More may come.\n"
+        ),
+    ] = MISSING

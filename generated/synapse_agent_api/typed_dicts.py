@@ -70,6 +70,7 @@ class Health(TypedDict):
     status: str
     version: NotRequired[str]
     features: NotRequired[list[str]]
+    sandbox: NotRequired[Sandbox]
 
 
 class InvalidItem(TypedDict):
@@ -229,3 +230,13 @@ class RunRequest(TypedDict):
 
 
 RunBody: TypeAlias = RunRequest | LegacyRunPayload
+
+
+class Sandbox(TypedDict):
+    """
+    What keeps the actions that an agent runs from writing elsewhere than into their own folder.
+    """
+
+    status: str
+    landlock_abi: NotRequired[int]
+    restricts: NotRequired[list[str]]

@@ -116,7 +116,8 @@ export interface paths {
          * Run an action from source
          * @description Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source that the request
          *     brings (`modules`), or from both, the modules laid over the folder. `config` is merged over the folder's
-         *     `config.yaml`, key by key, and may be the whole of it. Nothing stays behind but the job.
+         *     `config.yaml`, key by key, and may be the whole of it. Nothing stays behind but the job. An agent that listens
+         *     beyond its own machine takes debug runs only where whoever runs it allows them.
          */
         post: operations["run_debug_plugin_release"];
         delete?: never;
@@ -274,6 +275,25 @@ export interface components {
             version?: string;
             /** @description What the agent can beyond the minimum, as in `Synapse-Agent-Features`. */
             features?: string[];
+            sandbox?: components["schemas"]["Sandbox"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description What keeps the actions that an agent runs from writing elsewhere than into their own folder. */
+        Sandbox: {
+            /**
+             * @description `active` where every run is held to it, `off` where whoever runs the agent wants none, `unavailable` where the
+             *     machine's kernel offers none.
+             */
+            status: string;
+            /** @description The ABI version of the kernel's Landlock; 0 where it has none that can be used. */
+            landlock_abi?: number;
+            /**
+             * @description What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change
+             *     other processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`
+             *     (of others). More may come.
+             */
+            restricts?: string[];
         } & {
             [key: string]: unknown;
         };
@@ -361,7 +381,10 @@ export interface components {
             /** @description Name of the action, as the configuration has it. */
             action: string;
             params?: components["schemas"]["ActionParams"];
-            /** @description Folder of the plugin's source on the agent's machine. */
+            /**
+             * @description Folder of the plugin's source on the agent's machine. An agent may take only what lies below certain folders,
+             *     links resolved, and answer 403 `debug_not_allowed` to the rest.
+             */
             plugin_path?: string;
             config?: components["schemas"]["PluginConfigOverride"];
             modules?: components["schemas"]["PluginModules"];
@@ -564,7 +587,8 @@ export interface components {
         };
         /**
          * @description The request is not allowed: the `Host` is none that the agent serves (`host_not_allowed`), the request came from a
-         *     web page of another origin (`origin_not_allowed`), or the agent does not do that here.
+         *     web page of another origin (`origin_not_allowed`), or the agent takes no debug runs, or none of that `plugin_path`
+         *     (`debug_not_allowed`).
          */
         Forbidden: {
             headers: {

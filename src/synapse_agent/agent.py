@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -12,13 +13,18 @@ from pathlib import Path
 
 from synapse_agent.data_folder import DataFolder, unusable
 from synapse_agent.database import Database
+from synapse_agent.debug import DebugRules
 from synapse_agent.disk import is_disk_full
 from synapse_agent.jobs import Jobs
 from synapse_agent.releases import Releases
 from synapse_agent.retention import JobLimits, Retention
 from synapse_agent.runner.base import Runner
+from synapse_agent.runner.sandbox import Sandbox, probed
 from synapse_agent.settings import Settings, StartError, check_plugins_folder
 from synapse_agent.sources import DirectorySource, PluginSource, SourceChain
+from synapse_agent.trees import Limits
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class Agent:
     folder: DataFolder
     releases: Releases
     jobs: Jobs
+    debug: DebugRules
+    sandbox: Sandbox
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
@@ -41,7 +49,8 @@ async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runne
     `close()` within the block lets runs end well. Raises `StartError` where the agent cannot start.
     """
     settings = _absolute(settings)
-    folders = [DirectorySource(check_plugins_folder(folder)) for folder in settings.plugins]
+    unpacked = _unpacked(settings)
+    folders = [DirectorySource(check_plugins_folder(folder), limits=unpacked) for folder in settings.plugins]
     async with AsyncExitStack() as stack:
         source = SourceChain([*folders, *await _backend(settings, stack)])
         folder = DataFolder(settings.data_dir)
@@ -65,7 +74,19 @@ async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runne
         stack.push_async_callback(_cancel, asyncio.create_task(Retention(database, folder.jobs, limits).keep()))
         releases = Releases(folder=folder, database=database, source=source, on_removed=runner.forget)
         stack.push_async_callback(releases.close)
-        yield Agent(folder, releases, jobs)
+        sandbox = sandbox_of(settings)
+        if sandbox.status == "unavailable":
+            logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
+        yield Agent(folder, releases, jobs, DebugRules.of(settings), sandbox)
+
+
+def sandbox_of(settings: Settings) -> Sandbox:
+    """Give the sandbox that this machine offers for what was asked."""
+    return probed(wanted=settings.sandbox, allow_write=settings.allow_write)
+
+
+def _unpacked(settings: Settings) -> Limits:
+    return Limits(settings.max_plugin_files, settings.max_plugin_size, settings.max_archive_ratio)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
@@ -85,14 +106,24 @@ async def _backend(settings: Settings, stack: AsyncExitStack) -> list[PluginSour
         silence=settings.backend_read_timeout,
         total=settings.backend_time_limit,
         archive_bytes=settings.max_archive_bytes,
+        unpacked=_unpacked(settings),
     )
     source = BackendSource(settings.backend, token=settings.backend_token, bounds=bounds)
     return [await stack.enter_async_context(source)]
 
 
 def _absolute(settings: Settings) -> Settings:
-    """Name the data folder for processes that work elsewhere; `Path.absolute()` would leave `..` in it."""
-    return replace(settings, data_dir=Path(os.path.abspath(settings.data_dir)))  # noqa: PTH100
+    """Name folders for processes that work elsewhere; `Path.absolute()` would leave `..` in them."""
+    return replace(
+        settings,
+        data_dir=_without_dots(settings.data_dir),
+        allow_write=tuple(map(_without_dots, settings.allow_write)),
+        debug_roots=tuple(map(_without_dots, settings.debug_roots)),
+    )
+
+
+def _without_dots(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -14,9 +16,16 @@ from synapse_agent.disk import is_disk_full
 from synapse_agent.plugin import CONFIG_FILE, MAX_CONFIG_BYTES
 from synapse_agent.trees import MEBIBYTE, Limits, Meter, TreeError, check_depth, is_excluded, set_mode
 
-MAX_RATIO = 200
-RATIO_FLOOR = 16 * MEBIBYTE
 _CHUNK = 2**16
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Those that give their output piece by piece; of the others, a few kilobytes can become gigabytes in one step."""
+_CONTENTS_BYTES = MEBIBYTE
+_CONTENTS_BYTES_PER_FILE = 256
+_EXTRA_FIELD = struct.Struct("<HH")
+_UNIX_FIELD, _ASI_FIELD = 0x000D, 0x756E
+_UNIX_FIELD_BYTES = 12
+"""Times, user and group. What follows in that field is the target of a link, or the number of a device."""
+_ASI_MODE = struct.Struct("<4xH")
 
 
 class DamagedArchive(TreeError):
@@ -24,11 +33,12 @@ class DamagedArchive(TreeError):
 
 
 @contextmanager
-def archived_config(path: Path) -> Iterator[Path]:
+def archived_config(path: Path, *, limits: Limits | None = None) -> Iterator[Path]:
     """Give a folder that holds nothing but the archive's `config.yaml`, for as long as the block runs."""
     with tempfile.TemporaryDirectory(prefix="synapse-agent-") as folder:
-        with _opened(path) as archive:
-            member = archive.getinfo(_plugin_prefix(archive) + CONFIG_FILE)
+        with _opened(path, limits or Limits()) as archive:
+            members = _members(archive)
+            member = members[_plugin_prefix(members) + CONFIG_FILE]
             _extract(archive, member, Path(folder, CONFIG_FILE), Meter(Limits(size=MAX_CONFIG_BYTES)))
         yield Path(folder)
 
@@ -40,22 +50,37 @@ def unpack(path: Path, target: Path, *, limits: Limits) -> None:
     `TreeError`.
     """
     target.mkdir(parents=True)
-    allowed = max(RATIO_FLOOR, MAX_RATIO * path.stat().st_size)
-    meter = Meter(Limits(limits.files, min(limits.size, allowed)))
-    with _opened(path) as archive:
-        prefix = _plugin_prefix(archive)
-        for name, member in _members(archive).items():
+    with _opened(path, limits) as archive:
+        meter = Meter(limits, packed=path.stat().st_size)
+        members = _members(archive)
+        prefix = _plugin_prefix(members)
+        for name, member in members.items():
             meter.add_file()
             if name.startswith(prefix) and not any(map(is_excluded, PurePosixPath(name).parts)):
                 _unpack_member(archive, member, target / name.removeprefix(prefix), meter)
 
 
+class _File(io.FileIO):
+    """An archive's file, whose table of contents is looked at before `zipfile` makes objects of it."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        super().__init__(path)
+        self._most = max(_CONTENTS_BYTES, limits.files * _CONTENTS_BYTES_PER_FILE)
+        self._limits = limits
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read; what is larger than any table of contents may be is refused, as nothing else is read at once."""
+        if size is not None and size > self._most:
+            raise TreeError(f"its table of contents is that of more than {self._limits.files} files")
+        return super().read(size) or b""
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+def _opened(path: Path, limits: Limits) -> Iterator[zipfile.ZipFile]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _File(path, limits) as file, zipfile.ZipFile(file) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, struct.error) as error:
         raise DamagedArchive(f"it is no zip archive or is damaged: {error}") from error
     except (NotImplementedError, RuntimeError) as error:
         raise TreeError(f"it cannot be unpacked: {error}") from error
@@ -71,6 +96,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         name = _safe_name(member)
         if name in members:
             raise TreeError(f"it holds {name!r} twice")
+        _check_kind(member, name)
         members[name] = member
     return members
 
@@ -81,14 +107,29 @@ def _safe_name(member: zipfile.ZipInfo) -> str:
     if name.startswith("/") or "\\" in name or "\0" in name or any(part in ("", ".", "..") for part in parts):
         raise TreeError(f"it holds a file whose name is not allowed: {name[:200]!r}")
     check_depth(len(parts))
-    kind = stat.S_IFMT(member.external_attr >> 16)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise TreeError(f"it holds {name[:200]!r}, which is neither a file nor a folder")
     return "/".join(parts)
 
 
-def _plugin_prefix(archive: zipfile.ZipFile) -> str:
-    names = _members(archive)
+def _check_kind(member: zipfile.ZipInfo, name: str) -> None:
+    modes = [member.external_attr >> 16, *_modes_in_extra(member.extra)]
+    if any(stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR) for mode in modes):
+        raise TreeError(f"it holds {name[:200]!r}, which is neither a file nor a folder")
+    if not member.is_dir() and member.compress_type not in _METHODS:
+        raise TreeError(f"it holds {name[:200]!r}, compressed by something else than deflate")
+
+
+def _modes_in_extra(extra: bytes) -> Iterator[int]:
+    """Give what a member's extra fields say it is; one that names a target is a link, a hard one for all we know."""
+    while len(extra) >= _EXTRA_FIELD.size:
+        kind, size = _EXTRA_FIELD.unpack_from(extra)
+        field, extra = extra[_EXTRA_FIELD.size : _EXTRA_FIELD.size + size], extra[_EXTRA_FIELD.size + size :]
+        if kind == _ASI_FIELD and len(field) >= _ASI_MODE.size:
+            yield _ASI_MODE.unpack_from(field)[0]
+        elif kind == _UNIX_FIELD and len(field) > _UNIX_FIELD_BYTES:
+            yield stat.S_IFLNK
+
+
+def _plugin_prefix(names: Collection[str]) -> str:
     if CONFIG_FILE in names:
         return ""
     below = [name for name in names if name.count("/") == 1 and name.endswith(f"/{CONFIG_FILE}")]

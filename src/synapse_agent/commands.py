@@ -9,12 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
+from synapse_agent import serve_options
 from synapse_agent.env_commands import app as env_app
+from synapse_agent.hosts import is_loopback_host
+from synapse_agent.secrecy import keep_to_itself
 from synapse_agent.settings import Settings, UsageError, check_plugins_folder, default_data_dir
 from synapse_agent.sizes import option_size
 
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
 BACKEND_TOKEN_VARIABLE = "SYNAPSE_BACKEND_TOKEN"
+_TO_COME = ""
 
 app = typer.Typer(
     name="synapse-agent",
@@ -76,7 +80,8 @@ def serve(
         ),
     ] = None,
     token_file: Annotated[
-        Path | None, typer.Option("--token-file", metavar="FILE", help="File that holds the token.")
+        Path | None,
+        typer.Option("--token-file", metavar="FILE", help="File that holds the token; - for standard input."),
     ] = None,
     no_token: Annotated[
         bool, typer.Option("--no-token", help="Let every process on this machine in; on loopback only.")
@@ -116,13 +121,27 @@ def serve(
     max_environments_size: Annotated[
         str, typer.Option("--max-environments-size", metavar="SIZE", help="What environments may take together.")
     ] = "50GiB",
+    tls_cert: serve_options.TlsCert = None,
+    tls_key: serve_options.TlsKey = None,
+    no_sandbox: serve_options.NoSandbox = False,
+    allow_write: serve_options.AllowWrite = None,
+    allow_debug: serve_options.AllowDebug = None,
+    debug_root: serve_options.DebugRoots = None,
+    max_zygotes: serve_options.MaxZygotes = None,
+    max_cpu_seconds: serve_options.MaxCpuSeconds = None,
+    max_memory: serve_options.MaxMemory = None,
+    max_file_size: serve_options.MaxFileSize = None,
+    max_processes: serve_options.MaxProcesses = None,
+    max_plugin_files: serve_options.MaxPluginFiles = None,
+    max_plugin_size: serve_options.MaxPluginSize = None,
+    max_archive_ratio: serve_options.MaxArchiveRatio = None,
+    max_debug_size: serve_options.MaxDebugSize = None,
 ) -> None:
-    """Run the agent until it is told to stop. Prints `ready http://HOST:PORT` once it accepts requests."""
+    """Run the agent until it is told to stop. Prints `ready http://HOST:PORT` (or `https:`) once it takes requests."""
+    given_outside = os.environ.get(BACKEND_TOKEN_VARIABLE) or None
+    keep_to_itself()
     from synapse_agent.foreground import serve_until_stopped
-    from synapse_agent.security import is_loopback_host
 
-    os.environ.pop(TOKEN_VARIABLE, None)
-    given_outside = os.environ.pop(BACKEND_TOKEN_VARIABLE, "") or None
     if backend_token is None and backend is not None:  # without one it is there for another agent
         backend_token = given_outside
     for path in python or ():
@@ -131,7 +150,6 @@ def serve(
     for path in plugins or ():
         check_plugins_folder(path)
     folder = data_dir or default_data_dir()
-    options: dict[str, Any] = {"max_concurrent_runs": max_concurrent_runs} if max_concurrent_runs else {}
     if not plugins and backend is None:
         raise UsageError("The agent has no place to get plugins from: give --plugins, --backend or both.")
     settings = Settings(
@@ -143,6 +161,7 @@ def serve(
         data_dir=folder,
         host=host,
         port=port,
+        token=_TO_COME,
         allowed_hosts=tuple(allowed_host or ()),
         max_queued_runs=max_queued_runs,
         keep_jobs_days=keep_jobs_days,
@@ -151,7 +170,24 @@ def serve(
         pythons=tuple(python or ()),
         max_environments=max_environments,
         max_environments_bytes=option_size(max_environments_size, "--max-environments-size"),
-        **options,
+        sandbox=not no_sandbox,
+        **_given(
+            max_concurrent_runs=max_concurrent_runs,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            allow_write=allow_write,
+            allow_debug=allow_debug,
+            debug_roots=debug_root,
+            max_zygotes=max_zygotes,
+            max_cpu_seconds=max_cpu_seconds,
+            max_memory=max_memory,
+            max_file_size=max_file_size,
+            max_processes=max_processes,
+            max_plugin_files=max_plugin_files,
+            max_plugin_size=max_plugin_size,
+            max_archive_ratio=max_archive_ratio,
+            max_debug_size=max_debug_size,
+        ),
     )
     if backend is not None:
         from synapse_agent.backend.addresses import backend_address
@@ -170,6 +206,12 @@ def _backend_token(token: str | None, file: Path | None) -> str | None:
     if file is not None:
         return read_token(file)
     return None if token is None else checked_token(token, source=f"--backend-token or {BACKEND_TOKEN_VARIABLE}")
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Leave out what was not said, so that the settings' own defaults hold."""
+    said = {name: value for name, value in options.items() if value is not None}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
 
 
 def _token(folder: Path, token: str | None, file: Path | None, *, no_token: bool, is_loopback: bool) -> str | None:

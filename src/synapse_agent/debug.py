@@ -15,10 +15,46 @@ from typing import Any
 from synapse_agent.disk import is_disk_full
 from synapse_agent.plugin import CONFIG_FILE, PluginConfig, merge_config, read_config
 from synapse_agent.problems import Problem, quoted
-from synapse_agent.trees import MAX_DEPTH, MEBIBYTE, Limits, TreeError, copy_tree, remove_tree
+from synapse_agent.settings import Settings
+from synapse_agent.trees import MAX_DEPTH, Limits, TreeError, copy_tree, remove_tree
 
-LIMITS = Limits(files=20_000, size=512 * MEBIBYTE)
 DEFAULT_CODE = "debug"
+
+
+@dataclass(frozen=True, slots=True)
+class DebugRules:
+    """Which debug runs an agent takes."""
+
+    is_allowed: bool
+    roots: tuple[Path, ...] | None
+    """Folders that `plugin_path` must lie in, links resolved; None for anywhere."""
+    limits: Limits
+
+    @classmethod
+    def of(cls, settings: Settings) -> DebugRules:
+        """Read an agent's settings."""
+        is_bound = bool(settings.debug_roots) or not settings.is_on_loopback
+        roots = tuple(_resolved(root) for root in settings.debug_roots) if is_bound else None
+        return cls(settings.takes_debug_runs, roots, Limits(settings.max_plugin_files, settings.max_debug_size))
+
+    def check(self) -> None:
+        """Refuse all debug runs, where none are taken, by `Problem` 403 `debug_not_allowed`."""
+        if not self.is_allowed:
+            raise _not_allowed("This agent takes no debug runs; whoever runs it can allow them with --allow-debug.")
+
+    def folder(self, text: str) -> Path:
+        """Give the folder that a `plugin_path` names, links resolved where there are roots.
+
+        Raises `Problem`: 403 `debug_not_allowed` outside of them, whether there is something or not; 422
+        `invalid_plugin_path` for what is no folder.
+        """
+        folder = Path.cwd() / text
+        if self.roots is not None:
+            folder = _resolved(folder)
+            if not any(folder.is_relative_to(root) for root in self.roots):
+                where = "below one of the folders that this agent takes debug runs from (--debug-root)"
+                raise _not_allowed(f"The plugin_path {quoted(text)} is not {where}.")
+        return _checked(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +66,13 @@ class DebugSource:
     config: PluginConfig
 
     @classmethod
-    def from_request(cls, body: Mapping[str, Any]) -> DebugSource:
+    def from_request(cls, body: Mapping[str, Any], rules: DebugRules) -> DebugSource:
         """Check `plugin_path`, `modules` and `config` of a request.
 
-        Raises `Problem` 422: `invalid_plugin_path`, `invalid_module`, `invalid_plugin`.
+        Raises `Problem`: 403 `debug_not_allowed`; 422 `invalid_plugin_path`, `invalid_module`, `invalid_plugin`.
         """
-        folder = _plugin_folder(body["plugin_path"]) if "plugin_path" in body else None
+        rules.check()
+        folder = rules.folder(body["plugin_path"]) if "plugin_path" in body else None
         modules = body.get("modules", {})
         _check_modules(modules)
         return cls(folder, modules, _config(folder, body.get("config")))
@@ -44,9 +81,10 @@ class DebugSource:
 class DebugWorkspace:
     """A scratch folder that holds a debug run's source for as long as it runs."""
 
-    def __init__(self, source: DebugSource, scratch: Path) -> None:
+    def __init__(self, source: DebugSource, scratch: Path, *, limits: Limits) -> None:
         self._source = source
         self._scratch = scratch
+        self._limits = limits
         self._making: asyncio.Future[None] | None = None
 
     def claim(self) -> None:
@@ -82,13 +120,19 @@ class DebugWorkspace:
         if self._source.folder is None:
             self._scratch.mkdir(parents=True)
         else:
-            _copy(self._source.folder, self._scratch)
+            _copy(self._source.folder, self._scratch, self._limits)
         for name, text in self._source.modules.items():
             _write_module(self._scratch, name, text, self._source.modules)
 
 
-def _plugin_folder(text: str) -> Path:
-    folder = Path.cwd() / text
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL
+        raise _invalid_path(path, f"cannot be looked up: {error}") from error
+
+
+def _checked(folder: Path) -> Path:
     try:
         kind = folder.stat().st_mode
     except (OSError, ValueError) as error:
@@ -105,14 +149,16 @@ def _config(folder: Path | None, override: Mapping[str, Any] | None) -> PluginCo
     has_own = folder is not None and (folder / CONFIG_FILE).exists()
     if folder and not has_own and override is None:
         raise _invalid_path(folder, f"has no {CONFIG_FILE}: add one, or send `config`", error_type="invalid_plugin")
+    if folder and has_own and not (folder / CONFIG_FILE).resolve().is_relative_to(folder.resolve()):
+        raise _invalid_path(folder, f"cannot be taken: its {CONFIG_FILE} is a link that leads out of it")
     own = read_config(folder) if folder and has_own else {}
     defaults = {"code": folder.name if folder and folder.name else DEFAULT_CODE}
     return PluginConfig.from_mapping(merge_config(defaults, merge_config(own, override or {})))
 
 
-def _copy(folder: Path, scratch: Path) -> None:
+def _copy(folder: Path, scratch: Path, limits: Limits) -> None:
     try:
-        copy_tree(folder, scratch, limits=LIMITS)
+        copy_tree(folder, scratch, limits=limits)
     except TreeError as error:
         raise _invalid_path(folder, f"cannot be taken: {error}") from error
 
@@ -162,6 +208,10 @@ def _make_packages(root: Path, package: PurePosixPath) -> None:
 
 def _replace(value: Any, hidden: str, known: str) -> Any:
     return value.replace(hidden, known) if isinstance(value, str) else value
+
+
+def _not_allowed(message: str) -> Problem:
+    return Problem(403, "debug_not_allowed", message)
 
 
 def _invalid_path(folder: Path, what: str, *, error_type: str = "invalid_plugin_path") -> Problem:

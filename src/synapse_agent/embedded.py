@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,13 +22,18 @@ from synapse_agent.trees import remove_tree
 if TYPE_CHECKING:
     from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 
+_PATH = ("tls_cert", "tls_key")
+_PATHS = ("plugins", "allow_write", "debug_roots", "pythons")
+"""Settings that are one path, and several."""
+
 
 class EmbeddedAgent:
     """A real agent on loopback for as long as a `with` or `async with` block runs.
 
     `plugins` is a folder of plugins, or several; `backend` the address of one that is asked for what they lack, with
     `backend_token` if it wants one. Without `data_dir` the agent keeps nothing: it works in a temporary folder. Without
-    `token` it makes its own, which its clients send. `settings` are further fields of `Settings`.
+    `token` it makes its own, which its clients send. `settings` are further fields of `Settings`, in which a path may
+    be text, and one path stand for several.
     """
 
     def __init__(
@@ -41,18 +46,19 @@ class EmbeddedAgent:
         token: str | None = None,
         **settings: Any,
     ) -> None:
-        folders = [plugins] if isinstance(plugins, str | Path) else plugins
         self.token = make_token() if token is None else checked_token(token, source="`token`")
         self._data_dir = None if data_dir is None else Path(data_dir)
         if backend_token is not None:
             checked_token(backend_token, source="`backend_token`")
-        self._settings = {
-            "plugins": tuple(Path(folder) for folder in folders),
-            "backend": backend,
-            "backend_token": backend_token,
-            "token": self.token,
-            **settings,
-        }
+        self._settings = _with_paths(
+            {
+                "plugins": plugins,
+                "backend": backend,
+                "backend_token": backend_token,
+                "token": self.token,
+                **settings,
+            }
+        )
         self._thread: _AgentThread | None = None
 
     @property
@@ -172,6 +178,17 @@ class _AgentThread:
         else:
             self._ended.set_result(None)
             self.ready.set_exception(error)
+
+
+def _with_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Make paths of what is given as text."""
+    several = {name: _as_paths(settings[name]) for name in _PATHS if name in settings}
+    single = {name: Path(settings[name]) for name in _PATH if settings.get(name) is not None}
+    return {**settings, **several, **single}
+
+
+def _as_paths(value: str | Path | Iterable[str | Path]) -> tuple[Path, ...]:
+    return tuple(map(Path, [value] if isinstance(value, str | Path) else value))
 
 
 def _temporary(undo: ExitStack) -> Path:

@@ -16,7 +16,7 @@ from synapse_agent.settings import Settings
 
 
 def serve_until_stopped(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; a second one ends running actions at once."""
+    """Serve until SIGTERM or SIGINT; a second one ends running actions at once. SIGHUP renews a certificate."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     for library in ("httpx", "httpx2"):  # they log whole addresses, and that of an archive can hold a signature
@@ -30,6 +30,8 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.stop)
+    if settings.tls_cert:
+        loop.add_signal_handler(signal.SIGHUP, server.renew_certificate)
     with ExitStack() as ending:
 
         def ready(base_url: str) -> None:

@@ -26,9 +26,14 @@ from synapse_agent.validation import invalid
 DEFAULT_PAGE_SIZE = 100
 
 
-async def health_check(_agent: Agent, _call: Call) -> Response:
-    """Say that the agent is there."""
-    return json_answer(json_bytes({"status": "ok", "version": __version__, "features": FEATURES}))
+async def health_check(agent: Agent, _call: Call) -> Response:
+    """Say that the agent is there, and what keeps its actions in bounds."""
+    sandbox = {
+        "status": agent.sandbox.status,
+        "landlock_abi": agent.sandbox.landlock_abi,
+        "restricts": agent.sandbox.restricts,
+    }
+    return json_answer(json_bytes({"status": "ok", "version": __version__, "features": FEATURES, "sandbox": sandbox}))
 
 
 async def list_plugin_releases(agent: Agent, call: Call) -> Response:
@@ -135,11 +140,11 @@ def _release_order(agent: Agent, call: Call) -> Order:
 
 
 def _debug_order(agent: Agent, call: Call) -> Order:
-    source = DebugSource.from_request(call.body)
+    source = DebugSource.from_request(call.body, agent.debug)
     return Order(
         action=source.config.action(call.body["action"]),
         config=source.config,
-        workspace=DebugWorkspace(source, agent.folder.temporary("debug")),
+        workspace=DebugWorkspace(source, agent.folder.temporary("debug"), limits=agent.debug.limits),
         source={name: call.body[name] for name in ("plugin_path", "config", "modules") if name in call.body},
         **_common(call.body),
     )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from functools import lru_cache
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from synapse_agent.hosts import host_name, is_loopback_name
 from synapse_agent.problems import Problem
 from synapse_agent.reference import FILES
 
@@ -50,7 +48,7 @@ class Guard:
             raise Problem(403, "origin_not_allowed", f"This agent takes no requests from pages of {origin[:200]!r}.")
 
     def _serves(self, name: str | None, own: str) -> bool:
-        return name is not None and (name == own or name in self._hosts or _is_loopback(name))
+        return name is not None and (name == own or name in self._hosts or is_loopback_name(name))
 
     def _check_token(self, given: list[bytes]) -> None:
         # No WWW-Authenticate with the 401: the token travels without a scheme, so there is none to name.
@@ -60,33 +58,6 @@ class Guard:
             raise Problem(401, "unauthorized", "This agent wants its token in the Authorization header.")
         if len(given) > 1 or not hmac.compare_digest(given[0], self._token):
             raise Problem(401, "unauthorized", _wrong_token(given[0]))
-
-
-@lru_cache
-def host_name(host: str) -> str | None:
-    """Give the name in a `Host` header in lower case, without port, brackets and last dot; None where it is no host."""
-    try:
-        parts = urlsplit(f"//{host}")
-        _ = parts.port  # raises where the port is no number
-    except ValueError:
-        return None
-    if parts.netloc != host or parts.username is not None or parts.hostname is None:
-        return None
-    return parts.hostname.rstrip(".")
-
-
-def is_loopback_host(host: str) -> bool:
-    """Tell whether a name or address to listen on can be reached from this machine alone."""
-    return _is_loopback(host.strip("[]").lower())
-
-
-def _is_loopback(name: str) -> bool:
-    if name == "localhost":
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _origin_host(origin: str) -> str | None:

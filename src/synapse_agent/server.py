@@ -9,17 +9,19 @@ import itertools
 import logging
 import math
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 
 import uvicorn
 
-from synapse_agent.agent import Agent, open_agent
+from synapse_agent.agent import Agent, open_agent, sandbox_of
 from synapse_agent.app import build_app
 from synapse_agent.connection import Connection
 from synapse_agent.runner.eviction import Bounds
 from synapse_agent.runner.limits import Limits
 from synapse_agent.runner.local import LocalRunner
 from synapse_agent.settings import Settings, StartError
+from synapse_agent.tls import load, server_context
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class AgentServer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._tls: ssl.SSLContext | None = None
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
 
@@ -46,6 +49,8 @@ class AgentServer:
 
         Raises `StartError` where the agent cannot start.
         """
+        if self._settings.tls_cert and self._settings.tls_key:
+            self._tls = server_context(self._settings.tls_cert, self._settings.tls_key)
         with _listening(self._settings.host, self._settings.port) as listener:
             async with open_agent(self._settings, _make_runner) as agent:
                 await self._serve(agent, listener, on_ready)
@@ -56,11 +61,22 @@ class AgentServer:
             self._hurrying.set()
         self._stopping.set()
 
+    def renew_certificate(self) -> None:
+        """Read certificate and key again, for those who connect from now on; what can't be used changes nothing."""
+        if not (self._tls and self._settings.tls_cert and self._settings.tls_key):
+            return
+        try:
+            server_context(self._settings.tls_cert, self._settings.tls_key)
+            load(self._tls, self._settings.tls_cert, self._settings.tls_key)
+            logger.info("The certificate %s has been read again.", self._settings.tls_cert)
+        except StartError as error:
+            logger.warning("The certificate stays as it was. %s", error)
+
     async def _serve(self, agent: Agent, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
-        server = _Uvicorn(_uvicorn_config(agent, self._settings))
+        server = _Uvicorn(_uvicorn_config(agent, self._settings, self._tls))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await _first(serving, server.is_accepting)
-        on_ready(_base_url(self._settings.host, listener))
+        on_ready(_base_url("https" if self._tls else "http", self._settings.host, listener))
         await _first(serving, self._stopping)
         logger.info(
             "Stopping: fetches end, running actions are told to end and get %g s; a second signal ends them at once.",
@@ -117,16 +133,29 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _make_runner(settings: Settings) -> LocalRunner:
-    bounds = Bounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True)
-    limits = Limits(grace=settings.grace)
-    return LocalRunner(settings.data_dir, limits=limits, pythons=settings.pythons, bounds=bounds)
+    limits = Limits(
+        cpu_time=settings.max_cpu_seconds,
+        memory=settings.max_memory,
+        file_size=settings.max_file_size,
+        processes=settings.max_processes,
+        grace=settings.grace,
+    )
+    return LocalRunner(
+        settings.data_dir,
+        limits=limits,
+        pythons=settings.pythons,
+        max_zygotes=settings.max_zygotes,
+        bounds=Bounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
+        sandbox=sandbox_of(settings),
+    )
 
 
-def _uvicorn_config(agent: Agent, settings: Settings) -> uvicorn.Config:
+def _uvicorn_config(agent: Agent, settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
     return uvicorn.Config(
         build_app(agent, settings),
         http=type("Connection", (Connection,), {"patience": settings.request_timeout}),
         ws="none",
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         lifespan="off",
         log_config=None,
         proxy_headers=False,
@@ -163,9 +192,9 @@ def _cannot_listen(host: str, port: int, error: OSError) -> StartError:
     )
 
 
-def _base_url(host: str, listener: socket.socket) -> str:
+def _base_url(scheme: str, host: str, listener: socket.socket) -> str:
     name = _WILDCARDS.get(host, host)
-    return f"http://{f'[{name}]' if ':' in name else name}:{listener.getsockname()[1]}"
+    return f"{scheme}://{f'[{name}]' if ':' in name else name}:{listener.getsockname()[1]}"
 
 
 async def _first(task: asyncio.Task[None], event: asyncio.Event) -> None:

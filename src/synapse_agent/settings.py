@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from synapse_agent.hosts import is_loopback_host
+
 MEBIBYTE = 2**20
+_MOST = 2**63 - 1
+"""What the kernel can count to."""
+_NUMBERS = (
+    *("max_concurrent_runs", "max_zygotes", "max_cpu_seconds", "max_memory", "max_file_size", "max_processes"),
+    *("max_plugin_files", "max_plugin_size", "max_archive_ratio", "max_debug_size"),
+)
 
 
 class StartError(Exception):
@@ -52,10 +61,39 @@ class Settings:
     answer_timeout: float = 5.0
     """Seconds that answers get to reach their callers when the agent stops and its last run has ended."""
     max_concurrent_runs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    max_zygotes: int = 8
+    """Processes that are kept ready, one for each release and environment, besides those that runs are using."""
     max_queued_runs: int = 1000
     """Runs that wait for their turn; one more is refused."""
     time_limit: float | None = None
     """Seconds that an action may take; None for no limit."""
+    max_cpu_seconds: int | None = None
+    """Seconds of CPU time that each process of a run gets; None for no limit, here and for those that follow."""
+    max_memory: int | None = None
+    """Bytes of address space of each process of a run."""
+    max_file_size: int | None = None
+    """Bytes of a file that a run writes."""
+    max_processes: int | None = None
+    """Processes and threads of the agent's user, those of other runs and the agent included; root is exempt from it."""
+    sandbox: bool = True
+    """Hold actions to writing into their own folder, where the kernel has Landlock."""
+    allow_write: tuple[Path, ...] = ()
+    """Files and folders that actions may write to besides."""
+    allow_debug: bool | None = None
+    """Take debug runs; None for yes on loopback and no beyond it."""
+    debug_roots: tuple[Path, ...] = ()
+    """Folders that a debug run's `plugin_path` must lie in; without any, anywhere on loopback and nowhere beyond it."""
+    tls_cert: Path | None = None
+    """File with the certificate, followed by its intermediate ones, in PEM; with it the agent speaks TLS."""
+    tls_key: Path | None = None
+    """File with the certificate's key in PEM."""
+    max_plugin_files: int = 20_000
+    max_plugin_size: int = 4096 * MEBIBYTE
+    """Bytes of a plugin's files, unpacked."""
+    max_archive_ratio: int = 200
+    """What may come out of an archive, in multiples of its own size."""
+    max_debug_size: int = 512 * MEBIBYTE
+    """Bytes of the files below a debug run's `plugin_path`, which are copied for each run."""
     idempotency_hours: float = 24.0
     """How long a run that has ended still answers for its Idempotency-Key."""
     keep_jobs_days: float = 30.0
@@ -87,6 +125,40 @@ class Settings:
             _check_positive(
                 getattr(self, name), f"setting {name} must be more than 0", hint="leave it out for its default"
             )
+        self._check_numbers()
+        self._check_combinations()
+        _check_there("--allow-write", self.allow_write)
+        _check_there("--debug-root", self.debug_roots)
+
+    def _check_numbers(self) -> None:
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= _MOST:
+                raise UsageError(f"--{name.replace('_', '-')} must be a whole number from 1, not {value}.")
+
+    def _check_combinations(self) -> None:
+        if self.token is None and not self.is_on_loopback:
+            raise UsageError("An agent that listens beyond this machine needs a token: give --token-file or --token.")
+        if self.debug_roots and not self.takes_debug_runs:
+            raise UsageError("--debug-root is for an agent that takes debug runs: add --allow-debug, or leave it out.")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise UsageError("--tls-cert and --tls-key go together: give both, or none of them.")
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether the agent can be reached from this machine alone."""
+        return is_loopback_host(self.host)
+
+    @property
+    def takes_debug_runs(self) -> bool:
+        """Whether debug runs are allowed at all."""
+        return self.is_on_loopback if self.allow_debug is None else self.allow_debug
+
+
+def _check_there(option: str, paths: Iterable[Path]) -> None:
+    for path in paths:
+        if not os.access(path, os.F_OK):
+            raise UsageError(f"{option} {path} is not there. Make it first, or leave it out.")
 
 
 def _check_positive(value: float, rule: str, *, hint: str) -> None:

@@ -66,14 +66,14 @@ class DirectorySource:
 
     def _plugins(self) -> Iterator[_Found]:
         if (self._folder / CONFIG_FILE).exists():
-            yield _look_at(self._folder)
+            yield _look_at(self._folder, self._limits)
             return
         try:
             paths = sorted(self._folder.iterdir())
         except OSError as error:
             message = f"The plugins folder {self._folder} cannot be read: {error.strerror}."
             raise Problem(502, "backend_error", message) from error
-        yield from (_look_at(path) for path in paths if _may_be_plugin(path))
+        yield from (_look_at(path, self._limits) for path in paths if _may_be_plugin(path))
 
 
 class SourceChain:
@@ -101,11 +101,11 @@ def _may_be_plugin(path: Path) -> bool:
     return path.is_dir() or (path.suffix == ARCHIVE_SUFFIX and path.is_file())
 
 
-def _look_at(path: Path) -> _Found:
+def _look_at(path: Path, limits: Limits) -> _Found:
     try:
         if path.is_dir():
             return _Found(path, PluginConfig.read(path))
-        with archived_config(path) as folder:
+        with archived_config(path, limits=limits) as folder:
             return _Found(path, PluginConfig.read(folder))
     except TreeError as error:
         return _Found(path, problem=_refusal(path, error))

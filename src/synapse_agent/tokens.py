@@ -9,6 +9,7 @@ from pathlib import Path
 from synapse_agent.settings import StartError
 
 TOKEN_FILE = "token"
+STANDARD_INPUT = Path("-")
 
 
 def make_token() -> str:
@@ -32,11 +33,17 @@ def kept_token(data_dir: Path) -> tuple[str, Path]:
 
 
 def read_token(path: Path) -> str:
-    """Read a token file: its text without the white space around it."""
+    """Read a token file: its text without the white space around it. `-` is standard input, read to its end."""
     try:
-        return checked_token(path.read_text(encoding="utf-8").strip(), source=str(path))
+        text = _standard_input() if path == STANDARD_INPUT else path.read_text(encoding="utf-8")
+        return checked_token(text.strip(), source="standard input" if path == STANDARD_INPUT else str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise StartError(f"The token file {path} cannot be read: {error}") from error
+
+
+def _standard_input() -> str:
+    with open(0, encoding="utf-8", closefd=False) as file:
+        return file.read()
 
 
 def checked_token(token: str, *, source: str) -> str:

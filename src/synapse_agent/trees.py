@@ -13,6 +13,8 @@ from pathlib import Path
 from synapse_agent.disk import is_disk_full
 
 MEBIBYTE = 2**20
+RATIO_FLOOR = 16 * MEBIBYTE
+"""So much may come out of any archive, however small it is."""
 MAX_DEPTH = 100
 """Folders within folders, well within what Python's own functions for trees can take."""
 EXCLUDED_NAMES = frozenset(
@@ -34,13 +36,16 @@ class Limits:
 
     files: int = 20_000
     size: int = 4096 * MEBIBYTE
+    ratio: int = 200
+    """What may come out of an archive, in multiples of its own size."""
 
 
 class Meter:
-    """Counts files and bytes against limits."""
+    """Counts files and bytes against limits; `packed` is the size of the archive that they come out of."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, packed: int | None = None) -> None:
         self._limits = limits
+        self._unpacked = None if packed is None else max(RATIO_FLOOR, limits.ratio * packed)
         self._files = 0
         self._size = 0
 
@@ -54,7 +59,9 @@ class Meter:
         """Count more bytes."""
         self._size += count
         if self._size > self._limits.size:
-            raise TreeError(f"it holds more than {self._limits.size // MEBIBYTE} MiB")
+            raise TreeError(f"it holds more than {self._limits.size / MEBIBYTE:g} MiB")
+        if self._unpacked is not None and self._size > self._unpacked:
+            raise TreeError(f"it unpacks to more than {self._limits.ratio} times its own size")
 
 
 def is_excluded(name: str) -> bool:

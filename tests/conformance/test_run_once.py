@@ -55,7 +55,7 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def agent(plugins: Path) -> Iterator[EmbeddedAgent]:
     """An agent that has the plugin cached."""
-    with EmbeddedAgent(plugins) as agent, agent.client() as client:
+    with EmbeddedAgent(plugins, allow_write=(plugins.parent,)) as agent, agent.client() as client:
         client.create_plugin_release("pen", "1.0.0")
         yield agent
 
@@ -145,6 +145,7 @@ def test_a_run_outlives_a_proxy_that_is_less_patient(
 def served(plugins: Path, data: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """An agent in a process of its own, and its base URL."""
     options = ["--plugins", str(plugins), "--data-dir", str(data), "--port", str(port)]
+    options += ["--allow-write", str(plugins.parent)]  # where the actions write what they have done
     command = [sys.executable, "-m", "synapse_agent", "serve", *options]
     environment = {**os.environ, "SYNAPSE_AGENT_TOKEN": "secret"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:

@@ -124,6 +124,7 @@ class Agent:
     def start(self) -> None:
         """Start it and wait until it takes requests."""
         options = ["--plugins", str(self.plugins), "--data-dir", str(self.data), "--port", "0", "--no-token"]
+        options += ["--allow-write", str(self.paper)]
         env = {**os.environ, "UV_FIND_LINKS": str(self.wheels), "UV_OFFLINE": "1"}
         self._errors = (self.root / "stderr").open("a")
         self.process = subprocess.Popen(

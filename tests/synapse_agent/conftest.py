@@ -137,9 +137,14 @@ def plugins(tmp_path_factory: pytest.TempPathFactory, write_plugin: WritePlugin)
 
 
 @pytest.fixture(scope="session")
-def agent(plugins: Path) -> Iterator[EmbeddedAgent]:
-    """An agent that all tests share; they use names of their own for what they make on it."""
-    with EmbeddedAgent(plugins, request_timeout=1.0, max_body_bytes=100_000, max_concurrent_runs=4) as running:
+def agent(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAgent]:
+    """An agent that all tests share; they use names of their own for what they make on it.
+
+    Actions may write to the tests' temporary folders, which is how tests hear of them.
+    """
+    allowed = (tmp_path_factory.getbasetemp(),)
+    limits = {"request_timeout": 1.0, "max_body_bytes": 100_000, "max_concurrent_runs": 4}
+    with EmbeddedAgent(plugins, allow_write=allowed, **limits) as running:
         yield running
 
 

@@ -61,7 +61,8 @@ def serve(plugins: Path, tmp_path: Path) -> Iterator[Serve]:
         token: str = "secret",
         **env: str,
     ) -> Served:
-        command = [*COMMAND, "serve", *sources, "--data-dir", str(data), "--port", "0", *options]
+        command = [*COMMAND, "serve", *sources, "--data-dir", str(data), "--port", "0"]
+        command += ["--allow-write", str(tmp_path), *options]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **env}
         )
@@ -368,6 +369,19 @@ def test_a_port_in_use_is_said_in_one_line(serve: Serve, plugins: Path, tmp_path
         (["--max-environments-size", "0"], 2, "max_environments_bytes must be more than 0"),
         (["--max-environments-size", "huge"], 2, "'huge' is no size"),
         (["--colour", "red"], 2, "--colour"),
+        (["--max-memory", "lots"], 2, "'lots' is no size"),
+        (["--max-file-size", "0"], 2, "--max-file-size must be a whole number from 1, not 0"),
+        (["--max-processes", "0"], 2, "--max-processes"),
+        (["--max-zygotes", "none"], 2, "--max-zygotes"),
+        (["--allow-write", "/no/such/folder"], 2, "--allow-write /no/such/folder is not there"),
+        (["--debug-root", "/no/such/folder"], 2, "--debug-root /no/such/folder is not there"),
+        (["--debug-root", "/", "--no-debug"], 2, "add --allow-debug, or leave it out"),
+        (["--tls-cert", "/x"], 2, "--tls-cert and --tls-key go together"),
+        (
+            ["--tls-cert", "/no/such/cert", "--tls-key", "/x", "--no-token"],
+            1,
+            "The certificate /no/such/cert cannot be read",
+        ),
     ],
 )
 def test_what_cannot_be_started_says_what_to_do(
@@ -381,8 +395,54 @@ def test_what_cannot_be_started_says_what_to_do(
     assert "Traceback" not in ended.stderr
 
 
+def test_every_option_reaches_what_it_is_for(serve: Serve, tmp_path: Path) -> None:
+    """Limits, the sandbox, debug runs: each as it was given."""
+    limits = ["--max-cpu-seconds", "7", "--max-memory", "4GiB", "--max-file-size", "1MB", "--max-processes", "5000"]
+    more = ["--max-zygotes", "1", "--max-plugin-files", "100", "--max-plugin-size", "1GiB", "--max-archive-ratio", "10"]
+    served = serve(
+        *(
+            "--token",
+            "secret",
+            "--no-sandbox",
+            "--debug-root",
+            str(tmp_path),
+            "--max-debug-size",
+            "1KiB",
+            *limits,
+            *more,
+        )
+    )
+    source = """
+import resource
+def look():
+    return [resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[0] for name in ("CPU", "AS", "FSIZE", "NPROC")]
+"""
+    body = {"action": "look", "modules": {"look": source}, "config": {"actions": {"look": "look:look"}}}
+    answer = served.http.post("/plugin_releases/run_debug/", json=body)
+    assert answer.json() == [7, 4 * 2**30, 10**6, 5000]
+    assert served.http.get("/health/").json()["sandbox"]["status"] == "off"
+    (tmp_path / "plugin").mkdir()
+    (tmp_path / "plugin" / "large").write_bytes(bytes(2000))
+    answers = [
+        served.http.post("/plugin_releases/run_debug/", json={**body, "plugin_path": path})
+        for path in (str(tmp_path / "plugin"), "/")
+    ]
+    assert [answer.status_code for answer in answers] == [422, 403]
+
+
+def test_an_agent_beyond_loopback_takes_debug_runs_only_if_told_so(serve: Serve, tmp_path: Path) -> None:
+    """Its `ready` line names loopback, which it can be reached on as well."""
+    body = {"action": "look", "modules": {"look": "def look(): pass"}, "config": {"actions": {"look": "look:look"}}}
+    options = ["--host", "0.0.0.0", "--token", "secret"]
+    for number, (more, status) in enumerate([([], 403), (["--allow-debug"], 200)]):
+        served = serve(*options, *more, data=tmp_path / str(number))
+        assert served.http.post("/plugin_releases/run_debug/", json=body).status_code == status
+
+
 def test_a_failed_start_leaves_no_token(tmp_path: Path) -> None:
     """What is wrong is said before anything is made."""
+    call("serve", "--plugins", str(tmp_path), "--data-dir", str(tmp_path / "data"), "--allow-write", "/no/such/folder")
+    assert not (tmp_path / "data").exists()
     ended = call("serve", "--plugins", str(tmp_path / "none"), "--data-dir", str(tmp_path / "data"))
     assert ended.stderr.splitlines() == [
         f"synapse-agent: The plugins folder {tmp_path / 'none'} is not there, or is no folder. "
@@ -416,12 +476,21 @@ def test_help_lists_every_option() -> None:
     """And says that a token on a command line can be read by others."""
     ended = call("serve", "--help")
     assert ended.returncode == 0
-    for option in ("--plugins", "--data-dir", "--host", "--port", "--token", "--token-file", "--no-token", "--python"):
-        assert option in ended.stdout
-    for option in ("--backend", "--backend-token", "--backend-token-file", "SYNAPSE_BACKEND_TOKEN"):
-        assert option in ended.stdout
-    for option in ("--max-environments", "--max-environments-size"):
-        assert option in ended.stdout
+    options = ["--plugins", "--data-dir", "--host", "--port", "--token", "--token-file", "--no-token", "--python"]
+    options += [
+        "--tls-cert",
+        "--tls-key",
+        "--no-sandbox",
+        "--allow-write",
+        "--allow-debug",
+        "--no-debug",
+        "--debug-root",
+    ]
+    options += ["--max-zygotes", "--max-cpu-seconds", "--max-memory", "--max-file-size", "--max-processes"]
+    options += ["--max-plugin-files", "--max-plugin-size", "--max-archive-ratio", "--max-debug-size"]
+    options += ["--backend", "--backend-token", "--backend-token-file", "SYNAPSE_BACKEND_TOKEN"]
+    options += ["--max-environments", "--max-environments-size"]
+    assert [option for option in options if option not in ended.stdout] == []
     assert "Everyone on this machine can read a command line" in " ".join(ended.stdout.replace("│", "").split())
 
 

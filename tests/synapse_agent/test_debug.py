@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,101 @@ def test_a_debug_job_attaches_by_its_source(http: httpx.Client) -> None:
     first, second = debug(http, **body), debug(http, **body)
     other = debug(http, **{**body, "modules": {"hello": SOURCE + "\n"}})
     assert [first.json(), second.json(), other.status_code] == ["Hello, you", "Hello, you", 409]
+
+
+def test_below_a_debug_root_folders_are_taken_and_others_are_not(
+    plugins: Path, tmp_path: Path, client_of: ClientOf, write_plugin: Any
+) -> None:
+    """403 `debug_not_allowed` outside of the roots, links and `..` resolved, whether there is something or not."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    write_plugin(root / "inside")
+    write_plugin(outside)
+    write_plugin(tmp_path / "root-of-another-name")
+    (root / "way-out").symlink_to(outside)
+    (root / "round").symlink_to("inside")
+    (outside / "way-in").symlink_to(root / "inside")
+    with EmbeddedAgent(plugins, debug_roots=(root,)) as agent:
+        http = client_of(agent)
+        for path in ("root/inside", "root/../root/inside", "root/round", "outside/way-in"):
+            assert debug(http, action="go", plugin_path=str(tmp_path / path)).json() == "small@1.0.0"
+        for path in (
+            "outside",
+            "root/way-out",
+            "root/../outside",
+            "root-of-another-name",
+            "none",
+            "root/inside/../../x",
+        ):
+            answer = debug(http, action="go", plugin_path=str(tmp_path / path))
+            assert (answer.status_code, answer.json()["detail"]["error_type"]) == (403, "debug_not_allowed"), path
+            assert "--debug-root" in answer.json()["detail"]["message"]
+        for path in ("none", "inside/main.py", "a\0b"):
+            answer = debug(http, action="go", plugin_path=f"{root}/{path}")
+            assert (answer.status_code, answer.json()["detail"]["error_type"]) == (422, "invalid_plugin_path")
+        assert debug(http, action="greet", config=GREET, modules={"hello": SOURCE}).json() == "Hello, you"
+
+
+def test_a_link_to_a_debug_root_is_that_root(
+    plugins: Path, tmp_path: Path, client_of: ClientOf, write_plugin: Any
+) -> None:
+    """The agent's operator may name it by any of its names."""
+    write_plugin(tmp_path / "real" / "inside")
+    (tmp_path / "linked").symlink_to("real")
+    with EmbeddedAgent(plugins, debug_roots=(tmp_path / "linked",)) as agent:
+        http = client_of(agent)
+        for name in ("real", "linked"):
+            assert debug(http, action="go", plugin_path=str(tmp_path / name / "inside")).json() == "small@1.0.0"
+
+
+def test_a_config_that_is_a_link_out_is_not_read(http: httpx.Client, tmp_path: Path, write_plugin: Any) -> None:
+    """What it says is not told in an error, either."""
+    (tmp_path / "secret").write_text("password: [x")
+    folder = write_plugin(tmp_path / "plugin", {"main.py": "def go(): return 1"})
+    (folder / "config.yaml").symlink_to("../secret")
+    answer = debug(http, action="go", plugin_path=str(folder))
+    assert (answer.status_code, answer.json()["detail"]["error_type"]) == (422, "invalid_plugin_path")
+    assert "password" not in answer.text
+
+
+@pytest.fixture(scope="module")
+def remote(plugins: Path) -> Iterator[Callable[..., httpx.Client]]:
+    """Start agents that listen on all addresses, and give clients of them."""
+    with ExitStack() as stack:
+
+        def start(**settings: Any) -> httpx.Client:
+            agent = stack.enter_context(EmbeddedAgent(plugins, host="0.0.0.0", **settings))
+            headers = {"Authorization": agent.token}
+            return stack.enter_context(httpx.Client(base_url=agent.base_url, headers=headers, trust_env=False))
+
+        yield start
+
+
+def test_beyond_loopback_no_debug_run_is_taken(remote: Callable[..., httpx.Client], tmp_path: Path) -> None:
+    """403 `debug_not_allowed`, which says how to allow them; releases run as ever."""
+    http = remote()
+    for body in ({"modules": {"hello": SOURCE}}, {"plugin_path": str(tmp_path)}):
+        answer = debug(http, action="greet", config=GREET, **body)
+        assert (answer.status_code, answer.json()["detail"]["error_type"]) == (403, "debug_not_allowed")
+        assert "--allow-debug" in answer.json()["detail"]["message"]
+    assert http.get("/jobs/").json() == []
+    http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"}).raise_for_status()
+    assert http.post("/plugin_releases/1/run/", json={"action": "echo", "params": {"value": 1}}).json() == 1
+
+
+def test_beyond_loopback_a_folder_needs_a_root(
+    remote: Callable[..., httpx.Client], tmp_path: Path, write_plugin: Any
+) -> None:
+    """Where debug runs are allowed, source that the request brings is enough; a folder has to lie below a root."""
+    write_plugin(tmp_path / "plugin")
+    http = remote(allow_debug=True)
+    assert debug(http, action="greet", config=GREET, modules={"hello": SOURCE}).json() == "Hello, you"
+    assert debug(http, action="go", plugin_path=str(tmp_path / "plugin")).status_code == 403
+    http = remote(allow_debug=True, debug_roots=(tmp_path,))
+    assert debug(http, action="go", plugin_path=str(tmp_path / "plugin")).json() == "small@1.0.0"
+
+
+def test_debug_runs_can_be_done_without_on_loopback(plugins: Path, client_of: ClientOf) -> None:
+    """As behind a proxy that others reach."""
+    with EmbeddedAgent(plugins, allow_debug=False) as agent:
+        answer = debug(client_of(agent), action="greet", config=GREET, modules={"hello": SOURCE})
+    assert (answer.status_code, answer.json()["detail"]["error_type"]) == (403, "debug_not_allowed")

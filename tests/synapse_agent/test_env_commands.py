@@ -38,9 +38,9 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(plugins: Path, data: Path) -> Iterator[AgentClient]:
+def client(plugins: Path, data: Path, tmp_path: Path) -> Iterator[AgentClient]:
     """Run an agent of the test's own, and give a client of it."""
-    with EmbeddedAgent(plugins, data_dir=data) as agent, agent.client() as client:
+    with EmbeddedAgent(plugins, data_dir=data, allow_write=tmp_path) as agent, agent.client() as client:
         yield client
 
 

@@ -114,7 +114,7 @@ def test_a_key_again_attaches_to_a_run_that_waits_for_its_turn(
     plugins: Path, client_of: ClientOf, tmp_path: Path
 ) -> None:
     """It is PENDING, and not even a full queue keeps the repeated request out; a new one's key stays free."""
-    with EmbeddedAgent(plugins, max_concurrent_runs=1, max_queued_runs=1) as agent:
+    with EmbeddedAgent(plugins, max_concurrent_runs=1, max_queued_runs=1, allow_write=(tmp_path,)) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
         bodies = [{"action": "wait_in_background", "params": {"path": str(tmp_path / name)}} for name in "abc"]
@@ -219,13 +219,13 @@ def test_a_debug_run_happens_once_even_if_its_source_is_gone(http: httpx.Client,
 
 def test_a_key_outlives_the_agent_and_the_release(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
     """After a restart, and though the release has been deleted: result and error are what they were."""
-    with EmbeddedAgent(plugins, data_dir=tmp_path) as agent:
+    with EmbeddedAgent(plugins, data_dir=tmp_path, allow_write=(tmp_path,)) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
         result = post(http, "/plugin_releases/1/run/", "good", action="echo", params={"value": 1})
         error = post(http, "/plugin_releases/1/run/", "bad", action="fail")
         http.delete("/plugin_releases/1")
-    with EmbeddedAgent(plugins, data_dir=tmp_path) as agent:
+    with EmbeddedAgent(plugins, data_dir=tmp_path, allow_write=(tmp_path,)) as agent:
         http = client_of(agent)
         again = post(http, "/plugin_releases/1/run/", "good", action="echo", params={"value": 1})
         assert (again.status_code, again.content) == (200, result.content)
@@ -236,7 +236,7 @@ def test_a_key_outlives_the_agent_and_the_release(plugins: Path, client_of: Clie
 
 def test_a_key_binds_for_a_time_after_the_end_of_its_run(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
     """However long the run goes on; afterwards the key is free, and only the first job's record still names it."""
-    with EmbeddedAgent(plugins, idempotency_hours=0.0) as agent:
+    with EmbeddedAgent(plugins, idempotency_hours=0.0, allow_write=(tmp_path,)) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
         body = {"action": "wait_in_background", "params": {"path": str(tmp_path / "go")}, "job_id": "job"}
@@ -293,9 +293,11 @@ def test_a_key_answers_while_its_job_is_run_again(http: httpx.Client, key: str, 
     assert (again.status_code, again.content) == (500, first.content)
 
 
-def test_what_a_job_ended_with_is_kept_no_longer_than_its_key(plugins: Path, client_of: ClientOf) -> None:
+def test_what_a_job_ended_with_is_kept_no_longer_than_its_key(
+    plugins: Path, client_of: ClientOf, tmp_path: Path
+) -> None:
     """Of a job that was run again, the earlier run is forgotten when its key's time is over."""
-    with EmbeddedAgent(plugins, idempotency_hours=0.0) as agent:
+    with EmbeddedAgent(plugins, idempotency_hours=0.0, allow_write=(tmp_path,)) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
         for number in range(3):

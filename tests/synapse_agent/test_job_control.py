@@ -179,7 +179,7 @@ def test_a_stopped_job_runs_again_under_its_id(http: httpx.Client, tools: str, t
 
 def test_stopping_ends_what_will_not_end_by_itself(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
     """An action that ignores SIGTERM, and its child in a session of its own, are gone when the answer comes."""
-    with EmbeddedAgent(plugins, grace=0.3) as agent:
+    with EmbeddedAgent(plugins, grace=0.3, allow_write=tmp_path) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
         run(http, "/plugin_releases/1", "linger", params={"path": str(tmp_path / "pid")}, job_id="stubborn")
@@ -193,7 +193,7 @@ def test_a_run_that_waits_for_its_turn_is_stopped_before_it_begins(
     plugins: Path, client_of: ClientOf, tmp_path: Path
 ) -> None:
     """409 tells its caller that nothing ran; the one before it goes on."""
-    with EmbeddedAgent(plugins, max_concurrent_runs=1) as agent, ThreadPoolExecutor(1) as pool:
+    with EmbeddedAgent(plugins, max_concurrent_runs=1, allow_write=tmp_path) as agent, ThreadPoolExecutor(1) as pool:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
         first = {"params": {"path": str(tmp_path / "first")}, "job_id": "first"}
@@ -222,7 +222,7 @@ def test_a_job_is_found_by_its_key(http: httpx.Client, tools: str) -> None:
 def test_followers_do_not_keep_an_agent_from_stopping(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
     """The job is ended, its followers hear so, and the agent is gone soon."""
     with ThreadPoolExecutor(1) as pool:
-        with EmbeddedAgent(plugins, grace=0.3) as agent:
+        with EmbeddedAgent(plugins, grace=0.3, allow_write=tmp_path) as agent:
             http = client_of(agent)
             http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
             params = {"path": str(tmp_path / "go"), "lines": 1}

@@ -260,7 +260,7 @@ def test_a_client_that_hangs_up_does_not_stop_the_run(
 
 def test_runs_over_the_limit_wait_and_then_are_refused(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
     """One runs, one waits as PENDING, the third is 429 with `Retry-After` and no job; the second runs in its turn."""
-    with EmbeddedAgent(plugins, max_concurrent_runs=1, max_queued_runs=1) as agent:
+    with EmbeddedAgent(plugins, max_concurrent_runs=1, max_queued_runs=1, allow_write=(tmp_path,)) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
         for job_id in ("first", "second"):
@@ -323,7 +323,8 @@ async def test_an_agent_that_fails_says_no_more_than_that(
     settings = Settings(plugins=(plugins,), data_dir=tmp_path)
     config = PluginConfig.from_mapping({"code": "x", "actions": {"go": "main:go"}})
     async with open_agent(settings, lambda _: BrokenRunner()) as agent:
-        workspace = DebugWorkspace(DebugSource(None, {}, config), agent.folder.temporary("debug"))
+        source, scratch = DebugSource(None, {}, config), agent.folder.temporary("debug")
+        workspace = DebugWorkspace(source, scratch, limits=agent.debug.limits)
         row = agent.jobs.submit(Order(action=config.action("go"), config=config, workspace=workspace))
         with pytest.raises(Problem) as caught:
             await agent.jobs.result(row)

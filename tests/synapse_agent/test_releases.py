@@ -253,7 +253,10 @@ def test_a_deleted_release_is_found_under_neither_of_its_names(own: httpx.Client
 
 def test_a_release_that_runs_can_be_deleted(plugins: Path, tmp_path: Path, client_of: ClientOf) -> None:
     """The release is gone at once, its action ends well, and only then its folder goes."""
-    with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent, ThreadPoolExecutor(1) as pool:
+    with (
+        EmbeddedAgent(plugins, data_dir=tmp_path / "data", allow_write=(tmp_path,)) as agent,
+        ThreadPoolExecutor(1) as pool,
+    ):
         http = client_of(agent)
         create(http, "tools", "1.0.0")
         body = {"action": "wait", "params": {"path": str(tmp_path / "go")}}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +40,13 @@ def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
 def test_a_token_is_in_no_repr() -> None:
     """Settings get logged."""
     assert "secret" not in repr(Settings(backend="x", backend_token="secret", data_dir=Path("x"), token="secret"))
+
+
+def test_a_token_comes_from_standard_input() -> None:
+    """So that its file can be one that neither the agent nor an action could open."""
+    command = [sys.executable, "-c", "from synapse_agent.tokens import *; print(read_token(Path('-')))"]
+    for given, said in ((b" secret\n", "secret"), (b"", "standard input must be"), (b"\xff", "cannot be read")):
+        ended = subprocess.run(command, input=given, capture_output=True, check=False)
+        assert said in (ended.stdout + ended.stderr).decode()
+    closed = subprocess.run(command, capture_output=True, check=False, preexec_fn=lambda: os.close(0))
+    assert b"The token file - cannot be read: [Errno 9]" in closed.stderr

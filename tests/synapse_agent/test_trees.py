@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,50 @@ def test_links_that_lead_out_over_other_links_are_refused(tmp_path: Path, write_
     (source / "deep" / "down" / "top").symlink_to("../..")
     (source / "sly").symlink_to("deep/down/top/..")
     with pytest.raises(TreeError, match="sly"):
+        copy_tree(source, tmp_path / "target", limits=Limits())
+
+
+def test_a_hard_link_is_copied_as_a_file_of_its_own(tmp_path: Path, write_plugin: Any) -> None:
+    """To write to the copy changes nothing elsewhere."""
+    source = write_plugin(tmp_path / "source", FILES)
+    (tmp_path / "outside").write_text("theirs")
+    (source / "linked").hardlink_to(tmp_path / "outside")
+    copy_tree(source, tmp_path / "target", limits=Limits())
+    (tmp_path / "target" / "linked").write_text("ours")
+    assert (tmp_path / "outside").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../outside", "src/../../outside", "/"])
+def test_links_that_lead_out_are_refused(tmp_path: Path, write_plugin: Any, target: str) -> None:
+    """Absolute ones, too, where they lead back in: the copy is another place."""
+    source = write_plugin(tmp_path / "source", FILES)
+    (tmp_path / "outside").touch()
+    (source / "link").symlink_to(target)
+    with pytest.raises(TreeError, match="link leads out of the plugin"):
+        copy_tree(source, tmp_path / "target", limits=Limits())
+    assert {path.name for path in tmp_path.iterdir()} == {"source", "target", "outside"}
+
+
+SPECIAL = {"pipe": stat.S_IFIFO, "socket": stat.S_IFSOCK} | (
+    {"device": stat.S_IFCHR, "disk": stat.S_IFBLK} if os.geteuid() == 0 else {}  # which only root can make
+)
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_pipes_sockets_and_devices_are_refused(tmp_path: Path, write_plugin: Any, kind: str) -> None:
+    """And are not opened: a pipe would keep whoever reads it waiting."""
+    source = write_plugin(tmp_path / "source", FILES)
+    os.mknod(source / "odd", SPECIAL[kind] | 0o600, os.makedev(1, 3))
+    with pytest.raises(TreeError, match="odd is neither a file nor a folder"):
+        copy_tree(source, tmp_path / "target", limits=Limits())
+
+
+def test_a_file_with_holes_counts_as_large_as_it_reads(tmp_path: Path, write_plugin: Any) -> None:
+    """A copy would have no holes."""
+    source = write_plugin(tmp_path / "source", FILES)
+    with (source / "holes").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(TreeError, match="more than 4096 MiB"):
         copy_tree(source, tmp_path / "target", limits=Limits())
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .plugin_release_page import PluginReleasePage
     from .release_filters import ReleaseFilters
     from .run_request import RunRequest
+    from .sandbox import Sandbox
 
 _MODULES = {
     "ActionParams": "action_params",
@@ -50,6 +51,7 @@ _MODULES = {
     "PluginReleasePage": "plugin_release_page",
     "ReleaseFilters": "release_filters",
     "RunRequest": "run_request",
+    "Sandbox": "sandbox",
 }
 
 __all__ = (
@@ -73,6 +75,7 @@ __all__ = (
     "PluginReleasePage",
     "ReleaseFilters",
     "RunRequest",
+    "Sandbox",
 )
 
 

@@ -26,7 +26,9 @@ class DebugRunRequest:
     Attributes:
         action (str): Name of the action, as the configuration has it.
         params (ActionParams | Unset): The parameters that the action is called with, by name.
-        plugin_path (str | Unset): Folder of the plugin's source on the agent's machine.
+        plugin_path (str | Unset): Folder of the plugin's source on the agent's machine. An agent may take only what
+            lies below certain folders,
+            links resolved, and answer 403 `debug_not_allowed` to the rest.
         config (PluginConfigOverride | Unset): Keys to lay over the plugin's `config.yaml`, or the whole of it.
         modules (PluginModules | Unset): Python source by dotted module name.
         requirements (list[str] | Unset): Requirements (PEP 508 names and versions) that this run needs in addition to

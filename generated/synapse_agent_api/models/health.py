@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.sandbox import Sandbox
+
 
 T = TypeVar("T", bound="Health")
 
@@ -21,11 +25,14 @@ class Health:
         status (str): `ok` when the agent can work.
         version (str | Unset): The agent's own version.
         features (list[str] | Unset): What the agent can beyond the minimum, as in `Synapse-Agent-Features`.
+        sandbox (Sandbox | Unset): What keeps the actions that an agent runs from writing elsewhere than into their own
+            folder.
     """
 
     status: str
     version: str | Unset = UNSET
     features: list[str] | Unset = UNSET
+    sandbox: Sandbox | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -36,6 +43,10 @@ class Health:
         features: list[str] | Unset = UNSET
         if not isinstance(self.features, Unset):
             features = self.features
+
+        sandbox: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.sandbox, Unset):
+            sandbox = self.sandbox.to_dict()
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -48,11 +59,15 @@ class Health:
             field_dict["version"] = version
         if features is not UNSET:
             field_dict["features"] = features
+        if sandbox is not UNSET:
+            field_dict["sandbox"] = sandbox
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.sandbox import Sandbox  # noqa: PLC0415
+
         d = dict(src_dict)
         status = d.pop("status")
 
@@ -60,10 +75,18 @@ class Health:
 
         features = cast(list[str], d.pop("features", UNSET))
 
+        _sandbox = d.pop("sandbox", UNSET)
+        sandbox: Sandbox | Unset
+        if isinstance(_sandbox, Unset):
+            sandbox = UNSET
+        else:
+            sandbox = Sandbox.from_dict(_sandbox)
+
         health = cls(
             status=status,
             version=version,
             features=features,
+            sandbox=sandbox,
         )
 
         health.additional_properties = d

@@ -99,9 +99,9 @@ class Remover:
     """Removes environments of one folder, and the bytecode of what is in them."""
 
     def __init__(self, folder: Path, *, bytecode: Path, trash: Callable[[], Path]) -> None:
-        """Prepare for a folder whose path is absolute; `trash` names new places on the same file system."""
+        """Prepare for a folder; `bytecode` holds one for each of them, `trash` names places on the same file system."""
         self._folder = folder
-        self._bytecode = bytecode / folder.relative_to("/")
+        self._bytecode = bytecode
         self._trash = trash
 
     def remove(self, environment: StoredEnvironment) -> Removal | None:

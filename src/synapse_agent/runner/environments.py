@@ -75,7 +75,7 @@ class Environments:
         self._making: dict[str, _Making] = {}
         self._made = asyncio.Event()
         self._tidying: asyncio.Task[None] | None = None
-        self._drafts: list[Path] = []
+        self._rooms: list[Path] = []
         self._refused: set[str] = set()
         """Keys that can't be made, so that runs for which another Python was found don't try each time."""
 
@@ -164,14 +164,15 @@ class Environments:
             if Environment(folder).python.exists():
                 return
             await asyncio.to_thread(self._remover.discard, folder)
-            draft = self._drafts.pop() if self._drafts else self._scratch.name()
+            room = self._rooms.pop() if self._rooms else self._scratch.take()
+            draft = room / "environment"
             try:
                 await self._fill(draft, python, requirements, on_output)
                 _move(draft, folder)
             except BaseException:
-                await asyncio.to_thread(remove_tree, draft)
+                await asyncio.to_thread(remove_tree, room)
                 raise
-            self._drafts.append(draft)
+            await asyncio.to_thread(self._keep, room)
             self._made.set()
 
     async def _fill(self, draft: Path, python: Interpreter, requirements: tuple[str, ...], on_output: Output) -> None:
@@ -179,6 +180,13 @@ class Environments:
         if requirements:
             await self._installer.install(requirements, python=Environment(draft).python, on_output=on_output)
         describe(draft, python=python.version, requirements=requirements)
+
+    def _keep(self, room: Path) -> None:
+        """Keep a room for the next environment, as uv remembers places, unless something was left in it."""
+        if any(room.iterdir()):
+            remove_tree(room)
+        else:
+            self._rooms.append(room)
 
     async def _none(self, requires_python: str | None, refused: list[tuple[Interpreter, InstallFailed]]) -> Problem:
         if not refused:

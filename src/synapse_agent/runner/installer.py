@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from synapse_agent.runner.execution import Ending, Execution
 from synapse_agent.runner.limits import Limits
 from synapse_agent.runner.pip_settings import uv_options, uv_settings
+from synapse_agent.runner.sandbox import OFF, Sandbox
 from synapse_agent.runner.worker_env import installer_env
+from synapse_agent.runner.zygote import Ground
 from synapse_agent.runner.zygotes import Zygotes
 from synapse_agent.settings import StartError
 
@@ -31,31 +36,41 @@ class InstallFailed(Exception):
 
 
 class Installer:
-    """Makes virtual environments with uv and installs packages into them."""
+    """Makes virtual environments with uv and installs packages into them.
 
-    def __init__(self, zygotes: Zygotes, *, folder: Path, environ: Mapping[str, str] = os.environ) -> None:
+    Installing runs code of whoever made the packages, so it has a sandbox too: it may write to the environment's folder
+    and, as uv has to, to uv's cache.
+    """
+
+    def __init__(
+        self, zygotes: Zygotes, *, folder: Path, sandbox: Sandbox = OFF, environ: Mapping[str, str] = os.environ
+    ) -> None:
         self._uv = find_uv()
         self._zygotes = zygotes
         self._folder = folder
+        self._sandbox = sandbox
+        self._cache: Path | None = None
         self._env = {**uv_settings(environ), **installer_env(environ), **_SETTINGS}
         self._options = uv_options(environ)
 
     async def make(self, folder: Path, *, python: Path, on_output: Output) -> None:
-        """Make an empty environment, which can be moved afterwards."""
-        await self._run(["venv", "--quiet", "--relocatable", "--python", str(python), str(folder)], on_output)
+        """Make an empty environment, which can be moved afterwards; the folder around it is the installer's room."""
+        command = ["venv", "--quiet", "--relocatable", "--python", str(python), str(folder)]
+        await self._run(command, folder.parent, on_output)
 
     async def install(self, requirements: Sequence[str], *, python: Path, on_output: Output) -> None:
         """Install packages: from uv's cache alone where that has all of them, which saves asking an index."""
         command = ["pip", "install", *self._options, "--python", str(python)]
+        room = python.parents[2]
         held_back = bytearray()
         try:
-            await self._run([*command, "--offline", "--", *requirements], held_back.extend)
+            await self._run([*command, "--offline", "--", *requirements], room, held_back.extend)
         except InstallFailed:
-            await self._run([*command, "--", *requirements], on_output)
+            await self._run([*command, "--", *requirements], room, on_output)
         else:
             on_output(bytes(held_back))
 
-    async def _run(self, arguments: Sequence[str], on_output: Output) -> None:
+    async def _run(self, arguments: Sequence[str], room: Path, on_output: Output) -> None:
         said = bytearray()
 
         def hear(data: bytes) -> None:
@@ -63,14 +78,37 @@ class Installer:
             del said[:-_KEPT_OUTPUT]
             on_output(data)
 
-        ending = await self._execute([self._uv, *arguments], hear)
+        ending = await self._execute([self._uv, *arguments], room, hear)
         if ending.status != 0:
             raise InstallFailed(_complaint(said), timed_out=ending.timed_out)
 
-    async def _execute(self, command: Sequence[str], on_output: Output) -> Ending:
-        request = {"command": command, "env": self._env, "folder": "/", "limits": {}}
-        async with self._zygotes.use(self._folder, Path(sys.executable)) as zygote:
+    async def _execute(self, command: Sequence[str], room: Path, on_output: Output) -> Ending:
+        request = {
+            "command": command,
+            "env": {**self._env, "TMPDIR": str(room)},
+            "folder": "/",
+            "limits": {},
+            "writable": [str(room)],
+        }
+        async with self._zygotes.use(await self._ground()) as zygote:
             return await Execution(zygote, _LIMITS, on_output=on_output).run(request)
+
+    async def _ground(self) -> Ground:
+        if self._cache is None:
+            self._cache = await asyncio.to_thread(_cache_folder, self._uv, self._env)
+        writable = self._sandbox.around([self._cache])
+        return Ground(Path(sys.executable), self._folder, bytecode=self._folder, writable=writable)
+
+
+def _cache_folder(uv: str, env: Mapping[str, str]) -> Path:
+    """Ask uv where its cache is, as its configuration files may say, and make it; uv tells why it can't be made."""
+    asked = subprocess.run([uv, "cache", "dir"], capture_output=True, check=False, env=dict(env), cwd="/", text=True)
+    if asked.returncode != 0:
+        raise InstallFailed(asked.stderr.strip(), timed_out=False)
+    folder = Path("/", asked.stdout.strip())
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _complaint(said: bytearray) -> str:

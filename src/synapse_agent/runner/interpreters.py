@@ -109,8 +109,9 @@ def _on_path(environ: Mapping[str, str]) -> Iterator[Path]:
 
 def _in_pyenv(environ: Mapping[str, str]) -> Iterator[Path]:
     root = Path(environ.get("PYENV_ROOT") or Path(environ.get("HOME", "/"), ".pyenv"))
-    for folder in root.glob("versions/*/bin"):
-        yield from _pythons_in(folder)
+    with suppress(OSError):  # a variable that was inherited may name another user's folder
+        for folder in root.glob("versions/*/bin"):
+            yield from _pythons_in(folder)
 
 
 def _pythons_in(folder: Path) -> Iterator[Path]:

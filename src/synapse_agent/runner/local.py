@@ -22,11 +22,13 @@ from synapse_agent.runner.installer import Installer
 from synapse_agent.runner.interpreters import Interpreters
 from synapse_agent.runner.limits import Limits
 from synapse_agent.runner.outcomes import action_stopped, oom_kills, result_of
+from synapse_agent.runner.sandbox import OFF, Sandbox
 from synapse_agent.runner.scratch import Scratch, remove_tree
-from synapse_agent.runner.zygote import Zygote, ZygoteLost
+from synapse_agent.runner.zygote import Ground, Zygote, ZygoteLost
 from synapse_agent.runner.zygotes import Zygotes
 
 _CLOSE_SECONDS = 60.0
+_DEBUG = "debug"
 
 
 class LocalRunner:
@@ -40,6 +42,7 @@ class LocalRunner:
         pythons: Iterable[Path] = (),
         max_zygotes: int = 8,
         bounds: Bounds | None = None,
+        sandbox: Sandbox = OFF,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
@@ -50,9 +53,10 @@ class LocalRunner:
         self._limits = limits or Limits()
         data_dir = data_dir.absolute()  # processes have working folders of their own
         self._bytecode = data_dir / "bytecode"
-        self._zygotes = Zygotes(limit=max_zygotes, bytecode=self._bytecode, environ=environ)
+        self._sandbox = sandbox
+        self._zygotes = Zygotes(limit=max_zygotes, environ=environ)
         folder = data_dir / "environments"
-        installer = Installer(self._zygotes, folder=folder, environ=environ)
+        installer = Installer(self._zygotes, folder=folder, sandbox=sandbox, environ=environ)
         self._scratch = Scratch(data_dir / "scratch")
         self._environments = Environments(
             folder,
@@ -89,9 +93,10 @@ class LocalRunner:
     async def forget(self, folder: Path) -> None:
         """End the processes that are kept ready for a folder, and remove its bytecode; see `Runner.forget`."""
         self._zygotes.forget(folder)
-        trash = self._scratch.name()
-        with suppress(FileNotFoundError):
-            self._bytecode_of(folder).rename(trash)
+        trash = self._scratch.take()
+        for number, environment in enumerate(list(self._bytecode.glob("*"))):
+            with suppress(FileNotFoundError):
+                (environment / folder.name).rename(trash / str(number))
         await asyncio.to_thread(remove_tree, trash)
 
     async def close(self) -> None:
@@ -128,11 +133,11 @@ class LocalRunner:
     async def _run_in(self, environment: Environment, run: Run, action: Action, listener: RunListener) -> bytes:
         limits = self._limits if run.time_limit is None else replace(self._limits, time=run.time_limit)
         oom_kills_before = oom_kills()
-        async with self._home(run) as home, self._zygote(run, environment) as zygote:
+        async with self._home(run, environment) as home, self._zygote(run, environment) as zygote:
             execution = Execution(
                 zygote, limits, on_output=listener.output, on_event=listener.event, on_started=listener.started
             )
-            request = _request(run, action, limits, env=self._env(environment, home))
+            request = _request(run, action, limits, env=self._env(run, environment, home), home=home)
             try:
                 ending = await execution.run(request, json.dumps(run.params).encode())
             except ZygoteLost as lost:
@@ -141,11 +146,12 @@ class LocalRunner:
         return result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
 
     def _zygote(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[Zygote]:
-        use = self._zygotes.use_once if run.release is None else self._zygotes.use
-        return use(run.folder, environment.python)
+        bytecode = self._bytecode_for(run, environment)
+        ground = Ground(environment.python, run.folder, bytecode, writable=self._sandbox.around([bytecode]))
+        return self._zygotes.use_once(ground) if run.release is None else self._zygotes.use(ground)
 
     @asynccontextmanager
-    async def _home(self, run: Run) -> AsyncIterator[Path]:
+    async def _home(self, run: Run, environment: Environment) -> AsyncIterator[Path]:
         """Give a run the folder that it may write to, and remove it with whatever else the run left."""
         home = self._scratch.take()
         try:
@@ -153,24 +159,29 @@ class LocalRunner:
         finally:
             leftovers = [] if self._scratch.give_back(home) else [home]
             if run.release is None:
-                leftovers.append(self._bytecode_of(run.folder))
+                leftovers.append(self._bytecode_for(run, environment) / run.folder.relative_to("/"))
             for folder in leftovers:
                 await asyncio.to_thread(remove_tree, folder)
 
-    def _bytecode_of(self, folder: Path) -> Path:
-        return self._bytecode / folder.relative_to("/")
+    def _bytecode_for(self, run: Run, environment: Environment) -> Path:
+        """Give where a run's compiled code goes.
 
-    def _env(self, environment: Environment, home: Path) -> dict[str, str]:
+        Each release has a folder of its own there, for what it imports from its environment, too: whoever writes
+        compiled code decides what the next run executes. Debug runs in one environment share one.
+        """
+        return self._bytecode / environment.folder.name / (run.folder.name if run.release else _DEBUG)
+
+    def _env(self, run: Run, environment: Environment, home: Path) -> dict[str, str]:
         return {
             "HOME": str(home),
             "TMPDIR": str(home),
             "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(environment.folder),
-            "PYTHONPYCACHEPREFIX": str(self._bytecode),  # for Pythons that the action starts
+            "PYTHONPYCACHEPREFIX": str(self._bytecode_for(run, environment)),  # for Pythons that the action starts
         }
 
 
-def _request(run: Run, action: Action, limits: Limits, *, env: Mapping[str, str]) -> dict[str, Any]:
+def _request(run: Run, action: Action, limits: Limits, *, env: Mapping[str, str], home: Path) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
     return {
@@ -181,6 +192,7 @@ def _request(run: Run, action: Action, limits: Limits, *, env: Mapping[str, str]
         "folder": str(run.folder),
         "env": {**env, **run.config.env, **language, "SYNAPSE_JOB_ID": run.job_id},
         "limits": limits.resources,
+        "writable": [str(home)],
         "result_bytes": limits.result_bytes,
     }
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -37,10 +39,23 @@ class Child(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all runs of a zygote have in common."""
+
+    python: Path
+    folder: Path
+    """The plugin's code."""
+    bytecode: Path
+    """Where compiled code is cached."""
+    writable: tuple[Path, ...] | None
+    """What they may write to beside folders of their own; None for no sandbox."""
+
+
 class Zygote:
     """A process of an environment's Python that forks another for each run; see `synapse_worker.zygote`."""
 
-    def __init__(self, python: Path, *, folder: Path, bytecode: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, ground: Ground, *, env: Mapping[str, str]) -> None:
         """Start the process, which takes a millisecond or two; what it is sent meanwhile waits for it."""
         with ExitStack() as if_it_fails, ExitStack() as at_once:
             control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -49,8 +64,7 @@ class Zygote:
             at_once.enter_context(theirs)
             self._stderr = os.memfd_create("zygote-stderr")
             if_it_fails.callback(os.close, self._stderr)
-            command = [str(python), "-I", str(_WORKER), str(theirs.fileno()), str(folder), str(bytecode)]
-            self._process = _start(command, theirs.fileno(), self._stderr, env)
+            self._process = _start(_command(ground, theirs.fileno()), theirs.fileno(), self._stderr, env)
             if_it_fails.pop_all()
         self._children: dict[int, Child] = {}
         self._pids: dict[int, int] = {}
@@ -147,6 +161,13 @@ class Zygote:
         children, self._children = self._children, {}
         for child in children.values():
             child.ended(None)
+
+
+def _command(ground: Ground, control: int) -> list[str]:
+    """Give the command line that `synapse_worker.__main__` reads."""
+    writable = None if ground.writable is None else [str(path) for path in ground.writable]
+    arguments = (control, ground.folder, ground.bytecode, json.dumps(writable))
+    return [str(ground.python), "-I", str(_WORKER), *map(str, arguments)]
 
 
 def _start(command: list[str], control: int, stderr: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:

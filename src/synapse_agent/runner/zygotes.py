@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synapse_agent.runner.worker_env import worker_env
-from synapse_agent.runner.zygote import Zygote
+from synapse_agent.runner.zygote import Ground, Zygote
 
 
 @dataclass(slots=True, eq=False)
@@ -21,20 +21,19 @@ class _Kept:
 
 
 class Zygotes:
-    """Keeps one zygote for each folder and Python, up to a limit; the least recently used goes first, unless in use."""
+    """Keeps one zygote for each ground, up to a limit; the least recently used goes first, unless in use."""
 
-    def __init__(self, *, limit: int, bytecode: Path, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, *, limit: int, environ: Mapping[str, str] = os.environ) -> None:
         self._limit = limit
-        self._bytecode = bytecode
         self._env = worker_env(environ)
-        self._kept: OrderedDict[tuple[Path, Path], _Kept] = OrderedDict()
+        self._kept: OrderedDict[Ground, _Kept] = OrderedDict()
         self._retired: list[_Kept] = []
         self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def use(self, folder: Path, python: Path) -> AsyncIterator[Zygote]:
-        """Lend the zygote of that folder and Python, started where there is none, to one run."""
-        kept = self._take((folder, python))
+    async def use(self, ground: Ground) -> AsyncIterator[Zygote]:
+        """Lend the zygote of that ground, started where there is none, to one run."""
+        kept = self._take(ground)
         kept.users += 1
         try:
             yield kept.zygote
@@ -43,9 +42,9 @@ class Zygotes:
             self._trim()
 
     @asynccontextmanager
-    async def use_once(self, folder: Path, python: Path) -> AsyncIterator[Zygote]:
+    async def use_once(self, ground: Ground) -> AsyncIterator[Zygote]:
         """Lend a zygote that is started for this one run and ended with it."""
-        zygote = self._start(folder, python)
+        zygote = self._start(ground)
         try:
             yield zygote
         finally:
@@ -53,12 +52,12 @@ class Zygotes:
 
     def forget(self, folder: Path) -> None:
         """Begin to end those of a folder."""
-        for key in [key for key in self._kept if key[0] == folder]:
-            self._close(self._kept.pop(key).zygote)
+        for ground in [ground for ground in self._kept if ground.folder == folder]:
+            self._close(self._kept.pop(ground).zygote)
 
     def retire(self, python: Path) -> None:
         """Begin to end those of a Python that is gone or has changed, each once its runs are over."""
-        self._retired += [self._kept.pop(key) for key in list(self._kept) if key[1] == python]
+        self._retired += [self._kept.pop(ground) for ground in list(self._kept) if ground.python == python]
         self._trim()
 
     async def close(self) -> None:
@@ -69,25 +68,26 @@ class Zygotes:
         self._retired.clear()
         await asyncio.gather(*self._closing)
 
-    def _take(self, key: tuple[Path, Path]) -> _Kept:
-        kept = self._kept.get(key)
+    def _take(self, ground: Ground) -> _Kept:
+        kept = self._kept.get(ground)
         if kept is None or not kept.zygote.alive:
             if kept is not None:
                 self._close(kept.zygote)
-            kept = self._kept[key] = _Kept(self._start(*key))
-        self._kept.move_to_end(key)
+            kept = self._kept[ground] = _Kept(self._start(ground))
+        self._kept.move_to_end(ground)
         return kept
 
     def _trim(self) -> None:
-        idle = [key for key, kept in self._kept.items() if not kept.users]
-        for key in idle[: max(0, len(self._kept) - self._limit)]:
-            self._close(self._kept.pop(key).zygote)
+        idle = [ground for ground, kept in self._kept.items() if not kept.users]
+        for ground in idle[: max(0, len(self._kept) - self._limit)]:
+            self._close(self._kept.pop(ground).zygote)
         for kept in [kept for kept in self._retired if not kept.users]:
             self._retired.remove(kept)
             self._close(kept.zygote)
 
-    def _start(self, folder: Path, python: Path) -> Zygote:
-        return Zygote(python, folder=folder, bytecode=self._bytecode, env=self._env)
+    def _start(self, ground: Ground) -> Zygote:
+        ground.bytecode.mkdir(parents=True, exist_ok=True)
+        return Zygote(ground, env=self._env)
 
     def _close(self, zygote: Zygote) -> asyncio.Task[None]:
         task = asyncio.ensure_future(zygote.close())

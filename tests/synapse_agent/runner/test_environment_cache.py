@@ -169,7 +169,7 @@ async def test_one_that_others_removed_is_made_again(data, make_runner, write_pl
     plugin = write_plugin("import red, sys\n\ndef act():\n    return sys.prefix\n", requirements="red")
     prefix = await plugin.run(runner)
     (zygote,) = (path for path in zygotes_of(prefix) if is_zygote(path))
-    bytecode = data / "bytecode" / prefix.lstrip("/")
+    bytecode = data / "bytecode" / Path(prefix).name
     assert list(bytecode.rglob("red*.pyc"))
     assert prune(data, tmp_path) == [Path(prefix).name]
     assert not bytecode.exists()
@@ -305,7 +305,7 @@ async def test_an_environment_without_its_python_is_made_anew(data, make_runner,
 @pytest.fixture
 async def environments(data, wheels):
     """Give environments without a runner around them."""
-    zygotes = Zygotes(limit=2, bytecode=data / "bytecode")
+    zygotes = Zygotes(limit=2)
     scratch = Scratch(data / "scratch")
     environments = make_environments(data, scratch, Installer(zygotes, folder=data, environ=wheels.environ))
     yield environments

@@ -92,7 +92,7 @@ async def test_two_processes_that_share_a_folder_make_one_environment(slow, star
     await slow.builder()
     await slow.until(lambda: len(list((tmp_path / "data" / "scratch").iterdir())) == 2)
     await asyncio.sleep(0.4)  # for the second one to come as far as it can
-    assert len(list((tmp_path / "data" / "scratch").glob("*/*/pyvenv.cfg"))) == 1
+    assert len(list((tmp_path / "data" / "scratch").glob("*/*/*/pyvenv.cfg"))) == 1
     slow.hurry()
     logs = [agent.communicate(timeout=20)[0] for agent in agents]
     assert [agent.returncode for agent in agents] == [0, 0]

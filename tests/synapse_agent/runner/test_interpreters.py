@@ -45,6 +45,12 @@ async def test_shims_and_what_does_not_start_are_passed_over(tmp_path):
     assert [python.path for python in await Interpreters(environ={"PATH": str(tmp_path)}).all()] == [OWN]
 
 
+async def test_folders_that_cannot_be_looked_into_are_passed_over(tmp_path):
+    """Such as another user's, in a variable that was inherited."""
+    environ = {"PATH": f"{tmp_path / 'none'}:/{'x' * 300}", "PYENV_ROOT": f"/{'x' * 300}"}
+    assert [python.path for python in await Interpreters(environ=environ).all()] == [OWN]
+
+
 async def test_given_ones_come_first_and_the_newest_found_before_the_older():
     """Of those that fit."""
     every = await Interpreters().all()

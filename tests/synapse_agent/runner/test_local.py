@@ -247,6 +247,25 @@ async def test_the_memory_and_file_limits_hold(data_dir, write_plugin):
     await runner.close()
 
 
+async def test_the_limit_on_processes_holds(data_dir, write_plugin):
+    """For every user but root, whom an action that runs as root leaves first."""
+    source = """
+        import os, time
+
+        def act(nobody):
+            if os.geteuid() == 0:
+                os.setuid(nobody)
+            for count in range(200):
+                if os.fork() == 0:
+                    time.sleep(20)
+            return count
+        """
+    runner = LocalRunner(data_dir, limits=Limits(processes=50))
+    problem = await write_plugin(source).problem(runner, {"nobody": 64_999})
+    await runner.close()
+    assert problem.message == "BlockingIOError: [Errno 11] Resource temporarily unavailable"
+
+
 async def test_stop_ends_a_run(runner, write_plugin, until):
     """Its `run` raises `action_stopped`; stopping what is not there, or twice, is fine."""
     plugin = write_plugin("import time\n\ndef act():\n    print('up', flush=True)\n    time.sleep(20)\n")
@@ -338,6 +357,17 @@ async def test_the_release_stays_as_it_was(runner, write_plugin):
     assert sorted(path.name for path in plugin.folder.rglob("*")) == ["main.py", "plugin"]
 
 
+async def test_compiled_code_that_was_cut_short_is_not_kept(data_dir, write_plugin):
+    """Neither on a full disk nor at a limit on files: the next run imports what the first one could."""
+    source = "import plugin.large\n\ndef act():\n    return plugin.large.TEXT\n"
+    plugin = write_plugin(source)
+    (plugin.folder / "plugin" / "large.py").write_text(f"TEXT = {'x' * 5000!r}\n")
+    for limits in (Limits(file_size=1000), Limits()):
+        runner = LocalRunner(data_dir, limits=limits)
+        assert await plugin.run(runner) == "x" * 5000
+        await runner.close()
+
+
 async def test_progress_and_events_arrive_in_order(runner, write_plugin):
     """Of progress in quick succession some and the last arrive; events all do."""
     source = """
@@ -370,7 +400,8 @@ async def test_a_debug_run_leaves_no_process_ready_and_no_bytecode(data_dir, run
     """Its folder is gone afterwards, so nothing of it is kept."""
     plugin = write_plugin("def act():\n    return 1\n")
     assert await plugin.run(runner, release=None) == 1
-    assert not (data_dir / "bytecode" / plugin.folder.relative_to("/")).exists()
+    (cache,) = (data_dir / "bytecode").glob("*/debug")
+    assert not (cache / plugin.folder.relative_to("/")).exists()
     (plugin.folder / "plugin" / "main.py").write_text("def act():\n    return 2\n")
     assert await plugin.run(runner, release=None) == 2
 

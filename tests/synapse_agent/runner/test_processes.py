@@ -13,6 +13,7 @@ import pytest
 
 from synapse_agent.runner.limits import Limits
 from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.sandbox import probed
 
 pytestmark = pytest.mark.anyio
 
@@ -79,6 +80,62 @@ async def test_all_that_an_action_started_ends_with_it(runner, write_plugin, tmp
     pids = await write_plugin(source).run(runner, {"folder": str(_made(tmp_path / "pids"))})
     assert len(pids) == 3
     assert alive(pids) == []
+
+
+@pytest.mark.parametrize(
+    ("ending", "error_type"),
+    [
+        ("raise ValueError", "action_failed"),
+        ("os._exit(3)", "action_exited"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "action_killed"),
+        ("wait()", "action_timeout"),
+    ],
+)
+async def test_all_that_an_action_started_ends_however_it_ends(data_dir, write_plugin, tmp_path, ending, error_type):
+    """In the sandbox as well: a process that ignores SIGTERM, and one that has left for a session of its own."""
+    source = dedent(START) + dedent(f"""
+        def act(folder):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if os.fork() == 0:
+                note(folder)
+                wait()
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    note(folder)
+                    wait()
+                os._exit(0)
+            noted(folder, 2)
+            {ending}
+        """)
+    folder = _made(tmp_path / "pids")
+    sandbox = probed(wanted=True, allow_write=[folder])
+    runner = LocalRunner(data_dir, limits=Limits(grace=0.1), sandbox=sandbox)
+    problem = await write_plugin(source).problem(runner, {"folder": str(folder)}, time_limit=2.0)
+    assert problem.error_type == error_type
+    pids = [path.name for path in folder.iterdir()]
+    assert len(pids) == 2
+    assert alive(pids) == []
+    await runner.close()
+
+
+async def test_a_chain_of_processes_that_fork_and_end_is_caught(runner, write_plugin, tmp_path):
+    """Each is there for a moment only, has a session of its own, and has started the next before it goes."""
+    source = dedent(START) + dedent("""
+        def act(mark):
+            if os.fork() == 0:
+                while True:
+                    os.setsid()
+                    Path(mark).touch()
+                    if os.fork() > 0:
+                        os._exit(0)
+            time.sleep(0.2)
+        """)
+    mark = tmp_path / "mark"
+    await write_plugin(source).run(runner, {"mark": str(mark)})
+    mark.unlink()
+    await asyncio.sleep(0.2)
+    assert not mark.exists()
 
 
 async def test_ending_one_run_leaves_the_next_ones_children_alone(runner, write_plugin, until, tmp_path):

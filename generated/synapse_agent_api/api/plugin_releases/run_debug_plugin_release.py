@@ -157,7 +157,8 @@ def sync(
 
     Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source that the request
     brings (`modules`), or from both, the modules laid over the folder. `config` is merged over the folder's
-    `config.yaml`, key by key, and may be the whole of it. Nothing stays behind but the job.
+    `config.yaml`, key by key, and may be the whole of it. Nothing stays behind but the job. An agent that listens
+    beyond its own machine takes debug runs only where whoever runs it allows them.
 
     Args:
         idempotency_key (str | Unset):
@@ -195,7 +196,8 @@ async def asyncio(
 
     Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source that the request
     brings (`modules`), or from both, the modules laid over the folder. `config` is merged over the folder's
-    `config.yaml`, key by key, and may be the whole of it. Nothing stays behind but the job.
+    `config.yaml`, key by key, and may be the whole of it. Nothing stays behind but the job. An agent that listens
+    beyond its own machine takes debug runs only where whoever runs it allows them.
 
     Args:
         idempotency_key (str | Unset):

@@ -1,7 +1,8 @@
-"""Start a zygote: `python -I synapse_worker/__main__.py CONTROL_FD FOLDER BYTECODE_FOLDER`."""
+"""Start a zygote: `python -I synapse_worker/__main__.py CONTROL_FD FOLDER BYTECODE_FOLDER WRITABLE_JSON`."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from importlib import import_module
@@ -13,8 +14,8 @@ def main() -> None:
     sys.path.append(above)
     zygote = import_module("synapse_worker.zygote")
     sys.path.remove(above)
-    control, folder, bytecode = sys.argv[1:]
-    zygote.serve(int(control), folder=folder, bytecode=bytecode)
+    control, folder, bytecode, writable = sys.argv[1:]
+    zygote.serve(int(control), folder=folder, bytecode=bytecode, writable=json.loads(writable))
 
 
 if __name__ == "__main__":

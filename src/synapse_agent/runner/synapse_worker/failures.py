@@ -20,13 +20,14 @@ class Failure(Exception):
         self.fields: dict[str, Any] = {"status": status, "error_type": error_type, "message": message, **extra}
 
 
-def action_failed(error: BaseException, *, folder: str) -> Failure:
+def action_failed(error: BaseException, *, folder: str, hint: str = "") -> Failure:
     """Describe an exception that left the plugin's code; files in `folder` are named as the plugin's author does."""
     name, message = _name(type(error)), _shortened(_text(error), _MAX_MESSAGE)
+    said = f"{name}: {message}" if message else name
     return Failure(
         500,
         "action_failed",
-        f"{name}: {message}" if message else name,
+        f"{said}. {hint}" if hint else said,
         exception_type=name,
         exception_message=message,
         traceback=_shortened(_traceback(error, folder).replace(folder + os.sep, ""), _MAX_TRACEBACK),

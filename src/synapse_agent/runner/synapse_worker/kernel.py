@@ -20,13 +20,14 @@ _DESCRIPTOR = struct.Struct("i")
 _READ_BYTES = 65_536
 _SYS_PIDFD_OPEN = 434  # the same number on every architecture
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_prctl = ctypes.CDLL(None).prctl
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+_prctl = libc.prctl
 
 
 def become_subreaper() -> None:
     """Make this process the parent of every descendant whose own parent ends."""
-    _check(_prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+    check(_prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 
 
 def end_when_told() -> None:
@@ -37,15 +38,15 @@ def end_when_told() -> None:
 
 def die_with_parent(parent: int) -> None:
     """Have this process killed as soon as its parent, `parent`, ends, be it already."""
-    _check(_prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0))
+    check(_prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0))
     if os.getppid() != parent:
         os._exit(1)
 
 
 def pidfd_open(pid: int) -> int:
     """Give a descriptor that polls readable once the child has ended."""
-    descriptor: int = _libc.syscall(_SYS_PIDFD_OPEN, pid, 0)
-    return _check(descriptor)
+    descriptor: int = libc.syscall(_SYS_PIDFD_OPEN, pid, 0)
+    return check(descriptor)
 
 
 def open_children() -> int:
@@ -81,7 +82,8 @@ def send(connection: socket, data: bytes, descriptors: list[int]) -> None:
     connection.sendmsg([data], [(SOL_SOCKET, SCM_RIGHTS, payload)])
 
 
-def _check(value: int) -> int:
+def check(value: int) -> int:
+    """Give what a call of the C library returned, or raise the `OSError` that it says."""
     if value < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

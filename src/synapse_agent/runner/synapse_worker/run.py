@@ -20,13 +20,14 @@ from .failures import Failure, action_failed
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .reports import Reports
 from .results import to_json
+from .sandbox import Rules, Sandbox
 
 _decode = json.JSONDecoder().decode
 _REHEARSED = "SYNAPSE_REHEARSED"
 _KILL_FIRST = b"500"  # of 1000: out of memory, the kernel is to choose the action, not the agent
 
 
-def become_run(connection: socket, *, zygote: int, folder: str, in_time: bool) -> NoReturn:
+def become_run(connection: socket, *, zygote: int, folder: str, in_time: bool, rules: Rules | None) -> NoReturn:
     """Turn this process, just forked, into the run whose descriptors come in; it ends here, whatever happens.
 
     `in_time` is when none waits for it yet.
@@ -36,9 +37,10 @@ def become_run(connection: socket, *, zygote: int, folder: str, in_time: bool) -
         _separate(zygote)
         if in_time:
             rehearse()
+        sandbox = Sandbox(rules)
         report, log, request = _wait(connection)
         _take_log(log)
-        status = _execute(*_read(request), report, folder)
+        status = _execute(*_read(request), report, folder, sandbox)
     except SystemExit as leaving:
         status = _exit_status(leaving.code)
     except BaseException:  # nothing may return into the zygote's loop
@@ -105,13 +107,13 @@ def _parted(request: bytes) -> tuple[dict[str, Any], bytes]:
     return _decode(head.decode()), params
 
 
-def _execute(request: dict[str, Any], params: bytes, report: int, folder: str) -> int:
+def _execute(request: dict[str, Any], params: bytes, report: int, folder: str, sandbox: Sandbox) -> int:
     if "command" in request:
-        _settle(request)
+        _settle(request, sandbox)
         os.execve(request["command"][0], request["command"], request["env"])
     reports = Reports(report, bytes.fromhex(request["secret"]))
     try:
-        _settle(request)
+        _settle(request, sandbox)
     except (OSError, ValueError) as error:
         message = f"The run's process could not be prepared: {error}"
         reports.outcome(*_failed(Failure(503, "unavailable", message)))
@@ -120,7 +122,7 @@ def _execute(request: dict[str, Any], params: bytes, report: int, folder: str) -
     _look_like_a_fresh_interpreter(request["entrypoint"])
     context = Context(reports, job_id=request["job_id"], action=request["action"], language=request["language"])
     process = os.getpid()
-    kind, payload = _outcome(request, params, context, folder)
+    kind, payload = _outcome(request, params, context, folder, sandbox)
     if os.getpid() == process:  # an action's own fork may come back here as well
         context.flush()
         reports.outcome(kind, payload)
@@ -133,9 +135,10 @@ def _set_environ(env: dict[str, str]) -> None:
         os.environ[name] = value
 
 
-def _settle(request: dict[str, Any]) -> None:
+def _settle(request: dict[str, Any], sandbox: Sandbox) -> None:
     os.chdir(request["folder"])
     _limit(request["limits"])
+    sandbox.enter(request["writable"])
 
 
 def _look_like_a_fresh_interpreter(entrypoint: str) -> None:
@@ -144,7 +147,9 @@ def _look_like_a_fresh_interpreter(entrypoint: str) -> None:
     gc.enable()
 
 
-def _outcome(request: dict[str, Any], text: bytes, context: Context, folder: str) -> tuple[bytes, bytes]:
+def _outcome(
+    request: dict[str, Any], text: bytes, context: Context, folder: str, sandbox: Sandbox
+) -> tuple[bytes, bytes]:
     try:
         params = _params(text)
         target = load(request["entrypoint"], folder=folder)
@@ -155,7 +160,7 @@ def _outcome(request: dict[str, Any], text: bytes, context: Context, folder: str
     except Failure as failure:
         return _failed(failure)
     except BaseException as error:
-        return _failed(action_failed(error, folder=folder))
+        return _failed(action_failed(error, folder=folder, hint=sandbox.hint(error)))
 
 
 def _params(text: bytes) -> dict[str, Any]:

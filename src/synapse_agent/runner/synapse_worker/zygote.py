@@ -23,8 +23,11 @@ from contextlib import suppress
 from importlib.machinery import PathFinder
 from typing import TextIO
 
-from . import protocol, run
+from . import landlock, protocol, run
+from .bytecode import keep_whole_files_only
+from .capabilities import give_up_capabilities
 from .kernel import become_subreaper, open_children, pidfd_open, read_children, receive, send
+from .sandbox import Rules
 
 _SPARES = 2
 _PAUSE_SECONDS = 0.05
@@ -33,18 +36,25 @@ _SWEEP_SECONDS = 0.002
 _UNKILLABLE_SECONDS = 10.0
 
 
-def serve(control_fd: int, *, folder: str, bytecode: str) -> None:
-    """Fork runs of the plugin in `folder` on command, until the agent's end of the control socket closes."""
+def serve(control_fd: int, *, folder: str, bytecode: str, writable: list[str] | None) -> None:
+    """Fork runs of the plugin in `folder` on command, until the agent's end of the control socket closes.
+
+    `writable` lists what runs may write to beside folders of their own; None for no sandbox.
+    """
     become_subreaper()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # meant for the agent, which ends its zygotes when it is done
     sys.stdout, sys.stderr = (_unbreakable(descriptor) for descriptor in (1, 2))
     sys.pycache_prefix = bytecode
+    keep_whole_files_only()
     sys.path.insert(0, folder)
     PathFinder.find_spec("synapse_worker_warms_the_finders")  # lists the folders on sys.path; imports nothing
+    rules = Rules.of(writable, abi=landlock.abi())
+    if rules is not None:
+        give_up_capabilities()  # here, once for all runs; the zygote has no use for them either
     gc.disable()
     gc.freeze()
-    _Zygote(socket(fileno=control_fd), folder).serve()
+    _Zygote(socket(fileno=control_fd), folder, rules).serve()
 
 
 def _unbreakable(descriptor: int) -> TextIO:
@@ -93,9 +103,10 @@ class _Over:
 
 
 class _Zygote:
-    def __init__(self, control: socket, folder: str) -> None:
+    def __init__(self, control: socket, folder: str, rules: Rules | None) -> None:
         self._control = control
         self._folder = folder
+        self._rules = rules
         self._poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
         self._spares: list[_Spare] = []
@@ -193,7 +204,7 @@ class _Zygote:
             if pid == 0:
                 spares = [spare.detach() for spare in self._spares]
                 _close([self._control.detach(), ours.detach(), self._children, *spares, *self._live, *received])
-                run.become_run(theirs, zygote=zygote, folder=self._folder, in_time=not received)
+                run.become_run(theirs, zygote=zygote, folder=self._folder, in_time=not received, rules=self._rules)
         finally:
             theirs.close()
         return _Spare(pid, ours)

@@ -1,0 +1,91 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="Sandbox")
+
+
+@_attrs_define
+class Sandbox:
+    """What keeps the actions that an agent runs from writing elsewhere than into their own folder.
+
+    Attributes:
+        status (str): `active` where every run is held to it, `off` where whoever runs the agent wants none,
+            `unavailable` where the
+            machine's kernel offers none.
+        landlock_abi (int | Unset): The ABI version of the kernel's Landlock; 0 where it has none that can be used.
+        restricts (list[str] | Unset): What is kept from actions: `write` (to create, change, move or remove files),
+            `ptrace` (to look into or change
+            other processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`
+            (of others). More may come.
+    """
+
+    status: str
+    landlock_abi: int | Unset = UNSET
+    restricts: list[str] | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        status = self.status
+
+        landlock_abi = self.landlock_abi
+
+        restricts: list[str] | Unset = UNSET
+        if not isinstance(self.restricts, Unset):
+            restricts = self.restricts
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "status": status,
+            }
+        )
+        if landlock_abi is not UNSET:
+            field_dict["landlock_abi"] = landlock_abi
+        if restricts is not UNSET:
+            field_dict["restricts"] = restricts
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        status = d.pop("status")
+
+        landlock_abi = d.pop("landlock_abi", UNSET)
+
+        restricts = cast(list[str], d.pop("restricts", UNSET))
+
+        sandbox = cls(
+            status=status,
+            landlock_abi=landlock_abi,
+            restricts=restricts,
+        )
+
+        sandbox.additional_properties = d
+        return sandbox
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,92 @@
+"""What an action may write to, where the kernel can hold it to that: its own folder, a few devices, what is allowed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+from . import landlock
+
+_ALWAYS = ("null", "zero", "full", "shm")
+"""Devices for all; POSIX shared memory, which `multiprocessing` and PyTorch can't do without, is in `shm`."""
+_ACCELERATORS = ("nvidia", "nvhost", "nvmap", "dri", "kfd", "dxg", "accel", "infiniband")
+"""How the names begin of the devices that GPUs and the like are used through."""
+_HINT = (
+    "The agent's sandbox lets an action write only below its own folder, the one of TMPDIR and HOME;"
+    " whoever runs the agent can allow more with --allow-write, or run it with --no-sandbox."
+)
+
+
+class Rules(NamedTuple):
+    """What the sandboxes of a zygote's runs have in common."""
+
+    abi: int
+    paths: tuple[str, ...]
+    """What every run may write to, if it is there."""
+    in_proc: bool
+    """Whether existing files of `/proc` may be written to."""
+
+    @classmethod
+    def of(cls, writable: Iterable[str] | None, *, abi: int, devices: str = "/dev") -> Rules | None:
+        """Add this machine's devices to what may be written to; None for no sandbox, as for an `abi` of 0."""
+        if writable is None or abi == 0:
+            return None
+        accelerators = [name for name in os.listdir(devices) if name.startswith(_ACCELERATORS)]
+        paths = (*writable, *(f"{devices}/{name}" for name in (*_ALWAYS, *accelerators)))
+        # CUDA names its threads in /proc/PID/task/TID/comm and, where it can't, does not start (error 304). Only what
+        # belongs to the agent's user can be opened there; for root, though, that includes the kernel's own settings.
+        return cls(abi, paths, in_proc=any(name.startswith("nvidia") for name in accelerators))
+
+
+class Sandbox:
+    """A sandbox that is prepared ahead, while there is time, and then entered for good."""
+
+    def __init__(self, rules: Rules | None) -> None:
+        """Prepare it; None for no sandbox."""
+        self._ruleset: landlock.Ruleset | None = None
+        self._fault: OSError | None = None
+        self._is_entered = False
+        if rules is None:
+            return
+        try:
+            self._ruleset = _prepared(rules)
+        except OSError as error:
+            self._fault = error
+
+    def enter(self, writable: Iterable[str]) -> None:
+        """Give up writing anywhere else than what was prepared and these folders; `OSError` where that can't be."""
+        if self._fault is not None:
+            raise self._fault
+        if self._ruleset is None:
+            return
+        for path in writable:
+            self._ruleset.allow(path)
+        self._ruleset.enforce()
+        self._is_entered = True
+
+    def hint(self, error: BaseException) -> str:
+        """Say what to do about an error that the sandbox, and not a file's mode, is the reason of; else nothing."""
+        if not self._is_entered or not isinstance(error, PermissionError) or error.errno != errno.EACCES:
+            return ""
+        names = [name for name in (error.filename, error.filename2) if isinstance(name, (str, bytes, os.PathLike))]
+        return _HINT if names and all(map(_mode_allows_writing, names)) else ""
+
+
+def _prepared(rules: Rules) -> landlock.Ruleset:
+    landlock.give_up_new_privileges()
+    ruleset = landlock.Ruleset(rules.abi)
+    for path in rules.paths:
+        with suppress(FileNotFoundError):
+            ruleset.allow(path)
+    if rules.in_proc:
+        ruleset.allow("/proc", landlock.WRITE_FILE)
+    return ruleset
+
+
+def _mode_allows_writing(path: str | bytes | os.PathLike[str]) -> bool:
+    """Ask for what Landlock has no part in: whether a file's and its folder's modes let this user write."""
+    folder = os.path.dirname(os.path.abspath(path))
+    return os.access(folder, os.W_OK | os.X_OK) and (os.access(path, os.W_OK) or not os.path.lexists(path))

@@ -1,0 +1,75 @@
+"""Keeps what a process was told at its start, and what is in its memory, from the other processes of the machine."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+VARIABLES = ("SYNAPSE_AGENT_TOKEN", "SYNAPSE_BACKEND_TOKEN", "SYNAPSE_USER_TOKEN", "SYNAPSE_TENANT")
+"""Environment variables that hold secrets."""
+OPTIONS = ("--token", "--backend-token")
+"""Options whose values are secrets."""
+Span = tuple[int, int]
+"""Where something begins and ends."""
+
+_PR_SET_DUMPABLE = 4
+_ARG_START = 45
+"""The place of `arg_start` among the fields of `/proc/PID/stat` that follow the program's name; see `proc(5)`."""
+_FILLER = ord("*")
+
+
+def keep_to_itself() -> None:
+    """Make this process unreadable for others of its user, and forget the secrets that it was started with.
+
+    No debugger and no other process of the user can look into it from now on, and it leaves no core file; root can.
+    Variables that hold secrets are taken out of `os.environ`. What `/proc` shows of the environment and the command
+    line is overwritten, which a change of `os.environ` does not do.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    for name in VARIABLES:
+        os.environ.pop(name, None)
+    arguments, environment = _areas()
+    _overwrite(arguments, option_values)
+    _overwrite(environment, variable_values)
+
+
+def option_values(arguments: bytes) -> Iterator[Span]:
+    """Find the secrets in a command line, in which every argument ends in a NUL."""
+    is_secret = False
+    for start, end in _items(arguments):
+        name, equals, _ = arguments[start:end].partition(b"=")
+        if is_secret:
+            yield start, end
+        elif equals and name.decode(errors="replace") in OPTIONS:
+            yield start + len(name) + 1, end
+        is_secret = not equals and name.decode(errors="replace") in OPTIONS
+
+
+def variable_values(environment: bytes) -> Iterator[Span]:
+    """Find the secrets in an environment, in which every `NAME=value` ends in a NUL."""
+    for start, end in _items(environment):
+        name, equals, _ = environment[start:end].partition(b"=")
+        if equals and name.decode(errors="replace") in VARIABLES:
+            yield start + len(name) + 1, end
+
+
+def _items(block: bytes) -> Iterator[Span]:
+    start = 0
+    for item in block.split(b"\0"):
+        yield start, start + len(item)
+        start += len(item) + 1
+
+
+def _areas() -> tuple[Span, Span]:
+    """Give the addresses of the command line and of the environment as the kernel has laid them out."""
+    fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+    start, end, env_start, env_end = map(int, fields[_ARG_START : _ARG_START + 4])
+    return (start, end), (env_start, env_end)
+
+
+def _overwrite(area: Span, find: Callable[[bytes], Iterator[Span]]) -> None:
+    address, end = area
+    for start, stop in find(ctypes.string_at(address, end - address)):
+        ctypes.memset(address + start, _FILLER, stop - start)

@@ -1,0 +1,44 @@
+"""The page on security says what the agent does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from synapse_agent import serve_options
+from synapse_agent.runner.sandbox import Sandbox
+from synapse_agent.secrecy import OPTIONS, VARIABLES
+from synapse_agent.settings import Settings
+
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "security.md").read_text()
+NAMES = sorted(
+    name
+    for alias in vars(serve_options).values()
+    for option in get_args(alias)[1:]
+    for declared in (getattr(option, "default", ""), *getattr(option, "param_decls", ()))
+    for name in str(declared).split("/")
+    if name.startswith("--")
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_that_bounds_is_on_the_page(name: str) -> None:
+    """An option without a word about it can't be added."""
+    assert f"`{name}" in PAGE or f" {name}" in PAGE
+
+
+def test_what_the_page_lists_is_what_there_is() -> None:
+    """Restrictions by their names in `/health/`, secrets, and the defaults of limits."""
+    assert len(NAMES) > 15
+    for name in (*Sandbox("active", 7).restricts, *VARIABLES, *OPTIONS):
+        assert f"`{name}`" in PAGE
+    defaults = Settings(backend="http://x", data_dir=Path())
+    assert f"`--max-zygotes N` ({defaults.max_zygotes})" in PAGE
+    assert f"`--max-plugin-files N` ({defaults.max_plugin_files})" in PAGE
+    assert f"`--max-archive-ratio N` ({defaults.max_archive_ratio})" in PAGE
+    assert f"`--max-plugin-size SIZE` ({defaults.max_plugin_size >> 30}GiB)" in PAGE
+    assert f"`--max-debug-size SIZE` ({defaults.max_debug_size >> 20}MiB)" in PAGE
+    assert f"{defaults.max_queued_runs} more wait" in PAGE
+    assert f"gets SIGTERM and {defaults.grace:g} s" in PAGE

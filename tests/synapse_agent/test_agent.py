@@ -1,0 +1,137 @@
+"""What an agent was told reaches what it is for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import httpx
+import pytest
+
+from synapse_agent import EmbeddedAgent
+from synapse_agent.runner.sandbox import probed
+
+ClientOf = Callable[[EmbeddedAgent], httpx.Client]
+LOOK = """
+import os, resource
+from pathlib import Path
+
+def limits():
+    names = ("RLIMIT_CPU", "RLIMIT_AS", "RLIMIT_FSIZE", "RLIMIT_NPROC")
+    return [resource.getrlimit(getattr(resource, name))[0] for name in names]
+
+def write(path):
+    Path(path).write_text("written")
+"""
+BODY = {"config": {"actions": {"limits": "look:limits", "write": "look:write"}}, "modules": {"look": LOOK}}
+
+
+def debug(http: httpx.Client, action: str, **body: Any) -> httpx.Response:
+    return http.post("/plugin_releases/run_debug/", json={"action": action, **BODY, **body})
+
+
+def test_an_action_gets_no_more_than_it_may_use(plugins: Path, client_of: ClientOf) -> None:
+    """The four limits that the kernel keeps; none of them is set where none was asked for."""
+    limits = {"max_cpu_seconds": 7, "max_memory": 2**32, "max_file_size": 2**20, "max_processes": 5000}
+    with EmbeddedAgent(plugins, **limits) as agent:
+        assert debug(client_of(agent), "limits").json() == list(limits.values())
+
+
+def test_an_action_has_no_limits_by_default(http: httpx.Client) -> None:
+    """A limit that fits all plugins can't be known."""
+    assert debug(http, "limits").json()[:3] == [-1, -1, -1]
+
+
+def test_the_sandbox_is_on_unless_said_otherwise(plugins: Path, tmp_path: Path, client_of: ClientOf) -> None:
+    """The health check tells, without a token, what holds; an action that was refused is told what to do."""
+    found = probed(wanted=True)
+    with EmbeddedAgent(plugins) as agent:
+        http = client_of(agent)
+        assert httpx.get(f"{agent.base_url}/health/").json()["sandbox"] == {
+            "status": found.status,
+            "landlock_abi": found.landlock_abi,
+            "restricts": found.restricts,
+        }
+        answer = debug(http, "write", params={"path": str(tmp_path / "file")})
+        if found.status == "active":
+            assert answer.status_code == 500
+            assert "--allow-write" in answer.json()["detail"]["message"]
+            assert not (tmp_path / "file").exists()
+    with EmbeddedAgent(plugins, sandbox=False) as agent:
+        http = client_of(agent)
+        assert httpx.get(f"{agent.base_url}/health/").json()["sandbox"] == {
+            "status": "off",
+            "landlock_abi": found.landlock_abi,
+            "restricts": [],
+        }
+        assert debug(http, "write", params={"path": str(tmp_path / "file")}).status_code == 200
+        assert (tmp_path / "file").read_text() == "written"
+
+
+def test_what_is_allowed_is_named_from_where_the_agent_was_started(
+    plugins: Path, tmp_path: Path, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its processes work elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    Path("allowed").mkdir()
+    for allowed in ("allowed", Path("allowed"), ["allowed"]):
+        with EmbeddedAgent(plugins, allow_write=allowed) as agent:
+            answer = debug(client_of(agent), "write", params={"path": str(tmp_path / "allowed" / "file")})
+        assert answer.status_code == 200, answer.text
+
+
+def test_idle_processes_are_bounded(plugins: Path, client_of: ClientOf, write_plugin: Any) -> None:
+    """Of three releases that have run, as many stay ready as were asked for."""
+    for code in ("one", "two", "three"):
+        files = {
+            "config.yaml": f"code: zygote-{code}\nversion: '1'\nactions: {{go: 'main:go'}}",
+            "main.py": "import os\ndef go(): return os.getppid()",
+        }
+        write_plugin(plugins / f"zygote-{code}", files)
+    with EmbeddedAgent(plugins, max_zygotes=1) as agent:
+        http = client_of(agent)
+        zygotes = []
+        for code in ("one", "two", "three", "three", "one"):
+            http.post("/plugin_releases/", json={"plugin": f"zygote-{code}", "version": "1"}).raise_for_status()
+            zygotes.append(http.post(f"/plugin_releases/zygote-{code}@1/run/", json={"action": "go"}).json())
+    assert zygotes[2] == zygotes[3]
+    assert zygotes[0] != zygotes[4]
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ({"max_plugin_files": 5}, "more than 5 files"),
+        ({"max_plugin_size": 2**20}, "more than 1 MiB"),
+        ({"max_archive_ratio": 5}, "more than 5 times its own size"),
+    ],
+)
+def test_a_plugin_is_no_larger_than_it_may_be(
+    tmp_path: Path, client_of: ClientOf, limit: dict[str, int], said: str
+) -> None:
+    """422 that says which limit, and nothing is left of it; by default it is fine."""
+    with ZipFile(tmp_path / "large.zip", "w", 8) as archive:
+        archive.writestr("config.yaml", "code: large\nversion: '1'\nactions: {go: 'main:go'}\n")
+        for number in range(6):
+            archive.writestr(f"pattern{number}", os.urandom(2**14) * 200)
+    release = {"plugin": "large", "version": "1"}
+    with EmbeddedAgent(tmp_path, data_dir=tmp_path / "data", **limit) as agent:
+        answer = client_of(agent).post("/plugin_releases/", json=release)
+        assert (answer.status_code, answer.json()["detail"]["error_type"]) == (422, "invalid_archive")
+        assert said in answer.json()["detail"]["message"]
+        assert [list((tmp_path / "data" / name).iterdir()) for name in ("releases", "tmp")] == [[], []]
+    with EmbeddedAgent(tmp_path) as agent:
+        assert client_of(agent).post("/plugin_releases/", json=release).status_code == 201
+
+
+def test_a_debug_source_is_no_larger_than_it_may_be(tmp_path: Path, client_of: ClientOf, write_plugin: Any) -> None:
+    """422, as it is copied for each run."""
+    write_plugin(tmp_path / "plugin")
+    (tmp_path / "plugin" / "data").write_bytes(bytes(2**20))
+    with EmbeddedAgent(tmp_path, max_debug_size=2**20) as agent:
+        answer = debug(client_of(agent), "go", plugin_path=str(tmp_path / "plugin"))
+    assert (answer.status_code, answer.json()["detail"]["error_type"]) == (422, "invalid_plugin_path")
+    assert "more than 1 MiB" in answer.json()["detail"]["message"]
