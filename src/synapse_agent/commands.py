@@ -125,7 +125,8 @@ def serve(
     tls_key: serve_options.TlsKey = None,
     no_sandbox: serve_options.NoSandbox = False,
     allow_write: serve_options.AllowWrite = None,
-    allow_debug: serve_options.AllowDebug = None,
+    allow_debug: serve_options.AllowDebug = False,
+    no_debug: serve_options.NoDebug = False,
     debug_root: serve_options.DebugRoots = None,
     max_zygotes: serve_options.MaxZygotes = None,
     max_cpu_seconds: serve_options.MaxCpuSeconds = None,
@@ -176,7 +177,7 @@ def serve(
             tls_cert=tls_cert,
             tls_key=tls_key,
             allow_write=allow_write,
-            allow_debug=allow_debug,
+            allow_debug=_one_of(allow_debug, no_debug),
             debug_roots=debug_root,
             max_zygotes=max_zygotes,
             max_cpu_seconds=max_cpu_seconds,
@@ -206,6 +207,12 @@ def _backend_token(token: str | None, file: Path | None) -> str | None:
     if file is not None:
         return read_token(file)
     return None if token is None else checked_token(token, source=f"--backend-token or {BACKEND_TOKEN_VARIABLE}")
+
+
+def _one_of(allow_debug: bool, no_debug: bool) -> bool | None:
+    if allow_debug and no_debug:
+        raise UsageError("Give one of --allow-debug and --no-debug.")
+    return allow_debug if allow_debug or no_debug else None
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -28,10 +28,8 @@ AllowWrite = Annotated[
     list[Path] | None,
     typer.Option("--allow-write", metavar="PATH", help="Let actions write to it, and below it; repeatable."),
 ]
-AllowDebug = Annotated[
-    bool | None,
-    typer.Option("--allow-debug/--no-debug", help="Take debug runs. [default: on loopback only]", show_default=False),
-]
+AllowDebug = Annotated[bool, typer.Option("--allow-debug", help="Take debug runs beyond loopback, too.")]
+NoDebug = Annotated[bool, typer.Option("--no-debug", help="Take no debug runs, on loopback neither.")]
 DebugRoots = Annotated[
     list[Path] | None,
     typer.Option(

@@ -38,6 +38,7 @@ class Holdings:
     release_folders: int
     environments: int
     bytecode: int
+    """Releases of which there is some."""
     jobs: int
     job_folders: int
     unfinished_jobs: int
@@ -60,7 +61,7 @@ class Holdings:
             releases=releases,
             release_folders=entries(data / "releases"),
             environments=entries(data / "environments"),
-            bytecode=sum(path.is_dir() for path in data.glob("bytecode/**/releases/*")),
+            bytecode=len({path.name for path in data.glob("bytecode/*/*")} - {"debug"}),
             jobs=jobs,
             job_folders=entries(data / "jobs"),
             unfinished_jobs=unfinished,

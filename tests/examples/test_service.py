@@ -13,7 +13,7 @@ import httpx
 import pytest
 import trustme
 
-from synapse_agent.server import ANSWER_SECONDS, KILL_SECONDS
+from synapse_agent.server import BACKSTOP_SECONDS, KILL_SECONDS
 from synapse_agent.settings import Settings
 
 PROGRAM = "/opt/synapse-agent/bin/synapse-agent"
@@ -46,7 +46,8 @@ def test_systemd_takes_the_unit(unit: str, tmp_path: Path) -> None:
 
 def test_the_unit_lets_runs_end(unit: str) -> None:
     """Only the agent is told to stop, and it has the time to do so; one action out of memory doesn't take all along."""
-    needed = Settings(backend="http://x", data_dir=Path()).grace + KILL_SECONDS + ANSWER_SECONDS
+    settings = Settings(data_dir=Path())
+    needed = settings.grace + settings.answer_timeout + KILL_SECONDS + BACKSTOP_SECONDS
     assert int(values(unit, "TimeoutStopSec")[0]) > needed
     assert (values(unit, "KillMode"), values(unit, "OOMPolicy")) == (["mixed"], ["continue"])
 

@@ -93,7 +93,7 @@ def test_ctrl_c_stops_the_job_and_says_so(on_terminal, known: EmbeddedAgent, tmp
 def test_a_second_ctrl_c_leaves_at_once(on_terminal, plugins: Path, tmp_path: Path) -> None:
     """Although the job, which will not end, is still being stopped."""
     path = tmp_path / "child"
-    with EmbeddedAgent(plugins, grace=3.0) as agent, agent.client() as client:
+    with EmbeddedAgent(plugins, grace=3.0, allow_write=tmp_path) as agent, agent.client() as client:
         client.create_plugin_release("tools", "1.0.0")
         reached = {"SYNAPSE_AGENT_URL": agent.base_url, "SYNAPSE_AGENT_TOKEN": agent.token}
         arguments = ("run", "tools@1.0.0", "linger", "--wait", "-p", f"path={path}", "--job-id", "twice")

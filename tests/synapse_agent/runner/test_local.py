@@ -400,8 +400,9 @@ async def test_a_debug_run_leaves_no_process_ready_and_no_bytecode(data_dir, run
     """Its folder is gone afterwards, so nothing of it is kept."""
     plugin = write_plugin("def act():\n    return 1\n")
     assert await plugin.run(runner, release=None) == 1
-    (cache,) = (data_dir / "bytecode").glob("*/debug")
-    assert not (cache / plugin.folder.relative_to("/")).exists()
+    caches = list((data_dir / "bytecode").glob("*/debug"))
+    assert caches
+    assert not any((cache / plugin.folder.relative_to("/")).exists() for cache in caches)
     (plugin.folder / "plugin" / "main.py").write_text("def act():\n    return 2\n")
     assert await plugin.run(runner, release=None) == 2
 
