@@ -32,7 +32,8 @@ class Module:
 def error_types(folder: Path) -> dict[str, set[str]]:
     """Return the error types that the modules of a folder can give, each with the modules that do."""
     found: dict[str, set[str]] = {}
-    for path in sorted(folder.rglob("*.py")):
+    paths = (path for path in folder.rglob("*.py") if path.parent.name != "cli")  # a command's failures are its own
+    for path in sorted(paths):
         for kind in types_of(path.read_text(encoding="utf-8")):
             found.setdefault(kind, set()).add(path.name)
     return found
