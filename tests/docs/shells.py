@@ -42,6 +42,7 @@ class Shell:
             "https://agent.example.com": agent_url,
             "your-token": agent_token,
             "/run/secrets/": f"{folder}/.secret #",
+            "/etc/synapse-agent/token": f"{folder}/token",
             "JOB_ID": NEWEST_JOB,
         }
 
