@@ -24,9 +24,10 @@ NOT_RUN = {
         "Downloading 'my_plugin@1.0.0' from https://storage.example.com: 104857600 of 524288000 bytes (20 %)",
     ): ("A line of a log. tests/synapse_agent/backend/test_source.py waits for one."),
     ("docs/start.md", "ready http://127.0.0.1:8000"): "What the agent above prints; its test waits for it.",
-    ("docs/guides/team.md", "adduser --system --group --home /var/lib/synapse-agent synapse-agent"): (
-        "Changes the machine. tests/test_distribution.py installs the wheel with these extras."
-    ),
+    (
+        "docs/guides/team.md",
+        "useradd --system --home-dir /var/lib/synapse-agent --shell /usr/sbin/nologin synapse-agent",
+    ): ("Changes the machine. tests/test_distribution.py installs the wheel with these extras."),
     ("docs/guides/team.md", "systemctl daemon-reload"): "Needs a systemd that runs; test_team.py has it read the unit.",
     ("docs/guides/team.md", "server {"): "tests/docs/test_team.py runs nginx with it.",
     ("docs/guides/team.md", "agent.example.com {"): "tests/docs/test_team.py runs Caddy with it.",

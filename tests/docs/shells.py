@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Self
 
 LONGEST = 60
+BACKGROUND = re.compile(r"^(synapse-agent serve.*) &(?: *#.*)?$", re.M)
+NEWEST_JOB = (
+    """$(synapse-agent jobs list --json | python -c 'import json, sys; print(json.load(sys.stdin)[0]["job_id"])')"""
+)
 READY = "ready http://"
 
 
@@ -26,6 +30,7 @@ class Shell:
         self._exports = folder / ".exports"
         self._exports.touch()
         (folder / ".local" / "state" / "synapse-agent").mkdir(parents=True, mode=0o700)  # an agent has run here before
+        (folder / "token").write_text(agent_token, encoding="utf-8")
         (folder / ".secret").write_text("a-secret\n", encoding="utf-8")
         for name, target in links.items():
             (folder / name).symlink_to(target)
@@ -37,6 +42,8 @@ class Shell:
             "https://agent.example.com": agent_url,
             "your-token": agent_token,
             "/run/secrets/": f"{folder}/.secret #",
+            "/etc/synapse-agent/token": f"{folder}/token",
+            "JOB_ID": NEWEST_JOB,
         }
 
     def __enter__(self) -> Self:
@@ -55,8 +62,13 @@ class Shell:
         """Run a block and return what it prints; of one that serves an agent, what it prints until that is ready."""
         for shown, real in self._replaced.items():
             text = text.replace(shown, real)
-        if "synapse-agent serve" in text:
-            return self._serve(text)
+        if served := BACKGROUND.search(text):
+            self._run(text[: served.start()])
+            self._serve(served[1])
+            return self._run(text[served.end() :])
+        return self._serve(text) if "synapse-agent serve" in text else self._run(text)
+
+    def _run(self, text: str) -> str:
         script = f"source {self._exports}\n{text}\nexport -p > {self._exports}\n"
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],

@@ -112,7 +112,7 @@ def test_the_commands_of_a_page_run(
     if name_of(page) == SDK_PAGE and not has_python(">=3.12,<3.13"):
         pytest.skip("the public synapse-sdk, of which this page is, needs a Python 3.12, and this machine has none")
     monkeypatch.chdir(ROOT)
-    links = {"examples": ROOT / "examples"}
+    links = {"examples": ROOT / "examples", "plugins": ROOT / "examples" / "plugins"}
     with Shell(tmp_path, links, agent_url=agent.base_url, agent_token=agent.token) as shell:
         monkeypatch.delenv("SYNAPSE_AGENT_TOKEN", raising=False)
         for block in (each for each in blocks_of(page) if not is_listed(each) and not each.title):

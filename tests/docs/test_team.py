@@ -1,4 +1,4 @@
-"""What the page on running an agent for a team shows works: the unit's command, nginx, Caddy."""
+"""What the page on running an agent for a team shows works: what is laid over the unit, nginx, Caddy."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from shells import free_port
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient
+from synapse_sdk.exceptions import AuthorizationError
 
 PAGE = ROOT / "docs" / "guides" / "team.md"
 BLOCKS = {block.language: block.text for block in blocks_of(PAGE)}
@@ -155,37 +156,48 @@ def status_for_name(name: str, port: int, trust: ssl.SSLContext) -> int:
     return status
 
 
-def test_the_command_of_the_unit_starts_an_agent(tmp_path: Path) -> None:
-    """With its own folders in place of the server's; it ends well when systemd stops it."""
-    unit = read_ini(re.sub(r"\\\n *", "", BLOCKS["ini"]))
-    (tmp_path / "token").write_text("a-token\n")
+def command_in(text: str) -> str:
+    """Return the command that a unit, or what is laid over it, starts in the end."""
+    return str(read_ini(re.sub(r"\\\n *", "", text))["Service"]["ExecStart"])
+
+
+def test_the_command_behind_a_proxy_starts_an_agent(tmp_path: Path) -> None:
+    """With folders of its own in place of the server's; it ends well when systemd stops it."""
     given = {
         "/opt/synapse-agent/bin": str(Path(sys.executable).parent),
-        "/srv/plugins": str(ROOT / "examples" / "plugins"),
+        "/srv/synapse-plugins": str(ROOT / "examples" / "plugins"),
         "/var/lib/synapse-agent": str(tmp_path / "data"),
-        "${CREDENTIALS_DIRECTORY}": str(tmp_path),
+        "--port 8000": "--port 0",
     }
-    command = unit["Service"]["ExecStart"]
+    command = command_in(BLOCKS["ini"])
     for shown, real in given.items():
         assert shown in command
         command = command.replace(shown, real)
-    with subprocess.Popen([*shlex.split(command), "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(shlex.split(command), **pipes) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("ready http://127.0.0.1:")
+        process.stdin.write("a-token\n")
+        process.stdin.close()
+        base_url = process.stdout.readline().removeprefix("ready ").strip()
+        with AgentClient(base_url, "a-token") as client, pytest.raises(AuthorizationError) as caught:
+            client.run_debug_plugin_release("tell", **SLOW)
         process.send_signal(signal.SIGTERM)
         assert process.wait(LONGEST) == 0
+    assert caught.value.error_type == "debug_not_allowed"
 
 
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
-    """Every key of it."""
+def test_what_is_laid_over_the_unit_differs_from_it_in_the_proxy_alone(tmp_path: Path) -> None:
+    """All else of the unit's command is in it too, and systemd understands it."""
+    unit = (ROOT / "examples" / "synapse-agent.service").read_text(encoding="utf-8")
+    options, over = (set(re.findall(r"--[a-z-]+ [^- ]\S*", command_in(text))) for text in (unit, BLOCKS["ini"]))
+    assert {option.split()[0] for option in options - over} == {"--host", "--tls-cert", "--tls-key"}
+    assert {option.split()[0] for option in over - options} == {"--host", "--time-limit"}
     if shutil.which("systemd-analyze") is None:
         pytest.skip("There is no systemd-analyze on this machine; it comes with systemd.")
-    unit = BLOCKS["ini"].replace("/opt/synapse-agent/bin", str(Path(sys.executable).parent))
-    (tmp_path / "synapse-agent.service").write_text(unit)
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", tmp_path / "synapse-agent.service"],
-        capture_output=True,
-        text=True,
-        timeout=LONGEST,
-    )
+    (tmp_path / "synapse-agent.service.d").mkdir()
+    for name, text in {"synapse-agent.service": unit, "synapse-agent.service.d/proxy.conf": BLOCKS["ini"]}.items():
+        (tmp_path / name).write_text(text.replace("/opt/synapse-agent/bin", str(Path(sys.executable).parent)))
+    command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", tmp_path / "synapse-agent.service"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
     assert (done.returncode, done.stderr) == (0, "")
