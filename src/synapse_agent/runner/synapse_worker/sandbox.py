@@ -67,6 +67,11 @@ class Sandbox:
         self._ruleset.enforce()
         self._is_entered = True
 
+    def close(self) -> None:
+        """Let go of what was prepared, without entering it."""
+        if self._ruleset is not None:
+            self._ruleset.close()
+
     def hint(self, error: BaseException) -> str:
         """Say what to do about an error that the sandbox, and not a file's mode, is the reason of; else nothing."""
         if not self._is_entered or not isinstance(error, PermissionError) or error.errno != errno.EACCES:

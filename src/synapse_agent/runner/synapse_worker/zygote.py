@@ -27,7 +27,7 @@ from . import landlock, protocol, run
 from .bytecode import keep_whole_files_only
 from .capabilities import give_up_capabilities
 from .kernel import become_subreaper, open_children, pidfd_open, read_children, receive, send
-from .sandbox import Rules
+from .sandbox import Rules, Sandbox
 
 _SPARES = 2
 _PAUSE_SECONDS = 0.05
@@ -192,6 +192,7 @@ class _Zygote:
         self._is_warm = True
         for _ in range(_REHEARSALS):
             run.rehearse()
+            Sandbox(self._rules).close()
         gc.collect()
         gc.freeze()
 
