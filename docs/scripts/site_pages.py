@@ -27,7 +27,7 @@ PROJECT_PAGES = {
 API_REFERENCE = ROOT / "generator" / "reference.py"
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
 FENCE = re.compile(r"^(```+).*?^\1$", re.M | re.S)
-NAVIGATED = re.compile(r'^ *"(\S+\.md)",$')
+NAVIGATED = re.compile(r'^ *(?:\{ "[^"]+" = )?"(\S+\.md)"(?: \})?,$')
 LANGUAGES = {
     ".py": "python",
     ".yaml": "yaml",
