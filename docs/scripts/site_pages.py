@@ -27,7 +27,7 @@ PROJECT_PAGES = {
 API_REFERENCE = ROOT / "generator" / "reference.py"
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
 FENCE = re.compile(r"^(```+).*?^\1$", re.M | re.S)
-NAVIGATED = re.compile(r'^ *"(\S+\.md)",$')
+NAVIGATED = re.compile(r'^ *(?:\{ "[^"]+" = )?"(\S+\.md)"(?: \})?,$')
 LANGUAGES = {
     ".py": "python",
     ".yaml": "yaml",
@@ -61,10 +61,8 @@ def is_built(settings: Path) -> bool:
     command: list[str | Path] = [zensical, "build", "--strict", "--clean", "--config-file", settings]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(COLOURS.sub("", done.stdout).strip())
-    if done.returncode:
-        print(
-            COLOURS.sub("", done.stderr).strip().rpartition("\n")[2], file=sys.stderr
-        )  # above it is its own traceback
+    if done.returncode:  # the last line says why; above it is the builder's own traceback
+        print(COLOURS.sub("", done.stderr).strip().rpartition("\n")[2], file=sys.stderr)
     return done.returncode == 0
 
 

@@ -31,19 +31,6 @@ NOT_RUN = {
     ("docs/guides/team.md", "systemctl daemon-reload"): "Needs a systemd that runs; test_team.py has it read the unit.",
     ("docs/guides/team.md", "server {"): "tests/docs/test_team.py runs nginx with it.",
     ("docs/guides/team.md", "agent.example.com {"): "tests/docs/test_team.py runs Caddy with it.",
-    (
-        "docs/guides/security.md",
-        "synapse-agent serve --token-file - --plugins plugins < /etc/synapse-agent/token   # root's file, mode 0600,"
-        " opened by root",
-    ): ("Needs that file. tests/synapse_agent/test_secrecy.py starts an agent with its token on stdin."),
-    (
-        "docs/reference/cli.md",
-        "synapse-agent demo                                        # watch it at work, from any folder",
-    ): ("An overview. tests/synapse_agent/cli and tests/wheel run each of these commands."),
-    (
-        "docs/reference/cli.md",
-        "synapse-agent use lab --url https://agent.example.com --token-file ./token   # name an agent, and use it",
-    ): ("Writes the user's own configuration. tests/synapse_agent/cli/test_agent_commands.py does so in a folder."),
     ("docs/guides/write-a-plugin.md", "shapes/"): "A drawing of a folder.",
 }
 """Single blocks, by page and title or first line."""

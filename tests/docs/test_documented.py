@@ -83,6 +83,16 @@ def test_every_public_name_says_what_it_is() -> None:
     assert not silent
 
 
+def test_every_fixture_for_pytest_is_documented() -> None:
+    """In the guide to testing."""
+    source = (ROOT / "src" / "synapse_agent" / "testing.py").read_text(encoding="utf-8")
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    fixtures = [each.name for each in functions if "fixture" in "".join(map(ast.unparse, each.decorator_list))]
+    text = (ROOT / "docs" / "guides" / "testing.md").read_text(encoding="utf-8")
+    assert fixtures
+    assert [name for name in fixtures if f"| `{name}` |" not in text] == []
+
+
 def test_every_error_class_has_its_cause_and_cure() -> None:
     """One row each, in the order of the tree."""
     module = importlib.import_module("synapse_sdk.exceptions")
