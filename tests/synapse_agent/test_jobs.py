@@ -279,7 +279,7 @@ def test_runs_over_the_limit_wait_and_then_are_refused(plugins: Path, client_of:
 
 def test_as_many_run_at_once_as_is_configured(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
     """Two of three; without a number, as many as the machine has cores."""
-    with EmbeddedAgent(plugins, max_concurrent_runs=2) as agent:
+    with EmbeddedAgent(plugins, max_concurrent_runs=2, allow_write=tmp_path) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
         for name in "abc":

@@ -36,12 +36,14 @@ def test_a_job_has_its_record_and_its_log(cli) -> None:
 
 def test_a_job_is_stopped(cli, tmp_path: Path) -> None:
     """Its record says so; who waits for it hears that it did not end well."""
-    cli("run", "tools@1.0.0", "wait_in_background", "-p", f"path={tmp_path / 'never'}", "--job-id", "stopped")
-    stopped = cli("jobs", "stop", "stopped")
+    cli(
+        "run", "tools@1.0.0", "wait_in_background", "-p", f"path={tmp_path / 'never'}", "--job-id", "stopped-by-command"
+    )
+    stopped = cli("jobs", "stop", "stopped-by-command")
     assert (stopped.code, json.loads(stopped.out)["status"]) == (0, "STOPPED")
-    waited = cli("jobs", "wait", "stopped")
+    waited = cli("jobs", "wait", "stopped-by-command")
     assert (waited.code, waited.out) == (1, "")
-    assert waited.err.endswith("'synapse-agent jobs logs stopped' has its log.\n")
+    assert waited.err.endswith("'synapse-agent jobs logs stopped-by-command' has its log.\n")
 
 
 def test_waiting_brings_the_result_and_shows_the_log(cli, tmp_path: Path) -> None:

@@ -89,11 +89,14 @@ def test_a_failed_action_is_one_line(cli) -> None:
 
 def test_a_refused_run_is_a_wrong_call(cli) -> None:
     """An action that is not there, a parameter that does not fit, a job ID that is taken: exit code 2."""
-    assert cli("run", "tools@1.0.0", "echo", "--job-id", "taken").code == 0
+    assert cli("run", "tools@1.0.0", "echo", "--job-id", "taken-by-command").code == 0
     for arguments, said in (
         (["nothing"], "'synapse-agent get tools@1.0.0' shows its actions."),
         (["echo", "-p", "colour=red"], "Nothing ran; mend the call and try again."),
-        (["echo", "-p", "value=1", "--job-id", "taken"], "'synapse-agent jobs get JOB_ID' shows what the job is."),
+        (
+            ["echo", "-p", "value=1", "--job-id", "taken-by-command"],
+            "'synapse-agent jobs get JOB_ID' shows what the job is.",
+        ),
     ):
         refused = cli("run", "tools@1.0.0", *arguments)
         assert (refused.code, refused.out) == (2, "")

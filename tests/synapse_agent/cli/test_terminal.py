@@ -112,14 +112,16 @@ def test_ctrl_c_while_waiting_for_a_job_leaves_the_job_alone(on_terminal, known:
     """It goes on, and that is said."""
     path = str(tmp_path / "never")
     with known.client() as client:
-        client.run_plugin_release("tools@1.0.0", "wait_in_background", params={"path": path}, job_id="left")
-        terminal = on_terminal("jobs", "wait", "left")
+        client.run_plugin_release("tools@1.0.0", "wait_in_background", params={"path": path}, job_id="left-by-command")
+        terminal = on_terminal("jobs", "wait", "left-by-command")
         terminal.until(lambda screen: "tools@1.0.0 wait_in_background" in screen)
         terminal.press("\x03")
         code, screen = terminal.ended()
-        assert (code, client.get_job("left")["status"]) == (130, "RUNNING")
-        assert "Left; job left goes on. 'synapse-agent jobs stop left' ends it." in _joined(screen)
-        client.stop_job("left")
+        assert (code, client.get_job("left-by-command")["status"]) == (130, "RUNNING")
+        assert "Left; job left-by-command goes on. 'synapse-agent jobs stop left-by-command' ends it." in _joined(
+            screen
+        )
+        client.stop_job("left-by-command")
 
 
 def test_ctrl_c_works_where_all_is_piped(on_terminal, tmp_path: Path) -> None:
