@@ -6,7 +6,9 @@ import hashlib
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,8 @@ EXCLUDED_NAMES = frozenset(
     | {".ipynb_checkpoints", ".DS_Store", "__MACOSX"}
 )
 
+_REMOVALS = 5
+_REMOVAL_PAUSE = 0.05
 LEFT_OUT_MARKS = ("pyvenv.cfg", "agent.sqlite3")
 """A folder that holds one of these is a virtual environment, or an agent's data folder."""
 
@@ -106,18 +110,33 @@ def sync_tree(folder: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder, whatever modes its author gave to parts of it."""
-    for parent, folders, _ in os.walk(folder):
-        for name in folders:
-            if not Path(parent, name).is_symlink():
-                Path(parent, name).chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder with all in it, also where a plugin took the right to do so away; none there is fine.
+
+    Others may still write to it or remove from it, as an installer does for a moment when its agent was killed. What
+    can't be removed after a few attempts stays, for the next start to remove.
+    """
+    for attempt in range(_REMOVALS):
+        time.sleep(attempt * _REMOVAL_PAUSE)
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.lexists(folder):
+            return
+        _allow_removal(folder)
 
 
 def check_depth(depth: int) -> None:
     """Refuse a file or folder that lies too deep; what is at the top has a depth of 1."""
     if depth > MAX_DEPTH:
         raise TreeError(f"it holds folders within folders, more than {MAX_DEPTH} deep")
+
+
+def _allow_removal(folder: Path) -> None:
+    with suppress(OSError):
+        folder.chmod(0o700)
+    for parent, names, _ in os.walk(folder):
+        for child in (Path(parent, name) for name in names):
+            if not child.is_symlink():
+                with suppress(OSError):
+                    child.chmod(0o700)
 
 
 def _copy_folder(root: str, source: str, target: Path, meter: Meter, *, depth: int) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +146,41 @@ def test_a_folder_goes_whatever_its_modes_are(tmp_path: Path, write_plugin: Any)
     remove_tree(folder)
     assert not folder.exists()
     assert (outside / "config.yaml").exists()
+
+
+def test_a_tree_that_cannot_be_read_is_removed_nonetheless(tmp_path: Path) -> None:
+    """A plugin may have taken its own rights away; links out of the tree are not followed."""
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    inner = tmp_path / "tree" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "file").touch()
+    (tmp_path / "tree" / "link").symlink_to(outside)
+    inner.chmod(0)
+    (tmp_path / "tree").chmod(0o500)
+    remove_tree(tmp_path / "tree")
+    assert not (tmp_path / "tree").exists()
+    assert outside.stat().st_mode & 0o777 == 0o755
+    remove_tree(tmp_path / "tree")
+
+
+def test_a_tree_to_which_others_still_write_is_removed(tmp_path: Path) -> None:
+    """As an installer does for a moment after its agent was killed."""
+    tree = tmp_path / "tree"
+    is_going = threading.Event()
+
+    def write() -> None:
+        end = time.monotonic() + 0.1
+        for number in count():
+            (tree / str(number) / "inner").mkdir(parents=True, exist_ok=True)
+            is_going.set()
+            if time.monotonic() > end:
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        is_going.wait()
+        remove_tree(tree)
+        writing.result()
+    remove_tree(tree)
+    assert not tree.exists()

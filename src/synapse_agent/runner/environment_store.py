@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.runner.locks import folder_locked, remove_unheld
-from synapse_agent.runner.scratch import remove_tree
+from synapse_agent.trees import remove_tree
 
 PYTHON = "bin/python"
 _MANIFEST = "environment.json"

@@ -21,8 +21,9 @@ from synapse_agent.runner.installer import Installer, InstallFailed
 from synapse_agent.runner.interpreters import Interpreter, Interpreters
 from synapse_agent.runner.leases import Lease, Leases
 from synapse_agent.runner.locks import file_locked
-from synapse_agent.runner.scratch import Scratch, remove_tree
+from synapse_agent.runner.scratch import Scratch
 from synapse_agent.sizes import show_size
+from synapse_agent.trees import remove_tree
 
 logger = logging.getLogger(__name__)
 

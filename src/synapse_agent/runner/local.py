@@ -23,9 +23,10 @@ from synapse_agent.runner.interpreters import Interpreters
 from synapse_agent.runner.limits import Limits
 from synapse_agent.runner.outcomes import action_stopped, oom_kills, result_of
 from synapse_agent.runner.sandbox import OFF, Sandbox
-from synapse_agent.runner.scratch import Scratch, remove_tree
+from synapse_agent.runner.scratch import Scratch
 from synapse_agent.runner.zygote import Ground, Zygote, ZygoteLost
 from synapse_agent.runner.zygotes import Zygotes
+from synapse_agent.trees import remove_tree
 
 _CLOSE_SECONDS = 60.0
 _DEBUG = "debug"

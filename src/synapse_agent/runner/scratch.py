@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import tempfile
-import time
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 from synapse_agent.runner.locks import folder_locked, lock_folder
+from synapse_agent.trees import remove_tree
 
 _PRIVATE = 0o700
-_REMOVALS = 5
-_REMOVAL_PAUSE = 0.05
 
 
 class Scratch:
@@ -70,27 +67,3 @@ class Scratch:
         """Remove everything."""
         remove_tree(self.folder)
         os.close(self._lock)
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder with all in it, also where a plugin took the right to do so away; none there is fine.
-
-    Others may still write to it or remove from it, as an installer does for a moment when its agent was killed. What
-    can't be removed after a few attempts stays, for the next start to remove.
-    """
-    for attempt in range(_REMOVALS):
-        time.sleep(attempt * _REMOVAL_PAUSE)
-        shutil.rmtree(folder, ignore_errors=True)
-        if not os.path.lexists(folder):
-            return
-        _allow_removal(folder)
-
-
-def _allow_removal(folder: Path) -> None:
-    with suppress(OSError):
-        folder.chmod(_PRIVATE)
-    for parent, names, _ in os.walk(folder):
-        for child in (Path(parent, name) for name in names):
-            if not child.is_symlink():
-                with suppress(OSError):
-                    child.chmod(_PRIVATE)
