@@ -19,7 +19,23 @@ Steps = Generator[Call | Sequence[Call], Any, T]
 """A method that takes several calls: yields one, or some to be made side by side, and is sent what they gave."""
 
 
-class Session:
+class _Session:
+    """What both sessions know of themselves."""
+
+    config: Config
+    _chance: Chance
+
+    def tail(self, job_id: str, deadline: float | None) -> Tail:
+        """Return what follows a job's log on this session."""
+        config = self.config.adapted(deadline=deadline)
+        return Tail(job_id, deadline=config.deadline, max_retries=config.max_retries, chance=self._chance)
+
+    def waiting(self, job_id: str, deadline: float | None) -> Waiting:
+        """Return what waits for a job on this session."""
+        return Waiting(job_id, deadline=self.config.adapted(deadline=deadline).deadline, chance=self._chance)
+
+
+class Session(_Session):
     """Sends calls, one thread at a time waiting for each."""
 
     def __init__(
@@ -66,15 +82,6 @@ class Session:
         """Wait."""
         self._sleep(seconds)
 
-    def tail(self, job_id: str, deadline: float | None) -> Tail:
-        """Return what follows a job's log on this session."""
-        config = self.config.adapted(deadline=deadline)
-        return Tail(job_id, deadline=config.deadline, max_retries=config.max_retries, chance=self._chance)
-
-    def waiting(self, job_id: str, deadline: float | None) -> Waiting:
-        """Return what waits for a job on this session."""
-        return Waiting(job_id, deadline=self.config.adapted(deadline=deadline).deadline, chance=self._chance)
-
     def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Make the calls of a method, those that it yields together side by side, and return its result."""
         reply = None
@@ -98,7 +105,7 @@ class Session:
             return error
 
 
-class AsyncSession:
+class AsyncSession(_Session):
     """The asynchronous twin of `Session`."""
 
     def __init__(
@@ -146,15 +153,6 @@ class AsyncSession:
     async def pause(self, seconds: float) -> None:
         """Wait."""
         await self._sleep(seconds)
-
-    def tail(self, job_id: str, deadline: float | None) -> Tail:
-        """Return what follows a job's log on this session."""
-        config = self.config.adapted(deadline=deadline)
-        return Tail(job_id, deadline=config.deadline, max_retries=config.max_retries, chance=self._chance)
-
-    def waiting(self, job_id: str, deadline: float | None) -> Waiting:
-        """Return what waits for a job on this session."""
-        return Waiting(job_id, deadline=self.config.adapted(deadline=deadline).deadline, chance=self._chance)
 
     async def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Make the calls of a method, those that it yields together side by side, and return its result."""
