@@ -18,6 +18,7 @@ import httpx
 import pytest
 from backends import answer, plugin_zip, record, release, send
 from faults import FaultServer, Step
+from waiting import until
 
 COMMAND = [sys.executable, "-m", "synapse_agent"]
 
@@ -87,14 +88,6 @@ def call(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, timeout=30, env={**os.environ, **env}, check=False
     )
-
-
-def until(found: Callable[[], Any], *, seconds: float = 10) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    return value
 
 
 def descendants(pid: int) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -13,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent.agent import open_agent
@@ -40,14 +40,6 @@ def run(http: httpx.Client, tools: str) -> Post:
 
 def post(http: httpx.Client, path: str, key: str, **body: Any) -> httpx.Response:
     return http.post(path, json=body, headers={"Idempotency-Key": key})
-
-
-def until(found: Callable[[], Any], *, seconds: float = 10) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    return value
 
 
 def jobs(http: httpx.Client, **query: str) -> list[dict[str, Any]]:

@@ -13,27 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+from jobs_over_http import job, run
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 
 ClientOf = Callable[[EmbeddedAgent], httpx.Client]
-
-
-def run(http: httpx.Client, release: str, action: str, **body: Any) -> httpx.Response:
-    return http.post(f"{release}/run/", json={"action": action, **body})
-
-
-def until(found: Callable[[], Any], *, seconds: float = 10) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    return value
-
-
-def job(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    record: dict[str, Any] = http.get(f"/jobs/{job_id}/").raise_for_status().json()
-    return record
 
 
 def events(response: httpx.Response) -> Iterator[tuple[str, dict[str, Any]]]:

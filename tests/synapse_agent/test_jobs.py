@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
+from jobs_over_http import job, run
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent.agent import open_agent
@@ -24,23 +25,6 @@ from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.settings import Settings
 
 ClientOf = Callable[[EmbeddedAgent], httpx.Client]
-
-
-def run(http: httpx.Client, release: str, action: str, **body: Any) -> httpx.Response:
-    return http.post(f"{release}/run/", json={"action": action, **body})
-
-
-def until(found: Callable[[], Any], *, seconds: float = 10) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    return value
-
-
-def job(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    record: dict[str, Any] = http.get(f"/jobs/{job_id}/").raise_for_status().json()
-    return record
 
 
 @pytest.mark.parametrize("value", [None, 0, "", False, [], {}, 1.5, "naïve 한글", {"a": [1, None]}, 10**400])

@@ -1,0 +1,18 @@
+"""Runs and their records over plain HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+
+def run(http: httpx.Client, release: str, action: str, **body: Any) -> httpx.Response:
+    """Run an action of the release at a path."""
+    return http.post(f"{release}/run/", json={"action": action, **body})
+
+
+def job(http: httpx.Client, job_id: str) -> dict[str, Any]:
+    """Give a job's record; the ID goes into the path as it is."""
+    record: dict[str, Any] = http.get(f"/jobs/{job_id}/").raise_for_status().json()
+    return record
