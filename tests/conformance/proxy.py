@@ -92,7 +92,8 @@ class Proxy:
         finally:
             for pump in pumps:
                 pump.cancel()
-            to_client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
+            with contextlib.suppress(OSError):  # a client that has gone has closed it
+                to_client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
             for writer in (to_client, to_agent):
                 writer.transport.abort()
 
