@@ -13,6 +13,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 	--no-emit-index-url --no-header
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+RUNNER ?= local
 
 # The generators call ruff, the tests call uv and synapse-agent.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -109,7 +110,7 @@ mutants: setup ## Break the retry and error modules in every small way; fail whe
 KILLS ?= 100
 .PHONY: crash
 crash: setup ## Kill an agent KILLS times (100), and look for what is lost, half-done or left over
-	$(BIN)/python tests/crash --kills $(KILLS)
+	$(BIN)/python tests/crash --kills $(KILLS) --runner $(RUNNER)
 
 MINUTES ?= 10
 .PHONY: soak
@@ -126,8 +127,8 @@ dist: setup ## Build the wheel and the sdist: dist/
 	$(BIN)/python -m hatchling build -d dist
 
 .PHONY: demo
-demo: setup ## Watch plugins being fetched, run and deleted on an agent of its own
-	$(BIN)/python examples/demo.py
+demo: setup ## Watch plugins being fetched, run and deleted on an agent of its own (RUNNER=ray: on a cluster of its own)
+	$(BIN)/python examples/demo.py --runner $(RUNNER)
 
 .PHONY: bench
 bench: setup ## Measure client and agent beside their peers, and write bench/RESULTS.md (BENCH_ARGS="agent" for some of it)

@@ -18,6 +18,8 @@ TITLES = {
     "ray_task": "Ray task, new process",
     "uv": "uv and an interpreter",
     "starlette": "empty route",
+    "local": "local runner",
+    "ray_job": "Ray job",
 }
 
 

@@ -50,6 +50,15 @@ with EmbeddedAgent({str(PLUGINS)!r}) as agent, agent.client() as client:
 """,
     "cli": CALL,
     "agent,cli": CALL,
+    "agent,ray": f"""
+import os
+from synapse_agent import EmbeddedAgent
+
+where = {{"runner": "ray", "ray_address": os.environ["CLUSTER"]}}
+with EmbeddedAgent({str(PLUGINS)!r}, **where) as agent, agent.client() as client:
+    client.create_plugin_release("my_plugin", "1.0.0")
+    assert client.run_plugin_release("my_plugin@1.0.0", "process", params={{"input": "to be"}})["words"] == 2
+""",
 }
 """What a reader does first, by the extras that were installed."""
 
@@ -134,10 +143,12 @@ def test_there_is_a_use_for_every_extra() -> None:
 
 @pytest.mark.parametrize("extras", USES, ids=lambda extras: extras or "bare")
 def test_the_wheel_works_in_a_clean_environment(
-    extras: str, install: Install, agent: EmbeddedAgent, tmp_path: Path
+    extras: str, install: Install, agent: EmbeddedAgent, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Without this repository in reach, and with warnings as errors."""
     reached = {"SYNAPSE_AGENT_URL": agent.base_url, "SYNAPSE_AGENT_TOKEN": agent.token}
+    if "ray" in extras:
+        reached["CLUSTER"] = request.getfixturevalue("ray_cluster").address
     used = run(install(extras) / "python", "-I", "-W", "error", "-c", USES[extras], cwd=tmp_path, **reached)
     assert used.returncode == 0, used.stderr
 

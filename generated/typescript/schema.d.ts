@@ -394,7 +394,14 @@ export interface components {
             /** @description Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`. */
             language?: string;
         };
-        /** @description The parameters that the action is called with, by name. */
+        /**
+         * @description The parameters that the action is called with, by name.
+         *
+         *     An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
+         *     `num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
+         *     run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
+         *     `actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+         */
         ActionParams: {
             [key: string]: unknown;
         };
@@ -697,8 +704,8 @@ export interface components {
          *     (`unknown_action`), the parameters don't fit the action (`invalid_params`), a requirement is not allowed
          *     (`invalid_requirement`) or could not be installed (`requirements_failed`), no Python here fits
          *     (`python_not_found`), the plugin lacks something (`invalid_plugin`, `entrypoint_not_found`), its method can't be
-         *     run here (`method_not_supported`), or a debug run's source can't be used (`invalid_plugin_path`,
-         *     `invalid_module`).
+         *     run here (`method_not_supported`), no node of the cluster has what the action asks for (`no_node_fits`), or a
+         *     debug run's source can't be used (`invalid_plugin_path`, `invalid_module`).
          */
         RunRefused: {
             headers: {
@@ -713,9 +720,9 @@ export interface components {
         /**
          * @description The action ran and did not end well. `error_type` says how: it raised (`action_failed`), took longer than its time
          *     limit (`action_timeout`), was killed (`action_killed`), left without a result (`action_exited`), was stopped
-         *     (`action_stopped`), was lost when the agent was restarted (`agent_restarted`), or gave back what JSON can't say
-         *     (`result_not_serializable`), too much (`result_too_large`) or what the agent's disk has no room for
-         *     (`result_not_kept`). Or the agent itself failed (`internal_error`).
+         *     (`action_stopped`), was lost when the agent was restarted (`agent_restarted`) or with its node of a cluster
+         *     (`node_lost`), or gave back what JSON can't say (`result_not_serializable`), too much (`result_too_large`) or what
+         *     the agent's disk has no room for (`result_not_kept`). Or the agent itself failed (`internal_error`).
          */
         ActionFailed: {
             headers: {
@@ -727,7 +734,10 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The agent can't do that now (`unavailable`), because it is going down or its disk or memory is full. Nothing ran. */
+        /**
+         * @description Nothing ran. The agent can't do that now (`unavailable`), because it is going down or its disk or memory is full;
+         *     its cluster is out of reach (`cluster_unavailable`), or has had no room within the limit (`cluster_busy`).
+         */
         Unavailable: {
             headers: {
                 "Synapse-Agent-Features": components["headers"]["Features"];

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -19,12 +19,15 @@ from synapse_agent.jobs import Jobs
 from synapse_agent.releases import Releases
 from synapse_agent.retention import JobLimits, Retention
 from synapse_agent.runner.base import Runner
-from synapse_agent.runner.sandbox import Sandbox, probed
+from synapse_agent.runner.sandbox import Sandbox
+from synapse_agent.runners import sandbox_of
 from synapse_agent.settings import Settings, StartError, check_plugins_folder
 from synapse_agent.sources import DirectorySource, PluginSource, SourceChain
 from synapse_agent.trees import Limits
 
 logger = logging.getLogger(__name__)
+
+MakeRunner = Callable[[Settings], Runner | Awaitable[Runner]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Agent:
 
 
 @asynccontextmanager
-async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runner]) -> AsyncIterator[Agent]:
+async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterator[Agent]:
     """Open an agent for as long as the block runs, then end every run and let go of everything.
 
     `close()` within the block lets runs end well. Raises `StartError` where the agent cannot start.
@@ -57,14 +60,14 @@ async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runne
         stack.callback(folder.close)
         database = Database(folder.database)
         stack.callback(database.close)
-        runner = _make(make_runner, settings)
+        runner = await _make(make_runner, settings)
         stack.push_async_callback(runner.close)
         with _room_in(settings.data_dir):  # to record what an earlier agent has left unfinished
             jobs = Jobs(
                 database=database,
                 runner=runner,
                 folder=folder.jobs,
-                max_concurrent=settings.max_concurrent_runs,
+                max_concurrent=settings.runs_at_once,
                 max_queued=settings.max_queued_runs,
                 time_limit=settings.time_limit,
                 keep_keys=timedelta(hours=settings.idempotency_hours),
@@ -78,11 +81,6 @@ async def open_agent(settings: Settings, make_runner: Callable[[Settings], Runne
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
         yield Agent(folder, releases, jobs, DebugRules.of(settings), sandbox)
-
-
-def sandbox_of(settings: Settings) -> Sandbox:
-    """Give the sandbox that this machine offers for what was asked."""
-    return probed(wanted=settings.sandbox, allow_write=settings.allow_write)
 
 
 def _unpacked(settings: Settings) -> Limits:
@@ -137,8 +135,9 @@ def _room_in(folder: Path) -> Iterator[None]:
         raise StartError(message) from error
 
 
-def _make(make_runner: Callable[[Settings], Runner], settings: Settings) -> Runner:
+async def _make(make_runner: MakeRunner, settings: Settings) -> Runner:
     try:
-        return make_runner(settings)
+        made = make_runner(settings)
+        return await made if isinstance(made, Awaitable) else made
     except OSError as error:
         raise unusable(settings.data_dir, error) from error

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from synapse_agent import serve_options
+from synapse_agent import runner_options, serve_options
 from synapse_agent.env_commands import app as env_app
 from synapse_agent.hosts import is_loopback_host
 from synapse_agent.secrecy import keep_to_itself
@@ -94,7 +94,12 @@ def serve(
     ] = None,
     max_concurrent_runs: Annotated[
         int | None,
-        typer.Option("--max-concurrent-runs", metavar="N", min=1, help="Runs at once. [default: the number of cores]"),
+        typer.Option(
+            "--max-concurrent-runs",
+            metavar="N",
+            min=1,
+            help="Runs at once. [default: the number of cores; on a cluster 256]",
+        ),
     ] = None,
     max_queued_runs: Annotated[
         int, typer.Option("--max-queued-runs", metavar="N", min=0, help="Runs that wait for their turn; more get 429.")
@@ -137,6 +142,9 @@ def serve(
     max_plugin_size: serve_options.MaxPluginSize = None,
     max_archive_ratio: serve_options.MaxArchiveRatio = None,
     max_debug_size: serve_options.MaxDebugSize = None,
+    runner: runner_options.Runner = "local",
+    ray_address: runner_options.RayAddress = None,
+    ray_wait: runner_options.RayWait = None,
 ) -> None:
     """Run the agent until it is told to stop. Prints `ready http://HOST:PORT` (or `https:`) once it takes requests."""
     given_outside = os.environ.get(BACKEND_TOKEN_VARIABLE) or None
@@ -173,6 +181,7 @@ def serve(
         max_environments_bytes=option_size(max_environments_size, "--max-environments-size"),
         sandbox=not no_sandbox,
         **_given(
+            ray_wait=ray_wait,
             max_concurrent_runs=max_concurrent_runs,
             tls_cert=tls_cert,
             tls_key=tls_key,
@@ -189,6 +198,8 @@ def serve(
             max_archive_ratio=max_archive_ratio,
             max_debug_size=max_debug_size,
         ),
+        runner=runner,
+        ray_address=ray_address,
     )
     if backend is not None:
         from synapse_agent.backend.addresses import backend_address

@@ -6,6 +6,7 @@ What is shown is what is run.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -186,14 +187,17 @@ class Stage:
         return f"\x1b[2m{text}\x1b[0m" if self.is_coloured else text
 
 
-def show_demo(out: TextIO, *, is_coloured: bool = False, plugins: Path | None = None) -> None:
+def show_demo(out: TextIO, *, is_coloured: bool = False, plugins: Path | None = None, **settings: str | None) -> None:
     """Start an agent that has the example plugins, or others, show every step on it, and end it.
 
-    Raises `StepFailed` as soon as a step does not bring what it should.
+    `settings` are the agent's. Raises `StepFailed` as soon as a step does not bring what it should.
     """
     from synapse_agent import EmbeddedAgent
 
-    with example_files() as examples, EmbeddedAgent(plugins or examples / "plugins") as agent, agent.client() as client:
+    with ExitStack() as stack:
+        examples = stack.enter_context(example_files())
+        agent = stack.enter_context(EmbeddedAgent(plugins or examples / "plugins", **settings))
+        client = stack.enter_context(agent.client())
         names = {
             "client": client,
             "DOCUMENT": str(examples / "data" / "document.pdf"),

@@ -16,6 +16,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from synapse_agent.problems import Problem, quoted
+from synapse_agent.resources import Resources
 
 CONFIG_FILE = "config.yaml"
 MAX_CONFIG_BYTES = 256 * 1024
@@ -27,6 +28,8 @@ REFUSED_METHODS = ("serve", "restapi")
 
 _MAX_REMEMBERED = 200
 """Characters of a requirement that is worth being remembered."""
+_FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+"""As YAML 1.1 writes them; every scalar is read as text."""
 _ARCHIVES = (".whl", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
 
@@ -47,6 +50,10 @@ class Action:
     entrypoint: str
     method: str = DEFAULT_METHOD
     description: str = ""
+    resources: Resources = Resources()  # noqa: RUF009 - it is frozen
+    """What it asks of a cluster's node."""
+    retryable: bool = False
+    """Whether it may be run again where its node was lost in the middle of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +221,21 @@ def _action(name: str, entry: Any) -> Action:
     method = _text(entry, "method", DEFAULT_METHOD, where=where)
     if method not in METHODS + REFUSED_METHODS:
         raise _invalid(f"{where}.method", f"is {method!r}; known are {', '.join(METHODS)}")
-    entrypoint = _text(entry, "entrypoint", "", where=where)
-    return Action(name, entrypoint, method, _text(entry, "description", "", where=where))
+    return Action(
+        name,
+        entrypoint=_text(entry, "entrypoint", "", where=where),
+        method=method,
+        description=_text(entry, "description", "", where=where),
+        resources=_resources(entry, where),
+        retryable=_flag(entry, "retryable", where=where),
+    )
+
+
+def _resources(entry: Mapping[str, Any], where: str) -> Resources:
+    try:
+        return Resources.from_config(_mapping(entry, "resources", where=where))
+    except ValueError as error:
+        raise _invalid(f"{where}.resources", f"cannot be understood: {error}") from error
 
 
 def _env(entries: Mapping[str, Any]) -> dict[str, str]:
@@ -239,18 +259,29 @@ def _requires_python(requires: Mapping[str, Any]) -> str | None:
     return text or None
 
 
-def _mapping(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _mapping(raw: Mapping[str, Any], key: str, *, where: str = "") -> Mapping[str, Any]:
     value = raw.get(key)
     if value is None or value == "":
         return {}
     if not isinstance(value, Mapping):
-        raise _invalid(key, f"must be a mapping, not {_kind(value)}")
+        raise _invalid(_path(where, key), f"must be a mapping, not {_kind(value)}")
+    return value
+
+
+def _flag(raw: Mapping[str, Any], key: str, *, where: str) -> bool:
+    value = raw.get(key)
+    if value is None:
+        return False
+    if isinstance(value, str) and value.lower() in _FLAGS:
+        return _FLAGS[value.lower()]
+    if not isinstance(value, bool):
+        raise _invalid(_path(where, key), f"must be true or false, not {_kind(value)}")
     return value
 
 
 def _text(raw: Mapping[str, Any], key: str, default: str | None = None, *, where: str = "") -> str:
     """Give a text, or a number as its text; `default` where the key is absent or null."""
-    path = f"{where}.{key}" if where else key
+    path = _path(where, key)
     value = raw.get(key)
     if value is None:
         if default is None:
@@ -262,6 +293,10 @@ def _text(raw: Mapping[str, Any], key: str, default: str | None = None, *, where
     if not text and default != "":
         raise _invalid(path, "is empty")
     return text
+
+
+def _path(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
 
 
 def _kind(value: Any) -> str:

@@ -14,12 +14,10 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
-from synapse_agent.agent import Agent, open_agent, sandbox_of
+from synapse_agent.agent import Agent, open_agent
 from synapse_agent.app import build_app
 from synapse_agent.connection import Connection
-from synapse_agent.runner.eviction import Bounds
-from synapse_agent.runner.limits import Limits
-from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runners import make_runner
 from synapse_agent.settings import Settings, StartError
 from synapse_agent.tls import load, server_context
 
@@ -52,7 +50,7 @@ class AgentServer:
         if self._settings.tls_cert and self._settings.tls_key:
             self._tls = server_context(self._settings.tls_cert, self._settings.tls_key)
         with _listening(self._settings.host, self._settings.port) as listener:
-            async with open_agent(self._settings, _make_runner) as agent:
+            async with open_agent(self._settings, make_runner) as agent:
                 await self._serve(agent, listener, on_ready)
 
     def stop(self) -> None:
@@ -130,24 +128,6 @@ class _Uvicorn(uvicorn.Server):
         """Close the connections whose clients have not taken their answers."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-
-
-def _make_runner(settings: Settings) -> LocalRunner:
-    limits = Limits(
-        cpu_time=settings.max_cpu_seconds,
-        memory=settings.max_memory,
-        file_size=settings.max_file_size,
-        processes=settings.max_processes,
-        grace=settings.grace,
-    )
-    return LocalRunner(
-        settings.data_dir,
-        limits=limits,
-        pythons=settings.pythons,
-        max_zygotes=settings.max_zygotes,
-        bounds=Bounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
-        sandbox=sandbox_of(settings),
-    )
 
 
 def _uvicorn_config(agent: Agent, settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from synapse_agent.hosts import is_loopback_host
 
@@ -16,6 +18,10 @@ _NUMBERS = (
     *("max_concurrent_runs", "max_zygotes", "max_cpu_seconds", "max_memory", "max_file_size", "max_processes"),
     *("max_plugin_files", "max_plugin_size", "max_archive_ratio", "max_debug_size"),
 )
+RUNNERS = ("local", "ray")
+RUNS_ON_A_CLUSTER = 256
+"""Its nodes bound what runs at once; this bounds what is on its way there."""
+_RAY_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):[0-9]{1,5}")
 
 
 class StartError(Exception):
@@ -60,7 +66,8 @@ class Settings:
     """Seconds that a request's head may take, and that its body may pause."""
     answer_timeout: float = 5.0
     """Seconds that answers get to reach their callers when the agent stops and its last run has ended."""
-    max_concurrent_runs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    max_concurrent_runs: int | None = None
+    """None for as many as there are cores, or 256 on a cluster."""
     max_zygotes: int = 8
     """Processes that are kept ready, one for each release and environment, besides those that runs are using."""
     max_queued_runs: int = 1000
@@ -110,8 +117,21 @@ class Settings:
     """What environments may take together, as if they shared no file with each other or with uv's cache."""
     check_answers: bool = field(default_factory=lambda: os.environ.get("SYNAPSE_AGENT_CHECK_ANSWERS") == "1")
     """Compare every answer with the contract before it leaves: for those who develop the agent."""
+    runner: str = "local"
+    """Where actions run: on this machine, or on a Ray cluster (`ray`)."""
+    ray_address: str | None = None
+    """`host:port` of the cluster's head; never guessed."""
+    ray_wait: float = 3600.0
+    """Seconds that a run waits for room on the cluster before it is refused."""
+
+    @property
+    def runs_at_once(self) -> int:
+        """How many runs go on at once; the next ones wait for their turn."""
+        return self.max_concurrent_runs or (RUNS_ON_A_CLUSTER if self.runner == "ray" else os.cpu_count() or 1)
 
     def __post_init__(self) -> None:
+        _check_runner(self.runner, self.ray_address)
+        _check_positive(self.ray_wait, "wait for room on the cluster must be more than 0 seconds", hint="leave it out")
         if not self.keep_jobs_days > 0:
             raise UsageError(f"Jobs must be kept for more than 0 days, not {self.keep_jobs_days:g}.")
         if self.backend_token is not None and self.backend is None:
@@ -164,6 +184,32 @@ def _check_there(option: str, paths: Iterable[Path]) -> None:
 def _check_positive(value: float, rule: str, *, hint: str) -> None:
     if not value > 0:
         raise UsageError(f"The {rule}, not {value:g}; {hint}.")
+
+
+def for_other_machines(settings: Settings) -> Settings:
+    """Give the settings as a cluster's nodes may have them: no secret, and nothing of who may reach the agent and how.
+
+    What must not be seen is what `repr` leaves out.
+    """
+    hidden: dict[str, Any] = {each.name: None for each in fields(settings) if not each.repr}
+    door: dict[str, Any] = {"host": "127.0.0.1", "tls_cert": None, "tls_key": None, "debug_roots": ()}
+    return replace(settings, **hidden, **door)
+
+
+def _check_runner(runner: str, address: str | None) -> None:
+    if runner not in RUNNERS:
+        raise UsageError(f"There is no runner {runner!r}; there are {' and '.join(RUNNERS)}.")
+    if runner != "ray":
+        if address is not None:
+            raise UsageError("A Ray address is for the runner ray: add --runner ray, or leave --ray-address out.")
+        return
+    if address is None:
+        raise UsageError("The runner ray needs the cluster's address: add --ray-address HOST:PORT.")
+    if not _RAY_ADDRESS.fullmatch(address):
+        raise UsageError(
+            f"The Ray address {address!r} is not of the form HOST:PORT, such as 10.0.0.5:6379. The agent joins the "
+            "cluster through the Ray node of its own machine, not through a Ray Client server (ray://)."
+        )
 
 
 def check_plugins_folder(folder: Path) -> Path:

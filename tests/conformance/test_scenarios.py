@@ -14,7 +14,7 @@ from synapse_agent import EmbeddedAgent
 from synapse_sdk import exceptions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-RUNNERS = ["local"]
+RUNNERS = ["local", "ray"]
 
 Call = Callable[..., Any]
 
@@ -22,8 +22,10 @@ Call = Callable[..., Any]
 @pytest.fixture(scope="module", params=RUNNERS)
 def agent(request: pytest.FixtureRequest) -> Iterator[EmbeddedAgent]:
     """Run an agent with the example plugins; its runner is the parameter."""
-    assert request.param == "local"
-    with EmbeddedAgent(plugins=EXAMPLES / "plugins") as agent:
+    settings = {"runner": request.param}
+    if request.param == "ray":
+        settings["ray_address"] = request.getfixturevalue("ray_cluster").address
+    with EmbeddedAgent(plugins=EXAMPLES / "plugins", **settings) as agent:
         yield agent
 
 

@@ -15,13 +15,14 @@ import time
 import uuid
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+from local_cluster import LocalCluster
 
 from synapse_agent.trees import tree_digest
 
@@ -103,20 +104,37 @@ class Facts:
     """Kills that came when it was over."""
 
 
+@dataclass(frozen=True)
+class Runner:
+    """Where the agent's actions run."""
+
+    options: Sequence[str] = ()
+    """What makes the agent use it."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    wheels: Path | None = None
+    """Where it finds packages, if that is not up to the agent."""
+
+
+def on_cluster(cluster: LocalCluster, wheels: Path) -> Runner:
+    """Give the runner of a Ray cluster whose nodes find packages in a folder."""
+    options = ["--runner", "ray", "--ray-address", cluster.address]
+    return Runner(options, cluster.environ, wheels)
+
+
 class Agent:
     """An agent as a process, in a folder that stays."""
 
-    def __init__(self, root: Path, options: Sequence[str] = ()) -> None:
+    def __init__(self, root: Path, runner: Runner) -> None:
         self.root = root
         self.data = root / "data"
         self.plugins = root / "plugins"
-        self.wheels = root / "wheels"
+        self.wheels = runner.wheels or root / "wheels"
         self.paper = root / "paper"
         self.marker = str(random.SystemRandom().randint(10**8, 10**9))
         """What the children of its actions have on their command line."""
-        self._options = list(options)
+        self._runner = runner
         for folder in (self.plugins, self.wheels):
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
         self.paper.touch()
         self.process: subprocess.Popen[str] | None = None
         self.client = httpx.Client()
@@ -125,10 +143,10 @@ class Agent:
         """Start it and wait until it takes requests."""
         options = ["--plugins", str(self.plugins), "--data-dir", str(self.data), "--port", "0", "--no-token"]
         options += ["--allow-write", str(self.paper)]
-        env = {**os.environ, "UV_FIND_LINKS": str(self.wheels), "UV_OFFLINE": "1"}
+        env = {**os.environ, **self._runner.environ, "UV_FIND_LINKS": str(self.wheels), "UV_OFFLINE": "1"}
         self._errors = (self.root / "stderr").open("a")
         self.process = subprocess.Popen(
-            [*COMMAND, *options, *self._options], stdout=subprocess.PIPE, stderr=self._errors, text=True, env=env
+            [*COMMAND, *options, *self._runner.options], stdout=subprocess.PIPE, stderr=self._errors, text=True, env=env
         )
         assert self.process.stdout
         line = self.process.stdout.readline()
@@ -162,9 +180,10 @@ class Agent:
     def processes(self) -> dict[int, str]:
         """Give the processes that belong to it, by what they have on their command line."""
         found = {}
+        digests = [path.name for path in (self.data / "releases").iterdir()]  # which name folders on nodes too
         for entry in Path("/proc").iterdir():
             line = _command_line(entry) if entry.name.isdigit() else ""
-            if str(self.data) in line or f"sleep {self.marker}" in line:
+            if any(known in line for known in (str(self.data), f"sleep {self.marker}", *digests)):
                 found[int(entry.name)] = line
         return found
 
@@ -203,8 +222,8 @@ class Agent:
 class Harness:
     """One agent, killed again and again."""
 
-    def __init__(self, root: Path, *, seed: int, options: Sequence[str] = ()) -> None:
-        self.agent = Agent(root, options)
+    def __init__(self, root: Path, *, seed: int, runner: Runner | None = None) -> None:
+        self.agent = Agent(root, runner or Runner())
         self.facts = Facts()
         self._random = random.Random(seed)
         self._spans: dict[str, float] = {}

@@ -23,6 +23,17 @@ NOT_RUN = {
         "docs/guides/backend.md",
         "Downloading 'my_plugin@1.0.0' from https://storage.example.com: 104857600 of 524288000 bytes (20 %)",
     ): ("A line of a log. tests/synapse_agent/backend/test_source.py waits for one."),
+    (
+        "docs/guides/cluster.md",
+        "pip install '.[agent,cli,ray]'                 # in a clone, as long as the package is not published",
+    ): "Changes the environment that these tests run in, which has all of it.",
+    ("docs/guides/cluster.md", "# on the first host, 10.0.0.5"): (
+        "Needs two hosts. examples/local_cluster.py, on which all tests of the runner stand, starts the like of them."
+    ),
+    (
+        "docs/guides/cluster.md",
+        "synapse-agent serve --plugins examples/plugins --runner ray --ray-address 10.0.0.5:6379",
+    ): "Needs that cluster. tests/synapse_agent/runner/ray_cluster/test_endings.py serves on one of its own.",
     ("docs/start.md", "ready http://127.0.0.1:8000"): "What the agent above prints; its test waits for it.",
     (
         "docs/guides/team.md",

@@ -18,7 +18,7 @@ def start_demo(
     """Start the demo with a folder of its own for everything temporary."""
     return subprocess.Popen(
         [sys.executable, "-u", examples / "demo.py", *arguments],
-        env=os.environ | {"TMPDIR": str(scratch), "NO_COLOR": no_color},
+        env=os.environ | {"TMPDIR": str(scratch), "STARTED_BY": str(scratch), "NO_COLOR": no_color},
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
@@ -49,6 +49,17 @@ def test_the_demo_shows_every_step(examples: Path, tmp_path: Path) -> None:
     assert "Tilt sensor 4711" in output
     assert "'TO BE OR NOT TO BE'" in output
     assert output.endswith("All 11 steps brought what they should.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_runs_on_a_cluster_of_its_own(examples: Path, tmp_path: Path) -> None:
+    """Every step brings the same there; cluster and agent are gone afterwards."""
+    with start_demo(examples, tmp_path, "--runner", "ray") as demo:
+        output, errors = demo.communicate(timeout=120)
+    assert (demo.returncode, errors) == (0, "")
+    assert "A Ray cluster of two nodes is at 127.0.0.2:" in output
+    assert output.endswith("All 11 steps brought what they should.\n")
+    assert processes_of(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 

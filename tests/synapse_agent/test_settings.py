@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from synapse_agent import EmbeddedAgent
-from synapse_agent.settings import Settings, UsageError
+from synapse_agent.settings import Settings, UsageError, for_other_machines
 
 
 def settings(**given: Any) -> Settings:
@@ -76,3 +77,52 @@ def test_what_does_not_go_together_is_refused(given: dict[str, Any], said: str) 
 def test_debug_runs_are_for_loopback_unless_said_otherwise(host: str, allow_debug: bool | None, expected: bool) -> None:
     """Either can be said."""
     assert settings(host=host, token="x", allow_debug=allow_debug).takes_debug_runs is expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"runner": "cloud"}, "There is no runner 'cloud'; there are local and ray."),
+        ({"runner": "ray"}, "The runner ray needs the cluster's address: add --ray-address HOST:PORT."),
+        ({"ray_address": "10.0.0.5:6379"}, "A Ray address is for the runner ray: add --runner ray"),
+        ({"runner": "ray", "ray_address": "auto"}, "The Ray address 'auto' is not of the form HOST:PORT"),
+        ({"runner": "ray", "ray_address": "ray://10.0.0.5:10001"}, "not through a Ray Client server (ray://)"),
+        ({"runner": "ray", "ray_address": "10.0.0.5"}, "is not of the form HOST:PORT"),
+        ({"ray_wait": 0}, "The wait for room on the cluster must be more than 0 seconds, not 0"),
+    ],
+)
+def test_a_runner_and_its_address_go_together(given, message) -> None:
+    """Before anything is started, with what to do."""
+    with pytest.raises(UsageError) as caught:
+        settings(**given)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5:6379", "head.cluster.test:6379", "[fe80::1]:6379"])
+def test_an_address_is_a_host_and_a_port(address: str) -> None:
+    """By name, or by a number of either kind."""
+    assert settings(runner="ray", ray_address=address).ray_address == address
+
+
+def test_how_many_runs_go_on_at_once() -> None:
+    """As many as there are cores; on a cluster, whose nodes bound them, many; or as many as is said."""
+    assert settings().runs_at_once == os.cpu_count()
+    assert settings(runner="ray", ray_address="10.0.0.5:6379").runs_at_once == 256
+    assert settings(max_concurrent_runs=3).runs_at_once == 3
+
+
+def test_other_machines_are_told_no_secret_and_nothing_of_the_door(tmp_path: Path) -> None:
+    """What an agent hides when its settings are shown, and who may reach it; all else stays."""
+    told = settings(
+        token="s3cret",
+        host="0.0.0.0",
+        backend="http://backend.test",
+        backend_token="s3cret too",
+        allow_debug=True,
+        debug_roots=(tmp_path,),
+        max_memory=2**30,
+        grace=3,
+    )
+    bare = for_other_machines(told)
+    assert (bare.token, bare.backend_token, bare.host, bare.debug_roots) == (None, None, "127.0.0.1", ())
+    assert (bare.max_memory, bare.grace) == (2**30, 3)

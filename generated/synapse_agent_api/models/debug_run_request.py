@@ -26,6 +26,12 @@ class DebugRunRequest:
     Attributes:
         action (str): Name of the action, as the configuration has it.
         params (ActionParams | Unset): The parameters that the action is called with, by name.
+
+            An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
+            `num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what
+            the
+            run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
+            `actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
         plugin_path (str | Unset): Folder of the plugin's source on the agent's machine. An agent may take only what
             lies below certain folders,
             links resolved, and answer 403 `debug_not_allowed` to the rest.

@@ -24,6 +24,12 @@ class RunRequest:
     Attributes:
         action (str): Name of the action, as the plugin's `config.yaml` has it.
         params (ActionParams | Unset): The parameters that the action is called with, by name.
+
+            An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
+            `num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what
+            the
+            run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
+            `actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
         requirements (list[str] | Unset): Requirements (PEP 508 names and versions) that this run needs in addition to
             the plugin's own.
         job_id (str | Unset): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.

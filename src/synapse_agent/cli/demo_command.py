@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from synapse_agent import runner_options
 from synapse_agent.cli.exits import ExitCode
 
 
@@ -22,6 +23,8 @@ def demo(
             show_default="the examples that come with the package",
         ),
     ] = None,
+    runner: runner_options.Runner = "local",
+    ray_address: runner_options.RayAddress = None,
 ) -> None:
     """Watch example plugins being fetched, run, debugged and deleted, on an agent of its own.
 
@@ -31,7 +34,7 @@ def demo(
 
     is_coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     try:
-        show_demo(sys.stdout, is_coloured=is_coloured, plugins=plugins)
+        show_demo(sys.stdout, is_coloured=is_coloured, plugins=plugins, runner=runner, ray_address=ray_address)
     except StepFailed as failed:
         sys.stderr.write(f"{failed}\n")
         raise typer.Exit(ExitCode.FAILED) from failed

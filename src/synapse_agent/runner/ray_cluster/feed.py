@@ -1,0 +1,76 @@
+"""What a run on a node says, gathered into batches: each item of a stream through Ray costs milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from synapse_agent.runner.ray_cluster.messages import Event, Item, Output, Part, Started, Succeeded
+
+_GATHER_SECONDS = 0.01
+_BATCH_BYTES = 4 * 2**20
+_PART_BYTES = 16 * 2**20
+
+
+class Feed:
+    """A `RunListener` whose news are read elsewhere."""
+
+    def __init__(self) -> None:
+        self._items: deque[Item] = deque()
+        self._news = asyncio.Event()
+        self._over = asyncio.Event()
+        self.has_started = False
+
+    def started(self) -> None:
+        """The action's process has been started."""
+        self.has_started = True
+        self._say(Started())
+
+    def output(self, data: bytes) -> None:
+        """Take what was printed, together with what was printed just before."""
+        if self._items and isinstance(last := self._items[-1], Output) and len(last.data) < _BATCH_BYTES:
+            self._items[-1] = Output(last.data + data)
+        else:
+            self._say(Output(data))
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Take what was reported."""
+        self._say(Event(event))
+
+    def succeed(self, result: bytes) -> None:
+        """Say the result, in parts that the cluster's object stores can hold."""
+        for start in range(0, len(result), _PART_BYTES):
+            self._say(Part(result[start : start + _PART_BYTES]))
+        self.end(Succeeded())
+
+    def end(self, last: Item) -> None:
+        """Say the last item, unless that has been said."""
+        if not self._over.is_set():
+            self._over.set()
+            self._say(last)
+
+    async def batches(self) -> AsyncIterator[tuple[Item, ...]]:
+        """Give what there is, a short while after the first of it has come, or at once where the run is over."""
+        while self._items or not self._over.is_set():
+            await self._news.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), _GATHER_SECONDS)
+            yield self._take()
+
+    def _say(self, item: Item) -> None:
+        self._items.append(item)
+        self._news.set()
+
+    def _take(self) -> tuple[Item, ...]:
+        batch: list[Item] = []
+        size = 0
+        while self._items and size < _BATCH_BYTES:
+            item = self._items.popleft()
+            size += len(item.data) if isinstance(item, Output | Part) else 0
+            batch.append(item)
+        if not self._items:
+            self._news.clear()
+        return tuple(batch)

@@ -1,0 +1,76 @@
+"""A cluster that does what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from synapse_agent import __version__
+from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeLost
+from synapse_agent.runner.ray_cluster.node import Stock
+from synapse_agent.runner.ray_cluster.placement import NodeState
+
+
+class FakeActor:
+    """Answers calls with what it has been given for them, an exception to be raised or a function to be called."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = {"version": __version__, "begin": Stock((), ()), **answers}
+        self.calls: list[tuple[Any, ...]] = []
+        self.is_killed = False
+
+    async def call(self, method: str, *arguments: object, limit: float | None = None) -> Any:
+        self.calls.append((method, *arguments))
+        if self.is_killed:
+            raise NodeLost("killed")
+        answer = self.answers.get(method)
+        if isinstance(answer, Callable):
+            answer = answer(*arguments)
+        if isinstance(answer, asyncio.Event):
+            async with asyncio.timeout(limit):
+                await answer.wait()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def stream(self, method: str, *arguments: object) -> AsyncIterator[Any]:
+        self.calls.append((method, *arguments))
+        for batch in self.answers[method](*arguments):
+            await asyncio.sleep(0)
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+
+    def kill(self) -> None:
+        self.is_killed = True
+
+    async def is_dead(self, **_: float) -> bool:
+        return self.answers.get("is_dead", True)
+
+    def count(self, method: str) -> int:
+        """Count the calls of a method."""
+        return sum(name == method for name, *_ in self.calls)
+
+
+class FakeCluster:
+    """Has the nodes that it is told to have."""
+
+    def __init__(self, **actors: FakeActor) -> None:
+        self.actors = actors
+        self.alive = [node_state(name) for name in actors]
+        self.silence: str | None = None
+
+    async def look(self) -> list[NodeState]:
+        if self.silence:
+            raise ClusterSilent(self.silence)
+        return list(self.alive)
+
+    def start_actor(self, node_id: str, **_: str) -> FakeActor:
+        return self.actors[node_id]
+
+
+def node_state(name: str, *, cpus: float = 2, gpus: float = 0) -> NodeState:
+    """Describe a node that is idle."""
+    total = {"CPU": cpus, "GPU": gpus, "memory": 1e9}
+    return NodeState(name, f"10.0.0.{name}", total, total)

@@ -1,0 +1,249 @@
+"""Actions on a cluster of two nodes, by way of an agent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local_cluster import LocalCluster
+
+from synapse_agent import __version__
+
+from .conftest import Site, until
+
+
+def node_of(folder: str) -> str:
+    """Name the node that a run's folder is on."""
+    found = re.search(r"/(node-\d+)/", folder)
+    assert found
+    return found[1]
+
+
+def is_running(pid: int | str) -> bool:
+    """Tell whether a process is there and not just waiting to be reaped."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def held(site: Site, path: Path, count: int, action: str = "hold") -> list[str]:
+    """Start so many runs that wait for a file, wait until all of them do, and name their nodes."""
+    before = len(lines(path))
+    for _ in range(count):
+        answer = site.run(action, path=str(path))
+        assert answer.status_code == 202, answer.text
+    until(lambda: len(lines(path)) == before + count)
+    return [node_of(line) for line in lines(path)[before:]]
+
+
+def lines(path: Path) -> list[str]:
+    """Give what runs have written about where they are."""
+    with contextlib.suppress(FileNotFoundError):
+        return Path(f"{path}.where").read_text().splitlines()
+    return []
+
+
+def all_ended(site: Site) -> bool:
+    """Tell whether no run goes on."""
+    return not any(site.http.get("/jobs/", params={"status": status}).json() for status in ("PENDING", "RUNNING"))
+
+
+def test_runs_spread_over_the_nodes_and_wait_for_room(site: Site, tmp_path: Path) -> None:
+    """Two at a time on each, as many as they have CPUs; the fifth runs when one has ended."""
+    path = tmp_path / "go"
+    assert sorted(held(site, path, 4)) == ["node-0", "node-0", "node-1", "node-1"]
+    fifth = site.run("hold", path=str(path)).json()["job_id"]
+    time.sleep(0.2)
+    assert site.job(fifth)["status"] == "PENDING"
+    path.touch()
+    assert site.ended(fifth)["status"] == "SUCCEEDED"
+    until(lambda: all_ended(site))
+
+
+def test_a_release_travels_to_a_node_once(site: Site) -> None:
+    """However many runs it has there."""
+    with ThreadPoolExecutor(4) as pool:
+        places = list(pool.map(lambda _: site.run("where").json(), range(24)))
+    assert {node_of(place) for place in places} == {"node-0", "node-1"}
+    digest = site.http.get("/plugin_releases/probe@1.0.0").json()["digest"]
+    assert {Path(place).name for place in places} == {digest.removeprefix("sha256:")}
+    assert len(site.sent(digest)) == 2
+
+
+def test_a_debug_source_travels_to_a_node_once(site: Site) -> None:
+    """Each run of it works in a copy of its own all the same, which is gone afterwards."""
+    source = "import os\n\ndef go():\n    return os.getcwd()\n"
+    before = len(site.sent())
+    with ThreadPoolExecutor(4) as pool:
+        folders = [answer.json() for answer in pool.map(lambda _: site.debug(source), range(12))]
+    assert len(set(folders)) == 12
+    assert 1 <= len(site.sent()) - before <= 2
+    assert not any(Path(folder).exists() for folder in folders)
+
+
+def test_logs_and_progress_come_while_the_action_runs(site: Site, tmp_path: Path) -> None:
+    """Not only at its end."""
+    path = tmp_path / "go"
+    source = (
+        "import time\nfrom pathlib import Path\n\ndef go(context, path):\n"
+        "    print('halfway', flush=True)\n    context.set_progress(1, 2)\n    context.log('half', {'n': 1})\n"
+        "    while not Path(path).exists():\n        time.sleep(0.01)\n    print('done')\n    return 1\n"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(site.debug, source, params={"path": str(path)}, job_id="followed")
+        record = until(lambda: (job := site.http.get("/jobs/followed/").json()).get("events") and job)
+        assert (record["status"], record["progress"]) == ("RUNNING", {"current": 1, "total": 2})
+        assert record["events"][0]["data"] == {"n": 1}
+        assert site.http.get("/jobs/followed/logs/").text == "halfway\n"
+        path.touch()
+        assert answer.result().json() == 1
+    assert site.http.get("/jobs/followed/logs/").text == "halfway\ndone\n"
+
+
+def test_stopping_a_job_ends_all_it_started_within_two_seconds(site: Site, tmp_path: Path) -> None:
+    """Also what ignores being asked, and what has left its session."""
+    pids = tmp_path / "pids"
+    job_id = site.run("stubborn", path=str(pids)).json()["job_id"]
+    running = until(lambda: pids.exists() and pids.read_text().split())
+    begun = time.monotonic()
+    answer = site.http.post(f"/jobs/{job_id}/stop/")
+    assert time.monotonic() - begun < 2
+    assert not any(map(is_running, running))
+    assert (answer.json()["status"], answer.json()["error"]["error_type"]) == ("STOPPED", "action_stopped")
+
+
+def test_a_run_that_waits_for_room_can_be_stopped(site: Site, tmp_path: Path) -> None:
+    """It never starts."""
+    path = tmp_path / "go"
+    held(site, path, 2, "hold_two")
+    waiting = site.run("hold", path=str(path)).json()["job_id"]
+    answer = site.http.post(f"/jobs/{waiting}/stop/").json()
+    assert (answer["status"], answer["status_code"], answer["started_at"]) == ("STOPPED", 409, None)
+    path.touch()
+    until(lambda: all_ended(site))
+    assert len(lines(path)) == 2
+
+
+def test_runs_that_are_stopped_early_leave_nothing_reserved(site: Site, tmp_path: Path) -> None:
+    """Whatever moment of being placed the stop comes in: afterwards all of both nodes is to be had."""
+    path = tmp_path / "go"
+
+    def stopped(number: int) -> None:
+        job_id = site.run("hold", path=str(path), num_cpus=0.5 + number / 1000).json()["job_id"]
+        time.sleep(number / 10_000)
+        site.http.post(f"/jobs/{job_id}/stop/")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(stopped, range(40)))
+    assert sorted(held(site, tmp_path / "all", 2, "hold_two")) == ["node-0", "node-1"]
+    (tmp_path / "all").touch()
+    until(lambda: all_ended(site))
+
+
+def test_a_large_result_comes_whole(site: Site) -> None:
+    """A hundred megabytes, which is most of a node's object store here."""
+    assert len(site.run("large", size=100_000_000).json()) == 100_000_000
+
+
+def test_each_run_has_its_own_gpus(site: Site, tmp_path: Path) -> None:
+    """Reserved with Ray: four at once have four, those that ask for none see none, and a fifth of them waits."""
+    path = tmp_path / "seen"
+    with ThreadPoolExecutor(5) as pool:
+        runs = [pool.submit(site.run, "devices", path=str(path), others=4, num_cpus=0.5) for _ in range(4)]
+        seen = sorted(run.result().json() for run in runs)
+    assert seen == ["0", "0", "1", "1"]
+    assert site.run("no_devices", path=str(path)).json() == ""
+    assert site.run("devices", path=str(path), num_gpus=2).json() == "0,1"
+
+
+@pytest.mark.parametrize(
+    ("params", "wanted"),
+    [({"num_gpus": 3}, "1 CPU, 3 GPUs"), ({"num_cpus": 2.5}, "2.5 CPUs"), ({"memory": "1TiB"}, "1 CPU, 1048576 MiB")],
+)
+def test_what_no_node_has_is_refused_at_once(site: Site, params: dict[str, Any], wanted: str) -> None:
+    """422 that says what was asked for and what there is."""
+    begun = time.monotonic()
+    answer = site.run("where", **params)
+    detail = answer.json()["detail"]
+    assert (answer.status_code, detail["error_type"]) == (422, "no_node_fits")
+    assert detail["message"].startswith(f"No node of the cluster has {wanted}")
+    assert "127.0.0.2 (2 CPUs, 2 GPUs, " in detail["message"]
+    assert time.monotonic() - begun < 1
+
+
+def test_problems_name_files_as_the_agent_does(site: Site, tmp_path: Path) -> None:
+    """Not as the node that the run was on."""
+    (tmp_path / "requirements.txt").write_text("no such thing==\n")
+    answer = site.debug("def go():\n    pass\n", plugin_path=str(tmp_path))
+    assert answer.json()["detail"]["error_type"] == "invalid_requirement"
+    answer = site.debug("def go():\n    raise OSError(2, 'gone', __file__)\n")
+    assert answer.json()["detail"]["message"] == "FileNotFoundError: [Errno 2] gone: 'm.py'", answer.text
+
+
+def test_a_node_that_is_lost_fails_its_runs_alone(site: Site, ray_cluster: LocalCluster, tmp_path: Path) -> None:
+    """With `node_lost`; those of an action that may be run again are, elsewhere; nothing is lost or run twice."""
+    blocked, path, again, notes = (tmp_path / name for name in ("blocked", "go", "again", "notes"))
+    held(site, blocked, 2, "hold_two")
+    number = ray_cluster.add_node(cpus=8)
+    assert held(site, path, 1) == held(site, again, 1, "hold_again") == [f"node-{number}"]
+    with ThreadPoolExecutor(4) as pool:
+        written = [pool.submit(site.run, "note", path=str(notes), line=str(line)) for line in range(60)]
+        until(lambda: notes.exists() and len(notes.read_text().split()) > 10)
+        blocked.touch()
+        ray_cluster.kill_node(number)
+        answers = [(str(line), answer.result()) for line, answer in enumerate(written)]
+    jobs = {job["action"]: job["job_id"] for job in reversed(site.http.get("/jobs/").json())}
+    error = site.ended(jobs["hold"])["error"]
+    assert (error["error_type"], error["node"]) == ("node_lost", "127.0.0.4")
+    until(lambda: len(lines(again)) == 2)
+    again.touch()
+    assert site.ended(jobs["hold_again"])["status"] == "SUCCEEDED"
+    assert node_of(lines(again)[1]) != f"node-{number}"
+    assert [event["event"] for event in site.job(jobs["hold_again"])["events"]] == ["node_lost"]
+    succeeded = [line for line, answer in answers if answer.status_code == 200]
+    lost = [line for line, answer in answers if answer.status_code != 200]
+    assert all(answer.json()["detail"]["error_type"] == "node_lost" for line, answer in answers if line in lost)
+    assert len(lost) <= 4
+    found = notes.read_text().split()
+    assert len(set(found)) == len(found)
+    assert set(succeeded) <= set(found) <= {*succeeded, *lost}
+
+
+def test_a_node_that_lacks_the_package_is_told(
+    site: Site, ray_cluster: LocalCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the agent's log, with what to do; runs go to the others."""
+    (tmp_path / "synapse_agent.py").write_text("raise ModuleNotFoundError(\"No module named 'synapse_agent'\")\n")
+    number = ray_cluster.add_node(cpus=1, env={"PYTHONPATH": str(tmp_path)})
+    until(lambda: "can't run actions" in caplog.text)
+    ray_cluster.kill_node(number)
+    assert f"it lacks this package: install synapse-agent-client[agent,ray]=={__version__}" in caplog.text
+    assert site.run("where").status_code == 200
+
+
+def test_an_actor_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None:
+    """Its runs end with it, and its node takes new ones before long."""
+    path = tmp_path / "go"
+    [node] = held(site, path, 1)
+    run = lines(path)[0].split()[1]
+    actor = parent(parent(run))
+    os.kill(actor, signal.SIGKILL)
+    job_id = site.http.get("/jobs/").json()[0]["job_id"]
+    assert site.ended(job_id)["error"]["error_type"] == "node_lost"
+    until(lambda: not is_running(run), seconds=2)
+    assert node in held(site, path, 4)  # as many as both nodes have room for
+    path.touch()
+    until(lambda: all_ended(site))
+
+
+def parent(pid: int | str) -> int:
+    """Give the ID of the process that a process is a child of."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -1,0 +1,187 @@
+"""How agents and clusters begin and end together, and without each other."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from local_cluster import LocalCluster
+
+from synapse_agent.runner.ray_cluster.connecting import identity
+from synapse_agent.runner.ray_cluster.runner import RayRunner
+from synapse_agent.settings import Settings, StartError
+
+from .conftest import Site, until
+from .test_cluster import is_running, lines, parent
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture
+def serve(probes: Path, tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], Site]]]:
+    """Give a function that starts an agent on a cluster in a process of its own, always on the same data folder."""
+    with ExitStack() as stack:
+
+        def start(cluster: LocalCluster) -> tuple[subprocess.Popen[str], Site]:
+            command = [sys.executable, "-m", "synapse_agent", "serve", "--plugins", str(probes), "--port", "0"]
+            options = ["--no-token", "--allow-write", str(tmp_path), "--data-dir", str(tmp_path / "data")]
+            options += ["--runner", "ray", "--ray-address", cluster.address]
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [*command, *options], stdout=subprocess.PIPE, text=True, env=os.environ | cluster.environ
+                )
+            )
+            stack.callback(process.kill)
+            assert process.stdout
+            base_url = process.stdout.readline().removeprefix("ready ").strip()
+            http = stack.enter_context(httpx.Client(base_url=base_url, timeout=60, trust_env=False))
+            http.post("/plugin_releases/", json={"plugin": "probe", "version": "1.0.0"}).raise_for_status()
+            return process, Site(None, http, tmp_path / "data")
+
+        yield start
+
+
+def test_an_agent_that_is_killed_takes_its_runs_along(
+    serve: Callable[..., tuple[subprocess.Popen[str], Site]], ray_cluster: LocalCluster, tmp_path: Path
+) -> None:
+    """Driver, actors and actions end within seconds; the next agent says `agent_restarted`, and runs anew."""
+    agent, site = serve(ray_cluster)
+    path = tmp_path / "go"
+    job_id = site.run("hold", path=str(path)).json()["job_id"]
+    [line] = until(lambda: lines(path))
+    run = int(line.split()[1])
+    zygote = parent(run)
+    family = [run, zygote, parent(zygote), *children(agent.pid)]
+    agent.send_signal(signal.SIGKILL)
+    until(lambda: not any(map(is_running, family)), seconds=5)
+    _, again = serve(ray_cluster)
+    record = again.job(job_id)
+    assert (record["status"], record["error"]["error_type"]) == ("FAILED", "agent_restarted")
+    assert again.run("where").status_code == 200
+    assert len(lines(path)) == 1
+
+
+def test_a_driver_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None:
+    """What ran through it ends, on the cluster too, with the reason; the agent goes on with another."""
+    path = tmp_path / "go"
+    job_id = site.run("hold", path=str(path)).json()["job_id"]
+    [line] = until(lambda: lines(path))
+    [driver] = [pid for pid in children(os.getpid()) if "ray_cluster.driver" in command_of(pid)]
+    os.kill(driver, signal.SIGKILL)
+    error = site.ended(job_id, seconds=5)["error"]
+    assert error["error_type"] == "node_lost"
+    assert error["message"].startswith("The connection to the Ray cluster was lost")
+    until(lambda: not is_running(line.split()[1]), seconds=5)
+    until(lambda: site.run("where").status_code == 200)
+
+
+def command_of(pid: int) -> str:
+    """Give a process's command line."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+
+
+def children(pid: int) -> list[int]:
+    """List the processes that a process has started, from whichever of its threads."""
+    return [int(each) for file in Path(f"/proc/{pid}/task").glob("*/children") for each in file.read_text().split()]
+
+
+def test_an_agent_survives_its_cluster(
+    serve: Callable[..., tuple[subprocess.Popen[str], Site]], tmp_path: Path
+) -> None:
+    """What ran is `node_lost`, what comes is 503, `/health/` answers; when the cluster is back, so are the runs."""
+    with LocalCluster(1) as cluster:
+        agent, site = serve(cluster)
+        path = tmp_path / "go"
+        job_id = site.run("hold", path=str(path)).json()["job_id"]
+        until(lambda: lines(path))
+        cluster.kill_node(0)
+        assert site.ended(job_id)["error"]["error_type"] == "node_lost"
+        answer = site.run("where")
+        assert (answer.status_code, answer.json()["detail"]["error_type"]) == (503, "cluster_unavailable")
+        assert "Retry-After" in answer.headers
+        assert site.http.get("/health/").json()["status"] == "ok"
+    token, port = cluster.environ["RAY_AUTH_TOKEN"], int(cluster.address.rpartition(":")[2])
+    with LocalCluster(1, port=port, token=token):
+        until(lambda: site.run("where").status_code == 200, seconds=30)
+        agent.terminate()
+        assert agent.wait(20) == 0
+
+
+def refusal(tmp_path: Path, *, address: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Say why an agent does not start on a cluster, and that it has left no process."""
+    settings = Settings(plugins=(Path("plugins"),), data_dir=tmp_path, runner="ray", ray_address=address)
+    before = set(children(os.getpid()))
+    with pytest.raises(StartError) as caught:
+        asyncio.run(RayRunner.connected(settings, environ=environ))
+    assert set(children(os.getpid())) <= before
+    return str(caught.value)
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    """With its address and the reason."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{reserved.getsockname()[1]}"
+        assert refusal(tmp_path, address=address).startswith(
+            f"The Ray cluster at {address} does not take the agent: {address} cannot be connected to ("
+        )
+    assert "does not take the agent" in refusal(tmp_path, address="no-such-host.test:6379")
+
+
+def test_a_wrong_token_is_told(tmp_path: Path, ray_cluster: LocalCluster) -> None:
+    """In Ray's words; it asks again for a while, which can be shortened."""
+    environ = {**os.environ, "RAY_AUTH_TOKEN": "wrong" * 8, "RAY_NUM_REDIS_GET_RETRIES": "1"}
+    message = refusal(tmp_path, address=ray_cluster.address, environ=environ)
+    assert "Failed to connect to Ray cluster" in message
+    assert "InvalidAuthToken" in message
+
+
+def test_without_the_extra_the_message_names_it(tmp_path: Path, probes: Path) -> None:
+    """An environment that has all but Ray."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for path in Path(ray_path()).parent.iterdir():
+        if path.name != "ray":
+            (packages / path.name).symlink_to(path)
+    ours = os.pathsep.join(str(ROOT / name) for name in ("src", "generated"))
+    command = [sys.executable, "-S", "-m", "synapse_agent", "serve", "--plugins", str(probes), "--port", "0"]
+    options = ["--data-dir", str(tmp_path / "data"), "--runner", "ray", "--ray-address", "127.0.0.1:1"]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([ours, str(packages)])}
+    told = subprocess.run([*command, *options], capture_output=True, text=True, env=environ, timeout=30)
+    assert told.returncode == 1
+    assert told.stderr.splitlines()[-1] == (
+        "synapse-agent: Ray is missing, which the runner ray needs: pip install 'synapse-agent-client[agent,ray]'."
+    )
+
+
+def ray_path() -> str:
+    """Say where Ray is installed, without importing it."""
+    spec = importlib.util.find_spec("ray")
+    assert spec
+    assert spec.submodule_search_locations
+    return spec.submodule_search_locations[0]
+
+
+def test_ray_is_imported_in_one_module() -> None:
+    """And in no process but the driver's and the nodes'."""
+    importing = re.compile(r"^\s*(import|from) ray\b", re.M)
+    found = [path.name for path in (ROOT / "src").rglob("*.py") if importing.search(path.read_text())]
+    assert found == ["cluster.py"]
+    assert "ray" not in sys.modules
+
+
+def test_an_agent_keeps_its_name_on_the_cluster(tmp_path: Path) -> None:
+    """For as long as it keeps its data folder; others have others."""
+    (tmp_path / "other").mkdir()
+    assert identity(tmp_path) == identity(tmp_path) != identity(tmp_path / "other")
