@@ -273,7 +273,7 @@ def test_as_many_run_at_once_as_is_configured(plugins: Path, client_of: ClientOf
         (tmp_path / "a").touch()
         until((tmp_path / "c.started").exists)
         assert [job(http, name)["status"] for name in "bc"] == ["RUNNING", "RUNNING"]
-    assert Settings(plugins=(plugins,), data_dir=tmp_path).max_concurrent_runs == os.cpu_count()
+    assert Settings(plugins=(plugins,), data_dir=tmp_path).runs_at_once == os.cpu_count()
 
 
 def test_a_hundred_runs_at_once_all_end_well(http: httpx.Client, tools: str) -> None:
