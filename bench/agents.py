@@ -41,6 +41,7 @@ def agent(home: Environment) -> Iterator[Agent]:
     with tempfile.TemporaryDirectory(dir=HOME, prefix="agent-") as data:
         command = [home.python, "-m", "synapse_agent", "serve", "--plugins", PLUGINS, "--data-dir", data, "--port", "0"]
         environ = {**os.environ, "SYNAPSE_AGENT_TOKEN": TOKEN}
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what an installed agent has compiled once, it keeps
         begun = time.perf_counter()
         with subprocess.Popen(
             command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HOME
