@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import os
 import resource
 import sys
 import time
@@ -19,16 +20,18 @@ from pathlib import Path
 def main() -> None:
     """Measure until stdin ends."""
     subject, scenario, url = sys.argv[1:]
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a library prints, such as Ray's advice, is no answer
     run = importlib.import_module(f"subjects.{subject}").SCENARIOS[scenario](url)
     gc.collect()
-    print("ready", flush=True)
+    print("ready", file=answers)
     for line in sys.stdin:
         forget_peak()
         idle = memory("VmRSS")
         begun = time.perf_counter()
         run(int(line))
         seconds = time.perf_counter() - begun
-        print(json.dumps({"seconds": seconds, "peak": memory("VmHWM") - idle}), flush=True)
+        print(json.dumps({"seconds": seconds, "peak": memory("VmHWM") - idle}), file=answers)
 
 
 def memory(field: str) -> int:
