@@ -259,7 +259,7 @@ def test_the_sdist_gives_the_same_wheel(built: Distribution, tmp_path: Path) -> 
 
 
 def test_the_changelog_is_in_the_form_that_it_names() -> None:
-    """Keep a Changelog: the newest first, each with its date, and known kinds of changes beside the contract's."""
+    """Keep a Changelog: the newest first, each with its date, known kinds beside the contract's, each change once."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     headings = re.findall(r"^## (.*)$", text, re.M)
     assert headings[0] == "[Unreleased]"
@@ -269,3 +269,5 @@ def test_the_changelog_is_in_the_form_that_it_names() -> None:
         kinds = re.findall(r"^### (?!Contract \d+\.\d+\.\d+$)(.*)$", part, re.M)
         assert set(kinds) <= known
         assert len(kinds) == len(set(kinds))
+        entries = [" ".join(entry.split()) for entry in re.findall(r"^- (.*(?:\n  .*)*)", part, re.M)]
+        assert [entry for entry in entries if entries.count(entry) > 1] == []
