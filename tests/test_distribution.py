@@ -137,8 +137,12 @@ def names_in(wheel: Path) -> set[str]:
 
 
 def test_there_is_a_use_for_every_extra() -> None:
-    """A new extra comes with one."""
-    assert {extra for extras in USES for extra in extras.split(",") if extra} == set(PROJECT["optional-dependencies"])
+    """A new extra comes with one, and with its row in the README."""
+    extras = set(PROJECT["optional-dependencies"])
+    assert {extra for several in USES for extra in several.split(",") if extra} == extras
+    assert {
+        name for name in extras if f"\n| `{name}` | " not in (ROOT / "README.md").read_text(encoding="utf-8")
+    } == set()
 
 
 @pytest.mark.parametrize("extras", USES, ids=lambda extras: extras or "bare")
