@@ -43,7 +43,7 @@ class Settings:
     plugins: tuple[Path, ...] = ()
     """Folders to fetch plugins from, in order."""
     backend: str | None = None
-    """Address of a backend, which is asked for what the folders lack; one of both there must be."""
+    """Address of a backend, which is asked for what the folders lack. Without both, an agent has debug runs alone."""
     backend_token: str | None = field(default=None, repr=False)
     """Sent to the backend's own origin, and to no other."""
     backend_connect_timeout: float = 5.0
