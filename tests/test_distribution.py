@@ -137,8 +137,12 @@ def names_in(wheel: Path) -> set[str]:
 
 
 def test_there_is_a_use_for_every_extra() -> None:
-    """A new extra comes with one."""
-    assert {extra for extras in USES for extra in extras.split(",") if extra} == set(PROJECT["optional-dependencies"])
+    """A new extra comes with one, and with its row in the README."""
+    extras = set(PROJECT["optional-dependencies"])
+    assert {extra for several in USES for extra in several.split(",") if extra} == extras
+    assert {
+        name for name in extras if f"\n| `{name}` | " not in (ROOT / "README.md").read_text(encoding="utf-8")
+    } == set()
 
 
 @pytest.mark.parametrize("extras", USES, ids=lambda extras: extras or "bare")
@@ -259,7 +263,7 @@ def test_the_sdist_gives_the_same_wheel(built: Distribution, tmp_path: Path) -> 
 
 
 def test_the_changelog_is_in_the_form_that_it_names() -> None:
-    """Keep a Changelog: the newest first, each with its date, and known kinds of changes beside the contract's."""
+    """Keep a Changelog: the newest first, each with its date, known kinds beside the contract's, each change once."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     headings = re.findall(r"^## (.*)$", text, re.M)
     assert headings[0] == "[Unreleased]"
@@ -269,3 +273,5 @@ def test_the_changelog_is_in_the_form_that_it_names() -> None:
         kinds = re.findall(r"^### (?!Contract \d+\.\d+\.\d+$)(.*)$", part, re.M)
         assert set(kinds) <= known
         assert len(kinds) == len(set(kinds))
+        entries = [" ".join(entry.split()) for entry in re.findall(r"^- (.*(?:\n  .*)*)", part, re.M)]
+        assert [entry for entry in entries if entries.count(entry) > 1] == []

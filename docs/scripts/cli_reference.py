@@ -14,8 +14,8 @@ from synapse_agent.cli.program import NAME, command
 PAGE = Path(__file__).parents[1] / "reference" / "cli.md"
 INTRODUCTION = Path(__file__).with_name("cli_introduction.md")
 ANCHOR = "synapse-agent-command"
-COMPLETION = ("--install-completion", "--show-completion")
-"""What Typer adds to the options of the program itself, behind those that commands have as well."""
+PROGRAM_OPTIONS = ("--version", "--install-completion", "--show-completion")
+"""The program's own options, which come after those that commands have as well."""
 
 
 def main() -> int:
@@ -60,7 +60,7 @@ def sections(each: Any, path: str, shared: frozenset[tuple[str, str]] = frozense
     if has_shared:
         yield f"Also the [options of every command that speaks to an agent](#{ANCHOR}).\n"
     for name, one in below.items():
-        yield from sections(one, f"{path} {name}", shared or frozenset(rows[: -len(COMPLETION)]))
+        yield from sections(one, f"{path} {name}", shared or frozenset(rows[: -len(PROGRAM_OPTIONS)]))
 
 
 def arguments(each: Any, *, has_commands: bool) -> list[str]:

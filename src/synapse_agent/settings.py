@@ -43,7 +43,7 @@ class Settings:
     plugins: tuple[Path, ...] = ()
     """Folders to fetch plugins from, in order."""
     backend: str | None = None
-    """Address of a backend, which is asked for what the folders lack; one of both there must be."""
+    """Address of a backend, which is asked for what the folders lack. Without both, an agent has debug runs alone."""
     backend_token: str | None = field(default=None, repr=False)
     """Sent to the backend's own origin, and to no other."""
     backend_connect_timeout: float = 5.0
@@ -130,6 +130,7 @@ class Settings:
         return self.max_concurrent_runs or (RUNS_ON_A_CLUSTER if self.runner == "ray" else os.cpu_count() or 1)
 
     def __post_init__(self) -> None:
+        self._check_types()
         _check_runner(self.runner, self.ray_address)
         _check_positive(self.ray_wait, "wait for room on the cluster must be more than 0 seconds", hint="leave it out")
         if not self.keep_jobs_days > 0:
@@ -149,6 +150,14 @@ class Settings:
         self._check_combinations()
         _check_there("--allow-write", self.allow_write)
         _check_there("--debug-root", self.debug_roots)
+
+    def _check_types(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            may_be_none = str(each.type).endswith(" | None")
+            is_number = str(each.type).removesuffix(" | None") in ("int", "float")
+            if is_number and not (isinstance(value, int | float) or (value is None and may_be_none)):
+                raise UsageError(f"The setting {each.name} must be a number, not {value!r}: bytes where it is a size.")
 
     def _check_numbers(self) -> None:
         for name in _NUMBERS:

@@ -13,6 +13,9 @@ NOT_RUN = {
         "README.md",
         "make demo   # sets everything up, then fetches, runs, debugs and deletes real plugins on an agent of its own",
     ): ("The second line runs this very test; tests/examples/test_demo.py runs the demo."),
+    ("README.md", "pip install .                # the client alone: it needs httpx and attrs, nothing else"): (
+        "Changes the environment that these tests run in. test_distribution.py installs the wheel with each extra."
+    ),
     ("examples/README.md", "make setup"): (
         "tests/conformance/test_typescript.py compiles the client, and runs it against the cases."
     ),
@@ -23,10 +26,9 @@ NOT_RUN = {
         "docs/guides/backend.md",
         "Downloading 'my_plugin@1.0.0' from https://storage.example.com: 104857600 of 524288000 bytes (20 %)",
     ): ("A line of a log. tests/synapse_agent/backend/test_source.py waits for one."),
-    (
-        "docs/guides/cluster.md",
-        "pip install '.[agent,cli,ray]'                 # in a clone, as long as the package is not published",
-    ): "Changes the environment that these tests run in, which has all of it.",
+    ("docs/guides/cluster.md", "# in a clone, for no index has the package yet"): (
+        "Changes the environment that these tests run in, which has all of it."
+    ),
     ("docs/guides/cluster.md", "# on the first host, 10.0.0.5"): (
         "Needs two hosts. examples/local_cluster.py, on which all tests of the runner stand, starts the like of them."
     ),

@@ -148,11 +148,14 @@ def test_the_new_field_is_checked(changed: Path) -> None:
 
 
 def test_the_new_option_is_there(changed: Path) -> None:
-    """`serve` takes it, and refuses what is no size."""
+    """`serve` takes it, knows what it is when it is left out, and refuses what is no size."""
     code = "import sys; from synapse_agent.cli import main; sys.argv[0] = 'synapse-agent'; main()"
     done = run(changed, code, "serve", "--plugins", str(ROOT / "examples" / "plugins"), "--max-log-size", "big")
     assert done.returncode == 2, done.stderr
     assert "--max-log-size" in done.stderr
+    left_out = "import inspect; from synapse_agent.commands import serve; "
+    left_out += "print(repr(inspect.signature(serve).parameters['max_log_size'].default))"
+    assert run(changed, left_out).stdout == "'64MiB'\n"
 
 
 def test_the_new_error_type_wants_its_row(changed: Path) -> None:

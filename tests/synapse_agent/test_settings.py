@@ -47,6 +47,16 @@ def test_a_limit_is_a_number_from_one_that_the_kernel_can_count_to(name: str, va
 
 
 @pytest.mark.parametrize(
+    ("name", "value"), [("max_memory", "4GiB"), ("time_limit", "60"), ("port", None), ("keep_jobs_days", [])]
+)
+def test_what_is_to_be_a_number_is_one(name: str, value: object) -> None:
+    """Text is for options; an embedded agent says so before it starts, and names the setting."""
+    with pytest.raises(UsageError) as caught, EmbeddedAgent(**{name: value}):
+        pass
+    assert str(caught.value) == f"The setting {name} must be a number, not {value!r}: bytes where it is a size."
+
+
+@pytest.mark.parametrize(
     ("given", "said"),
     [
         ({"tls_cert": Path("c")}, "--tls-cert and --tls-key go together"),

@@ -137,8 +137,8 @@ def with_output(command: Callable[Concatenate[Invocation, P], None]) -> Callable
 
 def with_shared_options(callback: Callable[..., None]) -> Callable[..., None]:
     """Give the group itself the shared options, so that they may also stand before the command."""
-    own = list(inspect.signature(callback, eval_str=True).parameters.values())[:1]
-    return _signed(callback, [*own, *_parameters(_agent_options)])
+    context, *own, _ = inspect.signature(callback, eval_str=True).parameters.values()
+    return _signed(callback, [context, *_parameters(_agent_options), *own])
 
 
 def _with(options: Callable[..., None], command: Callable[Concatenate[Invocation, P], None]) -> Callable[P, None]:

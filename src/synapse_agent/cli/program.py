@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ from synapse_agent.cli.output import ReaderLeft
 from synapse_agent.cli.safe_text import one_line
 from synapse_agent.commands import app
 from synapse_agent.settings import StartError
+from synapse_sdk import __version__
 
 NAME = "synapse-agent"
 RELEASES = "Releases"
@@ -32,9 +33,22 @@ jobs.command("stop")(job_commands.stop)
 jobs.command("wait")(job_commands.wait)
 
 
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"{NAME} {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True)]
+
+
 @app.callback()
 @with_shared_options
-def synapse_agent(context: typer.Context, **shared: Any) -> None:
+def synapse_agent(
+    context: typer.Context,
+    version: Version = False,  # noqa: ARG001 - its callback has told it
+    **shared: Any,
+) -> None:
     """Fetch, cache and run plugin releases: the agent itself, and commands that speak to one."""
     group(context, **shared)
 

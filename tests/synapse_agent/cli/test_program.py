@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import synapse_sdk
 from synapse_agent import EmbeddedAgent
 
 
@@ -98,6 +99,12 @@ def test_options_may_stand_before_the_command(cli, tools_agent: EmbeddedAgent) -
     assert cli(*before, "list").code == 4
     assert cli(*before, "list", "--token", tools_agent.token).code == 0
     assert cli(*before, "jobs", "list", "--token", tools_agent.token).code == 0
+
+
+def test_it_tells_its_version(cli) -> None:
+    """The distribution's, whatever else is asked for."""
+    ended = cli("--version", "list")
+    assert (ended.code, ended.out, ended.err) == (0, f"synapse-agent {synapse_sdk.__version__}\n", "")
 
 
 def test_help_shows_every_command_and_its_options_whole(cli) -> None:
