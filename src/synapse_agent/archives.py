@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from synapse_agent.disk import is_disk_full
-from synapse_agent.plugin import CONFIG_FILE, MAX_CONFIG_BYTES
+from synapse_agent.plugin import CONFIG_FILE, MAX_FILE_BYTES
 from synapse_agent.trees import MEBIBYTE, Limits, Meter, TreeError, check_depth, is_excluded, set_mode
 
 _CHUNK = 2**16
@@ -39,7 +39,7 @@ def archived_config(path: Path, *, limits: Limits | None = None) -> Iterator[Pat
         with _opened(path, limits or Limits()) as archive:
             members = _members(archive)
             member = members[_plugin_prefix(members) + CONFIG_FILE]
-            _extract(archive, member, Path(folder, CONFIG_FILE), Meter(Limits(size=MAX_CONFIG_BYTES)))
+            _extract(archive, member, Path(folder, CONFIG_FILE), Meter(Limits(size=MAX_FILE_BYTES)))
         yield Path(folder)
 
 
