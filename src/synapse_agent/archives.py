@@ -114,7 +114,7 @@ def _check_kind(member: zipfile.ZipInfo, name: str) -> None:
     modes = [member.external_attr >> 16, *_modes_in_extra(member.extra)]
     if any(stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR) for mode in modes):
         raise TreeError(f"it holds {name[:200]!r}, which is neither a file nor a folder")
-    if not member.is_dir() and member.compress_type not in _METHODS:
+    if member.compress_type not in _METHODS:
         raise TreeError(f"it holds {name[:200]!r}, compressed by something else than deflate")
 
 
