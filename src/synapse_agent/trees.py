@@ -24,10 +24,9 @@ EXCLUDED_NAMES = frozenset(
     | {".ipynb_checkpoints", ".DS_Store", "__MACOSX"}
 )
 
+_LEFT_OUT_MARKS = ("pyvenv.cfg", "agent.sqlite3")
 _REMOVALS = 5
 _REMOVAL_PAUSE = 0.05
-LEFT_OUT_MARKS = ("pyvenv.cfg", "agent.sqlite3")
-"""A folder that holds one of these is a virtual environment, or an agent's data folder."""
 
 
 class TreeError(Exception):
@@ -73,13 +72,18 @@ def is_excluded(name: str) -> bool:
     return name in EXCLUDED_NAMES or name.endswith((".pyc", ".pyo"))
 
 
+def is_left_out(folder: Path) -> bool:
+    """Tell whether a folder is no part of a plugin by what it holds: a virtual environment, an agent's data folder."""
+    return any((folder / mark).exists() for mark in _LEFT_OUT_MARKS)
+
+
 def copy_tree(source: Path, target: Path, *, limits: Limits) -> None:
     """Copy a folder without what is no part of a plugin; `target` must not be there.
 
     Symbolic links are copied as links where they are relative and stay inside; others, and whatever is neither file,
     folder nor link, are a `TreeError`. A full disk is an `OSError`.
     """
-    if _is_left_out(source):
+    if is_left_out(source):
         raise TreeError("it is a virtual environment, or an agent's data folder")
     meter = Meter(limits)
     root = os.path.realpath(source)
@@ -152,7 +156,7 @@ def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter, 
     if entry.is_symlink():
         target.symlink_to(_inner_link(root, entry.path))
     elif entry.is_dir(follow_symlinks=False):
-        if not _is_left_out(Path(entry.path)):
+        if not is_left_out(Path(entry.path)):
             target.mkdir()
             _copy_folder(root, entry.path, target, meter, depth=depth + 1)
     elif entry.is_file(follow_symlinks=False):
@@ -167,10 +171,6 @@ def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter, 
 def set_mode(path: Path, mode: int) -> None:
     """Make a file executable where `mode` says so, and nothing else of it."""
     path.chmod(0o755 if mode & stat.S_IXUSR else 0o644)
-
-
-def _is_left_out(folder: Path) -> bool:
-    return any((folder / mark).exists() for mark in LEFT_OUT_MARKS)
 
 
 def _inner_link(root: str, link: str) -> Path:
