@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from synapse_agent.disk import is_disk_full
@@ -175,7 +176,9 @@ def set_mode(path: Path, mode: int) -> None:
 
 def _inner_link(root: str, link: str) -> Path:
     target = Path(link).readlink()
-    if target.is_absolute() or not Path(os.path.realpath(link)).is_relative_to(root):
+    steps = accumulate(target.parts, Path.joinpath, initial=Path(link).parent)
+    # Each step: a way out and in again, by the folder's own name, is a way out of the copy, which has another name.
+    if target.is_absolute() or not all(Path(os.path.realpath(step)).is_relative_to(root) for step in steps):
         raise TreeError(f"the symbolic link {link} leads out of the plugin, to {target}")
     return target
 

@@ -102,9 +102,11 @@ def test_a_hard_link_is_copied_as_a_file_of_its_own(tmp_path: Path, write_plugin
     assert (tmp_path / "outside").read_text() == "theirs"
 
 
-@pytest.mark.parametrize("target", ["/etc/passwd", "../outside", "src/../../outside", "/"])
+@pytest.mark.parametrize(
+    "target", ["/etc/passwd", "../outside", "src/../../outside", "/", "../source/config.yaml", "src/../../source/src"]
+)
 def test_links_that_lead_out_are_refused(tmp_path: Path, write_plugin: Any, target: str) -> None:
-    """Absolute ones, too, where they lead back in: the copy is another place."""
+    """Those that lead out and in again, too: the copy is another place."""
     source = write_plugin(tmp_path / "source", FILES)
     (tmp_path / "outside").touch()
     (source / "link").symlink_to(target)
