@@ -12,8 +12,8 @@ from typing import Any
 from synapse_agent.hosts import is_loopback_host
 
 MEBIBYTE = 2**20
-_MOST = 2**63 - 1
-"""What the kernel can count to."""
+LARGEST_NUMBER = 2**63 - 1
+"""What the kernel can count to, and Ray."""
 _NUMBERS = (
     *("max_concurrent_runs", "max_zygotes", "max_cpu_seconds", "max_memory", "max_file_size", "max_processes"),
     *("max_plugin_files", "max_plugin_size", "max_archive_ratio", "max_debug_size"),
@@ -153,7 +153,7 @@ class Settings:
     def _check_numbers(self) -> None:
         for name in _NUMBERS:
             value = getattr(self, name)
-            if value is not None and not 1 <= value <= _MOST:
+            if value is not None and not 1 <= value <= LARGEST_NUMBER:
                 raise UsageError(f"--{name.replace('_', '-')} must be a whole number from 1, not {value}.")
 
     def _check_combinations(self) -> None:
