@@ -18,6 +18,8 @@ _NUMBERS = (
     *("max_concurrent_runs", "max_zygotes", "max_cpu_seconds", "max_memory", "max_file_size", "max_processes"),
     *("max_plugin_files", "max_plugin_size", "max_archive_ratio", "max_debug_size"),
 )
+_LONGEST_DAYS = 36_500
+"""A century; Python's calendar ends after the year 9999, and begins with the year 1."""
 RUNNERS = ("local", "ray")
 RUNS_ON_A_CLUSTER = 256
 """Its nodes bound what runs at once; this bounds what is on its way there."""
@@ -132,8 +134,12 @@ class Settings:
     def __post_init__(self) -> None:
         _check_runner(self.runner, self.ray_address)
         _check_positive(self.ray_wait, "wait for room on the cluster must be more than 0 seconds", hint="leave it out")
-        if not self.keep_jobs_days > 0:
-            raise UsageError(f"Jobs must be kept for more than 0 days, not {self.keep_jobs_days:g}.")
+        if not 0 < self.keep_jobs_days <= _LONGEST_DAYS:
+            rule = f"more than 0 days and at most {_LONGEST_DAYS}"
+            raise UsageError(f"Jobs must be kept for {rule}, not {self.keep_jobs_days:g}.")
+        if not 0 <= self.idempotency_hours <= 24 * _LONGEST_DAYS:
+            rule = f"from 0 to {24 * _LONGEST_DAYS}"
+            raise UsageError(f"The setting idempotency_hours must be {rule}, not {self.idempotency_hours:g}.")
         if self.backend_token is not None and self.backend is None:
             raise UsageError("There is a token for a backend, but no backend: give --backend, or leave the token out.")
         if self.time_limit is not None:

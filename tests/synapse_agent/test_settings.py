@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,22 @@ def test_what_does_not_go_together_is_refused(given: dict[str, Any], said: str) 
         settings(**given)
     with pytest.raises(UsageError, match=said), EmbeddedAgent("/", **given):
         pass
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"keep_jobs_days": 0}, "kept for more than 0 days and at most 36500, not 0"),
+        ({"keep_jobs_days": 1e6}, r"kept for more than 0 days and at most 36500, not 1e\+06"),
+        ({"keep_jobs_days": math.nan}, "kept for more than 0 days and at most 36500, not nan"),
+        ({"idempotency_hours": -1}, "idempotency_hours must be from 0 to 876000, not -1"),
+        ({"idempotency_hours": math.inf}, "idempotency_hours must be from 0 to 876000, not inf"),
+    ],
+)
+def test_a_time_that_cannot_be_counted_is_refused(given: dict[str, Any], said: str) -> None:
+    """It would be found out too late: when the first job is to go, or has ended."""
+    with pytest.raises(UsageError, match=said):
+        settings(**given)
 
 
 @pytest.mark.parametrize(
