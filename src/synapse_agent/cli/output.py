@@ -23,16 +23,9 @@ class ReaderLeft(Exception):
 class Output:
     """Results as JSON where they are piped or where that was asked for, readable on a terminal."""
 
-    def __init__(
-        self,
-        *,
-        as_json: bool = False,
-        quiet: bool = False,
-        stdout: TextIO | None = None,
-        stderr: TextIO | None = None,
-    ) -> None:
-        self.stdout = sys.stdout if stdout is None else stdout
-        self.stderr = sys.stderr if stderr is None else stderr
+    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+        self.stdout = sys.stdout
+        self.stderr = sys.stderr
         self.is_quiet = quiet
         self.is_json = as_json or not self.stdout.isatty()
 
@@ -73,12 +66,8 @@ class Output:
     def note(self, text: str) -> None:
         """Say something to whoever watches, unless they want quiet."""
         if not self.is_quiet:
-            self.say(text)
-
-    def say(self, text: str) -> None:
-        """Say something that must be said."""
-        self.stderr.write(f"{safe(text)}\n")
-        self.stderr.flush()
+            self.stderr.write(f"{safe(text)}\n")
+            self.stderr.flush()
 
     @property
     def is_animated(self) -> bool:
