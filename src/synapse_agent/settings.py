@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from synapse_agent.hosts import is_loopback_host
+from synapse_agent.hosts import host_name, is_loopback_host
 
 MEBIBYTE = 2**20
 LARGEST_NUMBER = 2**63 - 1
@@ -153,6 +153,7 @@ class Settings:
             )
         self._check_numbers()
         self._check_combinations()
+        _check_names(self.allowed_hosts)
         _check_there("--allow-write", self.allow_write)
         _check_there("--debug-root", self.debug_roots)
 
@@ -185,6 +186,12 @@ def _check_there(option: str, paths: Iterable[Path]) -> None:
     for path in paths:
         if not os.access(path, os.F_OK):
             raise UsageError(f"{option} {path} is not there. Make it first, or leave it out.")
+
+
+def _check_names(hosts: Iterable[str]) -> None:
+    for host in hosts:
+        if host_name(f"[{host}]" if ":" in host else host) != host.lower().rstrip("."):
+            raise UsageError(f"--allowed-host {host!r} is no name of a host: leave out scheme, port and brackets.")
 
 
 def _check_positive(value: float, rule: str, *, hint: str) -> None:

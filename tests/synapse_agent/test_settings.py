@@ -25,6 +25,12 @@ def test_beyond_loopback_a_token_is_needed(host: str) -> None:
     assert settings(host=host, token="x").host == host
 
 
+@pytest.mark.parametrize("host", ["Agent.Example.com", "agent", "agent.example.com.", "192.0.2.1", "fd00::1"])
+def test_a_name_may_be_allowed_however_it_is_written(host: str) -> None:
+    """Numbers, too."""
+    assert settings(allowed_hosts=(host,)).allowed_hosts == (host,)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_on_loopback_none_is_needed(host: str) -> None:
     """For every process of this machine to be let in is something that can be asked for."""
@@ -54,6 +60,9 @@ def test_a_limit_is_a_number_from_one_that_the_kernel_can_count_to(name: str, va
         ({"tls_key": Path("k")}, "--tls-cert and --tls-key go together"),
         ({"allow_write": (Path("/no/such/folder"),)}, "--allow-write /no/such/folder is not there"),
         ({"debug_roots": (Path("/no/such/folder"),)}, "--debug-root /no/such/folder is not there"),
+        ({"allowed_hosts": ("https://agent.example.com",)}, "--allowed-host 'https://agent.example.com' is no name"),
+        ({"allowed_hosts": ("agent.example.com:8443",)}, "--allowed-host 'agent.example.com:8443' is no name"),
+        ({"allowed_hosts": ("",)}, "--allowed-host '' is no name"),
         ({"debug_roots": (Path("/"),), "allow_debug": False}, "add --allow-debug, or leave it out"),
         ({"debug_roots": (Path("/"),), "host": "::", "token": "x"}, "add --allow-debug, or leave it out"),
     ],

@@ -119,8 +119,8 @@ def ray_finding(installed: str | None, address: str | None) -> Finding:
         return fault("Ray", "not installed", "pip install 'synapse-agent-client[agent,cli,ray]'")
     if address is None:
         return ok("Ray", f"{installed} is installed; --ray-address HOST:PORT looks at a cluster")
-    parts = urlsplit(address if "//" in address else f"//{address}")
     try:
+        parts = urlsplit(address if "//" in address else f"//{address}")
         socket.create_connection((parts.hostname or "", parts.port or 6379), timeout=SECONDS).close()
     except (OSError, ValueError) as error:
         return fault(
