@@ -51,12 +51,19 @@ class Output:
     def json_line(self, value: Any, *, indent: int | None = None) -> None:
         """Write a value as JSON, in ASCII where stdout can't take more."""
         try:
-            self.text(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+            self._write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
         except UnicodeEncodeError:
-            self.text(json.dumps(value, indent=indent) + "\n")
+            self._write(json.dumps(value, indent=indent) + "\n")
 
     def text(self, text: str) -> None:
-        """Write text that is a result; where a terminal would obey parts of it, without these."""
+        """Write text that is a result: without what a terminal would obey, with escapes for what stdout can't take."""
+        try:
+            self._write(text)
+        except UnicodeEncodeError:
+            encoding = self.stdout.encoding
+            self._write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+    def _write(self, text: str) -> None:
         try:
             self.stdout.write(safe(text) if self.stdout.isatty() else text)
             self.stdout.flush()
