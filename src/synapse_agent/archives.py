@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from synapse_agent.disk import is_disk_full
-from synapse_agent.plugin import CONFIG_FILE, MAX_CONFIG_BYTES
+from synapse_agent.plugin import CONFIG_FILE, MAX_FILE_BYTES
 from synapse_agent.trees import MEBIBYTE, Limits, Meter, TreeError, check_depth, is_excluded, set_mode
 
 _CHUNK = 2**16
@@ -39,7 +39,7 @@ def archived_config(path: Path, *, limits: Limits | None = None) -> Iterator[Pat
         with _opened(path, limits or Limits()) as archive:
             members = _members(archive)
             member = members[_plugin_prefix(members) + CONFIG_FILE]
-            _extract(archive, member, Path(folder, CONFIG_FILE), Meter(Limits(size=MAX_CONFIG_BYTES)))
+            _extract(archive, member, Path(folder, CONFIG_FILE), Meter(Limits(size=MAX_FILE_BYTES)))
         yield Path(folder)
 
 
@@ -114,7 +114,7 @@ def _check_kind(member: zipfile.ZipInfo, name: str) -> None:
     modes = [member.external_attr >> 16, *_modes_in_extra(member.extra)]
     if any(stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR) for mode in modes):
         raise TreeError(f"it holds {name[:200]!r}, which is neither a file nor a folder")
-    if not member.is_dir() and member.compress_type not in _METHODS:
+    if member.compress_type not in _METHODS:
         raise TreeError(f"it holds {name[:200]!r}, compressed by something else than deflate")
 
 

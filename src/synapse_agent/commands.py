@@ -11,7 +11,6 @@ import typer
 
 from synapse_agent import runner_options, serve_options
 from synapse_agent.env_commands import app as env_app
-from synapse_agent.hosts import is_loopback_host
 from synapse_agent.secrecy import keep_to_itself
 from synapse_agent.settings import Settings, UsageError, check_plugins_folder, default_data_dir
 from synapse_agent.sizes import option_size
@@ -158,7 +157,6 @@ def serve(
             raise UsageError(f"--python {path} is not there, or is no program. Name an interpreter.")
     for path in plugins or ():
         check_plugins_folder(path)
-    folder = data_dir or default_data_dir()
     if not plugins and backend is None:
         raise UsageError("The agent has no place to get plugins from: give --plugins, --backend or both.")
     settings = Settings(
@@ -167,7 +165,7 @@ def serve(
         backend_token=_backend_token(backend_token, backend_token_file),
         backend_time_limit=backend_time_limit,
         max_archive_bytes=option_size(max_archive_size, "--max-archive-size"),
-        data_dir=folder,
+        data_dir=data_dir or default_data_dir(),
         host=host,
         port=port,
         token=_TO_COME,
@@ -206,7 +204,7 @@ def serve(
 
         backend_address(backend)
     # Last, for it can make a token: a wrong call leaves none behind.
-    token = _token(folder, token, token_file, no_token=no_token, is_loopback=is_loopback_host(host))
+    token = _token(settings, token, token_file, no_token=no_token)
     serve_until_stopped(replace(settings, token=token))
 
 
@@ -232,8 +230,8 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
 
 
-def _token(folder: Path, token: str | None, file: Path | None, *, no_token: bool, is_loopback: bool) -> str | None:
-    """Decide which token callers must send; None lets everyone in."""
+def _token(settings: Settings, token: str | None, file: Path | None, *, no_token: bool) -> str | None:
+    """Decide which token callers must send; None lets everyone in, which the settings take on loopback only."""
     from synapse_agent.tokens import checked_token, kept_token, read_token
 
     if sum([token is not None, file is not None, no_token]) > 1:
@@ -242,10 +240,8 @@ def _token(folder: Path, token: str | None, file: Path | None, *, no_token: bool
         return checked_token(token, source=f"--token or {TOKEN_VARIABLE}")
     if file is not None:
         return read_token(file)
-    if not is_loopback:
-        raise UsageError("An agent that listens beyond this machine needs a token: give --token-file or --token.")
-    if no_token:
+    if no_token or not settings.is_on_loopback:
         return None
-    kept, path = kept_token(folder)
+    kept, path = kept_token(settings.data_dir)
     typer.echo(f"synapse-agent: callers must send the token in {path}", err=True)
     return kept

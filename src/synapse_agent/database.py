@@ -237,10 +237,6 @@ class Database:
         """Find a job by its row."""
         return self._job("SELECT * FROM jobs WHERE id = ?", row_id)
 
-    def job_of(self, key: KeyRow) -> JobRow | None:
-        """Find the job that a key is bound to."""
-        return self.job_numbered(key.job)
-
     def jobs(
         self, *, limit: int, before: int | None = None, status: str | None = None, idempotency_key: str | None = None
     ) -> list[JobRow]:

@@ -16,6 +16,7 @@ from synapse_agent.disk import is_disk_full
 from synapse_agent.plugin import CONFIG_FILE, PluginConfig, merge_config, read_config
 from synapse_agent.problems import Problem, quoted
 from synapse_agent.settings import Settings
+from synapse_agent.threads import in_thread
 from synapse_agent.trees import MAX_DEPTH, Limits, TreeError, copy_tree, remove_tree
 
 DEFAULT_CODE = "debug"
@@ -85,15 +86,13 @@ class DebugWorkspace:
         self._source = source
         self._scratch = scratch
         self._limits = limits
-        self._making: asyncio.Future[None] | None = None
 
     def claim(self) -> None:
         """Nothing to keep: the source is read when the run's turn has come."""
 
     async def prepare(self) -> Path:
         """Copy the folder and lay the modules over it."""
-        self._making = asyncio.ensure_future(asyncio.to_thread(self._make))
-        await asyncio.shield(self._making)
+        await in_thread(self._make)
         return self._scratch
 
     def as_known(self, problem: Problem) -> Problem:
@@ -105,8 +104,6 @@ class DebugWorkspace:
 
     async def release(self) -> None:
         """Remove the scratch folder."""
-        if self._making:
-            await asyncio.wait([self._making])
         await asyncio.to_thread(remove_tree, self._scratch)
 
     def _make(self) -> None:

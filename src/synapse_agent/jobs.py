@@ -115,7 +115,7 @@ class Jobs:
         if bound.request != key.request:
             message = "This Idempotency-Key was sent with another request. Make a new key."
             raise Problem(409, "idempotency_key_reused", message)
-        return self._database.job_of(bound)
+        return self._database.job_numbered(bound.job)
 
     def submit(self, order: Order, *, key: RequestKey | None = None) -> JobRow:
         """Start a run, or attach to the one that the same order has started, and bind the key, which is free, to it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,13 +19,16 @@ from synapse_agent.problems import Problem, quoted
 from synapse_agent.resources import Resources
 
 CONFIG_FILE = "config.yaml"
-MAX_CONFIG_BYTES = 256 * 1024
 REQUIREMENTS_FILE = "requirements.txt"
+MAX_FILE_BYTES = 256 * 1024
+"""Of either."""
 DEFAULT_VERSION = "0.1.0"
 DEFAULT_METHOD = "task"
 METHODS = ("local", "task", "job")
 REFUSED_METHODS = ("serve", "restapi")
 
+_MAX_WRITTEN_OUT = 4 * MAX_FILE_BYTES
+"""Values, and characters in them, more than any config of that size holds without aliases."""
 _MAX_REMEMBERED = 200
 """Characters of a requirement that is worth being remembered."""
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -40,6 +43,9 @@ class _TextLoader(yaml.SafeLoader):
         first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge nothing: `<<` is a key like any other, and merging what was merged has no bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +114,10 @@ class PluginConfig:
 def read_config(folder: Path) -> dict[str, Any]:
     """Read `folder/config.yaml` as a mapping of texts, unchecked; `{}` is an empty file's."""
     try:
-        raw = yaml.load(_config_bytes(folder / CONFIG_FILE), Loader=_TextLoader)
+        raw = yaml.load(_file_bytes(folder / CONFIG_FILE), Loader=_TextLoader)
     except FileNotFoundError as error:
         raise _invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # PyYAML's own of a tag's value
         raise _invalid_plugin(f"{CONFIG_FILE} is not YAML: {_yaml_fault(error)}") from error
     except RecursionError as error:
         raise _invalid_plugin(f"{CONFIG_FILE} is nested too deeply") from error
@@ -121,17 +127,32 @@ def read_config(folder: Path) -> dict[str, Any]:
         return {}
     if not isinstance(raw, dict):
         raise _invalid_plugin(f"{CONFIG_FILE} must hold a mapping at its top, not {_kind(raw)}")
+    if _is_larger_than_written(raw):
+        raise _invalid_plugin(f"{CONFIG_FILE} has aliases (*) that make far more of it than was written, or no end")
     return raw
 
 
-def _config_bytes(path: Path) -> bytes:
-    """Read a file that is one, and no longer than any config need be; a pipe would never end."""
+def _file_bytes(path: Path) -> bytes:
+    """Read a file that is one, and no longer than a plugin's own need be; a pipe would never end."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise _invalid_plugin(f"{CONFIG_FILE} is no file")
-    if status.st_size > MAX_CONFIG_BYTES:
-        raise _invalid_plugin(f"{CONFIG_FILE} holds {status.st_size} bytes; {MAX_CONFIG_BYTES} are allowed")
+        raise _invalid_plugin(f"{path.name} is no file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise _invalid_plugin(f"{path.name} holds {status.st_size} bytes; {MAX_FILE_BYTES} are allowed")
     return path.read_bytes()
+
+
+def _is_larger_than_written(raw: Any) -> bool:
+    """Tell whether values that are used again and again, within each other, make more of a config than its text is."""
+    size, left = 0, [raw]
+    while left and size <= _MAX_WRITTEN_OUT:
+        value = left.pop()
+        size += 1 + (len(value) if isinstance(value, Sized) else 0)
+        if isinstance(value, Mapping):
+            left += [*value, *value.values()]
+        elif isinstance(value, list | tuple):
+            left += value
+    return size > _MAX_WRITTEN_OUT
 
 
 def merge_config(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,7 +170,7 @@ def merge_config(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[s
 def read_requirements(folder: Path) -> tuple[str, ...]:
     """Read `folder/requirements.txt`, none where there is no such file; checked as `check_requirements` does."""
     try:
-        text = (folder / REQUIREMENTS_FILE).read_text(encoding="utf-8-sig")
+        text = _file_bytes(folder / REQUIREMENTS_FILE).decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError:
         return ()
     except (OSError, UnicodeDecodeError) as error:
@@ -239,15 +260,18 @@ def _resources(entry: Mapping[str, Any], where: str) -> Resources:
 
 
 def _env(entries: Mapping[str, Any]) -> dict[str, str]:
-    env = {str(name): _env_value(value) for name, value in entries.items() if value is not None}
+    env = {str(name): _env_value(str(name), value) for name, value in entries.items() if value is not None}
     for name, value in env.items():
         if not name or "=" in name or "\0" in name + value:
             raise _invalid(f"env.{name}", "is no environment variable that a process can be given")
     return env
 
 
-def _env_value(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _env_value(name: str, value: Any) -> str:
+    try:
+        return value if isinstance(value, str) else json.dumps(value)
+    except TypeError as error:  # YAML has tags for more than JSON can say
+        raise _invalid(f"env.{name}", f"must be a text, not {_kind(value)}") from error
 
 
 def _requires_python(requires: Mapping[str, Any]) -> str | None:

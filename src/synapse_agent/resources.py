@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from synapse_agent.settings import LARGEST_NUMBER
 from synapse_agent.sizes import parse_size
 
 _NUMBERS = ("num_cpus", "num_gpus")
@@ -68,7 +69,7 @@ def _size(count: int) -> str:
 def _number(name: str, value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not _is_amount(number):
         raise ValueError(f"`{name}` is {value!r:.60}, which is no number from 0 on")
@@ -92,4 +93,4 @@ def _readable_memory(text: str) -> dict[str, int]:
 
 
 def _is_amount(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST_NUMBER

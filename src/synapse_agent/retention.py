@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -32,11 +32,10 @@ class JobLimits:
 class Retention:
     """Keeps the jobs of one agent within limits."""
 
-    def __init__(self, database: Database, folder: Path, limits: JobLimits, *, clock: Callable[..., str] = now) -> None:
+    def __init__(self, database: Database, folder: Path, limits: JobLimits) -> None:
         self._database = database
         self._folder = folder
         self._limits = limits
-        self._now = clock
         known = database.job_ids()
         numbers = (int(path.name) for path in folder.iterdir() if path.name.isdigit())
         self._orphans = [number for number in numbers if number not in known]  # now, before any job is added
@@ -53,8 +52,8 @@ class Retention:
 
     async def sweep(self) -> None:
         """Remove what is over the limits."""
-        self._database.free_keys(now=self._now())
-        while old := self._database.expired_jobs(before=self._now(plus=-self._limits.age), limit=BATCH):
+        self._database.free_keys(now=now())
+        while old := self._database.expired_jobs(before=now(plus=-self._limits.age), limit=BATCH):
             await self._remove(old)
         excess = self._database.jobs_size() - self._limits.size
         if excess > 0:

@@ -9,15 +9,17 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from synapse_agent.hosts import is_loopback_host
+from synapse_agent.hosts import host_name, is_loopback_host
 
 MEBIBYTE = 2**20
-_MOST = 2**63 - 1
-"""What the kernel can count to."""
+LARGEST_NUMBER = 2**63 - 1
+"""What the kernel can count to, and Ray."""
 _NUMBERS = (
     *("max_concurrent_runs", "max_zygotes", "max_cpu_seconds", "max_memory", "max_file_size", "max_processes"),
     *("max_plugin_files", "max_plugin_size", "max_archive_ratio", "max_debug_size"),
 )
+_LONGEST_DAYS = 36_500
+"""A century; Python's calendar ends after the year 9999, and begins with the year 1."""
 RUNNERS = ("local", "ray")
 RUNS_ON_A_CLUSTER = 256
 """Its nodes bound what runs at once; this bounds what is on its way there."""
@@ -133,8 +135,12 @@ class Settings:
         self._check_types()
         _check_runner(self.runner, self.ray_address)
         _check_positive(self.ray_wait, "wait for room on the cluster must be more than 0 seconds", hint="leave it out")
-        if not self.keep_jobs_days > 0:
-            raise UsageError(f"Jobs must be kept for more than 0 days, not {self.keep_jobs_days:g}.")
+        if not 0 < self.keep_jobs_days <= _LONGEST_DAYS:
+            rule = f"more than 0 days and at most {_LONGEST_DAYS}"
+            raise UsageError(f"Jobs must be kept for {rule}, not {self.keep_jobs_days:g}.")
+        if not 0 <= self.idempotency_hours <= 24 * _LONGEST_DAYS:
+            rule = f"from 0 to {24 * _LONGEST_DAYS}"
+            raise UsageError(f"The setting idempotency_hours must be {rule}, not {self.idempotency_hours:g}.")
         if self.backend_token is not None and self.backend is None:
             raise UsageError("There is a token for a backend, but no backend: give --backend, or leave the token out.")
         if self.time_limit is not None:
@@ -148,6 +154,7 @@ class Settings:
             )
         self._check_numbers()
         self._check_combinations()
+        _check_names(self.allowed_hosts)
         _check_there("--allow-write", self.allow_write)
         _check_there("--debug-root", self.debug_roots)
 
@@ -162,7 +169,7 @@ class Settings:
     def _check_numbers(self) -> None:
         for name in _NUMBERS:
             value = getattr(self, name)
-            if value is not None and not 1 <= value <= _MOST:
+            if value is not None and not 1 <= value <= LARGEST_NUMBER:
                 raise UsageError(f"--{name.replace('_', '-')} must be a whole number from 1, not {value}.")
 
     def _check_combinations(self) -> None:
@@ -188,6 +195,12 @@ def _check_there(option: str, paths: Iterable[Path]) -> None:
     for path in paths:
         if not os.access(path, os.F_OK):
             raise UsageError(f"{option} {path} is not there. Make it first, or leave it out.")
+
+
+def _check_names(hosts: Iterable[str]) -> None:
+    for host in hosts:
+        if host_name(f"[{host}]" if ":" in host else host) != host.lower().rstrip("."):
+            raise UsageError(f"--allowed-host {host!r} is no name of a host: leave out scheme, port and brackets.")
 
 
 def _check_positive(value: float, rule: str, *, hint: str) -> None:

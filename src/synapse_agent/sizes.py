@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from synapse_agent.settings import UsageError
+from synapse_agent.settings import LARGEST_NUMBER, UsageError
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?", re.I)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -17,7 +17,10 @@ def parse_size(text: str) -> int:
     if match is None or (match[3] and not match[2]):
         raise ValueError(f"{text!r} is no size; write one such as 512MiB, 10GB or a number of bytes.")
     base = 1024 if match[3] else 1000
-    return int(float(match[1]) * base ** _POWERS[match[2].lower()])
+    size = float(match[1]) * base ** _POWERS[match[2].lower()]
+    if size > LARGEST_NUMBER:
+        raise ValueError(f"{text[:40]!r} is more than any size; write one such as 512MiB, 10GB or a number of bytes.")
+    return int(size)
 
 
 def option_size(text: str, option: str) -> int:

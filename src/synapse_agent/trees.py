@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from synapse_agent.disk import is_disk_full
@@ -24,10 +25,9 @@ EXCLUDED_NAMES = frozenset(
     | {".ipynb_checkpoints", ".DS_Store", "__MACOSX"}
 )
 
+_LEFT_OUT_MARKS = ("pyvenv.cfg", "agent.sqlite3")
 _REMOVALS = 5
 _REMOVAL_PAUSE = 0.05
-LEFT_OUT_MARKS = ("pyvenv.cfg", "agent.sqlite3")
-"""A folder that holds one of these is a virtual environment, or an agent's data folder."""
 
 
 class TreeError(Exception):
@@ -73,13 +73,18 @@ def is_excluded(name: str) -> bool:
     return name in EXCLUDED_NAMES or name.endswith((".pyc", ".pyo"))
 
 
+def is_left_out(folder: Path) -> bool:
+    """Tell whether a folder is no part of a plugin by what it holds: a virtual environment, an agent's data folder."""
+    return any((folder / mark).exists() for mark in _LEFT_OUT_MARKS)
+
+
 def copy_tree(source: Path, target: Path, *, limits: Limits) -> None:
     """Copy a folder without what is no part of a plugin; `target` must not be there.
 
     Symbolic links are copied as links where they are relative and stay inside; others, and whatever is neither file,
     folder nor link, are a `TreeError`. A full disk is an `OSError`.
     """
-    if _is_left_out(source):
+    if is_left_out(source):
         raise TreeError("it is a virtual environment, or an agent's data folder")
     meter = Meter(limits)
     root = os.path.realpath(source)
@@ -152,7 +157,7 @@ def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter, 
     if entry.is_symlink():
         target.symlink_to(_inner_link(root, entry.path))
     elif entry.is_dir(follow_symlinks=False):
-        if not _is_left_out(Path(entry.path)):
+        if not is_left_out(Path(entry.path)):
             target.mkdir()
             _copy_folder(root, entry.path, target, meter, depth=depth + 1)
     elif entry.is_file(follow_symlinks=False):
@@ -169,13 +174,11 @@ def set_mode(path: Path, mode: int) -> None:
     path.chmod(0o755 if mode & stat.S_IXUSR else 0o644)
 
 
-def _is_left_out(folder: Path) -> bool:
-    return any((folder / mark).exists() for mark in LEFT_OUT_MARKS)
-
-
 def _inner_link(root: str, link: str) -> Path:
     target = Path(link).readlink()
-    if target.is_absolute() or not Path(os.path.realpath(link)).is_relative_to(root):
+    steps = accumulate(target.parts, Path.joinpath, initial=Path(link).parent)
+    # Each step: a way out and in again, by the folder's own name, is a way out of the copy, which has another name.
+    if target.is_absolute() or not all(Path(os.path.realpath(step)).is_relative_to(root) for step in steps):
         raise TreeError(f"the symbolic link {link} leads out of the plugin, to {target}")
     return target
 

@@ -166,14 +166,23 @@ def test_a_file_that_is_larger_than_it_says_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "target" / "zeros").stat().st_size <= 1
 
 
+@pytest.mark.parametrize("name", ["zeros", "folder/"])
 @pytest.mark.parametrize("method", [ZIP_BZIP2, ZIP_LZMA])
-def test_compression_that_blows_up_in_one_step_is_refused(tmp_path: Path, method: int) -> None:
-    """A few kilobytes of bzip2 are gigabytes of zeros, all at once in memory."""
+def test_compression_that_blows_up_in_one_step_is_refused(tmp_path: Path, method: int, name: str) -> None:
+    """A few kilobytes of bzip2 are gigabytes of zeros, all at once in memory; a folder can have content, too."""
     path = zipped(tmp_path / "a.zip", {})
     with ZipFile(path, "a", method) as archive:
-        archive.writestr("zeros", bytes(1000))
+        archive.writestr(name, bytes(1000))
     with pytest.raises(TreeError, match="something else than deflate"):
         unpacked(path)
+
+
+def test_a_config_that_is_a_folder_does_not_blow_up_either(tmp_path: Path) -> None:
+    """What is looked at before anything is unpacked."""
+    with ZipFile(tmp_path / "a.zip", "w", ZIP_BZIP2) as archive:
+        archive.writestr("config.yaml/", bytes(1000))
+    with pytest.raises(TreeError, match="something else than deflate"), archived_config(tmp_path / "a.zip"):
+        pass
 
 
 def test_too_many_files_are_refused(tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_an_action_that_cannot_be_run_does_not_keep_others_from_running(tmp_path
         ("code: a\nactions: {t: {method: x}}", "config.yaml: `actions.t.method` is 'x'; known are local, task, job"),
         ("code: a\nenv: DEBUG", "config.yaml: `env` must be a mapping, not 'DEBUG'"),
         ("code: a\nenv: {'A=B': c}", "config.yaml: `env.A=B` is no environment variable that a process can be given"),
+        ("code: a\nenv: {A: !!binary aGk=}", "config.yaml: `env.A` must be a text, not b'hi'"),
         (
             "code: a\nrequires: {python: newest}",
             "config.yaml: `requires.python` is 'newest', no version specifier such as '>=3.10,<3.13'",
@@ -108,7 +109,11 @@ def test_a_defect_names_its_key_and_what_was_found(tmp_path, text, message):
 
 
 @pytest.mark.parametrize(
-    "text", ["a: [", "a: b: c", b"\xff\xfe\xff", "a: !!int x", "a: !!python/object:os.system {}", "\0"]
+    "text",
+    [
+        *("a: [", "a: b: c", b"\xff\xfe\xff", "\0", "a: !!python/object:os.system {}", "a: {!!merge m: {}}"),
+        *("a: !!int x", "a: !!int ''", "a: !!float ''", "a: !!bool perhaps", "a: !!timestamp soon"),
+    ],
 )
 def test_what_is_no_yaml_is_said_to_be_none(tmp_path, text):
     """Whatever the parser makes of it; and nothing of it is executed."""
@@ -120,6 +125,30 @@ def test_what_is_no_yaml_is_said_to_be_none(tmp_path, text):
 def test_a_config_that_is_nested_without_end_is_refused(tmp_path):
     """It costs an error, not the agent."""
     assert problem_of("a: " + "[" * 20_000, tmp_path).message == "config.yaml is nested too deeply"
+
+
+def test_a_config_may_use_a_value_again(tmp_path):
+    """As YAML has it: `&` names it, `*` stands for it."""
+    config = config_of("code: &it a\nname: *it\nenv: {A: &list [x], B: *list}", tmp_path)
+    assert (config.name, config.env) == ("a", {"A": '["x"]', "B": '["x"]'})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "v0: &v0 [x]\n" + "\n".join(f"v{n}: &v{n} [{', '.join([f'*v{n - 1}'] * 10)}]" for n in range(1, 12)),
+        "v0: &v0 [x]\n" + "\n".join(f"v{n}: &v{n} !!pairs [{', '.join([f'k: *v{n - 1}'] * 10)}]" for n in range(1, 12)),
+        f"text: &text {'x' * 200_000}\nenv: {{A: [{', '.join(['*text'] * 1000)}]}}",
+        f"text: &text {'x' * 200_000}\nenv: {{A: [{', '.join(['{*text : x}'] * 1000)}]}}",
+        "env: &env {A: *env}",
+        "env: {A: &list [*list, *list]}",
+    ],
+    ids=["lists", "pairs", "texts", "keys", "mapping in itself", "list in itself"],
+)
+def test_a_config_that_is_larger_than_it_looks_is_refused(tmp_path, text):
+    """By aliases of aliases, of which each line makes ten times as much, and by those that lead back to themselves."""
+    message = problem_of(f"code: a\n{text}", tmp_path).message
+    assert message.startswith("config.yaml has aliases (*) that make far more of it than was written")
 
 
 def test_a_folder_without_a_config_is_no_plugin(tmp_path):
@@ -197,4 +226,11 @@ def test_a_requirements_file_has_comments_blank_lines_and_continuations(tmp_path
     assert read_requirements(tmp_path) == ("six>=1.0", "idna>=3")
     (tmp_path / "requirements.txt").write_text("six\n-r more.txt\n")
     with pytest.raises(Problem, match=r"requirements.txt\[1\] is '-r more.txt'"):
+        read_requirements(tmp_path)
+
+
+def test_a_requirements_file_that_is_larger_than_any_is_not_read(tmp_path):
+    """It would take up the agent's memory, with every run."""
+    (tmp_path / "requirements.txt").write_text("#" * 300_000)
+    with pytest.raises(Problem, match=r"^requirements\.txt holds 300000 bytes; 262144 are allowed$"):
         read_requirements(tmp_path)

@@ -162,11 +162,14 @@ def test_a_broken_plugin_says_what_is_wrong_and_hides_no_other(own: httpx.Client
     (shelf / "broken").mkdir()
     (shelf / "broken" / "config.yaml").write_text("actions: [1, 2]\ncode: broken\n")
     (shelf / "empty").mkdir()
+    (shelf / "tagged").mkdir()
+    (shelf / "tagged" / "config.yaml").write_text("code: tagged\nfine: !!bool perhaps\n")
     (shelf / "odd.zip").write_bytes(b"no archive")
     answer = create(own, "broken", "1.0.0")
     assert (answer.status_code, answer.json()["detail"]["error_type"]) == (422, "invalid_plugin")
     assert "actions" in answer.json()["detail"]["message"]
     assert "config.yaml" in create(own, "empty", "1.0.0").json()["detail"]["message"]
+    assert "is not YAML" in create(own, "tagged", "1.0.0").json()["detail"]["message"]
     assert create(own, "odd", "1.0.0").json()["detail"]["error_type"] == "invalid_archive"
     assert folders(tmp_path) == []
     assert create(own, "small", "1.0.0").status_code == 201

@@ -36,6 +36,8 @@ def test_a_config_says_what_an_action_asks_for() -> None:
         ({"resources": {"num_gpus": -1}}, "`num_gpus` is -1, which is no number from 0 on"),
         ({"resources": {"num_gpus": True}}, "`num_gpus` is True, which is no number from 0 on"),
         ({"resources": {"num_cpus": "inf"}}, "`num_cpus` is 'inf', which is no number from 0 on"),
+        ({"resources": {"num_cpus": 10**400}}, "which is no number from 0 on"),
+        ({"resources": {"memory": "9" * 400}}, "is more than any size"),
         ({"resources": {"memory": "2 cows"}}, "`memory` is no size: '2 cows' is no size"),
         ({"resources": {"gpus": 1}}, "`gpus` is none of num_cpus, num_gpus and memory"),
         ({"resources": "2"}, "`actions.go.resources` must be a mapping"),
@@ -58,7 +60,7 @@ def test_a_calls_params_count_for_more() -> None:
     assert asked.with_params({"memory": 2048.0, "epochs": 3}) == Resources(4, 0, 2048)
 
 
-@pytest.mark.parametrize("value", ["auto", True, None, -1, float("nan"), float("inf"), [1], "1"])
+@pytest.mark.parametrize("value", ["auto", True, None, -1, float("nan"), float("inf"), 10**400, [1], "1"])
 def test_a_param_that_is_no_amount_is_the_actions_own(value) -> None:
     """`num_gpus: "auto"` is what public plugins have among their hyperparameters."""
     params = {"num_gpus": value, "num_cpus": value, "memory": value if value != "1" else "some"}

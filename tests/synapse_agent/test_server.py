@@ -180,9 +180,10 @@ def test_a_port_in_use_is_said_so(plugins: Path, agent: EmbeddedAgent) -> None:
         pass
 
 
-def test_a_host_without_an_address_is_said_so(plugins: Path) -> None:
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b", "a" * 64])
+def test_a_host_without_an_address_is_said_so(plugins: Path, host: str) -> None:
     """In one line that says what to do."""
-    with pytest.raises(StartError, match="--host"), EmbeddedAgent(plugins, host="no.such.host.invalid"):
+    with pytest.raises(StartError, match="--host"), EmbeddedAgent(plugins, host=host):
         pass
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,12 @@ def test_beyond_loopback_a_token_is_needed(host: str) -> None:
     with pytest.raises(UsageError, match="needs a token"):
         settings(host=host)
     assert settings(host=host, token="x").host == host
+
+
+@pytest.mark.parametrize("host", ["Agent.Example.com", "agent", "agent.example.com.", "192.0.2.1", "fd00::1"])
+def test_a_name_may_be_allowed_however_it_is_written(host: str) -> None:
+    """Numbers, too."""
+    assert settings(allowed_hosts=(host,)).allowed_hosts == (host,)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
@@ -63,6 +70,9 @@ def test_what_is_to_be_a_number_is_one(name: str, value: object) -> None:
         ({"tls_key": Path("k")}, "--tls-cert and --tls-key go together"),
         ({"allow_write": (Path("/no/such/folder"),)}, "--allow-write /no/such/folder is not there"),
         ({"debug_roots": (Path("/no/such/folder"),)}, "--debug-root /no/such/folder is not there"),
+        ({"allowed_hosts": ("https://agent.example.com",)}, "--allowed-host 'https://agent.example.com' is no name"),
+        ({"allowed_hosts": ("agent.example.com:8443",)}, "--allowed-host 'agent.example.com:8443' is no name"),
+        ({"allowed_hosts": ("",)}, "--allowed-host '' is no name"),
         ({"debug_roots": (Path("/"),), "allow_debug": False}, "add --allow-debug, or leave it out"),
         ({"debug_roots": (Path("/"),), "host": "::", "token": "x"}, "add --allow-debug, or leave it out"),
     ],
@@ -73,6 +83,22 @@ def test_what_does_not_go_together_is_refused(given: dict[str, Any], said: str) 
         settings(**given)
     with pytest.raises(UsageError, match=said), EmbeddedAgent("/", **given):
         pass
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"keep_jobs_days": 0}, "kept for more than 0 days and at most 36500, not 0"),
+        ({"keep_jobs_days": 1e6}, r"kept for more than 0 days and at most 36500, not 1e\+06"),
+        ({"keep_jobs_days": math.nan}, "kept for more than 0 days and at most 36500, not nan"),
+        ({"idempotency_hours": -1}, "idempotency_hours must be from 0 to 876000, not -1"),
+        ({"idempotency_hours": math.inf}, "idempotency_hours must be from 0 to 876000, not inf"),
+    ],
+)
+def test_a_time_that_cannot_be_counted_is_refused(given: dict[str, Any], said: str) -> None:
+    """It would be found out too late: when the first job is to go, or has ended."""
+    with pytest.raises(UsageError, match=said):
+        settings(**given)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import trustme
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent.settings import StartError
@@ -161,13 +161,6 @@ def shown(base_url: str) -> str:
     """Give the certificate that an agent shows."""
     url = httpx.URL(base_url)
     return ssl.get_server_certificate((url.host, url.port or 0))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_a_renewed_certificate_is_taken_on_without_a_restart(

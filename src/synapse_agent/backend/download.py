@@ -67,12 +67,11 @@ async def download(
     name: str,
     max_bytes: int,
     every: float,
-    clock: Callable[[], float] = time.monotonic,
 ) -> str:
     """Write an answer's body to a new file and give its sha256; one of more than `max_bytes` is a `BackendFault`."""
     total = declared_size(response)
     _check_size(total or 0, max_bytes)
-    progress = Progress(name, total=total, every=every, clock=clock)
+    progress = Progress(name, total=total, every=every, clock=time.monotonic)
     progress.advance(0)
     target = Target(path)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,13 +108,16 @@ class BackendSource:
         try:
             yield
         except BackendFault as fault:
-            message = f"The backend {origin(self._address)} did not give {name}: {what} {self._safe(str(fault))}."
+            message = f"The backend {origin(self._address)} did not give {name}: {self._safe(f'{what} {fault}')}."
             logger.warning("%s", message)
             raise Problem(502, "backend_error", message) from fault
 
     def _safe(self, text: str) -> str:
-        """Take out the token, should a backend have sent it back in what a message quotes."""
-        return text.replace(self._token, "(token)") if self._token else text
+        """Take out the token, should a backend have sent it back in what a message quotes, escaped or as a host."""
+        if not self._token:
+            return text
+        forms = {re.escape(form) for form in (self._token, repr(self._token)[1:-1])}
+        return re.sub("|".join(forms), "(token)", text, flags=re.IGNORECASE)
 
 
 async def _body(response: httpx.Response, *, max_bytes: int) -> bytes:

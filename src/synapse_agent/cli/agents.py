@@ -52,9 +52,9 @@ class Agents:
         return Agents(None if self.current == name else self.current, rest)
 
 
-def agents_file(environ: Mapping[str, str] = os.environ) -> Path:
+def agents_file() -> Path:
     """Return where the named agents are kept: `$XDG_CONFIG_HOME/synapse-agent/agents.json`."""
-    config = environ.get("XDG_CONFIG_HOME")
+    config = os.environ.get("XDG_CONFIG_HOME")
     return Path(config or Path.home() / ".config") / "synapse-agent" / "agents.json"
 
 

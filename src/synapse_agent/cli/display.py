@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -67,9 +66,8 @@ class Silence:
 class Lines(Silence):
     """Shows lines that stay; a progress every other second, and the last."""
 
-    def __init__(self, output: Output, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, output: Output) -> None:
         self._output = output
-        self._clock = clock
         self._shown_at = float("-inf")
 
     def line(self, text: str) -> None:
@@ -79,8 +77,8 @@ class Lines(Silence):
     def progress(self, current: float, total: float | None) -> None:
         """Write how far it is, unless that was written just now."""
         is_last = total is not None and current >= total
-        if is_last or self._clock() - self._shown_at >= SECONDS_BETWEEN_PROGRESS:
-            self._shown_at = self._clock()
+        if is_last or time.monotonic() - self._shown_at >= SECONDS_BETWEEN_PROGRESS:
+            self._shown_at = time.monotonic()
             of = "" if total is None else f" of {total:g}"
             self._output.note(f"progress: {current:g}{of}")
 

@@ -68,8 +68,9 @@ class Invocation:
         try:
             client = make_client(self.target, deadline=self.timeout)
         except ValueError as error:
-            source = self.target.token_from if "access_token" in str(error) else self.target.url_from
-            raise UsageFailure(f"{error} (It came from {source}.)") from error
+            sources = {"base_url": self.target.url_from, "access_token": self.target.token_from}
+            source = sources.get(str(error).partition(" ")[0])
+            raise UsageFailure(f"{error} (It came from {source}.)" if source else str(error)) from error
         return self._stack.enter_context(client)
 
     @contextmanager

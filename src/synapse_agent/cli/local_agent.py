@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from synapse_agent.address_file import kept_address
 from synapse_agent.cli.target import Local
 from synapse_agent.settings import default_data_dir
 from synapse_agent.tokens import TOKEN_FILE
 
 
-def local_agent(folder: Path | None = None) -> Local:
-    """Return what `serve` has left in the user's own data folder, or in another."""
-    folder = folder or default_data_dir()
+def local_agent() -> Local:
+    """Return what `serve` has left in the user's own data folder."""
+    folder = default_data_dir()
     path = folder / TOKEN_FILE
     try:
         token = path.read_text(encoding="utf-8").strip() or None

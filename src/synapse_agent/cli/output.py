@@ -23,16 +23,9 @@ class ReaderLeft(Exception):
 class Output:
     """Results as JSON where they are piped or where that was asked for, readable on a terminal."""
 
-    def __init__(
-        self,
-        *,
-        as_json: bool = False,
-        quiet: bool = False,
-        stdout: TextIO | None = None,
-        stderr: TextIO | None = None,
-    ) -> None:
-        self.stdout = sys.stdout if stdout is None else stdout
-        self.stderr = sys.stderr if stderr is None else stderr
+    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+        self.stdout = sys.stdout
+        self.stderr = sys.stderr
         self.is_quiet = quiet
         self.is_json = as_json or not self.stdout.isatty()
 
@@ -58,12 +51,19 @@ class Output:
     def json_line(self, value: Any, *, indent: int | None = None) -> None:
         """Write a value as JSON, in ASCII where stdout can't take more."""
         try:
-            self.text(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+            self._write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
         except UnicodeEncodeError:
-            self.text(json.dumps(value, indent=indent) + "\n")
+            self._write(json.dumps(value, indent=indent) + "\n")
 
     def text(self, text: str) -> None:
-        """Write text that is a result; where a terminal would obey parts of it, without these."""
+        """Write text that is a result: without what a terminal would obey, with escapes for what stdout can't take."""
+        try:
+            self._write(text)
+        except UnicodeEncodeError:
+            encoding = self.stdout.encoding
+            self._write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+    def _write(self, text: str) -> None:
         try:
             self.stdout.write(safe(text) if self.stdout.isatty() else text)
             self.stdout.flush()
@@ -73,12 +73,8 @@ class Output:
     def note(self, text: str) -> None:
         """Say something to whoever watches, unless they want quiet."""
         if not self.is_quiet:
-            self.say(text)
-
-    def say(self, text: str) -> None:
-        """Say something that must be said."""
-        self.stderr.write(f"{safe(text)}\n")
-        self.stderr.flush()
+            self.stderr.write(f"{safe(text)}\n")
+            self.stderr.flush()
 
     @property
     def is_animated(self) -> bool:

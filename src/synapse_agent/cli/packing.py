@@ -14,7 +14,7 @@ from typing import Any
 from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.plugin import CONFIG_FILE, REQUIREMENTS_FILE, read_config, read_requirements
 from synapse_agent.problems import Problem
-from synapse_agent.trees import LEFT_OUT_MARKS, is_excluded
+from synapse_agent.trees import is_excluded, is_left_out
 
 MOST_BYTES = 32 * 2**20
 """Of source, well within what an agent takes as a body."""
@@ -69,15 +69,11 @@ def module_name(path: PurePosixPath) -> str | None:
 def _files(folder: Path) -> Iterator[PurePosixPath]:
     """Yield the files that belong to the plugin and that a request says in no other way, in order."""
     for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_excluded(name) and not _is_left_out(Path(parent, name)))
+        folders[:] = sorted(name for name in folders if not is_excluded(name) and not is_left_out(Path(parent, name)))
         for name in sorted(files):
             path = PurePosixPath(Path(parent, name).relative_to(folder).as_posix())
             if not is_excluded(name) and str(path) not in (CONFIG_FILE, REQUIREMENTS_FILE):
                 yield path
-
-
-def _is_left_out(folder: Path) -> bool:
-    return any((folder / mark).exists() for mark in LEFT_OUT_MARKS)
 
 
 def _source(path: Path) -> str:

@@ -6,26 +6,26 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from synapse_agent.cli.failures import UsageFailure
 
 
-def read_params(whole: str | None, single: Iterable[str], *, stdin: TextIO | None = None) -> dict[str, Any] | None:
+def read_params(whole: str | None, single: Iterable[str]) -> dict[str, Any] | None:
     """Return the params: an object given as JSON, `@file` or `-`, with single `key=value`s laid over it.
 
     None where nothing was given. Raises `UsageFailure` where it is no JSON object, or a single one has no key.
     """
-    params = None if whole is None else _object(_source(whole, stdin or sys.stdin))
+    params = None if whole is None else _object(_source(whole))
     for text in single:
         params = {**(params or {}), **_single(text)}
     return params
 
 
-def _source(whole: str, stdin: TextIO) -> tuple[str, str]:
+def _source(whole: str) -> tuple[str, str]:
     """Return the text, and what to call it."""
     if whole == "-":
-        return stdin.read(), "stdin"
+        return sys.stdin.read(), "stdin"
     if not whole.startswith("@"):
         return whole, "--params"
     path = Path(whole[1:])

@@ -380,6 +380,23 @@ async def test_a_token_that_comes_back_is_not_passed_on(
 
 
 @pytest.mark.parametrize(
+    ("token", "told"),
+    [
+        (r"a\secret", {"sha256": r"sent: a\secret"}),
+        ("A-Secret", {"archive_url": "http://A-Secret.invalid/a.zip"}),
+    ],
+    ids=["escaped", "a host in lower case"],
+)
+async def test_a_token_that_comes_back_in_another_form_is_not_passed_on_either(
+    play: Play, refusal: Any, token: str, told: dict[str, str]
+) -> None:
+    """A message quotes with escapes, and writes hosts in lower case."""
+    message = (await refusal(play(send(record(ZIP, **told))), token=token)).message
+    assert "(token)" in message
+    assert "secret" not in message.lower()
+
+
+@pytest.mark.parametrize(
     ("files", "said"),
     [
         ({"readme": b""}, "it holds no config.yaml"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -32,6 +35,17 @@ def test_a_job_has_its_record_and_its_log(cli) -> None:
     assert cli("jobs", "logs", "--follow", "logged").out.splitlines()[0] == "spoken, ünd"
     events = [json.loads(line) for line in cli("jobs", "logs", "-f", "--json", "logged").out.splitlines()]
     assert (events[0]["type"], events[-1]["type"]) == ("log", "complete")
+
+
+@pytest.mark.parametrize(("encoding", "first"), [("ascii", "spoken, \\xfcnd"), ("cp437", "spoken, ünd")])
+@pytest.mark.parametrize("options", [[], ["--follow"]], ids=" ".join)
+def test_a_log_is_printed_whatever_stdout_takes(cli, encoding: str, first: str, options: list[str]) -> None:
+    """What it can't take is an escape."""
+    cli("run", "tools@1.0.0", "talk", "--job-id", "printed-anywhere")
+    command = [sys.executable, "-m", "synapse_agent", "jobs", "logs", *options, "printed-anywhere"]
+    env = {**os.environ, "PYTHONIOENCODING": encoding}
+    ended = subprocess.run(command, env=env, capture_output=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout.decode(encoding)) == (0, f"{first}\n\\ufffd\n")
 
 
 def test_a_job_is_stopped(cli, tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def test_no_token_at_all(cli, tools_agent: EmbeddedAgent) -> None:
             ["list", "--url", "ftp://x"],
             "must look like https://agent.example.com, not 'ftp://x'. (It came from --url.)",
         ),
+        (["list", "--timeout", "nan"], "finite (None for no limit), not nan."),
         (["list", "--token", "two words", "--token-file", "x"], "Give one of --token and --token-file."),
         (["list", "--agent", "lab", "--url", "http://x"], "Give one of --agent and --url."),
         (["list", "--token-file", "/no/such"], "Name another with --token-file."),
@@ -90,6 +91,7 @@ def test_a_wrong_call(cli, arguments: list[str], said: str) -> None:
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err
     assert ended.err.startswith("synapse-agent: ")
+    assert ended.err.count("It came from") == said.count("It came from")
     assert len(ended.err.splitlines()) == 1
 
 

@@ -30,6 +30,7 @@ CLOCK_SKEW = 60.0
 EXPIRES_SOON = 14
 """Days."""
 MOST_BYTES = 8 * 2**20
+_GIVE_ANOTHER = "name the agent's address with --url, SYNAPSE_AGENT_URL or 'synapse-agent use NAME --url URL'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,12 @@ class Answer:
 
 def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Iterator[Finding]:
     """Check the way to an agent step by step; what can't be looked at after a fault is left out."""
-    parts = urlsplit(target.url)
+    try:
+        parts = urlsplit(target.url)
+    except ValueError as error:
+        found = f"{target.url}, from {target.url_from}, is no address: {one_line(str(error))}"
+        yield fault("address", found, _GIVE_ANOTHER)
+        return
     proxy = proxy_of(target.url, getproxies())
     yield proxy_finding(parts, proxy)
     address = address_finding(target, parts, proxy)
@@ -99,18 +105,17 @@ def proxy_finding(parts: SplitResult, proxy: str | None) -> Finding:
 def address_finding(target: Target, parts: SplitResult, proxy: str | None) -> Finding:
     """Judge the address: whether it is one, and somebody listens there."""
     found = f"{target.url}, from {target.url_from}"
-    mend = "name the agent's address with --url, SYNAPSE_AGENT_URL or 'synapse-agent use NAME --url URL'"
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        return fault("address", f"{found}, is no address such as https://agent.example.com", mend)
+        return fault("address", f"{found}, is no address such as https://agent.example.com", _GIVE_ANOTHER)
     if proxy is not None:
         return ok("address", f"{found}; the proxy connects to it")
     try:
         _connect(parts).close()
     except socket.gaierror as error:
-        return fault("address", f"{found}: the name {parts.hostname} is not known ({error.strerror})", mend)
+        return fault("address", f"{found}: the name {parts.hostname} is not known ({error.strerror})", _GIVE_ANOTHER)
     except (OSError, ValueError) as error:
         start = "start the agent ('synapse-agent serve --plugins DIR'), or " if may_share_files(target.url) else ""
-        return fault("address", f"{found}: nobody answers there ({error})", f"{start}{mend}")
+        return fault("address", f"{found}: nobody answers there ({error})", f"{start}{_GIVE_ANOTHER}")
     return ok("address", found)
 
 

@@ -22,8 +22,6 @@ LEAST_INODES = 10_000
 AGENT_PACKAGES = ("httptools", "packaging", "pydantic", "starlette", "uv", "uvicorn", "uvloop", "yaml")
 SECONDS = 5.0
 
-_SYS_LANDLOCK_CREATE_RULESET = 444  # the same number on every architecture
-_LANDLOCK_VERSION_FLAG = 1
 _PR_GET_CHILD_SUBREAPER = 37
 
 
@@ -88,6 +86,8 @@ def disk_finding(folder: Path) -> Finding:
 
 def kernel_findings() -> Iterator[Finding]:
     """Judge what the kernel offers for keeping runs apart."""
+    from synapse_agent.runner.synapse_worker import landlock  # it knows Linux alone
+
     needed = {"pidfd": _has_pidfd(), "memfd": _has_memfd(), "child subreaper": _has_subreaper()}
     missing = [name for name, is_there in needed.items() if not is_there]
     release = os.uname().release
@@ -97,7 +97,7 @@ def kernel_findings() -> Iterator[Finding]:
         )
     else:
         yield ok("kernel", f"{release} with {', '.join(needed)}")
-    yield landlock_finding(_landlock_version())
+    yield landlock_finding(landlock.abi())
 
 
 def landlock_finding(abi: int) -> Finding:
@@ -119,8 +119,8 @@ def ray_finding(installed: str | None, address: str | None) -> Finding:
         return fault("Ray", "not installed", "pip install 'synapse-agent-client[agent,cli,ray]'")
     if address is None:
         return ok("Ray", f"{installed} is installed; --ray-address HOST:PORT looks at a cluster")
-    parts = urlsplit(address if "//" in address else f"//{address}")
     try:
+        parts = urlsplit(address if "//" in address else f"//{address}")
         socket.create_connection((parts.hostname or "", parts.port or 6379), timeout=SECONDS).close()
     except (OSError, ValueError) as error:
         return fault(
@@ -161,10 +161,3 @@ def _has_memfd() -> bool:
 def _has_subreaper() -> bool:
     found = ctypes.c_int()
     return bool(ctypes.CDLL(None).prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(found), 0, 0, 0) == 0)
-
-
-def _landlock_version() -> int:
-    asked = ctypes.CDLL(None).syscall(
-        _SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_LANDLOCK_VERSION_FLAG)
-    )
-    return max(0, int(asked))

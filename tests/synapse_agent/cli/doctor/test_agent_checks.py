@@ -72,6 +72,15 @@ def test_all_is_well(cli) -> None:
     assert set(found) >= {"contract", "environment cache", "disk", "kernel", "Landlock", "Ray"}
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "http://x:99999", "http://a..b", ""])
+def test_an_address_that_cannot_be_read(cli, url: str) -> None:
+    """A fault like any other: exit code 1, and what is looked at on this machine follows."""
+    ended = cli("doctor", "--url", url or "http://")
+    found = {each["check"]: each["status"] for each in json.loads(ended.out)}
+    assert (ended.code, ended.err, found["address"]) == (1, "", "fault")
+    assert "kernel" in found
+
+
 def test_nobody_at_the_address(cli) -> None:
     """Exit code 1; how to start an agent, and what was not looked at is left out."""
     ended = cli("doctor", "--url", "http://127.0.0.1:9")

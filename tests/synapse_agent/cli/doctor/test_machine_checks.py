@@ -82,6 +82,7 @@ def test_ray_is_looked_at_where_it_is_there_or_wanted() -> None:
     assert ray_finding(None, None).status == "skipped"
     assert ray_finding(None, "127.0.0.1:1").status == "fault"
     assert ray_finding("2.60.0", None).status == "ok"
-    assert ray_finding("2.60.0", "127.0.0.1:9").status == "fault"
+    for address in ("127.0.0.1:9", "[::1", "a..b:6379"):
+        assert ray_finding("2.60.0", address).status == "fault"
     with socket.create_server(("127.0.0.1", 0)) as head:
         assert ray_finding("2.60.0", f"127.0.0.1:{head.getsockname()[1]}").status == "ok"
