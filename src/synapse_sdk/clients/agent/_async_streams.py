@@ -70,7 +70,7 @@ class AsyncStream:
 
 
 class AsyncTlsStream(AsyncStream):
-    """A connected socket with TLS on it; make it with `secured`."""
+    """A connected socket with TLS on it, once `handshake` is done."""
 
     def __init__(self, connected: socket.socket, context: ssl.SSLContext, host: str) -> None:
         super().__init__(connected)
