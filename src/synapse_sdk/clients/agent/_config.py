@@ -33,6 +33,9 @@ _COMMON_HEADERS = {"Accept": "application/json, text/plain", "User-Agent": f"syn
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
+_SET_BY_REQUESTS = {name.lower(): name for name in ("Accept", "Content-Type", "Idempotency-Key", "Last-Event-ID")}
+"""Headers that a request may set or look for itself, which it does by these very names."""
+
 
 class Secret(str):
     """A header's value that no repr shows."""
@@ -201,7 +204,7 @@ def _header_name(name: Any) -> str:
         raise ValueError(f"headers can't have the name {name!r}: no header is called so.")
     if name.lower() in ("content-length", "transfer-encoding"):
         raise ValueError(f"headers can't have {name}: the length of a body is told by the client itself.")
-    return name
+    return _SET_BY_REQUESTS.get(name.lower(), name)
 
 
 def _merged(*layers: Mapping[str, str]) -> dict[str, str]:

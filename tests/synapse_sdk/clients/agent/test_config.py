@@ -59,6 +59,16 @@ def test_own_headers_go_along_and_never_replace_a_token(recording: Recording) ->
     assert sent[0].headers["x-team"] == "vision"
 
 
+def test_headers_that_the_client_sets_are_sent_once_in_any_case(recording: Recording) -> None:
+    """An idempotency key of the caller's is the request's, however its header is written; a body stays JSON."""
+    own = {"idempotency-key": "mine", "ACCEPT": "application/json", "content-type": "text/plain"}
+    facade, sent = recording(headers=own)
+    facade.run_plugin_release(1, "train")
+    assert sent[0].headers.get_list("idempotency-key") == ["mine"]
+    assert sent[0].headers.get_list("accept") == ["application/json"]
+    assert sent[0].headers.get_list("content-type") == ["application/json"]
+
+
 @pytest.mark.parametrize(
     "base_url", ["http://agent.test", "http://agent.test/", "http://agent.test//", " http://agent.test "]
 )
