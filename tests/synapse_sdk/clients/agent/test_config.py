@@ -123,6 +123,8 @@ def test_the_clients_read_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ("http://", "must look like"),
         ("http://agent.test:port", "base_url is no address"),
         ("http://[::1", "base_url is no address"),
+        ("http://192.168.1.300:8000", "base_url is no address: Invalid IPv4 address: '192.168.1.300'"),
+        ("http://\u2603.test", "base_url is no address: Invalid IDNA hostname"),
         ("http://user:secret@agent.test", "user name or password"),
         ("http://agent.test/?a=1", "no query, fragment or blanks"),
         ("http://agent.test/#x", "no query, fragment or blanks"),
@@ -142,6 +144,22 @@ def test_a_token_that_no_header_can_carry_is_refused_without_showing_it(token: s
     with pytest.raises(ValueError, match=r"^access_token can't be sent as a header") as caught:
         configure({}, **{**NOTHING, "base_url": "http://agent.test", "access_token": token})
     assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SYNAPSE_AGENT_URL", "agent.test"),
+        ("SYNAPSE_AGENT_TOKEN", "secret\n"),
+        ("SYNAPSE_USER_TOKEN", " secret"),
+        ("SYNAPSE_TENANT", "sécret"),
+    ],
+)
+def test_a_variable_that_can_t_be_right_is_named(variable: str, value: str) -> None:
+    """Rather than the argument that was not given."""
+    environ = {"SYNAPSE_AGENT_URL": "http://agent.test", variable: value}
+    with pytest.raises(ValueError, match=f"^{variable} (must look like|can't be sent)"):
+        configure(environ, **NOTHING)
 
 
 @pytest.mark.parametrize(
