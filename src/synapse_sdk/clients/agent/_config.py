@@ -26,6 +26,9 @@ LIMITS: dict[Pace, dict[str, float | None]] = {
 }
 """Seconds to connect, and to wait for the next byte of an answer."""
 
+LONGEST_LIMIT = 2_000_000.0
+"""Seconds, some three weeks: a socket counts milliseconds in 32 bits, and longer limits would end early or never."""
+
 WRITE_LIMIT = 60.0
 """Seconds to wait until the peer takes more of a request, where reading has no limit."""
 
@@ -237,6 +240,6 @@ def limits(pace: Pace, client: Mapping[str, float | None], left: float | None) -
     chosen = {**LIMITS[pace], **client}
     connect, read = chosen["connect"], chosen["read"]
     bounds = {"connect": connect, "read": read, "write": WRITE_LIMIT if read is None else read, "pool": connect}
-    if left is None:
-        return bounds
-    return {name: left if bound is None else min(bound, left) for name, bound in bounds.items()}
+    longest = LONGEST_LIMIT if left is None else min(left, LONGEST_LIMIT)
+    unbounded = None if left is None else longest
+    return {name: unbounded if bound is None else min(bound, longest) for name, bound in bounds.items()}

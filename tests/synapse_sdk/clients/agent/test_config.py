@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -215,6 +216,17 @@ def test_limits_depend_on_what_is_asked_for() -> None:
     assert limits("run", {"connect": 7.0, "read": None}, 3.0) == dict.fromkeys(
         ("connect", "read", "write", "pool"), 3.0
     )
+
+
+def test_no_limit_is_longer_than_a_socket_can_count() -> None:
+    """Centuries, of silence or for the whole call, are three weeks of silence; no limit stays none."""
+    ages = 1e10
+    assert limits("run", {"read": ages}, None)["read"] == limits("run", {}, ages)["read"] == 2_000_000.0
+    assert limits("run", {}, None)["read"] is None
+    with socket.socket() as made:
+        made.settimeout(limits("run", {}, ages)["read"])
+        with pytest.raises(OverflowError):
+            made.settimeout(ages)
 
 
 def test_the_limits_reach_the_transport(recording: Recording) -> None:
