@@ -496,6 +496,20 @@ def test_writing_has_a_limit(calling: Calling) -> None:
         release.set()
 
 
+def test_a_slow_peer_gets_a_large_body_all_the_same(calling: Calling) -> None:
+    """The limit is for a peer that takes nothing, however long it needs for all of it."""
+
+    def slow(guest: Guest) -> None:
+        left = 30_000_000
+        while left > 0 and (part := guest.socket.recv(1_000_000)):
+            left -= len(part)
+            time.sleep(0.02)
+        guest.send(OK)
+
+    with calling(slow) as (exchange, _):
+        assert exchange(method="POST", body=bytes(30_000_000), write=0.25).status == 200
+
+
 DRIPS = {"head": OK, "body": sized(b" " * 500)}
 
 
