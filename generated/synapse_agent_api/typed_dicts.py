@@ -180,7 +180,10 @@ class PluginAction(TypedDict):
 
 PluginConfigOverride: TypeAlias = dict[str, Any]
 """
-Keys to lay over the plugin's `config.yaml`, or the whole of it.
+Keys to lay over the plugin's `config.yaml`, or the whole of it. Under `actions`, each name has an `entrypoint`,
+`package.module:attribute`, and may have a `method`: `local` and `task` (the default) answer with the result, `job`
+at once with the job record.
+
 """
 
 

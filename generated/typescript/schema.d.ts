@@ -405,7 +405,11 @@ export interface components {
         ActionParams: {
             [key: string]: unknown;
         };
-        /** @description Keys to lay over the plugin's `config.yaml`, or the whole of it. */
+        /**
+         * @description Keys to lay over the plugin's `config.yaml`, or the whole of it. Under `actions`, each name has an `entrypoint`,
+         *     `package.module:attribute`, and may have a `method`: `local` and `task` (the default) answer with the result, `job`
+         *     at once with the job record.
+         */
         PluginConfigOverride: {
             [key: string]: unknown;
         };
@@ -630,8 +634,8 @@ export interface components {
             };
         };
         /**
-         * @description Nothing ran: the `job_id` belongs to another run (`job_conflict`), or the `Idempotency-Key` was sent with another
-         *     request before (`idempotency_key_reused`).
+         * @description Nothing ran: the `job_id` belongs to another run (`job_conflict`), the `Idempotency-Key` was sent with another
+         *     request before (`idempotency_key_reused`), or the run was stopped while it waited for its turn (`action_stopped`).
          */
         Conflict: {
             headers: {
@@ -1093,7 +1097,8 @@ export interface operations {
                  */
                 limit?: number;
                 /**
-                 * @description Only jobs made before the one with this `job_id`. The last `job_id` of an answer gives the next part of the list.
+                 * @description Only jobs made before the one with this `job_id`; 404 where there is no such job. The last `job_id` of an answer
+                 *     gives the next part of the list.
                  * @example job_abc123
                  */
                 before?: string;

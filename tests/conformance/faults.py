@@ -17,8 +17,10 @@ Fault = Literal["refuse", "reset", "close", "stall", "drip"]
 """`refuse`: nobody listens. `reset`: RST. `close`: FIN. `stall`: silence. `drip`: the answer, byte by byte."""
 
 _NO_ANSWER = b"HTTP/1.1 598 Script Is Over\r\nContent-Length: 0\r\n\r\n"
-_RST_ON_CLOSE = struct.pack("ii", 1, 0)
 _PATIENCE = 10.0
+
+RST_ON_CLOSE = struct.pack("ii", 1, 0)
+"""What `SO_LINGER` is to be for a connection that is reset rather than closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,7 @@ def _play(connection: socket.socket, step: Step) -> bool:
     if step.fault == "stall":
         connection.recv(1)  # until the client has had enough of it
     elif step.fault == "reset":
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
     return step.fault in (None, "drip")
 
 

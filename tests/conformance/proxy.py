@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import struct
 import threading
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-RST_ON_CLOSE = struct.pack("ii", 1, 0)
+from faults import RST_ON_CLOSE
 
 Side = Literal["request", "answer"]
 

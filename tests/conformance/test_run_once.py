@@ -10,14 +10,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from proxy import RST_ON_CLOSE, Cut, Proxy
+from faults import RST_ON_CLOSE
+from proxy import Cut, Proxy
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
@@ -181,8 +182,7 @@ def test_a_run_that_is_lost_with_its_agent_is_not_run_again(
                 client.create_plugin_release("pen", "1.0.0")
             run = runner_of(base_url, "secret", pause=0.1, max_retries=300)
             running = thread.submit(run, "lost", seconds=60)
-            while not paper.exists():
-                time.sleep(0.01)
+            until(paper.exists, seconds=60)
             process.send_signal(signal.SIGKILL)
         with served(plugins, tmp_path / "data", int(base_url.rpartition(":")[2]), settings):
             with pytest.raises(ServerError) as caught:

@@ -133,21 +133,16 @@ def test_a_failing_action_tells_how_it_failed(call: Call) -> None:
     assert "raise ValueError('no luck')" in (error.traceback or "")
 
 
-def test_a_job_s_record_and_log_stay(call: Call, agent: EmbeddedAgent) -> None:
+def test_a_job_s_record_and_log_stay(call: Call) -> None:
     """Every run is a job: its record and what it printed are there afterwards."""
-    import httpx
-
     call("create_plugin_release", "my_plugin", "1.0.0")
     result = call("run_plugin_release", "my_plugin@1.0.0", "train", params={"epochs": 2}, job_id="kept")
-    with httpx.Client(base_url=agent.base_url, headers={"Authorization": agent.token}) as http:
-        record = http.get("/jobs/kept/").json()
-        log = http.get("/jobs/kept/logs/").text
-        listed = http.get("/jobs/", params={"status": "SUCCEEDED"}).json()
+    record = call("get_job", "kept")
     assert (record["release"], record["action"], record["status"]) == ("my_plugin@1.0.0", "train", "SUCCEEDED")
     assert record["result"] == result
     assert record["progress"]["current"] == 2
-    assert "epoch" in log.lower()
-    assert "kept" in [job["job_id"] for job in listed]
+    assert "epoch" in call("get_job_logs", "kept").lower()
+    assert "kept" in [job["job_id"] for job in call("list_jobs", status="SUCCEEDED")]
 
 
 def test_wrong_tokens_and_actions_are_refused(call: Call, agent: EmbeddedAgent) -> None:

@@ -8,13 +8,13 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from backends import plugin_zip, release
 from faults import FaultServer
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.exceptions import ClientTimeoutError, ServerError
@@ -236,8 +236,7 @@ def test_a_run_that_ends_on_a_full_disk_is_over_when_there_is_room(mount, refuse
     with EmbeddedAgent(tmp_path / "plugins", data_dir=data) as agent, agent.client() as client:
         client.create_plugin_release("slow", "1.0.0")
         client.run_plugin_release("slow@1.0.0", "wait", params={"path": str(tmp_path / "go")}, job_id="late")
-        while client.get_job("late")["status"] == "PENDING":
-            time.sleep(0.01)
+        until(lambda: client.get_job("late")["status"] != "PENDING")
         shutil.copytree(data, tmp_path / "copy")
         filler = fill(data, leave=0)
         (tmp_path / "go").touch()

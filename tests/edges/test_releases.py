@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import time
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from synapse_sdk.exceptions import NotFoundError, ValidationError
 
@@ -221,10 +221,7 @@ def test_what_was_kept_ready_for_a_release_goes_with_it(facade, ledger, plugins,
     facade.run_plugin_release("brief@1.0.0", "go")
     assert any(folder in command for command in commands())
     facade.delete_plugin_release("brief@1.0.0")
-    end = time.monotonic() + 5
-    while any(folder in command for command in commands()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: not any(folder in command for command in commands()), seconds=5)
     ledger.expect(jobs=1)
 
 

@@ -6,16 +6,17 @@ The page is no part of this repository; where it is not beside it, these tests a
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
 from synapse_agent import EmbeddedAgent
-from synapse_sdk.clients.agent import AgentClient
 
 PAGE = Path(__file__).parents[3] / "shared" / "plugin-mixin.md"
 TEXT = PAGE.read_text() if PAGE.is_file() else ""
@@ -73,6 +74,15 @@ def statements(code: str) -> list[str]:
     return [ast.unparse(statement) for statement in ast.parse(code).body]
 
 
+async def run_awaited(code: str, agent: EmbeddedAgent) -> None:
+    """Run a program for `AgentClient` with the asynchronous one instead."""
+    awaited = re.sub(r"\bclient\.(?=\w+\()", "await client.", code.replace("AgentClient", "AsyncAgentClient"))
+    async with agent.async_client() as client:
+        names: dict[str, Any] = {"client": client}
+        await eval(compile(awaited, "the page", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+        await names["client"].aclose()
+
+
 BLOCKS = read_blocks(TEXT)
 
 
@@ -81,20 +91,24 @@ def test_every_block_of_the_page_is_found() -> None:
     assert len(BLOCKS) == TEXT.count("```python") > 0
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.script)
 def test_the_page_runs_as_printed(
     block: Block,
+    kind: str,
     examples: Path,
     agent: EmbeddedAgent,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The page's own code works, given an address, a token, an ID, two paths and a body for `Processor`."""
+    """The page's own code works, given an address, a token, an ID, two paths and a body for `Processor`.
+
+    So it does with `AsyncAgentClient`, given an `await` before each call.
+    """
     monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", agent.token)
     with agent.client() as client:
         release = client.create_plugin_release("my_plugin", "1.0.0")
         client.create_plugin_release("ocr_plugin", "2.0.0")
-        names: dict[str, AgentClient] = {"client": client}
         given = {
             "https://agent.example.com": agent.base_url,
             "your-token": agent.token,
@@ -104,8 +118,12 @@ def test_the_page_runs_as_printed(
             "{...}": '{"input": "test"}',
             "class Processor: ...": r"class Processor:\n    def process(self, text): return text.upper()",
         }
-        exec(block.substituted(given), names)
-        names["client"].close()
+        if kind == "sync":
+            names: dict[str, Any] = {"client": client}
+            exec(block.substituted(given), names)
+            names["client"].close()
+        else:
+            asyncio.run(run_awaited(block.substituted(given), agent))
     assert re.fullmatch(OUTPUTS.get(block.script, ""), capsys.readouterr().out)
 
 

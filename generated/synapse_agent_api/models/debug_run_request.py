@@ -35,7 +35,11 @@ class DebugRunRequest:
         plugin_path (str | Unset): Folder of the plugin's source on the agent's machine. An agent may take only what
             lies below certain folders,
             links resolved, and answer 403 `debug_not_allowed` to the rest.
-        config (PluginConfigOverride | Unset): Keys to lay over the plugin's `config.yaml`, or the whole of it.
+        config (PluginConfigOverride | Unset): Keys to lay over the plugin's `config.yaml`, or the whole of it. Under
+            `actions`, each name has an `entrypoint`,
+            `package.module:attribute`, and may have a `method`: `local` and `task` (the default) answer with the result,
+            `job`
+            at once with the job record.
         modules (PluginModules | Unset): Python source by dotted module name.
         requirements (list[str] | Unset): Requirements (PEP 508 names and versions) that this run needs in addition to
             the plugin's own.

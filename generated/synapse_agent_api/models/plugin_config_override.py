@@ -13,7 +13,11 @@ T = TypeVar("T", bound="PluginConfigOverride")
 
 @_attrs_define
 class PluginConfigOverride:
-    """Keys to lay over the plugin's `config.yaml`, or the whole of it."""
+    """Keys to lay over the plugin's `config.yaml`, or the whole of it. Under `actions`, each name has an `entrypoint`,
+    `package.module:attribute`, and may have a `method`: `local` and `task` (the default) answer with the result, `job`
+    at once with the job record.
+
+    """
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

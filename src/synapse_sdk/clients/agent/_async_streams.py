@@ -27,6 +27,8 @@ from synapse_sdk.clients.agent._streams import (
 
 T = TypeVar("T")
 
+_SEND_SIZE = 64 * 1024
+
 _HEAD_START = 0.25
 """Seconds that an address of a host has to answer before the next one is tried beside it (RFC 8305)."""
 
@@ -39,10 +41,13 @@ class AsyncStream:
         self._is_readable = readiness(connected)
 
     async def send(self, data: bytes, limit: float | None, deadline: float | None) -> None:
-        """Send all of it within the limit."""
+        """Send all of it; the limit is for each part that the peer takes."""
+        rest = memoryview(data)
         try:
-            async with asyncio.timeout(left(limit, deadline)):
-                await self._send(data)
+            while rest:
+                async with asyncio.timeout(left(limit, deadline)):
+                    await self._send(rest[:_SEND_SIZE])
+                rest = rest[_SEND_SIZE:]
         except OSError as error:
             raise failure(error, httpx.WriteTimeout, httpx.WriteError) from error
 
@@ -62,15 +67,15 @@ class AsyncStream:
         """Close this process's hold of the connection; no loop is needed."""
         self._socket.close()
 
-    async def _send(self, data: bytes) -> None:
-        await asyncio.get_running_loop().sock_sendall(self._socket, data)
+    async def _send(self, part: bytes | memoryview) -> None:
+        await asyncio.get_running_loop().sock_sendall(self._socket, part)
 
     async def _receive(self) -> bytes:
         return await asyncio.get_running_loop().sock_recv(self._socket, RECEIVE_SIZE)
 
 
 class AsyncTlsStream(AsyncStream):
-    """A connected socket with TLS on it; make it with `secured`."""
+    """A connected socket with TLS on it, once `handshake` is done."""
 
     def __init__(self, connected: socket.socket, context: ssl.SSLContext, host: str) -> None:
         super().__init__(connected)
@@ -85,11 +90,9 @@ class AsyncTlsStream(AsyncStream):
         """Tell whether there is something to read, on the socket or taken from it already."""
         return self._incoming.pending > 0 or self._tls.pending() > 0 or super().is_readable()
 
-    async def _send(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            part = rest[:RECEIVE_SIZE]
-            rest = rest[await self._drive(partial(self._tls.write, part)) :]
+    async def _send(self, part: bytes | memoryview) -> None:
+        while part:
+            part = part[await self._drive(partial(self._tls.write, part)) :]
 
     async def _receive(self) -> bytes:
         try:

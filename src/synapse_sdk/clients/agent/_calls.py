@@ -239,6 +239,8 @@ def _job_status(value: Any) -> Any:
 
 
 def _query_value(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_query_value(item) for item in value if item is not None]
     return str(value).lower() if isinstance(value, bool) else value
 
 

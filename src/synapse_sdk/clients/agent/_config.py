@@ -26,12 +26,18 @@ LIMITS: dict[Pace, dict[str, float | None]] = {
 }
 """Seconds to connect, and to wait for the next byte of an answer."""
 
+LONGEST_LIMIT = 2_000_000.0
+"""Seconds, some three weeks: a socket counts milliseconds in 32 bits, and longer limits would end early or never."""
+
 WRITE_LIMIT = 60.0
 """Seconds to wait until the peer takes more of a request, where reading has no limit."""
 
 _COMMON_HEADERS = {"Accept": "application/json, text/plain", "User-Agent": f"synapse-agent-client/{__version__}"}
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+
+_SET_BY_REQUESTS = {name.lower(): name for name in ("Accept", "Content-Type", "Idempotency-Key", "Last-Event-ID")}
+"""Headers that a request may set or look for itself, which it does by these very names."""
 
 
 class Secret(str):
@@ -98,12 +104,19 @@ def configure(
     if access_token is not None and agent_token is not None and access_token != agent_token:
         raise ValueError("access_token and agent_token are two names of one thing: give one of them.")
     token = agent_token if access_token is None else access_token
-    token = environ.get("SYNAPSE_AGENT_TOKEN") or None if token is None else token
-    user_token = environ.get("SYNAPSE_USER_TOKEN") or None if user_token is None else user_token
-    tenant = environ.get("SYNAPSE_TENANT") or None if tenant is None else tenant
+    tokens = {
+        "Authorization": ("", *_setting(token, "access_token", environ, "SYNAPSE_AGENT_TOKEN")),
+        "SYNAPSE-User": ("Token ", *_setting(user_token, "user_token", environ, "SYNAPSE_USER_TOKEN")),
+        "SYNAPSE-Tenant": ("Token ", *_setting(tenant, "tenant", environ, "SYNAPSE_TENANT")),
+    }
+    auth = {
+        header: Secret(prefix + _header_value(value, name))
+        for header, (prefix, value, name) in tokens.items()
+        if value is not None
+    }
     return Config(
-        base_url=_base_url(base_url, environ),
-        headers=_merged(_COMMON_HEADERS, _own_headers(headers or {}), _auth_headers(token, user_token, tenant)),
+        base_url=_base_url(*_setting(base_url, "base_url", environ, "SYNAPSE_AGENT_URL")),
+        headers=_merged(_COMMON_HEADERS, _own_headers(headers or {}), auth),
         timeout={} if timeout is None else parse_timeout(timeout),
         deadline=None if deadline is None else _seconds(deadline, "deadline"),
         max_retries=_count(max_retries, "max_retries"),
@@ -151,41 +164,41 @@ def _hook(value: Any, name: str) -> Any:
     return value
 
 
-def _base_url(given: str | None, environ: Mapping[str, str]) -> str:
+def _setting(given: Any, name: str, environ: Mapping[str, str], variable: str) -> tuple[Any, str]:
+    """Return what was given, else what the environment has, and what messages are to call it."""
+    if given is None and environ.get(variable):
+        return environ[variable], variable
+    return given, name
+
+
+def _base_url(given: Any, name: str) -> str:
     if given is not None and not isinstance(given, str):
-        raise TypeError(f"base_url must be a str, not {type(given).__name__}.")
-    url = (environ.get("SYNAPSE_AGENT_URL", "") if given is None else given).strip()
+        raise TypeError(f"{name} must be a str, not {type(given).__name__}.")
+    url = (given or "").strip()
     if not url:
-        raise ValueError("base_url is empty: pass the agent's address, or set SYNAPSE_AGENT_URL.")
-    _check_url(url)
+        raise ValueError(f"{name} is empty: pass the agent's address, or set SYNAPSE_AGENT_URL.")
+    _check_url(url, name)
     return url.rstrip("/")
 
 
-def _check_url(url: str) -> None:
+def _check_url(url: str, name: str) -> None:
+    from synapse_agent_api.http_library import httpx
+
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise ValueError(f"base_url is no address: {error}.") from error
+        raise ValueError(f"{name} is no address: {error}.") from error
     if parts.username is not None or parts.password is not None:
-        raise ValueError("base_url holds a user name or password, which agents don't take: use access_token.")
+        raise ValueError(f"{name} holds a user name or password, which agents don't take: use access_token.")
     if parts.scheme not in ("http", "https") or not host:
-        raise ValueError(f"base_url must look like https://agent.example.com, not {url!r}.")
+        raise ValueError(f"{name} must look like https://agent.example.com, not {url!r}.")
     if parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f]", url):
-        raise ValueError(f"base_url must be an address alone, with no query, fragment or blanks: {url!r}.")
-
-
-def _auth_headers(token: str | None, user_token: str | None, tenant: str | None) -> dict[str, str]:
-    given = {
-        "Authorization": ("access_token", "", token),
-        "SYNAPSE-User": ("user_token", "Token ", user_token),
-        "SYNAPSE-Tenant": ("tenant", "Token ", tenant),
-    }
-    return {
-        header: Secret(prefix + _header_value(value, name))
-        for header, (name, prefix, value) in given.items()
-        if value is not None
-    }
+        raise ValueError(f"{name} must be an address alone, with no query, fragment or blanks: {url!r}.")
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{name} is no address: {error}.") from error
 
 
 def _own_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -201,7 +214,7 @@ def _header_name(name: Any) -> str:
         raise ValueError(f"headers can't have the name {name!r}: no header is called so.")
     if name.lower() in ("content-length", "transfer-encoding"):
         raise ValueError(f"headers can't have {name}: the length of a body is told by the client itself.")
-    return name
+    return _SET_BY_REQUESTS.get(name.lower(), name)
 
 
 def _merged(*layers: Mapping[str, str]) -> dict[str, str]:
@@ -227,6 +240,6 @@ def limits(pace: Pace, client: Mapping[str, float | None], left: float | None) -
     chosen = {**LIMITS[pace], **client}
     connect, read = chosen["connect"], chosen["read"]
     bounds = {"connect": connect, "read": read, "write": WRITE_LIMIT if read is None else read, "pool": connect}
-    if left is None:
-        return bounds
-    return {name: left if bound is None else min(bound, left) for name, bound in bounds.items()}
+    longest = LONGEST_LIMIT if left is None else min(left, LONGEST_LIMIT)
+    unbounded = None if left is None else longest
+    return {name: unbounded if bound is None else min(bound, longest) for name, bound in bounds.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 
@@ -23,8 +24,9 @@ def encode(body: Any) -> bytes:
 
 def _explained(body: Any, error: TypeError | ValueError) -> TypeError | ValueError:
     kind = TypeError if isinstance(error, TypeError) else ValueError
-    for path, what in _unsayable(body, "", ()):
-        return kind(f"{path or 'The request'} can't be sent as JSON: {what}.")
+    with suppress(RecursionError):  # this looks less deep than JSON can be written
+        for path, what in _unsayable(body, "", ()):
+            return kind(f"{path or 'The request'} can't be sent as JSON: {what}.")
     return kind(f"The request can't be sent as JSON: {error}")
 
 

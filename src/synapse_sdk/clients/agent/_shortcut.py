@@ -51,9 +51,8 @@ class Shortcut:
     def _look_at_core(self) -> tuple[object, ...]:
         if self._core is None:
             core = sys.modules.get(_CORE)
-            if not hasattr(
-                core, self._core_pool
-            ):  # what is not loaded (another thread may be at it) nobody has a hold of
+            # What is not loaded (another thread may be at it) nobody has a hold of.
+            if not hasattr(core, self._core_pool):
                 return ()
             self._core = _look_at(core, self._core_pool)
         return self._core()

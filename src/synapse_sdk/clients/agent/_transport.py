@@ -71,9 +71,9 @@ class Transport(_Transport):
         self._fast: FastWay[Pool] | None = self._http.make_pool(base_url, self._tls) if self._is_ours else None
 
     def carry(self, send: Send) -> Answer | ClientError:
-        """Send a request once and read its answer to the end."""
+        """Send a request once and read its answer to the end; raise where this is closed, which no retry changes."""
         if self.closed:
-            return _closed()
+            raise _closed()
         try:
             if send.call.is_stream:
                 return self._open(send)
@@ -153,7 +153,7 @@ class AsyncTransport(_Transport):
     async def carry(self, send: Send) -> Answer | ClientError:
         """Send a request once and read its answer to the end."""
         if self.closed:
-            return _closed()
+            raise _closed()
         try:
             if send.call.is_stream:
                 return await self._open(send)

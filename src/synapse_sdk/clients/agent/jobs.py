@@ -72,7 +72,8 @@ class JobClientMixin:
 
         Args:
             job_id: The job.
-            deadline: Seconds to follow it, after which `ClientTimeoutError` is raised. By default there is no end.
+            deadline: Seconds to follow it, after which `ClientTimeoutError` is raised when something next comes, if
+                only what keeps the connection alive (every 15 s from the embedded agent). By default there is no end.
 
         Yields:
             `{"type": "log", "message": line}`, `{"type": "progress", "current", "total"}`, `{"type": "event",

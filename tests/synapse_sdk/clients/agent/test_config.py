@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,16 @@ def test_own_headers_go_along_and_never_replace_a_token(recording: Recording) ->
     assert sent[0].headers["x-team"] == "vision"
 
 
+def test_headers_that_the_client_sets_are_sent_once_in_any_case(recording: Recording) -> None:
+    """An idempotency key of the caller's is the request's, however its header is written; a body stays JSON."""
+    own = {"idempotency-key": "mine", "ACCEPT": "application/json", "content-type": "text/plain"}
+    facade, sent = recording(headers=own)
+    facade.run_plugin_release(1, "train")
+    assert sent[0].headers.get_list("idempotency-key") == ["mine"]
+    assert sent[0].headers.get_list("accept") == ["application/json"]
+    assert sent[0].headers.get_list("content-type") == ["application/json"]
+
+
 @pytest.mark.parametrize(
     "base_url", ["http://agent.test", "http://agent.test/", "http://agent.test//", " http://agent.test "]
 )
@@ -113,6 +124,8 @@ def test_the_clients_read_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ("http://", "must look like"),
         ("http://agent.test:port", "base_url is no address"),
         ("http://[::1", "base_url is no address"),
+        ("http://192.168.1.300:8000", "base_url is no address: Invalid IPv4 address: '192.168.1.300'"),
+        ("http://\u2603.test", "base_url is no address: Invalid IDNA hostname"),
         ("http://user:secret@agent.test", "user name or password"),
         ("http://agent.test/?a=1", "no query, fragment or blanks"),
         ("http://agent.test/#x", "no query, fragment or blanks"),
@@ -132,6 +145,22 @@ def test_a_token_that_no_header_can_carry_is_refused_without_showing_it(token: s
     with pytest.raises(ValueError, match=r"^access_token can't be sent as a header") as caught:
         configure({}, **{**NOTHING, "base_url": "http://agent.test", "access_token": token})
     assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SYNAPSE_AGENT_URL", "agent.test"),
+        ("SYNAPSE_AGENT_TOKEN", "secret\n"),
+        ("SYNAPSE_USER_TOKEN", " secret"),
+        ("SYNAPSE_TENANT", "sécret"),
+    ],
+)
+def test_a_variable_that_can_t_be_right_is_named(variable: str, value: str) -> None:
+    """Rather than the argument that was not given."""
+    environ = {"SYNAPSE_AGENT_URL": "http://agent.test", variable: value}
+    with pytest.raises(ValueError, match=f"^{variable} (must look like|can't be sent)"):
+        configure(environ, **NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +216,17 @@ def test_limits_depend_on_what_is_asked_for() -> None:
     assert limits("run", {"connect": 7.0, "read": None}, 3.0) == dict.fromkeys(
         ("connect", "read", "write", "pool"), 3.0
     )
+
+
+def test_no_limit_is_longer_than_a_socket_can_count() -> None:
+    """Centuries, of silence or for the whole call, are three weeks of silence; no limit stays none."""
+    ages = 1e10
+    assert limits("run", {"read": ages}, None)["read"] == limits("run", {}, ages)["read"] == 2_000_000.0
+    assert limits("run", {}, None)["read"] is None
+    with socket.socket() as made:
+        made.settimeout(limits("run", {}, ages)["read"])
+        with pytest.raises(OverflowError):
+            made.settimeout(ages)
 
 
 def test_the_limits_reach_the_transport(recording: Recording) -> None:

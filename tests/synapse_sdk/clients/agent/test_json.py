@@ -53,6 +53,16 @@ def test_bottomless_nesting_is_a_value_error() -> None:
         encode({"params": deep})
 
 
+@pytest.mark.parametrize("depth", [300, 900])
+def test_what_json_can_t_say_is_an_error_at_any_depth(depth: int) -> None:
+    """Also where it lies too deep for its path to be looked for."""
+    value: Any = float("nan")
+    for _ in range(depth):
+        value = [value]
+    with pytest.raises(ValueError, match=r"can't be sent as JSON|nests too deep"):
+        encode({"params": value})
+
+
 def test_text_beyond_the_basic_plane_goes_out_as_utf_8() -> None:
     """Emoji and the like arrive as they are."""
     assert encode({"a": "😀 é"}) == '{"a":"😀 é"}'.encode()

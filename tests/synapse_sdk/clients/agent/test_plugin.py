@@ -183,11 +183,11 @@ def test_filters_pass_through(recording: Recording) -> None:
     facade, sent = recording()
     facade.list_plugin_releases()
     facade.list_plugin_releases(params={"page": 2, "plugin": "a&b", "any": "other", "flag": True, "none": None})
-    facade.list_plugin_releases({"id": [1, 2]})
+    facade.list_plugin_releases({"id": [1, 2], "flag": (False, None, True)})
     assert [request.url.raw_path.decode() for request in sent] == [
         "/plugin_releases/",
         "/plugin_releases/?page=2&plugin=a%26b&any=other&flag=true",
-        "/plugin_releases/?id=1&id=2",
+        "/plugin_releases/?id=1&id=2&flag=false&flag=true",
     ]
 
 

@@ -96,7 +96,7 @@ def test_the_way_is_open_where_nobody_watches() -> None:
 
 def test_a_module_that_is_being_loaded_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """While another thread imports what the library stands on, there is nothing to look at in it yet."""
-    monkeypatch.setitem(sys.modules, "httpcore", types.ModuleType("httpcore"))
+    monkeypatch.setitem(sys.modules, CORE.__name__, types.ModuleType(CORE.__name__))
     assert open_shortcuts() == (True, True)
 
 
