@@ -10,6 +10,8 @@ from typing import Any
 from synapse_agent.sizes import parse_size
 
 _NUMBERS = ("num_cpus", "num_gpus")
+_MOST = 2**63
+"""More than any node has; what asks for more than that asks for this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Resources:
 
     @classmethod
     def _of(cls, **amounts: Any) -> Resources:
-        made = cls(**amounts)
+        made = cls(**{name: min(amount, _MOST) for name, amount in amounts.items()})
         return replace(made, num_gpus=float(math.ceil(made.num_gpus))) if made.num_gpus > 1 else made
 
 
@@ -68,7 +70,7 @@ def _size(count: int) -> str:
 def _number(name: str, value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not _is_amount(number):
         raise ValueError(f"`{name}` is {value!r:.60}, which is no number from 0 on")

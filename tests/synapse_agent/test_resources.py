@@ -36,6 +36,7 @@ def test_a_config_says_what_an_action_asks_for() -> None:
         ({"resources": {"num_gpus": -1}}, "`num_gpus` is -1, which is no number from 0 on"),
         ({"resources": {"num_gpus": True}}, "`num_gpus` is True, which is no number from 0 on"),
         ({"resources": {"num_cpus": "inf"}}, "`num_cpus` is 'inf', which is no number from 0 on"),
+        ({"resources": {"num_cpus": 10**400}}, "`num_cpus` is 1000"),
         ({"resources": {"memory": "2 cows"}}, "`memory` is no size: '2 cows' is no size"),
         ({"resources": {"gpus": 1}}, "`gpus` is none of num_cpus, num_gpus and memory"),
         ({"resources": "2"}, "`actions.go.resources` must be a mapping"),
@@ -69,6 +70,14 @@ def test_more_than_one_gpu_is_whole_ones() -> None:
     """Ray shares one, but does not cut several."""
     assert Resources().with_params({"num_gpus": 1.5}).num_gpus == 2
     assert action(resources={"num_gpus": "2.1"}).resources.num_gpus == 3
+
+
+@pytest.mark.parametrize("value", [1e300, 10**400], ids=["float", "integer"])
+def test_more_than_any_node_has_can_be_asked_for_and_said(value) -> None:
+    """Numbers that Python can't say as text or as floats are among what JSON can hold."""
+    asked = Resources().with_params({"num_cpus": value, "num_gpus": value, "memory": value})
+    assert str(asked) == "9.22337e+18 CPUs, 9.22337e+18 GPUs, 8796093022208 MiB of memory"
+    assert Resources().with_params({"memory": f"{10**400}TiB"}) == Resources(memory=2**63)
 
 
 def test_resources_read_as_people_say_them() -> None:

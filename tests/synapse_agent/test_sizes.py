@@ -19,6 +19,7 @@ from synapse_agent.sizes import parse_size, show_size
         ("10gb", 10**10),
         ("2k", 2000),
         (" 1TiB ", 2**40),
+        pytest.param("9" * 400, 10**400 - 1, id="more than a float holds"),
     ],
 )
 def test_a_size_is_read_as_people_mean_it(text: str, size: int) -> None:

@@ -164,6 +164,12 @@ def test_each_run_has_its_own_gpus(site: Site, tmp_path: Path) -> None:
     assert site.run("devices", path=str(path), num_gpus=2).json() == "0,1"
 
 
+@pytest.mark.parametrize("params", [{"num_cpus": 1e-9}, {"num_gpus": 1e-9}, {"num_gpus": 1 / 3, "memory": 0.1}])
+def test_shares_may_be_finer_than_ray_counts(site: Site, params: dict[str, Any]) -> None:
+    """What would be none is the least there is."""
+    assert site.run("where", **params).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("params", "wanted"),
     [({"num_gpus": 3}, "1 CPU, 3 GPUs"), ({"num_cpus": 2.5}, "2.5 CPUs"), ({"memory": "1TiB"}, "1 CPU, 1048576 MiB")],
