@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 from local_cluster import LocalCluster
+from waiting import until
 
 from synapse_agent import __version__
 
-from .conftest import Site, until
+from .conftest import Site
 
 
 def node_of(folder: str) -> str:

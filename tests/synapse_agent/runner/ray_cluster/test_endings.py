@@ -17,12 +17,13 @@ from pathlib import Path
 import httpx
 import pytest
 from local_cluster import LocalCluster
+from waiting import until
 
 from synapse_agent.runner.ray_cluster.connecting import identity
 from synapse_agent.runner.ray_cluster.runner import RayRunner
 from synapse_agent.settings import Settings, StartError
 
-from .conftest import Site, until
+from .conftest import Site
 from .test_cluster import is_running, lines, parent
 
 ROOT = Path(__file__).parents[4]
