@@ -186,3 +186,10 @@ def test_an_agent_keeps_its_name_on_the_cluster(tmp_path: Path) -> None:
     """For as long as it keeps its data folder; others have others."""
     (tmp_path / "other").mkdir()
     assert identity(tmp_path) == identity(tmp_path) != identity(tmp_path / "other")
+
+
+def test_an_agent_never_goes_without_a_name_on_the_cluster(tmp_path: Path) -> None:
+    """A full disk, for instance, can leave its file empty; those without one would end each other's runs."""
+    (tmp_path / "ray-identity").touch()
+    assert len(identity(tmp_path)) == 16
+    assert identity(tmp_path) == identity(tmp_path)
