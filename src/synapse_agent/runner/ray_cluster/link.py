@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from synapse_agent.runner.ray_cluster.messages import Begin, Close, packed, receive
@@ -30,8 +30,11 @@ class Link:
     def __init__(self, begin: Begin, *, environ: Mapping[str, str]) -> None:
         """Start the process, which begins to join the cluster."""
         self._log = begin.settings.data_dir / LOG
-        ours, theirs = socket.socketpair()
-        with theirs, self._log.open("wb") as log:
+        with ExitStack() as if_it_fails, ExitStack() as at_once:
+            self._connection, theirs = socket.socketpair()
+            if_it_fails.enter_context(self._connection)
+            at_once.enter_context(theirs)
+            log = at_once.enter_context(self._log.open("wb"))
             self._process = subprocess.Popen(
                 # The folder is for those who look at a list of processes.
                 [sys.executable, "-P", "-m", _DRIVER, str(theirs.fileno()), str(begin.settings.data_dir)],
@@ -43,7 +46,7 @@ class Link:
                 env=driver_env(environ),
                 cwd="/",
             )
-        self._connection = ours
+            if_it_fails.pop_all()
         self._connection.setblocking(False)
         self._unsent = packed(begin)
         self._writer: asyncio.StreamWriter | None = None

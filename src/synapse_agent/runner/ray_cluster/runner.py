@@ -136,7 +136,7 @@ class RayRunner:
             await asyncio.sleep(pause)
             try:
                 return await connect(self._begin, self._environ)
-            except Unreachable as error:
+            except (Unreachable, OSError) as error:  # no process to be had, or no room for its log, is no end either
                 self._why_lost = str(error)
         raise AssertionError("the pauses never end")
 
