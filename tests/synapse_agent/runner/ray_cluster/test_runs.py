@@ -53,7 +53,7 @@ class Broker:
 class Bench:
     """Runs on fake nodes, and what is said of them."""
 
-    def __init__(self, folder: Path, *, wait: float = 5, **actors: FakeActor) -> None:
+    def __init__(self, folder: Path, *, wait: float = 5, stop_seconds: float = 5, **actors: FakeActor) -> None:
         self.actors = actors
         self.folder = folder
         self.said: list[Item] = []
@@ -68,6 +68,7 @@ class Bench:
             shipping=shipping,
             say=self._say,
             wait=wait,
+            stop_seconds=stop_seconds,
         )
 
     async def _say(self, _: int, items: tuple[Item, ...]) -> None:
@@ -263,6 +264,22 @@ async def test_stopping_reaches_a_run_wherever_it_is(folder: Path) -> None:
     await asyncio.gather(bench.runs.stop(1), bench.runs.stop(1))
     assert (bench.said[-1].error_type, bench.runs.are_on_nodes) == ("action_stopped", False)
     await bench.runs.stop(1)
+
+
+async def test_stopping_a_run_on_a_node_that_does_nothing_any_more_has_a_limit(folder: Path) -> None:
+    """It counts as lost then, and its actor is killed: whoever stops a job does not wait for ever."""
+    killed = asyncio.Event()
+    actor = answering([(Started(),), killed, NodeLost("killed")], stop=asyncio.Event())
+    actor.kill = killed.set
+    bench = Bench(folder, a=actor, stop_seconds=0.01)
+    await bench.watched.looked()
+    bench.start()
+    await asyncio.sleep(0.05)
+    assert Started() in bench.said
+    async with asyncio.timeout(5):
+        await bench.runs.stop(1)
+    assert bench.said[-1].error_type == "action_stopped"
+    assert bench.watched.warnings == ["The node 10.0.0.a is lost: it has not ended an action within 0.01 s"]
 
 
 async def test_sources_are_sent_once_however_many_want_them(folder: Path) -> None:
