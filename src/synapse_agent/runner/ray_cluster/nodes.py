@@ -92,6 +92,8 @@ class Nodes:
 
     def why_none(self) -> str:
         """Say why there is no node that takes runs."""
+        if self.silence is not None:
+            return self.silence
         reasons = [f"{unfit.address}: {unfit.why}" for unfit in self._unfit.values()]
         return "; ".join(reasons) or "it has no node with CPUs or GPUs"
 

@@ -139,6 +139,14 @@ async def test_a_silent_head_is_noticed_and_forgiven() -> None:
     assert watched.nodes.silence is None
 
 
+async def test_a_head_that_is_silent_from_the_beginning_is_the_reason() -> None:
+    """Of there being no node, and not that they had nothing to give."""
+    watched = Watched(FakeCluster(a=FakeActor()))
+    watched.cluster.silence = "nobody there"
+    assert await watched.looked() == []
+    assert watched.nodes.why_none() == "nobody there"
+
+
 async def test_a_source_is_forgotten_where_it_is() -> None:
     """A node that is lost meanwhile does no harm."""
     actors = {"a": FakeActor(begin=Stock(("sha256:01",), ())), "b": FakeActor(), "c": FakeActor()}
