@@ -8,6 +8,7 @@ import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,27 @@ def test_a_debug_source_travels_to_a_node_once(site: Site) -> None:
     assert len(set(folders)) == 12
     assert 1 <= len(site.sent()) - before <= 2
     assert not any(Path(folder).exists() for folder in folders)
+
+
+def test_a_run_goes_where_an_environment_was_made_for_it(
+    site: Site, wheels: Any, cluster_wheels: Path, tmp_path: Path
+) -> None:
+    """Although another node is less busy; a run without requirements goes there."""
+    replace(wheels, folder=cluster_wheels).write("close-by", {"close_by": ""})
+    path = tmp_path / "go"
+    source = (
+        "import os, time\nfrom pathlib import Path\n\ndef go(path):\n    Path(path + '.begun').touch()\n"
+        "    while not Path(path).exists():\n        time.sleep(0.01)\n    return os.getcwd()\n"
+    )
+    required = {"requirements": ["close-by"]}
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(site.debug, source, params={"path": str(path)}, **required)
+        until(lambda: path.with_suffix(".begun").exists())
+        second = site.debug("import close_by, os\n\ndef go():\n    return os.getcwd()\n", **required)
+        third = site.run("where")
+        path.touch()
+        places = [node_of(answer.json()) for answer in (first.result(), second, third)]
+    assert places[0] == places[1] != places[2]
 
 
 def test_logs_and_progress_come_while_the_action_runs(site: Site, tmp_path: Path) -> None:
