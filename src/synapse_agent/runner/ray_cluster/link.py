@@ -20,8 +20,8 @@ _STREAM_BYTES = 2**20
 _KEPT_LOG = 32_000
 _PREFIX = re.compile(r"^\[[^]]*\] [\w.]+:\d+: |^\S+ \S+ (?:INFO|WARNING|ERROR) \S+ ")
 """What Ray's C++, and Python's logging, put before what they say."""
-_FRAME = re.compile(r"\[0x[0-9a-f]+\]|@ +0x|^\*\*\*|\(unknown\)")
-"""A line of the stack that Ray's C++ leaves when it gives up."""
+_NO_REASON = re.compile(r"\[0x[0-9a-f]+\]|@ +0x|^\*\*\*|\(unknown\)|^\S+ \S+ INFO ")
+"""What is no reason for an end: a line of the stack that Ray's C++ leaves when it gives up, or of what went well."""
 
 
 class Link:
@@ -100,7 +100,7 @@ class Link:
 
 def last_said(log: str) -> str:
     """Give the last line of a log that says something, without what stands before it; empty where there is none."""
-    lines = [_PREFIX.sub("", line).strip() for line in log.splitlines() if not _FRAME.search(line)]
+    lines = [_PREFIX.sub("", line).strip() for line in log.splitlines() if not _NO_REASON.search(line)]
     return next((line for line in reversed(lines) if line), "")
 
 
