@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from synapse_agent import __version__
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
-from synapse_agent.runner.ray_cluster.node import Stock
+from synapse_agent.runner.ray_cluster.node import ALONE_SECONDS, Stock
 from synapse_agent.runner.ray_cluster.placement import NodeState
 from synapse_agent.settings import Settings
 
@@ -26,8 +26,10 @@ GRACE = 1.0
 _AGAIN_SECONDS = (2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """Before a node that could not start its actor is tried again, the first time and so on."""
 _FORGET_SECONDS = 60.0
-GREET_SECONDS = 5.0
+GREET_SECONDS = 4.0
 """Between greetings; a node has to miss several before it thinks that it is alone."""
+ALONE_END_SECONDS = ALONE_SECONDS + 5.0
+"""By when it has ended all that it has started, if it has been greeted no more."""
 
 
 @dataclass(eq=False, slots=True)
@@ -42,6 +44,8 @@ class ReadyNode:
     """Keys of requirements that it has had environments for."""
     arriving: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     """Sources that are on their way to it."""
+    heard_at: float = field(default_factory=time.monotonic)
+    """When it answered a greeting last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +203,7 @@ class Nodes:
             await asyncio.sleep(self._greet_seconds)
             with suppress(NodeLost, NodeFailed, TimeoutError):
                 await node.actor.call("hear", limit=GREET_SECONDS)
+                node.heard_at = time.monotonic()
 
     def _note(self, state: NodeState, why: str, warning: str) -> None:
         earlier = self._unfit.get(state.id)

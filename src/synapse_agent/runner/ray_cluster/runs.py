@@ -20,7 +20,7 @@ from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, N
 from synapse_agent.runner.ray_cluster.leases import Lease, Leases
 from synapse_agent.runner.ray_cluster.messages import Event, Failed, Item, Placed, SourceMissing, Started, Succeeded
 from synapse_agent.runner.ray_cluster.node import Assignment
-from synapse_agent.runner.ray_cluster.nodes import Nodes, ReadyNode
+from synapse_agent.runner.ray_cluster.nodes import ALONE_END_SECONDS, Nodes, ReadyNode
 from synapse_agent.runner.ray_cluster.placement import amounts, described, fitting
 from synapse_agent.runner.ray_cluster.shipping import Shipping
 
@@ -219,9 +219,21 @@ class Runs:
         if live.is_to_stop:
             raise action_stopped(live.run.job_id)
         live.loss = node_lost(node.state.address, str(lost), live.run.job_id)
-        if not live.run.config.action(live.run.action).retryable or not await node.actor.is_dead(limit=DEAD_SECONDS):
+        if not live.run.config.action(live.run.action).retryable or not await _has_ended(node, lost):
             raise live.loss
         await self._say(live.number, (Event({"type": "event", "event": "node_lost", "data": live.loss.detail}),))
+
+
+async def _has_ended(node: ReadyNode, lost: NodeLost) -> bool:
+    """Wait until nothing of what a lost node has run can be running; false where that is not to be known.
+
+    Where the cluster only takes the node for dead, its actor may still be there, and has to notice that it is alone.
+    """
+    if not await node.actor.is_dead(limit=DEAD_SECONDS):
+        return False
+    if not lost.has_ended:
+        await asyncio.sleep(node.heard_at + ALONE_END_SECONDS - time.monotonic())
+    return True
 
 
 def node_lost(address: str, why: str, job_id: str) -> Problem:

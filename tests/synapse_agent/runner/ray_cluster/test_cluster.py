@@ -232,7 +232,7 @@ def test_a_node_that_is_lost_fails_its_runs_alone(site: Site, ray_cluster: Local
     jobs = {job["action"]: job["job_id"] for job in reversed(site.http.get("/jobs/").json())}
     error = site.ended(jobs["hold"])["error"]
     assert (error["error_type"], error["node"]) == ("node_lost", "127.0.0.4")
-    until(lambda: len(lines(again)) == 2)
+    until(lambda: len(lines(again)) == 2, seconds=60)
     again.touch()
     assert site.ended(jobs["hold_again"])["status"] == "SUCCEEDED"
     assert node_of(lines(again)[1]) != f"node-{number}"
