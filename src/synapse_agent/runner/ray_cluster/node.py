@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 FOLDER_VARIABLE = "SYNAPSE_NODE_DIR"
 """In the environment of a node's `ray start`: where the node keeps sources and environments."""
 
-ALONE_SECONDS = 20.0
+ALONE_SECONDS = 30.0
 """How long a node goes on without hearing from its driver."""
 _TICK_SECONDS = 1.0
 
