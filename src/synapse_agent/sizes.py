@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from synapse_agent.settings import LARGEST_NUMBER, UsageError
 
@@ -17,7 +18,7 @@ def parse_size(text: str) -> int:
     if match is None or (match[3] and not match[2]):
         raise ValueError(f"{text!r} is no size; write one such as 512MiB, 10GB or a number of bytes.")
     base = 1024 if match[3] else 1000
-    size = float(match[1]) * base ** _POWERS[match[2].lower()]
+    size = Fraction(match[1]) * base ** _POWERS[match[2].lower()]
     if size > LARGEST_NUMBER:
         raise ValueError(f"{text[:40]!r} is more than any size; write one such as 512MiB, 10GB or a number of bytes.")
     return int(size)

@@ -44,9 +44,9 @@ Follow = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def agent() -> Iterator[EmbeddedAgent]:
+def agent(runner_settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
     """An agent without plugins: what runs comes with the request."""
-    with EmbeddedAgent(plugins=[]) as agent:
+    with EmbeddedAgent(plugins=[], **runner_settings) as agent:
         yield agent
 
 

@@ -53,18 +53,10 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder.parent
 
 
-@pytest.fixture(scope="module", params=["local", "ray"])
-def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The runner, and the cluster that it needs."""
-    if request.param == "local":
-        return {"runner": "local"}
-    return {"runner": "ray", "ray_address": request.getfixturevalue("ray_cluster").address}
-
-
 @pytest.fixture(scope="module")
-def agent(plugins: Path, settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
+def agent(plugins: Path, runner_settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
     """An agent that has the plugin cached."""
-    with EmbeddedAgent(plugins, allow_write=(plugins.parent,), **settings) as agent, agent.client() as client:
+    with EmbeddedAgent(plugins, allow_write=(plugins.parent,), **runner_settings) as agent, agent.client() as client:
         client.create_plugin_release("pen", "1.0.0")
         yield agent
 
@@ -112,7 +104,7 @@ def lines(paper: Path) -> list[str]:
 
 
 def test_a_reset_at_any_byte_of_the_answer_does_no_harm(
-    agent: EmbeddedAgent, settings: dict[str, Any], proxy: Proxy, runner_of: Callable[..., Run], paper: Path
+    agent: EmbeddedAgent, runner_settings: dict[str, Any], proxy: Proxy, runner_of: Callable[..., Run], paper: Path
 ) -> None:
     """From before the first byte to after the last: each run is executed once, and its result delivered.
 
@@ -120,7 +112,7 @@ def test_a_reset_at_any_byte_of_the_answer_does_no_harm(
     """
     run = runner_of(proxy.base_url, agent.token)
     run("whole")
-    step = 1 if settings["runner"] == "local" else 11
+    step = 1 if runner_settings["runner"] == "local" else 11
     names = [f"{position:05}" for position in range(0, proxy.sizes["answer"] + 1, step)]
     for name in names:
         proxy.cut = Cut("answer", int(name))
@@ -156,12 +148,12 @@ def test_a_run_outlives_a_proxy_that_is_less_patient(
 
 @contextlib.contextmanager
 def served(
-    plugins: Path, data: Path, port: int, settings: dict[str, Any]
+    plugins: Path, data: Path, port: int, runner_settings: dict[str, Any]
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """An agent in a process of its own, and its base URL."""
     options = ["--plugins", str(plugins), "--data-dir", str(data), "--port", str(port)]
     options += ["--allow-write", str(plugins.parent)]  # where the actions write what they have done
-    options += [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", value)]
+    options += [part for name, value in runner_settings.items() for part in (f"--{name.replace('_', '-')}", value)]
     command = [sys.executable, "-m", "synapse_agent", "serve", *options]
     environment = {**os.environ, "SYNAPSE_AGENT_TOKEN": "secret"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -173,18 +165,18 @@ def served(
 
 
 def test_a_run_that_is_lost_with_its_agent_is_not_run_again(
-    plugins: Path, tmp_path: Path, settings: dict[str, Any], runner_of: Callable[..., Run], paper: Path
+    plugins: Path, tmp_path: Path, runner_settings: dict[str, Any], runner_of: Callable[..., Run], paper: Path
 ) -> None:
     """The agent is killed in the middle and started again: the client, still asking, learns `agent_restarted`."""
     with ThreadPoolExecutor(1) as thread:
-        with served(plugins, tmp_path / "data", 0, settings) as (process, base_url):
+        with served(plugins, tmp_path / "data", 0, runner_settings) as (process, base_url):
             with AgentClient(base_url, "secret") as client:
                 client.create_plugin_release("pen", "1.0.0")
             run = runner_of(base_url, "secret", pause=0.1, max_retries=300)
             running = thread.submit(run, "lost", seconds=60)
             until(paper.exists, seconds=60)
             process.send_signal(signal.SIGKILL)
-        with served(plugins, tmp_path / "data", int(base_url.rpartition(":")[2]), settings):
+        with served(plugins, tmp_path / "data", int(base_url.rpartition(":")[2]), runner_settings):
             with pytest.raises(ServerError) as caught:
                 running.result(timeout=30)
             assert (caught.value.error_type, caught.value.outcome) == ("agent_restarted", "executed")

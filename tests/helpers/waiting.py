@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def until(found: Callable[[], Any], *, seconds: float = 10) -> Any:
+def until(found: Callable[[], Any], *, seconds: float = 20) -> Any:
     """Give what a function finds, as soon as it finds something; fail where that takes too long."""
     end = time.monotonic() + seconds
     while not (value := found()):

@@ -19,6 +19,7 @@ from synapse_agent.sizes import parse_size, show_size
         ("10gb", 10**10),
         ("2k", 2000),
         (" 1TiB ", 2**40),
+        ("9007199254740993", 2**53 + 1),
     ],
 )
 def test_a_size_is_read_as_people_mean_it(text: str, size: int) -> None:

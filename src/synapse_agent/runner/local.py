@@ -66,7 +66,7 @@ class LocalRunner:
             installer=installer,
             scratch=self._scratch,
             bounds=bounds or Bounds(),
-            on_lost=self._zygotes.retire,
+            on_lost=lambda python: self._zygotes.retire(python=python),
         )
         self._path = environ.get("PATH", os.defpath)
         self._running: dict[str, asyncio.Timeout] = {}
@@ -93,7 +93,7 @@ class LocalRunner:
 
     async def forget(self, folder: Path) -> None:
         """End the processes that are kept ready for a folder, and remove its bytecode; see `Runner.forget`."""
-        self._zygotes.forget(folder)
+        self._zygotes.retire(folder=folder)
         trash = self._scratch.take()
         for number, environment in enumerate(list(self._bytecode.glob("*"))):
             with suppress(FileNotFoundError):

@@ -50,14 +50,10 @@ class Zygotes:
         finally:
             await asyncio.shield(self._close(zygote))
 
-    def forget(self, folder: Path) -> None:
-        """Begin to end those of a folder."""
-        for ground in [ground for ground in self._kept if ground.folder == folder]:
-            self._close(self._kept.pop(ground).zygote)
-
-    def retire(self, python: Path) -> None:
-        """Begin to end those of a Python that is gone or has changed, each once its runs are over."""
-        self._retired += [self._kept.pop(ground) for ground in list(self._kept) if ground.python == python]
+    def retire(self, *, folder: Path | None = None, python: Path | None = None) -> None:
+        """Begin to end those of a folder, or a Python, that is gone or has changed, each once its runs are over."""
+        affected = [ground for ground in self._kept if folder == ground.folder or python == ground.python]
+        self._retired += [self._kept.pop(ground) for ground in affected]
         self._trim()
 
     async def close(self) -> None:

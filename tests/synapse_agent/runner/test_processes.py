@@ -367,6 +367,18 @@ async def test_zygotes_are_bounded(data_dir, write_plugin, until):
     await runner.close()
 
 
+async def test_forgetting_a_folder_ends_no_run(runner, write_plugin, until, tmp_path):
+    """Its zygote goes once the run is over: what was deleted may have been cached again, and be in use."""
+    source = "import os, time\n\ndef act(go):\n    while not os.path.exists(go):\n        time.sleep(0.005)\n"
+    plugin = write_plugin(source + "    return os.getppid()\n")
+    run = asyncio.ensure_future(plugin.run(runner, {"go": str(tmp_path / "go")}))
+    await until(lambda: plugin.heard.starts)
+    await runner.forget(plugin.folder)
+    _touch(tmp_path / "go")
+    zygote = await run
+    await until(lambda: not alive([str(zygote)]))
+
+
 async def test_killing_the_agent_leaves_no_process(data_dir, start_agent, write_plugin, until, tmp_path):
     """kill -9 of the process that runs the runner: zygote, action and what that started are gone soon after."""
     source = dedent(START) + dedent("""

@@ -36,6 +36,7 @@ _THREADS = 8
 _WAITING_THREADS = 64
 _SAID_CHARACTERS = 500
 _CREATION = "error raised in its creation task"
+_ENDED = "its worker process has died"
 _LOSSES = (
     exceptions.RayActorError,
     exceptions.ActorUnschedulableError,
@@ -295,7 +296,7 @@ def _trouble(error: RayError) -> NodeLost | NodeFailed:
         return NodeFailed(_in_a_line(str(error)))
     if _CREATION in str(error):
         return NodeLost(f"its actor cannot be made: {str(error).strip().splitlines()[-1][:_SAID_CHARACTERS]}")
-    return NodeLost(_in_a_line(str(error)))
+    return NodeLost(_in_a_line(str(error)), has_ended=_ENDED in str(error))
 
 
 def _in_a_line(said: str) -> str:

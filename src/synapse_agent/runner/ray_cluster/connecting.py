@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -50,11 +49,13 @@ async def connect(begin: Begin, environ: Mapping[str, str]) -> Link:
 def identity(data_dir: Path) -> str:
     """Give the name that an agent has on its cluster for as long as its data folder exists."""
     file = data_dir / _IDENTITY_FILE
-    with suppress(FileExistsError):
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as created:
-            created.write(secrets.token_hex(8))
-    return file.read_text().strip()
+    with suppress(FileNotFoundError):
+        if known := file.read_text():  # two agents of the same name, be it none, would end each other's runs
+            return known
+    name, draft = secrets.token_hex(8), file.with_suffix(".new")
+    draft.write_text(name)
+    draft.replace(file)
+    return name
 
 
 async def _ready(link: Link) -> None:

@@ -44,11 +44,12 @@ class ClusterBroker:
 
     async def reserve(self, wanted: Resources, node_ids: Sequence[str], *, limit: float) -> Grant:
         """Reserve on one of these nodes, and find out which GPUs that is."""
-        reservation = await self._cluster.reserve(amounts(wanted), node_ids, limit=limit)
-        if not wanted.num_gpus:
+        asked = amounts(wanted)
+        reservation = await self._cluster.reserve(asked, node_ids, limit=limit)
+        if "GPU" not in asked:
             return Grant(reservation.node_id, reservation)
         try:
-            env = await self._cluster.devices(reservation, gpus=wanted.num_gpus, limit=ACTOR_SECONDS)
+            env = await self._cluster.devices(reservation, gpus=asked["GPU"], limit=ACTOR_SECONDS)
         except BaseException:
             self._cluster.release(reservation)
             raise

@@ -6,6 +6,11 @@ from __future__ import annotations
 class NodeLost(Exception):
     """The actor of a node has died, or can't be reached."""
 
+    def __init__(self, why: str, *, has_ended: bool = False) -> None:
+        """`has_ended` is whether its process has been seen to end, and is not just taken for dead with its node."""
+        super().__init__(why)
+        self.has_ended = has_ended
+
 
 class NodeFailed(Exception):
     """A node's actor is there, and what it was asked to do went wrong."""

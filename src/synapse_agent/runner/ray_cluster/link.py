@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from synapse_agent.runner.ray_cluster.messages import Begin, Close, packed, receive
@@ -20,8 +20,8 @@ _STREAM_BYTES = 2**20
 _KEPT_LOG = 32_000
 _PREFIX = re.compile(r"^\[[^]]*\] [\w.]+:\d+: |^\S+ \S+ (?:INFO|WARNING|ERROR) \S+ ")
 """What Ray's C++, and Python's logging, put before what they say."""
-_FRAME = re.compile(r"\[0x[0-9a-f]+\]|@ +0x|^\*\*\*|\(unknown\)")
-"""A line of the stack that Ray's C++ leaves when it gives up."""
+_NO_REASON = re.compile(r"\[0x[0-9a-f]+\]|@ +0x|^\*\*\*|\(unknown\)|^\S+ \S+ INFO ")
+"""What is no reason for an end: a line of the stack that Ray's C++ leaves when it gives up, or of what went well."""
 
 
 class Link:
@@ -30,8 +30,11 @@ class Link:
     def __init__(self, begin: Begin, *, environ: Mapping[str, str]) -> None:
         """Start the process, which begins to join the cluster."""
         self._log = begin.settings.data_dir / LOG
-        ours, theirs = socket.socketpair()
-        with theirs, self._log.open("wb") as log:
+        with ExitStack() as if_it_fails, ExitStack() as at_once:
+            self._connection, theirs = socket.socketpair()
+            if_it_fails.enter_context(self._connection)
+            at_once.enter_context(theirs)
+            log = at_once.enter_context(self._log.open("wb"))
             self._process = subprocess.Popen(
                 # The folder is for those who look at a list of processes.
                 [sys.executable, "-P", "-m", _DRIVER, str(theirs.fileno()), str(begin.settings.data_dir)],
@@ -43,7 +46,7 @@ class Link:
                 env=driver_env(environ),
                 cwd="/",
             )
-        self._connection = ours
+            if_it_fails.pop_all()
         self._connection.setblocking(False)
         self._unsent = packed(begin)
         self._writer: asyncio.StreamWriter | None = None
@@ -97,7 +100,7 @@ class Link:
 
 def last_said(log: str) -> str:
     """Give the last line of a log that says something, without what stands before it; empty where there is none."""
-    lines = [_PREFIX.sub("", line).strip() for line in log.splitlines() if not _FRAME.search(line)]
+    lines = [_PREFIX.sub("", line).strip() for line in log.splitlines() if not _NO_REASON.search(line)]
     return next((line for line in reversed(lines) if line), "")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +29,10 @@ logger = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "SYNAPSE_NODE_DIR"
 """In the environment of a node's `ray start`: where the node keeps sources and environments."""
+
+ALONE_SECONDS = 30.0
+"""How long a node goes on without hearing from its driver."""
+_TICK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,22 @@ class _Live:
 class Node:
     """Runs what it is given, in its node's own environments; ends with its actor's process, and all it started too."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """Keep sources and environments in a folder, or where the node's environment says."""
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        alone_seconds: float = ALONE_SECONDS,
+        on_alone: Callable[[], None] = lambda: os._exit(1),
+    ) -> None:
+        """Keep sources and environments in a folder, or where the node's environment says.
+
+        `on_alone` is called when nothing has been heard of the driver for so long: the cluster may have taken this node
+        for dead, as when it was frozen or cut off, and what runs here for lost. Ray by itself lets that go on.
+        """
         self._folder = folder or node_folder()
+        self._alone_seconds = alone_seconds
+        self._on_alone = on_alone
+        self._alone_for = 0.0
         self._live: dict[str, _Live] = {}
         self._drafts: dict[str, Draft] = {}
 
@@ -76,12 +93,17 @@ class Node:
 
     async def begin(self, settings: Settings) -> Stock:
         """Get ready to run."""
+        self._watching = asyncio.ensure_future(self._watch())
         pythons = tuple(path for path in settings.pythons if path.exists())
         self._runner: LocalRunner = local_runner(replace(settings, data_dir=self._folder, pythons=pythons))
         self._store = Store(self._folder / "sources")
         self._made = self._folder / "made"
         self._made.mkdir(exist_ok=True)
         return Stock(tuple(self._store.digests()), tuple(path.name for path in self._made.iterdir()))
+
+    async def hear(self) -> None:
+        """Learn that the driver is there."""
+        self._alone_for = 0.0
 
     async def receive(self, digest: str, piece: bytes) -> None:
         """Take the next piece of a source."""
@@ -138,8 +160,17 @@ class Node:
 
     async def close(self) -> None:
         """End every run and every helper process."""
+        self._watching.cancel()
         await self._runner.close()
         await asyncio.to_thread(self._store.close)
+
+    async def _watch(self) -> None:
+        """Count the seconds, those that this process could not use left out, until the driver has been silent."""
+        while self._alone_for < self._alone_seconds:
+            await asyncio.sleep(_TICK_SECONDS)
+            self._alone_for += _TICK_SECONDS
+        logger.error("Nothing has been heard of the driver for %g s: all that it has started ends", self._alone_for)
+        self._on_alone()
 
     async def _run(self, assignment: Assignment, live: _Live, feed: Feed) -> None:
         run = assignment.run

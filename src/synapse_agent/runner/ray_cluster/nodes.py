@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from synapse_agent import __version__
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
-from synapse_agent.runner.ray_cluster.node import Stock
+from synapse_agent.runner.ray_cluster.node import ALONE_SECONDS, Stock
 from synapse_agent.runner.ray_cluster.placement import NodeState
 from synapse_agent.settings import Settings
 
@@ -26,6 +26,10 @@ GRACE = 1.0
 _AGAIN_SECONDS = (2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """Before a node that could not start its actor is tried again, the first time and so on."""
 _FORGET_SECONDS = 60.0
+GREET_SECONDS = 4.0
+"""Between greetings; a node has to miss several before it thinks that it is alone."""
+ALONE_END_SECONDS = ALONE_SECONDS + 5.0
+"""By when it has ended all that it has started, if it has been greeted no more."""
 
 
 @dataclass(eq=False, slots=True)
@@ -40,6 +44,8 @@ class ReadyNode:
     """Keys of requirements that it has had environments for."""
     arriving: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     """Sources that are on their way to it."""
+    heard_at: float = field(default_factory=time.monotonic)
+    """When it answered a greeting last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class Nodes:
         warn: Callable[[str], None],
         on_joined: Callable[[], None],
         on_lost: Callable[[str], None],
+        greet_seconds: float = GREET_SECONDS,
     ) -> None:
         """`on_joined` hears of each node that has become ready, `on_lost` of the ID of each that no longer is."""
         self._cluster = cluster
@@ -68,9 +75,11 @@ class Nodes:
         self._warn = warn
         self._on_joined = on_joined
         self._on_lost = on_lost
+        self._greet_seconds = greet_seconds
         self._ready: dict[str, ReadyNode] = {}
         self._starting: dict[str, tuple[NodeState, asyncio.Task[None]]] = {}
         self._unfit: dict[str, _Unfit] = {}
+        self._greeting: set[asyncio.Task[None]] = set()
         self.silence: str | None = None
         """Why the cluster's head can't be asked now."""
 
@@ -92,6 +101,8 @@ class Nodes:
 
     def why_none(self) -> str:
         """Say why there is no node that takes runs."""
+        if self.silence is not None:
+            return self.silence
         reasons = [f"{unfit.address}: {unfit.why}" for unfit in self._unfit.values()]
         return "; ".join(reasons) or "it has no node with CPUs or GPUs"
 
@@ -176,9 +187,23 @@ class Nodes:
             else:
                 self._unfit.pop(state.id, None)
                 self._ready[state.id] = node
+                self._begin_greeting(node)
                 self._on_joined()
                 return
         self._note(state, why, f"The node {state.address} can't run actions: {why}")
+
+    def _begin_greeting(self, node: ReadyNode) -> None:
+        task = asyncio.ensure_future(self._greet(node))
+        self._greeting.add(task)
+        task.add_done_callback(self._greeting.discard)
+
+    async def _greet(self, node: ReadyNode) -> None:
+        """Let a node know that somebody is there, as long as it takes runs."""
+        while self._ready.get(node.state.id) is node:
+            await asyncio.sleep(self._greet_seconds)
+            with suppress(NodeLost, NodeFailed, TimeoutError):
+                await node.actor.call("hear", limit=GREET_SECONDS)
+                node.heard_at = time.monotonic()
 
     def _note(self, state: NodeState, why: str, warning: str) -> None:
         earlier = self._unfit.get(state.id)

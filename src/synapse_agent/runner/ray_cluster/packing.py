@@ -36,11 +36,20 @@ def unpack(archive: Path, folder: Path, *, digest: str) -> None:
     folder.mkdir()
     try:
         with tarfile.open(archive, "r:") as tar:
-            # Some Python 3.11 are too old to know the filter; what comes is the agent's own, and is checked below.
-            tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+            tar.extraction_filter = _as_sent
             tar.extractall(folder)
     except tarfile.TarError as error:
         raise BadArchive(f"The archive is damaged: {error}") from error
     if (found := tree_digest(folder)) != digest:
         raise BadArchive(f"The archive holds {found}, not {digest}")
     sync_tree(folder)
+
+
+def _as_sent(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+    """Let a file be what it was: newer Pythons write the targets of links in another way, such as `x` for `./x`.
+
+    Some Python 3.11 are too old for filters; what comes is the agent's own, and is checked in the end.
+    """
+    if not hasattr(tarfile, "data_filter"):
+        return member
+    return tarfile.data_filter(member, folder).replace(linkname=member.linkname, deep=False)

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from synapse_agent.resources import Resources
 
+_DIGITS = 4
+"""Ray counts in ten-thousandths."""
+_LEAST = 10**-_DIGITS
 _EPSILON = 1e-6
-"""Ray counts in ten-thousandths; sums of them as floats are off by less."""
+"""By less than this sums of them, as floats, are off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,9 @@ class Standing:
 
 
 def amounts(wanted: Resources) -> dict[str, float]:
-    """Say what is wanted by Ray's names; what is not wanted is left out."""
+    """Say what is wanted by Ray's names and as finely as it counts; what is not wanted is left out."""
     named = {"CPU": wanted.num_cpus, "GPU": wanted.num_gpus, "memory": float(wanted.memory)}
-    return {name: amount for name, amount in named.items() if amount}
+    return {name: max(round(amount, _DIGITS), _LEAST) for name, amount in named.items() if amount}
 
 
 def fits(wanted: Mapping[str, float], there: Mapping[str, float]) -> bool:

@@ -111,8 +111,8 @@ class RayRunner:
             await link.kill()
             if self._is_closed:
                 return
-            self._why_lost = link.last_words()
-            logger.warning("The connection to the Ray cluster is lost. Its last words: %s", self._why_lost)
+            self._why_lost = link.last_words() or "the process that had joined it has ended"
+            logger.warning("The connection to the Ray cluster is lost: %s", self._why_lost)
             self._fail_all("The connection to the Ray cluster was lost while the action ran, which has ended it.")
             link = self._link = await self._connected_again()
             logger.info("The Ray cluster takes runs again.")
@@ -136,7 +136,7 @@ class RayRunner:
             await asyncio.sleep(pause)
             try:
                 return await connect(self._begin, self._environ)
-            except Unreachable as error:
+            except (Unreachable, OSError) as error:  # no process to be had, or no room for its log, is no end either
                 self._why_lost = str(error)
         raise AssertionError("the pauses never end")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, N
 from synapse_agent.runner.ray_cluster.leases import Lease, Leases
 from synapse_agent.runner.ray_cluster.messages import Event, Failed, Item, Placed, SourceMissing, Started, Succeeded
 from synapse_agent.runner.ray_cluster.node import Assignment
-from synapse_agent.runner.ray_cluster.nodes import Nodes, ReadyNode
+from synapse_agent.runner.ray_cluster.nodes import ALONE_END_SECONDS, Nodes, ReadyNode
 from synapse_agent.runner.ray_cluster.placement import amounts, described, fitting
 from synapse_agent.runner.ray_cluster.shipping import Shipping
 
@@ -29,6 +30,8 @@ ATTEMPTS = 3
 """How often a retryable action is run at most, where one node after the other is lost."""
 DEAD_SECONDS = 60.0
 """How long the cluster gets to make sure that a lost node's actor has ended."""
+STOP_SECONDS = 60.0
+"""How long a node gets to end a run; one that has not by then does nothing any more, and counts as lost."""
 _SENDINGS = 3
 _STOP_AGAIN_SECONDS = 0.5
 
@@ -52,13 +55,23 @@ class _Live:
 class Runs:
     """Takes runs to nodes and back."""
 
-    def __init__(self, *, nodes: Nodes, leases: Leases, shipping: Shipping, say: Say, wait: float) -> None:
+    def __init__(
+        self,
+        *,
+        nodes: Nodes,
+        leases: Leases,
+        shipping: Shipping,
+        say: Say,
+        wait: float,
+        stop_seconds: float = STOP_SECONDS,
+    ) -> None:
         """`say` tells the agent; `wait` is how long a run waits for room, in seconds."""
         self._nodes = nodes
         self._leases = leases
         self._shipping = shipping
         self._say = say
         self._wait = wait
+        self._stop_seconds = stop_seconds
         self._live: dict[int, _Live] = {}
 
     @property
@@ -77,12 +90,15 @@ class Runs:
         if live is None or live.task is None:
             return
         live.is_to_stop = True
+        end = time.monotonic() + self._stop_seconds
         while not live.task.done():
             if live.node is None:
                 live.task.cancel()
-            else:
+            elif time.monotonic() < end:
                 with suppress(NodeLost, NodeFailed, TimeoutError):
                     await live.node.actor.call("stop", live.run.job_id, limit=_STOP_AGAIN_SECONDS)
+            else:
+                self._nodes.lose(live.node, f"it has not ended an action within {self._stop_seconds:g} s")
             await asyncio.wait([live.task], timeout=_STOP_AGAIN_SECONDS)
 
     async def stop_all(self, *, limit: float) -> None:
@@ -203,9 +219,21 @@ class Runs:
         if live.is_to_stop:
             raise action_stopped(live.run.job_id)
         live.loss = node_lost(node.state.address, str(lost), live.run.job_id)
-        if not live.run.config.action(live.run.action).retryable or not await node.actor.is_dead(limit=DEAD_SECONDS):
+        if not live.run.config.action(live.run.action).retryable or not await _has_ended(node, lost):
             raise live.loss
         await self._say(live.number, (Event({"type": "event", "event": "node_lost", "data": live.loss.detail}),))
+
+
+async def _has_ended(node: ReadyNode, lost: NodeLost) -> bool:
+    """Wait until nothing of what a lost node has run can be running; false where that is not to be known.
+
+    Where the cluster only takes the node for dead, its actor may still be there, and has to notice that it is alone.
+    """
+    if not await node.actor.is_dead(limit=DEAD_SECONDS):
+        return False
+    if not lost.has_ended:
+        await asyncio.sleep(node.heard_at + ALONE_END_SECONDS - time.monotonic())
+    return True
 
 
 def node_lost(address: str, why: str, job_id: str) -> Problem:

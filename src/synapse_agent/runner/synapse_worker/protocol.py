@@ -1,7 +1,7 @@
 """The messages between agent, zygote and run; both sides read them from here.
 
 Agent and zygote share one SEQPACKET socket, the control socket. Each run has two descriptors of its own besides: a
-SEQPACKET socket, on which it sends its reports, and the pipe that is its stdout and stderr.
+DGRAM socket, on which it sends its reports, and the pipe that is its stdout and stderr.
 
 A report starts with the run's secret, 16 random bytes that its request brought: what a plugin writes to a descriptor
 that is not its own lacks them, arrives as a message of its own, and is ignored.

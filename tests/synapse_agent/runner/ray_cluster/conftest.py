@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from local_cluster import LocalCluster
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 
@@ -115,15 +115,6 @@ class Site:
         """List the sendings of sources to nodes that the driver has noted."""
         log = (self.data_dir / "ray-driver.log").read_text()
         return [line for line in log.splitlines() if f"Sent {digest}" in line]
-
-
-def until(found: Callable[[], Any], *, seconds: float = 20) -> Any:
-    """Wait for something that is about to be so, and give it."""
-    end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return value
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,10 @@ class FakeActor:
             await asyncio.sleep(0)
             if isinstance(batch, Exception):
                 raise batch
-            yield batch
+            if isinstance(batch, asyncio.Event):
+                await batch.wait()
+            else:
+                yield batch
 
     def kill(self) -> None:
         self.is_killed = True

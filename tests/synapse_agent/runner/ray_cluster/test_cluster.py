@@ -8,15 +8,17 @@ import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from local_cluster import LocalCluster
+from waiting import until
 
 from synapse_agent import __version__
 
-from .conftest import Site, until
+from .conftest import Site
 
 
 def node_of(folder: str) -> str:
@@ -87,6 +89,27 @@ def test_a_debug_source_travels_to_a_node_once(site: Site) -> None:
     assert len(set(folders)) == 12
     assert 1 <= len(site.sent()) - before <= 2
     assert not any(Path(folder).exists() for folder in folders)
+
+
+def test_a_run_goes_where_an_environment_was_made_for_it(
+    site: Site, wheels: Any, cluster_wheels: Path, tmp_path: Path
+) -> None:
+    """Although another node is less busy; a run without requirements goes there."""
+    replace(wheels, folder=cluster_wheels).write("close-by", {"close_by": ""})
+    path = tmp_path / "go"
+    source = (
+        "import os, time\nfrom pathlib import Path\n\ndef go(path):\n    Path(path + '.begun').touch()\n"
+        "    while not Path(path).exists():\n        time.sleep(0.01)\n    return os.getcwd()\n"
+    )
+    required = {"requirements": ["close-by"]}
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(site.debug, source, params={"path": str(path)}, **required)
+        until(lambda: path.with_suffix(".begun").exists())
+        second = site.debug("import close_by, os\n\ndef go():\n    return os.getcwd()\n", **required)
+        third = site.run("where")
+        path.touch()
+        places = [node_of(answer.json()) for answer in (first.result(), second, third)]
+    assert places[0] == places[1] != places[2]
 
 
 def test_logs_and_progress_come_while_the_action_runs(site: Site, tmp_path: Path) -> None:
@@ -164,6 +187,12 @@ def test_each_run_has_its_own_gpus(site: Site, tmp_path: Path) -> None:
     assert site.run("devices", path=str(path), num_gpus=2).json() == "0,1"
 
 
+@pytest.mark.parametrize("params", [{"num_cpus": 1e-9}, {"num_gpus": 1e-9}, {"num_gpus": 1 / 3, "memory": 0.1}])
+def test_shares_may_be_finer_than_ray_counts(site: Site, params: dict[str, Any]) -> None:
+    """What would be none is the least there is."""
+    assert site.run("where", **params).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("params", "wanted"),
     [({"num_gpus": 3}, "1 CPU, 3 GPUs"), ({"num_cpus": 2.5}, "2.5 CPUs"), ({"memory": "1TiB"}, "1 CPU, 1048576 MiB")],
@@ -203,7 +232,7 @@ def test_a_node_that_is_lost_fails_its_runs_alone(site: Site, ray_cluster: Local
     jobs = {job["action"]: job["job_id"] for job in reversed(site.http.get("/jobs/").json())}
     error = site.ended(jobs["hold"])["error"]
     assert (error["error_type"], error["node"]) == ("node_lost", "127.0.0.4")
-    until(lambda: len(lines(again)) == 2)
+    until(lambda: len(lines(again)) == 2, seconds=60)
     again.touch()
     assert site.ended(jobs["hold_again"])["status"] == "SUCCEEDED"
     assert node_of(lines(again)[1]) != f"node-{number}"

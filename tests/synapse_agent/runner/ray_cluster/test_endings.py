@@ -17,12 +17,13 @@ from pathlib import Path
 import httpx
 import pytest
 from local_cluster import LocalCluster
+from waiting import until
 
 from synapse_agent.runner.ray_cluster.connecting import identity
 from synapse_agent.runner.ray_cluster.runner import RayRunner
 from synapse_agent.settings import Settings, StartError
 
-from .conftest import Site, until
+from .conftest import Site
 from .test_cluster import is_running, lines, parent
 
 ROOT = Path(__file__).parents[4]
@@ -77,8 +78,7 @@ def test_a_driver_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None
     path = tmp_path / "go"
     job_id = site.run("hold", path=str(path)).json()["job_id"]
     [line] = until(lambda: lines(path))
-    [driver] = [pid for pid in children(os.getpid()) if "ray_cluster.driver" in command_of(pid)]
-    os.kill(driver, signal.SIGKILL)
+    os.kill(driver_of(os.getpid()), signal.SIGKILL)
     error = site.ended(job_id, seconds=5)["error"]
     assert error["error_type"] == "node_lost"
     assert error["message"].startswith("The connection to the Ray cluster was lost")
@@ -86,9 +86,24 @@ def test_a_driver_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None
     until(lambda: site.run("where").status_code == 200)
 
 
-def command_of(pid: int) -> str:
-    """Give a process's command line."""
-    return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+def test_an_agent_that_cannot_start_a_driver_goes_on_trying(
+    serve: Callable[..., tuple[subprocess.Popen[str], Site]], ray_cluster: LocalCluster, tmp_path: Path
+) -> None:
+    """What is in its way is told with each refusal; when that is gone, runs go on."""
+    agent, site = serve(ray_cluster)
+    log = tmp_path / "data" / "ray-driver.log"
+    log.unlink()
+    log.mkdir()
+    os.kill(driver_of(agent.pid), signal.SIGKILL)
+    until(lambda: "Is a directory" in site.run("where").text)
+    log.rmdir()
+    until(lambda: site.run("where").status_code == 200, seconds=40)
+
+
+def driver_of(agent: int) -> int:
+    """Give the process of an agent's that has joined the cluster."""
+    [driver] = [pid for pid in children(agent) if b"ray_cluster.driver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return driver
 
 
 def children(pid: int) -> list[int]:
@@ -185,3 +200,10 @@ def test_an_agent_keeps_its_name_on_the_cluster(tmp_path: Path) -> None:
     """For as long as it keeps its data folder; others have others."""
     (tmp_path / "other").mkdir()
     assert identity(tmp_path) == identity(tmp_path) != identity(tmp_path / "other")
+
+
+def test_an_agent_never_goes_without_a_name_on_the_cluster(tmp_path: Path) -> None:
+    """A full disk, for instance, can leave its file empty; those without one would end each other's runs."""
+    (tmp_path / "ray-identity").touch()
+    assert len(identity(tmp_path)) == 16
+    assert identity(tmp_path) == identity(tmp_path)

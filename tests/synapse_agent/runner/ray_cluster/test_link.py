@@ -21,6 +21,7 @@ ABORTED = """\
     [
         (ABORTED, "Failed to connect to socket at address:/tmp/ray/raylet"),
         ("2026-11-24 14:50:00,001 ERROR synapse_agent.driver: The head is gone\n", "The head is gone"),
+        ("2026-11-24 14:50:00,001 INFO synapse_agent.shipping: Sent all of it\n", ""),
         ("Traceback (most recent call last):\n  File x\nValueError: no\n", "ValueError: no"),
         ("\n\n", ""),
         ("", ""),

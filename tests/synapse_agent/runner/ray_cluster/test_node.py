@@ -174,6 +174,19 @@ async def test_a_node_tells_what_it_has_from_earlier(node: Node, source: Path, t
     await other.close()
 
 
+async def test_a_node_that_hears_of_no_driver_ends(tmp_path: Path) -> None:
+    """And with it all that it has started; as long as it is greeted, it goes on."""
+    ended = asyncio.Event()
+    node = Node(tmp_path / "node", alone_seconds=2, on_alone=ended.set)
+    await node.begin(SETTINGS)
+    for _ in range(6):
+        await asyncio.sleep(0.5)
+        await node.hear()
+    assert not ended.is_set()
+    await asyncio.wait_for(ended.wait(), 5)
+    await node.close()
+
+
 def test_a_nodes_folder_is_named_by_its_environment(tmp_path: Path) -> None:
     """Or is the user's own."""
     assert node_folder({"SYNAPSE_NODE_DIR": str(tmp_path)}) == tmp_path

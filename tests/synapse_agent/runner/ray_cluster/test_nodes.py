@@ -31,10 +31,16 @@ class Watched:
     warnings: list[str] = field(default_factory=list)
     joined: int = 0
     lost: list[str] = field(default_factory=list)
+    greet_seconds: float = 5
 
     def __post_init__(self) -> None:
         self.nodes = Nodes(
-            self.cluster, SETTINGS, warn=self.warnings.append, on_joined=self._join, on_lost=self.lost.append
+            self.cluster,
+            SETTINGS,
+            warn=self.warnings.append,
+            on_joined=self._join,
+            on_lost=self.lost.append,
+            greet_seconds=self.greet_seconds,
         )
 
     def _join(self) -> None:
@@ -117,6 +123,19 @@ async def test_a_node_that_a_run_loses_is_lost_once() -> None:
     assert watched.warnings == ["The node 10.0.0.a is lost: gone"]
 
 
+async def test_nodes_are_greeted_for_as_long_as_they_take_runs() -> None:
+    """One that does not answer is greeted again; one that is lost is to notice that it is alone."""
+    watched = Watched(FakeCluster(a=FakeActor(hear=TimeoutError()), b=FakeActor()), greet_seconds=0.01)
+    await watched.looked()
+    await asyncio.sleep(0.1)
+    watched.nodes.lose(watched.nodes.find("b"), "gone")
+    greetings = {name: actor.count("hear") for name, actor in watched.cluster.actors.items()}
+    assert min(greetings.values()) > 1
+    await asyncio.sleep(0.1)
+    assert watched.cluster.actors["a"].count("hear") > greetings["a"]
+    assert watched.cluster.actors["b"].count("hear") <= greetings["b"] + 1
+
+
 async def test_what_is_free_is_kept_up_to_date() -> None:
     """As the head tells it."""
     cluster = FakeCluster(a=FakeActor())
@@ -137,6 +156,14 @@ async def test_a_silent_head_is_noticed_and_forgiven() -> None:
     watched.cluster.silence = None
     await watched.looked()
     assert watched.nodes.silence is None
+
+
+async def test_a_head_that_is_silent_from_the_beginning_is_the_reason() -> None:
+    """Of there being no node, and not that they had nothing to give."""
+    watched = Watched(FakeCluster(a=FakeActor()))
+    watched.cluster.silence = "nobody there"
+    assert await watched.looked() == []
+    assert watched.nodes.why_none() == "nobody there"
 
 
 async def test_a_source_is_forgotten_where_it_is() -> None:

@@ -55,6 +55,12 @@ def test_what_the_head_does_not_know_yet_counts() -> None:
     assert chosen([node("told", free=0, running={"CPU": 3}, idle={"CPU": 1})]) == "told"
 
 
+def test_amounts_are_as_fine_as_ray_counts() -> None:
+    """Less than its smallest part would be none, which it refuses to reserve."""
+    assert amounts(Resources(num_cpus=1e-9, num_gpus=1 / 3)) == {"CPU": 0.0001, "GPU": 0.3333}
+    assert amounts(Resources(num_cpus=0)) == {}
+
+
 def test_a_node_fits_when_it_is_large_enough() -> None:
     """However busy it is; sums of fractions are as good as whole numbers."""
     states = [node("busy", cpus=0.1 + 0.2, free=0).state, node("small", cpus=0.2).state]

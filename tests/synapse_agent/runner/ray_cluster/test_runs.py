@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from synapse_agent.runner.ray_cluster.messages import (
     Started,
     Succeeded,
 )
+from synapse_agent.runner.ray_cluster.nodes import ALONE_END_SECONDS
 from synapse_agent.runner.ray_cluster.runs import Runs
 from synapse_agent.runner.ray_cluster.shipping import Shipping
 from synapse_agent.runner.scratch import Scratch
@@ -53,7 +55,7 @@ class Broker:
 class Bench:
     """Runs on fake nodes, and what is said of them."""
 
-    def __init__(self, folder: Path, *, wait: float = 5, **actors: FakeActor) -> None:
+    def __init__(self, folder: Path, *, wait: float = 5, stop_seconds: float = 5, **actors: FakeActor) -> None:
         self.actors = actors
         self.folder = folder
         self.said: list[Item] = []
@@ -68,6 +70,7 @@ class Bench:
             shipping=shipping,
             say=self._say,
             wait=wait,
+            stop_seconds=stop_seconds,
         )
 
     async def _say(self, _: int, items: tuple[Item, ...]) -> None:
@@ -151,7 +154,7 @@ async def test_a_stream_that_just_ends_is_a_loss(folder: Path) -> None:
 
 async def test_a_retryable_action_is_run_again_elsewhere(folder: Path) -> None:
     """Once nothing of it can be running any more; the loss is an event of the job."""
-    lost = [(Started(),), NodeLost("power cut")]
+    lost = [(Started(),), NodeLost("power cut", has_ended=True)]
     bench = Bench(folder, a=answering(lost), b=answering([GOOD]))
     assert await bench.outcome(retryable=True) == Succeeded()
     [event] = [item.event for item in bench.said if isinstance(item, Event)]
@@ -168,18 +171,30 @@ async def test_it_is_not_run_again_where_the_first_may_go_on(folder: Path) -> No
 
 async def test_what_has_run_is_never_said_not_to_have(folder: Path) -> None:
     """Where no other node is there for a second time, or none takes it: the loss is what is told, a 500."""
-    bench = Bench(folder, a=answering([NodeLost("power cut")]))
+    bench = Bench(folder, a=answering([NodeLost("power cut", has_ended=True)]))
     assert (await bench.outcome(retryable=True)).error_type == "node_lost"
-    bench = Bench(folder, a=answering([NodeLost("power cut")]), b=FakeActor(complete="No space left on device"))
+    bench = Bench(
+        folder, a=answering([NodeLost("power cut", has_ended=True)]), b=FakeActor(complete="No space left on device")
+    )
     assert (await bench.outcome(retryable=True)).error_type == "node_lost"
 
 
 async def test_it_is_not_run_again_for_ever(folder: Path) -> None:
     """An action that takes its nodes down with it gets three of them."""
-    actors = {name: answering([NodeLost("crashed")]) for name in "abcde"}
+    actors = {name: answering([NodeLost("crashed", has_ended=True)]) for name in "abcde"}
     bench = Bench(folder, **actors)
     assert (await bench.outcome(retryable=True)).error_type == "node_lost"
     assert [actor.count("run") for actor in actors.values()] == [1, 1, 1, 0, 0]
+
+
+async def test_it_is_not_run_again_before_the_first_has_ended(folder: Path) -> None:
+    """A node that the cluster takes for dead may be cut off: what it runs ends when it notices that it is alone."""
+    bench = Bench(folder, a=answering([(Started(),), NodeLost("no heartbeats")]), b=answering([GOOD]))
+    await bench.watched.looked()
+    bench.watched.nodes.find("a").heard_at = time.monotonic() + 0.3 - ALONE_END_SECONDS
+    begun = time.monotonic()
+    assert await bench.outcome(retryable=True) == Succeeded()
+    assert time.monotonic() - begun > 0.3
 
 
 async def test_a_node_that_is_lost_before_it_has_the_run_is_no_loss(folder: Path) -> None:
@@ -263,6 +278,22 @@ async def test_stopping_reaches_a_run_wherever_it_is(folder: Path) -> None:
     await asyncio.gather(bench.runs.stop(1), bench.runs.stop(1))
     assert (bench.said[-1].error_type, bench.runs.are_on_nodes) == ("action_stopped", False)
     await bench.runs.stop(1)
+
+
+async def test_stopping_a_run_on_a_node_that_does_nothing_any_more_has_a_limit(folder: Path) -> None:
+    """It counts as lost then, and its actor is killed: whoever stops a job does not wait for ever."""
+    killed = asyncio.Event()
+    actor = answering([(Started(),), killed, NodeLost("killed")], stop=asyncio.Event())
+    actor.kill = killed.set
+    bench = Bench(folder, a=actor, stop_seconds=0.01)
+    await bench.watched.looked()
+    bench.start()
+    await asyncio.sleep(0.05)
+    assert Started() in bench.said
+    async with asyncio.timeout(5):
+        await bench.runs.stop(1)
+    assert bench.said[-1].error_type == "action_stopped"
+    assert bench.watched.warnings == ["The node 10.0.0.a is lost: it has not ended an action within 0.01 s"]
 
 
 async def test_sources_are_sent_once_however_many_want_them(folder: Path) -> None:
