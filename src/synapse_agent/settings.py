@@ -23,7 +23,8 @@ _LONGEST_DAYS = 36_500
 RUNNERS = ("local", "ray")
 RUNS_ON_A_CLUSTER = 256
 """Its nodes bound what runs at once; this bounds what is on its way there."""
-_RAY_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):[0-9]{1,5}")
+_RAY_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):([0-9]{1,5})")
+_LARGEST_PORT = 65535
 
 
 class StartError(Exception):
@@ -227,7 +228,8 @@ def _check_runner(runner: str, address: str | None) -> None:
         return
     if address is None:
         raise UsageError("The runner ray needs the cluster's address: add --ray-address HOST:PORT.")
-    if not _RAY_ADDRESS.fullmatch(address):
+    match = _RAY_ADDRESS.fullmatch(address)
+    if match is None or not 1 <= int(match[2]) <= _LARGEST_PORT:
         raise UsageError(
             f"The Ray address {address!r} is not of the form HOST:PORT, such as 10.0.0.5:6379. The agent joins the "
             "cluster through the Ray node of its own machine, not through a Ray Client server (ray://)."

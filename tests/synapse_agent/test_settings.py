@@ -124,6 +124,7 @@ def test_debug_runs_are_for_loopback_unless_said_otherwise(host: str, allow_debu
         ({"runner": "ray", "ray_address": "auto"}, "The Ray address 'auto' is not of the form HOST:PORT"),
         ({"runner": "ray", "ray_address": "ray://10.0.0.5:10001"}, "not through a Ray Client server (ray://)"),
         ({"runner": "ray", "ray_address": "10.0.0.5"}, "is not of the form HOST:PORT"),
+        ({"runner": "ray", "ray_address": "10.0.0.5:99999"}, "is not of the form HOST:PORT"),
         ({"ray_wait": 0}, "The wait for room on the cluster must be more than 0 seconds, not 0"),
     ],
 )
