@@ -103,7 +103,7 @@ def change_agent(copy: Path) -> None:
     insert(copy / commands, textwrap.indent(titled(commands), "    "), before=r'\) -> None:\n    """Run the agent')
     given = 'max_log_bytes=option_size(max_log_size, "--max-log-size"), '
     assert given.rstrip(", ") in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    insert(copy / commands, given, before=r"data_dir=folder")
+    insert(copy / commands, given, before=r"data_dir=data_dir or")
     (user,) = (path for path in (copy / "src").rglob("*.py") if "grace=settings.grace" in path.read_text())
     insert(user, "log_bytes=settings.max_log_bytes, ", before=r"grace=settings\.grace")
 
