@@ -16,6 +16,7 @@ SUBJECTS = ("ours", "public_run", "ray_task", "uv", "starlette")
 GROUP = "agent"
 """All rows are called so, too."""
 REST_SECONDS = 1.0
+RAY_REST_SECONDS = 2.0
 RAY_TURNS = 5
 """Tasks in a row: Ray may have started the first one's process while the others were measured."""
 
@@ -33,7 +34,7 @@ def run(homes: Homes, _: str) -> Values:
         players = {
             "ours": Player(homes["client"].python, "ours", ours.url, turns=20),
             "public_run": Player(homes["public"].python, "public_run") if "public" in homes else None,
-            "ray_task": Player(homes["ray"].python, "ray_task", turns=RAY_TURNS),
+            "ray_task": Player(homes["ray"].python, "ray_task", turns=RAY_TURNS, rest=RAY_REST_SECONDS),
         }
         there = {name: player for name, player in players.items() if player is not None}
         return _medians(compared(there, "add", rounds=15), 1e3)

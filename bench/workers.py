@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ class Player:
     """How many calls one measure takes."""
     turns: int = 1
     """How many measures in a row it gets each round."""
+    rest: float = 0
+    """Seconds after its turns in which nobody is measured: what it leaves to be tidied up."""
 
 
 @contextmanager
@@ -105,6 +108,7 @@ def compared(players: Mapping[str, Player], scenario: str, *, rounds: int) -> di
                 player = players[name]
                 told = [workers[name].measure(player.times) for _ in range(player.turns)]
                 measured[name] += told if number else []
+                time.sleep(player.rest)
     return measured
 
 
