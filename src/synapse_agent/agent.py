@@ -27,7 +27,7 @@ from synapse_agent.trees import Limits
 
 logger = logging.getLogger(__name__)
 
-MakeRunner = Callable[[Settings], Runner | Awaitable[Runner]]
+MakeRunner = Callable[[Settings], Awaitable[Runner]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,6 @@ def _room_in(folder: Path) -> Iterator[None]:
 
 async def _make(make_runner: MakeRunner, settings: Settings) -> Runner:
     try:
-        made = make_runner(settings)
-        return await made if isinstance(made, Awaitable) else made
+        return await make_runner(settings)
     except OSError as error:
         raise unusable(settings.data_dir, error) from error

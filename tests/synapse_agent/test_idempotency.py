@@ -18,7 +18,7 @@ from synapse_agent import EmbeddedAgent
 from synapse_agent.agent import open_agent
 from synapse_agent.app import build_app
 from synapse_agent.database import Database
-from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runners import make_runner
 from synapse_agent.settings import Settings
 
 ClientOf = Callable[[EmbeddedAgent], httpx.Client]
@@ -330,7 +330,7 @@ async def test_an_agent_that_goes_down_still_answers_for_its_keys(plugins: Path,
     """A new run is 503 with `Retry-After`; what a key was bound to before is there."""
     settings = Settings(plugins=(plugins,), data_dir=tmp_path)
     body = {"action": "go", "modules": {"go": "def go():\n    return 1\n"}, "config": {"actions": {"go": "go:go"}}}
-    async with open_agent(settings, lambda _: LocalRunner(settings.data_dir)) as agent:
+    async with open_agent(settings, make_runner) as agent:
         transport = httpx.ASGITransport(build_app(agent, settings))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             known, new = ({"Idempotency-Key": key} for key in ("known", "new"))

@@ -296,6 +296,11 @@ class BrokenRunner:
     async def close(self) -> None:
         """Nothing to end."""
 
+    @classmethod
+    async def made(cls, _: Settings) -> BrokenRunner:
+        """Make one, as an agent asks for its runner."""
+        return cls()
+
 
 @pytest.mark.anyio
 async def test_an_agent_that_fails_says_no_more_than_that(
@@ -304,7 +309,7 @@ async def test_an_agent_that_fails_says_no_more_than_that(
     """500 `internal_error` with the job's ID, in the record too; the reason goes to the agent's own log."""
     settings = Settings(plugins=(plugins,), data_dir=tmp_path)
     config = PluginConfig.from_mapping({"code": "x", "actions": {"go": "main:go"}})
-    async with open_agent(settings, lambda _: BrokenRunner()) as agent:
+    async with open_agent(settings, BrokenRunner.made) as agent:
         source, scratch = DebugSource(None, {}, config), agent.folder.temporary("debug")
         workspace = DebugWorkspace(source, scratch, limits=agent.debug.limits)
         row = agent.jobs.submit(Order(action=config.action("go"), config=config, workspace=workspace))

@@ -12,7 +12,7 @@ import pytest
 from synapse_agent import EmbeddedAgent, __version__
 from synapse_agent.agent import open_agent
 from synapse_agent.app import build_app
-from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runners import make_runner
 from synapse_agent.settings import Settings
 
 
@@ -76,7 +76,7 @@ async def test_a_failure_of_the_agent_is_logged_with_the_request_id(
 ) -> None:
     """500 `internal_error`; its `X-Request-ID` leads to the log line that says why."""
     settings = Settings(plugins=(plugins,), data_dir=tmp_path)
-    async with open_agent(settings, lambda _: LocalRunner(settings.data_dir)) as agent:
+    async with open_agent(settings, make_runner) as agent:
         transport = httpx.ASGITransport(build_app(agent, settings))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         answer = await http.get("/jobs/", headers={"X-Request-ID": "find-me"})
