@@ -8,7 +8,7 @@ from synapse_agent.runner.ray_cluster.link import driver_env, last_said
 
 ABORTED = """\
 2026-11-24 14:49:39,100 INFO synapse_agent.runner: something else
-[2026-11-24 14:49:39,643 C 5232 5232] raylet_ipc_client.cc:85: Failed to connect to socket at address:/tmp/ray/raylet
+[2026-11-24 14:49:39,643 C 5232 5232] raylet_ipc_client.cc:85: Failed to connect to socket at address: raylet
 *** StackTrace Information ***
 /usr/lib/python3/ray/_raylet.so(+0x1812b9a) [0x7f2dbaa12b9a] ray::operator<<()
 [2026-11-24 14:49:39,650 E 5232 5232] logging.cc:474:     @     0x7f721145a050  161578840  (unknown)
@@ -19,7 +19,7 @@ ABORTED = """\
 @pytest.mark.parametrize(
     ("log", "said"),
     [
-        (ABORTED, "Failed to connect to socket at address:/tmp/ray/raylet"),
+        (ABORTED, "Failed to connect to socket at address: raylet"),
         ("2026-11-24 14:50:00,001 ERROR synapse_agent.driver: The head is gone\n", "The head is gone"),
         ("2026-11-24 14:50:00,001 INFO synapse_agent.shipping: Sent all of it\n", ""),
         ("Traceback (most recent call last):\n  File x\nValueError: no\n", "ValueError: no"),
