@@ -100,7 +100,7 @@ test: setup tests/mock/node_modules/.installed ## Run the tests (PYTEST_ARGS="-k
 
 .PHONY: test-httpx2
 test-httpx2: setup ## Run on httpx2 the tests of what speaks HTTP as a client
-	SYNAPSE_HTTP_LIBRARY=httpx2 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/synapse_sdk tests/synapse_agent/backend tests/conformance tests/edges tests/examples tests/docs/test_pages.py \
+	SYNAPSE_HTTP_LIBRARY=httpx2 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/synapse_sdk tests/synapse_agent/plugins/backend tests/conformance tests/edges tests/examples tests/docs/test_pages.py \
 		$(addprefix --ignore ,tests/conformance/test_typescript.py tests/conformance/test_schemathesis.py tests/docs/test_sharing.py)
 
 .PHONY: mutants

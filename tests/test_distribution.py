@@ -22,7 +22,7 @@ from uv import find_uv_bin
 import synapse_agent
 import synapse_sdk
 from synapse_agent import EmbeddedAgent
-from synapse_agent.runner.pip_settings import uv_options, uv_settings
+from synapse_agent.runner.environments.pip_config import uv_options, uv_settings
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from subjects.facade import Run, repeat
 from subjects.payload import LARGE, SMALL
 
-from synapse_agent.runner.pip_settings import uv_options, uv_settings
+from synapse_agent.runner.environments.pip_config import uv_options, uv_settings
 
 UV = Path(sys.executable).with_name("uv")
 PYTHON = sys._base_executable  # type: ignore[attr-defined] # what a virtual environment is made from

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.cli.environment import VARIABLES
-from synapse_agent.cli.exits import ExitCode
+from synapse_agent.cli.exit_codes import ExitCode
 from synapse_agent.cli.program import NAME, command
 
 PAGE = Path(__file__).parents[1] / "reference" / "cli.md"

@@ -11,19 +11,19 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from synapse_agent.data_folder import DataFolder, unusable
-from synapse_agent.database import Database
-from synapse_agent.debug import DebugRules
-from synapse_agent.disk import is_disk_full
-from synapse_agent.jobs import Jobs
-from synapse_agent.releases import Releases
-from synapse_agent.retention import JobLimits, Retention
+from synapse_agent.jobs.retention import JobLimits, Retention
+from synapse_agent.jobs.service import Jobs
+from synapse_agent.plugins.debug_source import DebugRules
+from synapse_agent.plugins.releases import Releases
+from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
 from synapse_agent.runner.base import Runner
-from synapse_agent.runner.sandbox import Sandbox
-from synapse_agent.runners import sandbox_of
+from synapse_agent.runner.factory import sandbox_of
+from synapse_agent.runner.processes.sandbox import Sandbox
 from synapse_agent.settings import Settings, StartError, check_plugins_folder
-from synapse_agent.sources import DirectorySource, PluginSource, SourceChain
-from synapse_agent.trees import Limits
+from synapse_agent.storage.data_folder import DataFolder, unusable
+from synapse_agent.storage.database import Database
+from synapse_agent.storage.disk import is_disk_full
+from synapse_agent.storage.trees import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -96,8 +96,8 @@ async def _backend(settings: Settings, stack: AsyncExitStack) -> list[PluginSour
     if settings.backend is None:
         return []
     # Here, as the HTTP library takes a while to load and only who has a backend needs it.
-    from synapse_agent.backend.bounds import Bounds
-    from synapse_agent.backend.source import BackendSource
+    from synapse_agent.plugins.backend.bounds import Bounds
+    from synapse_agent.plugins.backend.source import BackendSource
 
     bounds = Bounds(
         connect=settings.backend_connect_timeout,

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import uvloop
 
-from synapse_agent.server import AgentServer
+from synapse_agent.server.server import AgentServer
 from synapse_agent.settings import Settings
-from synapse_agent.tokens import checked_token, make_token
-from synapse_agent.trees import remove_tree
+from synapse_agent.storage.token_file import checked_token, make_token
+from synapse_agent.storage.trees import remove_tree
 
 if TYPE_CHECKING:
     from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from synapse_agent.hosts import host_name, is_loopback_host
+from synapse_agent.util.hosts import host_name, is_loopback_host
 
 MEBIBYTE = 2**20
 LARGEST_NUMBER = 2**63 - 1

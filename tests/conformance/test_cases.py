@@ -17,8 +17,8 @@ from judge import Ending, check_ending
 
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent._exchange import Chance
-from synapse_sdk.clients.agent._session import AsyncSession, Session
+from synapse_sdk.clients.agent._session.retry import Chance
+from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 from synapse_sdk.exceptions import Attempt, ClientError
 
 CASES = load()

@@ -12,7 +12,7 @@ from proxy import Cut, Proxy
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent._exchange import Chance
+from synapse_sdk.clients.agent._session.retry import Chance
 from synapse_sdk.exceptions import ActionFailedError, ClientTimeoutError, ServerError
 
 CONFIG = {

@@ -22,7 +22,7 @@ from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent._exchange import Chance
+from synapse_sdk.clients.agent._session.retry import Chance
 from synapse_sdk.exceptions import ClientResponseIncompleteError, ServerError
 
 CONFIG = """

@@ -24,7 +24,7 @@ from typing import Any
 import httpx
 from local_cluster import LocalCluster
 
-from synapse_agent.trees import tree_digest
+from synapse_agent.storage.trees import tree_digest
 
 COMMAND = [sys.executable, "-m", "synapse_agent", "serve"]
 START_SECONDS = 30.0

@@ -25,7 +25,7 @@ NOT_RUN = {
     (
         "docs/guides/backend.md",
         "Downloading 'my_plugin@1.0.0' from https://storage.example.com: 104857600 of 524288000 bytes (20 %)",
-    ): ("A line of a log. tests/synapse_agent/backend/test_source.py waits for one."),
+    ): ("A line of a log. tests/synapse_agent/plugins/backend/test_source.py waits for one."),
     ("docs/guides/cluster.md", "# in a clone, for no index has the package yet"): (
         "Changes the environment that these tests run in, which has all of it."
     ),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from synapse_agent.cli.environment import VARIABLES
-from synapse_agent.cli.exits import ExitCode
+from synapse_agent.cli.exit_codes import ExitCode
 from synapse_agent.cli.program import NAME, command
 
 ROOT = Path(__file__).parents[2]

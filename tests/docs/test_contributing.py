@@ -87,7 +87,7 @@ def change_contract(path: Path) -> None:
 
 def change_facade(copy: Path) -> None:
     """Add the method, in both clients."""
-    calls = "src/synapse_sdk/clients/agent/_calls.py"
+    calls = "src/synapse_sdk/clients/agent/_request/calls.py"
     insert(copy / calls, f"\n\n{titled(calls)}")
     method, twin = (titled(f"{PLUGIN}, {mixin}") for mixin in ("PluginClientMixin", "AsyncPluginClientMixin"))
     insert(copy / PLUGIN, "\n" + textwrap.indent(method, "    "), before=r"\n\nclass AsyncPluginClientMixin")
@@ -96,9 +96,9 @@ def change_facade(copy: Path) -> None:
 
 def change_agent(copy: Path) -> None:
     """Add the handler, the error type, and the setting with its option."""
-    for name in ("src/synapse_agent/handlers.py", "src/synapse_agent/problems.py"):
+    for name in ("src/synapse_agent/server/handlers.py", "src/synapse_agent/problems.py"):
         insert(copy / name, f"\n\n{titled(name)}")
-    settings, commands = "src/synapse_agent/settings.py", "src/synapse_agent/commands.py"
+    settings, commands = "src/synapse_agent/settings.py", "src/synapse_agent/cli/commands/serve.py"
     insert(copy / settings, textwrap.indent(titled(settings), "    "), before=r"\n    def __post_init__")
     insert(copy / commands, textwrap.indent(titled(commands), "    "), before=r'\) -> None:\n    """Run the agent')
     given = 'max_log_bytes=option_size(max_log_size, "--max-log-size"), '
@@ -153,7 +153,7 @@ def test_the_new_option_is_there(changed: Path) -> None:
     done = run(changed, code, "serve", "--plugins", str(ROOT / "examples" / "plugins"), "--max-log-size", "big")
     assert done.returncode == 2, done.stderr
     assert "--max-log-size" in done.stderr
-    left_out = "import inspect; from synapse_agent.commands import serve; "
+    left_out = "import inspect; from synapse_agent.cli.commands.serve import serve; "
     left_out += "print(repr(inspect.signature(serve).parameters['max_log_size'].default))"
     assert run(changed, left_out).stdout == "'64MiB'\n"
 

@@ -19,7 +19,7 @@ from error_types import Unclear, documented, error_types, types_of
 from links import read
 
 import synapse_sdk
-from synapse_agent.commands import app
+from synapse_agent.cli.commands.serve import app
 from synapse_agent.settings import Settings
 
 REFERENCE = ROOT / "docs" / "reference"

@@ -20,8 +20,8 @@ from listed import NOT_RUN, RUN_ELSEWHERE
 from shells import Shell
 
 from synapse_agent import EmbeddedAgent
-from synapse_agent.plugin import PluginConfig
-from synapse_agent.runner.interpreters import Interpreters
+from synapse_agent.plugins.config import PluginConfig
+from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_sdk.clients.agent import AgentClient
 
 EVERY_BLOCK = [block for page in PAGES for block in blocks_of(page)]

@@ -7,9 +7,9 @@ from typing import get_args
 
 import pytest
 
-from synapse_agent import serve_options
-from synapse_agent.runner.sandbox import Sandbox
-from synapse_agent.secrecy import OPTIONS, VARIABLES
+from synapse_agent.cli.commands import serve_options
+from synapse_agent.runner.processes.sandbox import Sandbox
+from synapse_agent.server.process_secrets import OPTIONS, VARIABLES
 from synapse_agent.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "security.md").read_text()

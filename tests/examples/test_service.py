@@ -13,7 +13,7 @@ import httpx
 import pytest
 import trustme
 
-from synapse_agent.server import BACKSTOP_SECONDS, KILL_SECONDS
+from synapse_agent.server.server import BACKSTOP_SECONDS, KILL_SECONDS
 from synapse_agent.settings import Settings
 
 PROGRAM = "/opt/synapse-agent/bin/synapse-agent"

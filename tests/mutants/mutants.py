@@ -19,15 +19,15 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ACCEPTED = Path(__file__).with_name("accepted.json")
 MUTATED = [
     "src/synapse_sdk/exceptions.py",
-    "src/synapse_sdk/clients/agent/_answers.py",
-    "src/synapse_sdk/clients/agent/_exchange.py",
+    "src/synapse_sdk/clients/agent/_response/errors.py",
+    "src/synapse_sdk/clients/agent/_session/retry.py",
 ]
 TESTS = [
     "tests/conftest.py",
     "tests/synapse_sdk/conftest.py",
     "tests/synapse_sdk/test_exceptions.py",
-    "tests/synapse_sdk/clients/agent/test_answers.py",
-    "tests/synapse_sdk/clients/agent/test_exchange.py",
+    "tests/synapse_sdk/clients/agent/_response/test_errors.py",
+    "tests/synapse_sdk/clients/agent/_session/test_retry.py",
 ]
 SETTINGS = f"""
 [tool.pytest.ini_options]

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from synapse_agent import EmbeddedAgent
-from synapse_agent.runner.sandbox import probed
+from synapse_agent.runner.processes.sandbox import probed
 
 ClientOf = Callable[[EmbeddedAgent], httpx.Client]
 LOOK = """

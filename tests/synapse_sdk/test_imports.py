@@ -36,7 +36,8 @@ def test_the_client_brings_nothing_of_the_agent() -> None:
 def test_making_calls_needs_httpx_and_attrs_alone() -> None:
     """A client that built every kind of request has loaded no other distribution."""
     calls = (
-        "from synapse_sdk.clients.agent import AgentClient, _calls as c; AgentClient('http://agent.test').api; "
+        "from synapse_sdk.clients.agent import AgentClient; "
+        "from synapse_sdk.clients.agent._request import calls as c; AgentClient('http://agent.test').api; "
         "c.list_plugin_releases(); c.create_plugin_release('a', '1'); c.health_check(); c.get_plugin_release(1)"
     )
     roots = {name.partition(".")[0] for name in modules_after(calls)}

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import typer
 
-from synapse_agent.cli.safe_text import one_line
+from synapse_agent.cli.terminal.sanitize import one_line
 
 SECONDS = 1.0
 """What the agent gets to answer, before nothing is offered."""
@@ -45,8 +45,8 @@ def complete_jobs(context: typer.Context, incomplete: str) -> list[Offer]:
 
 def complete_agents(incomplete: str) -> list[Offer]:
     """Offer the agents that have names."""
-    from synapse_agent.cli.agents import agents_file, read_agents
     from synapse_agent.cli.failures import Failure
+    from synapse_agent.cli.target.named_agents import agents_file, read_agents
 
     try:
         known = read_agents(agents_file()).by_name
@@ -63,7 +63,7 @@ def _asked(context: typer.Context, ask: Callable[[Any], Iterable[Offer]]) -> lis
     """Ask the agent that the options before the cursor decide on; nothing where that fails for whatever reason."""
     from synapse_agent.cli.failures import Failure
     from synapse_agent.cli.invocation import Invocation, make_client
-    from synapse_agent.cli.target import Asked
+    from synapse_agent.cli.target.resolve import Asked
     from synapse_sdk.exceptions import ClientError
 
     given = {**context.find_root().params, **{name: value for name, value in context.params.items() if value}}
@@ -101,7 +101,7 @@ def _actions_of_folder(folder: Path) -> list[Offer]:
     from synapse_agent.problems import Problem
 
     try:
-        from synapse_agent.plugin import PluginConfig
+        from synapse_agent.plugins.config import PluginConfig
 
         actions = PluginConfig.read(folder).actions.values()
     except (Problem, ModuleNotFoundError, OSError, ValueError):

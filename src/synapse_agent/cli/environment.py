@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synapse_agent.cli.target import TOKEN_VARIABLE, URL_VARIABLE
+from synapse_agent.cli.target.resolve import TOKEN_VARIABLE, URL_VARIABLE
 
 VARIABLES = {
     URL_VARIABLE: "Address of the agent, where `--url` and `--agent` are not given.",

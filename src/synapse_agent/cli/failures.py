@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from synapse_agent.cli.exits import ExitCode, exit_code
-from synapse_agent.cli.safe_text import one_line
+from synapse_agent.cli.exit_codes import ExitCode, exit_code
+from synapse_agent.cli.terminal.sanitize import one_line
 from synapse_sdk.exceptions import (
     ActionFailedError,
     AuthenticationError,

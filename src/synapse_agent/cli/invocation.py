@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from synapse_agent.cli.failures import About, Failure, UsageFailure, failure
-from synapse_agent.cli.output import Output
-from synapse_agent.cli.target import TOKEN_VARIABLE, Asked, Target, choose_target
+from synapse_agent.cli.target.resolve import TOKEN_VARIABLE, Asked, Target, choose_target
+from synapse_agent.cli.terminal.output import Output
 
 if TYPE_CHECKING:
     from synapse_sdk.clients.agent import AgentClient
@@ -53,8 +53,8 @@ class Invocation:
     @cached_property
     def target(self) -> Target:
         """The agent to speak to."""
-        from synapse_agent.cli.agents import agents_file, is_open_to_others, read_agents
-        from synapse_agent.cli.local_agent import local_agent
+        from synapse_agent.cli.target.local_agent import local_agent
+        from synapse_agent.cli.target.named_agents import agents_file, is_open_to_others, read_agents
 
         path = agents_file()
         target = choose_target(self.asked, os.environ, lambda: read_agents(path), local_agent)

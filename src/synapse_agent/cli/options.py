@@ -13,7 +13,7 @@ import typer
 
 from synapse_agent.cli.completion import complete_agents
 from synapse_agent.cli.invocation import Invocation
-from synapse_agent.cli.target import Asked
+from synapse_agent.cli.target.resolve import Asked
 
 P = ParamSpec("P")
 

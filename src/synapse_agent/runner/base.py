@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from synapse_agent.plugin import PluginConfig
+from synapse_agent.plugins.config import PluginConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,21 +12,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from synapse_agent.plugin import Action, check_requirements, read_requirements
+from synapse_agent.plugins.config import Action, check_requirements, read_requirements
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
-from synapse_agent.runner.environments import Environment, Environments
-from synapse_agent.runner.eviction import Bounds
-from synapse_agent.runner.execution import Execution
-from synapse_agent.runner.installer import Installer
-from synapse_agent.runner.interpreters import Interpreters
-from synapse_agent.runner.limits import Limits
-from synapse_agent.runner.outcomes import action_stopped, oom_kills, result_of
-from synapse_agent.runner.sandbox import OFF, Sandbox
-from synapse_agent.runner.scratch import Scratch
-from synapse_agent.runner.zygote import Ground, Zygote, ZygoteLost
-from synapse_agent.runner.zygotes import Zygotes
-from synapse_agent.trees import remove_tree
+from synapse_agent.runner.environments.eviction import Bounds
+from synapse_agent.runner.environments.installer import Installer
+from synapse_agent.runner.environments.interpreters import Interpreters
+from synapse_agent.runner.environments.pool import Environment, Environments
+from synapse_agent.runner.processes.execution import Execution
+from synapse_agent.runner.processes.limits import Limits
+from synapse_agent.runner.processes.outcomes import action_stopped, oom_kills, result_of
+from synapse_agent.runner.processes.sandbox import OFF, Sandbox
+from synapse_agent.runner.processes.zygote import Ground, Zygote, ZygoteLost
+from synapse_agent.runner.processes.zygote_pool import Zygotes
+from synapse_agent.storage.scratch import Scratch
+from synapse_agent.storage.trees import remove_tree
 
 _CLOSE_SECONDS = 60.0
 _DEBUG = "debug"

@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from synapse_agent.plugin import PluginConfig
+from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run
-from synapse_agent.runner.environment_store import describe
+from synapse_agent.runner.environments.store import describe
 from synapse_agent.runner.local import LocalRunner
 
 _job_numbers = count(1)
@@ -173,7 +173,7 @@ def until() -> Callable[..., Awaitable[None]]:
 AGENT = """
 import asyncio, json, sys, time
 from pathlib import Path
-from synapse_agent.plugin import PluginConfig
+from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.runner.base import Run
 from synapse_agent.runner.local import LocalRunner
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from synapse_agent.problems import Problem
-from synapse_agent.runner.limits import Limits
 from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.processes.limits import Limits
 
 pytestmark = pytest.mark.anyio
 

@@ -13,10 +13,10 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from . import protocol
-from .calls import call
 from .context import Context
 from .entrypoints import load
 from .failures import Failure, action_failed
+from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .reports import Reports
 from .results import to_json

@@ -8,9 +8,9 @@ from copy import copy
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from synapse_sdk.clients.agent._config import Timeout, configure
-from synapse_sdk.clients.agent._session import AsyncSession, Session
-from synapse_sdk.clients.agent._transport import AsyncTransport, Cert, Transport, Verify
+from synapse_sdk.clients.agent._request.config import Timeout, configure
+from synapse_sdk.clients.agent._session.session import AsyncSession, Session
+from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Cert, Transport, Verify
 from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClientMixin
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
@@ -18,7 +18,7 @@ from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClien
 
 if TYPE_CHECKING:
     from synapse_agent_api.client import AuthenticatedClient
-    from synapse_sdk.clients.agent._http import httpx
+    from synapse_sdk.clients.agent._transport.library import httpx
 
 
 class _Client:
@@ -133,7 +133,7 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
 
         Their answers are attrs models, documented errors among them: `Error` is returned, not raised.
         """
-        from synapse_sdk.clients.agent._api import make_api
+        from synapse_sdk.clients.agent._session.generated_client import make_api
 
         return make_api(self._session)
 
@@ -204,7 +204,7 @@ class AsyncAgentClient(AsyncPluginClientMixin, AsyncJobClientMixin, AsyncHealthC
 
         Their answers are attrs models, documented errors among them: `Error` is returned, not raised.
         """
-        from synapse_sdk.clients.agent._api import make_async_api
+        from synapse_sdk.clients.agent._session.generated_client import make_async_api
 
         return make_async_api(self._session)
 

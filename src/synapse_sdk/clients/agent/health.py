@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synapse_sdk.clients.agent import _calls
+from synapse_sdk.clients.agent._request import calls
 
 if TYPE_CHECKING:
     from synapse_agent_api.typed_dicts import Health
-    from synapse_sdk.clients.agent._session import AsyncSession, Session
+    from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 
 
 class HealthClientMixin:
@@ -18,7 +18,7 @@ class HealthClientMixin:
 
     def health_check(self) -> Health:
         """Ask the agent how it is; agents answer this without a token too."""
-        health: Health = self._session.send(_calls.health_check())
+        health: Health = self._session.send(calls.health_check())
         return health
 
 
@@ -29,5 +29,5 @@ class AsyncHealthClientMixin:
 
     async def health_check(self) -> Health:
         """Ask the agent how it is; agents answer this without a token too."""
-        health: Health = await self._session.send(_calls.health_check())
+        health: Health = await self._session.send(calls.health_check())
         return health

@@ -6,14 +6,14 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
-from synapse_sdk.clients.agent import _calls
-from synapse_sdk.clients.agent._following import Tail, Waiting, goes_on, result_of
+from synapse_sdk.clients.agent._request import calls
+from synapse_sdk.clients.agent._session.job_follow import Tail, Waiting, goes_on, result_of
 from synapse_sdk.exceptions import ClientConnectionError, ClientTimeoutError
 
 if TYPE_CHECKING:
     from synapse_agent_api.typed_dicts import Job, JobStreamEvent
-    from synapse_sdk.clients.agent._calls import Call
-    from synapse_sdk.clients.agent._session import AsyncSession, Session
+    from synapse_sdk.clients.agent._request.calls import Call
+    from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 
 _BROKEN = (ClientConnectionError, ClientTimeoutError)
 
@@ -45,23 +45,23 @@ class JobClientMixin:
                 run whose answer was lost.
         """
         jobs: list[Job] = self._session.send(
-            _calls.list_jobs(status=status, limit=limit, before=before, idempotency_key=idempotency_key)
+            calls.list_jobs(status=status, limit=limit, before=before, idempotency_key=idempotency_key)
         )
         return jobs
 
     def get_job(self, job_id: str) -> Job:
         """Get a job's record, with its result or its error once it is over."""
-        job: Job = self._session.send(_calls.get_job(job_id))
+        job: Job = self._session.send(calls.get_job(job_id))
         return job
 
     def get_job_logs(self, job_id: str) -> str:
         """Get what a job has printed so far."""
-        log: str = self._session.send(_calls.get_job_logs(job_id))
+        log: str = self._session.send(calls.get_job_logs(job_id))
         return log
 
     def stop_job(self, job_id: str) -> Job:
         """Stop a job and all it started, and return its record; one that is over stays as it is."""
-        job: Job = self._session.send(_calls.stop_job(job_id))
+        job: Job = self._session.send(calls.stop_job(job_id))
         return job
 
     def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> Generator[JobStreamEvent, None, None]:
@@ -134,23 +134,23 @@ class AsyncJobClientMixin:
     ) -> list[Job]:
         """List jobs, the newest first."""
         jobs: list[Job] = await self._session.send(
-            _calls.list_jobs(status=status, limit=limit, before=before, idempotency_key=idempotency_key)
+            calls.list_jobs(status=status, limit=limit, before=before, idempotency_key=idempotency_key)
         )
         return jobs
 
     async def get_job(self, job_id: str) -> Job:
         """Get a job's record, with its result or its error once it is over."""
-        job: Job = await self._session.send(_calls.get_job(job_id))
+        job: Job = await self._session.send(calls.get_job(job_id))
         return job
 
     async def get_job_logs(self, job_id: str) -> str:
         """Get what a job has printed so far."""
-        log: str = await self._session.send(_calls.get_job_logs(job_id))
+        log: str = await self._session.send(calls.get_job_logs(job_id))
         return log
 
     async def stop_job(self, job_id: str) -> Job:
         """Stop a job and all it started, and return its record; one that is over stays as it is."""
-        job: Job = await self._session.send(_calls.stop_job(job_id))
+        job: Job = await self._session.send(calls.stop_job(job_id))
         return job
 
     def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> AsyncGenerator[JobStreamEvent, None]:

@@ -6,13 +6,14 @@ import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from synapse_sdk.clients.agent import _calls, _listing
-from synapse_sdk.clients.agent._arguments import check_count
+from synapse_sdk.clients.agent._request import calls
+from synapse_sdk.clients.agent._request.arguments import check_count
+from synapse_sdk.clients.agent._session import pagination
 
 if TYPE_CHECKING:
     from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
-    from synapse_sdk.clients.agent._config import Timeout
-    from synapse_sdk.clients.agent._session import AsyncSession, Session
+    from synapse_sdk.clients.agent._request.config import Timeout
+    from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 
 
 class PluginClientMixin:
@@ -58,8 +59,8 @@ class PluginClientMixin:
             A page, `{"count", "next", "previous", "results"}`; with `list_all`, all releases and how many there are.
         """
         if list_all:
-            return self._session.drive(_listing.all_releases(params), check_count(max_concurrency))
-        page: PluginReleasePage = self._session.send(_calls.list_plugin_releases(params))
+            return self._session.drive(pagination.all_releases(params), check_count(max_concurrency))
+        page: PluginReleasePage = self._session.send(calls.list_plugin_releases(params))
         return page
 
     def iter_plugin_releases(self, params: Mapping[str, Any] | None = None) -> Iterator[PluginRelease]:
@@ -68,10 +69,10 @@ class PluginClientMixin:
         Args:
             params: Filters, as for `list_plugin_releases`; `page_size` bounds what is in memory.
         """
-        walk = _listing.Walk(params)
+        walk = pagination.Walk(params)
         return self._iterate(walk)
 
-    def _iterate(self, walk: _listing.Walk) -> Iterator[PluginRelease]:
+    def _iterate(self, walk: pagination.Walk) -> Iterator[PluginRelease]:
         while walk.next is not None:
             yield from walk.take(self._session.send(walk.next)).results
 
@@ -82,7 +83,7 @@ class PluginClientMixin:
             NotFoundError: The agent has no such release.
             InvalidLookupError: The lookup can't name a release; nothing was sent.
         """
-        release: PluginRelease = self._session.send(_calls.get_plugin_release(lookup))
+        release: PluginRelease = self._session.send(calls.get_plugin_release(lookup))
         return release
 
     def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
@@ -96,7 +97,7 @@ class PluginClientMixin:
             NotFoundError: The agent finds no such release where it gets its plugins.
             ValidationError: What it found there is no working plugin.
         """
-        release: PluginRelease = self._session.send(_calls.create_plugin_release(plugin, version))
+        release: PluginRelease = self._session.send(calls.create_plugin_release(plugin, version))
         return release
 
     def delete_plugin_release(self, lookup: str | int) -> None:
@@ -106,7 +107,7 @@ class PluginClientMixin:
             NotFoundError: The agent has no such release.
             InvalidLookupError: The lookup can't name a release; nothing was sent.
         """
-        self._session.send(_calls.delete_plugin_release(lookup))
+        self._session.send(calls.delete_plugin_release(lookup))
 
     def run_plugin_release(
         self,
@@ -145,7 +146,7 @@ class PluginClientMixin:
             NotFoundError: The agent has no such release.
             InvalidLookupError: The lookup can't name a release; nothing was sent.
         """
-        call = _calls.run_plugin_release(
+        call = calls.run_plugin_release(
             lookup,
             action,
             data=data,
@@ -184,7 +185,7 @@ class PluginClientMixin:
             timeout: As for `run_plugin_release`, which also has the errors.
             deadline: As for `run_plugin_release`.
         """
-        call = _calls.run_debug_plugin_release(
+        call = calls.run_debug_plugin_release(
             action,
             params=params,
             plugin_path=plugin_path,
@@ -226,33 +227,33 @@ class AsyncPluginClientMixin:
     ) -> PluginReleasePage | tuple[list[PluginRelease], int]:
         """List the releases that the agent has cached."""
         if list_all:
-            return await self._session.drive(_listing.all_releases(params), check_count(max_concurrency))
-        page: PluginReleasePage = await self._session.send(_calls.list_plugin_releases(params))
+            return await self._session.drive(pagination.all_releases(params), check_count(max_concurrency))
+        page: PluginReleasePage = await self._session.send(calls.list_plugin_releases(params))
         return page
 
     def iter_plugin_releases(self, params: Mapping[str, Any] | None = None) -> AsyncIterator[PluginRelease]:
         """Yield all releases, page by page; no more than one page is in memory."""
-        walk = _listing.Walk(params)
+        walk = pagination.Walk(params)
         return self._iterate(walk)
 
-    async def _iterate(self, walk: _listing.Walk) -> AsyncIterator[PluginRelease]:
+    async def _iterate(self, walk: pagination.Walk) -> AsyncIterator[PluginRelease]:
         while walk.next is not None:
             for release in walk.take(await self._session.send(walk.next)).results:
                 yield release
 
     async def get_plugin_release(self, lookup: str | int) -> PluginRelease:
         """Get a release by its ID (`123`) or as `code@version`."""
-        release: PluginRelease = await self._session.send(_calls.get_plugin_release(lookup))
+        release: PluginRelease = await self._session.send(calls.get_plugin_release(lookup))
         return release
 
     async def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
         """Have the agent fetch and cache a release; one that is cached already is returned as it is."""
-        release: PluginRelease = await self._session.send(_calls.create_plugin_release(plugin, version))
+        release: PluginRelease = await self._session.send(calls.create_plugin_release(plugin, version))
         return release
 
     async def delete_plugin_release(self, lookup: str | int) -> None:
         """Delete a cached release; an action of it that is running goes on to its end."""
-        await self._session.send(_calls.delete_plugin_release(lookup))
+        await self._session.send(calls.delete_plugin_release(lookup))
 
     async def run_plugin_release(
         self,
@@ -268,7 +269,7 @@ class AsyncPluginClientMixin:
         deadline: float | None = None,
     ) -> Any:
         """Run an action of a release and return its result, which may be any JSON value."""
-        call = _calls.run_plugin_release(
+        call = calls.run_plugin_release(
             lookup,
             action,
             data=data,
@@ -294,7 +295,7 @@ class AsyncPluginClientMixin:
         deadline: float | None = None,
     ) -> Any:
         """Run an action from source, without making a release, and return its result."""
-        call = _calls.run_debug_plugin_release(
+        call = calls.run_debug_plugin_release(
             action,
             params=params,
             plugin_path=plugin_path,

@@ -26,7 +26,7 @@ from synapse_agent.cli.doctor.agent_checks import (
     proxy_of,
     tls_finding,
 )
-from synapse_agent.cli.target import Target
+from synapse_agent.cli.target.resolve import Target
 from synapse_sdk.clients.agent import AgentClient
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

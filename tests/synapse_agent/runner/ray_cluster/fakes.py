@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from synapse_agent import __version__
+from synapse_agent.runner.ray_cluster.driver.placement import NodeState
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeLost
-from synapse_agent.runner.ray_cluster.node import Stock
-from synapse_agent.runner.ray_cluster.placement import NodeState
+from synapse_agent.runner.ray_cluster.node.actor import Stock
 
 
 class FakeActor:

@@ -19,8 +19,8 @@ import pytest
 from local_cluster import LocalCluster
 from waiting import until
 
-from synapse_agent.runner.ray_cluster.connecting import identity
-from synapse_agent.runner.ray_cluster.runner import RayRunner
+from synapse_agent.runner.ray_cluster.agent_side.connect import identity
+from synapse_agent.runner.ray_cluster.agent_side.runner import RayRunner
 from synapse_agent.settings import Settings, StartError
 
 from .conftest import Site

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from synapse_agent.runner.interpreters import Interpreters
+from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.local import LocalRunner
 
 PYTHON = ">=3.12,<3.13"

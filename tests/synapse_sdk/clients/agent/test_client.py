@@ -19,7 +19,7 @@ import trustme
 from synapse_agent_api.http_library import httpx
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent._transport import Transport
+from synapse_sdk.clients.agent._transport.transport import Transport
 
 Recording = Callable[..., tuple[Any, list[httpx.Request]]]
 
@@ -137,7 +137,7 @@ def test_threads_that_begin_at_once_share_what_one_of_them_made() -> None:
             return object()
 
     transport = Transport("http://agent.example")
-    transport._http = SlowLibrary  # type: ignore[assignment]
+    transport._library = SlowLibrary  # type: ignore[assignment]
     with ThreadPoolExecutor(8) as threads:
         clients = list(threads.map(lambda _: transport._live_client(), range(8)))
     assert len(set(map(id, clients))) == 1

@@ -12,7 +12,7 @@ import pytest
 from synapse_agent_api.http_library import httpx
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent._exchange import Chance
+from synapse_sdk.clients.agent._session.retry import Chance
 
 Recording = Callable[..., tuple[Any, list[httpx.Request]]]
 Answering = Callable[..., Any]

@@ -18,11 +18,13 @@ from faults import FaultServer, Step
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient, _calls, _listing
-from synapse_sdk.clients.agent._answers import Answer, judge, retry_after
-from synapse_sdk.clients.agent._calls import Call
-from synapse_sdk.clients.agent._config import Config
-from synapse_sdk.clients.agent._exchange import Agent, Chance, Wait, exchange
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.clients.agent._request import calls
+from synapse_sdk.clients.agent._request.calls import Call
+from synapse_sdk.clients.agent._request.config import Config
+from synapse_sdk.clients.agent._response.errors import Answer, judge, retry_after
+from synapse_sdk.clients.agent._session import pagination
+from synapse_sdk.clients.agent._session.retry import Agent, Chance, Wait, exchange
 from synapse_sdk.exceptions import ClientError, InvalidLookupError
 
 ALIKE_EACH_TIME = {"derandomize": True, "database": None, "deadline": None}
@@ -30,15 +32,15 @@ PURE = settings(max_examples=200, **ALIKE_EACH_TIME)
 ON_SOCKETS = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], **ALIKE_EACH_TIME)
 QUICK = Config("http://agent.test", max_retries=0)
 
-RUN = _calls.run_plugin_release("p@1", "a", data=None, params=None, requirements=None, job_id=None, language=None)
+RUN = calls.run_plugin_release("p@1", "a", data=None, params=None, requirements=None, job_id=None, language=None)
 CALLS = [
-    _calls.health_check(),
-    _calls.list_plugin_releases(),
-    _calls.get_plugin_release(1),
-    _calls.create_plugin_release("p", "1"),
-    _calls.delete_plugin_release(1),
+    calls.health_check(),
+    calls.list_plugin_releases(),
+    calls.get_plugin_release(1),
+    calls.create_plugin_release("p", "1"),
+    calls.delete_plugin_release(1),
     RUN,
-    _calls.run_debug_plugin_release(
+    calls.run_debug_plugin_release(
         "a", params=None, plugin_path=None, config=None, modules=None, requirements=None, job_id=None, language=None
     ),
 ]
@@ -162,7 +164,7 @@ def outcome(effects: Callable[[], Any]) -> Any:
 @ON_SOCKETS
 def test_a_lookup_is_refused_or_arrives_as_its_own_segment(echo: Echo, lookup: str) -> None:
     """Any text either names no release, and nothing is sent, or is one segment of the path, equal when decoded."""
-    call = outcome(lambda: _calls.get_plugin_release(lookup))
+    call = outcome(lambda: calls.get_plugin_release(lookup))
     if isinstance(call, ClientError):
         assert type(call) is InvalidLookupError
         assert lookup in ("", ".", "..") or any(unicodedata.category(character) in ("Cc", "Cs") for character in lookup)
@@ -200,7 +202,7 @@ def test_bottomless_params_are_refused_before_anything_is_sent(depth: int) -> No
     for _ in range(depth):
         params = {"a": params}
     with pytest.raises(ValueError, match="too deep"):
-        _calls.run_plugin_release(1, "a", data=None, params=params, requirements=None, job_id=None, language=None)
+        calls.run_plugin_release(1, "a", data=None, params=params, requirements=None, job_id=None, language=None)
 
 
 @given(data=json_objects)
@@ -215,7 +217,7 @@ def test_a_legacy_payload_arrives_equal(echo: Echo, data: dict[str, Any]) -> Non
 @PURE
 def test_filters_arrive_equal(filters: dict[str, str | int]) -> None:
     """Any filter is a pair of the query that decodes to what it was."""
-    _, _, query = _calls.list_plugin_releases(filters).target.partition("?")
+    _, _, query = calls.list_plugin_releases(filters).target.partition("?")
     expected = sorted((name, str(value)) for name, value in filters.items())
     assert sorted(parse_qsl(query, keep_blank_values=True)) == expected
 
@@ -292,7 +294,7 @@ def test_any_answers_end_a_call(replies: list[Answer], call: Call) -> None:
 @PURE
 def test_any_pages_end_a_list(pages: list[dict[str, Any]]) -> None:
     """A list ends with its releases or an error of ours, whatever the pages hold."""
-    steps, left = _listing.all_releases(None), iter(pages)
+    steps, left = pagination.all_releases(None), iter(pages)
 
     def play() -> Any:
         reply: Any = None

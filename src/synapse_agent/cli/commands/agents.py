@@ -1,0 +1,109 @@
+"""`health` and `use`: which agent there is, and whether it answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from synapse_agent.cli.completion import complete_agents
+from synapse_agent.cli.failures import UsageFailure
+from synapse_agent.cli.invocation import Invocation
+from synapse_agent.cli.options import with_agent, with_output
+from synapse_agent.cli.target.named_agents import Agents, NamedAgent, agents_file, read_agents, write_agents
+from synapse_agent.cli.target.resolve import read_token_file
+
+
+@with_agent
+def health(invocation: Invocation) -> None:
+    """Ask the agent how it is."""
+    with invocation.calling():
+        found = invocation.client.health_check()
+    invocation.output.result(found, "health")
+    invocation.output.note(f"{invocation.target.url} ({invocation.target.url_from})")
+
+
+@with_output
+def use(
+    invocation: Invocation,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="The agent's name.", autocompletion=complete_agents, show_default=False),
+    ] = None,
+    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="Name this address so, and use it.")] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            metavar="TOKEN",
+            help="Token to keep with it. Others can read a command line: prefer --token-file.",
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", metavar="FILE", help="File that holds the token to keep with it.")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Forget the agent of this name.")] = False,
+) -> None:
+    """Choose the agent that commands speak to, name a new one, or list those that have names.
+
+    Names, addresses and tokens are kept in the user's own configuration folder, in a file for its owner's eyes alone.
+    """
+    asked = invocation.asked
+    url, token, token_file = url or asked.url, token or asked.token, token_file or asked.token_file
+    path = agents_file()
+    agents = read_agents(path)
+    if name is None:
+        if url or token or token_file or remove:
+            raise UsageFailure("Give the agent's name as well: 'synapse-agent use NAME --url URL'.")
+    else:
+        agents = _changed(agents, name, url, _kept_token(token, token_file), remove=remove)
+        write_agents(path, agents)
+        _say(invocation, agents, name, remove=remove)
+    if name is None or invocation.as_json:
+        invocation.output.result(_listed(agents), "agents")
+
+
+def _changed(agents: Agents, name: str, url: str | None, token: str | None, *, remove: bool) -> Agents:
+    if remove:
+        if url or token:
+            raise UsageFailure("--remove goes with a name alone.")
+        return agents.without(name)
+    if url is None and token is None:
+        return agents.using(name)
+    if url is None:
+        return agents.using(name, NamedAgent(agents.named(name).url, token))
+    return agents.using(name, _checked(NamedAgent(url, token)))
+
+
+def _checked(agent: NamedAgent) -> NamedAgent:
+    """Return the agent if a client can be made for it."""
+    from synapse_sdk.clients.agent import AgentClient
+
+    try:
+        AgentClient(agent.url, agent.token).close()
+    except ValueError as error:
+        raise UsageFailure(str(error)) from error
+    return agent
+
+
+def _kept_token(token: str | None, file: Path | None) -> str | None:
+    if token is not None and file is not None:
+        raise UsageFailure("Give one of --token and --token-file.")
+    return read_token_file(file) if file is not None else token
+
+
+def _say(invocation: Invocation, agents: Agents, name: str, *, remove: bool) -> None:
+    if remove:
+        invocation.output.note(f"Forgot {name}.")
+        return
+    agent = agents.by_name[name]
+    kept = "with a token" if agent.token else "without a token"
+    invocation.output.note(f"Commands now speak to {name}, {agent.url}, {kept}.")
+
+
+def _listed(agents: Agents) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "url": agent.url, "has_token": agent.token is not None, "current": name == agents.current}
+        for name, agent in sorted(agents.by_name.items())
+    ]

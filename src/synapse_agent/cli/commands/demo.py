@@ -1,0 +1,247 @@
+"""The documented calls on an embedded agent, each with what came back: `synapse-agent demo` and `make demo`.
+
+What is shown is what is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from pprint import pformat
+from textwrap import dedent, indent
+from time import perf_counter
+from typing import Any, TextIO
+
+from synapse_agent.cli.commands.example_files import example_files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A call as a user writes it, and how to tell that it brought what it should."""
+
+    title: str
+    call: str
+    expected: str
+    holds: Callable[[Any], bool]
+
+    @property
+    def source(self) -> str:
+        """The call, as it is shown and run."""
+        return dedent(self.call).strip()
+
+    def is_met(self, result: Any) -> bool:
+        """Tell whether a result is what it should be, also one of quite another shape."""
+        try:
+            return self.holds(result)
+        except (LookupError, TypeError):
+            return False
+
+
+def is_release(code: str, version: str) -> Callable[[Any], bool]:
+    """Return a check for that release."""
+    return lambda release: (release["plugin"], release["version"]) == (code, version)
+
+
+def is_fit(result: Any) -> bool:
+    """Tell whether training found the line through the calibration data, getting better with each epoch."""
+    losses = result["losses"]
+    falling = len(losses) == 10 and all(after < before for before, after in pairwise(losses))
+    return falling and abs(result["slope"] - 2) < 0.1 and abs(result["intercept"] - 0.5) < 0.1
+
+
+def is_document(result: Any) -> bool:
+    """Tell whether the document was read: its two pages, and the image on each."""
+    return len(result["pages"]) == len(result["images"]) == 2 and "calibration" in result["pages"][0]
+
+
+TRAINED = "ten falling losses, and a line with a slope near 2 and an intercept near 0.5"
+
+STEPS = (
+    Step(
+        title="Fetch a release and cache it",
+        call='client.create_plugin_release(plugin="my_plugin", version="1.0.0")',
+        expected="the release my_plugin@1.0.0",
+        holds=is_release("my_plugin", "1.0.0"),
+    ),
+    Step(
+        title="Fetch another",
+        call='client.create_plugin_release("ocr_plugin", "2.0.0")',
+        expected="the release ocr_plugin@2.0.0",
+        holds=is_release("ocr_plugin", "2.0.0"),
+    ),
+    Step(
+        title="List what is cached",
+        call="client.list_plugin_releases(list_all=True)",
+        expected="both releases, and their number",
+        holds=lambda it: it[1] == len(it[0]) == 2,
+    ),
+    Step(
+        title="Look a release up",
+        call='client.get_plugin_release("ocr_plugin@2.0.0")',
+        expected="the release ocr_plugin@2.0.0",
+        holds=is_release("ocr_plugin", "2.0.0"),
+    ),
+    Step(
+        title="Read a PDF (pypdf and Pillow are installed for it, in an environment of its own)",
+        call="""
+            client.run_plugin_release(
+                lookup="ocr_plugin@2.0.0",
+                action="process_document",
+                params={"file_path": DOCUMENT},
+                requirements=["pillow>=9.0.0"],
+                job_id="job_abc123",
+            )
+        """,
+        expected="the text of two pages, and the size of two images",
+        holds=is_document,
+    ),
+    Step(
+        title="Train a model",
+        call='client.run_plugin_release("my_plugin@1.0.0", "train", params={"epochs": 10})',
+        expected=TRAINED,
+        holds=is_fit,
+    ),
+    Step(
+        title="Train it the legacy way",
+        call="""
+            client.run_plugin_release("my_plugin@1.0.0", data={
+                "action": "train",
+                "params": {"epochs": 10},
+            })
+        """,
+        expected=TRAINED,
+        holds=is_fit,
+    ),
+    Step(
+        title="Run an action",
+        call="""
+            client.run_plugin_release(
+                "my_plugin@1.0.0", "process",
+                params={"input": "to be or not to be"},
+            )
+        """,
+        expected="6 words, 'to' and 'be' twice each",
+        holds=lambda it: it == {"words": 6, "most_frequent": {"to": 2, "be": 2, "or": 1}},
+    ),
+    Step(
+        title="Run it from source, with one module written anew",
+        call=r"""
+            client.run_debug_plugin_release(
+                action="process",
+                params={"input": "to be or not to be"},
+                plugin_path=SOURCE,
+                modules={
+                    "my_plugin.processor": (
+                        "class Processor:\n"
+                        "    def process(self, text):\n"
+                        "        return text.upper()\n"
+                    ),
+                },
+            )
+        """,
+        expected="'TO BE OR NOT TO BE'",
+        holds=lambda it: it == "TO BE OR NOT TO BE",
+    ),
+    Step(
+        title="Delete a release",
+        call='client.delete_plugin_release("my_plugin@1.0.0")',
+        expected="nothing",
+        holds=lambda it: it is None,
+    ),
+    Step(
+        title="See that it is gone",
+        call='client.list_plugin_releases({"plugin": "my_plugin"})',
+        expected="a page with nothing on it",
+        holds=lambda page: page["count"] == 0 and page["results"] == [],
+    ),
+)
+
+
+class StepFailed(Exception):
+    """A step did not bring what it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where the demo is shown, and what its steps work on."""
+
+    out: TextIO
+    is_coloured: bool = False
+    names: dict[str, Any] = field(default_factory=dict)
+    """What the calls know by name."""
+
+    def write(self, text: str) -> None:
+        """Show a line."""
+        self.out.write(f"{text}\n")
+        self.out.flush()
+
+    def bold(self, text: str) -> str:
+        """Return text that a terminal shows bold."""
+        return f"\x1b[1m{text}\x1b[0m" if self.is_coloured else text
+
+    def dim(self, text: str) -> str:
+        """Return text that a terminal shows dim."""
+        return f"\x1b[2m{text}\x1b[0m" if self.is_coloured else text
+
+
+def show_demo(out: TextIO, *, is_coloured: bool = False, plugins: Path | None = None, **settings: str | None) -> None:
+    """Start an agent that has the example plugins, or others, show every step on it, and end it.
+
+    `settings` are the agent's. Raises `StepFailed` as soon as a step does not bring what it should.
+    """
+    from synapse_agent import EmbeddedAgent
+
+    with ExitStack() as stack:
+        examples = stack.enter_context(example_files())
+        agent = stack.enter_context(EmbeddedAgent(plugins or examples / "plugins", **settings))
+        client = stack.enter_context(agent.client())
+        names = {
+            "client": client,
+            "DOCUMENT": str(examples / "data" / "document.pdf"),
+            "SOURCE": str(examples / "plugins" / "my_plugin"),
+        }
+        stage = Stage(out, is_coloured, names)
+        stage.write(f"An embedded agent answers at {agent.base_url}\n")
+        for number, step in enumerate(STEPS, start=1):
+            stage.write(stage.bold(f"{number}. {step.title}"))
+            show(step, stage)
+        stage.write(stage.bold(f"All {len(STEPS)} steps brought what they should."))
+
+
+def show(step: Step, stage: Stage) -> None:
+    """Show a call, make it, and show what it brought and how long that took."""
+    stage.write(indent(prompted(step.source), "   "))
+    started = perf_counter()
+    result = perform(step, stage)
+    seconds = perf_counter() - started
+    stage.write(indent(pretty(result), "   "))
+    stage.write(stage.dim(f"   ok, {seconds:.3f} s\n"))
+
+
+def perform(step: Step, stage: Stage) -> Any:
+    """Make a step's call and return what it brought, if that is what it should be."""
+    try:
+        result = eval(step.source, dict(stage.names))
+    except Exception as error:  # Whatever the call raises, it is not what the step should bring.
+        raise StepFailed(mismatch(step, f"{type(error).__name__}: {error}")) from error
+    if not step.is_met(result):
+        raise StepFailed(mismatch(step, pretty(result)))
+    return result
+
+
+def mismatch(step: Step, brought: str) -> str:
+    """Return what to say of a step that failed."""
+    return f"FAILED: {step.title}\nexpected: {step.expected}\nbut came: {brought}"
+
+
+def prompted(source: str) -> str:
+    """Return source as Python's prompt shows it."""
+    return ">>> " + source.replace("\n", "\n... ")
+
+
+def pretty(value: Any) -> str:
+    """Return a value as Python shows it, on as many lines as it takes."""
+    return pformat(value, width=100, compact=True, sort_dicts=False)

@@ -1,0 +1,46 @@
+"""`doctor`: what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synapse_agent.cli.exit_codes import ExitCode
+from synapse_agent.cli.invocation import Invocation
+from synapse_agent.cli.options import with_agent
+
+
+@with_agent
+def doctor(
+    invocation: Invocation,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-dir", metavar="DIR", help="The agent's data folder.", show_default="the user's state folder"
+        ),
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", metavar="HOST:PORT", help="Head of a Ray cluster to look at as well.")
+    ] = None,
+) -> None:
+    """Look at the way to the agent and at this machine, and say what is wrong and how to mend it.
+
+    Exits with 1 where there is a fault; a warning is none.
+    """
+    from synapse_agent.cli.doctor.agent_checks import check_agent
+    from synapse_agent.cli.doctor.findings import as_json, warning
+    from synapse_agent.cli.doctor.machine_checks import check_machine
+    from synapse_agent.cli.target.named_agents import agents_file, is_open_to_others
+    from synapse_agent.settings import default_data_dir
+
+    invocation.timeout = invocation.timeout or 10.0
+    findings = [*check_agent(invocation.target, lambda: invocation.client.with_options(max_retries=0))]
+    if is_open_to_others(agents_file()):
+        found = f"others on this machine can read the tokens in {agents_file()}"
+        findings.append(warning("named agents", found, f"chmod 600 {agents_file()}"))
+    findings.extend(check_machine((data_dir or default_data_dir()).expanduser().absolute(), ray_address))
+    invocation.output.result(as_json(findings), "findings")
+    if any(finding.status == "fault" for finding in findings):
+        raise typer.Exit(ExitCode.FAILED)

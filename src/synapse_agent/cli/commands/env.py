@@ -1,0 +1,180 @@
+"""The commands of `synapse-agent env`: which environments there are, and away with some of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from synapse_agent.settings import StartError, UsageError, default_data_dir
+from synapse_agent.util.sizes import option_size, show_size
+
+if TYPE_CHECKING:
+    from synapse_agent.runner.environments.store import Removal, StoredEnvironment
+
+DAY = 24 * 3600.0
+_SHOWN_ID = 12
+_HEAD = ("ID", "PYTHON", "SIZE", "LAST USED", "IN USE", "REQUIREMENTS")
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Look at the environments of plugins, and remove some."
+)
+
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", metavar="DIR", help="The agent's data folder. [default: the user's state folder]"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on a terminal too, sizes in bytes.")]
+
+
+@app.command("list")
+def list_environments(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List the environments, the most recently used first. An agent may be running."""
+    with _environments(data_dir) as folder:
+        found = _look(folder)
+    if as_json or not sys.stdout.isatty():
+        _print_json([_as_json(environment) for environment in found])
+        return
+    if found:
+        _print_table([_HEAD, *map(_as_row, found)])
+    typer.echo(_summary(found))
+
+
+@app.command()
+def prune(
+    data_dir: DataDir = None,
+    max_count: Annotated[
+        int | None, typer.Option("--max-count", metavar="N", min=0, help="Leave at most so many.")
+    ] = None,
+    max_size: Annotated[
+        str | None, typer.Option("--max-size", metavar="SIZE", help="Leave at most so much, such as 20GiB.")
+    ] = None,
+    unused_for: Annotated[
+        float | None,
+        typer.Option("--unused-for", metavar="DAYS", min=0, help="Remove those not used for so many days."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Remove all.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove environments, the least recently used first and none that is in use. An agent may be running."""
+    from synapse_agent.runner.environments.eviction import Bounds, to_remove
+
+    if not everything and (max_count, max_size, unused_for) == (None, None, None):
+        raise UsageError("Say which are to go: --max-count, --max-size, --unused-for or --all.")
+    bounds = Bounds(
+        count=0 if everything else max_count,
+        size=None if max_size is None else option_size(max_size, "--max-size"),
+        unused_for=None if unused_for is None else unused_for * DAY,
+    )
+    with _environments(data_dir) as folder:
+        removed = _remove(folder, to_remove(_look(folder), bounds, now=time.time()))
+        left = _look(folder)
+    if as_json or not sys.stdout.isatty():
+        _print_json({"removed": [*map(_removal_as_json, removed)], "left": [*map(_as_json, left)]})
+        return
+    if removed:
+        _print_table([("REMOVED", *_HEAD[1:]), *(_as_row(removal.environment) for removal in removed)])
+    typer.echo(_freed(removed))
+    typer.echo(f"left: {_summary(left)}")
+
+
+@contextmanager
+def _environments(data_dir: Path | None) -> Iterator[Path]:
+    """Give the folder of an agent's environments; `StartError` where it can't be used."""
+    from synapse_agent.storage.data_folder import unusable
+
+    root = Path(os.path.abspath(data_dir or default_data_dir()))  # noqa: PTH100 - as the agent names it
+    if not root.is_dir():
+        raise StartError(f"There is no data folder {root}. Name the agent's with --data-dir.")
+    try:
+        yield root / "environments"
+    except OSError as error:
+        raise unusable(root, error) from error
+
+
+def _look(folder: Path) -> list[StoredEnvironment]:
+    from synapse_agent.runner.environments.store import stored_environments
+
+    return sorted(stored_environments(folder), key=lambda environment: environment.last_used, reverse=True)
+
+
+def _remove(folder: Path, environments: Sequence[StoredEnvironment]) -> list[Removal]:
+    from synapse_agent.runner.environments.store import Remover
+    from synapse_agent.storage.scratch import Scratch
+
+    if not environments:
+        return []
+    scratch = Scratch(folder.parent / "scratch")
+    try:
+        remover = Remover(folder, bytecode=folder.parent / "bytecode", trash=scratch.name)
+        tried = [remover.remove(environment) for environment in environments]
+    finally:
+        scratch.close()
+    return [removal for removal in tried if removal is not None]
+
+
+def _as_json(environment: StoredEnvironment) -> dict[str, Any]:
+    return {
+        "id": environment.id,
+        "python": environment.python,
+        "requirements": environment.requirements,
+        "size": environment.size,
+        "last_used": datetime.fromtimestamp(environment.last_used, UTC).isoformat(timespec="seconds"),
+        "in_use": environment.in_use,
+        "usable": environment.usable,
+    }
+
+
+def _removal_as_json(removal: Removal) -> dict[str, Any]:
+    return {**_as_json(removal.environment), "freed": removal.usage.own}
+
+
+def _as_row(environment: StoredEnvironment) -> tuple[str, ...]:
+    known = environment.requirements
+    return (
+        environment.id[:_SHOWN_ID],
+        f"{environment.python or 'unknown'}{'' if environment.usable else ' (gone)'}",
+        show_size(environment.size),
+        f"{datetime.fromtimestamp(environment.last_used):%Y-%m-%d %H:%M}",
+        "yes" if environment.in_use else "no",
+        "unknown" if known is None else ", ".join(known) or "none",
+    )
+
+
+def _summary(environments: Sequence[StoredEnvironment]) -> str:
+    total = show_size(sum(environment.size for environment in environments))
+    in_use = sum(environment.in_use for environment in environments)
+    return f"{_count(environments)}, {total}; {in_use} in use"
+
+
+def _freed(removed: Sequence[Removal]) -> str:
+    own = sum(removal.usage.own for removal in removed)
+    shared = sum(removal.usage.shared for removal in removed)
+    said = f"{_count(removed)} removed, {show_size(own)} freed"
+    return said + (
+        f"; {show_size(shared)} stay, which uv's cache or others have too (uv cache prune)" if shared else ""
+    )
+
+
+def _count(items: Sequence[object]) -> str:
+    return "1 environment" if len(items) == 1 else f"{len(items)} environments"
+
+
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print columns as wide as they need be, and the last one as long as it is."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2))

@@ -1,0 +1,109 @@
+"""`jobs list|get|logs|stop|wait`: what an agent has run and runs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from synapse_agent.cli.commands.run_watcher import Watch, line_of
+from synapse_agent.cli.completion import complete_jobs
+from synapse_agent.cli.invocation import Invocation
+from synapse_agent.cli.options import with_agent
+from synapse_agent.cli.terminal.display import make_display
+
+
+class JobState(StrEnum):
+    """The states of a job, as the contract has them."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    STOPPED = "STOPPED"
+
+
+JobId = Annotated[
+    str, typer.Argument(metavar="JOB_ID", help="The job.", autocompletion=complete_jobs, show_default=False)
+]
+
+
+@with_agent
+def list_jobs(
+    invocation: Invocation,
+    status: Annotated[
+        JobState | None,
+        typer.Option(
+            "--status",
+            metavar="STATUS",
+            case_sensitive=False,
+            help="Only these: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED.",
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="The most jobs to list.")] = 20,
+    before: Annotated[
+        str | None, typer.Option("--before", metavar="JOB_ID", help="Only jobs older than this one.")
+    ] = None,
+) -> None:
+    """List jobs, the newest first."""
+    with invocation.calling(job_id=before):
+        found = invocation.client.list_jobs(status=status and status.value, limit=limit, before=before)
+    invocation.output.result(found, "jobs")
+
+
+@with_agent
+def get(invocation: Invocation, job_id: JobId) -> None:
+    """Show a job: its state, how far it is, its result or its error."""
+    with invocation.calling(job_id=job_id):
+        found = invocation.client.get_job(job_id)
+    invocation.output.result(found, "job")
+
+
+@with_agent
+def logs(
+    invocation: Invocation,
+    job_id: JobId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job is over.")] = False,
+) -> None:
+    """Print what a job has printed, as text; with --json as a JSON string, or an event a line with --follow."""
+    output = invocation.output
+    with invocation.calling(job_id=job_id):
+        if not follow:
+            log = invocation.client.get_job_logs(job_id)
+            # Text where it is piped too, so that other programs can read it.
+            output.json_line(log) if invocation.as_json else output.text(log)
+            return
+        for event in invocation.client.tail_job_logs(job_id):
+            _tell(invocation, dict(event))
+
+
+@with_agent
+def stop(invocation: Invocation, job_id: JobId) -> None:
+    """Stop a job and all it started; one that is over stays as it is."""
+    with invocation.calling(job_id=job_id), make_display(invocation.output, f"stopping job {job_id}"):
+        found = invocation.client.stop_job(job_id)
+    invocation.output.result(found, "job")
+
+
+@with_agent
+def wait(invocation: Invocation, job_id: JobId) -> None:
+    """Wait until a job is over, and print its result; Ctrl-C ends the waiting, not the job."""
+    client = invocation.client
+    watch = Watch(client, job_id, make_display(invocation.output, f"waiting for job {job_id}"), is_ours=False)
+    with invocation.calling(job_id=job_id):
+        result = watch.wait_for(lambda: client.wait_for_job(job_id))
+    invocation.output.result(result, "value")
+
+
+def _tell(invocation: Invocation, event: dict[str, Any]) -> None:
+    """Write an event: a log's lines to stdout, whatever else there is to stderr."""
+    output = invocation.output
+    if invocation.as_json:
+        output.json_line(event)
+    elif event.get("type") == "log":
+        output.text(f"{event.get('message', '')}\n")
+    elif (line := line_of(event)) is not None:
+        output.note(line)
+    elif event.get("type") == "error":
+        output.note(str(event.get("message", "")))

@@ -1,0 +1,70 @@
+"""`list`, `get`, `create` and `delete`: the releases that an agent has cached."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from synapse_agent.cli.completion import complete_lookups
+from synapse_agent.cli.failures import UsageFailure
+from synapse_agent.cli.invocation import Invocation
+from synapse_agent.cli.options import with_agent
+from synapse_agent.cli.terminal.display import make_display
+
+Lookup = Annotated[
+    str,
+    typer.Argument(
+        metavar="LOOKUP",
+        help="The release: its ID, such as 123, or CODE@VERSION.",
+        autocompletion=complete_lookups,
+        show_default=False,
+    ),
+]
+
+
+@with_agent
+def list_releases(
+    invocation: Invocation,
+    plugin: Annotated[
+        str | None, typer.Option("--plugin", metavar="CODE", help="Only releases of this plugin.")
+    ] = None,
+    version: Annotated[str | None, typer.Option("--version", metavar="VERSION", help="Only this version.")] = None,
+) -> None:
+    """List the releases that the agent has cached."""
+    with invocation.calling():
+        found, _ = invocation.client.list_plugin_releases({"plugin": plugin, "version": version}, list_all=True)
+    invocation.output.result(found, "releases")
+
+
+@with_agent
+def get(invocation: Invocation, lookup: Lookup) -> None:
+    """Show a release and its actions."""
+    with invocation.calling(lookup=lookup):
+        found = invocation.client.get_plugin_release(lookup)
+    invocation.output.result(found, "release")
+
+
+@with_agent
+def create(
+    invocation: Invocation,
+    release: Annotated[str, typer.Argument(metavar="PLUGIN@VERSION", help="The release to fetch.", show_default=False)],
+) -> None:
+    """Have the agent fetch a release and cache it; one that it has already stays as it is."""
+    plugin, separator, version = release.rpartition("@")
+    if not (separator and plugin and version):
+        raise UsageFailure(f"{release!r} is no PLUGIN@VERSION, such as my_plugin@1.0.0.")
+    with (
+        invocation.calling(lookup=release, is_fetching=True),
+        make_display(invocation.output, f"fetching {release}"),
+    ):
+        found = invocation.client.create_plugin_release(plugin, version)
+    invocation.output.result(found, "release")
+
+
+@with_agent
+def delete(invocation: Invocation, lookup: Lookup) -> None:
+    """Delete a cached release; an action of it that is running goes on to its end."""
+    with invocation.calling(lookup=lookup):
+        invocation.client.delete_plugin_release(lookup)
+    invocation.output.note(f"Deleted {lookup}.")

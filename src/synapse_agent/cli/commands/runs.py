@@ -1,0 +1,185 @@
+"""`run` and `debug`: actions, with what they tell while they run."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from synapse_agent.cli.commands.releases import Lookup
+from synapse_agent.cli.commands.run_params import read_params
+from synapse_agent.cli.commands.run_watcher import Watch
+from synapse_agent.cli.completion import complete_actions, complete_source_actions
+from synapse_agent.cli.failures import UsageFailure
+from synapse_agent.cli.invocation import Invocation
+from synapse_agent.cli.options import with_agent
+from synapse_agent.cli.terminal.display import make_display
+from synapse_sdk.exceptions import NotFoundError
+
+if TYPE_CHECKING:
+    from synapse_sdk.clients.agent import AgentClient
+
+Action = Annotated[
+    str,
+    typer.Argument(metavar="ACTION", help="The action to run.", autocompletion=complete_actions, show_default=False),
+]
+Params = Annotated[
+    str | None,
+    typer.Option(
+        "--params", metavar="JSON|@FILE|-", help="The params, an object of JSON: given here, in a file, or on stdin."
+    ),
+]
+Param = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param", "-p", metavar="KEY=VALUE", help="One param, as JSON where it is JSON, else as text; repeatable."
+    ),
+]
+Requirement = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--requirement", "-r", metavar="REQUIREMENT", help="A package to install besides the plugin's own; repeatable."
+    ),
+]
+JobId = Annotated[str | None, typer.Option("--job-id", metavar="ID", help="An ID of your choice for the job.")]
+Language = Annotated[
+    str | None, typer.Option("--language", metavar="CODE", help="Language of the action's messages, such as en.")
+]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait for the result of an action that the agent runs in the background, too.")
+]
+
+
+@with_agent
+def run(
+    invocation: Invocation,
+    lookup: Lookup,
+    action: Action,
+    params: Params = None,
+    param: Param = None,
+    requirement: Requirement = None,
+    job_id: JobId = None,
+    language: Language = None,
+    wait: Wait = False,
+) -> None:
+    """Run an action of a release and print its result.
+
+    What the action prints, and how far it is, shows on stderr. Ctrl-C has the agent stop the job; a second one leaves
+    at once.
+    """
+    given = read_params(params, param or ())
+    job = job_id or _new_job_id()
+    with invocation.calling(lookup=lookup, job_id=job):
+
+        def call(client: AgentClient) -> Any:
+            return client.run_plugin_release(
+                lookup, action, given, requirements=requirement, job_id=job, language=language
+            )
+
+        _run(invocation, call, job, what=f"{lookup} {action}", wait=wait)
+
+
+@with_agent
+def debug(
+    invocation: Invocation,
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="The plugin's folder, with its config.yaml.", show_default=False)
+    ],
+    action: Annotated[
+        str,
+        typer.Argument(
+            metavar="ACTION", help="The action to run.", autocompletion=complete_source_actions, show_default=False
+        ),
+    ],
+    params: Params = None,
+    param: Param = None,
+    requirement: Requirement = None,
+    job_id: JobId = None,
+    language: Language = None,
+    wait: Wait = False,
+    send_source: Annotated[
+        bool | None,
+        typer.Option(
+            "--send-source/--send-path",
+            help="Send the Python source, or the folder's path for the agent to read.",
+            show_default="the path where the agent sees the same files, which it is asked first",
+        ),
+    ] = None,
+) -> None:
+    """Run an action from a folder of source, without making a release.
+
+    An agent that sees the same files reads the folder itself. Any other is sent the Python source, config.yaml and
+    requirements.txt; other files stay behind, which is said on stderr.
+    """
+    given = read_params(params, param or ())
+    folder = _plugin_folder(path)
+    job = job_id or _new_job_id()
+    with invocation.calling(job_id=job):
+        source = _source(invocation, folder, send_source, requirement or [])
+
+        def call(client: AgentClient) -> Any:
+            return client.run_debug_plugin_release(action, given, job_id=job, language=language, **source)
+
+        _run(invocation, call, job, what=f"{folder.name} {action}", wait=wait)
+
+
+def _run(invocation: Invocation, call: Callable[[AgentClient], Any], job_id: str, *, what: str, wait: bool) -> None:
+    key = str(uuid.uuid4())
+    client = invocation.client
+
+    def run_to_end() -> Any:
+        result = call(client.with_options(headers={"Idempotency-Key": key}))
+        return client.wait_for_job(job_id) if wait and _is_background(client, job_id) else result
+
+    watch = Watch(client, job_id, make_display(invocation.output, what), key=key, what=what, is_to_end=wait)
+    result = watch.wait_for(run_to_end)
+    if watch.method == "job" and not wait:
+        invocation.output.note(f"It runs in the background. 'synapse-agent jobs logs -f {job_id}' follows it.")
+        invocation.output.result(result, "job")
+    else:
+        invocation.output.result(result, "value")
+
+
+def _is_background(client: AgentClient, job_id: str) -> bool:
+    """Tell whether what a run was answered with is its job's record; never where an agent keeps no jobs."""
+    try:
+        return client.get_job(job_id).get("method") == "job"
+    except NotFoundError:
+        return False
+
+
+def _source(invocation: Invocation, folder: Path, send_source: bool | None, requirements: list[str]) -> dict[str, Any]:
+    """Return the fields that say where the source is."""
+    if send_source is None:
+        from synapse_agent.cli.target.filesystem_probe import may_share_files, shares_files
+
+        send_source = not (may_share_files(invocation.target.url) and shares_files(invocation.client))
+    if not send_source:
+        return {"plugin_path": folder, "requirements": requirements}
+    from synapse_agent.cli.commands.source_bundle import pack
+
+    packed = pack(folder)
+    if packed.left_behind:
+        shown = ", ".join(packed.left_behind[:5]) + (", …" if len(packed.left_behind) > 5 else "")
+        invocation.output.note(f"Only Python source is sent. Left behind: {shown}")
+    return {
+        "config": packed.config,
+        "modules": packed.modules,
+        "requirements": [*packed.requirements, *requirements],
+    }
+
+
+def _plugin_folder(path: Path) -> Path:
+    folder = path.expanduser().resolve()
+    if not folder.is_dir():
+        raise UsageFailure(f"{path} is no folder. Name the plugin's, the one with its config.yaml.")
+    if not (folder / "config.yaml").is_file():
+        raise UsageFailure(f"{path} has no config.yaml. Name the plugin's own folder.")
+    return folder
+
+
+def _new_job_id() -> str:
+    return uuid.uuid4().hex

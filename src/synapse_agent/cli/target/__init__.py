@@ -1,0 +1,1 @@
+"""Which agent a command talks to, and whether it shares its files."""

@@ -1,0 +1,121 @@
+"""Which agent a command speaks to, and with which token: by options, environment, names, and this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from synapse_agent.cli.failures import UsageFailure
+from synapse_agent.cli.target.named_agents import Agents, NamedAgent
+
+URL_VARIABLE = "SYNAPSE_AGENT_URL"
+TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the caller's options say."""
+
+    url: str | None = None
+    token: str | None = field(default=None, repr=False)
+    token_file: Path | None = None
+    agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What the agent that this user serves on this machine has left in its data folder."""
+
+    url: str | None = None
+    token: str | None = field(default=None, repr=False)
+    token_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An agent's address and token, and where each was found."""
+
+    url: str
+    url_from: str
+    token: str | None = field(default=None, repr=False)
+    token_from: str | None = None
+
+
+def choose_target(
+    asked: Asked, environ: Mapping[str, str], agents: Callable[[], Agents], local: Callable[[], Local]
+) -> Target:
+    """Decide on the agent; the file of names and the local agent's folder are looked at only where it comes to that.
+
+    A token that was kept for one address never goes to another. Raises `UsageFailure` where options don't go together.
+    """
+    if asked.token is not None and asked.token_file is not None:
+        raise UsageFailure("Give one of --token and --token-file.")
+    if asked.agent is not None and asked.url is not None:
+        raise UsageFailure("Give one of --agent and --url.")
+    url, url_from, kept = _address(asked, environ, agents, local)
+    token, token_from = _token(asked, environ) or kept() or (None, None)
+    return Target(url, url_from, token, token_from)
+
+
+Kept = Callable[[], tuple[str, str] | None]
+
+
+def _address(
+    asked: Asked, environ: Mapping[str, str], agents: Callable[[], Agents], local: Callable[[], Local]
+) -> tuple[str, str, Kept]:
+    """Return the address, where it came from, and what gives the token that was kept for it."""
+    if asked.agent is not None:
+        agent = agents().named(asked.agent)
+        return agent.url, f"--agent {asked.agent}", partial(_token_of, asked.agent, agent)
+    if asked.url is not None:
+        return asked.url, "--url", lambda: _kept_for(str(asked.url), agents(), local())
+    if environ.get(URL_VARIABLE):
+        return environ[URL_VARIABLE], URL_VARIABLE, lambda: _kept_for(environ[URL_VARIABLE], agents(), local())
+    names = agents()
+    if names.current is not None:
+        agent = names.by_name[names.current]
+        return agent.url, f"the agent named {names.current}", partial(_token_of, names.current, agent)
+    here = local()
+    source = "the agent served on this machine" if here.url else "the default"
+    return here.url or DEFAULT_URL, source, partial(_local_token, here)
+
+
+def _token(asked: Asked, environ: Mapping[str, str]) -> tuple[str, str] | None:
+    if asked.token is not None:
+        return asked.token, "--token"
+    if asked.token_file is not None:
+        return read_token_file(asked.token_file), f"--token-file {asked.token_file}"
+    if asked.agent is None and environ.get(TOKEN_VARIABLE):
+        return environ[TOKEN_VARIABLE], TOKEN_VARIABLE
+    return None
+
+
+def read_token_file(path: Path) -> str:
+    """Read a token file: its text without the white space around it."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageFailure(f"The token file {path} cannot be read: {error}. Name another with --token-file.") from error
+
+
+def _kept_for(url: str, agents: Agents, local: Local) -> tuple[str, str] | None:
+    """Return the token that was kept for just this address."""
+    for name, agent in agents.by_name.items():
+        if _same(agent.url, url) and agent.token is not None:
+            return _token_of(name, agent)
+    return _local_token(local) if local.url and _same(local.url, url) else None
+
+
+def _token_of(name: str, agent: NamedAgent) -> tuple[str, str] | None:
+    return None if agent.token is None else (agent.token, f"the agent named {name}")
+
+
+def _local_token(local: Local) -> tuple[str, str] | None:
+    return None if local.url is None or local.token is None else (local.token, str(local.token_file))
+
+
+def _same(one: str, other: str) -> bool:
+    return one.strip().rstrip("/").casefold() == other.strip().rstrip("/").casefold()

@@ -1,0 +1,133 @@
+"""What stderr shows while something takes long: its lines, how far it is, what it waits for."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from synapse_agent.cli.terminal.output import Output
+from synapse_agent.cli.terminal.sanitize import one_line, safe
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+SECONDS_BETWEEN_PROGRESS = 2.0
+LONGEST_PHASE = 64
+
+
+class Display(Protocol):
+    """Shows what a job tells, for as long as a `with` block runs."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def line(self, text: str) -> None:
+        """Show a line that stays, or several."""
+
+    def phase(self, text: str) -> None:
+        """Say what is going on now."""
+
+    def progress(self, current: float, total: float | None) -> None:
+        """Show how far it is."""
+
+
+def make_display(output: Output, phase: str) -> Display:
+    """Make what fits: something that moves on a terminal, lines where it is none, nothing for those who want quiet."""
+    if output.is_quiet:
+        return Silence()
+    return Animation(output, phase) if output.is_animated else Lines(output)
+
+
+class Silence:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Nothing to clear away."""
+
+    def line(self, text: str) -> None:
+        """Show nothing."""
+
+    def phase(self, text: str) -> None:
+        """Show nothing."""
+
+    def progress(self, current: float, total: float | None) -> None:
+        """Show nothing."""
+
+
+class Lines(Silence):
+    """Shows lines that stay; a progress every other second, and the last."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._shown_at = float("-inf")
+
+    def line(self, text: str) -> None:
+        """Write the line."""
+        self._output.note(text)
+
+    def progress(self, current: float, total: float | None) -> None:
+        """Write how far it is, unless that was written just now."""
+        is_last = total is not None and current >= total
+        if is_last or time.monotonic() - self._shown_at >= SECONDS_BETWEEN_PROGRESS:
+            self._shown_at = time.monotonic()
+            of = "" if total is None else f" of {total:g}"
+            self._output.note(f"progress: {current:g}{of}")
+
+
+class Animation:
+    """Shows a line that moves below those that stay, and leaves nothing of it in the end."""
+
+    def __init__(self, output: Output, phase: str) -> None:
+        self._output = output
+        self._first_phase = phase
+
+    def __enter__(self) -> Self:
+        self._progress = _progress(self._output)
+        self._task = self._progress.add_task(self._short(self._first_phase), total=None)
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def line(self, text: str) -> None:
+        """Show a line above what moves."""
+        from rich.text import Text
+
+        self._output.notes.print(Text(safe(text), "dim"), soft_wrap=True)
+
+    def phase(self, text: str) -> None:
+        """Say what is going on now."""
+        self._progress.update(self._task, description=self._short(text))
+
+    def progress(self, current: float, total: float | None) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, completed=current, total=total)
+
+    def _short(self, text: str) -> str:
+        return one_line(text, longest=LONGEST_PHASE)
+
+
+def _progress(output: Output) -> Progress:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=output.notes,
+        transient=True,
+    )

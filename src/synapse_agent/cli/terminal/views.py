@@ -1,0 +1,247 @@
+"""Results as people read them: tables and trees."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from synapse_agent.cli.terminal.sanitize import one_line, safe
+
+MOST_ITEMS = 200
+"""What a tree shows of a list; all of it is in the JSON."""
+MOST_IN_ROW = 30
+LONGEST_IN_ROW = 24
+LONGEST_TEXT = 2000
+STATUS_STYLES = {"SUCCEEDED": "green", "RUNNING": "cyan", "PENDING": "yellow", "FAILED": "red", "STOPPED": "magenta"}
+
+FINDING_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "red"), "skipped": ("·", "dim")}
+
+
+def releases(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Show releases, one a row."""
+    if not found:
+        return Text("No releases are cached. Cache one with: synapse-agent create PLUGIN@VERSION", "dim")
+    table = _table("ID", "Release", "Actions", "Cached")
+    for release in found:
+        actions = ", ".join(str(each.get("name")) for each in _mappings(release.get("actions")))
+        table.add_row(_text(release.get("id")), _name(release), _text(actions), _when(release.get("created_at")))
+    return table
+
+
+def release(found: Mapping[str, Any]) -> RenderableType:
+    """Show a release and what it can run."""
+    tree = Tree(_name(found))
+    if found.get("description"):
+        tree.add(_text(found["description"], style="dim"))
+    actions = tree.add(Text("actions", "bold"))
+    for action in _mappings(found.get("actions")):
+        label = Text.assemble((one_line(str(action.get("name"))), "cyan"), (f"  {_line(action.get('method'))}", "dim"))
+        if action.get("description"):
+            label.append(f"  {one_line(str(action['description']))}")
+        actions.add(label)
+    for name, value in found.items():
+        if name not in ("plugin", "version", "description", "actions"):
+            _add(tree, name, value)
+    return tree
+
+
+def jobs(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Show jobs, one a row."""
+    if not found:
+        return Text("There are no such jobs.", "dim")
+    table = _table("Job", "Status", "Release", "Action", "Created", "Took")
+    for job in found:
+        table.add_row(
+            _text(job.get("job_id")),
+            _status(job.get("status")),
+            _text(job.get("release") or "(from source)"),
+            _text(job.get("action")),
+            _when(job.get("created_at")),
+            Text(_duration(job)),
+        )
+    return table
+
+
+def job(found: Mapping[str, Any]) -> RenderableType:
+    """Show all that is known of a job."""
+    tree = Tree(Text.assemble((f"{_line(found.get('job_id'))}  ", "bold"), _status(found.get("status"))))
+    for name, value in found.items():
+        if name in ("job_id", "status") or value is None:
+            continue
+        if name in ("created_at", "started_at", "finished_at"):
+            tree.add(Text.assemble((f"{name}: ", "cyan"), _when(value)))
+        else:
+            _add(tree, name, value)
+    return tree
+
+
+def health(found: Mapping[str, Any]) -> RenderableType:
+    """Show how an agent is."""
+    is_ok = found.get("status") == "ok"
+    tree = Tree(Text(_line(found.get("status")), "bold green" if is_ok else "bold red"))
+    for name, value in found.items():
+        if name != "status":
+            _add(tree, name, value)
+    return tree
+
+
+def agents(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Show the named agents; of a token only whether there is one."""
+    if not found:
+        return Text("No agent has a name yet. Name one with: synapse-agent use NAME --url URL", "dim")
+    table = _table("", "Name", "Address", "Token")
+    for agent in found:
+        mark = Text("→", "green") if agent["current"] else Text("")
+        table.add_row(mark, _text(agent["name"]), _text(agent["url"]), Text("kept" if agent["has_token"] else "none"))
+    return table
+
+
+def findings(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Show what `doctor` has found, with what to do below what is wrong."""
+    table = _table("", "Check", "Found")
+    for finding in found:
+        mark, style = FINDING_MARKS[finding["status"]]
+        words = Text(one_line(finding["found"]), "dim" if finding["status"] == "skipped" else "")
+        if finding["mend"]:
+            words.append(f"\n→ {one_line(finding['mend'])}", "bold")
+        table.add_row(Text(mark, style), _text(finding["check"]), words)
+    return table
+
+
+def value(result: Any) -> RenderableType:
+    """Show any JSON value: text as it is, objects of one shape as a table, everything else as a tree."""
+    if isinstance(result, str):
+        return Text(safe(result))
+    if _is_table(result):
+        return _table_of(result)
+    if _is_row(result):
+        return _row(result)
+    if isinstance(result, (dict, list)) and result:
+        tree = Tree(Text(_summary(result), "dim"))
+        _fill(tree, result)
+        return tree
+    return _scalar(result)
+
+
+def _fill(tree: Tree, holder: Mapping[str, Any] | Sequence[Any]) -> None:
+    items = list(holder.items()) if isinstance(holder, Mapping) else list(enumerate(holder))
+    for name, held in items[:MOST_ITEMS]:
+        _add(tree, name, held)
+    if len(items) > MOST_ITEMS:
+        tree.add(Text(f"… {len(items) - MOST_ITEMS} more; --json has them", "dim"))
+
+
+def _add(tree: Tree, name: object, held: Any) -> None:
+    label = Text.assemble((f"{one_line(str(name))}: ", "cyan"))
+    if _is_row(held):
+        tree.add(label.append_text(_row(held)))
+    elif isinstance(held, (dict, list)) and held:
+        _fill(tree.add(label.append(_summary(held), "dim")), held)
+    else:
+        tree.add(label.append_text(_scalar(held)))
+
+
+def _is_row(held: Any) -> bool:
+    """Tell whether a list holds nothing but numbers and short texts, which read best side by side."""
+    return isinstance(held, list) and all(
+        len(each) <= LONGEST_IN_ROW if isinstance(each, str) else not isinstance(each, (dict, list)) for each in held
+    )
+
+
+def _row(held: Sequence[Any]) -> Text:
+    shown = json.dumps(held[:MOST_IN_ROW], ensure_ascii=False)
+    if len(held) > MOST_IN_ROW:
+        shown = f"{shown[:-1]}, … {len(held) - MOST_IN_ROW} more]"
+    return Text(safe(shown), "green")
+
+
+def _summary(held: Mapping[str, Any] | Sequence[Any]) -> str:
+    kind = "key" if isinstance(held, Mapping) else "item"
+    return f"{len(held)} {kind}{'' if len(held) == 1 else 's'}"
+
+
+def _is_table(result: Any) -> bool:
+    """Tell whether a list holds nothing but objects with the same few keys and scalars in them."""
+    if not isinstance(result, list) or not 1 <= len(result) <= MOST_ITEMS or not isinstance(result[0], dict):
+        return False
+    keys = list(result[0])
+    return 1 <= len(keys) <= 8 and all(
+        isinstance(each, dict)
+        and list(each) == keys
+        and not any(isinstance(held, (dict, list)) for held in each.values())
+        for each in result
+    )
+
+
+def _table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table(*(one_line(key) for key in rows[0]))
+    for row in rows:
+        table.add_row(*(_scalar(held) for held in row.values()))
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(Text(column), overflow="fold")
+    return table
+
+
+def _scalar(held: Any) -> Text:
+    if isinstance(held, str):
+        shown = safe(held)
+        return Text(shown if len(shown) <= LONGEST_TEXT else f"{shown[:LONGEST_TEXT]}… ({len(shown)} characters)")
+    return Text(json.dumps(held, ensure_ascii=False), "green")
+
+
+def _name(found: Mapping[str, Any]) -> Text:
+    text = Text(f"{_line(found.get('plugin'))}@{_line(found.get('version'))}", "bold")
+    if found.get("name") and found["name"] != found.get("plugin"):
+        text.append(f"  {one_line(str(found['name']))}", "not bold")
+    return text
+
+
+def _status(status: object) -> Text:
+    return Text(_line(status), STATUS_STYLES.get(str(status), ""))
+
+
+def _when(stamp: object) -> Text:
+    """Show a moment in the reader's own time."""
+    moment = _moment(stamp)
+    return _text(stamp) if moment is None else Text(moment.astimezone().strftime("%Y-%m-%d %H:%M:%S"))
+
+
+def _duration(job: Mapping[str, Any]) -> str:
+    began, ended = _moment(job.get("started_at")), _moment(job.get("finished_at"))
+    if began is None:
+        return ""
+    seconds = ((ended or datetime.now(UTC)) - began).total_seconds()
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{seconds:.1f} s" if seconds < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def _moment(stamp: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(stamp) if isinstance(stamp, str) else None
+    except ValueError:
+        return None
+    return moment if moment is None or moment.tzinfo else None
+
+
+def _mappings(entries: object) -> Iterable[Mapping[str, Any]]:
+    return [each for each in entries if isinstance(each, Mapping)] if isinstance(entries, list) else []
+
+
+def _text(held: object, *, style: str = "") -> Text:
+    return Text(_line(held), style)
+
+
+def _line(held: object) -> str:
+    return "" if held is None else one_line(str(held))

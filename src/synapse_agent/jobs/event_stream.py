@@ -1,0 +1,246 @@
+"""A job's log and events as server-sent events, from any point that a client has come to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from synapse_agent.jobs.files import JobFiles
+from synapse_agent.server.responses import json_bytes
+from synapse_agent.server.validation import InvalidRequest, invalid
+
+KEEP_ALIVE_SECONDS = 15.0
+LONGEST_LINE = 2**16
+"""Bytes; a longer line comes in pieces."""
+
+_CHUNK = 2 * LONGEST_LINE
+_EVENTS_AT_ONCE = 500
+"""Lines can be a byte long: a chunk of such would keep everybody else waiting for a second."""
+_LINE_END = re.compile(rb"\r\n|\n|\r(?!\n)")
+_POSITION = re.compile(r"([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,18})(-end)?")
+_KEEP_ALIVE = b": keep-alive\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a client has come; its text is an event's `id`."""
+
+    job: int
+    """The run's row: another run may have the same job ID."""
+    log: int = 0
+    """Bytes of the log."""
+    journal: int = 0
+    """Bytes of the journal."""
+    is_error_told: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.job}-{self.log}-{self.journal}{'-end' if self.is_error_told else ''}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """Read an event's `id`, or raise `InvalidRequest`."""
+        match = _POSITION.fullmatch(text)
+        if match is None:
+            raise _no_id(text)
+        job, log, journal = (int(number) for number in match.groups()[:3])
+        return cls(job, log, journal, bool(match[4]))
+
+
+def begin(after: str | None, *, job: int, files: JobFiles) -> Position:
+    """Tell where to go on for a client that has come so far, which another run's events say nothing about.
+
+    Raises `InvalidRequest` where that is the id of no event.
+    """
+    position = Position.parse(after) if after else Position(job)
+    if position.job != job:
+        return Position(job)
+    if not files.has_entry_at(position.journal):
+        raise _no_id(str(position))
+    return position
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job ended: its status, and its error as the contract says it."""
+
+    status: str
+    error: Any
+
+
+class News:
+    """Wakes those who follow a job."""
+
+    def __init__(self) -> None:
+        self.coming = asyncio.Event()
+        """Is set when there is something new, and then replaced."""
+
+    def tell(self) -> None:
+        """Say that there is something new."""
+        self.coming.set()
+        self.coming = asyncio.Event()
+
+
+class Watched(Protocol):
+    """A job as its followers see it."""
+
+    @property
+    def news(self) -> News:
+        """Tells when there is something new."""
+
+    @property
+    def progress(self) -> str | None:
+        """The newest progress as JSON text."""
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the job ended, once it is over."""
+
+
+async def follow(watched: Watched, files: JobFiles, position: Position) -> AsyncIterator[bytes]:
+    """Yield what comes after a position, as server-sent events, until the job is over."""
+    with Transcript(files, position) as transcript:
+        told: str | None = None
+        while True:
+            news, ending = watched.news.coming, watched.ending  # before reading: what comes meanwhile sets the event
+            for events in transcript.read(is_over=ending is not None):
+                yield events
+                await asyncio.sleep(0)  # sending need not wait for anything, and others want their turn
+            if watched.progress != told and (told := watched.progress):
+                yield _progress_event(transcript.position, json.loads(told))
+            if ending is not None:
+                yield _last_events(transcript.position, ending)
+                return
+            if not await _comes(news):
+                yield _KEEP_ALIVE
+
+
+class Transcript:
+    """Reads log and journal side by side, in the order in which they were written."""
+
+    def __init__(self, files: JobFiles, position: Position) -> None:
+        self.position = position
+        self._files = files
+        self._log: BinaryIO | None = None
+        self._journal: BinaryIO | None = None
+
+    def __enter__(self) -> Transcript:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in (self._log, self._journal):
+            if file is not None:
+                file.close()
+
+    def read(self, *, is_over: bool) -> Iterator[bytes]:
+        """Yield what is new, in small parts; a line without an end only when the job is over."""
+        for entry, end in self._entries():
+            yield from self._lines(up_to=entry.pop("log"))
+            self.position = replace(self.position, journal=end)
+            yield _event(self.position, {"type": "event", "message": entry["event"], **entry})
+        yield from self._lines(is_over=is_over)
+
+    def _entries(self) -> Iterator[tuple[dict[str, Any], int]]:
+        """Yield the journal's new entries, and where each ends."""
+        self._journal = self._journal or _opened(self._files.journal)
+        if self._journal is None:
+            return
+        end = self.position.journal
+        self._journal.seek(end)
+        for line in self._journal:
+            if not line.endswith(b"\n"):
+                return
+            end += len(line)
+            yield json.loads(line), end
+
+    def _lines(self, *, up_to: int | None = None, is_over: bool = False) -> Iterator[bytes]:
+        """Yield the lines of the log that end before an offset, or all there are."""
+        self._log = self._log or _opened(self._files.log)
+        while self._log is not None:
+            start = self.position.log
+            self._log.seek(start)
+            data = self._log.read(_CHUNK if up_to is None else max(0, min(_CHUNK, up_to - start)))
+            is_last = len(data) < _CHUNK
+            events = self._events(data, with_rest=is_over and is_last)
+            while part := b"".join(islice(events, _EVENTS_AT_ONCE)):
+                yield part
+            if is_last or self.position.log == start:
+                return
+
+    def _events(self, data: bytes, *, with_rest: bool) -> Iterator[bytes]:
+        start = self.position.log
+        for line, end in _split(data, with_rest=with_rest):
+            self.position = replace(self.position, log=start + end)
+            yield _event(self.position, {"type": "log", "message": line.decode(errors="replace")})
+
+
+def _no_id(text: str) -> InvalidRequest:
+    message = "Input should be the id of an event of this job"
+    return invalid("event_id", message, at=["header", "Last-Event-ID"], value=text)
+
+
+def _split(data: bytes, *, with_rest: bool) -> Iterator[tuple[bytes, int]]:
+    """Yield the lines in some bytes, and where each ends; what has no end, or may go on, only if asked to."""
+    start = 0
+    while start < len(data) and (cut := _cut(data, start, with_rest=with_rest)) is not None:
+        end, after = cut
+        yield data[start:end], after
+        start = after
+
+
+def _cut(data: bytes, start: int, *, with_rest: bool) -> tuple[int, int] | None:
+    """Tell where the line that begins at `start` ends, and where the next one begins; None where it may go on."""
+    found = _LINE_END.search(data, start)
+    end = len(data) if found is None else found.start()
+    if end - start > LONGEST_LINE:
+        end = _character_boundary(data, start + LONGEST_LINE)
+        return end, end
+    may_go_on = found is None or (found[0] == b"\r" and found.end() == len(data))
+    if may_go_on and not with_rest:
+        return None
+    return end, len(data) if found is None else found.end()
+
+
+def _character_boundary(data: bytes, end: int) -> int:
+    """Move an offset back to where a UTF-8 character begins, were it in the middle of one."""
+    begins = (at for at in range(end, end - 4, -1) if data[at] & 0xC0 != 0x80)
+    return next(begins, end)
+
+
+def _opened(path: Path) -> BinaryIO | None:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return None
+
+
+async def _comes(news: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+            await news.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _progress_event(position: Position, progress: dict[str, Any]) -> bytes:
+    of = "" if progress.get("total") is None else f" of {progress['total']}"
+    return _event(position, {"type": "progress", "message": f"{progress.get('current')}{of}", **progress})
+
+
+def _last_events(position: Position, ending: Ending) -> bytes:
+    told = b""
+    if ending.error is not None and not position.is_error_told:
+        position = replace(position, is_error_told=True)
+        told = _event(position, {"type": "error", "message": ending.error["message"], "error": ending.error})
+    complete = {"type": "complete", "message": f"The job has ended: {ending.status}.", "status": ending.status}
+    return told + _event(position, complete)
+
+
+def _event(position: Position, data: dict[str, Any]) -> bytes:
+    return b"id: %b\ndata: %b\n\n" % (str(position).encode(), json_bytes(data))

@@ -1,0 +1,50 @@
+"""How jobs end: the status that an outcome gives them, and what the agent itself has to tell."""
+
+from __future__ import annotations
+
+from synapse_agent.jobs.event_stream import Ending
+from synapse_agent.problems import Problem
+
+HAS_RUN = 500
+"""The status of a problem that tells how a run ended; with any other nothing has run."""
+
+
+def ending(outcome: bytes | Problem, *, is_closing: bool) -> Ending:
+    """Judge an outcome, of an agent that is closing or not: what it has no time for has not failed."""
+    if not isinstance(outcome, Problem):
+        return Ending("SUCCEEDED", None)
+    is_stop = outcome.error_type == "action_stopped" or (is_closing and outcome.error_type == "unavailable")
+    return Ending("STOPPED" if is_stop else "FAILED", outcome.detail)
+
+
+def closing() -> Problem:
+    """Refuse a run because the agent is about to end."""
+    return Problem(503, "unavailable", "This agent is shutting down and takes no new runs.")
+
+
+def stopped_early(job_id: str) -> Problem:
+    """Tell of a stop that came before the action."""
+    return Problem(409, "action_stopped", "The run was stopped before its action had begun.", job_id=job_id)
+
+
+def stopped(job_id: str) -> Problem:
+    """Tell of an action that was ended with the agent."""
+    return Problem(HAS_RUN, "action_stopped", "The action was ended because the agent was stopped.", job_id=job_id)
+
+
+def restarted(job_id: str, *, has_begun: bool) -> Problem:
+    """Tell of a run that an earlier agent has left unfinished."""
+    when = "while this run was going on" if has_begun else "before this run had begun"
+    return Problem(HAS_RUN, "agent_restarted", f"The agent was restarted {when}.", job_id=job_id)
+
+
+def result_not_kept(job_id: str, size: int, error: OSError) -> Problem:
+    """Tell of a result that there was no place for."""
+    message = f"The action ended well, but its result of {size} bytes could not be kept: {error.strerror}."
+    return Problem(HAS_RUN, "result_not_kept", message, job_id=job_id)
+
+
+def internal_error(job_id: str) -> Problem:
+    """Tell of a fault of the agent's own, and nothing of what it was."""
+    message = "The agent failed while it ran this job; its own log says why."
+    return Problem(HAS_RUN, "internal_error", message, job_id=job_id)

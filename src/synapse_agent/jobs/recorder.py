@@ -1,0 +1,125 @@
+"""Writes down what a run tells while it goes on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from synapse_agent.jobs.files import JobFiles
+from synapse_agent.server.responses import json_bytes
+from synapse_agent.storage.database import Database
+from synapse_agent.storage.disk import is_disk_full
+from synapse_agent.util.times import now
+
+logger = logging.getLogger(__name__)
+
+WRITE_SECONDS = 1.0
+JOURNAL_BYTES = 64 * 2**20
+"""What is kept of a run's events; those that come after are in its record alone, as long as they are its last."""
+MAX_EVENTS = 20
+MAX_DATA_BYTES = 1000
+"""A larger `data` is left out of the record; the journal has it."""
+
+
+class Recorder:
+    """A `RunListener` that keeps a job's record, its log and its journal, and tells that there is something new."""
+
+    def __init__(self, database: Database, row_id: int, files: JobFiles, *, on_news: Callable[[], None]) -> None:
+        self._database = database
+        self._row_id = row_id
+        self._on_news = on_news
+        self._log = _Written(files.open_log, f"The log of job {row_id}")
+        self._journal = _Written(files.open_journal, f"The journal of job {row_id}", limit=JOURNAL_BYTES)
+        self._events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
+        self._written_at = float("-inf")
+        self.started_at: str | None = None
+        self.progress: str | None = None
+        """The last progress, as JSON text."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._log.close()
+        self._journal.close()
+
+    @property
+    def events(self) -> str | None:
+        """The last events, as JSON text."""
+        return json.dumps(list(self._events)) if self._events else None
+
+    def started(self) -> None:
+        """Record that the action's process runs."""
+        self.started_at = now()
+        self._record(status="RUNNING", started_at=self.started_at)
+
+    def output(self, data: bytes) -> None:
+        """Add to the log."""
+        self._log.add(data)
+        self._on_news()
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Keep a progress; add any other event to the journal."""
+        if event.get("type") == "progress":
+            self.progress = json.dumps({name: value for name, value in event.items() if name != "type"})
+        else:
+            self._note({**event, "at": now()})
+        self._save()
+        self._on_news()
+
+    def _note(self, event: dict[str, Any]) -> None:
+        event.pop("type", None)
+        self._journal.add(json_bytes({"log": self._log.size, **event}) + b"\n")
+        if "data" in event and len(json_bytes(event["data"])) > MAX_DATA_BYTES:
+            del event["data"]
+        self._events.append(event)
+
+    def _save(self) -> None:
+        """Write down what is kept in memory, as often as a restart makes it worth it."""
+        if time.monotonic() - self._written_at >= WRITE_SECONDS:
+            self._written_at = time.monotonic()
+            self._record(progress=self.progress, events=self.events)
+
+    def _record(self, **values: str | None) -> None:
+        """Change the job's record; where there is no room for it the run goes on, and its end brings all of this."""
+        try:
+            self._database.change_job(self._row_id, **values)
+        except Exception as error:
+            if not is_disk_full(error):
+                raise
+            logger.warning("The record of job %d lags behind: %s", self._row_id, error)
+
+
+class _Written:
+    """A file that is made with the first thing written to it; where that fails, the run goes on without."""
+
+    def __init__(self, open_file: Callable[[], BinaryIO], name: str, *, limit: float = math.inf) -> None:
+        self._open = open_file
+        self._name = name
+        self._limit = limit
+        self._file: BinaryIO | None = None
+        self._is_lost = False
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        if self._is_lost or self.size + len(data) > self._limit:
+            return
+        try:
+            self._file = self._file or self._open()
+            while data:
+                written = self._file.write(data)
+                self.size += written
+                data = data[written:]
+        except OSError as error:
+            self._is_lost = True
+            logger.warning("%s ends here: %s", self._name, error)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,35 @@
+"""A job as the contract says it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from synapse_agent.server.responses import json_bytes
+from synapse_agent.storage.database import JobRow
+
+
+def job_record(row: JobRow, result: bytes | None, *, progress: str | None, events: str | None) -> bytes:
+    """Say a job as JSON; `result` is JSON text, None leaves the key out. `progress` and `events` are the newest."""
+    record = json_bytes({**_facts(row), "progress": _value(progress), "events": _value(events) or []})
+    return record if result is None else record[:-1] + b',"result":' + result + b"}"
+
+
+def _facts(row: JobRow) -> dict[str, Any]:
+    return {
+        "job_id": row.job_id,
+        "release": row.release,
+        "action": row.action,
+        "method": row.method,
+        "status": row.status,
+        "created_at": row.created_at,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+        "error": _value(row.error),
+        "status_code": row.status_code,
+        "idempotency_key": row.idempotency_key,
+    }
+
+
+def _value(text: str | None) -> Any:
+    return None if text is None else json.loads(text)

@@ -1,0 +1,395 @@
+"""Every run is a job: it is recorded, waits for its turn, runs once and keeps its result."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from synapse_agent.jobs.event_stream import Ending, News, begin, follow
+from synapse_agent.jobs.files import JobFiles
+from synapse_agent.jobs.idempotency import RequestKey
+from synapse_agent.jobs.outcomes import (
+    HAS_RUN,
+    closing,
+    ending,
+    internal_error,
+    restarted,
+    result_not_kept,
+    stopped,
+    stopped_early,
+)
+from synapse_agent.jobs.recorder import Recorder
+from synapse_agent.jobs.serialization import job_record
+from synapse_agent.jobs.submission import Order
+from synapse_agent.problems import Problem
+from synapse_agent.runner.base import Run, Runner
+from synapse_agent.server.responses import RETRY_AFTER_SECONDS, json_bytes
+from synapse_agent.storage.database import Database, JobRow
+from synapse_agent.storage.disk import disk_full, is_disk_full
+from synapse_agent.util.times import now
+
+logger = logging.getLogger(__name__)
+
+SMALL_RESULT_BYTES = 64_000
+ROOM_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class _Live:
+    """A job that has not come to its end, as those who follow it see it."""
+
+    row: JobRow
+    task: asyncio.Task[bytes | Problem] | None = None
+    is_waiting: bool = True
+    """For its turn, or its folder: cancelling its task ends that. Later its runner ends it."""
+    is_to_stop: bool = False
+    recorder: Recorder | None = None
+    news: News = field(default_factory=News)
+    ending: Ending | None = None
+
+    @property
+    def progress(self) -> str | None:
+        return self.recorder.progress if self.recorder else None
+
+    @property
+    def events(self) -> str | None:
+        return self.recorder.events if self.recorder else None
+
+    @property
+    def started_at(self) -> str | None:
+        """When the action's process was started; before, nothing of it can have run."""
+        return self.recorder.started_at if self.recorder else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """A job that is over, as those who follow it see it."""
+
+    progress: str | None
+    ending: Ending
+    news: News = field(default_factory=News)
+
+
+class Jobs:
+    """Runs orders, so many at a time, and answers for them afterwards."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        runner: Runner,
+        folder: Path,
+        max_concurrent: int,
+        max_queued: int,
+        keep_keys: timedelta,
+        time_limit: float | None = None,
+    ) -> None:
+        self._database = database
+        self._runner = runner
+        self._folder = folder
+        self._turns = asyncio.Semaphore(max_concurrent)
+        self._most = max_concurrent + max_queued
+        self._keep_keys = keep_keys
+        self._time_limit = time_limit
+        self._live: dict[str, _Live] = {}
+        self._is_closing = False
+        self._fail_interrupted()
+
+    def attach(self, key: RequestKey) -> JobRow | None:
+        """Give the run that an earlier request with this key has led to; None where the key is free.
+
+        Raises `Problem` 409 where that was another request.
+        """
+        self._database.free_keys(now=now())
+        bound = self._database.key(key.value)
+        if bound is None:
+            return None
+        if bound.request != key.request:
+            message = "This Idempotency-Key was sent with another request. Make a new key."
+            raise Problem(409, "idempotency_key_reused", message)
+        return self._database.job_numbered(bound.job)
+
+    def submit(self, order: Order, *, key: RequestKey | None = None) -> JobRow:
+        """Start a run, or attach to the one that the same order has started, and bind the key, which is free, to it.
+
+        Raises `Problem`: 409 where the job ID belongs to another run, 429 where too many wait, 503 when closing.
+        """
+        if self._is_closing:
+            raise closing()
+        content = order.content()
+        earlier = self._database.job(order.job_id) if order.job_id else None
+        if earlier and self._is_same_run(earlier, content):
+            if key:
+                expires_at = None if self._live_of(earlier) else self._keys_until()
+                self._database.bind_key(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at)
+            return earlier
+        if len(self._live) >= self._most:
+            message = f"{len(self._live)} runs are going on or waiting, and this agent takes no more. Try again later."
+            raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
+        row = self._database.add_job(_values(order, content, key), request=key.request if key else None)
+        if earlier:
+            self._files(earlier).remove()
+        self._start(order, row)
+        return row
+
+    async def result(self, row: JobRow) -> bytes:
+        """Wait for a job's end and give its result as JSON, or raise the `Problem` that it ended with.
+
+        Whoever stops waiting does not stop the run.
+        """
+        live = self._live_of(row)
+        if live is None or live.task is None:
+            return self._stored_outcome(row)
+        outcome = await asyncio.shield(live.task)
+        if isinstance(outcome, Problem):
+            raise outcome
+        return outcome
+
+    def find(self, job_id: str) -> JobRow:
+        """Find a job, or raise `Problem` 404 `job_not_found`."""
+        row = self._database.job(job_id)
+        if row is None:
+            raise Problem(404, "job_not_found", f"There is no job {job_id!r} on this agent.")
+        return row
+
+    def record(self, row: JobRow) -> bytes:
+        """Say a job as the contract does, as JSON, its result included."""
+        result = self._stored_result(row) if row.status == "SUCCEEDED" else b"null"
+        return self._record(row, result)
+
+    def records(self, *, limit: int, before: str | None = None, **filters: str | None) -> bytes:
+        """Say jobs as the contract does, newest first, as a JSON array; large results are left out.
+
+        `filters` are `status` and `idempotency_key`; an unknown `before` is `Problem` 404 `job_not_found`.
+        """
+        before_id = self.find(before).id if before else None
+        rows = self._database.jobs(limit=limit, before=before_id, **filters)
+        return b"[" + b",".join(self._record(row, _short_result(row)) for row in rows) + b"]"
+
+    async def stop(self, job_id: str) -> JobRow:
+        """End a job and all it started, wait for that, and give it; one that is over stays as it is."""
+        row = self.find(job_id)
+        await _first_step()
+        live = self._live_of(row)
+        if live and live.task:
+            live.is_to_stop = True
+            await self._tell_to_end(live)
+            await asyncio.wait([live.task])
+        return self._database.job_numbered(row.id) or row
+
+    def follow(self, job_id: str, *, after: str | None) -> AsyncIterator[bytes]:
+        """Give a job's log and events as server-sent events, from the beginning or after an event's `id`."""
+        row = self.find(job_id)
+        files = self._files(row)
+        position = begin(after, job=row.id, files=files)
+        watched = self._live_of(row) or _Over(row.progress, Ending(row.status, json.loads(row.error or "null")))
+        return follow(watched, files, position)
+
+    def log(self, job_id: str) -> Path:
+        """Give the file that holds a job's log; there is none before the run has printed something."""
+        return self._files(self.find(job_id)).log
+
+    async def close(self, *, limit: float) -> None:
+        """Take no more runs, tell those that go on to end, and wait for them, `limit` seconds at most.
+
+        Runs that wait for their turn never start. Cancelling ends the waiting, not the cleaning up.
+        """
+        self._is_closing = True
+        await _first_step()
+        tasks = {live.task for live in self._live.values() if live.task}
+        try:
+            if tasks:
+                for live in list(self._live.values()):
+                    await self._tell_to_end(live)
+                await asyncio.wait(tasks, timeout=limit)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _tell_to_end(self, live: _Live) -> None:
+        if not live.is_waiting:
+            await self._runner.stop(live.row.job_id)
+        elif live.task:
+            live.task.cancel()
+
+    def _is_same_run(self, earlier: JobRow, content: str) -> bool:
+        if earlier.content != content:
+            message = f"The job_id {earlier.job_id!r} belongs to another run. Choose another, or none."
+            raise Problem(409, "job_conflict", message, job_id=earlier.job_id)
+        return self._live_of(earlier) is not None or earlier.status == "SUCCEEDED"
+
+    def _live_of(self, row: JobRow) -> _Live | None:
+        live = self._live.get(row.job_id)
+        return live if live and live.row.id == row.id else None
+
+    def _keys_until(self) -> str:
+        return now(plus=self._keep_keys)
+
+    def _start(self, order: Order, row: JobRow) -> None:
+        order.workspace.claim()
+        live = self._live[row.job_id] = _Live(row)
+        live.task = asyncio.create_task(self._run(live, order), name=f"job {row.job_id}")
+
+    async def _run(self, live: _Live, order: Order) -> bytes | Problem:
+        """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
+        outcome: bytes | Problem = internal_error(live.row.job_id)
+        try:
+            outcome = self._kept(live.row, await self._outcome(live, order))
+            live.is_waiting = False
+            await self._finish(live, outcome)
+        except asyncio.CancelledError:  # closing, and there was no room: the next start finds it interrupted
+            logger.warning("The end of job %s is not recorded", live.row.job_id)
+        except Exception:
+            logger.exception("Job %s could not be recorded", live.row.job_id)
+            outcome = internal_error(live.row.job_id)
+        finally:
+            live.ending = ending(outcome, is_closing=self._is_closing)
+            live.news.tell()
+            del self._live[live.row.job_id]
+            await order.workspace.release()
+        return outcome
+
+    async def _outcome(self, live: _Live, order: Order) -> bytes | Problem:
+        try:
+            async with self._turns:
+                return await self._execute(live, order)
+        except Problem as problem:
+            return _never_began(problem, live) or order.workspace.as_known(problem)
+        except asyncio.CancelledError:
+            return _cancelled(live)
+        except Exception as error:
+            if is_disk_full(error) and not live.started_at:
+                return disk_full()
+            logger.exception("Job %s failed inside the agent", live.row.job_id)
+            return internal_error(live.row.job_id)
+
+    async def _execute(self, live: _Live, order: Order) -> bytes:
+        folder = await order.workspace.prepare()
+        run = Run(
+            job_id=live.row.job_id,
+            folder=folder,
+            config=order.config,
+            action=order.action.name,
+            params=order.params,
+            requirements=order.requirements,
+            release=order.release,
+            language=order.language,
+            time_limit=self._time_limit,
+        )
+        live.is_waiting = False
+        # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
+        on_news = live.news.tell
+        with Recorder(self._database, live.row.id, self._files(live.row), on_news=on_news) as live.recorder:
+            return await self._runner.run(run, live.recorder)
+
+    def _kept(self, row: JobRow, outcome: bytes | Problem) -> bytes | Problem:
+        """Put a result that is large where it stays; one that cannot be kept is a failure of the run that gave it."""
+        if isinstance(outcome, bytes) and len(outcome) > SMALL_RESULT_BYTES:
+            try:
+                self._files(row).write_result(outcome)
+            except OSError as error:
+                return result_not_kept(row.job_id, len(outcome), error)
+        return outcome
+
+    async def _finish(self, live: _Live, outcome: bytes | Problem) -> None:
+        files_size = self._files(live.row).size()
+        ended: dict[str, Any] = {"started_at": live.started_at, "finished_at": now()}
+        ended |= {"progress": live.progress, "events": live.events}
+        if isinstance(outcome, Problem):
+            status = ending(outcome, is_closing=self._is_closing).status
+            error = json_bytes(outcome.detail).decode()
+            ended |= {"status": status, "error": error, "status_code": outcome.status, "size": files_size}
+        else:
+            result = outcome if len(outcome) <= SMALL_RESULT_BYTES else None
+            ended |= {"status": "SUCCEEDED", "result": result, "size": files_size + len(result or b"")}
+        has_run = not isinstance(outcome, Problem) or outcome.status == HAS_RUN
+        await self._record_end(live.row, keys_until=self._keys_until() if has_run else None, **ended)
+
+    async def _record_end(self, row: JobRow, **ended: Any) -> None:
+        """Write down an end; the job is not over before, so where the disk is full this waits for room."""
+        for attempt in itertools.count(1):
+            try:
+                self._database.finish_job(row.id, **ended)
+                break
+            except Exception as error:
+                if not is_disk_full(error):
+                    raise
+                if attempt == 1:
+                    logger.warning("The end of job %s cannot be recorded yet: %s", row.job_id, error)
+            await asyncio.sleep(ROOM_SECONDS)
+
+    def _stored_outcome(self, row: JobRow) -> bytes:
+        """Give a result, or raise the `Problem` there was instead: what keeps its key has run, so its status is 500."""
+        if row.status == "SUCCEEDED":
+            return self._stored_result(row)
+        raise Problem(HAS_RUN, **json.loads(row.error)) if row.error else internal_error(row.job_id)
+
+    def _stored_result(self, row: JobRow) -> bytes:
+        return row.result if row.result is not None else self._files(row).result.read_bytes()
+
+    def _record(self, row: JobRow, result: bytes | None) -> bytes:
+        live = self._live_of(row)
+        newest = live if live and live.recorder else row
+        return job_record(row, result, progress=newest.progress, events=newest.events)
+
+    def _files(self, row: JobRow) -> JobFiles:
+        return JobFiles(self._folder / str(row.id))
+
+    def _fail_interrupted(self) -> None:
+        """Fail the jobs that an agent before this one left unfinished; they are never run again by themselves."""
+        for row in self._database.unfinished_jobs():
+            problem = restarted(row.job_id, has_begun=row.status != "PENDING")
+            self._database.finish_job(
+                row.id,
+                keys_until=self._keys_until(),
+                status="FAILED",
+                finished_at=now(),
+                error=json.dumps(problem.detail),
+                status_code=problem.status,
+                size=self._files(row).size(),
+            )
+
+
+async def _first_step() -> None:
+    """Let tasks that were just made begin: one that is cancelled before never would, and so never end its job."""
+    await asyncio.sleep(0)
+
+
+def _values(order: Order, content: str, key: RequestKey | None) -> dict[str, Any]:
+    return {
+        "job_id": order.job_id or uuid.uuid4().hex,
+        "content": content,
+        "release": order.release,
+        "action": order.action.name,
+        "method": order.action.method,
+        "status": "PENDING",
+        "created_at": now(),
+        "idempotency_key": key.value if key else None,
+    }
+
+
+def _short_result(row: JobRow) -> bytes | None:
+    return row.result if row.status == "SUCCEEDED" else b"null"
+
+
+def _cancelled(live: _Live) -> Problem:
+    """Say what it means for a job that its task was cancelled."""
+    if live.started_at:
+        return stopped(live.row.job_id)
+    return stopped_early(live.row.job_id) if live.is_to_stop else closing()
+
+
+def _never_began(problem: Problem, live: _Live) -> Problem | None:
+    """Say of a stop that it came before the action ran, where it did: nothing of it was executed."""
+    if problem.error_type != "action_stopped" or live.started_at:
+        return None
+    return _cancelled(live)

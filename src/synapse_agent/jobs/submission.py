@@ -1,0 +1,49 @@
+"""What a caller wants to have run, and the folder that it runs from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from synapse_agent.jobs.idempotency import digest
+from synapse_agent.plugins.config import Action, PluginConfig
+from synapse_agent.problems import Problem
+
+
+class Workspace(Protocol):
+    """The folder that a run finds its code in."""
+
+    def claim(self) -> None:
+        """Make sure that the folder will be there."""
+
+    async def prepare(self) -> Path:
+        """Give the folder, ready to run from; a `Problem` says why it can't be."""
+
+    def as_known(self, problem: Problem) -> Problem:
+        """Give a problem with its files named as the caller knows them."""
+
+    async def release(self) -> None:
+        """Let the folder go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a caller wants to have run."""
+
+    action: Action
+    config: PluginConfig
+    workspace: Workspace
+    release: str | None = None
+    """`code@version`; None for a debug run."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    requirements: tuple[str, ...] = ()
+    language: str | None = None
+    job_id: str | None = None
+    source: Mapping[str, Any] = field(default_factory=dict)
+    """What a debug run's code is made of, as the caller said it."""
+
+    def content(self) -> str:
+        """Name what is to be run: two orders of the same content are the same run."""
+        return digest([self.release, self.source, self.action.name, self.params, self.requirements, self.language])

@@ -1,0 +1,159 @@
+"""Plugins in zip archives: looked into and unpacked without trusting anything they say."""
+
+from __future__ import annotations
+
+import io
+import stat
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from synapse_agent.plugins.config import CONFIG_FILE, MAX_FILE_BYTES
+from synapse_agent.storage.disk import is_disk_full
+from synapse_agent.storage.trees import MEBIBYTE, Limits, Meter, TreeError, check_depth, is_excluded, set_mode
+
+_CHUNK = 2**16
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Those that give their output piece by piece; of the others, a few kilobytes can become gigabytes in one step."""
+_CONTENTS_BYTES = MEBIBYTE
+_CONTENTS_BYTES_PER_FILE = 256
+_EXTRA_FIELD = struct.Struct("<HH")
+_UNIX_FIELD, _ASI_FIELD = 0x000D, 0x756E
+_UNIX_FIELD_BYTES = 12
+"""Times, user and group. What follows in that field is the target of a link, or the number of a device."""
+_ASI_MODE = struct.Struct("<4xH")
+
+
+class DamagedArchive(TreeError):
+    """A file that is no zip archive, or not the one that was made."""
+
+
+@contextmanager
+def archived_config(path: Path, *, limits: Limits | None = None) -> Iterator[Path]:
+    """Give a folder that holds nothing but the archive's `config.yaml`, for as long as the block runs."""
+    with tempfile.TemporaryDirectory(prefix="synapse-agent-") as folder:
+        with _opened(path, limits or Limits()) as archive:
+            members = _members(archive)
+            member = members[_plugin_prefix(members) + CONFIG_FILE]
+            _extract(archive, member, Path(folder, CONFIG_FILE), Meter(Limits(size=MAX_FILE_BYTES)))
+        yield Path(folder)
+
+
+def unpack(path: Path, target: Path, *, limits: Limits) -> None:
+    """Unpack the plugin in an archive, which may be one folder down; `target` must not be there.
+
+    An archive that is none or is damaged is a `DamagedArchive`, one that blows up or reaches outside its folder a
+    `TreeError`.
+    """
+    target.mkdir(parents=True)
+    with _opened(path, limits) as archive:
+        meter = Meter(limits, packed=path.stat().st_size)
+        members = _members(archive)
+        prefix = _plugin_prefix(members)
+        for name, member in members.items():
+            meter.add_file()
+            if name.startswith(prefix) and not any(map(is_excluded, PurePosixPath(name).parts)):
+                _unpack_member(archive, member, target / name.removeprefix(prefix), meter)
+
+
+class _File(io.FileIO):
+    """An archive's file, whose table of contents is looked at before `zipfile` makes objects of it."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        super().__init__(path)
+        self._most = max(_CONTENTS_BYTES, limits.files * _CONTENTS_BYTES_PER_FILE)
+        self._limits = limits
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read; what is larger than any table of contents may be is refused, as nothing else is read at once."""
+        if size is not None and size > self._most:
+            raise TreeError(f"its table of contents is that of more than {self._limits.files} files")
+        return super().read(size) or b""
+
+
+@contextmanager
+def _opened(path: Path, limits: Limits) -> Iterator[zipfile.ZipFile]:
+    try:
+        with _File(path, limits) as file, zipfile.ZipFile(file) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, struct.error) as error:
+        raise DamagedArchive(f"it is no zip archive or is damaged: {error}") from error
+    except (NotImplementedError, RuntimeError) as error:
+        raise TreeError(f"it cannot be unpacked: {error}") from error
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise TreeError(f"it cannot be read: {error.strerror}") from error
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    members: dict[str, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        name = _safe_name(member)
+        if name in members:
+            raise TreeError(f"it holds {name!r} twice")
+        _check_kind(member, name)
+        members[name] = member
+    return members
+
+
+def _safe_name(member: zipfile.ZipInfo) -> str:
+    name = member.orig_filename
+    parts = name.rstrip("/").split("/")
+    if name.startswith("/") or "\\" in name or "\0" in name or any(part in ("", ".", "..") for part in parts):
+        raise TreeError(f"it holds a file whose name is not allowed: {name[:200]!r}")
+    check_depth(len(parts))
+    return "/".join(parts)
+
+
+def _check_kind(member: zipfile.ZipInfo, name: str) -> None:
+    modes = [member.external_attr >> 16, *_modes_in_extra(member.extra)]
+    if any(stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR) for mode in modes):
+        raise TreeError(f"it holds {name[:200]!r}, which is neither a file nor a folder")
+    if member.compress_type not in _METHODS:
+        raise TreeError(f"it holds {name[:200]!r}, compressed by something else than deflate")
+
+
+def _modes_in_extra(extra: bytes) -> Iterator[int]:
+    """Give what a member's extra fields say it is; one that names a target is a link, a hard one for all we know."""
+    while len(extra) >= _EXTRA_FIELD.size:
+        kind, size = _EXTRA_FIELD.unpack_from(extra)
+        field, extra = extra[_EXTRA_FIELD.size : _EXTRA_FIELD.size + size], extra[_EXTRA_FIELD.size + size :]
+        if kind == _ASI_FIELD and len(field) >= _ASI_MODE.size:
+            yield _ASI_MODE.unpack_from(field)[0]
+        elif kind == _UNIX_FIELD and len(field) > _UNIX_FIELD_BYTES:
+            yield stat.S_IFLNK
+
+
+def _plugin_prefix(names: Collection[str]) -> str:
+    if CONFIG_FILE in names:
+        return ""
+    below = [name for name in names if name.count("/") == 1 and name.endswith(f"/{CONFIG_FILE}")]
+    if len(below) != 1:
+        found = "no" if not below else "more than one"
+        raise TreeError(f"it holds {found} {CONFIG_FILE}, looked for at its top and one folder down")
+    return below[0].removesuffix(CONFIG_FILE)
+
+
+def _unpack_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, meter: Meter) -> None:
+    try:
+        if member.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _extract(archive, member, target, meter)
+        set_mode(target, member.external_attr >> 16)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise TreeError(f"it holds {member.filename[:200]!r} as a file and as a folder") from error
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, meter: Meter) -> None:
+    """Write one file, counting what really comes: the size that an archive declares may be a lie."""
+    with archive.open(member) as source, target.open("xb") as file:
+        while chunk := source.read(_CHUNK):
+            meter.add_bytes(len(chunk))
+            file.write(chunk)

@@ -1,0 +1,115 @@
+"""A download: from an answer's body to a file, within a limit, with its checksum, and told in the log."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from synapse_agent.plugins.backend.faults import BackendFault
+from synapse_agent.storage.trees import MEBIBYTE
+from synapse_agent.util.threads import in_thread
+from synapse_agent_api.http_library import httpx
+
+logger = logging.getLogger(__name__)
+
+
+class Progress:
+    """Tells in the log how far a download has come: at its start, every few seconds and at its end."""
+
+    def __init__(self, name: str, *, total: int | None, every: float, clock: Callable[[], float]) -> None:
+        self._name = name
+        self._total = total
+        self._every = every
+        self._clock = clock
+        self._began = self._next = clock()
+
+    def advance(self, count: int) -> None:
+        """Take note of how many bytes have come, and tell it if it is time to."""
+        now = self._clock()
+        if now >= self._next:
+            self._next = now + self._every
+            logger.info("Downloading %s: %s", self._name, share(count, self._total))
+
+    def end(self, count: int) -> None:
+        """Tell that all has come."""
+        logger.info("Downloaded %s: %d bytes in %.1f s", self._name, count, self._clock() - self._began)
+
+
+class Target:
+    """A file that is being written, and the checksum of what is in it."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb")
+        self._sha256 = hashlib.sha256()
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Add to the end."""
+        self._file.write(data)
+        self._sha256.update(data)
+
+    def close(self) -> None:
+        """Write what is left; a full disk can show here, too."""
+        self._file.close()
+
+    @property
+    def sha256(self) -> str:
+        """The checksum, in hexadecimal digits."""
+        return self._sha256.hexdigest()
+
+
+async def download(
+    response: httpx.Response,
+    path: Path,
+    *,
+    name: str,
+    max_bytes: int,
+    every: float,
+) -> str:
+    """Write an answer's body to a new file and give its sha256; one of more than `max_bytes` is a `BackendFault`."""
+    total = declared_size(response)
+    _check_size(total or 0, max_bytes)
+    progress = Progress(name, total=total, every=every, clock=time.monotonic)
+    progress.advance(0)
+    target = Target(path)
+    try:
+        count = await _copy(response, target, progress, max_bytes=max_bytes)
+    finally:
+        await in_thread(target.close)
+    progress.end(count)
+    return target.sha256
+
+
+async def _copy(response: httpx.Response, target: Target, progress: Progress, *, max_bytes: int) -> int:
+    count, part = 0, bytearray()
+    async for chunk in response.aiter_bytes():
+        count += len(chunk)
+        _check_size(count, max_bytes)
+        progress.advance(count)
+        part += chunk
+        if len(part) >= MEBIBYTE:  # in a thread, as a disk can be slow; in few calls, as each has its price
+            await in_thread(target.write, part)
+            part = bytearray()
+    await in_thread(target.write, part)
+    return count
+
+
+def declared_size(response: httpx.Response) -> int | None:
+    """Give how many bytes an answer says that its body has; None where that is unknown, or counts compressed ones."""
+    length = response.headers.get("content-length", "")
+    is_plain = response.headers.get("content-encoding", "identity") == "identity"
+    return int(length) if length.isascii() and length.isdigit() and is_plain else None
+
+
+def share(count: int, total: int | None) -> str:
+    """Say how much of a whole is there."""
+    if total is None:
+        return f"{count} bytes, of how many is not known"
+    return f"{count} of {total} bytes ({100 * count // max(total, 1)} %)"
+
+
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise BackendFault(f"has {size} bytes or more, and this agent takes {max_bytes} at most (--max-archive-size)")

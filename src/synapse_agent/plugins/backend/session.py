@@ -1,0 +1,141 @@
+"""HTTP with a backend: whom the token is sent to, which redirects are followed, how failures are told."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+from synapse_agent import __version__
+from synapse_agent.plugins.backend.addresses import origin, redirected, short
+from synapse_agent.plugins.backend.bounds import Bounds
+from synapse_agent.plugins.backend.faults import BackendFault, NotThere
+from synapse_agent.settings import StartError
+from synapse_agent_api.http_library import httpx
+
+MAX_REDIRECTS = 5
+
+
+class Session:
+    """Gets what a backend has, from wherever the backend sends it to; the token goes to the backend's origin alone."""
+
+    def __init__(self, address: httpx.URL, *, token: str | None, bounds: Bounds) -> None:
+        """Prepare connections; `StartError` where the environment's proxies or certificates cannot be used."""
+        self._home = origin(address)
+        self._token = token
+        self._bounds = bounds
+        self._client = _client(httpx.Timeout(bounds.silence, connect=bounds.connect, pool=None))
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def get(self, url: httpx.URL, *, headers: Mapping[str, str], until: float) -> AsyncIterator[httpx.Response]:
+        """Give the answer 200 for an address, its body still to be read; `until` is a time of the event loop's clock.
+
+        Whatever goes wrong within the block is a `BackendFault`.
+        """
+        response: httpx.Response | None = None
+        try:
+            async with asyncio.timeout_at(until):
+                response = await self._send(url, headers)
+                try:
+                    self._check(response, asked=url)
+                    yield response
+                finally:
+                    await response.aclose()
+        except TimeoutError as error:
+            raise BackendFault(f"did not come within the {self._bounds.total:g} s that a release may take") from error
+        except httpx.HTTPError as error:
+            raise BackendFault(self._told(error, response) + _redirect(url, error.request.url)) from error
+
+    async def _send(self, url: httpx.URL, headers: Mapping[str, str]) -> httpx.Response:
+        for _ in range(MAX_REDIRECTS + 1):
+            request = self._client.build_request("GET", url, headers={**headers, **self._credentials(url)})
+            response = await self._client.send(request, stream=True)
+            if not response.has_redirect_location:
+                return response
+            await response.aclose()
+            url = redirected(url, response.headers["location"])
+        raise BackendFault(f"is behind more than {MAX_REDIRECTS} redirects, which may be a loop")
+
+    def _credentials(self, url: httpx.URL) -> dict[str, str]:
+        return {"Authorization": f"Token {self._token}"} if self._token and origin(url) == self._home else {}
+
+    def _check(self, response: httpx.Response, *, asked: httpx.URL) -> None:
+        status, source = response.status_code, origin(response.url)
+        if status == HTTPStatus.OK:
+            return
+        if status == HTTPStatus.NOT_FOUND:
+            raise NotThere(f"is not there (HTTP 404){_redirect(asked, response.url)}")
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise BackendFault(f"was refused with HTTP {_status_text(status)}: {self._refusal(source)}")
+        raise BackendFault(f"was answered with HTTP {_status_text(status)}{_redirect(asked, response.url)}")
+
+    def _refusal(self, source: str) -> str:
+        if source != self._home:
+            return f"{source} is another host than the backend, and is not sent its token"
+        if self._token is None:
+            return "the backend wants a token, give one with --backend-token-file"
+        return "the backend does not accept its token for this, check --backend-token"
+
+    def _told(self, error: httpx.HTTPError, response: httpx.Response | None) -> str:
+        match error:
+            case httpx.ConnectTimeout():
+                return f"is out of reach: no connection within {self._bounds.connect:g} s"
+            case httpx.TimeoutException():
+                return f"did not come: nothing was heard for {self._bounds.silence:g} s"
+            case httpx.ConnectError() | httpx.ProxyError():
+                return f"is out of reach: {_root_cause(error)}"
+            case httpx.DecodingError():
+                return "is damaged: it is not compressed in the way that it says"
+            case _ if response is None:
+                return f"was not answered in HTTP: {short(error)}"
+        total = response.headers.get("content-length", "an unknown number of")
+        return f"ended after {response.num_bytes_downloaded} of {total} bytes"
+
+
+def _client(timeout: httpx.Timeout) -> httpx.AsyncClient:
+    try:
+        return httpx.AsyncClient(
+            headers={"User-Agent": f"synapse-agent/{__version__}"},
+            timeout=timeout,
+            # Fetches are rare: a connection kept for the next one is more likely to have died by then than to help.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            # A cookie goes to every port of its host, which is more than an origin.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
+    except (ImportError, OSError, ValueError) as error:
+        raise StartError(
+            f"This environment's proxies or certificates cannot be used to reach the backend: {short(error)}. "
+            "Look at HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE."
+        ) from error
+
+
+def _redirect(asked: httpx.URL, came_to: httpx.URL) -> str:
+    return "" if origin(asked) == origin(came_to) else f" (redirected to {origin(came_to)})"
+
+
+def _root_cause(error: BaseException) -> str:
+    """Say what the system said, below the library's own "All connection attempts failed"."""
+    while below := _below(error):
+        error = below
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
+    return os.strerror(number) if number is not None and number in errno.errorcode else short(error)
+
+
+def _below(error: BaseException) -> BaseException | None:
+    return error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__ or error.__context__
+
+
+def _status_text(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)

@@ -1,0 +1,362 @@
+"""What a plugin says of itself: `config.yaml` and `requirements.txt`."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterable, Mapping, Sized
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+from synapse_agent.plugins.resources import Resources
+from synapse_agent.problems import Problem, quoted
+
+CONFIG_FILE = "config.yaml"
+REQUIREMENTS_FILE = "requirements.txt"
+MAX_FILE_BYTES = 256 * 1024
+"""Of either."""
+DEFAULT_VERSION = "0.1.0"
+DEFAULT_METHOD = "task"
+METHODS = ("local", "task", "job")
+REFUSED_METHODS = ("serve", "restapi")
+
+_MAX_WRITTEN_OUT = 4 * MAX_FILE_BYTES
+"""Values, and characters in them, more than any config of that size holds without aliases."""
+_MAX_REMEMBERED = 200
+"""Characters of a requirement that is worth being remembered."""
+_FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+"""As YAML 1.1 writes them; every scalar is read as text."""
+_ARCHIVES = (".whl", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
+
+
+class _TextLoader(yaml.SafeLoader):
+    """Reads every scalar as the text that was written (`1.10`, `yes`, `2024-01-01`); only null stays null."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own class attribute, replaced, never mutated
+        first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge nothing: `<<` is a key like any other, and merging what was merged has no bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One entry of `actions`: what to call and how its caller is answered."""
+
+    name: str
+    entrypoint: str
+    method: str = DEFAULT_METHOD
+    description: str = ""
+    resources: Resources = Resources()  # noqa: RUF009 - it is frozen
+    """What it asks of a cluster's node."""
+    retryable: bool = False
+    """Whether it may be run again where its node was lost in the middle of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginConfig:
+    """A plugin's `config.yaml`, checked; keys that the agent does not know stay in `raw`."""
+
+    code: str
+    version: str
+    name: str
+    actions: Mapping[str, Action]
+    env: Mapping[str, str]
+    requires_python: str | None
+    raw: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> PluginConfig:
+        """Read `folder/config.yaml`; any defect is a `Problem` 422 `invalid_plugin`."""
+        return cls.from_mapping(read_config(folder))
+
+    @classmethod
+    def from_mapping(cls, raw: Mapping[str, Any]) -> PluginConfig:
+        """Check a config, read from YAML or sent as JSON; any defect is a `Problem` 422 `invalid_plugin`."""
+        code = _text(raw, "code")
+        return cls(
+            code=code,
+            version=_text(raw, "version", DEFAULT_VERSION),
+            name=_text(raw, "name", code),
+            actions=_actions(_mapping(raw, "actions")),
+            env=_env(_mapping(raw, "env")),
+            requires_python=_requires_python(_mapping(raw, "requires")),
+            raw=raw,
+        )
+
+    def action(self, name: str) -> Action:
+        """Give the action of that name, ready to be run.
+
+        Raises `Problem` 422: `unknown_action` naming those there are, `method_not_supported`, or `invalid_plugin`
+        where the entry names no entrypoint.
+        """
+        action = self.actions.get(name)
+        if action is None:
+            raise _unknown_action(name, self)
+        if action.method in REFUSED_METHODS:
+            raise _method_not_supported(action)
+        if not action.entrypoint:
+            raise _invalid(
+                f"actions.{name}.entrypoint", "is missing: it names what to call, as `package.module:attribute`"
+            )
+        return action
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read `folder/config.yaml` as a mapping of texts, unchecked; `{}` is an empty file's."""
+    try:
+        raw = yaml.load(_file_bytes(folder / CONFIG_FILE), Loader=_TextLoader)
+    except FileNotFoundError as error:
+        raise _invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder") from error
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # PyYAML's own of a tag's value
+        raise _invalid_plugin(f"{CONFIG_FILE} is not YAML: {_yaml_fault(error)}") from error
+    except RecursionError as error:
+        raise _invalid_plugin(f"{CONFIG_FILE} is nested too deeply") from error
+    except OSError as error:
+        raise _invalid_plugin(f"{CONFIG_FILE} cannot be read: {error.strerror}") from error
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise _invalid_plugin(f"{CONFIG_FILE} must hold a mapping at its top, not {_kind(raw)}")
+    if _is_larger_than_written(raw):
+        raise _invalid_plugin(f"{CONFIG_FILE} has aliases (*) that make far more of it than was written, or no end")
+    return raw
+
+
+def _file_bytes(path: Path) -> bytes:
+    """Read a file that is one, and no longer than a plugin's own need be; a pipe would never end."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise _invalid_plugin(f"{path.name} is no file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise _invalid_plugin(f"{path.name} holds {status.st_size} bytes; {MAX_FILE_BYTES} are allowed")
+    return path.read_bytes()
+
+
+def _is_larger_than_written(raw: Any) -> bool:
+    """Tell whether values that are used again and again, within each other, make more of a config than its text is."""
+    size, left = 0, [raw]
+    while left and size <= _MAX_WRITTEN_OUT:
+        value = left.pop()
+        size += 1 + (len(value) if isinstance(value, Sized) else 0)
+        if isinstance(value, Mapping):
+            left += [*value, *value.values()]
+        elif isinstance(value, list | tuple):
+            left += value
+    return size > _MAX_WRITTEN_OUT
+
+
+def merge_config(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one config over another, key by key and level by level; what is no mapping on both sides is replaced."""
+    merged = dict(base)
+    for key, value in override.items():
+        below = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge_config(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def read_requirements(folder: Path) -> tuple[str, ...]:
+    """Read `folder/requirements.txt`, none where there is no such file; checked as `check_requirements` does."""
+    try:
+        text = _file_bytes(folder / REQUIREMENTS_FILE).decode("utf-8-sig").replace("\r\n", "\n")
+    except FileNotFoundError:
+        return ()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _invalid_plugin(f"{REQUIREMENTS_FILE} cannot be read: {_one_line(error)}") from error
+    lines = (_without_comment(line) for line in text.replace("\\\n", " ").splitlines())
+    return check_requirements((line for line in lines if line), source=REQUIREMENTS_FILE)
+
+
+def check_requirements(requirements: Iterable[str], *, source: str = "requirements") -> tuple[str, ...]:
+    """Give the requirements in canonical form, or raise `Problem` 422 `invalid_requirement` naming the first bad one.
+
+    Good ones are PEP 508 names with extras, versions and markers; options, paths and URLs are refused. `source` is
+    what the message calls the list.
+    """
+    return tuple(_check_requirement(text, f"{source}[{index}]") for index, text in enumerate(requirements))
+
+
+def _check_requirement(text: str, where: str) -> str:
+    try:
+        canonical = _remembered_requirement(text) if len(text) <= _MAX_REMEMBERED else _canonical_requirement(text)
+    except InvalidRequirement as error:
+        raise _invalid_requirement(text, where) from error
+    if canonical is None:
+        raise _invalid_requirement(text, where)
+    return canonical
+
+
+@lru_cache(1000)
+def _remembered_requirement(text: str) -> str | None:
+    """Give the canonical form of what comes with every run of a plugin."""
+    return _canonical_requirement(text)
+
+
+def _canonical_requirement(text: str) -> str | None:
+    """Give the canonical form; None for a path or a URL."""
+    requirement = Requirement(text)
+    if requirement.url or requirement.name.endswith(_ARCHIVES):
+        return None
+    requirement.name = canonicalize_name(requirement.name)  # in which there is nothing that looks like a path
+    requirement.extras = {canonicalize_name(extra) for extra in requirement.extras}
+    return str(requirement)
+
+
+def _invalid_requirement(text: str, where: str) -> Problem:
+    what = f"is {quoted(text)}" if text.strip() else "is empty"
+    wanted = "wanted is a package's name with extras, versions and markers, such as 'pillow>=9.0.0'"
+    message = f"{where} {what}; {wanted}, and no option, path or URL"
+    return Problem(422, "invalid_requirement", message, requirement=text[:1000])
+
+
+def _without_comment(line: str) -> str:
+    if line.lstrip().startswith("#"):
+        return ""
+    return line.split(" #", 1)[0].strip()
+
+
+def _actions(entries: Mapping[str, Any]) -> dict[str, Action]:
+    return {str(name): _action(str(name), entry) for name, entry in entries.items()}
+
+
+def _action(name: str, entry: Any) -> Action:
+    where = f"actions.{name}"
+    if isinstance(entry, str):
+        return Action(name, entry)
+    if entry is None:
+        return Action(name, "")
+    if not isinstance(entry, Mapping):
+        raise _invalid(where, f"must be a mapping with an `entrypoint`, not {_kind(entry)}")
+    method = _text(entry, "method", DEFAULT_METHOD, where=where)
+    if method not in METHODS + REFUSED_METHODS:
+        raise _invalid(f"{where}.method", f"is {method!r}; known are {', '.join(METHODS)}")
+    return Action(
+        name,
+        entrypoint=_text(entry, "entrypoint", "", where=where),
+        method=method,
+        description=_text(entry, "description", "", where=where),
+        resources=_resources(entry, where),
+        retryable=_flag(entry, "retryable", where=where),
+    )
+
+
+def _resources(entry: Mapping[str, Any], where: str) -> Resources:
+    try:
+        return Resources.from_config(_mapping(entry, "resources", where=where))
+    except ValueError as error:
+        raise _invalid(f"{where}.resources", f"cannot be understood: {error}") from error
+
+
+def _env(entries: Mapping[str, Any]) -> dict[str, str]:
+    env = {str(name): _env_value(str(name), value) for name, value in entries.items() if value is not None}
+    for name, value in env.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise _invalid(f"env.{name}", "is no environment variable that a process can be given")
+    return env
+
+
+def _env_value(name: str, value: Any) -> str:
+    try:
+        return value if isinstance(value, str) else json.dumps(value)
+    except TypeError as error:  # YAML has tags for more than JSON can say
+        raise _invalid(f"env.{name}", f"must be a text, not {_kind(value)}") from error
+
+
+def _requires_python(requires: Mapping[str, Any]) -> str | None:
+    text = _text(requires, "python", "", where="requires")
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier as error:
+        raise _invalid("requires.python", f"is {text!r}, no version specifier such as '>=3.10,<3.13'") from error
+    return text or None
+
+
+def _mapping(raw: Mapping[str, Any], key: str, *, where: str = "") -> Mapping[str, Any]:
+    value = raw.get(key)
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, Mapping):
+        raise _invalid(_path(where, key), f"must be a mapping, not {_kind(value)}")
+    return value
+
+
+def _flag(raw: Mapping[str, Any], key: str, *, where: str) -> bool:
+    value = raw.get(key)
+    if value is None:
+        return False
+    if isinstance(value, str) and value.lower() in _FLAGS:
+        return _FLAGS[value.lower()]
+    if not isinstance(value, bool):
+        raise _invalid(_path(where, key), f"must be true or false, not {_kind(value)}")
+    return value
+
+
+def _text(raw: Mapping[str, Any], key: str, default: str | None = None, *, where: str = "") -> str:
+    """Give a text, or a number as its text; `default` where the key is absent or null."""
+    path = _path(where, key)
+    value = raw.get(key)
+    if value is None:
+        if default is None:
+            raise _invalid(path, "is missing")
+        return default
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise _invalid(path, f"must be a text, not {_kind(value)}")
+    text = str(value).strip()
+    if not text and default != "":
+        raise _invalid(path, "is empty")
+    return text
+
+
+def _path(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, list) else f"{value!r:.60}"
+
+
+def _invalid(key: str, what: str) -> Problem:
+    return _invalid_plugin(f"{CONFIG_FILE}: `{key}` {what}", key=key)
+
+
+def _invalid_plugin(message: str, **extra: Any) -> Problem:
+    return Problem(422, "invalid_plugin", message, **extra)
+
+
+def _unknown_action(name: str, config: PluginConfig) -> Problem:
+    there = sorted(config.actions)
+    example = "such as {train: {entrypoint: 'plugin.train:main'}}"
+    known = f"there are {', '.join(there)}" if there else f"its config lists no `actions`, {example}"
+    return Problem(422, "unknown_action", f"{config.code} has no action {quoted(name)}; {known}", actions=there)
+
+
+def _method_not_supported(action: Action) -> Problem:
+    what = f"action {action.name!r} has method {action.method!r}"
+    message = f"{what}, which this agent does not run; it runs {', '.join(METHODS)}"
+    return Problem(422, "method_not_supported", message, method=action.method)
+
+
+def _yaml_fault(error: Exception) -> str:
+    """Say what is wrong, and where, as an editor counts."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return _one_line(error)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

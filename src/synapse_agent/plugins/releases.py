@@ -1,0 +1,261 @@
+"""The releases that an agent has cached."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from synapse_agent.plugins.config import PluginConfig
+from synapse_agent.plugins.sources import PluginSource
+from synapse_agent.problems import Problem, quoted
+from synapse_agent.server.responses import json_bytes
+from synapse_agent.storage.data_folder import DataFolder
+from synapse_agent.storage.database import Database, ReleaseRow
+from synapse_agent.storage.trees import remove_tree, sync_tree, tree_digest
+from synapse_agent.util.threads import in_thread
+from synapse_agent.util.times import now
+
+logger = logging.getLogger(__name__)
+_ID = re.compile(r"0|[1-9][0-9]{0,17}")
+_MAX_REMEMBERED = 100
+
+
+class Releases:
+    """Fetches releases into content-addressed folders and keeps them until they are deleted."""
+
+    def __init__(
+        self,
+        *,
+        folder: DataFolder,
+        database: Database,
+        source: PluginSource,
+        on_removed: Callable[[Path], Awaitable[None]],
+    ) -> None:
+        """Bring rows and folders together; `on_removed` is told of each folder that has been removed since."""
+        self._folder = folder
+        self._database = database
+        self._source = source
+        self._on_removed = on_removed
+        self._fetching: dict[tuple[str, str], asyncio.Task[ReleaseRow]] = {}
+        self._is_closing = False
+        self._uses: Counter[str] = Counter()
+        self._configs: dict[str, PluginConfig] = {}
+        self._found: dict[str, ReleaseRow] = {}
+        self._remove_leftovers()
+
+    def find(self, lookup: str) -> ReleaseRow:
+        """Find a release by its ID or by `code@version`, or raise `Problem` 404 `release_not_found`."""
+        row = self._found.get(lookup) or self._find(lookup)
+        if row is None:
+            raise _not_found(lookup)
+        if len(self._found) >= _MAX_REMEMBERED:
+            self._found.clear()
+        self._found[lookup] = row
+        return row
+
+    async def create(self, plugin: str, version: str) -> tuple[ReleaseRow, bool]:
+        """Give the release, fetched where it was not cached, and whether it was fetched by this very call.
+
+        Raises `Problem`: what the source says, or 503 when closing.
+        """
+        row = self._database.release_named(plugin, version)
+        if row is not None:
+            return row, False
+        if self._is_closing:
+            raise _closing()
+        key = (plugin, version)
+        task = self._fetching.get(key)
+        is_first = task is None
+        if task is None:
+            task = self._fetching[key] = asyncio.create_task(self._fetch(plugin, version))
+            task.add_done_callback(lambda _: self._fetching.pop(key))
+        try:
+            return await asyncio.shield(task), is_first
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise _closing() from None
+            raise
+
+    async def close(self) -> None:
+        """Fetch nothing more, end what is being fetched, and tell those who wait for it."""
+        self._is_closing = True
+        tasks = list(self._fetching.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def delete(self, lookup: str) -> None:
+        """Forget a release at once; its folder goes when no run uses it any more."""
+        row = self.find(lookup)
+        self._found.clear()
+        self._database.remove_release(row.digest)
+        await self._remove_unused(row.digest)
+
+    def page(self, filters: Mapping[str, str], *, number: int, size: int) -> tuple[int, list[ReleaseRow]]:
+        """Give how many releases match and those on a page, or raise `Problem` 404 `page_not_found`."""
+        count = self._database.count_releases(filters)
+        pages = max(1, -(-count // size))
+        if number > pages:
+            message = f"There is no page {number}; with page_size {size} the last page is {pages}."
+            raise Problem(404, "page_not_found", message)
+        return count, self._database.releases(filters, offset=(number - 1) * size, limit=size)
+
+    def config(self, row: ReleaseRow) -> PluginConfig:
+        """Give a release's configuration."""
+        config = self._configs.get(row.digest)
+        if config is None:
+            config = self._configs[row.digest] = PluginConfig.read(self.path(row.digest))
+        return config
+
+    def path(self, digest: str) -> Path:
+        """Give the folder that holds the content of this digest."""
+        return self._folder.releases / digest.removeprefix("sha256:")
+
+    def lease(self, row: ReleaseRow) -> ReleaseLease:
+        """Make a workspace out of a release's folder."""
+        return ReleaseLease(self, row.digest)
+
+    def claim(self, digest: str) -> None:
+        """Keep a folder from being removed until `give_back` has been called as often."""
+        self._uses[digest] += 1
+
+    async def give_back(self, digest: str) -> None:
+        """Let a folder go that was claimed; it is removed if its release has been deleted meanwhile."""
+        self._uses[digest] -= 1
+        if not self._uses[digest]:
+            del self._uses[digest]
+            await self._remove_unused(digest)
+
+    def _find(self, lookup: str) -> ReleaseRow | None:
+        if _ID.fullmatch(lookup):
+            return self._database.release(int(lookup))
+        plugin, at, version = lookup.rpartition("@")
+        return self._database.release_named(plugin, version) if at else None
+
+    async def _fetch(self, plugin: str, version: str) -> ReleaseRow:
+        temporary = self._folder.temporary("fetch")
+        try:
+            await self._source.fetch(plugin=plugin, version=version, into=temporary)
+            config, digest = await in_thread(_examine, temporary, plugin, version)
+            # From here to the row there is no await: no other request can see, or remove, a folder without its row.
+            self._place(temporary, digest)
+            return self._database.add_release(_values(config, plugin, version, digest))
+        finally:
+            await in_thread(remove_tree, temporary)
+
+    def _place(self, temporary: Path, digest: str) -> None:
+        if not self.path(digest).exists():
+            temporary.rename(self.path(digest))
+
+    async def _remove_unused(self, digest: str) -> None:
+        if digest in self._uses or self._database.holds(digest):
+            return
+        self._configs.pop(digest, None)
+        trash = self._folder.discard(self.path(digest))
+        if trash:
+            await self._on_removed(self.path(digest))
+            await asyncio.to_thread(remove_tree, trash)
+
+    def _remove_leftovers(self) -> None:
+        """Bring rows and folders together again: an agent that was killed can leave a folder without a row."""
+        digests = self._database.digests()
+        for digest in digests:
+            if not self.path(digest).is_dir():
+                logger.warning("The folder of a release is gone, so the release is forgotten: %s", digest)
+                self._database.remove_release(digest)
+        known = {self.path(digest) for digest in digests}
+        for path in self._folder.releases.iterdir():
+            if path not in known:
+                remove_tree(path)
+
+
+class ReleaseLease:
+    """A run's hold on a release's folder."""
+
+    def __init__(self, releases: Releases, digest: str) -> None:
+        self._releases = releases
+        self._digest = digest
+
+    def claim(self) -> None:
+        """Keep the folder, also when its release is deleted."""
+        self._releases.claim(self._digest)
+
+    async def prepare(self) -> Path:
+        """Give the folder."""
+        return self._releases.path(self._digest)
+
+    def as_known(self, problem: Problem) -> Problem:
+        """Give the problem with the files as the caller knows them; a release's have no other names."""
+        return problem
+
+    async def release(self) -> None:
+        """Let the folder go."""
+        await self._releases.give_back(self._digest)
+
+
+@lru_cache
+def release_json(row: ReleaseRow) -> bytes:
+    """Say a release as the contract does, as JSON."""
+    return json_bytes(release_record(row))
+
+
+def release_record(row: ReleaseRow) -> dict[str, Any]:
+    """Say a release as the contract does; what the plugin does not say is left out."""
+    record = {
+        "id": row.id,
+        "plugin": row.plugin,
+        "version": row.version,
+        "name": row.name,
+        "category": row.category,
+        "description": row.description,
+        "actions": json.loads(row.actions),
+        "digest": row.digest,
+        "created_at": row.created_at,
+    }
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def _examine(folder: Path, plugin: str, version: str) -> tuple[PluginConfig, str]:
+    """Read what has been fetched, put it on the disk for good, and name it by its content."""
+    config = PluginConfig.read(folder)
+    if (config.code, config.version) != (plugin, version):
+        message = f"What was fetched as {plugin}@{version} calls itself {config.code}@{config.version}."
+        raise Problem(422, "invalid_plugin", message)
+    sync_tree(folder)
+    return config, tree_digest(folder)
+
+
+def _closing() -> Problem:
+    return Problem(503, "unavailable", "This agent is shutting down and fetches no releases.")
+
+
+def _not_found(lookup: str) -> Problem:
+    hint = "create it first" if "@" in lookup or _ID.fullmatch(lookup) else "name one by its ID or as code@version"
+    return Problem(404, "release_not_found", f"There is no release {quoted(lookup)} on this agent; {hint}.")
+
+
+def _values(config: PluginConfig, plugin: str, version: str, digest: str) -> dict[str, Any]:
+    actions = [
+        {"name": each.name, "method": each.method, "description": each.description} for each in config.actions.values()
+    ]
+    return {
+        "plugin": plugin,
+        "version": version,
+        "name": config.name,
+        "category": _text(config.raw.get("category")),
+        "description": _text(config.raw.get("description")),
+        "actions": json.dumps(actions),
+        "digest": digest,
+        "created_at": now(),
+    }
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

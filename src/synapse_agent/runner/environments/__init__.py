@@ -1,0 +1,1 @@
+"""Python environments for plugins: made by uv, kept, shared and evicted."""

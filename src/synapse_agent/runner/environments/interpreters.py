@@ -1,0 +1,146 @@
+"""The Pythons of this machine that an environment can be made with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeGuard
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from synapse_agent.runner.processes.environ import worker_env
+
+_OLDEST = SpecifierSet(">=3.8")
+_NAME = re.compile(r"python(3(\.\d+)?)?")
+_PROBE = "import sys, ctypes; print('%d.%d.%d' % sys.version_info[:3])"
+_PROBE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A Python that starts, by its absolute path, links resolved."""
+
+    path: Path
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A file that may be a Python; another one in its place is another candidate."""
+
+    path: Path
+    inode: int
+    modified: int
+
+
+class Interpreters:
+    """Finds Pythons: those it is given, the agent's own, then those of PATH and pyenv, the newest first."""
+
+    def __init__(self, pythons: Iterable[Path] = (), *, environ: Mapping[str, str] = os.environ) -> None:
+        self._given = tuple(pythons)
+        self._environ = environ
+        self._candidates: list[_Candidate] = []
+        self._probes: dict[_Candidate, asyncio.Task[Interpreter | None]] = {}
+        self._looking: asyncio.Future[list[_Candidate]] | None = None
+
+    def known(self, requires_python: str | None) -> Iterator[Interpreter]:
+        """Give the Pythons that fit as `fitting` would, up to the first one of which that is not known yet."""
+        wanted = SpecifierSet(requires_python or "")
+        for candidate in self._candidates:
+            probe = self._probes.get(candidate)
+            if probe is None or not probe.done():
+                return
+            if _fits(interpreter := probe.result(), wanted):
+                yield interpreter
+
+    async def fitting(self, requires_python: str | None) -> AsyncIterator[Interpreter]:
+        """Give the Pythons that fit a version specifier, the preferred first; each is started once to learn its own."""
+        wanted = SpecifierSet(requires_python or "")
+        if not self._candidates:
+            await self.look_again()
+        for candidate in self._candidates:
+            if _fits(interpreter := await self._learn(candidate), wanted):
+                yield interpreter
+
+    async def all(self) -> list[Interpreter]:
+        """List every Python that can be used."""
+        return [interpreter async for interpreter in self.fitting(None)]
+
+    async def look_again(self) -> None:
+        """See which Pythons there are now: some may have come, gone, or become another version."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(asyncio.to_thread(self._find))
+        self._candidates = await asyncio.shield(self._looking)
+        self._probes = {candidate: probe for candidate, probe in self._probes.items() if candidate in self._candidates}
+
+    def _find(self) -> list[_Candidate]:
+        own = Path(getattr(sys, "_base_executable", None) or sys.executable)
+        found = {path.resolve() for path in (*_on_path(self._environ), *_in_pyenv(self._environ))}
+        given = [path.resolve() for path in (*self._given, own)]
+        paths = dict.fromkeys([*given, *sorted(found, key=_likely_version, reverse=True)])
+        return [candidate for path in paths if (candidate := _candidate(path)) is not None]
+
+    async def _learn(self, candidate: _Candidate) -> Interpreter | None:
+        """Start a Python to learn its version, once however many ask and whoever goes away meanwhile."""
+        probe = self._probes.get(candidate)
+        if probe is None:
+            asking = asyncio.to_thread(_probe, candidate.path, worker_env(self._environ))
+            probe = self._probes[candidate] = asyncio.create_task(asking)
+        return await asyncio.shield(probe)
+
+
+def _fits(interpreter: Interpreter | None, wanted: SpecifierSet) -> TypeGuard[Interpreter]:
+    return interpreter is not None and wanted.contains(interpreter.version, prereleases=True)
+
+
+def _on_path(environ: Mapping[str, str]) -> Iterator[Path]:
+    for folder in environ.get("PATH", "").split(os.pathsep):
+        if Path(folder).is_absolute():
+            yield from _pythons_in(Path(folder))
+
+
+def _in_pyenv(environ: Mapping[str, str]) -> Iterator[Path]:
+    root = Path(environ.get("PYENV_ROOT") or Path(environ.get("HOME", "/"), ".pyenv"))
+    with suppress(OSError):  # a variable that was inherited may name another user's folder
+        for folder in root.glob("versions/*/bin"):
+            yield from _pythons_in(folder)
+
+
+def _pythons_in(folder: Path) -> Iterator[Path]:
+    with suppress(OSError), os.scandir(folder) as entries:
+        yield from (Path(entry.path) for entry in entries if _NAME.fullmatch(entry.name))
+
+
+def _candidate(path: Path) -> _Candidate | None:
+    """Describe what can be a Python: a script of that name is a shim of pyenv or the like."""
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            is_program = file.read(2) != b"#!" and os.access(path, os.X_OK)
+    except OSError:
+        return None
+    return _Candidate(path, status.st_ino, status.st_mtime_ns) if is_program else None
+
+
+def _likely_version(path: Path) -> tuple[int, int, Path]:
+    """Guess from the path, as starting them all takes long."""
+    match = re.search(r"3\.(\d+)(?:\.(\d+))?", str(path))
+    return (int(match[1]), int(match[2] or 0), path) if match else (0, 0, path)
+
+
+def _probe(path: Path, env: Mapping[str, str]) -> Interpreter | None:
+    command = [str(path), "-I", "-c", _PROBE]
+    try:
+        answer = subprocess.run(command, capture_output=True, check=True, timeout=_PROBE_SECONDS, env=dict(env))
+    except (OSError, subprocess.SubprocessError):
+        return None
+    version = answer.stdout.decode().strip()
+    return Interpreter(path, version) if Version(version) in _OLDEST else None

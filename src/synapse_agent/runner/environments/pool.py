@@ -1,0 +1,289 @@
+"""Environments for plugins: made by uv, kept by what is in them, each made once however many ask."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from synapse_agent.problems import Problem
+from synapse_agent.runner.environments.eviction import Bounds, to_remove
+from synapse_agent.runner.environments.installer import Installer, InstallFailed
+from synapse_agent.runner.environments.interpreters import Interpreter, Interpreters
+from synapse_agent.runner.environments.leases import Lease, Leases
+from synapse_agent.runner.environments.store import PYTHON, Remover, describe, stored_environments
+from synapse_agent.storage.disk import disk_full
+from synapse_agent.storage.locks import file_locked
+from synapse_agent.storage.scratch import Scratch
+from synapse_agent.storage.trees import remove_tree
+from synapse_agent.util.sizes import show_size
+
+logger = logging.getLogger(__name__)
+
+Output = Callable[[bytes], None]
+
+_REFUSES_PYTHON = re.compile(r"Python ?[<>=!~]|matching Python")
+"""uv's words: `requires Python >=3.12`, `does not satisfy Python>=3.12`, `no wheels with a matching Python ABI tag`."""
+_DISK_FULL = f"(os error {errno.ENOSPC})"
+_TAKE_PAUSE = 0.002
+_TIDY_SECONDS = 60.0
+_SAID_CHARACTERS = 1000
+"""What of the installer's words goes into the message; all of what is kept stands beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A virtual environment, complete."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / PYTHON
+
+
+class Environments:
+    """The environments in one folder, which several agents can share."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bytecode: Path,
+        interpreters: Interpreters,
+        installer: Installer,
+        scratch: Scratch,
+        bounds: Bounds,
+        on_lost: Callable[[Path], None],
+    ) -> None:
+        """`on_lost` is called with the Python of an environment that is gone or has changed."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._interpreters = interpreters
+        self._installer = installer
+        self._scratch = scratch
+        self._bounds = bounds
+        self._remover = Remover(folder, bytecode=bytecode, trash=scratch.name)
+        self._leases = Leases(on_lost=lambda folder: on_lost(folder / PYTHON))
+        self._making: dict[str, _Making] = {}
+        self._made = asyncio.Event()
+        self._tidying: asyncio.Task[None] | None = None
+        self._rooms: list[Path] = []
+        self._refused: set[str] = set()
+        """Keys that can't be made, so that runs for which another Python was found don't try each time."""
+
+    @asynccontextmanager
+    async def use(
+        self, requirements: Iterable[str], *, requires_python: str | None, on_output: Output
+    ) -> AsyncIterator[Environment]:
+        """Lend an environment that has these requirements, made now where there is none yet; nobody removes it.
+
+        Where a requirement refuses a Python, the next one that `requires_python` allows is tried. Raises `Problem` 422:
+        `python_not_found`, or `requirements_failed` with the installer's last lines.
+        """
+        wanted = tuple(sorted(set(requirements)))
+        lease = await self._ready(wanted, requires_python) or await self._obtain(wanted, requires_python, on_output)
+        self._begin_tidying()
+        try:
+            yield Environment(lease.folder)
+        finally:
+            self._leases.release(lease)
+
+    async def close(self) -> None:
+        """End what is being made, and let go of what is not in use."""
+        if self._tidying is not None:
+            self._tidying.cancel()
+            await asyncio.wait([self._tidying])
+        await asyncio.gather(*(making.cancel() for making in self._making.values()))
+        self._leases.close()
+
+    async def _ready(self, wanted: tuple[str, ...], requires_python: str | None) -> Lease | None:
+        """Take the environment of the Python that comes first, if it is there: the way of nearly all runs.
+
+        It asks the file system once, and waits for nothing.
+        """
+        for python in self._interpreters.known(requires_python):
+            key = _key(python, wanted)
+            if key not in self._refused:
+                return await self._take(self._folder / key)
+        return None
+
+    async def _obtain(self, wanted: tuple[str, ...], requires_python: str | None, on_output: Output) -> Lease:
+        """Take the environment of the first Python on which there is one, or on which it can be made."""
+        await self._interpreters.look_again()
+        refused: dict[str, tuple[Interpreter, InstallFailed]] = {}
+        async for python in self._interpreters.fitting(requires_python):
+            key = _key(python, wanted)
+            if key in self._refused:
+                continue
+            try:
+                return await self._get(key, python, wanted, on_output)
+            except InstallFailed as failure:
+                if _DISK_FULL in failure.output:
+                    raise disk_full() from failure
+                refused[key] = (python, failure)
+                if not _REFUSES_PYTHON.search(" ".join(failure.output.split())):
+                    break
+                self._refused.add(key)
+        self._refused.difference_update(refused)  # none would do, so the next call asks again
+        raise await self._none(requires_python, list(refused.values()))
+
+    async def _get(self, key: str, python: Interpreter, requirements: tuple[str, ...], on_output: Output) -> Lease:
+        """Take an environment; again and again, in case it is removed before it can be."""
+        folder = self._folder / key
+        while (lease := await self._take(folder)) is None:
+            await self._wait_for(key, lambda hear: self._make(folder, python, requirements, hear), on_output)
+        return lease
+
+    async def _take(self, folder: Path) -> Lease | None:
+        while True:
+            with suppress(BlockingIOError):
+                return self._leases.take(folder)
+            await asyncio.sleep(_TAKE_PAUSE)
+
+    async def _wait_for(self, key: str, make: Callable[[Output], Awaitable[None]], on_output: Output) -> None:
+        making = self._making.get(key)
+        if making is None or making.is_over:
+            making = self._making[key] = _Making(make)
+        try:
+            await making.wait(on_output)
+        finally:
+            if making.is_over and self._making.get(key) is making:
+                del self._making[key]
+
+    async def _make(self, folder: Path, python: Interpreter, requirements: tuple[str, ...], on_output: Output) -> None:
+        """Make an environment beside its place and move it there when it is whole, so that no part is ever used."""
+        async with file_locked(folder.with_suffix(".lock")):
+            if Environment(folder).python.exists():
+                return
+            await asyncio.to_thread(self._remover.discard, folder)
+            room = self._rooms.pop() if self._rooms else self._scratch.take()
+            draft = room / "environment"
+            try:
+                await self._fill(draft, python, requirements, on_output)
+                _move(draft, folder)
+            except BaseException:
+                await asyncio.to_thread(remove_tree, room)
+                raise
+            await asyncio.to_thread(self._keep, room)
+            self._made.set()
+
+    async def _fill(self, draft: Path, python: Interpreter, requirements: tuple[str, ...], on_output: Output) -> None:
+        await self._installer.make(draft, python=python.path, on_output=on_output)
+        if requirements:
+            await self._installer.install(requirements, python=Environment(draft).python, on_output=on_output)
+        describe(draft, python=python.version, requirements=requirements)
+
+    def _keep(self, room: Path) -> None:
+        """Keep a room for the next environment, as uv remembers places, unless something was left in it."""
+        if any(room.iterdir()):
+            remove_tree(room)
+        else:
+            self._rooms.append(room)
+
+    async def _none(self, requires_python: str | None, refused: list[tuple[Interpreter, InstallFailed]]) -> Problem:
+        if not refused:
+            return _python_not_found(requires_python, [python.version for python in await self._interpreters.all()])
+        _, preferred = refused[0]
+        return _requirements_failed(preferred, [python.version for python, _ in refused])
+
+    def _begin_tidying(self) -> None:
+        if self._tidying is None:
+            self._tidying = asyncio.create_task(self._keep_tidy())
+
+    async def _keep_tidy(self) -> None:
+        """Remove what is over the bounds, and what others left behind: after each making, and every now and then."""
+        while True:
+            self._made.clear()
+            try:
+                await self._tidy()
+            except OSError as error:
+                logger.warning("The environments in %s cannot be tidied: %s", self._folder, error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._made.wait(), _TIDY_SECONDS)
+
+    async def _tidy(self) -> None:
+        self._leases.check()
+        await asyncio.to_thread(self._scratch.sweep)
+        await asyncio.to_thread(self._remover.sweep)
+        found = await asyncio.to_thread(stored_environments, self._folder)
+        for environment in to_remove(found, self._bounds, now=time.time()):
+            if await asyncio.to_thread(self._remover.remove, environment):
+                self._leases.lose(environment.folder)
+                logger.info(
+                    "Removed environment %s (%s): it was the least recently used one, and they were over their bounds.",
+                    environment.id,
+                    show_size(environment.size),
+                )
+
+
+class _Making:
+    """An environment that is being made, for as long as somebody waits for it."""
+
+    def __init__(self, make: Callable[[Output], Awaitable[None]]) -> None:
+        self._listeners: list[Output] = []
+        self._said = bytearray()
+        self._task = asyncio.ensure_future(make(self._hear))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody can wait for it any more."""
+        return self._task.done() or not self._listeners
+
+    async def wait(self, on_output: Output) -> None:
+        """Wait until it is made; the last one to leave ends the making."""
+        if self._said:
+            on_output(bytes(self._said))
+        self._listeners.append(on_output)
+        try:
+            await asyncio.shield(self._task)
+        finally:
+            self._listeners.remove(on_output)
+            if not self._listeners:
+                await self.cancel()
+
+    async def cancel(self) -> None:
+        """End it, and wait until nothing of it is left."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError, InstallFailed):
+            await self._task
+
+    def _hear(self, data: bytes) -> None:
+        self._said += data
+        for listener in self._listeners:
+            listener(data)
+
+
+def _move(draft: Path, folder: Path) -> None:
+    try:
+        draft.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+
+
+def _key(python: Interpreter, requirements: tuple[str, ...]) -> str:
+    """Name an environment by all that decides what is in it."""
+    text = "\n".join((str(python.path), python.version, *requirements))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _python_not_found(requires_python: str | None, versions: list[str]) -> Problem:
+    tried = ", ".join(versions) or "none at all"
+    message = f"The plugin requires Python {requires_python}, and this machine has {tried}; install one that fits."
+    return Problem(422, "python_not_found", message, requires_python=requires_python, found=versions)
+
+
+def _requirements_failed(failure: InstallFailed, versions: list[str]) -> Problem:
+    how = "took too long" if failure.timed_out else "could not be installed"
+    said = " ".join(failure.output.split())[-_SAID_CHARACTERS:] or "nothing"
+    message = f"The requirements {how} (Python {', '.join(versions)}). The installer said: {said}"
+    return Problem(422, "requirements_failed", message, installer_output=failure.output)

@@ -1,0 +1,248 @@
+"""Environments on disk: what there is, when each was last used, and how one goes while others are in use.
+
+    <id>/                   an environment, moved here once it was whole
+        bin/python          a folder without it is no environment
+        environment.json    what is in it (older ones have none)
+        last-use            modified when it was used last
+    <id>.lock               held by whoever makes it
+
+Whoever uses an environment holds a shared lock on its folder (see `leases`). Whoever removes one holds the lock alone
+while taking `bin/python` away and the folder out of the way; only then the rest is deleted, which takes its time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synapse_agent.storage.locks import folder_locked, remove_unheld
+from synapse_agent.storage.trees import remove_tree
+
+PYTHON = "bin/python"
+_MANIFEST = "environment.json"
+_LAST_USE = "last-use"
+_ID = re.compile(r"[0-9a-f]{32}")
+_VERSION = re.compile(r"^version(?:_info)? *= *(\S+)", re.MULTILINE)
+_BLOCK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEnvironment:
+    """One environment, as it was found."""
+
+    folder: Path
+    python: str | None
+    """The version of its Python; None where nothing tells."""
+    requirements: tuple[str, ...] | None
+    """None where an older agent made it, which did not write them down."""
+    size: int
+    """Bytes of all its files, those counted in full that it shares with uv's cache."""
+    last_used: float
+    """When a use began or ended last, in seconds since 1970 and up to a minute early."""
+    in_use: bool
+    usable: bool
+    """Whether its Python is still there."""
+
+    @property
+    def id(self) -> str:
+        """What it is called by."""
+        return self.folder.name
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What files take up on the disk, in bytes."""
+
+    own: int = 0
+    shared: int = 0
+    """Of files with another name elsewhere, as in uv's cache for what it installs: removing them frees nothing."""
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.own + self.shared
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """An environment that is gone, and what it took up."""
+
+    environment: StoredEnvironment
+    usage: Usage
+
+
+def describe(folder: Path, *, python: str, requirements: Sequence[str]) -> None:
+    """Write down what is in an environment that was just made."""
+    _write_manifest(folder, {"python": python, "requirements": list(requirements)})
+    note_use(folder)
+
+
+def note_use(folder: Path) -> None:
+    """Write down that an environment is used now."""
+    (folder / _LAST_USE).touch()
+
+
+def stored_environments(folder: Path) -> list[StoredEnvironment]:
+    """Look at all environments in a folder; each one's size is measured once, which takes a while, and written down."""
+    return [found for each in _environments_in(folder) if (found := _look_at(each)) is not None]
+
+
+class Remover:
+    """Removes environments of one folder, and the bytecode of what is in them."""
+
+    def __init__(self, folder: Path, *, bytecode: Path, trash: Callable[[], Path]) -> None:
+        """Prepare for a folder; `bytecode` holds one for each of them, `trash` names places on the same file system."""
+        self._folder = folder
+        self._bytecode = bytecode
+        self._trash = trash
+
+    def remove(self, environment: StoredEnvironment) -> Removal | None:
+        """Remove one; None where it is in use, or gone already."""
+        usage = self._remove(environment.folder)
+        return None if usage is None else Removal(environment, usage)
+
+    def discard(self, folder: Path) -> None:
+        """Remove what is no environment any more, whoever uses it; none there is fine."""
+        with suppress(FileNotFoundError):
+            _delete([folder.rename(self._trash())])
+
+    def sweep(self) -> None:
+        """Remove what makers and removers left behind when they were killed."""
+        for lock in self._folder.glob("*.lock"):
+            remove_unheld(lock)
+        for folder in _environments_in(self._folder):
+            if not os.path.lexists(folder / PYTHON):
+                self._remove(folder)
+        for bytecode in _entries(self._bytecode):
+            if not (self._folder / bytecode.name).exists():
+                self.discard(bytecode)
+
+    def _remove(self, folder: Path) -> Usage | None:
+        try:
+            taken = self._take_away(folder)
+        except (FileNotFoundError, BlockingIOError):
+            return None
+        return _delete(taken)
+
+    def _take_away(self, folder: Path) -> list[Path]:
+        """Make an environment be no more, in an order of which no step leaves a part of it for use."""
+        with folder_locked(folder) as descriptor:
+            if not os.path.samestat(os.fstat(descriptor), folder.stat()):
+                raise BlockingIOError(f"{folder} has just been replaced")
+            taken = []
+            with suppress(FileNotFoundError):
+                taken.append((self._bytecode / folder.name).rename(self._trash()))
+            (folder / PYTHON).unlink(missing_ok=True)
+            return [*taken, folder.rename(self._trash())]
+
+
+def measure(folder: Path) -> Usage:
+    """Add up what a folder takes up on the disk; what vanishes meanwhile does not count."""
+    own = shared = 0
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            with suppress(FileNotFoundError):
+                status = os.lstat(f"{parent}/{name}")
+                if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+                    shared += status.st_blocks * _BLOCK
+                else:
+                    own += status.st_blocks * _BLOCK
+    return Usage(own, shared)
+
+
+def _delete(places: Sequence[Path]) -> Usage:
+    usages = [measure(place) for place in places]
+    for place in places:
+        remove_tree(place)
+    return Usage(sum(usage.own for usage in usages), sum(usage.shared for usage in usages))
+
+
+def _environments_in(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if _ID.fullmatch(path.name)]
+
+
+def _look_at(folder: Path) -> StoredEnvironment | None:
+    """Describe an environment; None where it is gone."""
+    with suppress(FileNotFoundError):
+        manifest, last_used = _read_manifest(folder), _last_use(folder)
+        requirements = manifest.get("requirements")
+        return StoredEnvironment(
+            folder,
+            python=str(manifest.get("python") or _python_of(folder) or "") or None,
+            requirements=tuple(map(str, requirements)) if isinstance(requirements, list) else None,
+            size=_size(folder, manifest, last_used),
+            last_used=last_used,
+            in_use=_is_in_use(folder),
+            usable=(folder / PYTHON).exists(),
+        )
+    return None
+
+
+def _size(folder: Path, manifest: dict[str, Any], last_used: float) -> int:
+    size = manifest.get("size")
+    return size if isinstance(size, int) and size > 0 else _measured(folder, manifest, last_used)
+
+
+def _measured(folder: Path, manifest: dict[str, Any], last_used: float) -> int:
+    size = measure(folder).total
+    with suppress(OSError):  # as for somebody who may look but not write
+        _write_manifest(folder, {**manifest, "size": size})
+        if not (folder / _LAST_USE).exists():  # an older agent's, of whose use the folder itself told until just now
+            note_use(folder)
+            os.utime(folder / _LAST_USE, (last_used, last_used))
+    return size
+
+
+def _is_in_use(folder: Path) -> bool:
+    try:
+        with folder_locked(folder):
+            return False
+    except BlockingIOError:
+        return True
+
+
+def _last_use(folder: Path) -> float:
+    try:
+        return (folder / _LAST_USE).stat().st_mtime
+    except FileNotFoundError:
+        return folder.stat().st_mtime
+
+
+def _python_of(folder: Path) -> str | None:
+    with suppress(FileNotFoundError):
+        match = _VERSION.search((folder / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace"))
+        return match[1] if match else None
+    return None
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """Read what is written down about an environment: nothing where an older agent made it, or somebody damaged it."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    draft = folder / f"{_MANIFEST}.{secrets.token_hex(4)}"
+    try:
+        draft.write_text(json.dumps(manifest), encoding="utf-8")
+        draft.replace(folder / _MANIFEST)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []

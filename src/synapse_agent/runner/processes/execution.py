@@ -1,0 +1,153 @@
+"""One forked process followed from its request to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from synapse_agent.runner.processes.channels import LogPipe, ReportSocket
+from synapse_agent.runner.processes.limits import Limits
+from synapse_agent.runner.processes.zygote import Zygote, ZygoteLost
+
+_LISTEN_SECONDS = 0.005
+"""How old a process is when the agent begins to listen to its log; one that ended earlier has it read at once."""
+_LINGER_SECONDS = 10.0
+_KILLED_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process ended."""
+
+    status: int | None
+    """Its wait status; minus an errno where it could not be forked; None where its zygote was lost first."""
+    result: bytes | None
+    failure: bytes | None
+    timed_out: bool
+
+
+class Execution:
+    """One process of a zygote's, and all that it starts."""
+
+    def __init__(
+        self,
+        zygote: Zygote,
+        limits: Limits,
+        *,
+        on_output: Callable[[bytes], None],
+        on_event: Callable[[Mapping[str, Any]], None] | None = None,
+        on_started: Callable[[], None] | None = None,
+    ) -> None:
+        self._zygote = zygote
+        self._limits = limits
+        self._on_output = on_output
+        self._on_event = on_event
+        self._on_started = on_started
+        self._loop = asyncio.get_running_loop()
+        self._status: asyncio.Future[int | None] = self._loop.create_future()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._number = 0
+        self._has_started = False
+        self._timed_out = False
+
+    async def run(self, request: Mapping[str, Any], params: bytes = b"") -> Ending:
+        """Start the process with its request and wait until it and all it started are gone.
+
+        Cancelling asks it to end and, after the grace period, ends it. Raises `ZygoteLost` where it never started.
+        """
+        with ExitStack() as stack:
+            log = LogPipe(self._on_output, limit=self._limits.log_bytes)
+            stack.callback(log.close)
+            reports = ReportSocket(self._in_order(log), on_outcome=self._limit_lingering)
+            stack.callback(reports.close)
+            await self._start({**request, "secret": reports.secret.hex()}, params, log, reports)
+            stack.callback(self._let_go)
+            self._later(_LISTEN_SECONDS, log.listen)
+            if self._limits.time is not None:
+                self._later(self._limits.time, self._time_out)
+            status = await self._end()
+        if status is None and not self._has_started:
+            raise ZygoteLost(self._zygote.last_words())
+        return Ending(status, reports.result, reports.failure, self._timed_out)
+
+    def started(self) -> None:
+        """Hear from the zygote that the process is there."""
+        if not self._has_started and self._on_started is not None:
+            self._on_started()
+        self._has_started = True
+
+    def ended(self, status: int | None) -> None:
+        """Hear from the zygote that nothing is left of it."""
+        if not self._status.done():
+            self._status.set_result(status)
+
+    def _in_order(self, log: LogPipe) -> Callable[[Mapping[str, Any]], None] | None:
+        """Pass on an event after what was printed before it, which comes another way."""
+        on_event = self._on_event
+        if on_event is None:
+            return None
+
+        def pass_on(event: Mapping[str, Any]) -> None:
+            log.drain()
+            on_event(event)
+
+        return pass_on
+
+    async def _start(self, request: Mapping[str, Any], params: bytes, log: LogPipe, reports: ReportSocket) -> None:
+        with ExitStack() as stack:
+            stack.callback(log.writer.close)
+            stack.callback(reports.writer.close)
+            file = _in_memory(json.dumps(request).encode() + b"\n", params)
+            stack.callback(os.close, file)
+            self._number = await self._zygote.fork(self, (reports.writer.fileno(), log.writer.fileno(), file))
+
+    async def _end(self) -> int | None:
+        try:
+            return await asyncio.shield(self._status)
+        except asyncio.CancelledError:
+            self._ask_to_end()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._status), self._limits.grace + _KILLED_SECONDS)
+            raise
+
+    def _ask_to_end(self) -> None:
+        self._zygote.signal(self._number, signal.SIGTERM)
+        self._later(self._limits.grace, self._kill)
+
+    def _time_out(self) -> None:
+        self._timed_out = True
+        self._ask_to_end()
+
+    def _limit_lingering(self) -> None:
+        """The outcome is there; what the action leaves to run at exit has a while, and no longer."""
+        if not self._status.done():  # else it is heard of when all is over
+            self._later(_LINGER_SECONDS, self._kill)
+
+    def _kill(self) -> None:
+        self._zygote.signal(self._number, signal.SIGKILL)
+
+    def _let_go(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        if not self._status.done():  # cancelled once more while it was ending
+            self._kill()
+
+    def _later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self._timers.append(self._loop.call_later(seconds, callback))
+
+
+def _in_memory(*parts: bytes) -> int:
+    """Write a file that is on no disk, and rewind it."""
+    descriptor = os.memfd_create("request")
+    for part in parts:
+        view = memoryview(part)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor

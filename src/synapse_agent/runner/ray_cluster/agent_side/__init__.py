@@ -1,0 +1,1 @@
+"""The agent's process: connects to the cluster and starts the driver."""

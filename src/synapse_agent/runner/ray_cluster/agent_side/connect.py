@@ -1,0 +1,74 @@
+"""From an address to a driver that is ready, within a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from synapse_agent.runner.ray_cluster import messages
+from synapse_agent.runner.ray_cluster.agent_side.driver_process import LOG, Link
+from synapse_agent.runner.ray_cluster.agent_side.head import knock
+from synapse_agent.runner.ray_cluster.errors import ClusterSilent
+from synapse_agent.runner.ray_cluster.messages import Begin
+
+logger = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 60.0
+"""How long a cluster gets to take the agent."""
+_IDENTITY_FILE = "ray-identity"
+_NEEDS_NODE = "a node of the cluster has to run on the agent's own machine"
+
+
+class Unreachable(Exception):
+    """The cluster can't be used now; the message says why."""
+
+
+async def connect(begin: Begin, environ: Mapping[str, str]) -> Link:
+    """Start a driver and wait until the cluster takes runs from it; `Unreachable`, with nothing left behind."""
+    try:
+        await knock(begin.settings.ray_address or "")
+    except ClusterSilent as silent:
+        raise Unreachable(str(silent)) from silent
+    link = Link(begin, environ=environ)
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await link.open()
+            await _ready(link)
+    except BaseException as error:
+        await link.kill()
+        if isinstance(error, TimeoutError):
+            raise Unreachable(_with_last_words(f"it has not done so within {CONNECT_SECONDS:g} s", link)) from error
+        raise
+    return link
+
+
+def identity(data_dir: Path) -> str:
+    """Give the name that an agent has on its cluster for as long as its data folder exists."""
+    file = data_dir / _IDENTITY_FILE
+    with suppress(FileNotFoundError):
+        if known := file.read_text():  # two agents of the same name, be it none, would end each other's runs
+            return known
+    name, draft = secrets.token_hex(8), file.with_suffix(".new")
+    draft.write_text(name)
+    draft.replace(file)
+    return name
+
+
+async def _ready(link: Link) -> None:
+    """Wait for the driver to be ready, or raise `Unreachable` with the reason that it gives."""
+    while not isinstance(message := await link.receive(), messages.Ready):
+        if isinstance(message, messages.Warned):
+            logger.warning("%s", message.text)
+        if isinstance(message, messages.Refused):
+            raise Unreachable(_with_last_words(message.why, link))
+        if message is None:
+            raise Unreachable(_with_last_words(f"the process that was to join it has ended; {_NEEDS_NODE}", link))
+
+
+def _with_last_words(why: str, link: Link) -> str:
+    said = link.last_words()
+    return f"{why}. Ray's last words: {said} (more is in {LOG} in the data folder)" if said else f"{why}."

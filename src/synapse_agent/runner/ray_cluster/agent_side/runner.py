@@ -1,0 +1,194 @@
+"""The runner that runs actions on the nodes of a Ray cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import itertools
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from synapse_agent.problems import Problem
+from synapse_agent.runner.base import Run, RunListener
+from synapse_agent.runner.ray_cluster import messages
+from synapse_agent.runner.ray_cluster.agent_side.connect import Unreachable, connect, identity
+from synapse_agent.runner.ray_cluster.agent_side.driver_process import Link
+from synapse_agent.runner.ray_cluster.messages import Begin
+from synapse_agent.settings import Settings, StartError, for_other_machines
+
+logger = logging.getLogger(__name__)
+
+_CLOSE_SECONDS = 30.0
+_END_SECONDS = 15.0
+_PAUSES = (1.0, 2.0, 5.0, 10.0)
+"""Between attempts to reach a cluster that has been lost; the last one again and again."""
+
+
+class RayRunner:
+    """Runs each action on a node of the cluster, by way of a driver that is started again where it has ended."""
+
+    def __init__(self, begin: Begin, link: Link, *, environ: Mapping[str, str]) -> None:
+        """Take runs through a link that is ready; `connected` makes one."""
+        self._begin = begin
+        self._environ = environ
+        self._link: Link | None = link
+        self._calls: dict[int, _Call] = {}
+        self._numbers = itertools.count(1)
+        self._why_lost = ""
+        self._is_closed = False
+        self._keeping = asyncio.create_task(self._keep(link))
+
+    @classmethod
+    async def connected(cls, settings: Settings, *, environ: Mapping[str, str] = os.environ) -> RayRunner:
+        """Make a runner whose cluster takes runs; `StartError` where there is none."""
+        if importlib.util.find_spec("ray") is None:
+            raise StartError(
+                "Ray is missing, which the runner ray needs: pip install 'synapse-agent-client[agent,ray]'."
+            )
+        begin = Begin(for_other_machines(settings), identity(settings.data_dir))
+        try:
+            return cls(begin, await connect(begin, environ), environ=environ)
+        except Unreachable as error:
+            raise StartError(f"The Ray cluster at {settings.ray_address} does not take the agent: {error}") from error
+
+    async def run(self, run: Run, listener: RunListener) -> bytes:
+        """Run one action to its end; see `Runner.run`."""
+        if self._is_closed:
+            raise Problem(503, "unavailable", "This agent is shutting down and takes no new runs.")
+        if self._link is None:
+            raise self._out_of_reach()
+        number = next(self._numbers)
+        call = self._calls[number] = _Call(run, listener)
+        try:
+            self._link.send(messages.Start(number, run))
+            return await self._outcome(number, call)
+        finally:
+            del self._calls[number]
+
+    async def stop(self, job_id: str) -> None:
+        """End a run and all it started; see `Runner.stop`."""
+        for number, call in self._calls.items():
+            if call.run.job_id == job_id:
+                self._stop(number)
+
+    async def forget(self, folder: Path) -> None:
+        """Have the nodes let go of what they have of a folder that is gone."""
+        if self._link is not None:
+            self._link.send(messages.Forget(folder))
+
+    async def close(self) -> None:
+        """End every run, every actor and the driver."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._link is not None:
+            await self._link.close(limit=_CLOSE_SECONDS)
+        self._keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._keeping
+        self._fail_all("The agent has shut down.")
+
+    async def _outcome(self, number: int, call: _Call) -> bytes:
+        try:
+            return await asyncio.shield(call.outcome)
+        except asyncio.CancelledError:
+            self._stop(number)
+            await asyncio.wait([call.outcome], timeout=_END_SECONDS)
+            raise
+
+    def _stop(self, number: int) -> None:
+        if self._link is not None:
+            self._link.send(messages.Stop(number))
+
+    async def _keep(self, link: Link) -> None:
+        """Listen to the driver, and start another where it has ended, as long as the agent is not closed."""
+        while True:
+            await self._listen(link)
+            self._link = None
+            await link.kill()
+            if self._is_closed:
+                return
+            self._why_lost = link.last_words() or "the process that had joined it has ended"
+            logger.warning("The connection to the Ray cluster is lost: %s", self._why_lost)
+            self._fail_all("The connection to the Ray cluster was lost while the action ran, which has ended it.")
+            link = self._link = await self._connected_again()
+            logger.info("The Ray cluster takes runs again.")
+
+    async def _listen(self, link: Link) -> None:
+        while (message := await link.receive()) is not None:
+            if isinstance(message, messages.Said) and message.number in self._calls:
+                self._hear(message.number, message.items)
+            elif isinstance(message, messages.Warned):
+                logger.warning("%s", message.text)
+
+    def _hear(self, number: int, items: tuple[messages.Item, ...]) -> None:
+        try:
+            self._calls[number].hear(items)
+        except Exception as error:  # noqa: BLE001 - the listener's, which is for its run to raise; others go on
+            self._calls[number].fail(error)
+            self._stop(number)
+
+    async def _connected_again(self) -> Link:
+        for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
+            await asyncio.sleep(pause)
+            try:
+                return await connect(self._begin, self._environ)
+            except (Unreachable, OSError) as error:  # no process to be had, or no room for its log, is no end either
+                self._why_lost = str(error)
+        raise AssertionError("the pauses never end")
+
+    def _fail_all(self, why: str) -> None:
+        for call in self._calls.values():
+            call.fail(self._out_of_reach() if call.node is None else _lost(why, call))
+
+    def _out_of_reach(self) -> Problem:
+        address = self._begin.settings.ray_address
+        message = f"The Ray cluster at {address} is out of reach, and the agent goes on trying. Nothing has run."
+        return Problem(503, "cluster_unavailable", message, reason=self._why_lost)
+
+
+class _Call:
+    """A run, as the one who has asked for it sees it."""
+
+    def __init__(self, run: Run, listener: RunListener) -> None:
+        self.run = run
+        self.node: str | None = None
+        """Where it may have run."""
+        self.outcome: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.outcome.add_done_callback(lambda outcome: outcome.cancelled() or outcome.exception())  # is looked at
+        self._listener = listener
+        self._result = bytearray()
+
+    def hear(self, items: tuple[messages.Item, ...]) -> None:
+        """Take what has become known of it."""
+        for item in items:
+            self._take(item)
+
+    def fail(self, error: Exception) -> None:
+        """End it, unless it has ended."""
+        if not self.outcome.done():
+            self.outcome.set_exception(error)
+
+    def _take(self, item: messages.Item) -> None:
+        match item:
+            case messages.Placed(node):
+                self.node = node
+            case messages.Started():
+                self._listener.started()
+            case messages.Output(data):
+                self._listener.output(data)
+            case messages.Event(event):
+                self._listener.event(event)
+            case messages.Part(data):
+                self._result += data
+            case messages.Succeeded():
+                self.outcome.set_result(bytes(self._result))
+            case messages.Failed():
+                self.fail(item.problem)
+
+
+def _lost(why: str, call: _Call) -> Problem:
+    return Problem(500, "node_lost", why, job_id=call.run.job_id, node=call.node)

@@ -1,0 +1,1 @@
+"""The driver's process: the only place that knows Ray; places runs on nodes."""

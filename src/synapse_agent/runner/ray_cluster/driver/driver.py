@@ -1,0 +1,182 @@
+"""The driver's process: joins the cluster for the agent that has started it, and ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+from synapse_agent.plugins.resources import Resources
+from synapse_agent.runner.ray_cluster import messages
+from synapse_agent.runner.ray_cluster.driver.node_pool import ACTOR_SECONDS, Nodes
+from synapse_agent.runner.ray_cluster.driver.placement import NodeState, amounts
+from synapse_agent.runner.ray_cluster.driver.ray_api import Cluster, Reservation
+from synapse_agent.runner.ray_cluster.driver.reservations import Grant, Leases
+from synapse_agent.runner.ray_cluster.driver.runs import Runs
+from synapse_agent.runner.ray_cluster.driver.source_transfer import Shipping
+from synapse_agent.runner.ray_cluster.messages import Begin, Item, packed
+from synapse_agent.storage.scratch import Scratch
+
+logger = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 10.0
+_LEFTOVER_SECONDS = 60.0
+_LEAVE_SECONDS = 2.0
+_LOOK_SECONDS = 1.0
+_ALL_READY_SECONDS = 5.0
+"""How long the agent's start waits for all nodes to start their actors."""
+_READY_SECONDS = 30.0
+"""How long it waits for one of them."""
+_STREAM_BYTES = 2**20
+
+
+class ClusterBroker:
+    """Has the cluster reserve what leases ask for."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def reserve(self, wanted: Resources, node_ids: Sequence[str], *, limit: float) -> Grant:
+        """Reserve on one of these nodes, and find out which GPUs that is."""
+        asked = amounts(wanted)
+        reservation = await self._cluster.reserve(asked, node_ids, limit=limit)
+        if "GPU" not in asked:
+            return Grant(reservation.node_id, reservation)
+        try:
+            env = await self._cluster.devices(reservation, gpus=asked["GPU"], limit=ACTOR_SECONDS)
+        except BaseException:
+            self._cluster.release(reservation)
+            raise
+        return Grant(reservation.node_id, reservation, env)
+
+    def release(self, grant: Grant) -> None:
+        """Give it back to the cluster."""
+        reservation: Reservation = grant.handle
+        self._cluster.release(reservation)
+
+
+class Driver:
+    """Does what the agent asks for, until it asks for the end or is gone."""
+
+    def __init__(self, begin: Begin, cluster: Cluster, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._leases = Leases(ClusterBroker(cluster), nodes=self._states)
+        self._nodes = Nodes(
+            cluster, begin.settings, warn=self.warn, on_joined=self._leases.reconsider, on_lost=self._leases.drop
+        )
+        self._scratch = Scratch(begin.settings.data_dir / "sending")
+        self._shipping = Shipping(self._scratch)
+        self._runs = Runs(
+            nodes=self._nodes,
+            leases=self._leases,
+            shipping=self._shipping,
+            say=self._say,
+            wait=begin.settings.ray_wait,
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self, reader: asyncio.StreamReader) -> None:
+        """Get the nodes ready, say so, and serve until the end."""
+        await self._nodes.look()
+        await self._nodes.settled(limit=_ALL_READY_SECONDS)
+        if not self._nodes.states():
+            await self._nodes.settled(limit=_READY_SECONDS)
+        if not self._nodes.states():
+            await self._tell(messages.Refused(f"it has no node that can run actions: {self._nodes.why_none()}"))
+            return
+        await self._tell(messages.Ready())
+        tasks = [asyncio.ensure_future(self._listen(reader)), asyncio.ensure_future(self._watch())]
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            if (error := task.exception()) is not None:
+                logger.error("The driver has failed: %r", error, exc_info=error)
+        self._nodes.kill()  # whatever has brought the end: nothing goes on unseen
+        self._scratch.close()
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        """Do what the agent says until it says `Close`, or is gone."""
+        while (message := await messages.receive(reader)) is not None:
+            if isinstance(message, messages.Close):
+                await self._runs.stop_all(limit=CLOSE_SECONDS)
+                await self._nodes.close(limit=CLOSE_SECONDS)
+                return
+            self._obey(message)
+
+    async def _watch(self) -> None:
+        """Keep up with the cluster until it is gone; as long as runs go on, Ray is the one to give up."""
+        while self._nodes.silence is None or self._runs.are_on_nodes:
+            await asyncio.sleep(_LOOK_SECONDS)
+            await self._nodes.look()
+        logger.error("The cluster's head is gone: %s", self._nodes.silence)
+
+    def _obey(self, message: Any) -> None:
+        if isinstance(message, messages.Start):
+            self._runs.start(message.number, message.run)
+        elif isinstance(message, messages.Stop):
+            self._keep(self._runs.stop(message.number))
+        elif isinstance(message, messages.Forget):
+            self._keep(self._forget(message))
+
+    async def _forget(self, message: messages.Forget) -> None:
+        digest = self._shipping.forget(message.folder)
+        if digest is not None:
+            await self._nodes.forget(digest)
+
+    async def _say(self, number: int, items: tuple[Item, ...]) -> None:
+        await self._tell(messages.Said(number, items))
+
+    async def _tell(self, message: object) -> None:
+        self._writer.write(packed(message))
+        with suppress(ConnectionError):  # the agent is gone, which the reader will notice
+            await self._writer.drain()
+
+    def warn(self, text: str) -> None:
+        """Tell whoever runs the agent."""
+        self._keep(self._tell(messages.Warned(text)))
+
+    def _states(self) -> list[NodeState]:
+        return self._nodes.states()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def main(descriptor: int) -> None:
+    """Serve the agent at the other end of a socket."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    connection = socket.socket(fileno=descriptor)
+    begin = messages.receive_now(connection)
+    if begin is None:
+        return
+    try:
+        cluster = Cluster(begin.settings.ray_address, namespace=f"synapse-agent-{begin.identity}")
+    except Exception as error:  # noqa: BLE001 - Ray raises all kinds of things, and the agent is to say which
+        connection.sendall(packed(messages.Refused(" ".join(str(error).split()))))
+        return
+    asyncio.run(_serve(begin, cluster, connection))
+
+
+async def _serve(begin: Begin, cluster: Cluster, connection: socket.socket) -> None:
+    reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_STREAM_BYTES)
+    left = await cluster.ask(cluster.end_leftovers, limit=_LEFTOVER_SECONDS)
+    driver = Driver(begin, cluster, writer)
+    if left:
+        driver.warn(f"What an earlier process of this agent had started could not be ended: {', '.join(left)}")
+    await driver.serve(reader)
+    leaving = threading.Thread(target=cluster.leave, daemon=True)
+    leaving.start()
+    await asyncio.to_thread(leaving.join, _LEAVE_SECONDS)
+    logging.shutdown()
+    os._exit(0)  # threads that wait for a cluster which is silent would wait on
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

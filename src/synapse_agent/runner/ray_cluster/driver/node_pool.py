@@ -1,0 +1,233 @@
+"""The cluster's nodes as they come and go, each with the actor that drives its runner."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from synapse_agent import __version__
+from synapse_agent.runner.ray_cluster.driver.placement import NodeState
+from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
+from synapse_agent.runner.ray_cluster.node.actor import ALONE_SECONDS, Stock
+from synapse_agent.settings import Settings
+
+if TYPE_CHECKING:
+    from synapse_agent.runner.ray_cluster.driver.ray_api import Actor, Cluster
+
+ACTOR_SECONDS = 60.0
+"""What a node gets to start its actor."""
+GRACE = 1.0
+"""Seconds that an action on a node gets to end by itself, so that a stop has ended it within two."""
+_AGAIN_SECONDS = (2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+"""Before a node that could not start its actor is tried again, the first time and so on."""
+_FORGET_SECONDS = 60.0
+GREET_SECONDS = 4.0
+"""Between greetings; a node has to miss several before it thinks that it is alone."""
+ALONE_END_SECONDS = ALONE_SECONDS + 5.0
+"""By when it has ended all that it has started, if it has been greeted no more."""
+
+
+@dataclass(eq=False, slots=True)
+class ReadyNode:
+    """A node that takes runs."""
+
+    state: NodeState
+    actor: Actor
+    digests: set[str]
+    """Sources that it has."""
+    environments: set[str]
+    """Keys of requirements that it has had environments for."""
+    arriving: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    """Sources that are on their way to it."""
+    heard_at: float = field(default_factory=time.monotonic)
+    """When it answered a greeting last."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfit:
+    address: str
+    why: str
+    times: int
+    again_at: float
+
+
+class Nodes:
+    """Keeps an actor on every node that has resources to give."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: Settings,
+        *,
+        warn: Callable[[str], None],
+        on_joined: Callable[[], None],
+        on_lost: Callable[[str], None],
+        greet_seconds: float = GREET_SECONDS,
+    ) -> None:
+        """`on_joined` hears of each node that has become ready, `on_lost` of the ID of each that no longer is."""
+        self._cluster = cluster
+        self._settings = replace(settings, grace=min(settings.grace, GRACE))
+        self._warn = warn
+        self._on_joined = on_joined
+        self._on_lost = on_lost
+        self._greet_seconds = greet_seconds
+        self._ready: dict[str, ReadyNode] = {}
+        self._starting: dict[str, tuple[NodeState, asyncio.Task[None]]] = {}
+        self._unfit: dict[str, _Unfit] = {}
+        self._greeting: set[asyncio.Task[None]] = set()
+        self.silence: str | None = None
+        """Why the cluster's head can't be asked now."""
+
+    def states(self) -> list[NodeState]:
+        """Give the nodes that take runs."""
+        return [node.state for node in self._ready.values()]
+
+    def starting(self) -> list[NodeState]:
+        """Give those that may do so in a moment."""
+        return [state for state, _ in self._starting.values()]
+
+    def ready(self) -> list[ReadyNode]:
+        """Give them with their actors."""
+        return list(self._ready.values())
+
+    def find(self, node_id: str) -> ReadyNode | None:
+        """Give the node of that ID, where it takes runs."""
+        return self._ready.get(node_id)
+
+    def why_none(self) -> str:
+        """Say why there is no node that takes runs."""
+        if self.silence is not None:
+            return self.silence
+        reasons = [f"{unfit.address}: {unfit.why}" for unfit in self._unfit.values()]
+        return "; ".join(reasons) or "it has no node with CPUs or GPUs"
+
+    async def settled(self, *, limit: float) -> None:
+        """Wait until no node is just starting, `limit` seconds at most."""
+        end = time.monotonic() + limit
+        while self._starting and time.monotonic() < end:
+            await asyncio.wait([task for _, task in self._starting.values()], timeout=end - time.monotonic())
+
+    async def look(self) -> None:
+        """Look which nodes there are, and keep up with them."""
+        try:
+            states = await self._cluster.look()
+        except ClusterSilent as silent:
+            self.silence = str(silent)
+            return
+        self.silence = None
+        alive = {state.id: state for state in states}
+        for node_id, node in list(self._ready.items()):
+            if node_id in alive:
+                node.state = alive[node_id]
+            else:
+                self.lose(node, "the cluster has lost it")
+        for node_id in [node_id for node_id in self._unfit if node_id not in alive]:
+            del self._unfit[node_id]
+        for state in alive.values():
+            if self._is_to_start(state):
+                self._start(state)
+
+    def lose(self, node: ReadyNode, why: str) -> None:
+        """Give no more runs to a node, and end its actor, whatever is left of it."""
+        if self._ready.get(node.state.id) is not node:
+            return
+        del self._ready[node.state.id]
+        self._note(node.state, why, f"The node {node.state.address} is lost: {why}")
+        node.actor.kill()
+        self._on_lost(node.state.id)
+
+    async def forget(self, digest: str) -> None:
+        """Have a source removed wherever it is."""
+        for node in [node for node in self.ready() if digest in node.digests]:
+            node.digests.discard(digest)
+            with suppress(NodeLost, NodeFailed, TimeoutError):
+                await node.actor.call("forget", digest, limit=_FORGET_SECONDS)
+
+    async def close(self, *, limit: float) -> None:
+        """End all runs and helper processes on all nodes, then the actors."""
+        for _, task in self._starting.values():
+            task.cancel()
+        nodes = self.ready()
+        closing = [asyncio.ensure_future(node.actor.call("close")) for node in nodes]
+        if closing:
+            await asyncio.wait(closing, timeout=limit)
+        for task in closing:
+            task.cancel()
+        self.kill()
+
+    def kill(self) -> None:
+        """End the actors; their processes' ends are the ends of all they started."""
+        for node in self.ready():
+            node.actor.kill()
+
+    def _is_to_start(self, state: NodeState) -> bool:
+        if state.id in self._ready or state.id in self._starting:
+            return False
+        unfit = self._unfit.get(state.id)
+        is_due = unfit is None or time.monotonic() >= unfit.again_at
+        return is_due and any(state.total.get(name) for name in ("CPU", "GPU"))
+
+    def _start(self, state: NodeState) -> None:
+        task = asyncio.ensure_future(self._start_on(state))
+        self._starting[state.id] = (state, task)
+        task.add_done_callback(lambda _: self._starting.pop(state.id))
+
+    async def _start_on(self, state: NodeState) -> None:
+        why = "its actor has not started within a minute"
+        with suppress(TimeoutError):
+            try:
+                node = await self._started(state)
+            except (NodeLost, NodeFailed, ClusterSilent) as error:
+                why = _why(str(error))
+            else:
+                self._unfit.pop(state.id, None)
+                self._ready[state.id] = node
+                self._begin_greeting(node)
+                self._on_joined()
+                return
+        self._note(state, why, f"The node {state.address} can't run actions: {why}")
+
+    def _begin_greeting(self, node: ReadyNode) -> None:
+        task = asyncio.ensure_future(self._greet(node))
+        self._greeting.add(task)
+        task.add_done_callback(self._greeting.discard)
+
+    async def _greet(self, node: ReadyNode) -> None:
+        """Let a node know that somebody is there, as long as it takes runs."""
+        while self._ready.get(node.state.id) is node:
+            await asyncio.sleep(self._greet_seconds)
+            with suppress(NodeLost, NodeFailed, TimeoutError):
+                await node.actor.call("hear", limit=GREET_SECONDS)
+                node.heard_at = time.monotonic()
+
+    def _note(self, state: NodeState, why: str, warning: str) -> None:
+        earlier = self._unfit.get(state.id)
+        times = earlier.times if earlier else 0
+        again_at = time.monotonic() + _AGAIN_SECONDS[min(times, len(_AGAIN_SECONDS) - 1)]
+        self._unfit[state.id] = _Unfit(state.address, why, times + 1, again_at)
+        if earlier is None or earlier.why != why:
+            self._warn(warning)
+
+    async def _started(self, state: NodeState) -> ReadyNode:
+        name = f"node-{state.id[:12]}-{secrets.token_hex(4)}"
+        actor = self._cluster.start_actor(state.id, name=name)
+        try:
+            version = await actor.call("version", limit=ACTOR_SECONDS)
+            if version != __version__:
+                raise NodeFailed(f"it has version {version} of synapse-agent-client, and the agent {__version__}")
+            stock: Stock = await actor.call("begin", self._settings, limit=ACTOR_SECONDS)
+        except BaseException:
+            actor.kill()
+            raise
+        return ReadyNode(state, actor, set(stock.digests), set(stock.environments))
+
+
+def _why(said: str) -> str:
+    if "No module named 'synapse_agent" in said:
+        return f"it lacks this package: install synapse-agent-client[agent,ray]=={__version__} for its Python"
+    return said

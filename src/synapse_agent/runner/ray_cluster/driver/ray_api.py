@@ -1,0 +1,306 @@
+"""All that is Ray's: the one module that imports it.
+
+`ray` has types for part of itself, so that what comes from it is `Any` here and has a type when it leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import ray
+from ray import exceptions
+from ray._private.state import available_resources_per_node  # the public figures are the whole cluster's
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
+from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+
+from synapse_agent.runner.ray_cluster.agent_side.head import knock
+from synapse_agent.runner.ray_cluster.driver.placement import NodeState
+from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
+from synapse_agent.runner.ray_cluster.node.actor import Node
+
+T = TypeVar("T")
+
+LEFTOVER_SECONDS = 15.0
+_NODE_ID = "ray.io/node-id"
+_CALLS = 10_000
+"""Runs, and calls beside them, that a node's actor takes at once: more than there will be."""
+_THREADS = 8
+_WAITING_THREADS = 64
+_SAID_CHARACTERS = 500
+_CREATION = "error raised in its creation task"
+_ENDED = "its worker process has died"
+_LOSSES = (
+    exceptions.RayActorError,
+    exceptions.ActorUnschedulableError,
+    exceptions.NodeDiedError,
+    exceptions.ObjectLostError,
+    exceptions.OutOfMemoryError,
+    exceptions.WorkerCrashedError,
+)
+"""How Ray says that an actor, or what it had to say, is gone."""
+_LEAVE_CHILDREN = {"RAY_kill_child_processes_on_worker_exit": "0"}
+"""When an actor ends, Ray would kill the processes that it has started, but not those that these have: zygotes, which
+notice its end by themselves, are to live on for the moment that they need to end all that their runs have started."""
+_PAUSE = 0.05
+_SLICE_SECONDS = 1.0
+_SETTLE_SECONDS = 10.0
+_SILENT_SECONDS = 10.0
+"""After so long without an answer the cluster's head counts as gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Part of a node's resources, taken out of what the cluster gives to others."""
+
+    group: PlacementGroup
+    node_id: str
+
+
+class Actor:
+    """An actor that drives a node's runner."""
+
+    def __init__(self, handle: Any, threads: ThreadPoolExecutor) -> None:
+        self._handle = handle
+        self._threads = threads
+
+    async def call(self, method: str, *arguments: object, limit: float | None = None) -> Any:
+        """Call a method and wait for what it gives; `NodeLost`, or `TimeoutError` after `limit` seconds."""
+        try:
+            async with asyncio.timeout(limit):
+                return await getattr(self._handle, method).remote(*arguments)
+        except RayError as error:
+            raise _trouble(error) from error
+
+    async def stream(self, method: str, *arguments: object) -> AsyncIterator[Any]:
+        """Call a method that gives one thing after the other; `NodeLost`, or `NodeFailed` where it raises."""
+        try:
+            call = getattr(self._handle, method).options(num_returns="streaming")
+            async for item in call.remote(*arguments):
+                yield await item
+        except RayError as error:
+            raise _trouble(error) from error
+
+    def kill(self) -> None:
+        """End its process and what that has started, in a while: the cluster's head is the one to do it."""
+        self._threads.submit(_kill, self._handle)
+
+    async def is_dead(self, *, limit: float) -> bool:
+        """Wait until the cluster knows that its process has ended; false where that takes too long."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            try:
+                async with asyncio.timeout(_SLICE_SECONDS):
+                    await self._handle.version.remote()
+            except ActorDiedError:
+                return True
+            except (RayError, TimeoutError):
+                pass
+            await asyncio.sleep(_PAUSE)
+        return False
+
+
+class Cluster:
+    """A Ray cluster that this process has joined. Methods that are not `async` may take a while."""
+
+    def __init__(self, address: str, *, namespace: str) -> None:
+        """Join; whatever Ray raises where that is not possible."""
+        ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level="ERROR")
+        self._address = address
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ray")
+        self._waiting = ThreadPoolExecutor(_WAITING_THREADS, thread_name_prefix="ray-wait")
+        self._killing = ThreadPoolExecutor(_THREADS, thread_name_prefix="ray-kill")
+        self._node = ray.remote(Node)
+        self._devices = ray.remote(_devices)
+
+    async def ask(
+        self,
+        function: Callable[..., T],
+        *arguments: object,
+        limit: float = _SILENT_SECONDS,
+        if_late: Callable[[T], None] | None = None,
+    ) -> T:
+        """Call, in a thread, something that the head answers at once; `ClusterSilent` after `limit` seconds.
+
+        An answer that comes when nobody waits for it any more goes to `if_late`.
+        """
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+        try:
+            await asyncio.wait([answer], timeout=limit)
+        except asyncio.CancelledError:
+            _pass_on(answer, if_late)
+            raise
+        if not answer.done():
+            _pass_on(answer, if_late)
+            raise ClusterSilent(f"The cluster's head has not answered for {limit:g} s.")
+        try:
+            return answer.result()
+        except RayError as error:
+            raise ClusterSilent(f"The cluster's head can't be asked: {_in_a_line(str(error))}") from error
+
+    def end_leftovers(self) -> list[str]:
+        """End the actors of the agent's earlier process; gives the names of those that are there all the same."""
+        names = [str(name) for name in ray.util.list_named_actors()]
+        actors = {name: handle for name in names if (handle := _actor(name)) is not None}
+        for handle in actors.values():
+            _kill(handle)
+        end = time.monotonic() + LEFTOVER_SECONDS
+        while actors and time.monotonic() < end:
+            actors = {name: handle for name, handle in actors.items() if not _is_dead(handle)}
+        return list(actors)
+
+    async def look(self) -> list[NodeState]:
+        """Say which nodes are alive, what they have, and what of that is free; `ClusterSilent`."""
+        await knock(self._address)
+        return await self.ask(_nodes)
+
+    def start_actor(self, node_id: str, *, name: str) -> Actor:
+        """Have an actor started on a node; that it could not be shows in the first call."""
+        options = {
+            "name": name,
+            "num_cpus": 0,
+            "max_concurrency": _CALLS,
+            "max_restarts": 0,
+            "runtime_env": {"env_vars": _LEAVE_CHILDREN},
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id, soft=False),
+        }
+        return Actor(self._node.options(**options).remote(), self._killing)
+
+    async def reserve(self, amounts: Mapping[str, float], node_ids: Sequence[str], *, limit: float) -> Reservation:
+        """Take resources of one of these nodes, as soon as one has them; `TimeoutError`."""
+        end, loop = time.monotonic() + limit, asyncio.get_running_loop()
+        group = await self.ask(_place, dict(amounts), node_ids, if_late=self._remove)
+        try:
+            while not await loop.run_in_executor(self._waiting, group.wait, _SLICE_SECONDS):
+                if time.monotonic() >= end:
+                    raise TimeoutError
+            return Reservation(group, await self.ask(_node_of, group))
+        except BaseException:
+            self._remove(group)
+            raise
+
+    async def devices(self, reservation: Reservation, *, gpus: float, limit: float) -> dict[str, str]:
+        """Say by which environment variables a process uses the GPUs of a reservation, and no others."""
+        within = PlacementGroupSchedulingStrategy(reservation.group, placement_group_bundle_index=0)
+        task = self._devices.options(num_cpus=0, num_gpus=gpus, max_retries=0, scheduling_strategy=within)
+        try:
+            async with asyncio.timeout(limit):
+                found: dict[str, str] = await task.remote()
+        except RayError as error:
+            raise ClusterSilent(f"A node's GPUs could not be learned: {_in_a_line(str(error))}") from error
+        return found
+
+    def release(self, reservation: Reservation) -> None:
+        """Give resources back, in a while."""
+        self._remove(reservation.group)
+
+    def _remove(self, group: PlacementGroup) -> None:
+        self._waiting.submit(_remove, group)
+
+    def leave(self) -> None:
+        """Leave the cluster, which ends there what belongs to this process."""
+        self._killing.shutdown()
+        ray.shutdown()
+
+
+def _pass_on(answer: asyncio.Future[T], if_late: Callable[[T], None] | None) -> None:
+    """Have an answer that is still to come, or that nobody has taken, given to somebody."""
+
+    def take(answer: asyncio.Future[T]) -> None:
+        if not answer.cancelled() and answer.exception() is None and if_late is not None:
+            if_late(answer.result())
+
+    answer.add_done_callback(take)
+
+
+def _nodes() -> list[NodeState]:
+    free: Mapping[str, Mapping[str, float]] = available_resources_per_node()
+    return [
+        NodeState(
+            id=node["NodeID"],
+            address=node["NodeManagerAddress"],
+            total=dict(node["Resources"]),
+            free=dict(free.get(node["NodeID"], node["Resources"])),
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def _place(amounts: dict[str, float], node_ids: Sequence[str]) -> PlacementGroup:
+    ids = node_ids[0] if len(node_ids) == 1 else f"in({','.join(node_ids)})"
+    return placement_group([amounts], bundle_label_selector=[{_NODE_ID: ids}])
+
+
+def _node_of(group: PlacementGroup) -> str:
+    return str(placement_group_table(group)["bundles_to_node_id"][0])
+
+
+def _remove(group: PlacementGroup) -> None:
+    """Give back what a group has, or is about to have.
+
+    A group that is removed while it is being made keeps its share of the node for good (Ray 2.60), so that one waits
+    until that is over: it is made, or known to have to wait.
+    """
+    with suppress(RayError, ValueError):
+        end = time.monotonic() + _SETTLE_SECONDS
+        while _is_being_made(group) and time.monotonic() < end:
+            time.sleep(_PAUSE)
+        remove_placement_group(group)
+
+
+def _is_being_made(group: PlacementGroup) -> bool:
+    stats = placement_group_table(group).get("stats", {})
+    return stats.get("scheduling_state") in ("QUEUED", "SCHEDULING_STARTED")
+
+
+def _devices() -> dict[str, str]:
+    """Give what Ray has set for the task that this is."""
+    return {name: value for name, value in os.environ.items() if name.endswith("_VISIBLE_DEVICES")}
+
+
+def _actor(name: str) -> Any:
+    try:
+        return ray.get_actor(name)
+    except ValueError:  # it has ended meanwhile
+        return None
+
+
+def _kill(handle: Any) -> None:
+    with suppress(RayError, ValueError):
+        ray.kill(handle)
+
+
+def _is_dead(handle: Any) -> bool:
+    try:
+        ray.get(handle.version.remote(), timeout=_SLICE_SECONDS)
+    except ActorDiedError:
+        return True
+    except RayError:
+        time.sleep(_PAUSE)
+    return False
+
+
+def _trouble(error: RayError) -> NodeLost | NodeFailed:
+    """Tell the loss of a node, or of its actor, from what goes wrong there."""
+    if isinstance(error, RayTaskError):
+        return NodeFailed(str(error.cause))
+    if not isinstance(error, _LOSSES):
+        return NodeFailed(_in_a_line(str(error)))
+    if _CREATION in str(error):
+        return NodeLost(f"its actor cannot be made: {str(error).strip().splitlines()[-1][:_SAID_CHARACTERS]}")
+    return NodeLost(_in_a_line(str(error)), has_ended=_ENDED in str(error))
+
+
+def _in_a_line(said: str) -> str:
+    """Say in a line what Ray says in ten, with all that might have been the cause."""
+    lines = (line.strip() for line in said.partition("Some common causes")[0].splitlines())
+    kept = (line for line in lines if line and not line.startswith(("class_name:", "actor_id:", "namespace:")))
+    return " ".join(kept)[:_SAID_CHARACTERS]

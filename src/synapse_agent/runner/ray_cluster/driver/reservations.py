@@ -1,0 +1,272 @@
+"""Reservations of nodes' resources, kept for a while after a run for the next one of the same size.
+
+To reserve takes the cluster milliseconds, and a second where it has just been asked to release; most runs ask for the
+same as the one before them. Nothing is kept while anybody waits for something else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from synapse_agent.plugins.resources import Resources
+from synapse_agent.runner.ray_cluster.driver.placement import NodeState, Standing, amounts, best, fitting, has_room
+from synapse_agent.runner.ray_cluster.errors import NoneFits
+
+IDLE_SECONDS = 5.0
+_HURRY_SECONDS = 2.0
+"""How long the best node gets before any other that fits will do as well."""
+_ASKING = 2
+"""Reservations of one size that are asked for at a time; further runs wait behind them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Resources of a node, reserved."""
+
+    node_id: str
+    handle: Any
+    env: Mapping[str, str] = field(default_factory=dict)
+    """The environment variables that tell a run which of the node's GPUs it has."""
+
+
+class Broker(Protocol):
+    """Whoever gives out the resources of nodes."""
+
+    async def reserve(self, wanted: Resources, node_ids: Sequence[str], *, limit: float) -> Grant:
+        """Reserve on one of these nodes; `TimeoutError` where none has room within `limit` seconds."""
+
+    def release(self, grant: Grant) -> None:
+        """Take a grant back."""
+
+
+@dataclass(eq=False, slots=True)
+class Lease:
+    """A grant, as one run at a time has it."""
+
+    wanted: Resources
+    grant: Grant
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def node_id(self) -> str:
+        """Where the run goes."""
+        return self.grant.node_id
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    wanted: Resources
+    number: int
+    until: float
+    has_environment: Callable[[str], bool]
+    lease: asyncio.Future[Lease]
+
+
+@dataclass(eq=False, slots=True)
+class _Size:
+    """All that has to do with leases of one size."""
+
+    wanted: Resources
+    idle: list[Lease] = field(default_factory=list)
+    waiting: deque[_Waiter] = field(default_factory=deque)
+    asking: dict[asyncio.Task[None], str | None] = field(default_factory=dict)
+    """With the node that is asked; None where any node will do."""
+
+
+class Leases:
+    """Lends grants to runs."""
+
+    def __init__(
+        self, broker: Broker, *, nodes: Callable[[], Iterable[NodeState]], idle_seconds: float = IDLE_SECONDS
+    ) -> None:
+        """`nodes` gives those that can run actions now."""
+        self._broker = broker
+        self._nodes = nodes
+        self._idle_seconds = idle_seconds
+        self._sizes: dict[Resources, _Size] = {}
+        self._lent: set[Lease] = set()
+        self._numbers = itertools.count()
+
+    async def acquire(self, wanted: Resources, *, limit: float, has_environment: Callable[[str], bool]) -> Lease:
+        """Lend a grant on the best node that has room, or on the first one to have some.
+
+        Raises `TimeoutError` after `limit` seconds, `NoneFits` where there is no node any more that could, and what the
+        broker raises.
+        """
+        self._sizes = {key: size for key, size in self._sizes.items() if size.idle or size.waiting or size.asking}
+        size = self._size(wanted)
+        choice = None if size.waiting else best(amounts(wanted), self._standings(size, has_environment))
+        if choice and not amounts(wanted):
+            return self._lend(Lease(wanted, Grant(choice.state.id, None)))
+        if choice and choice.has_idle:
+            return self._lend(self._taken(next(each for each in size.idle if each.node_id == choice.state.id)))
+        waiter = _Waiter(wanted, next(self._numbers), time.monotonic() + limit, has_environment, _future())
+        size.waiting.append(waiter)
+        self._ask(size)
+        try:
+            async with asyncio.timeout(limit):
+                return await waiter.lease
+        except BaseException:
+            self._leave(size, waiter)
+            raise
+
+    def give_back(self, lease: Lease) -> None:
+        """Take a lease back from its run: for whoever waits, for the next one, or for others on the cluster."""
+        if lease in self._lent:
+            self._lent.remove(lease)
+            if lease.grant.handle is not None:
+                self._offer(lease)
+
+    def drop(self, node_id: str) -> None:
+        """Let go of everything on a node that is lost; the cluster would move it to another."""
+        for lease in [lease for lease in self._lent if lease.node_id == node_id]:
+            self._lent.remove(lease)
+            self._release(lease)
+        for lease in [lease for size in self._sizes.values() for lease in size.idle if lease.node_id == node_id]:
+            self._release(self._taken(lease))
+        self._ask_anew({node_id, None})
+
+    def reconsider(self) -> None:
+        """Ask anew where any node would do: there is one more."""
+        self._ask_anew({None})
+
+    def _ask_anew(self, node_ids: Collection[str | None]) -> None:
+        for size in self._sizes.values():
+            for task in [task for task, node_id in size.asking.items() if node_id in node_ids]:
+                task.cancel()
+
+    def _size(self, wanted: Resources) -> _Size:
+        return self._sizes.setdefault(wanted, _Size(wanted))
+
+    def _lend(self, lease: Lease) -> Lease:
+        self._lent.add(lease)
+        return lease
+
+    def _taken(self, lease: Lease) -> Lease:
+        self._sizes[lease.wanted].idle.remove(lease)
+        if lease.timer:
+            lease.timer.cancel()
+        return lease
+
+    def _release(self, lease: Lease) -> None:
+        if lease.grant.handle is not None:
+            self._broker.release(lease.grant)
+
+    def _offer(self, lease: Lease) -> None:
+        """Give a lease to whoever waits for one; keep it where nobody waits for anything.
+
+        Where a run of another size has waited for longer, and what the lease holds is all that it lacks, it goes first.
+        """
+        size, oldest = self._size(lease.wanted), self._oldest()
+        if oldest is None:
+            size.idle.append(lease)
+            loop = asyncio.get_running_loop()
+            lease.timer = loop.call_later(self._idle_seconds, self._let_go, lease)
+        elif size.waiting and (size.waiting[0] is oldest or not self._is_enough(lease, oldest)):
+            size.waiting.popleft().lease.set_result(self._lend(lease))
+        else:
+            self._release(lease)
+
+    def _is_enough(self, lease: Lease, waiter: _Waiter) -> bool:
+        standings = self._standings(self._size(waiter.wanted), waiter.has_environment, released=lease)
+        return any(has_room(amounts(waiter.wanted), node) for node in standings if node.state.id == lease.node_id)
+
+    def _let_go(self, lease: Lease) -> None:
+        self._release(self._taken(lease))
+
+    def _oldest(self) -> _Waiter | None:
+        for size in self._sizes.values():
+            while size.waiting and size.waiting[0].lease.done():  # cancelled, and about to leave
+                size.waiting.popleft()
+        first = [size.waiting[0] for size in self._sizes.values() if size.waiting]
+        return min(first, key=lambda waiter: waiter.number, default=None)
+
+    def _leave(self, size: _Size, waiter: _Waiter) -> None:
+        if waiter in size.waiting:
+            size.waiting.remove(waiter)
+        elif waiter.lease.done() and not waiter.lease.cancelled() and not waiter.lease.exception():
+            self.give_back(waiter.lease.result())  # it came too late
+        for task in itertools.islice(size.asking, max(0, len(size.asking) - len(size.waiting))):
+            task.cancel()
+
+    def _ask(self, size: _Size) -> None:
+        """Have grants made for those who wait, a few at a time."""
+        while len(size.asking) < min(_ASKING, len(size.waiting)):
+            waiter = size.waiting[len(size.asking)]
+            choice = self._choose(size, waiter)
+            node_id = choice.state.id if choice else None
+            task = asyncio.ensure_future(self._reserve(size, waiter, node_id))
+            size.asking[task] = node_id
+            task.add_done_callback(lambda task: self._asked(size, task))
+
+    def _choose(self, size: _Size, waiter: _Waiter) -> Standing | None:
+        """Choose a node that has room, if need be by letting go of what is kept."""
+        wanted = amounts(size.wanted)
+        choice = best(wanted, self._standings(size, waiter.has_environment), may_let_go=False)
+        if choice is not None:
+            return choice
+        for lease in [lease for other in self._sizes.values() for lease in other.idle]:
+            self._let_go(lease)
+        return best(wanted, self._standings(size, waiter.has_environment))
+
+    def _asked(self, size: _Size, task: asyncio.Task[None]) -> None:
+        del size.asking[task]
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, TimeoutError) and self._oldest() and size.waiting:
+            size.waiting.popleft().lease.set_exception(error)
+        self._ask(size)
+
+    async def _reserve(self, size: _Size, waiter: _Waiter, node_id: str | None) -> None:
+        if node_id is not None:
+            with suppress(TimeoutError):
+                grant = await self._broker.reserve(size.wanted, [node_id], limit=_HURRY_SECONDS)
+                self._offer(Lease(size.wanted, grant))
+                return
+        task = asyncio.current_task()
+        if task in size.asking:
+            size.asking[task] = None
+        node_ids = [node.id for node in fitting(amounts(size.wanted), list(self._nodes()))]
+        if not node_ids:
+            raise NoneFits
+        left = max(0.0, waiter.until - time.monotonic())
+        self._offer(Lease(size.wanted, await self._broker.reserve(size.wanted, node_ids, limit=left)))
+
+    def _standings(
+        self, size: _Size, has_environment: Callable[[str], bool], *, released: Lease | None = None
+    ) -> list[Standing]:
+        """Say how the nodes stand for a run of that size, with a lease that is about to be let go of."""
+        asked = [(node_id, other.wanted) for other in self._sizes.values() for node_id in other.asking.values()]
+        running = _sums([*((lease.node_id, lease.wanted) for lease in self._lent), *asked])
+        leases = [lease for other in self._sizes.values() for lease in other.idle] + ([released] if released else [])
+        idle = _sums((lease.node_id, lease.wanted) for lease in leases)
+        idle_here = {lease.node_id for lease in size.idle}
+        return [
+            Standing(
+                state=node,
+                running=running.get(node.id, {}),
+                idle=idle.get(node.id, {}),
+                has_environment=has_environment(node.id),
+                has_idle=node.id in idle_here,
+            )
+            for node in self._nodes()
+        ]
+
+
+def _sums(pairs: Iterable[tuple[str | None, Resources]]) -> dict[str | None, dict[str, float]]:
+    sums: dict[str | None, dict[str, float]] = {}
+    for node_id, wanted in pairs:
+        sum_here = sums.setdefault(node_id, {})
+        for name, amount in amounts(wanted).items():
+            sum_here[name] = sum_here.get(name, 0.0) + amount
+    return sums
+
+
+def _future() -> asyncio.Future[Lease]:
+    return asyncio.get_running_loop().create_future()

@@ -1,0 +1,292 @@
+"""Runs on the cluster, from being asked for to their last word."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from synapse_agent.plugins.config import check_requirements, read_requirements
+from synapse_agent.plugins.resources import Resources
+from synapse_agent.problems import Problem
+from synapse_agent.runner.base import Run
+from synapse_agent.runner.processes.outcomes import action_stopped
+from synapse_agent.runner.ray_cluster.driver.node_pool import ALONE_END_SECONDS, Nodes, ReadyNode
+from synapse_agent.runner.ray_cluster.driver.placement import amounts, described, fitting
+from synapse_agent.runner.ray_cluster.driver.reservations import Lease, Leases
+from synapse_agent.runner.ray_cluster.driver.source_transfer import Shipping
+from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost, NoneFits
+from synapse_agent.runner.ray_cluster.messages import Event, Failed, Item, Placed, SourceMissing, Started, Succeeded
+from synapse_agent.runner.ray_cluster.node.actor import Assignment
+from synapse_agent.storage.disk import disk_full, is_disk_full
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+"""How often a retryable action is run at most, where one node after the other is lost."""
+DEAD_SECONDS = 60.0
+"""How long the cluster gets to make sure that a lost node's actor has ended."""
+STOP_SECONDS = 60.0
+"""How long a node gets to end a run; one that has not by then does nothing any more, and counts as lost."""
+_SENDINGS = 3
+_STOP_AGAIN_SECONDS = 0.5
+
+Say = Callable[[int, tuple[Item, ...]], Awaitable[None]]
+
+
+@dataclass(eq=False, slots=True)
+class _Live:
+    """A run that is not over."""
+
+    number: int
+    run: Run
+    task: asyncio.Task[None] | None = None
+    node: ReadyNode | None = None
+    """The node that it has been handed to."""
+    is_to_stop: bool = False
+    loss: Problem | None = None
+    """How a node took it down; from then on it has run, whatever becomes of it."""
+
+
+class Runs:
+    """Takes runs to nodes and back."""
+
+    def __init__(
+        self,
+        *,
+        nodes: Nodes,
+        leases: Leases,
+        shipping: Shipping,
+        say: Say,
+        wait: float,
+        stop_seconds: float = STOP_SECONDS,
+    ) -> None:
+        """`say` tells the agent; `wait` is how long a run waits for room, in seconds."""
+        self._nodes = nodes
+        self._leases = leases
+        self._shipping = shipping
+        self._say = say
+        self._wait = wait
+        self._stop_seconds = stop_seconds
+        self._live: dict[int, _Live] = {}
+
+    @property
+    def are_on_nodes(self) -> bool:
+        """Whether any has been handed to a node."""
+        return any(live.node is not None for live in self._live.values())
+
+    def start(self, number: int, run: Run) -> None:
+        """Begin with a run; what becomes of it is said."""
+        live = self._live[number] = _Live(number, run)
+        live.task = asyncio.ensure_future(self._run(live))
+
+    async def stop(self, number: int) -> None:
+        """End a run, wherever it is, and wait for that; one that is over is fine."""
+        live = self._live.get(number)
+        if live is None or live.task is None:
+            return
+        live.is_to_stop = True
+        end = time.monotonic() + self._stop_seconds
+        while not live.task.done():
+            if live.node is None:
+                live.task.cancel()
+            elif time.monotonic() < end:
+                with suppress(NodeLost, NodeFailed, TimeoutError):
+                    await live.node.actor.call("stop", live.run.job_id, limit=_STOP_AGAIN_SECONDS)
+            else:
+                self._nodes.lose(live.node, f"it has not ended an action within {self._stop_seconds:g} s")
+            await asyncio.wait([live.task], timeout=_STOP_AGAIN_SECONDS)
+
+    async def stop_all(self, *, limit: float) -> None:
+        """End all runs."""
+        stopping = [asyncio.ensure_future(self.stop(number)) for number in self._live]
+        if stopping:
+            await asyncio.wait(stopping, timeout=limit)
+
+    async def _run(self, live: _Live) -> None:
+        try:
+            await self._take(live)
+        except Problem as problem:
+            await self._end(live, problem)
+        except asyncio.CancelledError:
+            await self._end(live, action_stopped(live.run.job_id))
+        except Exception as error:
+            logger.exception("Job %s failed in the driver", live.run.job_id)
+            await self._end(live, disk_full() if is_disk_full(error) else _internal_error(live.run.job_id))
+        finally:
+            del self._live[live.number]
+
+    async def _end(self, live: _Live, problem: Problem) -> None:
+        await self._say(live.number, (Failed.of(problem),))
+
+    async def _take(self, live: _Live) -> None:
+        """Take a run to a node, and to another one where it is lost and may be run again."""
+        run = live.run
+        action = run.config.action(run.action)
+        environment = _environment_key(run)
+        digest = await self._shipping.digest(run.folder, is_release=run.release is not None)
+        wanted = action.resources.with_params(run.params)
+        for _ in range(ATTEMPTS):
+            try:
+                if await self._attempt(live, digest, environment, wanted):
+                    return
+            except Problem as problem:
+                raise live.loss or problem from problem
+        raise live.loss or cluster_unavailable("One node after the other was lost before it could run the action.")
+
+    async def _attempt(self, live: _Live, digest: str, environment: str, wanted: Resources) -> bool:
+        """Run on one node; false where it was lost, and another may do."""
+        lease, node = await self._place(wanted, environment)
+        try:
+            await self._run_on(node, live, Assignment(live.run, digest, _env(live.run, lease, node), environment))
+            return True
+        except NodeLost as lost:
+            self._nodes.lose(node, str(lost))
+            if live.node is not None:  # or nothing of it has run
+                live.node = None
+                await self._note_loss(live, node, lost)
+            return False
+        except NodeFailed as failed:
+            raise _node_failed(node, failed, live) from failed
+        finally:
+            live.node = None
+            self._leases.give_back(lease)
+
+    async def _place(self, wanted: Resources, environment: str) -> tuple[Lease, ReadyNode]:
+        """Find a node for a run and reserve its resources there."""
+
+        def has_environment(node_id: str) -> bool:
+            node = self._nodes.find(node_id)
+            return node is not None and (not environment or environment in node.environments)
+
+        while True:
+            await self._check_fit(wanted)
+            with suppress(NoneFits):  # there was one when that was checked
+                lease = await self._lease(wanted, has_environment)
+                node = self._nodes.find(lease.node_id)
+                if node is not None:
+                    return lease, node
+                self._leases.give_back(lease)  # its node was lost as it was given
+
+    async def _lease(self, wanted: Resources, has_environment: Callable[[str], bool]) -> Lease:
+        try:
+            return await self._leases.acquire(wanted, limit=self._wait, has_environment=has_environment)
+        except TimeoutError as error:
+            raise _cluster_busy(wanted, self._wait) from error
+        except ClusterSilent as silent:
+            raise cluster_unavailable(str(silent)) from silent
+
+    async def _check_fit(self, wanted: Resources) -> None:
+        if not fitting(amounts(wanted), self._nodes.states()) and fitting(amounts(wanted), self._nodes.starting()):
+            await self._nodes.settled(limit=self._wait)
+        if self._nodes.silence is not None:
+            raise cluster_unavailable(self._nodes.silence)
+        states = self._nodes.states()
+        if not states:
+            raise cluster_unavailable(f"No node can run actions: {self._nodes.why_none()}")
+        if not fitting(amounts(wanted), states):
+            raise no_node_fits(wanted, [described(state) for state in states])
+
+    async def _run_on(self, node: ReadyNode, live: _Live, assignment: Assignment) -> None:
+        for _ in range(_SENDINGS):
+            await self._shipping.send(live.run.folder, assignment.digest, node)
+            await self._say(live.number, (Placed(node.state.address),))
+            live.node = node
+            if await self._follow(node, live, assignment):
+                return
+            live.node = None  # nothing has run
+            node.digests.discard(assignment.digest)
+        raise NodeFailed("it has lost the plugin's files as soon as they had arrived")
+
+    async def _follow(self, node: ReadyNode, live: _Live, assignment: Assignment) -> bool:
+        """Pass on what a run says until it is over; false where the node has no source for it."""
+        async for items in node.actor.stream("run", assignment):
+            if any(isinstance(item, Started) for item in items):
+                node.environments.add(assignment.environment)
+            if isinstance(items[-1], SourceMissing):
+                return False
+            await self._say(live.number, items)
+            if isinstance(items[-1], Succeeded | Failed):
+                return True
+        raise NodeLost("its actor has stopped in the middle of the run")
+
+    async def _note_loss(self, live: _Live, node: ReadyNode, lost: NodeLost) -> None:
+        """Return where the run may be run again, else raise the `Problem` that it ends with."""
+        if live.is_to_stop:
+            raise action_stopped(live.run.job_id)
+        live.loss = node_lost(node.state.address, str(lost), live.run.job_id)
+        if not live.run.config.action(live.run.action).retryable or not await _has_ended(node, lost):
+            raise live.loss
+        await self._say(live.number, (Event({"type": "event", "event": "node_lost", "data": live.loss.detail}),))
+
+
+async def _has_ended(node: ReadyNode, lost: NodeLost) -> bool:
+    """Wait until nothing of what a lost node has run can be running; false where that is not to be known.
+
+    Where the cluster only takes the node for dead, its actor may still be there, and has to notice that it is alone.
+    """
+    if not await node.actor.is_dead(limit=DEAD_SECONDS):
+        return False
+    if not lost.has_ended:
+        await asyncio.sleep(node.heard_at + ALONE_END_SECONDS - time.monotonic())
+    return True
+
+
+def node_lost(address: str, why: str, job_id: str) -> Problem:
+    """Say that a run ended with the node that it was on."""
+    message = f"The node {address} was lost while it ran the action: {why}"
+    return Problem(500, "node_lost", message, job_id=job_id, node=address)
+
+
+def no_node_fits(wanted: Resources, nodes: list[str]) -> Problem:
+    """Say that no node is large enough."""
+    message = f"No node of the cluster has {wanted}; there are {', '.join(nodes)}."
+    return Problem(422, "no_node_fits", message, resources=wanted.as_dict(), nodes=nodes)
+
+
+def cluster_unavailable(why: str) -> Problem:
+    """Say that the cluster can't take a run now."""
+    return Problem(503, "cluster_unavailable", f"{why.rstrip('.')}. Nothing has run; try again later.")
+
+
+def _cluster_busy(wanted: Resources, seconds: float) -> Problem:
+    message = f"No node of the cluster has had room for {wanted} within {seconds:g} s. Try again later."
+    return Problem(503, "cluster_busy", message, resources=wanted.as_dict())
+
+
+def _node_failed(node: ReadyNode, failed: NodeFailed, live: _Live) -> Problem:
+    if live.node is None:
+        return cluster_unavailable(f"The node {node.state.address} could not take the action: {failed}")
+    message = f"The node {node.state.address} could not run the action: {failed}"
+    return Problem(500, "internal_error", message, job_id=live.run.job_id, node=node.state.address)
+
+
+def _internal_error(job_id: str) -> Problem:
+    message = (
+        "The connection to the cluster failed while it carried this job; ray-driver.log in the data folder says why."
+    )
+    return Problem(500, "internal_error", message, job_id=job_id)
+
+
+def _env(run: Run, lease: Lease, node: ReadyNode) -> Mapping[str, str]:
+    """Give a run's environment variables: the plugin's, with as many threads as it has CPUs, and the GPUs that it has.
+
+    Ray has told the node's actor, which has no CPU of its own, to use one thread. A run that has asked for no GPU sees
+    none of those that others have.
+    """
+    threads = {"OMP_NUM_THREADS": str(max(1, int(lease.wanted.num_cpus)))}
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if node.state.total.get("GPU") else {}
+    return {**threads, **run.config.env, **(lease.grant.env if lease.wanted.num_gpus else hidden)}
+
+
+def _environment_key(run: Run) -> str:
+    """Name an environment by what is to be in it; empty where nothing is, which every node has at once."""
+    requirements = sorted({*read_requirements(run.folder), *check_requirements(run.requirements)})
+    if not requirements:
+        return ""
+    text = "\n".join([run.config.requires_python or "", *requirements])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,81 @@
+"""Sources on their way to nodes: named by content, each sent once to each node."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from pathlib import Path
+
+from synapse_agent.runner.ray_cluster.driver.node_pool import ReadyNode
+from synapse_agent.runner.ray_cluster.errors import NodeFailed, NodeLost
+from synapse_agent.runner.ray_cluster.source_archive import pack, pieces
+from synapse_agent.storage.scratch import Scratch
+from synapse_agent.storage.trees import tree_digest
+
+logger = logging.getLogger(__name__)
+
+_ABANDON_SECONDS = 5.0
+
+
+class Shipping:
+    """Sends sources."""
+
+    def __init__(self, scratch: Scratch) -> None:
+        """`scratch` takes the archives while they are sent."""
+        self._scratch = scratch
+        self._digests: dict[Path, str] = {}
+        """Those of releases, whose folders stay as they are until they are forgotten."""
+
+    async def digest(self, folder: Path, *, is_release: bool) -> str:
+        """Name a source by its content."""
+        known = self._digests.get(folder)
+        if known is None:
+            known = await asyncio.to_thread(tree_digest, folder)
+            if is_release:
+                self._digests[folder] = known
+        return known
+
+    async def send(self, folder: Path, digest: str, node: ReadyNode) -> None:
+        """See to it that a node has a source; everybody who wants that at once waits for the same sending.
+
+        Raises `NodeLost`, `NodeFailed`, or `OSError` where the source can't be packed.
+        """
+        while digest not in node.digests:
+            task, is_own = node.arriving.get(digest), False
+            if task is None:
+                task, is_own = asyncio.ensure_future(self._send(folder, digest, node)), True
+                node.arriving[digest] = task
+                task.add_done_callback(lambda _: node.arriving.pop(digest))
+            try:
+                await asyncio.shield(task)
+            except OSError:
+                if is_own:
+                    raise
+                # It was sent from the folder of another debug run, which may have been stopped: ours is still there.
+
+    def forget(self, folder: Path) -> str | None:
+        """Let go of a folder that is gone, and give the name of what it held, where that is known."""
+        return self._digests.pop(folder, None)
+
+    async def _send(self, folder: Path, digest: str, node: ReadyNode) -> None:
+        archive = self._scratch.name()
+        try:
+            size = await asyncio.to_thread(pack, folder, archive)
+            await self._send_pieces(archive, digest, node)
+        finally:
+            archive.unlink(missing_ok=True)
+        trouble = await node.actor.call("complete", digest)
+        if trouble is not None:
+            raise NodeFailed(f"it cannot keep the plugin's files: {trouble}")
+        node.digests.add(digest)
+        logger.info("Sent %s, %d bytes, to %s", digest, size, node.state.address)
+
+    async def _send_pieces(self, archive: Path, digest: str, node: ReadyNode) -> None:
+        try:
+            for piece in pieces(archive):
+                await node.actor.call("receive", digest, piece)
+        except NodeFailed:
+            with suppress(NodeLost, NodeFailed, TimeoutError):
+                await node.actor.call("abandon", digest, limit=_ABANDON_SECONDS)
+            raise

@@ -1,0 +1,1 @@
+"""The process on each node: an actor that drives a local runner there."""

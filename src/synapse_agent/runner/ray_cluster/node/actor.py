@@ -1,0 +1,234 @@
+"""What Ray runs on each node: an actor that drives the local runner there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from synapse_agent import __version__
+from synapse_agent.problems import Problem
+from synapse_agent.runner.base import Run
+from synapse_agent.runner.factory import local_runner
+from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.processes.outcomes import action_stopped
+from synapse_agent.runner.ray_cluster.messages import Failed, Item, SourceMissing
+from synapse_agent.runner.ray_cluster.node.batching_listener import Feed
+from synapse_agent.runner.ray_cluster.node.source_store import Draft, Store
+from synapse_agent.runner.ray_cluster.source_archive import BadArchive
+from synapse_agent.settings import Settings, default_data_dir
+from synapse_agent.storage.disk import disk_full, is_disk_full
+from synapse_agent.storage.trees import remove_tree
+
+logger = logging.getLogger(__name__)
+
+FOLDER_VARIABLE = "SYNAPSE_NODE_DIR"
+"""In the environment of a node's `ray start`: where the node keeps sources and environments."""
+
+ALONE_SECONDS = 30.0
+"""How long a node goes on without hearing from its driver."""
+_TICK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What a node has from earlier."""
+
+    digests: tuple[str, ...]
+    environments: tuple[str, ...]
+    """Keys of requirements that runs have had environments made for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A run as a node gets it; the folder in it is the agent's, and only a name here."""
+
+    run: Run
+    digest: str
+    """Names the source that the folder holds."""
+    env: Mapping[str, str]
+    """The run's environment variables: the plugin's, and those that tell it what it has of the node."""
+    environment: str
+    """Key of its requirements."""
+
+
+class _Live:
+    """A run on its way or going on."""
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.is_with_runner = False
+
+
+class Node:
+    """Runs what it is given, in its node's own environments; ends with its actor's process, and all it started too."""
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        alone_seconds: float = ALONE_SECONDS,
+        on_alone: Callable[[], None] = lambda: os._exit(1),
+    ) -> None:
+        """Keep sources and environments in a folder, or where the node's environment says.
+
+        `on_alone` is called when nothing has been heard of the driver for so long: the cluster may have taken this node
+        for dead, as when it was frozen or cut off, and what runs here for lost. Ray by itself lets that go on.
+        """
+        self._folder = folder or node_folder()
+        self._alone_seconds = alone_seconds
+        self._on_alone = on_alone
+        self._alone_for = 0.0
+        self._live: dict[str, _Live] = {}
+        self._drafts: dict[str, Draft] = {}
+
+    async def version(self) -> str:
+        """Say which version of this package the node has; called before anything that depends on it."""
+        return __version__
+
+    async def begin(self, settings: Settings) -> Stock:
+        """Get ready to run."""
+        self._watching = asyncio.ensure_future(self._watch())
+        pythons = tuple(path for path in settings.pythons if path.exists())
+        self._runner: LocalRunner = local_runner(replace(settings, data_dir=self._folder, pythons=pythons))
+        self._store = Store(self._folder / "sources")
+        self._made = self._folder / "made"
+        self._made.mkdir(exist_ok=True)
+        return Stock(tuple(self._store.digests()), tuple(path.name for path in self._made.iterdir()))
+
+    async def hear(self) -> None:
+        """Learn that the driver is there."""
+        self._alone_for = 0.0
+
+    async def receive(self, digest: str, piece: bytes) -> None:
+        """Take the next piece of a source."""
+        if digest not in self._drafts:
+            self._drafts[digest] = self._store.draft()
+        await asyncio.to_thread(self._drafts[digest].add, piece)
+
+    async def complete(self, digest: str) -> str | None:
+        """Put a source that has arrived in its place; gives what is wrong where that fails."""
+        try:
+            emptied = await asyncio.to_thread(self._drafts.pop(digest).complete, digest)
+        except (BadArchive, OSError) as error:
+            return str(error)
+        for folder in emptied:
+            await self._runner.forget(folder)
+        return None
+
+    async def abandon(self, digest: str) -> None:
+        """Let go of a source of which no more is to come."""
+        draft = self._drafts.pop(digest, None)
+        if draft is not None:
+            await asyncio.to_thread(draft.abandon)
+
+    async def run(self, assignment: Assignment) -> AsyncIterator[tuple[Item, ...]]:
+        """Run an action and give what it says, in batches, as it says it."""
+        feed, live = Feed(), _Live()
+        job_id = assignment.run.job_id
+        self._live[job_id] = live
+        live.task = asyncio.ensure_future(self._run(assignment, live, feed))
+        # One that is stopped in the moment it comes has no chance to say so itself.
+        live.task.add_done_callback(lambda _: feed.end(Failed.of(action_stopped(job_id))))
+        try:
+            async for batch in feed.batches():
+                yield batch
+        finally:
+            live.task.cancel()
+            if self._live.get(job_id) is live:
+                del self._live[job_id]
+
+    async def stop(self, job_id: str) -> None:
+        """End a run; one that is not there is fine."""
+        live = self._live.get(job_id)
+        if live is None or live.task is None:
+            return
+        if live.is_with_runner:
+            await self._runner.stop(job_id)
+        else:
+            live.task.cancel()
+
+    async def forget(self, digest: str) -> None:
+        """Let go of a source, unless it is in use, and of what was kept for its runs."""
+        await self._runner.forget(self._store.path(digest))
+        await asyncio.to_thread(self._store.discard, digest)
+
+    async def close(self) -> None:
+        """End every run and every helper process."""
+        self._watching.cancel()
+        await self._runner.close()
+        await asyncio.to_thread(self._store.close)
+
+    async def _watch(self) -> None:
+        """Count the seconds, those that this process could not use left out, until the driver has been silent."""
+        while self._alone_for < self._alone_seconds:
+            await asyncio.sleep(_TICK_SECONDS)
+            self._alone_for += _TICK_SECONDS
+        logger.error("Nothing has been heard of the driver for %g s: all that it has started ends", self._alone_for)
+        self._on_alone()
+
+    async def _run(self, assignment: Assignment, live: _Live, feed: Feed) -> None:
+        run = assignment.run
+        try:
+            with self._store.use(assignment.digest) as source:
+                if source is None:
+                    feed.end(SourceMissing())
+                    return
+                feed.succeed(await self._run_from(source, assignment, live, feed))
+        except Problem as problem:
+            feed.end(Failed.of(problem))
+        except asyncio.CancelledError:
+            feed.end(Failed.of(action_stopped(run.job_id)))
+        except Exception as error:
+            logger.exception("Job %s failed inside its node", run.job_id)
+            feed.end(Failed.of(disk_full() if is_disk_full(error) else _internal_error(run.job_id)))
+
+    async def _run_from(self, source: Path, assignment: Assignment, live: _Live, feed: Feed) -> bytes:
+        if assignment.run.release is not None:
+            return await self._run_in(source, assignment, live, feed)
+        copying = asyncio.ensure_future(asyncio.to_thread(self._store.copy, source))
+        try:
+            return await self._run_in(await asyncio.shield(copying), assignment, live, feed)
+        finally:
+            await asyncio.to_thread(remove_tree, await copying)
+
+    async def _run_in(self, folder: Path, assignment: Assignment, live: _Live, feed: Feed) -> bytes:
+        run = assignment.run
+        config = replace(run.config, env=assignment.env)
+        live.is_with_runner = True
+        try:
+            with _named_as_known(folder, run.folder):
+                return await self._runner.run(replace(run, folder=folder, config=config), feed)
+        finally:
+            if feed.has_started:
+                (self._made / assignment.environment).touch()
+
+
+def _internal_error(job_id: str) -> Problem:
+    message = "The node failed while it ran this job; the log of its Ray actor says why."
+    return Problem(500, "internal_error", message, job_id=job_id)
+
+
+def node_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Say where a node keeps sources and environments."""
+    return Path(environ.get(FOLDER_VARIABLE) or default_data_dir() / "node").absolute()
+
+
+@contextmanager
+def _named_as_known(folder: Path, known: Path) -> Iterator[None]:
+    """Name a node's files, in a problem, as the agent does."""
+    try:
+        yield
+    except Problem as problem:
+        extra = {name: _renamed(value, folder, known) for name, value in problem.extra.items()}
+        message = _renamed(problem.message, folder, known)
+        raise Problem(problem.status, problem.error_type, message, **extra) from problem
+
+
+def _renamed(value: Any, folder: Path, known: Path) -> Any:
+    return value.replace(str(folder), str(known)) if isinstance(value, str) else value

@@ -1,0 +1,174 @@
+"""A node's releases and debug sources, by their content: each arrives once."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from synapse_agent.runner.environments.eviction import Bounds, to_remove
+from synapse_agent.runner.ray_cluster.source_archive import unpack
+from synapse_agent.storage.scratch import Scratch
+from synapse_agent.storage.trees import remove_tree
+
+MAX_BYTES = 20 * 2**30
+"""What is kept of sources; beyond it those go that were used least recently."""
+_DIGEST = "sha256:"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A source that is there."""
+
+    path: Path
+    size: int
+    last_used: float
+    in_use: bool = False
+    """One that is can't be locked, and thus not be removed."""
+
+
+class Store:
+    """Sources in one folder, which the actors of several agents can share; a lock keeps each while it is used."""
+
+    def __init__(self, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
+        self._whole = folder / "whole"
+        self._whole.mkdir(parents=True, exist_ok=True)
+        self._scratch = Scratch(folder / "scratch")
+        self._max_bytes = max_bytes
+
+    def digests(self) -> list[str]:
+        """Name what is there."""
+        return [_DIGEST + path.name for path in self._whole.iterdir()]
+
+    def path(self, digest: str) -> Path:
+        """Say where a source is, or would be."""
+        return self._whole / digest.removeprefix(_DIGEST)
+
+    @contextmanager
+    def use(self, digest: str) -> Iterator[Path | None]:
+        """Give a source's folder and keep it there for as long as the block runs; None where there is none."""
+        path = self.path(digest)
+        lock = _locked(path, fcntl.LOCK_SH)
+        if lock is None:
+            yield None
+            return
+        try:
+            _note_use(path)
+            yield path
+        finally:
+            os.close(lock)
+
+    def copy(self, source: Path) -> Path:
+        """Give a copy of a source that its run may write to; the caller removes it."""
+        folder = self._scratch.name()
+        try:
+            shutil.copytree(source, folder, symlinks=True)
+        except OSError:
+            remove_tree(folder)
+            raise
+        return folder
+
+    def draft(self) -> Draft:
+        """Begin to take a source in."""
+        return Draft(self, self._scratch.name(), archive=self._scratch.name())
+
+    def place(self, folder: Path, digest: str) -> list[Path]:
+        """Put a whole source in its place, and give the places of those that had to make room for it."""
+        with suppress(OSError):  # where it is there already, which is as good
+            folder.rename(self.path(digest))
+        _note_use(self.path(digest))
+        return self._make_room()
+
+    def discard(self, digest: str) -> bool:
+        """Remove a source; false where it is in use or not there."""
+        return self._discard(self.path(digest))
+
+    def close(self) -> None:
+        """Remove what is in no place of its own."""
+        self._scratch.close()
+
+    def _make_room(self) -> list[Path]:
+        there = [_Kept(path, _size(path), _used_at(path)) for path in self._whole.iterdir()]
+        going = to_remove(there, Bounds(size=self._max_bytes, spare_newest=True), now=time.time())
+        return [kept.path for kept in going if self._discard(kept.path)]
+
+    def _discard(self, path: Path) -> bool:
+        lock = _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if lock is None:
+            return False
+        trash = self._scratch.name()
+        path.rename(trash)
+        os.close(lock)
+        remove_tree(trash)
+        return True
+
+
+class Draft:
+    """A source that is arriving."""
+
+    def __init__(self, store: Store, folder: Path, *, archive: Path) -> None:
+        self._store = store
+        self._folder = folder
+        self._archive = archive
+        self._file = archive.open("xb")
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece."""
+        self._file.write(piece)
+
+    def complete(self, digest: str) -> list[Path]:
+        """Unpack what has arrived, put it in its place, and give the places that were emptied for it.
+
+        Raises `BadArchive` or `OSError`, with nothing left behind.
+        """
+        self._file.close()
+        try:
+            unpack(self._archive, self._folder, digest=digest)
+            return self._store.place(self._folder, digest)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Remove what is not in its place."""
+        self._file.close()
+        self._archive.unlink(missing_ok=True)
+        remove_tree(self._folder)
+
+
+def _locked(path: Path, how: int) -> int | None:
+    """Lock a folder and give the descriptor that holds the lock; None where it is not there, or not to be had."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(descriptor, how)
+        if os.path.samestat(path.stat(), os.fstat(descriptor)):  # or it was removed before it was locked
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _note_use(path: Path) -> None:
+    os.utime(path, (time.time(), path.stat().st_mtime))
+
+
+def _used_at(path: Path) -> float:
+    try:
+        return path.stat().st_atime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _size(folder: Path) -> int:
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += Path(parent, name).lstat().st_size
+    return size

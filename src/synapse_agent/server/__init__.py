@@ -1,0 +1,1 @@
+"""HTTP: the process, its connections, and the way from a request to a handler and back."""

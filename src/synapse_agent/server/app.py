@@ -1,0 +1,132 @@
+"""The agent as an ASGI application: the contract's paths, its handlers, its errors."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from types import ModuleType
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from synapse_agent.agent import Agent
+from synapse_agent.problems import Problem
+from synapse_agent.server import handlers
+from synapse_agent.server.api_docs import FILES, ReferenceFile
+from synapse_agent.server.auth import Guard
+from synapse_agent.server.contract_check import AnswerCheck
+from synapse_agent.server.operations import Operation, load_contract, match_handlers, read_operations
+from synapse_agent.server.request_body import BodyLimits, ClientGone, Room
+from synapse_agent.server.requests import Call, read_call
+from synapse_agent.server.response_headers import request_id, signature
+from synapse_agent.server.responses import error_answer, problem_answer
+from synapse_agent.server.routing import Routes
+from synapse_agent.server.validation import InvalidRequest
+from synapse_agent.settings import Settings
+from synapse_agent.storage.disk import disk_full, is_disk_full
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Agent, Call], Awaitable[Response]]
+BODIES_AT_ONCE = 4
+"""Largest ones, that is; of the usual size there is room for thousands."""
+
+
+def build_app(agent: Agent, settings: Settings) -> ASGIApp:
+    """Build the application that answers for an agent."""
+    contract = load_contract()
+    operations = read_operations(contract)
+    table = _handlers(handlers)
+    match_handlers(operations, table)
+    room = Room(BODIES_AT_ONCE * settings.max_body_bytes)
+    limits = BodyLimits(settings.max_body_bytes, settings.request_timeout, room)
+    apps: dict[str, ASGIApp] = {
+        path: _Endpoint(agent, table, group, limits=limits) for path, group in _by_path(operations).items()
+    }
+    apps |= {path: ReferenceFile(path) for path in FILES}
+    hosts = [settings.host, *settings.allowed_hosts]
+    app = _Outermost(Guard(Routes(apps), token=settings.token, hosts=hosts))
+    return AnswerCheck(app, contract) if settings.check_answers else app
+
+
+class _Outermost:
+    """Routes by the path as it was sent, signs every answer, and turns what is raised into the contract's errors."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        scope["path"] = scope["raw_path"].decode("latin-1")
+        request = request_id(scope["headers"])
+        has_begun = False
+
+        async def signed(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *signature(request)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, signed)
+        except ClientGone:
+            return
+        except Exception as error:
+            if has_begun:
+                raise
+            await _error_answer(error, request)(scope, receive, signed)
+
+
+class _Endpoint:
+    """The operations of one path."""
+
+    def __init__(
+        self, agent: Agent, table: dict[str, Handler], group: Iterable[Operation], *, limits: BodyLimits
+    ) -> None:
+        self._agent = agent
+        self._operations = {operation.method: (operation, table[operation.operation_id]) for operation in group}
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._operations.get(scope["method"])
+        if found is None:
+            allowed = sorted(self._operations)
+            message = f"{scope['method']} is not for this path; there is {' and '.join(allowed)}."
+            raise Problem(405, "method_not_allowed", message, allow=allowed)
+        operation, handler = found
+        call = await read_call(operation, Request(scope, receive), limits=self._limits)
+        response = await handler(self._agent, call)
+        await response(scope, receive, send)
+
+
+def _handlers(module: ModuleType) -> dict[str, Handler]:
+    return {
+        name: member
+        for name, member in inspect.getmembers(module, inspect.iscoroutinefunction)
+        if not name.startswith("_") and member.__module__ == module.__name__
+    }
+
+
+def _by_path(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
+    """Group operations by path; a path that ends in a parameter is found also with a slash."""
+    groups: dict[str, list[Operation]] = {}
+    for operation in operations:
+        groups.setdefault(operation.path, []).append(operation)
+    slashed = {f"{path}/": group for path, group in groups.items() if path.endswith("}")}
+    return {**groups, **slashed}
+
+
+def _error_answer(error: Exception, request: str) -> Response:
+    if isinstance(error, InvalidRequest):
+        return error_answer(422, error.items)
+    if isinstance(error, Problem):
+        return problem_answer(error)
+    if is_disk_full(error):
+        logger.error("Request %s found the disk full: %s", request, error)
+        return problem_answer(disk_full())
+    logger.error("Request %s failed inside the agent", request, exc_info=error)
+    return problem_answer(Problem(500, "internal_error", "The agent failed; its own log says why."))

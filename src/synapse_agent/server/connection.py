@@ -1,0 +1,118 @@
+"""HTTP connections that a slow or flooding client cannot hold or fill."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from synapse_agent.server.response_headers import request_id, signature
+from synapse_agent.server.responses import json_bytes
+
+MAX_OVERHEAD_BYTES = 64 * 1024
+OVERHEAD_PER_BODY_BYTE = 16
+MAX_PIPELINED = 100
+"""Requests on one connection that wait for the answer to an earlier one; what is read at a time may hold thousands."""
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's connection with limits of its own: on a request's head, on trailers, and on what follows an answer.
+
+    uvicorn waits for ever for the end of a head, and its parser keeps headers of any size. Here a head must arrive
+    within `patience`; what is not body (head, chunk sizes, trailers) is limited in proportion to what is; and a
+    body that goes on after its request was answered is listened to for as long again.
+    """
+
+    patience = 20.0
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.access_log = False  # here, as uvicorn's own option would silence every uvicorn in the process
+        self._deadline: asyncio.TimerHandle | None = None
+        self._received = 0
+        self._body = 0
+        self._is_in_head = False
+        self._is_between_requests = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._close_in(self.patience)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and hang up on a client that sends too much that is no body."""
+        if self.transport.is_closing():
+            return
+        self._received += len(data)
+        super().data_received(data)
+        if self._received - self._body > MAX_OVERHEAD_BYTES + OVERHEAD_PER_BODY_BYTE * self._body:
+            self._refuse(431, "headers_too_large", f"The request's headers are larger than {MAX_OVERHEAD_BYTES} bytes.")
+        elif self._is_in_head and self._deadline is None:  # nearly all heads come as a whole, and need no timer
+            self._close_in(self.patience)
+
+    def on_message_begin(self) -> None:
+        """A head has begun; what of it is not there yet is waited for from now on."""
+        super().on_message_begin()
+        self._stop_waiting()
+        self._is_in_head = True
+        self._is_between_requests = False
+
+    def on_headers_complete(self) -> None:
+        """The head is there; too many that nobody waits for the answers to are no HTTP to us."""
+        self._stop_waiting()
+        self._is_in_head = False
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise ValueError("too many requests at once")  # ends the parsing, and the connection as broken input does
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Count the body."""
+        self._body += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is there as a whole."""
+        self._stop_waiting()
+        self._received = self._body = 0
+        self._is_between_requests = True
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Don't listen for long to what was answered already."""
+        super().on_response_complete()
+        if not self._is_between_requests and not self.pipeline:
+            self._close_in(self.patience)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, in the contract's shape."""
+        self._refuse(400, "invalid_http", msg)
+
+    def _refuse(self, status: int, error_type: str, message: str) -> None:
+        if self.transport.is_closing():
+            return
+        if self._is_answering():
+            self.transport.close()
+            return
+        body = json_bytes({"detail": {"error_type": error_type, "message": message}})
+        head = f"HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        signed = b"".join(b"%b: %b\r\n" % header for header in signature(request_id([])))
+        self.transport.write(head.encode() + signed + b"connection: close\r\n\r\n" + body)
+        self.transport.close()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _close_in(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._deadline = self.loop.call_later(seconds, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

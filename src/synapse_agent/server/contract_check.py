@@ -1,0 +1,217 @@
+"""Checks every answer of an agent against the contract before it leaves: for those who develop the agent.
+
+With `SYNAPSE_AGENT_CHECK_ANSWERS=1` in its environment, an agent answers 500 `internal_error` in place of what its
+contract does not allow, and logs why. This needs jsonschema-rs, which is no dependency of the agent.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from synapse_agent.server.api_docs import FILES
+from synapse_agent.server.operations import read_operations, resolved
+from synapse_agent.server.responses import error_answer
+from synapse_agent.settings import StartError
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Validator
+
+logger = logging.getLogger(__name__)
+
+LARGE = 4 * 2**20
+"""A body of more bytes is not parsed where the contract says nothing of what it holds."""
+_ERRORS_OF_ANY_PATH = (401, 403)
+_FAILURE = {
+    "$ref": "#/components/schemas/Error",
+    "properties": {"detail": {"properties": {"error_type": {"const": "internal_error"}}}},
+}
+"""What every operation may be answered with: the agent itself has failed."""
+_SURROGATE = re.compile(rb"\\ud[89a-f][0-9a-f]{2}")
+"""Half a character, which the agent sends as an escape and jsonschema-rs does not take."""
+
+
+class Mismatch(Exception):
+    """An answer is not what the contract says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What the contract says of an answer."""
+
+    headers: Mapping[str, Validator]
+    """By name in lower case; all of them must be there."""
+    content: Mapping[str, Validator]
+    """By media type; nothing where there must be no body."""
+    says_nothing: bool = False
+    """Any JSON will do."""
+
+    def check_head(self, headers: Mapping[str, str]) -> None:
+        """Check an answer's headers."""
+        for name, validator in self.headers.items():
+            if name not in headers:
+                raise Mismatch(f"the header {name} is missing")
+            given = headers[name]
+            _check(validator, int(given) if given.isdecimal() else given, f"the header {name}")
+        media_type = _media_type(headers)
+        if media_type not in self.content and (media_type or self.content):
+            raise Mismatch(f"the content type is {media_type or 'missing'}, not one of {sorted(self.content)}")
+
+    def check_json(self, body: bytes) -> None:
+        """Check a body that is JSON."""
+        if self.says_nothing and len(body) > LARGE:
+            return
+        try:
+            value = json.loads(_SURROGATE.sub(b"?", body))
+        except ValueError as error:
+            raise Mismatch(f"the body is not JSON: {error}") from error
+        _check(self.content["application/json"], value, "the body")
+
+
+class Rules:
+    """The contract's rules, by request and status."""
+
+    def __init__(self, contract: Mapping[str, Any]) -> None:
+        self._contract = contract
+        operations = sorted(read_operations(contract), key=lambda operation: "{" in operation.path)
+        # A path that ends in a parameter is found with a slash at its end, too.
+        self._paths = {operation.path: _form(operation.path) for operation in operations}
+        self._rule = cache(self._read_rule)
+
+    def find(self, method: str, path: str, status: int) -> Rule | None:
+        """Give the rule for an answer, None for the files beside the operations; `Mismatch` where there is none."""
+        if path in FILES and status == 200:
+            return None
+        template = next((name for name, form in self._paths.items() if form.match(path)), None)
+        return self._rule(method.lower(), template, status)
+
+    def _read_rule(self, method: str, template: str | None, status: int) -> Rule:
+        operation = self._contract["paths"].get(template, {}).get(method)
+        if operation is None:
+            expected = 404 if template is None else 405
+            if status not in (*_ERRORS_OF_ANY_PATH, expected, 405):
+                raise Mismatch(f"the status is {status} where nothing is, not {expected}")
+            return Rule({}, {"application/json": self._validator({"$ref": "#/components/schemas/Error"})})
+        answers = operation["responses"]
+        if status == 500 and "500" not in answers:
+            return Rule({}, {"application/json": self._validator(_FAILURE)})
+        if str(status) not in answers:
+            raise Mismatch(f"the status is {status}, not one of {', '.join(answers)}")
+        answer = resolved(self._contract, answers[str(status)])
+        headers = {name.lower(): resolved(self._contract, header) for name, header in answer.get("headers", {}).items()}
+        content = {name: media["schema"] for name, media in answer.get("content", {}).items()}
+        return Rule(
+            {name: self._validator(header["schema"]) for name, header in headers.items()},
+            {name: self._validator(schema.get("contentSchema", schema)) for name, schema in content.items()},
+            says_nothing=[*content.values()] == [{"$ref": "#/components/schemas/ActionResult"}],
+        )
+
+    def _validator(self, schema: Mapping[str, Any]) -> Validator:
+        from jsonschema_rs import Draft202012Validator
+
+        return Draft202012Validator({"components": self._contract["components"], **schema}, validate_formats=True)
+
+
+class AnswerCheck:
+    """An ASGI application that lets through only what the contract allows. JSON is held back until it is whole."""
+
+    def __init__(self, app: ASGIApp, contract: Mapping[str, Any]) -> None:
+        if find_spec("jsonschema_rs") is None:
+            raise StartError("Answers can't be checked without jsonschema-rs: pip install jsonschema-rs.")
+        self._app = app
+        self._rules = Rules(contract)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and its answer back where it is right."""
+        answer = _Answer(self._rules, scope, send)
+        try:
+            await self._app(scope, receive, answer.send)
+        except Mismatch as mismatch:
+            logger.exception("%s %s: the answer does not fit the contract.", scope["method"], scope["path"])
+            if answer.has_begun:
+                raise
+            await _refusal(mismatch)(scope, receive, send)
+
+
+class _Answer:
+    """One answer on its way."""
+
+    def __init__(self, rules: Rules, scope: Scope, send: Send) -> None:
+        self.has_begun = False
+        self._find_rule = rules.find
+        self._scope = scope
+        self._send = send
+        self._start: Message | None = None
+        self._rule: Rule | None = None
+        self._body = b""
+
+    async def send(self, message: Message) -> None:
+        """Take a part of the answer and send it on; raise `Mismatch` where it is wrong."""
+        if message["type"] == "http.response.start":
+            await self._take_start(message)
+        elif self._start is not None:
+            await self._take_json(message)
+        else:
+            if self._rule is not None and "text/event-stream" in self._rule.content:
+                self._take_events(message.get("body", b""))
+            await self._send(message)
+
+    async def _take_start(self, message: Message) -> None:
+        path = self._scope["raw_path"].decode("latin-1")
+        self._rule = self._find_rule(self._scope["method"], path, message["status"])
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+        if self._rule is not None:
+            self._rule.check_head(headers)
+            if _media_type(headers) == "application/json":
+                self._start = message
+                return
+        await self._begin(message)
+
+    async def _take_json(self, message: Message) -> None:
+        self._body += message.get("body", b"")
+        if not message.get("more_body", False) and self._start is not None and self._rule is not None:
+            self._rule.check_json(self._body)
+            await self._begin(self._start)
+            await self._send({"type": "http.response.body", "body": self._body})
+
+    def _take_events(self, part: bytes) -> None:
+        *events, self._body = (self._body + part).split(b"\n\n")
+        for event in events:
+            lines = [line.removeprefix(b"data:") for line in event.split(b"\n") if line.startswith(b"data:")]
+            if lines and self._rule is not None:
+                _check(self._rule.content["text/event-stream"], json.loads(b"\n".join(lines)), "an event")
+
+    async def _begin(self, message: Message) -> None:
+        self.has_begun = True
+        await self._send(message)
+
+
+def _check(validator: Validator, value: Any, what: str) -> None:
+    for error in validator.iter_errors(value):
+        where = ".".join(str(step) for step in error.instance_path)
+        raise Mismatch(f"{what}{' at ' if where else ''}{where}: {error.message}")
+
+
+def _form(path: str) -> re.Pattern[str]:
+    """Give what requests for a path look like; one that ends in a parameter is found with a slash at its end, too."""
+    form = compile_path(path)[0]
+    return re.compile(form.pattern.replace("$", "/?$")) if path.endswith("}") else form
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip()
+
+
+def _refusal(mismatch: Mismatch) -> Response:
+    message = f"The agent's answer does not fit its contract: {mismatch}."
+    return error_answer(500, {"error_type": "internal_error", "message": message})

@@ -1,0 +1,167 @@
+"""What the agent does for each operation of the contract; a function's name is its operationId."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.responses import Response, StreamingResponse
+
+from synapse_agent import __version__
+from synapse_agent.agent import Agent
+from synapse_agent.jobs.files import read_log
+from synapse_agent.jobs.idempotency import read_key
+from synapse_agent.jobs.submission import Order
+from synapse_agent.plugins.config import check_requirements
+from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
+from synapse_agent.plugins.releases import release_json, release_record
+from synapse_agent.server.requests import Call
+from synapse_agent.server.response_headers import FEATURES
+from synapse_agent.server.responses import json_answer, json_bytes
+from synapse_agent.server.validation import invalid
+from synapse_agent.storage.database import RELEASE_FILTERS
+
+DEFAULT_PAGE_SIZE = 100
+
+
+async def health_check(agent: Agent, _call: Call) -> Response:
+    """Say that the agent is there, and what keeps its actions in bounds."""
+    sandbox = {
+        "status": agent.sandbox.status,
+        "landlock_abi": agent.sandbox.landlock_abi,
+        "restricts": agent.sandbox.restricts,
+    }
+    return json_answer(json_bytes({"status": "ok", "version": __version__, "features": FEATURES, "sandbox": sandbox}))
+
+
+async def list_plugin_releases(agent: Agent, call: Call) -> Response:
+    """Give a page of the releases that match the filters."""
+    named = {name: value for name, value in call.query.items() if name in RELEASE_FILTERS}
+    for name, value in call.filters.items():
+        if name not in RELEASE_FILTERS:
+            message = f"No filter has this name; there are {', '.join(RELEASE_FILTERS)}"
+            raise invalid("unknown_filter", message, at=["query", name], value=value)
+    page, page_size = call.query.get("page", 1), call.query.get("page_size", DEFAULT_PAGE_SIZE)
+    count, rows = agent.releases.page({**named, **call.filters}, number=page, size=page_size)
+    return json_answer(
+        json_bytes(
+            {
+                "count": count,
+                "next": _page_url(call, page + 1) if page * page_size < count else None,
+                "previous": _page_url(call, page - 1) if page > 1 else None,
+                "results": [release_record(row) for row in rows],
+            }
+        )
+    )
+
+
+async def get_plugin_release(agent: Agent, call: Call) -> Response:
+    """Give a release."""
+    return json_answer(release_json(agent.releases.find(call.path["lookup"])))
+
+
+async def create_plugin_release(agent: Agent, call: Call) -> Response:
+    """Fetch and cache a release: 201 where this call did, 200 where it was there."""
+    row, is_new = await agent.releases.create(call.body["plugin"], call.body["version"])
+    return json_answer(release_json(row), 201 if is_new else 200)
+
+
+async def delete_plugin_release(agent: Agent, call: Call) -> Response:
+    """Forget a release."""
+    await agent.releases.delete(call.path["lookup"])
+    return Response(status_code=204)
+
+
+async def run_plugin_release(agent: Agent, call: Call) -> Response:
+    """Run an action of a release."""
+    return await _run_once(agent, call, _release_order)
+
+
+async def run_debug_plugin_release(agent: Agent, call: Call) -> Response:
+    """Run an action from source."""
+    return await _run_once(agent, call, _debug_order)
+
+
+async def list_jobs(agent: Agent, call: Call) -> Response:
+    """Give job records, newest first."""
+    query = {"limit": DEFAULT_PAGE_SIZE, **call.query}
+    return json_answer(agent.jobs.records(**query))
+
+
+async def get_job(agent: Agent, call: Call) -> Response:
+    """Give a job record."""
+    return json_answer(agent.jobs.record(agent.jobs.find(call.path["job_id"])))
+
+
+async def get_job_logs(agent: Agent, call: Call) -> Response:
+    """Give what a run has printed so far."""
+    path = agent.jobs.log(call.path["job_id"])
+    return StreamingResponse(_parts(path), media_type="text/plain; charset=utf-8")
+
+
+async def stream_job_logs(agent: Agent, call: Call) -> Response:
+    """Give a job's log and events as they come."""
+    events = agent.jobs.follow(call.path["job_id"], after=call.headers.get("Last-Event-ID"))
+    # For nginx and its like, which would hold events back.
+    return StreamingResponse(
+        events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
+    )
+
+
+async def stop_job(agent: Agent, call: Call) -> Response:
+    """End a job."""
+    return json_answer(agent.jobs.record(await agent.jobs.stop(call.path["job_id"])))
+
+
+async def _run_once(agent: Agent, call: Call, read_order: Callable[[Agent, Call], Order]) -> Response:
+    """Answer for the run that the request's key has started before, or start one."""
+    key = read_key(call)
+    # From here to the job's row there is no await: of two requests with one key, the second finds the row.
+    job = agent.jobs.attach(key) if key else None
+    if job is None:
+        job = agent.jobs.submit(read_order(agent, call), key=key)
+    if job.method == "job":
+        return json_answer(agent.jobs.record(job), 202)
+    return json_answer(await agent.jobs.result(job))
+
+
+def _release_order(agent: Agent, call: Call) -> Order:
+    release = agent.releases.find(call.path["lookup"])
+    config = agent.releases.config(release)
+    return Order(
+        action=config.action(call.body["action"]),
+        config=config,
+        workspace=agent.releases.lease(release),
+        release=f"{release.plugin}@{release.version}",
+        **_common(call.body),
+    )
+
+
+def _debug_order(agent: Agent, call: Call) -> Order:
+    source = DebugSource.from_request(call.body, agent.debug)
+    return Order(
+        action=source.config.action(call.body["action"]),
+        config=source.config,
+        workspace=DebugWorkspace(source, agent.folder.temporary("debug"), limits=agent.debug.limits),
+        source={name: call.body[name] for name in ("plugin_path", "config", "modules") if name in call.body},
+        **_common(call.body),
+    )
+
+
+async def _parts(log: Path) -> AsyncIterator[str]:
+    # Read inline: a part comes from the page cache in less time than a thread takes to be asked for it.
+    for part in read_log(log):
+        yield part
+
+
+def _common(body: dict[str, Any]) -> dict[str, Any]:
+    """Give what both kinds of run take, absent keys left out."""
+    given: dict[str, Any] = {name: body[name] for name in ("params", "language", "job_id") if name in body}
+    return {**given, "requirements": check_requirements(body.get("requirements", []))}
+
+
+def _page_url(call: Call, page: int) -> str:
+    others = [(name, value) for name, value in call.request.query_params.multi_items() if name != "page"]
+    return str(call.request.url.replace(query=urlencode([("page", page), *others])))

@@ -1,0 +1,106 @@
+"""The contract, read: which operations there are, where they are found, and what their requests may hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from synapse_agent.server.validation import Schema
+from synapse_agent.settings import StartError
+
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+class ContractError(StartError):
+    """The agent's handlers are not those that the contract asks for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation of the contract."""
+
+    operation_id: str
+    method: str
+    path: str
+    path_parameters: Mapping[str, Schema]
+    query_parameters: Mapping[str, Schema]
+    header_parameters: Mapping[str, Schema]
+    takes_any_query: bool
+    """The contract has a parameter that stands for all further names."""
+    body: Schema | None
+    is_body_lenient: bool
+    """The contract takes any object, too: keys that the body's schema knows may be null then, as if absent."""
+
+
+def load_contract() -> dict[str, Any]:
+    """Load the contract that this agent was built with."""
+    text = files("synapse_agent_api").joinpath("openapi.json").read_text(encoding="utf-8")
+    contract: dict[str, Any] = json.loads(text)
+    return contract
+
+
+def read_operations(contract: Mapping[str, Any]) -> list[Operation]:
+    """Give the contract's operations."""
+    return [
+        _operation(contract, path, method, item)
+        for path, item in contract["paths"].items()
+        for method in METHODS
+        if method in item
+    ]
+
+
+def match_handlers(operations: Iterable[Operation], handlers: Mapping[str, object]) -> None:
+    """Make sure that every operation has a handler and every handler an operation; raise `ContractError` if not."""
+    wanted = {operation.operation_id for operation in operations}
+    missing, left = sorted(wanted - handlers.keys()), sorted(handlers.keys() - wanted)
+    if missing or left:
+        raise ContractError(
+            "The contract and synapse_agent/server/handlers.py differ: "
+            f"operations without a handler: {missing}; handlers without an operation: {left}."
+        )
+
+
+def _operation(contract: Mapping[str, Any], path: str, method: str, item: Mapping[str, Any]) -> Operation:
+    details = item[method]
+    parameters = [resolved(contract, entry) for entry in item.get("parameters", []) + details.get("parameters", [])]
+    query = {each["name"]: each["schema"] for each in parameters if each["in"] == "query"}
+    scalar = {name: Schema(schema) for name, schema in query.items() if not _is_object(contract, schema)}
+    body, is_lenient = _body(contract, details.get("requestBody"))
+    return Operation(
+        operation_id=details["operationId"],
+        method=method.upper(),
+        path=path,
+        path_parameters={each["name"]: Schema(each["schema"]) for each in parameters if each["in"] == "path"},
+        query_parameters=scalar,
+        header_parameters={each["name"]: Schema(each["schema"]) for each in parameters if each["in"] == "header"},
+        takes_any_query=len(scalar) < len(query),
+        body=body,
+        is_body_lenient=is_lenient,
+    )
+
+
+def _body(contract: Mapping[str, Any], body: Mapping[str, Any] | None) -> tuple[Schema | None, bool]:
+    """Give the schema to check a body by: of several, the first, which is the one that says something."""
+    if body is None:
+        return None, False
+    reference = body["content"]["application/json"]["schema"]
+    choices = resolved(contract, reference).get("anyOf")
+    return (Schema(choices[0]), True) if choices else (Schema(reference), False)
+
+
+def _is_object(contract: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
+    return bool(resolved(contract, schema).get("type") == "object")
+
+
+def resolved(contract: Mapping[str, Any], entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give an entry of the contract itself, or what it refers to."""
+    found: Any = contract
+    if "$ref" not in entry:
+        return entry
+    for part in entry["$ref"].removeprefix("#/").split("/"):
+        found = found[part]
+    target: Mapping[str, Any] = found
+    return target

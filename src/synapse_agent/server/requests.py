@@ -1,0 +1,84 @@
+"""A request, taken apart and checked as its operation says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from starlette.requests import Request
+
+from synapse_agent.server.operations import Operation
+from synapse_agent.server.request_body import BodyLimits, read_json
+from synapse_agent.server.validation import Schema, invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a handler needs to know of a request."""
+
+    request: Request
+    path: Mapping[str, str]
+    """Path parameters, decoded."""
+    query: Mapping[str, Any]
+    """Query parameters that the operation names, with its defaults left to the handler."""
+    filters: Mapping[str, str]
+    """Further query parameters, where the operation takes any."""
+    headers: Mapping[str, str]
+    """Header parameters that the operation names and the request brings, by the contract's names."""
+    body: Any
+    """The JSON body as it was parsed; None for operations without one."""
+
+
+async def read_call(operation: Operation, request: Request, *, limits: BodyLimits) -> Call:
+    """Read and check a request, or raise `InvalidRequest` or `Problem`."""
+    path = {name: _path_value(operation, name, raw) for name, raw in request.path_params.items()}
+    query, filters = _query_values(operation, request)
+    headers = _header_values(operation, request)
+    body = await _body(operation.body, operation, request, limits) if operation.body else None
+    return Call(request, path, query, filters, headers, body)
+
+
+def _path_value(operation: Operation, name: str, raw: str) -> str:
+    try:
+        value = unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError as error:
+        raise invalid(
+            "string_unicode", "Input should be UTF-8, percent-encoded", at=["path", name], value=raw
+        ) from error
+    operation.path_parameters[name].check(value, at=["path", name])
+    return value
+
+
+def _query_values(operation: Operation, request: Request) -> tuple[dict[str, Any], dict[str, str]]:
+    known: dict[str, Any] = {}
+    further: dict[str, str] = {}
+    if not request.scope["query_string"]:
+        return known, further
+    for name, value in request.query_params.multi_items():
+        if name in known or name in further:
+            raise invalid("repeated", "Input should be given once", at=["query", name], value=value)
+        if name in operation.query_parameters:
+            known[name] = operation.query_parameters[name].check(value, at=["query", name])
+        elif operation.takes_any_query:
+            further[name] = value
+    return known, further
+
+
+def _header_values(operation: Operation, request: Request) -> dict[str, str]:
+    known: dict[str, str] = {}
+    for name, schema in operation.header_parameters.items():
+        for value in request.headers.getlist(name):
+            if name in known:
+                raise invalid("repeated", "Input should be given once", at=["header", name], value=value)
+            known[name] = schema.check(value, at=["header", name])
+    return known
+
+
+async def _body(schema: Schema, operation: Operation, request: Request, limits: BodyLimits) -> Any:
+    body = await read_json(request.headers, request.receive, limits)
+    if operation.is_body_lenient and isinstance(body, dict):
+        body = {name: value for name, value in body.items() if value is not None}
+    schema.check(body, at=["body"])
+    return body

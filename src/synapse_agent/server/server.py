@@ -1,0 +1,185 @@
+"""An agent behind a listening socket, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import itertools
+import logging
+import math
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from synapse_agent.agent import Agent, open_agent
+from synapse_agent.runner.factory import make_runner
+from synapse_agent.server.app import build_app
+from synapse_agent.server.connection import Connection
+from synapse_agent.server.tls import load, server_context
+from synapse_agent.settings import Settings, StartError
+
+logger = logging.getLogger(__name__)
+
+KEEP_ALIVE_SECONDS = 75
+KILL_SECONDS = 5
+"""What the runner gets to end what did not end by itself."""
+BACKSTOP_SECONDS = 5
+"""After which uvicorn ends what should have ended long before."""
+TICKS_A_SECOND = 10
+"""As uvicorn counts."""
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+
+
+class AgentServer:
+    """Serves one agent until it is told to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tls: ssl.SSLContext | None = None
+        self._stopping = asyncio.Event()
+        self._hurrying = asyncio.Event()
+
+    async def run(self, *, on_ready: Callable[[str], None]) -> None:
+        """Listen, tell the base URL once requests are accepted, and serve until `stop()`.
+
+        Raises `StartError` where the agent cannot start.
+        """
+        if self._settings.tls_cert and self._settings.tls_key:
+            self._tls = server_context(self._settings.tls_cert, self._settings.tls_key)
+        with _listening(self._settings.host, self._settings.port) as listener:
+            async with open_agent(self._settings, make_runner) as agent:
+                await self._serve(agent, listener, on_ready)
+
+    def stop(self) -> None:
+        """Take no more requests and let the running actions end; told a second time, end them at once."""
+        if self._stopping.is_set():
+            self._hurrying.set()
+        self._stopping.set()
+
+    def renew_certificate(self) -> None:
+        """Read certificate and key again, for those who connect from now on; what can't be used changes nothing."""
+        if not (self._tls and self._settings.tls_cert and self._settings.tls_key):
+            return
+        try:
+            server_context(self._settings.tls_cert, self._settings.tls_key)
+            load(self._tls, self._settings.tls_cert, self._settings.tls_key)
+            logger.info("The certificate %s has been read again.", self._settings.tls_cert)
+        except StartError as error:
+            logger.warning("The certificate stays as it was. %s", error)
+
+    async def _serve(self, agent: Agent, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
+        server = _Uvicorn(_uvicorn_config(agent, self._settings, self._tls))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        await _first(serving, server.is_accepting)
+        on_ready(_base_url("https" if self._tls else "http", self._settings.host, listener))
+        await _first(serving, self._stopping)
+        logger.info(
+            "Stopping: fetches end, running actions are told to end and get %g s; a second signal ends them at once.",
+            self._settings.grace,
+        )
+        server.end()
+        ending = asyncio.create_task(agent.close(limit=self._settings.grace + KILL_SECONDS))
+        await _first(ending, self._hurrying)
+        if self._hurrying.is_set():
+            ending.cancel()
+        await asyncio.wait([ending])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.answer_timeout):
+                await _first(serving, self._hurrying)
+        server.hang_up()
+        await serving
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn's server without its signal handling, which ends the process; and one that tells when it accepts."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_accepting = asyncio.Event()
+        self._ending = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        self.is_accepting.set()
+
+    async def main_loop(self) -> None:
+        """Do what is to be done every second, and end as soon as `end()` is called; uvicorn's own looks every 0.1 s."""
+        for tick in itertools.count(step=TICKS_A_SECOND):
+            if await self.on_tick(tick):
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), 1)
+
+    def end(self) -> None:
+        """Take no more connections, and end when those there are have got their answers."""
+        self.should_exit = True
+        self._ending.set()
+
+    def hang_up(self) -> None:
+        """Close the connections whose clients have not taken their answers."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+def _uvicorn_config(agent: Agent, settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        build_app(agent, settings),
+        http=type("Connection", (Connection,), {"patience": settings.request_timeout}),
+        ws="none",
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
+        lifespan="off",
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(settings.grace + KILL_SECONDS + settings.answer_timeout) + BACKSTOP_SECONDS,
+    )
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no name of a host"
+        raise StartError(f"There is no address for the host {host!r}: {why}. Name another with --host.") from error
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen()
+        except OSError as error:
+            raise _cannot_listen(host, port, error) from error
+        yield listener
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> StartError:
+    if error.errno == errno.EADDRINUSE:
+        return StartError(f"Port {port} on {host} is in use. Choose another with --port, or a free one with --port 0.")
+    return StartError(
+        f"The agent cannot listen on {host}, port {port}: {error.strerror}. Name others with --host and --port."
+    )
+
+
+def _base_url(scheme: str, host: str, listener: socket.socket) -> str:
+    name = _WILDCARDS.get(host, host)
+    return f"{scheme}://{f'[{name}]' if ':' in name else name}:{listener.getsockname()[1]}"
+
+
+async def _first(task: asyncio.Task[None], event: asyncio.Event) -> None:
+    """Wait until a task has ended or an event has come, whichever is first."""
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if task.done() and not event.is_set():
+        task.result()

@@ -1,0 +1,69 @@
+"""Folders that belong to one running runner, and that nothing needs once it is gone."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+from synapse_agent.storage.locks import folder_locked, lock_folder
+from synapse_agent.storage.trees import remove_tree
+
+_PRIVATE = 0o700
+
+
+class Scratch:
+    """Hands out folders inside a folder of its own, which is locked for as long as this process lives."""
+
+    def __init__(self, parent: Path) -> None:
+        parent.mkdir(parents=True, exist_ok=True)
+        self._parent = parent
+        self.sweep()
+        with folder_locked(parent, wait=True):  # until it is locked as well, nobody may take it for abandoned
+            self.folder = Path(tempfile.mkdtemp(dir=parent))
+            self._lock = lock_folder(self.folder)
+        self._numbers = count(1)
+        self._clean: list[Path] = []
+
+    def take(self) -> Path:
+        """Give an empty folder, new or as good as new."""
+        if self._clean:
+            return self._clean.pop()
+        folder = self.name()
+        folder.mkdir(mode=_PRIVATE)
+        return folder
+
+    def give_back(self, folder: Path) -> bool:
+        """Take a folder back for the next to have, if it is as it was; false when it has to be removed.
+
+        Most runs leave theirs empty, and a disk takes longer to make and remove a folder than to be asked about one.
+        """
+        try:
+            is_as_it_was = folder.lstat().st_mode == stat.S_IFDIR | _PRIVATE and not any(folder.iterdir())
+        except OSError:
+            return False
+        if is_as_it_was:
+            self._clean.append(folder)
+        return is_as_it_was
+
+    def name(self) -> Path:
+        """Give a path where nothing is yet."""
+        return self.folder / str(next(self._numbers))
+
+    def sweep(self) -> None:
+        """Remove the folders of runners that were killed: nobody holds their locks.
+
+        What these had started may outlive them by a moment and write once more, so that one sweep may not be enough.
+        """
+        with folder_locked(self._parent, wait=True):
+            for folder in self._parent.iterdir():
+                with suppress(BlockingIOError, FileNotFoundError, NotADirectoryError), folder_locked(folder):
+                    remove_tree(folder)
+
+    def close(self) -> None:
+        """Remove everything."""
+        remove_tree(self.folder)
+        os.close(self._lock)

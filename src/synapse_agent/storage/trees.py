@@ -1,0 +1,207 @@
+"""Folders as values: copied within limits, named by what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+from synapse_agent.storage.disk import is_disk_full
+
+MEBIBYTE = 2**20
+RATIO_FLOOR = 16 * MEBIBYTE
+"""So much may come out of any archive, however small it is."""
+MAX_DEPTH = 100
+"""Folders within folders, well within what Python's own functions for trees can take."""
+EXCLUDED_NAMES = frozenset(
+    {".git", ".hg", ".svn", ".venv", ".tox", ".nox", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+    | {".ipynb_checkpoints", ".DS_Store", "__MACOSX"}
+)
+
+_LEFT_OUT_MARKS = ("pyvenv.cfg", "agent.sqlite3")
+_REMOVALS = 5
+_REMOVAL_PAUSE = 0.05
+
+
+class TreeError(Exception):
+    """A folder or an archive that cannot be taken; the message says what is wrong with which part of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a folder may be."""
+
+    files: int = 20_000
+    size: int = 4096 * MEBIBYTE
+    ratio: int = 200
+    """What may come out of an archive, in multiples of its own size."""
+
+
+class Meter:
+    """Counts files and bytes against limits; `packed` is the size of the archive that they come out of."""
+
+    def __init__(self, limits: Limits, *, packed: int | None = None) -> None:
+        self._limits = limits
+        self._unpacked = None if packed is None else max(RATIO_FLOOR, limits.ratio * packed)
+        self._files = 0
+        self._size = 0
+
+    def add_file(self) -> None:
+        """Count one more file or folder."""
+        self._files += 1
+        if self._files > self._limits.files:
+            raise TreeError(f"it holds more than {self._limits.files} files")
+
+    def add_bytes(self, count: int) -> None:
+        """Count more bytes."""
+        self._size += count
+        if self._size > self._limits.size:
+            raise TreeError(f"it holds more than {self._limits.size / MEBIBYTE:g} MiB")
+        if self._unpacked is not None and self._size > self._unpacked:
+            raise TreeError(f"it unpacks to more than {self._limits.ratio} times its own size")
+
+
+def is_excluded(name: str) -> bool:
+    """Tell whether a file or folder of this name is no part of a plugin: version control, caches, environments."""
+    return name in EXCLUDED_NAMES or name.endswith((".pyc", ".pyo"))
+
+
+def is_left_out(folder: Path) -> bool:
+    """Tell whether a folder is no part of a plugin by what it holds: a virtual environment, an agent's data folder."""
+    return any((folder / mark).exists() for mark in _LEFT_OUT_MARKS)
+
+
+def copy_tree(source: Path, target: Path, *, limits: Limits) -> None:
+    """Copy a folder without what is no part of a plugin; `target` must not be there.
+
+    Symbolic links are copied as links where they are relative and stay inside; others, and whatever is neither file,
+    folder nor link, are a `TreeError`. A full disk is an `OSError`.
+    """
+    if is_left_out(source):
+        raise TreeError("it is a virtual environment, or an agent's data folder")
+    meter = Meter(limits)
+    root = os.path.realpath(source)
+    target.mkdir(parents=True)
+    try:
+        _copy_folder(root, str(source), target, meter, depth=1)
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise TreeError(f"{error.filename or source} cannot be copied: {error.strerror}") from error
+
+
+def tree_digest(folder: Path) -> str:
+    """Name a folder by its content: `sha256:` and hexadecimal digits over names, types, execute bits and bytes."""
+    digest = hashlib.sha256()
+    for path in sorted(_walk(folder), key=lambda path: path.relative_to(folder).as_posix()):
+        name = os.fsencode(path.relative_to(folder).as_posix())
+        kind, content = _identity(path)
+        digest.update(b"%d:%s%s%d:" % (len(name), name, kind, len(content)) + content)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until a folder and all in it is on the disk."""
+    for path in [folder, *_walk(folder)]:
+        if not path.is_symlink():
+            _sync(path)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all in it, also where a plugin took the right to do so away; none there is fine.
+
+    Others may still write to it or remove from it, as an installer does for a moment when its agent was killed. What
+    can't be removed after a few attempts stays, for the next start to remove.
+    """
+    for attempt in range(_REMOVALS):
+        time.sleep(attempt * _REMOVAL_PAUSE)
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.lexists(folder):
+            return
+        _allow_removal(folder)
+
+
+def check_depth(depth: int) -> None:
+    """Refuse a file or folder that lies too deep; what is at the top has a depth of 1."""
+    if depth > MAX_DEPTH:
+        raise TreeError(f"it holds folders within folders, more than {MAX_DEPTH} deep")
+
+
+def _allow_removal(folder: Path) -> None:
+    with suppress(OSError):
+        folder.chmod(0o700)
+    for parent, names, _ in os.walk(folder):
+        for child in (Path(parent, name) for name in names):
+            if not child.is_symlink():
+                with suppress(OSError):
+                    child.chmod(0o700)
+
+
+def _copy_folder(root: str, source: str, target: Path, meter: Meter, *, depth: int) -> None:
+    with os.scandir(source) as entries:
+        for entry in entries:
+            if not is_excluded(entry.name):
+                _copy_entry(root, entry, target / entry.name, meter, depth=depth)
+
+
+def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter, *, depth: int) -> None:
+    meter.add_file()
+    check_depth(depth)
+    if entry.is_symlink():
+        target.symlink_to(_inner_link(root, entry.path))
+    elif entry.is_dir(follow_symlinks=False):
+        if not is_left_out(Path(entry.path)):
+            target.mkdir()
+            _copy_folder(root, entry.path, target, meter, depth=depth + 1)
+    elif entry.is_file(follow_symlinks=False):
+        status = entry.stat(follow_symlinks=False)
+        meter.add_bytes(status.st_size)
+        shutil.copyfile(entry.path, target, follow_symlinks=False)
+        set_mode(target, status.st_mode)
+    else:
+        raise TreeError(f"{entry.path} is neither a file nor a folder")
+
+
+def set_mode(path: Path, mode: int) -> None:
+    """Make a file executable where `mode` says so, and nothing else of it."""
+    path.chmod(0o755 if mode & stat.S_IXUSR else 0o644)
+
+
+def _inner_link(root: str, link: str) -> Path:
+    target = Path(link).readlink()
+    steps = accumulate(target.parts, Path.joinpath, initial=Path(link).parent)
+    # Each step: a way out and in again, by the folder's own name, is a way out of the copy, which has another name.
+    if target.is_absolute() or not all(Path(os.path.realpath(step)).is_relative_to(root) for step in steps):
+        raise TreeError(f"the symbolic link {link} leads out of the plugin, to {target}")
+    return target
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        for name in folders + files:
+            yield Path(parent, name)
+
+
+def _identity(path: Path) -> tuple[bytes, bytes]:
+    if path.is_symlink():
+        return b"l", os.fsencode(path.readlink())
+    if path.is_dir():
+        return b"d", b""
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").digest()
+    return (b"x" if path.stat().st_mode & stat.S_IXUSR else b"f"), content
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,251 @@
+"""The seam to the generated package: each method's arguments to a request. No I/O here.
+
+Generated functions and models are imported where they are used, so that importing a client costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from synapse_sdk.clients.agent._request.arguments import (
+    check_action,
+    check_count,
+    check_fields,
+    check_filters,
+    check_job_id,
+    check_lookup,
+    check_mapping,
+    check_text,
+)
+from synapse_sdk.clients.agent._request.config import Pace
+from synapse_sdk.clients.agent._request.json_body import encode
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, complete but for the agent's address and the headers of every request."""
+
+    operation: str
+    method: str
+    target: str
+    """Path and query, percent-encoded."""
+    answers: Mapping[int, str]
+    """The contract's successes: status to what the body is (object, array, any, text or empty)."""
+    pace: Pace = "control"
+    body: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers of this request alone."""
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether a good answer is handed over while it comes, rather than read to its end."""
+        return "events" in self.answers.values()
+
+    def kind_of(self, status: int) -> str:
+        """Return what the body of a success is; one that the contract does not name is taken as its first."""
+        return self.answers.get(status) or next(iter(self.answers.values()))
+
+
+class _Operation(Protocol):
+    """A generated endpoint module."""
+
+    @property
+    def OPERATION_ID(self) -> str: ...
+
+    @property
+    def SUCCESS(self) -> Mapping[int, str]: ...
+
+
+def health_check() -> Call:
+    """Return the call for `health_check`."""
+    from synapse_agent_api.api.health import health_check as operation
+
+    return _call(operation, operation.build_request())
+
+
+def list_plugin_releases(params: Mapping[str, Any] | None = None) -> Call:
+    """Return the call for a page of releases; every filter is passed through."""
+    from synapse_agent_api.api.plugin_releases import list_plugin_releases as operation
+    from synapse_agent_api.models.release_filters import ReleaseFilters
+    from synapse_agent_api.types import UNSET
+
+    filters = ReleaseFilters.from_dict({} if params is None else check_filters(params))
+    return _call(operation, operation.build_request(page=UNSET, page_size=UNSET, filters=filters))
+
+
+def get_plugin_release(lookup: str | int) -> Call:
+    """Return the call for one release."""
+    from synapse_agent_api.api.plugin_releases import get_plugin_release as operation
+
+    return _call(operation, operation.build_request(check_lookup(lookup)))
+
+
+def create_plugin_release(plugin: str, version: str) -> Call:
+    """Return the call that caches a release."""
+    from synapse_agent_api.api.plugin_releases import create_plugin_release as operation
+    from synapse_agent_api.models.create_plugin_release_request import CreatePluginReleaseRequest
+
+    body = CreatePluginReleaseRequest(plugin=check_text(plugin, "plugin"), version=check_text(version, "version"))
+    return _call(operation, operation.build_request(body=body), "create")
+
+
+def delete_plugin_release(lookup: str | int) -> Call:
+    """Return the call that deletes a release."""
+    from synapse_agent_api.api.plugin_releases import delete_plugin_release as operation
+
+    return _call(operation, operation.build_request(check_lookup(lookup)))
+
+
+def run_plugin_release(
+    lookup: str | int,
+    action: str | None,
+    *,
+    data: Mapping[str, Any] | None,
+    params: Mapping[str, Any] | None,
+    requirements: Sequence[str] | None,
+    job_id: str | None,
+    language: str | None,
+) -> Call:
+    """Return the call that runs an action; `data` goes out as it is, and the other fields are left out then."""
+    from synapse_agent_api.api.plugin_releases import run_plugin_release as operation
+    from synapse_agent_api.models.legacy_run_payload import LegacyRunPayload
+    from synapse_agent_api.models.run_request import RunRequest
+
+    fields = {"params": params, "requirements": requirements, "job_id": job_id, "language": language}
+    if data is None and action is None:
+        raise TypeError("run_plugin_release() needs an action, or the whole payload as data=.")
+    if data is None:
+        body: RunRequest | LegacyRunPayload = RunRequest.from_dict(
+            {"action": check_action(action), **check_fields(fields)}
+        )
+    else:
+        _warn_of_ignored({"action": action, **fields})
+        body = LegacyRunPayload.from_dict(check_mapping(data, "data"))
+    return _call(operation, operation.build_request(check_lookup(lookup), body=body), "run")
+
+
+def run_debug_plugin_release(
+    action: str,
+    *,
+    params: Mapping[str, Any] | None,
+    plugin_path: str | os.PathLike[str] | None,
+    config: Mapping[str, Any] | None,
+    modules: Mapping[str, str] | None,
+    requirements: Sequence[str] | None,
+    job_id: str | None,
+    language: str | None,
+) -> Call:
+    """Return the call that runs an action from source."""
+    from synapse_agent_api.api.plugin_releases import run_debug_plugin_release as operation
+    from synapse_agent_api.models.debug_run_request import DebugRunRequest
+
+    fields = {
+        "params": params,
+        "plugin_path": plugin_path,
+        "config": config,
+        "modules": modules,
+        "requirements": requirements,
+        "job_id": job_id,
+        "language": language,
+    }
+    body = DebugRunRequest.from_dict({"action": check_action(action), **check_fields(fields)})
+    return _call(operation, operation.build_request(body=body), "run")
+
+
+def list_jobs(
+    *,
+    status: str | None = None,
+    limit: int | None = None,
+    before: str | None = None,
+    idempotency_key: str | None = None,
+) -> Call:
+    """Return the call for job records; a filter that is None is left out."""
+    from synapse_agent_api.api.jobs import list_jobs as operation
+
+    query = {
+        "status": None if status is None else _job_status(status),
+        "limit": None if limit is None else check_count(limit, "limit"),
+        "before": None if before is None else check_text(before, "before"),
+        "idempotency_key": None if idempotency_key is None else check_text(idempotency_key, "idempotency_key"),
+    }
+    given: dict[str, Any] = {name: value for name, value in query.items() if value is not None}
+    return _call(operation, operation.build_request(**given))
+
+
+def get_job(job_id: str) -> Call:
+    """Return the call for a job's record."""
+    from synapse_agent_api.api.jobs import get_job as operation
+
+    return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
+def get_job_logs(job_id: str) -> Call:
+    """Return the call for a job's log."""
+    from synapse_agent_api.api.jobs import get_job_logs as operation
+
+    return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
+def stop_job(job_id: str) -> Call:
+    """Return the call that stops a job."""
+    from synapse_agent_api.api.jobs import stop_job as operation
+
+    return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
+def stream_job_logs(job_id: str, last_event_id: str | None) -> Call:
+    """Return the call that follows a job's log, from its beginning or after an event."""
+    from synapse_agent_api.api.jobs import stream_job_logs as operation
+    from synapse_agent_api.types import UNSET
+
+    request = operation.build_request(check_job_id(job_id), last_event_id=last_event_id or UNSET)
+    headers = {"Accept": "text/event-stream, application/json", **request["headers"]}
+    return Call(operation.OPERATION_ID, request["method"], _target(request), {200: "events"}, "stream", None, headers)
+
+
+def generic(request: Mapping[str, Any]) -> Call:
+    """Return the call for what a generated function would send; it takes what it needs of the answer itself."""
+    pace: Pace = "run" if request["method"] == "POST" else "control"
+    return Call("request", request["method"], _target(request), {200: "any"}, pace, _body(request))
+
+
+def _call(operation: _Operation, request: Mapping[str, Any], pace: Pace = "control") -> Call:
+    return Call(operation.OPERATION_ID, request["method"], _target(request), operation.SUCCESS, pace, _body(request))
+
+
+def _target(request: Mapping[str, Any]) -> str:
+    if not request.get("params"):
+        return str(request["url"])
+    query = urlencode({key: _query_value(value) for key, value in request["params"].items()}, doseq=True)
+    return f"{request['url']}?{query}"
+
+
+def _body(request: Mapping[str, Any]) -> bytes | None:
+    return encode(request["json"]) if "json" in request else None
+
+
+def _job_status(value: Any) -> Any:
+    from synapse_agent_api.models.job_status import JobStatus
+
+    known = [status.value for status in JobStatus]
+    if check_text(value, "status") not in known:
+        raise ValueError(f"status is {value!r}; it is one of {', '.join(known)}.")
+    return JobStatus(value)
+
+
+def _query_value(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_query_value(item) for item in value if item is not None]
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _warn_of_ignored(fields: Mapping[str, Any]) -> None:
+    ignored = [name for name, value in fields.items() if value is not None]
+    if ignored:
+        # The caller's line is above this function, the one that builds the call, and the client's method.
+        warnings.warn(f"data= is sent as it is; ignored: {', '.join(ignored)}.", UserWarning, stacklevel=4)

@@ -1,0 +1,1 @@
+"""From an answer's bytes to its JSON, its events or a typed error."""

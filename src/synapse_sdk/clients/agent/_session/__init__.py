@@ -1,0 +1,1 @@
+"""Sends requests: retries, pages, follows jobs, and runs the generated functions."""

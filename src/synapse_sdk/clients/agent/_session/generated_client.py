@@ -1,0 +1,100 @@
+"""The typed attrs API on a facade's session: generated functions take these as their `client`.
+
+Each function sends one request; what the facade's methods do beyond that, above all sending again, is not theirs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from synapse_agent_api.client import AuthenticatedClient
+from synapse_sdk.clients.agent._request import calls
+from synapse_sdk.clients.agent._request.config import Config, limits
+from synapse_sdk.clients.agent._response.errors import Answer, http_error, unreadable
+from synapse_sdk.clients.agent._session.retry import Send
+from synapse_sdk.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from synapse_sdk.clients.agent._session.session import AsyncSession, Session
+    from synapse_sdk.clients.agent._transport.library import httpx
+
+
+class Api(AuthenticatedClient):
+    """A generated client whose requests go through a facade's session.
+
+    An error that the contract documents comes back as a model, as from every generated client; whatever else goes
+    wrong is raised as one of the facade's errors.
+    """
+
+    def get_httpx_client(self) -> httpx.Client:
+        """Return the session; a generated client would open connections of its own, without tokens and limits."""
+        if self._client is None:
+            raise TypeError("This is an AsyncAgentClient's api: give it to the generated asyncio functions.")
+        return self._client
+
+    def get_async_httpx_client(self) -> httpx.AsyncClient:
+        """Return the session; a generated client would open connections of its own, without tokens and limits."""
+        if self._async_client is None:
+            raise TypeError("This is an AgentClient's api: give it to the generated sync functions.")
+        return self._async_client
+
+    def unexpected(self, response: httpx.Response, cause: Exception | None = None) -> Exception:
+        """Return our error for an answer that is not what the contract says."""
+        answer = Answer(response.status_code, response.headers, response.content)
+        return http_error(answer) if cause is None else unreadable(answer, f"does not fit the contract ({cause!r})")
+
+
+def make_api(session: Session) -> Api:
+    """Return a client for the generated `sync` functions."""
+    return _bare(session.config).set_httpx_client(cast("httpx.Client", _Requests(session)))
+
+
+def make_async_api(session: AsyncSession) -> Api:
+    """Return a client for the generated `asyncio` functions."""
+    return _bare(session.config).set_async_httpx_client(cast("httpx.AsyncClient", _AsyncRequests(session)))
+
+
+def _bare(config: Config) -> Api:
+    # The session adds the tokens, so that they are in no attribute of a client that users may print.
+    return Api(base_url=config.base_url, token="", prefix="", raise_on_unexpected_status=True)
+
+
+class _Requests:
+    """The one method of the HTTP library's clients that generated functions call, on a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def request(self, **request: Any) -> httpx.Response:
+        reply = self._session.transport.carry(_send(self._session.config, request))
+        return _response(reply)
+
+
+class _AsyncRequests:
+    """The asynchronous twin of `_Requests`."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def request(self, **request: Any) -> httpx.Response:
+        reply = await self._session.transport.carry(_send(self._session.config, request))
+        return _response(reply)
+
+
+def _send(config: Config, request: Mapping[str, Any]) -> Send:
+    call = calls.generic(request)
+    headers = {**config.headers, **request.get("headers", {})}
+    deadline = None if config.deadline is None else time.monotonic() + config.deadline
+    return Send(call, headers, limits(call.pace, config.timeout, config.deadline), deadline)
+
+
+def _response(reply: Answer | ClientError) -> httpx.Response:
+    from synapse_sdk.clients.agent._transport.library import httpx
+
+    if isinstance(reply, ClientError):
+        raise reply
+    # Its body has been decoded already.
+    headers = {name: value for name, value in reply.headers.items() if name.lower() != "content-encoding"}
+    return httpx.Response(reply.status, headers=headers, content=reply.body)

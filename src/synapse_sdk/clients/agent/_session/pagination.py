@@ -1,0 +1,104 @@
+"""Walk through a list page by page. No I/O here."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from synapse_sdk.clients.agent._request import calls
+from synapse_sdk.exceptions import ClientError, ResponseParseError
+
+if TYPE_CHECKING:
+    from synapse_agent_api.typed_dicts import PluginRelease
+    from synapse_sdk.clients.agent._request.calls import Call
+    from synapse_sdk.clients.agent._session.session import Steps
+
+WINDOW = 32
+"""Pages that are asked for together, before the list is looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of releases, checked."""
+
+    results: list[PluginRelease]
+    count: int
+    query: Mapping[str, Any] | None
+    """The query of the next page; None on the last."""
+
+    @property
+    def next_number(self) -> int | None:
+        """The next page's number, where pages are numbered."""
+        numbers = (self.query or {}).get("page", [])
+        return int(numbers[0]) if len(numbers) == 1 and re.fullmatch("[0-9]{1,9}", numbers[0]) else None
+
+
+class Walk:
+    """Follows `next` from page to page; of a link only the query is used, and none may come again."""
+
+    def __init__(self, params: Mapping[str, Any] | None) -> None:
+        self.next: Call | None = calls.list_plugin_releases(params)
+        self._seen = {self.next.target}
+
+    def take(self, value: Any) -> Page:
+        """Check the page that the next call has brought, and go on to the one after it."""
+        page = _page(value)
+        self.next = None if page.query is None else calls.list_plugin_releases(page.query)
+        if self.next is not None:
+            if self.next.target in self._seen:
+                raise ResponseParseError(f"The list goes in circles: {self.next.target} was there already.")
+            self._seen.add(self.next.target)
+        return page
+
+
+def all_releases(params: Mapping[str, Any] | None) -> Steps[tuple[list[PluginRelease], int]]:
+    """Return all releases, and how many the agent says there are.
+
+    Where pages are numbered, those that the count promises are asked for side by side; each is taken only when the
+    page before it names it as its next, so that whatever else an agent does, `next` is what is followed.
+    """
+    walk = Walk(params)
+    releases: list[PluginRelease] = []
+    count = 0
+    while walk.next is not None:
+        page = walk.take((yield walk.next))
+        releases += page.results
+        count = page.count
+        ahead = _ahead(page, missing=count - len(releases))
+        for call, value in zip(ahead, (yield ahead) if ahead else (), strict=True):
+            if walk.next is None or walk.next.target != call.target:
+                break
+            if isinstance(value, ClientError):
+                raise value
+            page = walk.take(value)
+            releases += page.results
+            count = page.count
+    return releases, count
+
+
+def _ahead(page: Page, *, missing: int) -> list[Call]:
+    """Return the calls for the pages after this one, as far as they can be told; none where one alone is left."""
+    number, size = page.next_number, len(page.results)
+    if number is None or page.query is None or missing <= size:
+        return []
+    expected = min(WINDOW, math.ceil(missing / max(size, 1)))
+    return [calls.list_plugin_releases({**page.query, "page": [str(number + step)]}) for step in range(expected)]
+
+
+def _page(value: Mapping[str, Any]) -> Page:
+    results, link, count = value.get("results"), value.get("next"), value.get("count")
+    if not isinstance(results, list):
+        raise ResponseParseError(f"A page of releases holds no list of 'results', but {sorted(value)}.")
+    if link is not None and not isinstance(link, str):
+        raise ResponseParseError(f"A page's 'next' is neither text nor null, but {link!r}.")
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise ResponseParseError(f"A page's 'count' is no integer, but {count!r}.")
+    try:
+        query = None if link is None else parse_qs(urlsplit(link).query, keep_blank_values=True)
+    except ValueError as error:
+        raise ResponseParseError(f"A page's 'next' is no address, but {link!r}.") from error
+    return Page(results, count, query)

@@ -1,0 +1,257 @@
+"""How often a call is sent, and what its failures mean together. No I/O here: sessions carry out what this yields."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import uuid
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from synapse_sdk.clients.agent._request import calls
+from synapse_sdk.clients.agent._request.calls import Call
+from synapse_sdk.clients.agent._request.config import Config, limits
+from synapse_sdk.clients.agent._response.errors import Answer, judge
+from synapse_sdk.clients.agent.hooks import RequestInfo, ResponseInfo
+from synapse_sdk.exceptions import (
+    Attempt,
+    ClientConnectionError,
+    ClientError,
+    ClientTimeoutError,
+    HTTPError,
+    NotFoundError,
+)
+
+logger = logging.getLogger("synapse_sdk")
+
+FIRST_BACKOFF = 0.5
+LONGEST_BACKOFF = 8.0
+LONGEST_RETRY_AFTER = 60.0
+RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+IDEMPOTENT_RUNS = "idempotent-runs"
+FEATURES_HEADER = "synapse-agent-features"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this once; the reply is an `Answer`, or the `ClientError` instead of one."""
+
+    call: Call
+    headers: Mapping[str, str]
+    limits: Mapping[str, float | None]
+    deadline: float | None
+    """When, by the clock, the answer must be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait for so many seconds; the reply is None."""
+
+    seconds: float
+
+
+Effects = Generator[Send | Wait, Any, Any]
+
+
+@dataclass(slots=True)
+class Agent:
+    """What an agent has told of itself, to all clients of one pool."""
+
+    features: frozenset[str] | None = None
+    """None until it has told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Clock, dice and names: passed in, so that tests decide them."""
+
+    clock: Callable[[], float] = time.monotonic
+    uniform: Callable[[float, float], float] = random.uniform
+    new_key: Callable[[], str] = lambda: str(uuid.uuid4())
+
+
+CHANCE = Chance()
+
+
+def exchange(
+    call: Call, config: Config, agent: Agent, chance: Chance = CHANCE, *, patience: float | None = None
+) -> Effects:
+    """Yield what is to be done for a call; return its result, or raise the error that is left in the end.
+
+    For `patience` seconds what may be sent again is sent again, whatever the number of retries.
+    """
+    deadline, patient_until = (None if span is None else chance.clock() + span for span in (config.deadline, patience))
+    return _Exchange(call, config, agent, chance, deadline, patient_until).effects()
+
+
+class _Exchange:
+    """One call, from its first request to its end."""
+
+    def __init__(
+        self,
+        call: Call,
+        config: Config,
+        agent: Agent,
+        chance: Chance,
+        deadline: float | None,
+        patient_until: float | None = None,
+    ) -> None:
+        self._call = call
+        self._config = config
+        self._agent = agent
+        self._chance = chance
+        self._deadline = deadline
+        self._patient_until = patient_until
+        self._retries_left = config.max_retries
+        self._longest_wait = FIRST_BACKOFF
+        self._attempts: list[Attempt] = []
+        self._may_have_run = False
+        self._headers = self._request_headers()
+
+    def effects(self) -> Effects:
+        while True:
+            try:
+                answer = yield from self._request()
+                return judge(self._call, answer)
+            except ClientError as caught:
+                error = caught
+            if self._is_done_already(error):
+                return None
+            wait = yield from self._wait_before_next(error)
+            self._note(error, wait)
+            if wait is None:
+                raise error
+            yield Wait(wait)
+
+    def _request_headers(self) -> dict[str, str]:
+        headers = {**self._config.headers, **self._call.headers}
+        if self._call.body is not None:
+            headers["Content-Type"] = "application/json"
+        if self._call.pace in ("create", "run"):
+            headers.setdefault("Idempotency-Key", self._chance.new_key())
+        return headers
+
+    def _request(self) -> Generator[Send, Any, Answer]:
+        """Send one request, tell the hooks, and return its answer or raise what came instead."""
+        left = self._time_left()
+        if left is not None and left <= 0:
+            raise ClientTimeoutError("The deadline passed before the request could leave.", outcome="not_sent")
+        info = self._announce()
+        begun = self._chance.clock()
+        bounds = limits(self._call.pace, self._config.timeout, left)
+        reply = yield Send(self._call, info.headers, bounds, self._deadline)
+        self._report(info, reply, self._chance.clock() - begun)
+        if isinstance(reply, ClientError):
+            raise reply
+        answer: Answer = reply
+        if FEATURES_HEADER in answer.headers:
+            self._agent.features = _features(answer.headers[FEATURES_HEADER].split(","))
+        return answer
+
+    def _wait_before_next(self, error: ClientError) -> Generator[Send | Wait, Any, float | None]:
+        """Return the seconds to wait before the next request, None where there is to be none."""
+        is_free = False
+        if not self._is_repeatable(error):
+            if not self._is_interrupted(error) or not (yield from self._keeps_runs()):
+                return None
+            is_free = yield from self._is_going_on()
+        if not is_free and self._retries_left <= 0 and not self._is_patient():
+            return None
+        wait = self._backoff(error)
+        if not is_free:
+            self._retries_left -= 1
+            self._longest_wait = min(2 * self._longest_wait, LONGEST_BACKOFF)
+        left = self._time_left()
+        return wait if left is None or wait < left else None
+
+    def _is_patient(self) -> bool:
+        return self._patient_until is not None and self._chance.clock() < self._patient_until
+
+    def _is_repeatable(self, error: ClientError) -> bool:
+        """Tell whether the same request may leave again, whatever became of this one."""
+        if self._call.pace == "run":
+            return error.outcome == "not_sent" or (error.outcome == "rejected" and error.status_code in (429, 503))
+        if error.status_code is not None and not isinstance(error, ClientTimeoutError):
+            return error.status_code in RETRIED_STATUSES
+        return isinstance(error, (ClientConnectionError, ClientTimeoutError))
+
+    def _is_interrupted(self, error: ClientError) -> bool:
+        """Tell whether a run may be going on behind this error. A time limit is the caller's: it ends the waiting."""
+        return self._call.pace == "run" and error.outcome == "unknown" and not isinstance(error, ClientTimeoutError)
+
+    def _keeps_runs(self) -> Generator[Send | Wait, Any, bool]:
+        """Tell whether the agent attaches a repeated request to the run of its key; ask it where it has not told."""
+        if self._agent.features is None:
+            health = yield from self._aside(calls.health_check(), self._config)
+            if isinstance(health, dict) and self._agent.features is None:
+                listed = health.get("features")
+                self._agent.features = _features(listed if isinstance(listed, list) else [])
+        return IDEMPOTENT_RUNS in (self._agent.features or ())
+
+    def _is_going_on(self) -> Generator[Send | Wait, Any, bool]:
+        """Ask the agent whether the run of this key is there and has not ended."""
+        once = self._config.adapted(max_retries=0)
+        jobs = yield from self._aside(calls.list_jobs(limit=1, idempotency_key=self._headers["Idempotency-Key"]), once)
+        newest = jobs[0] if isinstance(jobs, list) and jobs else None
+        return isinstance(newest, dict) and newest.get("status") in ("PENDING", "RUNNING")
+
+    def _aside(self, call: Call, config: Config) -> Effects:
+        """Make another call meanwhile; None where it fails."""
+        try:
+            return (yield from _Exchange(call, config, self._agent, self._chance, self._deadline).effects())
+        except ClientError:
+            return None
+
+    def _backoff(self, error: ClientError) -> float:
+        if isinstance(error, HTTPError) and error.retry_after is not None:
+            return min(error.retry_after, LONGEST_RETRY_AFTER)
+        return self._chance.uniform(0, self._longest_wait)
+
+    def _is_done_already(self, error: ClientError) -> bool:
+        """Tell whether what a repeated DELETE finds gone may be its own doing."""
+        return self._call.method == "DELETE" and self._may_have_run and isinstance(error, NotFoundError)
+
+    def _note(self, error: ClientError, wait: float | None) -> None:
+        """Write the attempt down, and complete the error with what all attempts say together."""
+        status = None if isinstance(error, ClientTimeoutError) else error.status_code
+        reason = type(error).__name__ if status is None else None
+        self._attempts.append(Attempt(status, reason, wait or 0.0, error.request_id))
+        error.attempts = tuple(self._attempts)
+        error.idempotency_key = self._headers.get("Idempotency-Key")
+        if self._may_have_run and error.outcome != "executed":
+            error.outcome = "unknown"
+        self._may_have_run = error.outcome == "unknown"
+
+    def _time_left(self) -> float | None:
+        return None if self._deadline is None else self._deadline - self._chance.clock()
+
+    def _announce(self) -> RequestInfo:
+        url = self._config.base_url + self._call.target
+        number = len(self._attempts) + 1
+        info = RequestInfo(self._call.operation, self._call.method, url, number, dict(self._headers))
+        if self._config.on_request is not None:
+            _tell(self._config.on_request, info)
+        return info
+
+    def _report(self, info: RequestInfo, reply: Answer | ClientError, seconds: float) -> None:
+        status, error = (None, reply) if isinstance(reply, ClientError) else (reply.status, None)
+        if logger.isEnabledFor(logging.DEBUG):
+            path = self._call.target.partition("?")[0]
+            ended = status if error is None else type(error).__name__
+            logger.debug("%s %s: %s after %.3f s (attempt %d)", info.method, path, ended, seconds, info.attempt)
+        if self._config.on_response is not None:
+            request_id = None if isinstance(reply, ClientError) else reply.headers.get("x-request-id")
+            _tell(self._config.on_response, ResponseInfo(info, status, error, seconds, request_id))
+
+
+def _tell(hook: Callable[[Any], object], info: RequestInfo | ResponseInfo) -> None:
+    try:
+        hook(info)
+    except Exception:
+        logger.exception("The hook %r failed", hook)
+
+
+def _features(names: list[Any]) -> frozenset[str]:
+    return frozenset(str(name).strip().lower() for name in names)

@@ -1,0 +1,193 @@
+"""Connections on an event loop: the twins of those in `stream`.
+
+They are plain sockets: nothing of the loop is in them between two waits, so that a loop that has ended, or a process
+that was forked, leaves nothing behind that only the loop could close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from synapse_agent_api.http_library import httpx
+from synapse_sdk.clients.agent._transport.stream import (
+    RECEIVE_SIZE,
+    Address,
+    Origin,
+    Tls,
+    failure,
+    left,
+    readiness,
+    set_options,
+)
+
+T = TypeVar("T")
+
+_SEND_SIZE = 64 * 1024
+
+_HEAD_START = 0.25
+"""Seconds that an address of a host has to answer before the next one is tried beside it (RFC 8305)."""
+
+
+class AsyncStream:
+    """A connected socket that never blocks."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._is_readable = readiness(connected)
+
+    async def send(self, data: bytes, limit: float | None, deadline: float | None) -> None:
+        """Send all of it; the limit is for each part that the peer takes."""
+        rest = memoryview(data)
+        try:
+            while rest:
+                async with asyncio.timeout(left(limit, deadline)):
+                    await self._send(rest[:_SEND_SIZE])
+                rest = rest[_SEND_SIZE:]
+        except OSError as error:
+            raise failure(error, httpx.WriteTimeout, httpx.WriteError) from error
+
+    async def receive(self, limit: float | None, deadline: float | None) -> bytes:
+        """Return what comes next; nothing when the peer has closed."""
+        try:
+            async with asyncio.timeout(left(limit, deadline)):
+                return await self._receive()
+        except OSError as error:
+            raise failure(error, httpx.ReadTimeout, httpx.ReadError) from error
+
+    def is_readable(self) -> bool:
+        """Tell whether there is something to read; between two requests that is the end, or garbage."""
+        return self._is_readable()
+
+    def close(self) -> None:
+        """Close this process's hold of the connection; no loop is needed."""
+        self._socket.close()
+
+    async def _send(self, part: bytes | memoryview) -> None:
+        await asyncio.get_running_loop().sock_sendall(self._socket, part)
+
+    async def _receive(self) -> bytes:
+        return await asyncio.get_running_loop().sock_recv(self._socket, RECEIVE_SIZE)
+
+
+class AsyncTlsStream(AsyncStream):
+    """A connected socket with TLS on it, once `handshake` is done."""
+
+    def __init__(self, connected: socket.socket, context: ssl.SSLContext, host: str) -> None:
+        super().__init__(connected)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+
+    async def handshake(self) -> None:
+        """Agree on keys, and make sure who the peer is."""
+        await self._drive(self._tls.do_handshake)
+
+    def is_readable(self) -> bool:
+        """Tell whether there is something to read, on the socket or taken from it already."""
+        return self._incoming.pending > 0 or self._tls.pending() > 0 or super().is_readable()
+
+    async def _send(self, part: bytes | memoryview) -> None:
+        while part:
+            part = part[await self._drive(partial(self._tls.write, part)) :]
+
+    async def _receive(self) -> bytes:
+        try:
+            return await self._drive(partial(self._tls.read, RECEIVE_SIZE))
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+
+    async def _drive(self, step: Callable[[], T]) -> T:
+        """Take a step of TLS, moving bytes between it and the socket until it is done."""
+        while True:
+            try:
+                done = step()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                received = await super()._receive()
+                self._incoming.write(received) if received else self._incoming.write_eof()
+            else:
+                await self._flush()
+                return done
+
+    async def _flush(self) -> None:
+        if self._outgoing.pending:
+            await super()._send(self._outgoing.read())
+
+
+async def connect(origin: Origin, tls: Tls, limit: float | None, deadline: float | None) -> AsyncStream:
+    """Connect to the first of the host's addresses that answers, within the limit."""
+    try:
+        async with asyncio.timeout(left(limit, deadline)):
+            connected = await _first(await _addresses(origin))
+            return await _secured(connected, tls(), origin.host) if origin.secure else AsyncStream(connected)
+    except OSError as error:
+        raise failure(error, httpx.ConnectTimeout, httpx.ConnectError) from error
+
+
+async def _addresses(origin: Origin) -> Sequence[Address]:
+    try:  # a number needs no look-up, which would take a thread
+        return socket.getaddrinfo(
+            origin.host, origin.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        )
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        return await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+
+
+async def _first(addresses: Sequence[Address]) -> socket.socket:
+    """Return a connection to the address that answers first, each one given a head start before the next."""
+    waiting = list(addresses)
+    attempts: set[asyncio.Task[socket.socket]] = set()
+    failed: BaseException = OSError("the name has no address")
+    try:
+        while waiting or attempts:
+            if waiting:
+                attempts.add(asyncio.create_task(_reach(waiting.pop(0))))
+            head_start = _HEAD_START if waiting else None
+            done, attempts = await asyncio.wait(attempts, timeout=head_start, return_when=asyncio.FIRST_COMPLETED)
+            for attempt in done:
+                if (error := attempt.exception()) is None:
+                    attempts |= done - {attempt}
+                    return attempt.result()
+                failed = error
+        raise failed
+    finally:
+        _abandon(attempts)
+
+
+def _abandon(attempts: set[asyncio.Task[socket.socket]]) -> None:
+    for attempt in attempts:
+        attempt.cancel()
+        attempt.add_done_callback(_close_result)
+
+
+def _close_result(attempt: asyncio.Task[socket.socket]) -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()
+
+
+async def _reach(address: Address) -> socket.socket:
+    family, kind, protocol, _, target = address
+    made = socket.socket(family, kind, protocol)
+    try:
+        set_options(made)
+        made.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(made, target)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+async def _secured(connected: socket.socket, context: ssl.SSLContext, host: str) -> AsyncStream:
+    try:
+        stream = AsyncTlsStream(connected, context, host)
+        await stream.handshake()
+    except BaseException:
+        connected.close()
+        raise
+    return stream

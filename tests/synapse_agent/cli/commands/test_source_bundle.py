@@ -1,0 +1,70 @@
+"""Source in a request: which file becomes which module."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from synapse_agent.cli.commands.source_bundle import module_name, pack
+from synapse_agent.cli.failures import UsageFailure
+
+CONFIG = "code: small\nversion: 1.10\nactions: {go: {entrypoint: 'main:go'}}\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("main.py", "main"),
+        ("plugin/train.py", "plugin.train"),
+        ("plugin/__init__.py", "plugin"),
+        ("a/b/__init__.py", "a.b"),
+        ("notes.txt", None),
+        ("my-script.py", None),
+        ("class.py", None),
+        ("plugin/2.py", None),
+        ("json/__init__.py", None),
+        ("calendar.py", None),
+        ("plugin/calendar.py", "plugin.calendar"),
+    ],
+)
+def test_a_file_is_a_module_where_a_request_can_say_it(path: str, name: str | None) -> None:
+    """No identifier, a keyword, or a name of the standard library can't be said."""
+    assert module_name(PurePosixPath(path)) == name
+
+
+def test_what_is_part_of_the_plugin_is_packed(tmp_path: Path, write_plugin) -> None:
+    """Config as text, requirements, modules in their own encoding; caches and environments are no part of it."""
+    folder = write_plugin(
+        tmp_path / "small",
+        {
+            "config.yaml": CONFIG,
+            "requirements.txt": "# why\nPillow >= 9\n",
+            "main.py": "",
+            "data.csv": "",
+            "venv/pyvenv.cfg": "",
+            "venv/lib/other.py": "",
+            "__pycache__/main.py": "",
+        },
+    )
+    (folder / "latin.py").write_bytes("# coding: latin-1\nNAME = 'ü'\n".encode("latin-1"))
+    packed = pack(folder)
+    assert packed.config["version"] == "1.10"
+    assert packed.modules == {"main": "", "latin": "# coding: latin-1\nNAME = 'ü'\n"}
+    assert packed.requirements == ("pillow>=9",)
+    assert packed.left_behind == ("data.csv",)
+
+
+def test_source_that_cannot_be_read_is_named(tmp_path: Path, write_plugin) -> None:
+    """With its path."""
+    folder = write_plugin(tmp_path / "small", {"config.yaml": CONFIG})
+    (folder / "main.py").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(UsageFailure, match=r"main\.py cannot be read as Python source"):
+        pack(folder)
+
+
+def test_requirements_that_no_agent_takes_are_named(tmp_path: Path, write_plugin) -> None:
+    """As the agent would."""
+    folder = write_plugin(tmp_path / "small", {"config.yaml": CONFIG, "requirements.txt": "--index-url x\n"})
+    with pytest.raises(UsageFailure, match=r"requirements\.txt\[0\] is '--index-url x'"):
+        pack(folder)

@@ -1,0 +1,54 @@
+"""Whether an agent sees our files is proven, not guessed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from synapse_agent import EmbeddedAgent
+from synapse_agent.cli.target.filesystem_probe import may_share_files, shares_files
+from synapse_sdk.exceptions import ValidationError
+
+
+class Elsewhere:
+    """An agent on another machine, behind a forwarded port: no folder of ours is there."""
+
+    def __init__(self, says: str) -> None:
+        self.says = says
+
+    def run_debug_plugin_release(self, _action: str, *, plugin_path: str) -> object:
+        """Answer as such an agent does."""
+        if self.says == "ran":
+            return None
+        raise ValidationError(f"unseen in {plugin_path}", error_type=self.says)
+
+
+def test_an_agent_on_this_machine_proves_it(known: EmbeddedAgent) -> None:
+    """By a word from a file; nothing is left behind."""
+    before = set(Path(tempfile.gettempdir()).glob("synapse-agent-*"))
+    with known.client() as client:
+        assert shares_files(client)
+    assert set(Path(tempfile.gettempdir()).glob("synapse-agent-*")) <= before
+
+
+@pytest.mark.parametrize("says", ["invalid_plugin_path", "unknown_action", "ran"])
+def test_any_other_does_not(says: str) -> None:
+    """Whatever it answers: it can't know the word."""
+    assert not shares_files(Elsewhere(says))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("url", "may"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("http://[::1]:8000", True),
+        ("http://localhost", True),
+        ("https://agent.example.com", False),
+        ("http://192.0.2.1", False),
+    ],
+)
+def test_only_loopback_is_asked(url: str, may: bool) -> None:
+    """A folder of ours is named to nobody else."""
+    assert may_share_files(url) is may

@@ -1,0 +1,94 @@
+"""Which agent, and which token: options, the environment, names, this machine, in that order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from synapse_agent.cli.failures import UsageFailure
+from synapse_agent.cli.target.named_agents import Agents, NamedAgent
+from synapse_agent.cli.target.resolve import Asked, Local, Target, choose_target
+
+LAB = NamedAgent("https://lab.example.com", "lab-token")
+NAMES = Agents("lab", {"lab": LAB, "bare": NamedAgent("https://bare.example.com")})
+HERE = Local("http://127.0.0.1:8123", "local-token", Path("/state/token"))
+ENVIRON = {"SYNAPSE_AGENT_URL": "http://env.test", "SYNAPSE_AGENT_TOKEN": "env-token"}
+
+
+def choose(asked: Asked | None = None, environ: dict[str, str] | None = None, names=NAMES, here=HERE) -> Target:
+    return choose_target(asked or Asked(), environ or {}, lambda: names, lambda: here)
+
+
+def found(target: Target) -> tuple[str, str | None]:
+    return target.url, target.token
+
+
+def test_options_come_first() -> None:
+    """An address, a token, or both; the environment fills in what is left out."""
+    assert found(choose(Asked(url="http://x", token="t"), ENVIRON)) == ("http://x", "t")
+    assert found(choose(Asked(token="t"), ENVIRON)) == ("http://env.test", "t")
+    assert found(choose(Asked(url="http://x"), ENVIRON)) == ("http://x", "env-token")
+
+
+def test_then_the_environment() -> None:
+    """An empty variable says nothing."""
+    assert found(choose(environ=ENVIRON)) == ("http://env.test", "env-token")
+    assert found(choose(environ={"SYNAPSE_AGENT_URL": "", "SYNAPSE_AGENT_TOKEN": ""})) == (LAB.url, "lab-token")
+    assert found(choose(environ={"SYNAPSE_AGENT_TOKEN": "env-token"})) == (LAB.url, "env-token")
+
+
+def test_then_the_named_agent_in_use() -> None:
+    """With its own token."""
+    target = choose()
+    assert found(target) == (LAB.url, "lab-token")
+    assert (target.url_from, target.token_from) == ("the agent named lab", "the agent named lab")
+
+
+def test_then_the_agent_on_this_machine() -> None:
+    """At the address that it has left, or at the default."""
+    assert found(choose(names=Agents())) == ("http://127.0.0.1:8123", "local-token")
+    assert found(choose(names=Agents(), here=Local())) == ("http://127.0.0.1:8000", None)
+
+
+def test_the_token_of_an_agent_that_is_not_served_goes_nowhere() -> None:
+    """Whoever listens at the default address may be anybody."""
+    gone = Local(None, "local-token", Path("t"))
+    assert found(choose(names=Agents(), here=gone)) == ("http://127.0.0.1:8000", None)
+    asked = Asked(url="http://127.0.0.1:8000")
+    assert found(choose(asked, names=Agents(), here=gone)) == ("http://127.0.0.1:8000", None)
+
+
+def test_another_agent_by_name_takes_nothing_of_the_environment() -> None:
+    """Its token is its own, or there is none."""
+    assert found(choose(Asked(agent="lab"), ENVIRON)) == (LAB.url, "lab-token")
+    assert found(choose(Asked(agent="bare"), ENVIRON)) == ("https://bare.example.com", None)
+    assert found(choose(Asked(agent="bare", token="t"), ENVIRON)) == ("https://bare.example.com", "t")
+    with pytest.raises(UsageFailure, match="There is no agent named 'lost'; there are: bare, lab"):
+        choose(Asked(agent="lost"))
+
+
+def test_a_kept_token_never_goes_to_another_address() -> None:
+    """Only to the very address that it was kept for, however its slash and case."""
+    assert found(choose(Asked(url="https://evil.example.com"))) == ("https://evil.example.com", None)
+    assert found(choose(environ={"SYNAPSE_AGENT_URL": "https://evil.example.com"})) == (
+        "https://evil.example.com",
+        None,
+    )
+    assert found(choose(Asked(url="https://LAB.example.com/"))) == ("https://LAB.example.com/", "lab-token")
+    assert found(choose(Asked(url="http://127.0.0.1:8123"))) == ("http://127.0.0.1:8123", "local-token")
+    assert found(choose(Asked(url="http://127.0.0.1:9999"))) == ("http://127.0.0.1:9999", None)
+
+
+def test_a_token_comes_from_a_file(tmp_path: Path) -> None:
+    """Without the line end; one that can't be read is named."""
+    (tmp_path / "token").write_text("from-a-file\n")
+    assert choose(Asked(token_file=tmp_path / "token"), ENVIRON).token == "from-a-file"
+    with pytest.raises(UsageFailure, match="Name another with --token-file"):
+        choose(Asked(token_file=tmp_path / "lost"))
+
+
+def test_no_repr_shows_a_token() -> None:
+    """Neither the target's nor what it was chosen from."""
+    for each in (choose(), LAB, HERE, Asked(token="asked-token")):
+        assert "-token" not in repr(each)

@@ -1,0 +1,124 @@
+"""Jobs that are over go, by age and by size; a run that a key is bound to stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from synapse_agent.jobs.files import JobFiles
+from synapse_agent.jobs.retention import JobLimits, Retention
+from synapse_agent.storage.database import Database
+from synapse_agent.util.times import now
+
+
+class Agent:
+    """A database and a folder of jobs, without runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.database = Database(root / "db")
+        self.folder = root / "jobs"
+        self.folder.mkdir()
+
+    def add(self, name: str, *, days_ago: float, log: int = 0, result: int = 0, key: str | None = None) -> None:
+        """Add a job that ended then, with a log and a result of so many bytes."""
+        ended = now(plus=-timedelta(days=days_ago))
+        values = {"job_id": name, "content": "", "action": "go", "method": "local", "status": "RUNNING"}
+        row = self.database.add_job({**values, "created_at": ended, "idempotency_key": key}, request=key)
+        files = JobFiles(self.folder / str(row.id))
+        if log:
+            with files.open_log() as file:
+                file.write(b"x" * log)
+        if result:
+            files.write_result(b"1" * result)
+        until = now(plus=timedelta(hours=1)) if key else None
+        self.database.finish_job(row.id, keys_until=until, status="SUCCEEDED", finished_at=ended, size=log + result)
+
+    def sweep(self, *, days: float = 30, size: int = 10**9) -> list[str]:
+        """Sweep, and give the jobs that are left, the oldest first."""
+        limits = JobLimits(age=timedelta(days=days), size=size)
+        asyncio.run(Retention(self.database, self.folder, limits).sweep())
+        return [row.job_id for row in reversed(self.database.jobs(limit=1000))]
+
+    def files_of(self, name: str) -> set[str]:
+        row = self.database.job(name)
+        folder = self.folder / str(row.id if row else None)
+        return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    """An agent with nothing in it."""
+    made = Agent(tmp_path)
+    yield made
+    made.database.close()
+
+
+def test_old_jobs_go_with_their_files(agent: Agent) -> None:
+    """Those that ended before the limit; the younger ones stay."""
+    agent.add("old", days_ago=31, log=10)
+    agent.add("young", days_ago=29, log=10)
+    assert agent.sweep(days=30) == ["young"]
+    assert [path.name for path in agent.folder.iterdir()] == ["2"]
+
+
+def test_many_old_jobs_go_at_once(agent: Agent) -> None:
+    """However many there are."""
+    for number in range(1200):
+        agent.add(str(number), days_ago=2 if number < 1199 else 0)
+    assert agent.sweep(days=1) == ["1199"]
+
+
+def test_a_job_that_goes_on_stays(agent: Agent) -> None:
+    """However old it is, and however little room there is."""
+    values = {"job_id": "running", "content": "", "action": "go", "method": "job", "status": "RUNNING"}
+    agent.database.add_job({**values, "created_at": now(plus=-timedelta(days=300))})
+    assert agent.sweep(days=1, size=0) == ["running"]
+
+
+def test_the_oldest_go_where_all_take_too_much(agent: Agent) -> None:
+    """No more of them than need be; those without files take no room."""
+    agent.add("silent", days_ago=9)
+    for number in range(4):
+        agent.add(str(number), days_ago=8 - number, log=60, result=40)
+    assert agent.sweep(size=250) == ["silent", "2", "3"]
+    assert agent.sweep(size=250) == ["silent", "2", "3"]
+
+
+def test_a_job_that_a_key_asks_for_keeps_its_result(agent: Agent) -> None:
+    """Whatever its age; for want of room its log goes, once, and the next one after it."""
+    agent.add("bound", days_ago=40, log=60, result=40, key="k")
+    agent.add("free", days_ago=3, log=60, result=40)
+    agent.add("last", days_ago=2, log=60, result=40)
+    assert agent.sweep(days=30, size=240) == ["bound", "free", "last"]
+    assert agent.files_of("bound") == {"result.json"}
+    assert agent.sweep(days=30, size=240) == ["bound", "free", "last"]
+    assert agent.sweep(days=30, size=150) == ["bound", "last"]
+
+
+def test_a_run_that_was_run_again_takes_no_room(agent: Agent) -> None:
+    """Its files are gone, though its key still answers with what became of it."""
+    agent.add("other", days_ago=3, log=40)
+    agent.add("again", days_ago=2, log=60, key="k")
+    agent.add("again", days_ago=1, log=40)
+    assert agent.sweep(size=100) == ["other", "again"]
+
+
+def test_files_without_a_job_go_at_the_next_start(agent: Agent) -> None:
+    """An agent that ended between row and files leaves them; what is made meanwhile is left alone."""
+
+    async def start() -> None:
+        limits = JobLimits(age=timedelta(days=1), size=10**9)
+        retention = Retention(agent.database, agent.folder, limits)
+        (agent.folder / "6").mkdir()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(retention.keep(), 0.2)
+
+    agent.add("kept", days_ago=0, log=1)
+    (agent.folder / "5").mkdir()
+    asyncio.run(start())
+    assert {path.name for path in agent.folder.iterdir()} == {"1", "6"}

@@ -1,0 +1,270 @@
+"""Zip archives, the hostile ones above all."""
+
+from __future__ import annotations
+
+import io
+import stat
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZipFile, ZipInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synapse_agent.plugins.archives import archived_config, unpack
+from synapse_agent.storage.trees import Limits, TreeError
+
+CONFIG = b"code: a\n"
+
+
+def zipped(path: Path, files: Mapping[str, bytes], *, config: str = "config.yaml") -> Path:
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        archive.writestr(config, CONFIG)
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def unpacked(path: Path, limits: Limits | None = None) -> dict[str, bytes]:
+    target = path.parent / "target"
+    unpack(path, target, limits=limits or Limits())
+    return {each.relative_to(target).as_posix(): each.read_bytes() for each in target.rglob("*") if each.is_file()}
+
+
+def member(name: str, *, mode: int) -> ZipInfo:
+    info = ZipInfo(name)
+    info.create_system = 3
+    info.external_attr = mode << 16
+    return info
+
+
+@pytest.mark.parametrize("prefix", ["", "any name/"])
+def test_a_plugin_is_at_the_top_or_one_folder_down(tmp_path: Path, prefix: str) -> None:
+    """What lies beside its folder, and what is no part of a plugin, is left out."""
+    files = {f"{prefix}src/main.py": b"1", f"{prefix}.git/HEAD": b"", f"{prefix}a.pyc": b"", "__MACOSX/x": b""}
+    path = zipped(tmp_path / "a.zip", files, config=f"{prefix}config.yaml")
+    assert unpacked(path) == {"config.yaml": CONFIG, "src/main.py": b"1"}
+    with archived_config(path) as folder:
+        assert (folder / "config.yaml").read_bytes() == CONFIG
+    assert not folder.exists()
+
+
+def test_execute_bits_are_kept_and_nothing_else_of_modes(tmp_path: Path) -> None:
+    """No set-user-ID, no folder that can't be read."""
+    path = zipped(tmp_path / "a.zip", {})
+    with ZipFile(path, "a") as archive:
+        archive.writestr(member("run.sh", mode=stat.S_IFREG | 0o4700), b"")
+        archive.writestr(member("secret", mode=stat.S_IFREG), b"")
+    unpacked(path)
+    assert stat.S_IMODE((tmp_path / "target" / "run.sh").stat().st_mode) == 0o755
+    assert stat.S_IMODE((tmp_path / "target" / "secret").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../out", "/abs", "a/../../out", "a//b", "./a", "..", "a\\..\\b", "C:\\x", "a/./b", "/", "bad/../config.yaml"],
+)
+def test_names_that_reach_out_are_refused(tmp_path: Path, name: str) -> None:
+    """And nothing is written anywhere but in the target."""
+    path = zipped(tmp_path / "a.zip", {name: b"x"})
+    with pytest.raises(TreeError, match="not allowed"):
+        unpacked(path)
+    assert {each.name for each in tmp_path.iterdir()} <= {"a.zip", "target"}
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK])
+def test_links_and_devices_are_refused(tmp_path: Path, kind: int) -> None:
+    """An archive holds files and folders."""
+    path = zipped(tmp_path / "a.zip", {})
+    with ZipFile(path, "a") as archive:
+        archive.writestr(member("odd", mode=kind | 0o777), b"/etc/passwd")
+    with pytest.raises(TreeError, match="neither a file nor a folder"):
+        unpacked(path)
+    assert list((tmp_path / "target").iterdir()) == []
+
+
+UNIX_FIELD, ASI_FIELD = 0x000D, 0x756E
+
+
+@pytest.mark.parametrize(
+    ("field", "content"),
+    [
+        pytest.param(UNIX_FIELD, bytes(12) + b"/etc/passwd", id="a link, which may be a hard one"),
+        pytest.param(UNIX_FIELD, bytes(12) + struct.pack("<II", 8, 0), id="a device"),
+        pytest.param(ASI_FIELD, bytes(4) + struct.pack("<HIHH", stat.S_IFLNK | 0o777, 4, 0, 0) + b"/etc", id="a link"),
+        pytest.param(ASI_FIELD, bytes(4) + struct.pack("<HIHH", stat.S_IFBLK | 0o600, 2048, 0, 0), id="a disk"),
+    ],
+)
+def test_links_and_devices_are_refused_however_they_are_said(tmp_path: Path, field: int, content: bytes) -> None:
+    """Some zip programs say it in an extra field, behind a mode that is a file's."""
+    path = zipped(tmp_path / "a.zip", {})
+    info = member("odd", mode=stat.S_IFREG | 0o644)
+    info.extra = struct.pack("<HH", 0x5455, 1) + b"\0" + struct.pack("<HH", field, len(content)) + content
+    with ZipFile(path, "a") as archive:
+        archive.writestr(info, b"")
+    with pytest.raises(TreeError, match="neither a file nor a folder"):
+        unpacked(path)
+
+
+def test_extra_fields_of_plain_files_do_no_harm(tmp_path: Path) -> None:
+    """Times and owners, a mode that is a file's, a field that is cut off."""
+    path = zipped(tmp_path / "a.zip", {})
+    asi = bytes(4) + struct.pack("<HIHH", stat.S_IFREG | 0o644, 0, 0, 0)
+    info = member("plain", mode=stat.S_IFREG | 0o644)
+    info.extra = struct.pack("<HH", UNIX_FIELD, 12) + bytes(12) + struct.pack("<HH", ASI_FIELD, len(asi)) + asi + b"ab"
+    with ZipFile(path, "a") as archive:
+        archive.writestr(info, b"x")
+    assert unpacked(path)["plain"] == b"x"
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("names", [("a", "a"), ("a/", "a")])
+def test_a_name_that_comes_twice_is_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    """Which one is meant can't be known."""
+    path = zipped(tmp_path / "a.zip", {})
+    with ZipFile(path, "a") as archive:
+        for name in names:
+            archive.writestr(name, b"")
+    with pytest.raises(TreeError, match="twice"):
+        unpacked(path)
+
+
+def test_a_file_that_is_a_folder_too_is_refused(tmp_path: Path) -> None:
+    """`a` and `a/b` can't both be."""
+    with pytest.raises(TreeError, match="as a file and as a folder"):
+        unpacked(zipped(tmp_path / "a.zip", {"a": b"", "a/b": b""}))
+
+
+def test_a_bomb_is_refused_by_its_ratio(tmp_path: Path) -> None:
+    """By what really comes out, in small steps, so that no more than the limit is ever written."""
+    path = zipped(tmp_path / "a.zip", {"zeros": bytes(64 * 2**20)})
+    with pytest.raises(TreeError, match="more than 200 times its own size"):
+        unpacked(path)
+    assert (tmp_path / "target" / "zeros").stat().st_size <= 17 * 2**20
+    unpack(path, tmp_path / "allowed", limits=Limits(ratio=2000))
+    assert (tmp_path / "allowed" / "zeros").stat().st_size == 64 * 2**20
+
+
+def test_a_bomb_is_refused_by_its_size(tmp_path: Path) -> None:
+    """All files together count."""
+    path = zipped(tmp_path / "a.zip", {f"{number}": bytes(2**20) for number in range(3)})
+    with pytest.raises(TreeError, match=r"more than 2\.5 MiB"):
+        unpacked(path, Limits(size=5 * 2**19))
+    assert sum(file.stat().st_size for file in (tmp_path / "target").iterdir()) <= 5 * 2**19
+
+
+def test_a_file_that_is_larger_than_it_says_is_refused(tmp_path: Path) -> None:
+    """No more comes out of it than it says, and that is damaged."""
+    path = zipped(tmp_path / "a.zip", {"zeros": bytes(2**20)})
+    path.write_bytes(path.read_bytes().replace(struct.pack("<I", 2**20), struct.pack("<I", 1)))
+    with pytest.raises(TreeError, match="damaged"):
+        unpacked(path)
+    assert (tmp_path / "target" / "zeros").stat().st_size <= 1
+
+
+@pytest.mark.parametrize("name", ["zeros", "folder/"])
+@pytest.mark.parametrize("method", [ZIP_BZIP2, ZIP_LZMA])
+def test_compression_that_blows_up_in_one_step_is_refused(tmp_path: Path, method: int, name: str) -> None:
+    """A few kilobytes of bzip2 are gigabytes of zeros, all at once in memory; a folder can have content, too."""
+    path = zipped(tmp_path / "a.zip", {})
+    with ZipFile(path, "a", method) as archive:
+        archive.writestr(name, bytes(1000))
+    with pytest.raises(TreeError, match="something else than deflate"):
+        unpacked(path)
+
+
+def test_a_config_that_is_a_folder_does_not_blow_up_either(tmp_path: Path) -> None:
+    """What is looked at before anything is unpacked."""
+    with ZipFile(tmp_path / "a.zip", "w", ZIP_BZIP2) as archive:
+        archive.writestr("config.yaml/", bytes(1000))
+    with pytest.raises(TreeError, match="something else than deflate"), archived_config(tmp_path / "a.zip"):
+        pass
+
+
+def test_too_many_files_are_refused(tmp_path: Path) -> None:
+    """Empty ones count."""
+    path = zipped(tmp_path / "a.zip", {str(number): b"" for number in range(20)})
+    with pytest.raises(TreeError, match="more than 10 files"):
+        unpacked(path, Limits(files=10))
+
+
+def test_a_table_of_contents_that_fills_the_memory_is_not_read(tmp_path: Path) -> None:
+    """Its size alone tells that it lists more files than are allowed."""
+    path = tmp_path / "a.zip"
+    with ZipFile(path, "w") as archive:
+        for number in range(40):
+            entry = ZipInfo(str(number))
+            entry.comment = b"c" * 60_000
+            archive.writestr(entry, b"")
+    with pytest.raises(TreeError, match="table of contents is that of more than 100 files"):
+        unpacked(path, Limits(files=100))
+    with pytest.raises(TreeError, match="no config"):
+        unpack(path, tmp_path / "allowed", limits=Limits())
+
+
+def test_a_config_that_is_a_folder_is_none(tmp_path: Path) -> None:
+    """It is looked at like any other."""
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.mkdir("config.yaml")
+    with archived_config(tmp_path / "a.zip") as folder:
+        assert (folder / "config.yaml").read_bytes() == b""
+    assert unpacked(tmp_path / "a.zip") == {}
+
+
+@given(changes=st.lists(st.tuples(st.integers(0, 10_000), st.binary(min_size=1, max_size=4)), min_size=1, max_size=8))
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_a_mutilated_archive_is_unpacked_or_refused(changes: list[tuple[int, bytes]]) -> None:
+    """Whatever is changed in it, nothing else comes of it than a folder or a `TreeError`."""
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("plugin/config.yaml", CONFIG)
+        archive.writestr("plugin/main.py", b"x = 1\n" * 100)
+    content = bytearray(buffer.getvalue())
+    for at, data in changes:
+        start = at % len(content)
+        content[start : start + len(data)] = data
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "in", "a.zip")
+        path.parent.mkdir()
+        path.write_bytes(content)
+        with suppress(TreeError):
+            unpack(path, Path(folder, "in", "target"), limits=Limits())
+        assert [each.name for each in Path(folder).iterdir()] == ["in"]
+        assert {each.name for each in path.parent.iterdir()} <= {"a.zip", "target"}
+
+
+def test_an_archive_without_a_config_or_with_several_is_refused(tmp_path: Path) -> None:
+    """It says where it looked."""
+    with pytest.raises(TreeError, match="holds no config"):
+        unpacked(zipped(tmp_path / "a.zip", {}, config="deep/down/config.yaml"))
+    (tmp_path / "target").rmdir()
+    with pytest.raises(TreeError, match="more than one"):
+        unpacked(zipped(tmp_path / "b.zip", {"two/config.yaml": b""}, config="one/config.yaml"))
+
+
+def damaged(content: bytes, kind: str) -> bytes:
+    if kind == "truncated":
+        return content[: len(content) // 2]
+    if kind == "content":
+        at = content.index(b"payload")
+        return content[:at] + b"PAYLOAD" + content[at + 7 :]
+    if kind == "encrypted":
+        at = content.index(b"PK\x01\x02")
+        content = content[:at] + content[at : at + 8] + struct.pack("<H", 1) + content[at + 10 :]
+        return content[:6] + struct.pack("<H", 1) + content[8:]
+    return b"no archive at all"
+
+
+@pytest.mark.parametrize("kind", ["none", "truncated", "content", "encrypted"])
+def test_a_damaged_archive_is_refused(tmp_path: Path, kind: str) -> None:
+    """No archive, half of one, one whose checksum is wrong, one that wants a password."""
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w") as archive:
+        archive.writestr("config.yaml", b"payload")
+    (tmp_path / "a.zip").write_bytes(damaged(buffer.getvalue(), kind))
+    with pytest.raises(TreeError, match=r"damaged|cannot be unpacked"):
+        unpacked(tmp_path / "a.zip")

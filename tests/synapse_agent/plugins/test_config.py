@@ -1,0 +1,236 @@
+"""What is read from a plugin's folder, and what is said about a defect in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synapse_agent.plugins.config import Action, PluginConfig, check_requirements, merge_config, read_requirements
+from synapse_agent.problems import Problem
+
+GOOD = """
+name: My plugin
+code: my_plugin
+version: 1.10
+category: neural_net
+variant: null
+env: {DEBUG: yes, LEVEL: 007, NOTHING: null}
+requires: {python: ">=3.10,<3.13", cuda: ">=11.8"}
+actions:
+  train: {entrypoint: "plugin.train:train", method: job, description: Fits., num_gpus: 1}
+  test: {entrypoint: plugin.test.Test}
+  short: plugin.short:run
+  later:
+  infer: {entrypoint: "plugin.infer:Infer", method: serve}
+"""
+
+
+def config_of(text: str | bytes, folder: Path) -> PluginConfig:
+    """Read a `config.yaml` of that text."""
+    (folder / "config.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    return PluginConfig.read(folder)
+
+
+def problem_of(text: str | bytes, folder: Path) -> Problem:
+    """Read a `config.yaml` of that text, which has a defect."""
+    with pytest.raises(Problem) as caught:
+        config_of(text, folder)
+    assert (caught.value.status, caught.value.error_type) == (422, "invalid_plugin")
+    return caught.value
+
+
+def test_identity_and_env_are_the_text_that_was_written(tmp_path):
+    """YAML would make 1.1 of `1.10`, true of `yes` and 7 of `007`."""
+    config = config_of(GOOD, tmp_path)
+    assert (config.code, config.version, config.name) == ("my_plugin", "1.10", "My plugin")
+    assert config.env == {"DEBUG": "yes", "LEVEL": "007"}
+    assert config.requires_python == ">=3.10,<3.13"
+
+
+def test_actions_are_read_leniently(tmp_path):
+    """Without a method they are tasks, as the public SDK has it; an entrypoint alone will do; other keys are fine."""
+    config = config_of(GOOD, tmp_path)
+    assert config.action("train") == Action("train", "plugin.train:train", "job", "Fits.")
+    assert config.action("test") == Action("test", "plugin.test.Test", "task")
+    assert config.action("short").entrypoint == "plugin.short:run"
+    assert config.raw["actions"]["train"]["num_gpus"] == "1"
+
+
+def test_an_unknown_action_is_told_those_there_are(tmp_path):
+    """For a person in the message, for a program in a list."""
+    with pytest.raises(Problem) as caught:
+        config_of(GOOD, tmp_path).action("trian")
+    assert (caught.value.status, caught.value.error_type) == (422, "unknown_action")
+    assert caught.value.message == "my_plugin has no action 'trian'; there are infer, later, short, test, train"
+    assert caught.value.extra == {"actions": ["infer", "later", "short", "test", "train"]}
+
+
+def test_an_action_that_cannot_be_run_does_not_keep_others_from_running(tmp_path):
+    """It is refused when somebody asks for it."""
+    config = config_of(GOOD, tmp_path)
+    with pytest.raises(Problem, match=r"`actions.later.entrypoint` is missing"):
+        config.action("later")
+    with pytest.raises(Problem) as caught:
+        config.action("infer")
+    assert (caught.value.status, caught.value.error_type) == (422, "method_not_supported")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "config.yaml: `code` is missing"),
+        ("code: ''", "config.yaml: `code` is empty"),
+        ("code: [a]", "config.yaml: `code` must be a text, not a list"),
+        ("code: a\nversion: ''", "config.yaml: `version` is empty"),
+        ("code: a\nversion: {a: b}", "config.yaml: `version` must be a text, not a mapping"),
+        ("code: a\nactions: [train]", "config.yaml: `actions` must be a mapping, not a list"),
+        ("code: a\nactions: {t: [x]}", "config.yaml: `actions.t` must be a mapping with an `entrypoint`, not a list"),
+        (
+            "code: a\nactions: {t: {entrypoint: {}}}",
+            "config.yaml: `actions.t.entrypoint` must be a text, not a mapping",
+        ),
+        ("code: a\nactions: {t: {method: x}}", "config.yaml: `actions.t.method` is 'x'; known are local, task, job"),
+        ("code: a\nenv: DEBUG", "config.yaml: `env` must be a mapping, not 'DEBUG'"),
+        ("code: a\nenv: {'A=B': c}", "config.yaml: `env.A=B` is no environment variable that a process can be given"),
+        ("code: a\nenv: {A: !!binary aGk=}", "config.yaml: `env.A` must be a text, not b'hi'"),
+        (
+            "code: a\nrequires: {python: newest}",
+            "config.yaml: `requires.python` is 'newest', no version specifier such as '>=3.10,<3.13'",
+        ),
+        ("- a", "config.yaml must hold a mapping at its top, not a list"),
+        ("just text", "config.yaml must hold a mapping at its top, not 'just text'"),
+    ],
+)
+def test_a_defect_names_its_key_and_what_was_found(tmp_path, text, message):
+    """One line, with the key as its author wrote it."""
+    assert problem_of(text, tmp_path).message == message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a: [", "a: b: c", b"\xff\xfe\xff", "\0", "a: !!python/object:os.system {}", "a: {!!merge m: {}}"),
+        *("a: !!int x", "a: !!int ''", "a: !!float ''", "a: !!bool perhaps", "a: !!timestamp soon"),
+    ],
+)
+def test_what_is_no_yaml_is_said_to_be_none(tmp_path, text):
+    """Whatever the parser makes of it; and nothing of it is executed."""
+    message = problem_of(text, tmp_path).message
+    assert message.startswith("config.yaml is not YAML: ")
+    assert "\n" not in message
+
+
+def test_a_config_that_is_nested_without_end_is_refused(tmp_path):
+    """It costs an error, not the agent."""
+    assert problem_of("a: " + "[" * 20_000, tmp_path).message == "config.yaml is nested too deeply"
+
+
+def test_a_config_may_use_a_value_again(tmp_path):
+    """As YAML has it: `&` names it, `*` stands for it."""
+    config = config_of("code: &it a\nname: *it\nenv: {A: &list [x], B: *list}", tmp_path)
+    assert (config.name, config.env) == ("a", {"A": '["x"]', "B": '["x"]'})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "v0: &v0 [x]\n" + "\n".join(f"v{n}: &v{n} [{', '.join([f'*v{n - 1}'] * 10)}]" for n in range(1, 12)),
+        "v0: &v0 [x]\n" + "\n".join(f"v{n}: &v{n} !!pairs [{', '.join([f'k: *v{n - 1}'] * 10)}]" for n in range(1, 12)),
+        f"text: &text {'x' * 200_000}\nenv: {{A: [{', '.join(['*text'] * 1000)}]}}",
+        f"text: &text {'x' * 200_000}\nenv: {{A: [{', '.join(['{*text : x}'] * 1000)}]}}",
+        "env: &env {A: *env}",
+        "env: {A: &list [*list, *list]}",
+    ],
+    ids=["lists", "pairs", "texts", "keys", "mapping in itself", "list in itself"],
+)
+def test_a_config_that_is_larger_than_it_looks_is_refused(tmp_path, text):
+    """By aliases of aliases, of which each line makes ten times as much, and by those that lead back to themselves."""
+    message = problem_of(f"code: a\n{text}", tmp_path).message
+    assert message.startswith("config.yaml has aliases (*) that make far more of it than was written")
+
+
+def test_a_folder_without_a_config_is_no_plugin(tmp_path):
+    """The file that is missing is named."""
+    with pytest.raises(Problem, match=r"there is no config\.yaml in the plugin's folder"):
+        PluginConfig.read(tmp_path)
+
+
+def test_a_config_can_come_as_json():
+    """As a debug run's does, with numbers and booleans of its own."""
+    raw: dict[str, Any] = {
+        "code": "a",
+        "version": 2,
+        "env": {"N": 1, "ON": True, "LIST": [1], "OFF": None},
+        "actions": {},
+    }
+    config = PluginConfig.from_mapping(raw)
+    assert (config.version, config.name) == ("2", "a")
+    assert config.env == {"N": "1", "ON": "true", "LIST": "[1]"}
+
+
+def test_configs_are_merged_key_by_key():
+    """Mappings level by level; all else is replaced, and neither side is changed."""
+    base = {"code": "a", "actions": {"x": {"entrypoint": "p:x", "method": "job"}}, "tags": ["t"]}
+    override = {"actions": {"x": {"method": "local"}, "y": {"entrypoint": "p:y"}}, "tags": [], "debug": True}
+    merged = merge_config(base, override)
+    assert merged == {
+        "code": "a",
+        "actions": {"x": {"entrypoint": "p:x", "method": "local"}, "y": {"entrypoint": "p:y"}},
+        "tags": [],
+        "debug": True,
+    }
+    assert base["actions"] == {"x": {"entrypoint": "p:x", "method": "job"}}
+
+
+def test_requirements_are_names_with_extras_versions_and_markers():
+    """They come back in one canonical form."""
+    given = ["six", "Pillow >= 9.0.0, <12", "uvicorn[standard]==0.30.*", "tomli; python_version < '3.11'"]
+    assert check_requirements(given) == (
+        "six",
+        "pillow<12,>=9.0.0",
+        "uvicorn[standard]==0.30.*",
+        'tomli; python_version < "3.11"',
+    )
+
+
+def test_what_means_the_same_comes_back_the_same():
+    """Case, spacing, quotes and the order of extras and versions are no difference; see PEP 503 and 685."""
+    given = ["Red_Ink[B_x, a.C]>=1,<2;python_version>'3'", 'red.ink [a-c,b-X] <2, >=1 ; python_version > "3"']
+    assert set(check_requirements(given)) == {'red-ink[a-c,b-x]<2,>=1; python_version > "3"'}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *("", "  ", "-r other.txt", "--index-url=x", "-e .", "./here", "/there", "x.whl", "six=1", "six\nidna"),
+        *("https://e.test/x.whl", "six @ https://e.test/six.whl", "six @ file:///tmp/six", "git+https://e.test/x"),
+        *("six --hash=sha256:00", "x.tar.gz"),
+    ],
+)
+def test_a_requirement_that_is_none_is_refused_by_index_and_text(bad):
+    """Options, paths and URLs, which would let a caller install what they like from where they like."""
+    with pytest.raises(Problem) as caught:
+        check_requirements(["six", bad])
+    assert (caught.value.status, caught.value.error_type) == (422, "invalid_requirement")
+    assert caught.value.message.startswith("requirements[1] ")
+    assert caught.value.extra == {"requirement": bad}
+
+
+def test_a_requirements_file_has_comments_blank_lines_and_continuations(tmp_path):
+    """And perhaps a byte order mark and Windows line ends; none there at all is fine."""
+    assert read_requirements(tmp_path) == ()
+    text = "\ufeff# header\r\n\r\nsix>=1.0  # why\r\nidna \\\r\n  >=3\r\n"
+    (tmp_path / "requirements.txt").write_bytes(text.encode())
+    assert read_requirements(tmp_path) == ("six>=1.0", "idna>=3")
+    (tmp_path / "requirements.txt").write_text("six\n-r more.txt\n")
+    with pytest.raises(Problem, match=r"requirements.txt\[1\] is '-r more.txt'"):
+        read_requirements(tmp_path)
+
+
+def test_a_requirements_file_that_is_larger_than_any_is_not_read(tmp_path):
+    """It would take up the agent's memory, with every run."""
+    (tmp_path / "requirements.txt").write_text("#" * 300_000)
+    with pytest.raises(Problem, match=r"^requirements\.txt holds 300000 bytes; 262144 are allowed$"):
+        read_requirements(tmp_path)

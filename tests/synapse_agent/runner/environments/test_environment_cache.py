@@ -1,0 +1,381 @@
+"""Environments that are kept: found again, bounded, removed by whoever may, and never used in part."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from synapse_agent.problems import Problem
+from synapse_agent.runner.environments.eviction import Bounds
+from synapse_agent.runner.environments.installer import Installer, InstallFailed
+from synapse_agent.runner.environments.interpreters import Interpreters
+from synapse_agent.runner.environments.pool import Environments
+from synapse_agent.runner.environments.store import Remover, stored_environments
+from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.processes.zygote_pool import Zygotes
+from synapse_agent.storage.scratch import Scratch
+
+pytestmark = pytest.mark.anyio
+
+BASE = Path(sys._base_executable).resolve()
+ACT = "import sys\n\ndef act():\n    return sys.prefix\n"
+WAIT = """
+import sys, time
+from pathlib import Path
+
+def act(started, go):
+    Path(started).touch()
+    while not Path(go).exists():
+        time.sleep(0.005)
+    import late
+    return late.WORD
+"""
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Give the data folder of the test's runners."""
+    return tmp_path / "data"
+
+
+@pytest.fixture
+async def make_runner(data, wheels):
+    """Give a function that makes runners which find the packages of `wheels`; they are closed at the end."""
+    runners = []
+
+    def make(**options):
+        runners.append(LocalRunner(data, environ=wheels.environ, **options))
+        return runners[-1]
+
+    yield make
+    for runner in runners:
+        await runner.close()
+
+
+def there(data):
+    """List the folders of the environments."""
+    return {str(path) for path in (data / "environments").iterdir()}
+
+
+def age(prefix):
+    """Let an environment look as if it had not been used for long."""
+    os.utime(Path(prefix, "last-use"), (1000, 1000))
+
+
+def make_older(prefix):
+    """Let an environment be one that an agent made before it wrote down what is in them."""
+    remove(prefix, "environment.json")
+    remove(prefix, "last-use")
+    os.utime(prefix, (1000, 1000))
+
+
+def remove(folder, name):
+    """Remove a file."""
+    Path(folder, name).unlink()
+
+
+def copy_of_python(path):
+    """Put a Python to where the test can do with it what it likes."""
+    return Path(shutil.copy(BASE, path))
+
+
+def replace(path, new):
+    """Put a file into another one's place."""
+    new.replace(path)
+
+
+def prune(data, tmp_path):
+    """Remove what can be removed, as another process would."""
+    numbers = count()
+    folder = data / "environments"
+    remover = Remover(folder, bytecode=data / "bytecode", trash=lambda: tmp_path / f"trash-{next(numbers)}")
+    return [found.id for found in stored_environments(folder) if remover.remove(found)]
+
+
+def zygotes_of(prefix):
+    """List the processes that are kept ready for an environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if (folder / "cmdline").read_bytes().startswith(prefix.encode() + b"/bin/python\0"):
+                found.append(folder)
+    return found
+
+
+async def test_over_its_number_the_least_recently_used_goes(data, make_runner, write_plugin, wheels, until):
+    """And is made again when it is wanted."""
+    runner = make_runner(bounds=Bounds(count=2, spare_newest=True))
+    plugins = [write_plugin(ACT, requirements=name) for name in ("red", "green", "blue")]
+    for name in ("red", "green", "blue"):
+        wheels.write(name, {name: ""})
+    red, green = [await plugin.run(runner) for plugin in plugins[:2]]
+    age(green)
+    blue = await plugins[2].run(runner)
+    await until(lambda: there(data) == {red, blue})
+    await until(lambda: not zygotes_of(green))
+    age(red)
+    assert await plugins[1].run(runner) == green
+    assert plugins[1].heard.log.count(b"+ green==1.0") == 2
+    await until(lambda: there(data) == {green, blue})
+
+
+async def test_over_its_size_the_least_recently_used_goes(data, make_runner, write_plugin, wheels, until):
+    """Each of these takes a good megabyte; one alone that is over the size stays, for as long as it is the newest."""
+    runner = make_runner(bounds=Bounds(size=2_500_000, spare_newest=True))
+    for name in ("red", "green", "blue"):
+        wheels.write(name, {name: "#" * 1_000_000})
+    wheels.write("huge", {"huge": "#" * 3_000_000})
+    made = [await write_plugin(ACT, requirements=name).run(runner) for name in ("red", "green")]
+    age(made[0])
+    assert there(data) == set(made)
+    blue = await write_plugin(ACT, requirements="blue").run(runner)
+    await until(lambda: there(data) == {made[1], blue})
+    huge = await write_plugin(ACT, requirements="huge").run(runner)
+    await until(lambda: there(data) == {huge})
+
+
+async def test_one_in_use_is_removed_by_nobody(data, make_runner, write_plugin, wheels, until, tmp_path):
+    """Not by the agent, however old it is, and not by another process; what it has not imported yet is still there."""
+    for name in ("late", "green", "blue"):
+        wheels.write(name, {name: f"WORD = '{name}'\n"})
+    runner = make_runner(bounds=Bounds(count=1, spare_newest=True))
+    plugin = write_plugin(WAIT, requirements="late")
+    started, go = tmp_path / "started", tmp_path / "go"
+    running = asyncio.ensure_future(plugin.run(runner, {"started": str(started), "go": str(go)}))
+    await until(started.exists)
+    (used,) = there(data)
+    age(used)
+    green = await write_plugin(ACT, requirements="green").run(runner)
+    blue = await write_plugin(ACT, requirements="blue").run(runner)
+    await until(lambda: green not in there(data))
+    assert prune(data, tmp_path) == [Path(blue).name]
+    assert there(data) == {used}
+    go.touch()
+    assert await running == "late"
+    assert prune(data, tmp_path) == [Path(used).name]
+
+
+async def test_one_that_others_removed_is_made_again(data, make_runner, write_plugin, wheels, until, tmp_path):
+    """The process that was kept ready in it is ended, and its bytecode is gone with it."""
+    wheels.write("red", {"red": ""})
+    runner = make_runner()
+    plugin = write_plugin("import red, sys\n\ndef act():\n    return sys.prefix\n", requirements="red")
+    prefix = await plugin.run(runner)
+    (zygote,) = (path for path in zygotes_of(prefix) if is_zygote(path))
+    bytecode = data / "bytecode" / Path(prefix).name
+    assert list(bytecode.rglob("red*.pyc"))
+    assert prune(data, tmp_path) == [Path(prefix).name]
+    assert not bytecode.exists()
+    assert await plugin.run(runner) == prefix
+    assert plugin.heard.log.count(b"+ red==1.0") == 2
+    await until(lambda: not zygote.exists())
+
+
+def is_zygote(path):
+    """Whether a process of ours leads its session, as the runs that wait in a zygote do not."""
+    return (path / "stat").read_text().rpartition(")")[2].split()[1] == str(os.getpid())
+
+
+async def test_use_is_written_down_for_the_next_agent(data, make_runner, write_plugin):
+    """And seen by it."""
+    plugin = write_plugin(ACT)
+    runner = make_runner()
+    prefix = await plugin.run(runner)
+    await runner.close()
+    age(prefix)
+    assert stored_environments(data / "environments")[0].last_used == 1000
+    await plugin.run(make_runner())
+    assert stored_environments(data / "environments")[0].last_used > 1000
+
+
+async def test_an_environment_of_an_older_agent_is_used_and_bounded(data, make_runner, write_plugin, wheels, until):
+    """There is no note of what it holds; it is found by its name all the same."""
+    wheels.write("red", {"red": ""})
+    wheels.write("blue", {"blue": ""})
+    runner = make_runner()
+    plugin = write_plugin(ACT, requirements="red")
+    prefix = await plugin.run(runner)
+    await runner.close()
+    make_older(prefix)
+    runner = make_runner(bounds=Bounds(count=1, spare_newest=True))
+    assert await plugin.run(runner) == prefix
+    assert plugin.heard.log.count(b"+ red==1.0") == 1
+    blue = await write_plugin(ACT, requirements="blue").run(runner)
+    await until(lambda: there(data) == {blue})
+
+
+async def test_requirements_that_mean_the_same_share_an_environment(data, make_runner, write_plugin, wheels):
+    """Whatever their order, case, spacing and number, and whether plugin or call has them."""
+    wheels.write("red-ink", {"red": ""})
+    wheels.write("blue", {"blue": ""})
+    runner = make_runner()
+    lists = [
+        ("Red_Ink [B_x, a.C] >= 0.5, < 2\nblue", ()),
+        ("blue\nred-ink[a-c,b-x]<2,>=0.5\nBLUE", ()),
+        ("# inks\nblue", ("red.ink[A_C,b.X]>=0.5,<2",)),
+        ("", ("blue", "red-ink[a-c,b-x]>=0.5,<2", "Blue")),
+    ]
+    prefixes = [await write_plugin(ACT, requirements=own).run(runner, requirements=more) for own, more in lists]
+    assert set(prefixes) == there(data)
+    assert len(there(data)) == 1
+
+
+async def test_commands_of_packages_are_those_of_the_environment(make_runner, write_plugin, wheels):
+    """Although each was made in another place, and two one after the other in the same."""
+    source = """
+        import subprocess, sys
+
+        def act(name):
+            said = subprocess.run([name], capture_output=True, text=True, check=True).stdout
+            return [said.strip(), sys.prefix]
+        """
+    runner = make_runner()
+    for name in ("red", "blue"):
+        wheels.write(name, {name: "import sys\n\ndef say():\n    print(sys.prefix)\n"}, script=f"{name}:say")
+        said, prefix = await write_plugin(source, requirements=name).run(runner, {"name": name})
+        assert said == prefix
+
+
+async def test_a_python_that_is_gone_is_not_used_any_more(data, make_runner, write_plugin, tmp_path):
+    """The next one takes its place at once, also where an environment of the old one is there and a process ready."""
+    python = copy_of_python(tmp_path / "python3.11")
+    runner = make_runner(pythons=[python])
+    plugin = write_plugin("import sys\n\ndef act():\n    return [sys.prefix, sys._base_executable]\n")
+    first, base = await plugin.run(runner)
+    assert base == str(python)
+    remove(tmp_path, "python3.11")
+    second, base = await plugin.run(runner)
+    assert base == str(BASE)
+    assert there(data) == {first, second}
+    usable = {found.id: found.usable for found in stored_environments(data / "environments")}
+    assert usable == {Path(first).name: False, Path(second).name: True}
+
+
+async def test_a_python_that_was_replaced_gets_a_new_process(make_runner, write_plugin, until, tmp_path):
+    """As by a security update: its environment stays, the process that was kept ready does not."""
+    python = copy_of_python(tmp_path / "python3.11")
+    runner = make_runner(pythons=[python])
+    plugin = write_plugin(ACT)
+    prefix = await plugin.run(runner)
+    (zygote,) = (path for path in zygotes_of(prefix) if is_zygote(path))
+    replace(python, copy_of_python(tmp_path / "update"))
+    assert await plugin.run(runner) == prefix
+    await until(lambda: not zygote.exists())
+
+
+async def test_a_python_that_is_replaced_leaves_its_runs_alone(make_runner, write_plugin, until, tmp_path):
+    """They end well, and only then does the process that they were forked from."""
+    python = copy_of_python(tmp_path / "python3.11")
+    runner = make_runner(pythons=[python])
+    plugin = write_plugin(WAIT.replace("import late\n    return late.WORD", "return sys.prefix"))
+    started, go = tmp_path / "started", tmp_path / "go"
+    running = asyncio.ensure_future(plugin.run(runner, {"started": str(started), "go": str(go)}))
+    await until(started.exists)
+    replace(python, copy_of_python(tmp_path / "update"))
+    other = write_plugin(ACT)
+    prefix = await other.run(runner)
+    zygotes = [path for path in zygotes_of(prefix) if is_zygote(path)]
+    assert len(zygotes) == 2
+    go.touch()
+    assert await running == prefix
+    await until(lambda: sum(zygote.exists() for zygote in zygotes) == 1)
+
+
+async def test_an_environment_without_its_python_is_made_anew(data, make_runner, write_plugin, wheels):
+    """Whoever took it away."""
+    wheels.write("red", {"red": ""})
+    runner = make_runner()
+    plugin = write_plugin(ACT, requirements="red")
+    prefix = await plugin.run(runner)
+    remove(prefix, "bin/python")
+    age(prefix)
+    assert await plugin.run(runner) == prefix
+    assert there(data) == {prefix}
+    assert stored_environments(data / "environments")[0].last_used > 1000
+    assert plugin.heard.log.count(b"+ red==1.0") == 2
+
+
+@pytest.fixture
+async def environments(data, wheels):
+    """Give environments without a runner around them."""
+    zygotes = Zygotes(limit=2)
+    scratch = Scratch(data / "scratch")
+    environments = make_environments(data, scratch, Installer(zygotes, folder=data, environ=wheels.environ))
+    yield environments
+    await environments.close()
+    await zygotes.close()
+    scratch.close()
+
+
+def make_environments(data, scratch, installer):
+    return Environments(
+        data / "environments",
+        bytecode=data / "bytecode",
+        interpreters=Interpreters(),
+        installer=installer,
+        scratch=scratch,
+        bounds=Bounds(),
+        on_lost=lambda _: None,
+    )
+
+
+SYSTEM = ("posix", "fcntl", "_io", "_socket")
+
+
+async def test_an_environment_that_is_there_costs_one_look_at_the_disk(environments, wheels):
+    """One `stat` between locking and unlocking an open folder, and nothing that is waited for."""
+    wheels.write("red", {"red": ""})
+    options = {"requires_python": ">=3.8", "on_output": lambda _: None}
+    async with environments.use(["red"], **options):
+        pass
+    calls = []
+
+    def note(frame, event, function):  # noqa: ARG001 - as `sys.setprofile` has it
+        if event == "c_call" and function.__module__ in SYSTEM and function is not os.fspath:
+            calls.append(function.__name__)
+
+    use = environments.use(["red"], **options)
+    entering, leaving = use.__aenter__(), use.__aexit__(None, None, None)
+    sys.setprofile(note)
+    try:
+        entered = finish_at_once(entering)
+        calls.append("(the run)")
+        finish_at_once(leaving)
+    finally:
+        sys.setprofile(None)
+    assert entered.python.exists()
+    assert calls == ["flock", "stat", "(the run)", "flock"]
+
+
+def finish_at_once(coroutine):
+    """Run a coroutine to its end, where it must not wait for anything before."""
+    with pytest.raises(StopIteration) as ended:
+        coroutine.send(None)
+    return ended.value.value
+
+
+async def test_a_full_disk_is_said_to_be_one(data):
+    """503, as for everything that finds no room: requirements are not at fault, and nothing is left."""
+
+    class FullDisk:
+        async def make(self, folder, **_):
+            folder.mkdir()
+            raise InstallFailed("error: failed to create file: No space left on device (os error 28)", timed_out=False)
+
+    scratch = Scratch(data / "scratch")
+    environments = make_environments(data, scratch, FullDisk())
+    with pytest.raises(Problem, match="disk is full") as caught:
+        async with environments.use([], requires_python=None, on_output=lambda _: None):
+            pass
+    await environments.close()
+    assert caught.value.status == 503
+    assert list(scratch.folder.iterdir()) == []
+    scratch.close()
+    assert there(data) == set()

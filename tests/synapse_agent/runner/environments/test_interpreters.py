@@ -1,0 +1,92 @@
+"""Which Pythons are found, and in what order."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from synapse_agent.runner.environments.interpreters import Interpreters
+
+pytestmark = pytest.mark.anyio
+
+OWN = Path(sys._base_executable).resolve()
+
+
+def program(path, text):
+    """Write a script that can be started."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+async def test_the_agents_own_python_is_found_without_any_path():
+    """There is always one."""
+    (found,) = await Interpreters(environ={}).all()
+    assert (found.path, found.version) == (OWN, ".".join(map(str, sys.version_info[:3])))
+
+
+async def test_links_are_one_python(tmp_path):
+    """PATH names the same one many times."""
+    for name in ("python", "python3", "python3.11"):
+        (tmp_path / name).symlink_to(OWN)
+    assert len(await Interpreters(environ={"PATH": str(tmp_path)}).all()) == 1
+
+
+async def test_shims_and_what_does_not_start_are_passed_over(tmp_path):
+    """pyenv's shims are scripts; other programs may have the name by mistake."""
+    program(tmp_path / "python3.12", "#!/bin/sh\necho 3.12.0\n")
+    (tmp_path / "python3.13").symlink_to("/bin/false")
+    (tmp_path / "python3.14").symlink_to("/no/where")
+    (tmp_path / "python3-config").symlink_to(OWN)
+    assert [python.path for python in await Interpreters(environ={"PATH": str(tmp_path)}).all()] == [OWN]
+
+
+async def test_folders_that_cannot_be_looked_into_are_passed_over(tmp_path):
+    """Such as another user's, in a variable that was inherited."""
+    environ = {"PATH": f"{tmp_path / 'none'}:/{'x' * 300}", "PYENV_ROOT": f"/{'x' * 300}"}
+    assert [python.path for python in await Interpreters(environ=environ).all()] == [OWN]
+
+
+async def test_given_ones_come_first_and_the_newest_found_before_the_older():
+    """Of those that fit."""
+    every = await Interpreters().all()
+    if len(every) < 3:
+        pytest.skip("this machine has too few Pythons")
+    given = await Interpreters([every[-1].path]).all()
+    assert [python.path for python in given[:2]] == [every[-1].path, OWN]
+    versions = [tuple(map(int, python.version.split(".")[:2])) for python in every[1:]]
+    assert versions == sorted(versions, reverse=True)
+    assert min(versions) >= (3, 8)
+
+
+async def test_a_specifier_chooses():
+    """None may be left."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    interpreters = Interpreters(environ={})
+    assert [python.version async for python in interpreters.fitting(f"=={version}")] == [version]
+    assert [python.version async for python in interpreters.fitting(">=4")] == []
+
+
+async def test_what_has_changed_is_seen_when_it_is_looked_for(tmp_path):
+    """One that came, one that went, one that is another file by now; until then all is as it was known."""
+    shutil.copy(OWN, tmp_path / "python3.90")
+    shutil.copy(OWN, tmp_path / "python3.91")
+    interpreters = Interpreters(environ={"PATH": str(tmp_path)})
+    version = (await interpreters.all())[0].version
+
+    def names():
+        return [python.path.name for python in interpreters.known(f"=={version}")]
+
+    assert names() == [OWN.name, "python3.91", "python3.90"]
+    (tmp_path / "python3.90").rename(tmp_path / "python3.92")
+    program(tmp_path / "new", "no program")
+    (tmp_path / "new").replace(tmp_path / "python3.91")
+    assert names() == [OWN.name, "python3.91", "python3.90"]
+    await interpreters.look_again()
+    assert names() == [OWN.name]
+    assert [python.path.name for python in await interpreters.all()] == [OWN.name, "python3.92"]
+    assert names() == [OWN.name, "python3.92"]

@@ -1,0 +1,188 @@
+"""Environments in use: nobody removes one, and little is done to say so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from synapse_agent.runner.environments.leases import Leases
+from synapse_agent.runner.environments.store import stored_environments
+
+FIRST = "1" * 32
+
+
+class Clock:
+    """A clock that stands still."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def lost():
+    """List what was heard to be lost."""
+    return []
+
+
+@pytest.fixture
+def clock():
+    """Give the clock of the leases."""
+    return Clock()
+
+
+@pytest.fixture
+def leases(lost, clock):
+    """Give leases, which are closed afterwards."""
+    leases = Leases(on_lost=lost.append, clock=clock)
+    yield leases
+    leases.close()
+
+
+def is_in_use(environment):
+    """Ask as everybody can."""
+    (found,) = stored_environments(environment.parent)
+    return found.in_use
+
+
+def descriptors():
+    """Count this process's open files."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_an_environment_is_in_use_from_the_first_user_to_the_last(leases, write_environment):
+    """For every process."""
+    environment = write_environment(FIRST)
+    first, second = leases.take(environment), leases.take(environment)
+    assert first is second
+    leases.release(first)
+    assert is_in_use(environment)
+    leases.release(second)
+    assert not is_in_use(environment)
+    again = leases.take(environment)
+    assert is_in_use(environment)
+    leases.release(again)
+
+
+def test_what_is_not_there_cannot_be_taken(leases, lost, write_environment):
+    """Nor what lacks its Python."""
+    environment = write_environment(FIRST)
+    assert leases.take(environment.with_name("2" * 32)) is None
+    (environment / "bin" / "python").unlink()
+    assert leases.take(environment) is None
+    (environment / "bin" / "python").symlink_to("/no/such/python")
+    assert leases.take(environment) is None
+    assert lost == [environment.with_name("2" * 32), environment, environment]
+
+
+def test_one_that_was_removed_meanwhile_is_lost(leases, lost, write_environment):
+    """Also when another one has been made in its place, which is then taken."""
+    environment = write_environment(FIRST)
+    leases.release(leases.take(environment))
+    shutil.rmtree(environment)
+    assert leases.take(environment) is None
+    assert lost == [environment]
+    leases.release(leases.take(write_environment(FIRST)))
+    shutil.rmtree(environment)
+    write_environment(FIRST)
+    assert leases.take(environment) is None
+    lease = leases.take(environment)
+    assert is_in_use(environment)
+    leases.release(lease)
+
+
+def test_another_python_in_its_place_is_noticed(leases, lost, tmp_path, write_environment):
+    """The old one's users end in peace; the next use is of what is there now."""
+    python = tmp_path / "python"
+    python.write_bytes(b"an old Python")
+    environment = write_environment(FIRST, interpreter=python)
+    old = leases.take(environment)
+    os.utime(python, (1, 1))
+    assert leases.take(environment) is None
+    assert lost == [environment]
+    new = leases.take(environment)
+    assert new is not old
+    leases.release(new)
+    assert is_in_use(environment)
+    leases.release(old)
+    assert not is_in_use(environment)
+
+
+def test_the_last_use_is_written_down_at_most_once_a_minute(leases, clock, write_environment):
+    """At the beginning of a use and at its end."""
+    environment = write_environment(FIRST)
+    stamp = environment / "last-use"
+
+    def noted():
+        was_noted = stamp.stat().st_mtime > 1000
+        os.utime(stamp, (1000, 1000))
+        return was_noted
+
+    lease = leases.take(environment)
+    assert noted()
+    leases.release(lease)
+    leases.release(leases.take(environment))
+    assert not noted()
+    clock.now += 60
+    lease = leases.take(environment)
+    assert noted()
+    clock.now += 3600
+    leases.release(lease)
+    assert noted()
+
+
+def test_a_use_that_cannot_be_written_down_is_still_one(leases, write_environment):
+    """As where a disk takes no more."""
+    environment = write_environment(FIRST)
+    (environment / "last-use").unlink()
+    (environment / "last-use").symlink_to("/proc/no/such/file")
+    leases.release(leases.take(environment))
+
+
+def test_a_use_by_another_process_ends_with_it(leases, write_environment):
+    """However it ends."""
+    environment = write_environment(FIRST)
+    program = """if True:
+        import sys, time
+        from pathlib import Path
+        from synapse_agent.runner.environments.leases import Leases
+        lease = Leases(on_lost=print).take(Path(sys.argv[1]))
+        print("taken", flush=True)
+        time.sleep(20)
+        """
+    with subprocess.Popen([sys.executable, "-c", program, environment], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "taken\n"
+        assert is_in_use(environment)
+        leases.release(leases.take(environment))
+        assert is_in_use(environment)
+        other.kill()
+    assert not is_in_use(environment)
+
+
+def test_what_others_removed_is_let_go_of(leases, lost, write_environment):
+    """And what is there is not."""
+    environments = [write_environment(str(number) * 32) for number in range(2)]
+    for environment in environments:
+        leases.release(leases.take(environment))
+    shutil.rmtree(environments[0])
+    leases.check()
+    assert lost == [environments[0]]
+
+
+def test_few_folders_stay_open(leases, write_environment):
+    """However many environments were used; none once all are closed."""
+    before = descriptors()
+    for number in range(70):
+        leases.release(leases.take(write_environment(f"{number:032x}")))
+    assert descriptors() - before == 64
+    held = leases.take(write_environment("f" * 32))
+    leases.close()
+    assert descriptors() - before == 1
+    leases.release(held)
+    assert descriptors() == before

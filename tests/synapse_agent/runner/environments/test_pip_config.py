@@ -1,0 +1,72 @@
+"""uv goes where pip would."""
+
+from __future__ import annotations
+
+from synapse_agent.runner.environments.pip_config import uv_options, uv_settings
+
+
+def home_with(tmp_path, text):
+    """Give the variables of a user who has that `pip.conf`, on a machine that has none."""
+    folder = tmp_path / ".config" / "pip"
+    folder.mkdir(parents=True)
+    (folder / "pip.conf").write_text(text)
+    return {
+        "HOME": str(tmp_path),
+        "PIP_INDEX_URL": "https://index.test/simple",
+        "PIP_EXTRA_INDEX_URL": "",
+        "PIP_FIND_LINKS": "",
+    }
+
+
+def test_the_variables_of_pip_are_said_in_those_of_uv():
+    """Lists are parted as uv wants it; the best version of all indexes is taken, as pip does."""
+    environ = {
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PIP_INDEX_URL": "https://index.test/simple",
+        "PIP_EXTRA_INDEX_URL": "https://one.test https://two.test",
+        "PIP_FIND_LINKS": "/wheels /more",
+        "PIP_TRUSTED_HOST": "index.test",
+        "PIP_CERT": "/ca.pem",
+    }
+    assert uv_settings(environ) == {
+        "UV_DEFAULT_INDEX": "https://index.test/simple",
+        "UV_INDEX": "https://one.test https://two.test",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_FIND_LINKS": "/wheels,/more",
+        "UV_INSECURE_HOST": "index.test",
+        "SSL_CERT_FILE": "/ca.pem",
+    }
+
+
+def test_what_uv_is_told_itself_wins():
+    """Under its present or its former name."""
+    environ = {
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PIP_INDEX_URL": "https://pip.test/simple",
+        "PIP_EXTRA_INDEX_URL": "https://pip.test/more",
+        "UV_INDEX_URL": "https://uv.test/simple",
+        "UV_INDEX": "https://uv.test/more",
+        "UV_INDEX_STRATEGY": "first-index",
+    }
+    assert uv_settings(environ) == {}
+
+
+def test_a_file_of_pips_is_read_and_its_variables_win(tmp_path):
+    """Several lines, percent signs, and settings that are for `pip install` alone."""
+    text = "[global]\nindex-url = https://file.test/simple\ncert = /ca%20.pem\n[install]\nno_index = true\n"
+    environ = home_with(tmp_path, text)
+    settings = uv_settings(environ)
+    assert settings["UV_DEFAULT_INDEX"] == "https://index.test/simple"
+    assert settings["SSL_CERT_FILE"] == "/ca%20.pem"
+    assert uv_options(environ) == ("--no-index",)
+
+
+def test_a_broken_file_of_pips_is_passed_over(tmp_path):
+    """It is pip's to complain about."""
+    assert uv_settings(home_with(tmp_path, "index-url = x"))["UV_DEFAULT_INDEX"] == "https://index.test/simple"
+
+
+def test_without_any_setting_uv_is_left_alone():
+    """Its own defaults hold."""
+    assert uv_settings({"PIP_CONFIG_FILE": "/dev/null"}) == {}
+    assert uv_options({"PIP_CONFIG_FILE": "/dev/null"}) == ()

@@ -1,0 +1,290 @@
+"""Environments: real ones, made by uv with packages from the index that this machine uses."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import subprocess
+import sys
+import tarfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from synapse_agent.problems import Problem
+from synapse_agent.runner.environments.interpreters import Interpreters
+from synapse_agent.runner.local import LocalRunner
+
+pytestmark = pytest.mark.anyio
+
+ACT = """
+    import sys
+    from importlib import metadata
+
+    def act():
+        names = sorted(d.metadata["Name"] for d in metadata.distributions())
+        return {"has": names, "python": sys.version.split()[0], "prefix": sys.prefix}
+    """
+
+
+@pytest.fixture
+async def fresh(tmp_path):
+    """Give a runner with a data folder of its own, where no environment is yet."""
+    runner = LocalRunner(tmp_path / "data")
+    yield runner
+    await runner.close()
+
+
+def environments(tmp_path):
+    """List what is in the folder of environments."""
+    return sorted(path.name for path in (tmp_path / "data" / "environments").iterdir())
+
+
+async def test_without_requirements_the_environment_is_empty(fresh, write_plugin):
+    """It is a virtual environment of its own: nothing of the agent's is in it."""
+    found = await write_plugin(ACT).run(fresh)
+    assert found["has"] == []
+    assert Path(found["prefix"]) != Path(sys.prefix)
+
+
+async def test_requirements_of_plugin_and_call_are_there(fresh, write_plugin, tmp_path):
+    """Those of `requirements.txt`, comments and all, plus the call's; without the call's it is another environment."""
+    plugin = write_plugin(ACT, requirements="# what it needs\nsix>=1.16  # a small one\n\n")
+    assert (await plugin.run(fresh, requirements=("idna>=3",)))["has"] == ["idna", "six"]
+    assert (await plugin.run(fresh))["has"] == ["six"]
+    assert len(environments(tmp_path)) == 2
+
+
+async def test_what_the_installer_says_is_in_the_log(fresh, write_plugin):
+    """A caller who waits for an installation can see what it does."""
+    plugin = write_plugin(ACT, requirements="six\n")
+    await plugin.run(fresh)
+    assert b"+ six==" in plugin.heard.log
+
+
+async def test_ten_callers_make_one_environment(fresh, write_plugin, tmp_path):
+    """The first one makes it, the others wait for it and hear what the installer says."""
+    plugins = [write_plugin(ACT, requirements=text) for text in ("six\nidna\n", "idna\nsix") for _ in range(5)]
+    found = await asyncio.gather(*(plugin.run(fresh) for plugin in plugins))
+    assert len({result["prefix"] for result in found}) == len(environments(tmp_path)) == 1
+    assert all(plugin.heard.log.count(b"+ six==") == 1 for plugin in plugins)
+
+
+async def test_two_agents_that_share_a_folder_make_one_environment(tmp_path, write_plugin):
+    """The second one waits for the first, although it is another runner."""
+    runners = [LocalRunner(tmp_path / "data") for _ in range(2)]
+    plugins = [write_plugin(ACT, requirements="six") for _ in runners]
+    found = await asyncio.gather(*(plugin.run(runner) for plugin, runner in zip(plugins, runners, strict=True)))
+    for runner in runners:
+        await runner.close()
+    assert found[0]["prefix"] == found[1]["prefix"]
+    assert sum(b"+ six==" in plugin.heard.log for plugin in plugins) == 1
+    assert len(environments(tmp_path)) == 1
+
+
+async def test_two_processes_that_share_a_folder_make_one_environment(slow, start_agent, write_plugin, tmp_path):
+    """The second one starts no installer of its own while the first one's is at work."""
+    plugin = write_plugin(ACT, requirements=slow.requirement)
+    agents = [start_agent(plugin, tmp_path / "data", {}, env=slow.environ, stdout=subprocess.PIPE) for _ in range(2)]
+    await slow.builder()
+    await slow.until(lambda: len(list((tmp_path / "data" / "scratch").iterdir())) == 2)
+    await asyncio.sleep(0.4)  # for the second one to come as far as it can
+    assert len(list((tmp_path / "data" / "scratch").glob("*/*/*/pyvenv.cfg"))) == 1
+    slow.hurry()
+    logs = [agent.communicate(timeout=20)[0] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0]
+    assert sum(log.count(b"+ slow-package-for-a-test==1.0") for log in logs) == 1
+    assert len(environments(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("requirements", "said"),
+    [
+        ("no-such-package-as-this-one", "no-such-package-as-this-one was not found in the package registry"),
+        ("idna>=3\nidna<3", "your requirements are unsatisfiable"),
+    ],
+)
+async def test_a_failed_install_leaves_nothing_and_says_why(fresh, write_plugin, tmp_path, requirements, said):
+    """422 with the installer's own words; no environment, draft or lock stays."""
+    plugin = write_plugin(ACT, requirements=requirements)
+    problem = await plugin.problem(fresh)
+    assert (problem.status, problem.error_type) == (422, "requirements_failed")
+    assert said in " ".join(problem.extra["installer_output"].split())
+    assert environments(tmp_path) == []
+    assert list((tmp_path / "data" / "scratch").glob("*/*")) == []
+    assert plugin.heard.starts == 0
+
+
+async def test_a_failed_install_is_tried_again_by_the_next_call(tmp_path, wheels, write_plugin):
+    """Once the cause is gone, the same run works."""
+    runner = LocalRunner(tmp_path / "data", environ=wheels.environ)
+    plugin = write_plugin("import tiny\n\ndef act():\n    return tiny.NUMBER\n", requirements="tiny-package-for-a-test")
+    assert (await plugin.problem(runner)).error_type == "requirements_failed"
+    wheels.write("tiny-package-for-a-test", {"tiny": "NUMBER = 7\n"})
+    assert await plugin.run(runner) == 7
+    await runner.close()
+
+
+async def test_the_next_python_is_tried_where_a_requirement_refuses_one(tmp_path, wheels, write_plugin):
+    """The plugin allows them all; its requirement decides, and is asked once."""
+    pythons = await Interpreters().all()
+    minors = sorted({tuple(map(int, python.version.split(".")[:2])) for python in pythons})
+    if len(minors) < 2:
+        pytest.skip("this machine has one Python only")
+    newest = ".".join(map(str, minors[-1]))
+    wheels.write("picky-package-for-a-test", {}, requires_python=f">={newest}")
+    oldest = next(python.path for python in pythons if python.version.startswith(".".join(map(str, minors[0])) + "."))
+    runner = LocalRunner(tmp_path / "data", environ=wheels.environ, pythons=[oldest])
+    plugin = write_plugin(ACT, requirements="picky-package-for-a-test")
+    found = [await plugin.run(runner) for _ in range(2)]
+    await runner.close()
+    assert all(result["python"].startswith(f"{newest}.") for result in found)
+    assert len(environments(tmp_path)) == 1
+
+
+async def test_requirements_that_refuse_every_python_are_asked_again_each_time(tmp_path, wheels, write_plugin):
+    """All that were tried are named, in the second answer as in the first."""
+    wheels.write("future-package-for-a-test", {}, requires_python=">=4")
+    runner = LocalRunner(tmp_path / "data", environ=wheels.environ)
+    plugin = write_plugin(ACT, requirements="future-package-for-a-test")
+    versions = [python.version for python in await Interpreters().all()]
+    for _ in range(2):
+        problem = await plugin.problem(runner)
+        assert problem.error_type == "requirements_failed"
+        assert problem.message.startswith(f"The requirements could not be installed (Python {', '.join(versions)}). ")
+        assert "requires Python >=4" in problem.message
+    await runner.close()
+
+
+async def test_requires_python_chooses_and_names_what_there_is(fresh, write_plugin):
+    """An action runs on a Python that fits; where none does, the message lists those tried."""
+    pythons = await Interpreters().all()
+    last = pythons[-1].version
+    plugin = write_plugin(ACT, requires={"python": f"=={last}"})
+    assert (await plugin.run(fresh))["python"] == last
+    problem = await write_plugin(ACT, requires={"python": ">=4"}).problem(fresh)
+    assert (problem.status, problem.error_type) == (422, "python_not_found")
+    assert all(python.version in problem.message for python in pythons)
+
+
+async def test_actions_run_on_every_python_of_the_machine(tmp_path, write_plugin):
+    """The worker works from Python 3.8 on, whichever the agent runs on."""
+    source = """
+        def act(n, context):
+            context.set_progress(1, 1)
+            return {"n": n}
+        """
+    for python in await Interpreters().all():
+        runner = LocalRunner(tmp_path / "data", pythons=[python.path])
+        plugin = write_plugin(source)
+        assert await plugin.run(runner, {"n": 1}) == {"n": 1}
+        assert (await plugin.problem(runner, {"m": 1})).error_type == "invalid_params"
+        assert plugin.heard.events
+        await runner.close()
+
+
+async def test_the_last_one_to_stop_waiting_ends_the_installation(slow, write_plugin, tmp_path):
+    """One of two callers going away changes nothing for the other; with the second one the installer goes."""
+    runner = LocalRunner(tmp_path / "data", environ=slow.environ)
+    plugin = write_plugin(ACT, requirements=slow.requirement)
+    tasks = [asyncio.ensure_future(plugin.run(runner)) for _ in range(2)]
+    builder = await slow.builder()
+    tasks[0].cancel()
+    await asyncio.wait([tasks[0]])
+    assert builder.exists()
+    tasks[1].cancel()
+    await asyncio.wait([tasks[1]])
+    assert not builder.exists()
+    assert environments(tmp_path) == []
+    await runner.close()
+
+
+async def test_stop_ends_a_run_that_waits_for_its_environment(slow, write_plugin, tmp_path):
+    """Nothing of it goes on."""
+    runner = LocalRunner(tmp_path / "data", environ=slow.environ)
+    plugin = write_plugin(ACT, requirements=slow.requirement)
+    run = plugin.prepared({})
+    task = asyncio.ensure_future(runner.run(run, plugin.heard))
+    builder = await slow.builder()
+    await runner.stop(run.job_id)
+    with pytest.raises(Problem, match="stopped"):
+        await task
+    assert not builder.exists()
+    await runner.close()
+
+
+async def test_an_environment_that_was_half_made_is_never_used(slow, start_agent, write_plugin, until, tmp_path):
+    """kill -9 in the middle of an installation: the installer goes too, and the next agent begins anew."""
+    plugin = write_plugin(ACT, requirements=slow.requirement)
+    agent = start_agent(plugin, tmp_path / "data", {}, env=slow.environ)
+    builder = await slow.builder()
+    agent.kill()
+    agent.wait()
+    await until(lambda: not builder.exists())
+    slow.hurry()
+    runner = LocalRunner(tmp_path / "data", environ=slow.environ)
+    assert (await plugin.run(runner))["has"] == [slow.requirement]
+    assert len(list((tmp_path / "data" / "scratch").iterdir())) == 1
+    await runner.close()
+    assert len(environments(tmp_path)) == 1
+
+
+@dataclass
+class Slow:
+    """A package whose installation takes as long as the test wants."""
+
+    folder: Path
+    environ: dict[str, str]
+    """What an agent is given to find it."""
+    until: Callable[..., Awaitable[None]]
+    requirement: str = "slow-package-for-a-test"
+
+    async def builder(self) -> Path:
+        """Wait until the installation goes on, and give the folder of its process in /proc."""
+        mark = self.folder / "pid"
+        await self.until(lambda: mark.exists() and mark.read_text())
+        return Path("/proc", mark.read_text())
+
+    def hurry(self) -> None:
+        """Let installations end at once from now on."""
+        (self.folder / "hurry").touch()
+
+
+@pytest.fixture
+def slow(wheels, until: Callable[..., Awaitable[None]]) -> Slow:
+    """Write a source package that builds itself, slowly."""
+    folder = wheels.folder
+    backend = f"""
+        import os, time, zipfile
+        from pathlib import Path
+
+        def build_wheel(folder, config_settings=None, metadata_directory=None):
+            here = Path({str(folder)!r})
+            Path(here, "pid.new").write_text(str(os.getpid()))
+            Path(here, "pid.new").rename(here / "pid")
+            for _ in range(2000):
+                if not Path(here, "hurry").exists():
+                    time.sleep(0.01)
+            name = "slow_package_for_a_test-1.0"
+            metadata = "Metadata-Version: 2.1\\nName: slow-package-for-a-test\\nVersion: 1.0\\n"
+            with zipfile.ZipFile(Path(folder, name + "-py3-none-any.whl"), "w") as wheel:
+                wheel.writestr(name + ".dist-info/METADATA", metadata)
+                tags = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+                wheel.writestr(name + ".dist-info/WHEEL", tags)
+                wheel.writestr(name + ".dist-info/RECORD", "")
+            return name + "-py3-none-any.whl"
+        """
+    files = {
+        "backend.py": dedent(backend),
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "PKG-INFO": "Metadata-Version: 2.1\nName: slow-package-for-a-test\nVersion: 1.0\n",
+    }
+    with tarfile.open(folder / "slow_package_for_a_test-1.0.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(f"slow_package_for_a_test-1.0/{name}")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return Slow(folder, wheels.environ, until)

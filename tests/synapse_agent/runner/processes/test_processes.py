@@ -1,0 +1,436 @@
+"""Whatever a plugin does to its process, its descriptors or its children, nothing of it stays or spreads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.processes.limits import Limits
+from synapse_agent.runner.processes.sandbox import probed
+
+pytestmark = pytest.mark.anyio
+
+START = """
+    import os, signal, subprocess, sys, time
+    from pathlib import Path
+
+    def note(folder):
+        Path(folder, str(os.getpid())).touch()
+
+    def wait():
+        while True:
+            time.sleep(20)
+
+    def noted(folder, count):
+        end = time.monotonic() + 10
+        while len(os.listdir(folder)) < count and time.monotonic() < end:
+            time.sleep(0.005)
+        return sorted(os.listdir(folder))
+    """
+
+
+def alive(pids):
+    """Choose the processes that are there, zombies included."""
+    return [pid for pid in pids if Path("/proc", pid).exists()]
+
+
+def descriptors():
+    """Count this process's open files."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def descendants(pid=None):
+    """List the processes below this one, all that a test could leave behind."""
+    parent = pid or os.getpid()
+    below = [
+        int(child)
+        for task in Path(f"/proc/{parent}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+    return below + [grandchild for child in below for grandchild in descendants(child)]
+
+
+async def test_all_that_an_action_started_ends_with_it(runner, write_plugin, tmp_path):
+    """A child, a double fork in its own session, and one that ignores SIGTERM: gone when the result is there."""
+    source = dedent(START) + dedent("""
+        def act(folder):
+            if os.fork() == 0:
+                note(folder)
+                wait()
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    os.setsid()
+                    note(folder)
+                    wait()
+                os._exit(0)
+            if os.fork() == 0:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                note(folder)
+                wait()
+            return noted(folder, 3)
+        """)
+    pids = await write_plugin(source).run(runner, {"folder": str(_made(tmp_path / "pids"))})
+    assert len(pids) == 3
+    assert alive(pids) == []
+
+
+@pytest.mark.parametrize(
+    ("ending", "error_type"),
+    [
+        ("raise ValueError", "action_failed"),
+        ("os._exit(3)", "action_exited"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "action_killed"),
+        ("wait()", "action_timeout"),
+    ],
+)
+async def test_all_that_an_action_started_ends_however_it_ends(data_dir, write_plugin, tmp_path, ending, error_type):
+    """In the sandbox as well: a process that ignores SIGTERM, and one that has left for a session of its own."""
+    source = dedent(START) + dedent(f"""
+        def act(folder):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if os.fork() == 0:
+                note(folder)
+                wait()
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    note(folder)
+                    wait()
+                os._exit(0)
+            noted(folder, 2)
+            {ending}
+        """)
+    folder = _made(tmp_path / "pids")
+    sandbox = probed(wanted=True, allow_write=[folder])
+    runner = LocalRunner(data_dir, limits=Limits(grace=0.1), sandbox=sandbox)
+    problem = await write_plugin(source).problem(runner, {"folder": str(folder)}, time_limit=2.0)
+    assert problem.error_type == error_type
+    pids = [path.name for path in folder.iterdir()]
+    assert len(pids) == 2
+    assert alive(pids) == []
+    await runner.close()
+
+
+async def test_a_chain_of_processes_that_fork_and_end_is_caught(runner, write_plugin, tmp_path):
+    """Each is there for a moment only, has a session of its own, and has started the next before it goes."""
+    source = dedent(START) + dedent("""
+        def act(mark):
+            if os.fork() == 0:
+                while True:
+                    os.setsid()
+                    Path(mark).touch()
+                    if os.fork() > 0:
+                        os._exit(0)
+            time.sleep(0.2)
+        """)
+    mark = tmp_path / "mark"
+    await write_plugin(source).run(runner, {"mark": str(mark)})
+    mark.unlink()
+    await asyncio.sleep(0.2)
+    assert not mark.exists()
+
+
+async def test_ending_one_run_leaves_the_next_ones_children_alone(runner, write_plugin, until, tmp_path):
+    """Runs of one zygote at the same time: what is left of one is told from what belongs to the other."""
+    source = dedent(START) + dedent("""
+        def act(folder, go):
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    note(folder)
+                    wait()
+                os._exit(0)
+            pid, = noted(folder, 1)
+            while not os.path.exists(go):
+                time.sleep(0.005)
+            return [pid, os.path.exists(f"/proc/{pid}")]
+        """)
+    plugin = write_plugin(source)
+    folders = [_made(tmp_path / name) for name in ("first", "second")]
+    runs = [
+        asyncio.ensure_future(plugin.run(runner, {"folder": str(folder), "go": f"{folder}.go"})) for folder in folders
+    ]
+    await until(lambda: all(any(folder.iterdir()) for folder in folders))
+    for folder, run in zip(folders, runs, strict=True):
+        _touch(f"{folder}.go")
+        pid, was_alive = await run
+        assert was_alive
+        assert alive([pid]) == []
+
+
+async def test_a_child_that_holds_the_output_does_not_hold_up_the_end(runner, write_plugin):
+    """The result is there at once, and so is the log."""
+    source = dedent(START) + dedent("""
+        def act():
+            subprocess.Popen(["sleep", "20"])
+            print("done")
+            return 1
+        """)
+    plugin = write_plugin(source)
+    began = time.monotonic()
+    assert await plugin.run(runner) == 1
+    assert time.monotonic() - began < 5
+    assert plugin.heard.log == b"done\n"
+
+
+async def test_threads_that_never_end_do_not_hold_up_the_end(runner, write_plugin):
+    """The process goes when the action has returned."""
+    source = (
+        dedent(START) + "\nimport threading\n\ndef act():\n    threading.Thread(target=wait).start()\n    return 1\n"
+    )
+    assert await write_plugin(source).run(runner) == 1
+
+
+async def test_what_an_action_registers_at_exit_is_run(runner, write_plugin, tmp_path):
+    """As libraries expect that write their last lines there."""
+    source = """
+        import atexit
+        from pathlib import Path
+
+        def act(mark):
+            atexit.register(Path(mark).touch)
+        """
+    await write_plugin(source).run(runner, {"mark": str(tmp_path / "mark")})
+    assert (tmp_path / "mark").exists()
+
+
+async def test_a_fork_that_returns_from_the_action_reports_nothing(runner, write_plugin):
+    """The child's result is not the run's."""
+    source = """
+        import os
+
+        def act():
+            child = os.fork()
+            if child == 0:
+                return "forged"
+            os.waitpid(child, 0)
+            return "mine"
+        """
+    assert await write_plugin(source).run(runner) == "mine"
+
+
+async def test_writing_to_every_descriptor_forges_nothing(runner, write_plugin):
+    """Neither on its own nor in what looks like a report."""
+    source = """
+        import os
+
+        def act():
+            for descriptor in range(3, 1000):
+                for data in (b"", b"x" * 16 + b'R"forged"', b'{"forged": 1}' * 9000):
+                    try:
+                        os.write(descriptor, data)
+                    except OSError:
+                        pass
+            return "mine"
+        """
+    assert await write_plugin(source).run(runner) == "mine"
+
+
+async def test_closing_every_descriptor_costs_the_result_and_nothing_else(runner, write_plugin):
+    """The run fails with a reason, and the next one is fine."""
+    source = "import os\n\ndef act(close):\n    if close:\n        os.closerange(3, 5000)\n    return 1\n"
+    plugin = write_plugin(source)
+    assert (await plugin.problem(runner, {"close": True})).error_type == "action_exited"
+    assert b"OSError" in plugin.heard.log
+    assert await plugin.run(runner, {"close": False}) == 1
+
+
+async def test_output_of_any_kind_becomes_the_log(runner, write_plugin):
+    """Bytes that are no UTF-8, no newline at the end, half a surrogate pair, output of a child's, warnings."""
+    source = """
+        import os, subprocess, sys, warnings
+
+        def act():
+            sys.stdout.buffer.write(b"\\xff\\xfe\\n")
+            sys.stdout.flush()
+            print("\\udcff가")
+            subprocess.run(["echo", "from a child"])
+            warnings.warn("be careful")
+            print("the end", end="")
+        """
+    plugin = write_plugin(source)
+    await plugin.run(runner)
+    assert plugin.heard.log.startswith(b"\xff\xfe\n\\udcff\xea\xb0\x80\nfrom a child\n")
+    assert b"plugin/main.py:9: UserWarning: be careful" in plugin.heard.log
+    assert plugin.heard.log.endswith(b"the end")
+
+
+async def test_the_log_is_bounded(data_dir, write_plugin):
+    """What is over the limit is dropped with one notice, and the action does not wait for it."""
+    runner = LocalRunner(data_dir, limits=Limits(log_bytes=1000))
+    plugin = write_plugin("def act():\n    for n in range(300_000):\n        print('x' * 99)\n    return n\n")
+    assert await plugin.run(runner) == 299_999
+    await runner.close()
+    assert plugin.heard.log[:1000] == (b"x" * 99 + b"\n") * 10
+    assert plugin.heard.log[1000:] == b"\n... more than 1000 bytes of output; the rest is left out ...\n"
+
+
+async def test_killing_the_zygote_fails_its_runs_and_no_later_one(runner, write_plugin):
+    """A plugin can do that; the agent tells it and starts another."""
+    source = """
+        import os, signal, time
+
+        def act(kill):
+            if kill:
+                os.kill(os.getppid(), signal.SIGKILL)
+                time.sleep(20)
+            return 1
+        """
+    plugin = write_plugin(source)
+    problem = await plugin.problem(runner, {"kill": True})
+    assert (problem.error_type, problem.extra["signal"]) == ("action_killed", None)
+    assert await plugin.run(runner, {"kill": False}) == 1
+
+
+async def test_killing_the_processes_that_wait_for_a_run_costs_no_run(runner, write_plugin, until):
+    """Another is forked in their place."""
+    plugin = write_plugin("import os\n\ndef act():\n    return os.getppid()\n")
+    zygote = await plugin.run(runner)
+    await until(lambda: len(descendants(zygote)) == 2)
+    waiting = descendants(zygote)
+    for pid in waiting:
+        os.kill(pid, signal.SIGKILL)
+    await until(lambda: all(") Z " in Path(f"/proc/{pid}/stat").read_text() for pid in waiting))
+    assert await plugin.run(runner) == zygote
+
+
+async def test_a_run_holds_no_descriptor_of_its_zygotes(runner, write_plugin, until):
+    """Nothing is open but its input, its log twice and its reports: no line to the zygote, none to other runs."""
+    source = """
+        import os
+
+        def act():
+            links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+            return os.getppid(), sorted(os.readlink(link).partition(":")[0] for link in links if os.path.islink(link))
+        """
+    plugin = write_plugin(source)
+    zygote, first = await plugin.run(runner)
+    held = [first]
+    for _ in range(4):
+        await until(lambda: descendants(zygote))
+        _, names = await plugin.run(runner)
+        held.append(names)
+    assert held == [["/dev/null", "pipe", "pipe", "socket"]] * 5
+
+
+async def test_a_zygote_that_cannot_start_says_why(tmp_path, write_plugin):
+    """An environment that somebody has broken is told in the words of its Python."""
+    runner = LocalRunner(tmp_path / "data")
+    plugin = write_plugin("def act():\n    return 1\n")
+    await plugin.run(runner)
+    (environment,) = (tmp_path / "data" / "environments").iterdir()
+    (environment / "bin" / "python").unlink()
+    (environment / "bin" / "python").symlink_to("/bin/false")
+    problem = await plugin.problem(runner, release=None)
+    await runner.close()
+    assert (problem.status, problem.error_type) == (500, "internal_error")
+    assert problem.message.startswith("The process that starts the plugin's runs ended before it did so.")
+
+
+async def test_runs_leave_nothing_behind(data_dir, write_plugin):
+    """After a hundred runs and a close: no descriptor, process, zombie or folder more than before."""
+    plugin = write_plugin("def act(n):\n    if n % 7 == 0:\n        raise ValueError(n)\n    return n\n")
+
+    async def hundred():
+        runner = LocalRunner(data_dir)
+        for n in range(0, 100, 4):
+            runs = (runner.run(plugin.prepared({"n": n + k}), plugin.heard) for k in range(4))
+            await asyncio.gather(*runs, return_exceptions=True)
+        busy = descriptors()
+        await runner.close()
+        return busy
+
+    await hundred()
+    before = (descriptors(), descendants(), sorted((data_dir / "scratch").iterdir()))
+    busy = await hundred()
+    after = (descriptors(), descendants(), sorted((data_dir / "scratch").iterdir()))
+    assert after == before
+    assert busy < before[0] + 10
+
+
+async def test_zygotes_are_bounded(data_dir, write_plugin, until):
+    """The one used longest ago goes."""
+    runner = LocalRunner(data_dir, max_zygotes=2)
+    plugins = [write_plugin("import os\n\ndef act():\n    return os.getppid()\n") for _ in range(3)]
+    first = [await plugin.run(runner) for plugin in plugins]
+    assert await plugins[2].run(runner) == first[2]
+    assert await plugins[0].run(runner) != first[0]
+    await until(lambda: len(alive(map(str, first))) == 1)
+    await runner.close()
+
+
+async def test_forgetting_a_folder_ends_no_run(runner, write_plugin, until, tmp_path):
+    """Its zygote goes once the run is over: what was deleted may have been cached again, and be in use."""
+    source = "import os, time\n\ndef act(go):\n    while not os.path.exists(go):\n        time.sleep(0.005)\n"
+    plugin = write_plugin(source + "    return os.getppid()\n")
+    run = asyncio.ensure_future(plugin.run(runner, {"go": str(tmp_path / "go")}))
+    await until(lambda: plugin.heard.starts)
+    await runner.forget(plugin.folder)
+    _touch(tmp_path / "go")
+    zygote = await run
+    await until(lambda: not alive([str(zygote)]))
+
+
+async def test_killing_the_agent_leaves_no_process(data_dir, start_agent, write_plugin, until, tmp_path):
+    """kill -9 of the process that runs the runner: zygote, action and what that started are gone soon after."""
+    source = dedent(START) + dedent("""
+        def act(folder):
+            Path(folder, str(os.getppid())).touch()
+            note(folder)
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() > 0:
+                    os._exit(0)
+                note(folder)
+            wait()
+        """)
+    plugin = write_plugin(source)
+    folder = _made(tmp_path / "pids")
+    agent = start_agent(plugin, data_dir, {"folder": str(folder)})
+    try:
+        await until(lambda: len(list(folder.iterdir())) == 3)
+        pids = [path.name for path in folder.iterdir()]
+        assert len(alive(pids)) == 3
+    finally:
+        agent.kill()
+        agent.wait()
+    await until(lambda: not alive(pids))
+
+
+async def test_killing_an_agent_that_has_stopped_listening_leaves_no_process(
+    data_dir, start_agent, write_plugin, until, tmp_path
+):
+    """What the zygote said last was never read, which is no reason for it to end before its runs have."""
+    source = dedent(START) + dedent("""
+        def act(folder):
+            if os.fork() == 0:
+                os.setsid()
+                note(folder)
+                wait()
+            noted(folder, 2)
+            wait()
+        """)
+    folder = _made(tmp_path / "pids")
+    agent = start_agent(write_plugin(source), data_dir, {"folder": str(folder)}, runs=2)
+    await until(lambda: len(list(folder.iterdir())) == 2)
+    agent.kill()
+    agent.wait()
+    pids = [int(path.name) for path in folder.iterdir()]
+    await until(lambda: not alive(map(str, pids)), seconds=5)
+
+
+def _made(folder):
+    folder.mkdir()
+    return folder
+
+
+def _touch(path):
+    Path(path).touch()

@@ -1,0 +1,317 @@
+"""What becomes of a run when nodes are busy, are lost, or lose what they had."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from synapse_agent.plugins.config import PluginConfig
+from synapse_agent.plugins.resources import Resources
+from synapse_agent.runner.base import Run
+from synapse_agent.runner.ray_cluster.driver.node_pool import ALONE_END_SECONDS
+from synapse_agent.runner.ray_cluster.driver.reservations import Grant, Leases
+from synapse_agent.runner.ray_cluster.driver.runs import Runs
+from synapse_agent.runner.ray_cluster.driver.source_transfer import Shipping
+from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
+from synapse_agent.runner.ray_cluster.messages import (
+    Event,
+    Failed,
+    Item,
+    Part,
+    Placed,
+    SourceMissing,
+    Started,
+    Succeeded,
+)
+from synapse_agent.storage.scratch import Scratch
+
+from .fakes import FakeActor, FakeCluster, node_state
+from .test_nodes import Watched
+
+pytestmark = pytest.mark.anyio
+
+GOOD = (Started(), Part(b"1"), Succeeded())
+
+
+class Broker:
+    """Gives whatever is asked for, on the first of the nodes, unless it is told to fail."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+
+    async def reserve(self, wanted: Resources, node_ids: Sequence[str], **_: float) -> Grant:
+        if self.error is not None:
+            raise self.error
+        return Grant(node_ids[0], "reserved", {"CUDA_VISIBLE_DEVICES": "7"} if wanted.num_gpus else {})
+
+    def release(self, grant: Grant) -> None:
+        pass
+
+
+class Bench:
+    """Runs on fake nodes, and what is said of them."""
+
+    def __init__(self, folder: Path, *, wait: float = 5, stop_seconds: float = 5, **actors: FakeActor) -> None:
+        self.actors = actors
+        self.folder = folder
+        self.said: list[Item] = []
+        self.ended = asyncio.Semaphore(0)
+        self.watched = Watched(FakeCluster(**actors))
+        self.broker = Broker()
+        self.leases = Leases(self.broker, nodes=self.watched.nodes.states, idle_seconds=0)
+        shipping = Shipping(Scratch(folder.parent / "sending"))
+        self.runs = Runs(
+            nodes=self.watched.nodes,
+            leases=self.leases,
+            shipping=shipping,
+            say=self._say,
+            wait=wait,
+            stop_seconds=stop_seconds,
+        )
+
+    async def _say(self, _: int, items: tuple[Item, ...]) -> None:
+        self.said += items
+        if isinstance(items[-1], Succeeded | Failed):
+            self.ended.release()
+
+    def start(self, *, release: str | None = "p@1", number: int = 1, requirements=(), env=(), **action) -> None:
+        actions = {"go": {"entrypoint": "m:go", **action}}
+        config = PluginConfig.from_mapping({"code": "p", "env": dict(env), "actions": actions})
+        self.runs.start(
+            number, Run(f"job-{number}", self.folder, config, "go", release=release, requirements=requirements)
+        )
+
+    async def outcome(self, **action) -> Item:
+        """Run, and give the last thing that is said of it."""
+        await self.watched.looked()
+        self.start(**action)
+        await self.ended.acquire()
+        return self.said[-1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A plugin's folder."""
+    folder = tmp_path / "plugin"
+    folder.mkdir()
+    (folder / "m.py").write_text("def go():\n    return 1\n")
+    return folder
+
+
+def answering(*answers, **more) -> FakeActor:
+    """An actor whose runs go as it is told, one after the other."""
+    left = list(answers)
+    return FakeActor(run=lambda _: left.pop(0), **more)
+
+
+async def test_a_run_is_placed_and_followed(folder: Path) -> None:
+    """Its source is sent first; what it says is passed on."""
+    bench = Bench(folder, a=answering([(Started(),), (Part(b"1"), Succeeded())]))
+    assert await bench.outcome() == Succeeded()
+    assert bench.said == [Placed("10.0.0.a"), *GOOD]
+    methods = [method for method, *_ in bench.actors["a"].calls]
+    assert methods == ["version", "begin", "receive", "complete", "run"]
+
+
+async def test_a_source_that_a_node_has_lost_is_sent_again(folder: Path) -> None:
+    """Somebody may have emptied its cache."""
+    bench = Bench(folder, a=answering([(SourceMissing(),)], [GOOD]))
+    assert await bench.outcome() == Succeeded()
+    assert bench.actors["a"].count("complete") == 2
+    assert SourceMissing() not in bench.said
+
+
+async def test_a_node_that_never_keeps_a_source_is_given_up(folder: Path) -> None:
+    """Nothing has run, so it is a 503; what does not arrive whole is told as well."""
+    bench = Bench(folder, a=FakeActor(run=lambda _: [(SourceMissing(),)]))
+    failed = await bench.outcome()
+    assert (failed.status, failed.error_type) == (503, "cluster_unavailable")
+    bench = Bench(folder, a=FakeActor(complete="No space left on device"))
+    failed = await bench.outcome()
+    assert (failed.status, failed.error_type) == (503, "cluster_unavailable")
+    assert "it cannot keep the plugin's files: No space left on device" in failed.message
+
+
+async def test_a_run_ends_with_its_node(folder: Path) -> None:
+    """`node_lost`, which names node, job and reason; the node takes no more runs."""
+    bench = Bench(folder, a=answering([(Started(),), NodeLost("power cut")]))
+    failed = await bench.outcome()
+    assert (failed.status, failed.error_type) == (500, "node_lost")
+    assert failed.message == "The node 10.0.0.a was lost while it ran the action: power cut"
+    assert failed.extra == {"job_id": "job-1", "node": "10.0.0.a"}
+    assert bench.watched.nodes.states() == []
+
+
+async def test_a_stream_that_just_ends_is_a_loss(folder: Path) -> None:
+    """An outcome is never made up."""
+    bench = Bench(folder, a=answering([(Started(),)]))
+    assert (await bench.outcome()).error_type == "node_lost"
+
+
+async def test_a_retryable_action_is_run_again_elsewhere(folder: Path) -> None:
+    """Once nothing of it can be running any more; the loss is an event of the job."""
+    lost = [(Started(),), NodeLost("power cut", has_ended=True)]
+    bench = Bench(folder, a=answering(lost), b=answering([GOOD]))
+    assert await bench.outcome(retryable=True) == Succeeded()
+    [event] = [item.event for item in bench.said if isinstance(item, Event)]
+    assert (event["event"], event["data"]["node"]) == ("node_lost", "10.0.0.a")
+    assert [item.node for item in bench.said if isinstance(item, Placed)] == ["10.0.0.a", "10.0.0.b"]
+
+
+async def test_it_is_not_run_again_where_the_first_may_go_on(folder: Path) -> None:
+    """A node that is only out of reach may still be running it."""
+    bench = Bench(folder, a=answering([NodeLost("out of reach")], is_dead=False), b=answering([GOOD]))
+    assert (await bench.outcome(retryable=True)).error_type == "node_lost"
+    assert bench.actors["b"].count("run") == 0
+
+
+async def test_what_has_run_is_never_said_not_to_have(folder: Path) -> None:
+    """Where no other node is there for a second time, or none takes it: the loss is what is told, a 500."""
+    bench = Bench(folder, a=answering([NodeLost("power cut", has_ended=True)]))
+    assert (await bench.outcome(retryable=True)).error_type == "node_lost"
+    bench = Bench(
+        folder, a=answering([NodeLost("power cut", has_ended=True)]), b=FakeActor(complete="No space left on device")
+    )
+    assert (await bench.outcome(retryable=True)).error_type == "node_lost"
+
+
+async def test_it_is_not_run_again_for_ever(folder: Path) -> None:
+    """An action that takes its nodes down with it gets three of them."""
+    actors = {name: answering([NodeLost("crashed", has_ended=True)]) for name in "abcde"}
+    bench = Bench(folder, **actors)
+    assert (await bench.outcome(retryable=True)).error_type == "node_lost"
+    assert [actor.count("run") for actor in actors.values()] == [1, 1, 1, 0, 0]
+
+
+async def test_it_is_not_run_again_before_the_first_has_ended(folder: Path) -> None:
+    """A node that the cluster takes for dead may be cut off: what it runs ends when it notices that it is alone."""
+    bench = Bench(folder, a=answering([(Started(),), NodeLost("no heartbeats")]), b=answering([GOOD]))
+    await bench.watched.looked()
+    bench.watched.nodes.find("a").heard_at = time.monotonic() + 0.3 - ALONE_END_SECONDS
+    begun = time.monotonic()
+    assert await bench.outcome(retryable=True) == Succeeded()
+    assert time.monotonic() - begun > 0.3
+
+
+async def test_a_node_that_is_lost_before_it_has_the_run_is_no_loss(folder: Path) -> None:
+    """Any action may then go to another."""
+    bench = Bench(folder, a=FakeActor(receive=NodeLost("gone")), b=answering([GOOD]))
+    assert await bench.outcome() == Succeeded()
+
+
+async def test_a_cluster_without_room_is_busy_after_a_while(folder: Path) -> None:
+    """503 with what was asked for; nothing has run."""
+    bench = Bench(folder, wait=0.05, a=FakeActor())
+    bench.broker.error = TimeoutError()
+    failed = await bench.outcome(resources={"num_cpus": 2})
+    assert (failed.status, failed.error_type) == (503, "cluster_busy")
+    assert failed.message == "No node of the cluster has had room for 2 CPUs within 0.05 s. Try again later."
+
+
+async def test_a_silent_cluster_takes_no_runs(folder: Path) -> None:
+    """Whether that was known or is found out now."""
+    bench = Bench(folder, a=FakeActor())
+    bench.broker.error = ClusterSilent("The head does not answer.")
+    failed = await bench.outcome()
+    assert (failed.status, failed.error_type) == (503, "cluster_unavailable")
+    assert failed.message == "The head does not answer. Nothing has run; try again later."
+    bench.watched.cluster.silence = "nobody there"
+    assert (await bench.outcome()).message == "nobody there. Nothing has run; try again later."
+
+
+async def test_without_a_node_the_reasons_are_told(folder: Path) -> None:
+    """Those of each node that there is."""
+    bench = Bench(folder, a=FakeActor(begin=NodeFailed("uv is missing")))
+    failed = await bench.outcome()
+    assert failed.message.startswith("No node can run actions: 10.0.0.a: uv is missing.")
+
+
+async def test_a_run_sees_the_gpus_and_threads_that_it_has(folder: Path) -> None:
+    """And none of the GPUs of others; what the plugin says of threads stands."""
+    bench = Bench(folder, a=answering([GOOD], [GOOD], [GOOD]))
+    bench.watched.cluster.alive = [node_state("a", gpus=1)]
+    await bench.outcome(resources={"num_gpus": 1, "num_cpus": 2})
+    await bench.outcome()
+    bench.watched.cluster.alive = [node_state("a", gpus=0)]
+    await bench.outcome(env={"OMP_NUM_THREADS": "3", "MODE": "x"})
+    envs = [arguments[0].env for method, *arguments in bench.actors["a"].calls if method == "run"]
+    assert envs == [
+        {"OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": "7"},
+        {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        {"OMP_NUM_THREADS": "3", "MODE": "x"},
+    ]
+
+
+async def test_requirements_prefer_their_environments_node(folder: Path) -> None:
+    """Those of plugin and call together name it; without any, every node is as good."""
+    bench = Bench(folder, a=answering([GOOD], [GOOD], [GOOD]), b=answering([GOOD], [GOOD], [GOOD]))
+    await bench.outcome(requirements=("numpy",))
+    first = next(name for name, actor in bench.actors.items() if actor.count("run"))
+    other = "b" if first == "a" else "a"
+    busy = await bench.leases.acquire(Resources(), limit=1, has_environment=lambda node_id: node_id == first)
+    assert busy.node_id == first
+    await bench.outcome(requirements=("numpy",))
+    assert bench.actors[other].count("run") == 0
+    await bench.outcome()
+    assert bench.actors[other].count("run") == 1
+
+
+async def test_requirements_that_are_none_are_refused_before_anything_is_sent(folder: Path) -> None:
+    """With the agent's own words for that."""
+    (folder / "requirements.txt").write_text("--index-url x\n")
+    bench = Bench(folder, a=FakeActor())
+    assert (await bench.outcome()).error_type == "invalid_requirement"
+    assert bench.actors["a"].count("receive") == 0
+
+
+async def test_stopping_reaches_a_run_wherever_it_is(folder: Path) -> None:
+    """While it waits for room, and on its node; stopping it twice is fine."""
+    bench = Bench(folder, a=FakeActor())
+    bench.broker.reserve = lambda *_, **__: asyncio.sleep(20)
+    await bench.watched.looked()
+    bench.start()
+    await asyncio.sleep(0.02)
+    await asyncio.gather(bench.runs.stop(1), bench.runs.stop(1))
+    assert (bench.said[-1].error_type, bench.runs.are_on_nodes) == ("action_stopped", False)
+    await bench.runs.stop(1)
+
+
+async def test_stopping_a_run_on_a_node_that_does_nothing_any_more_has_a_limit(folder: Path) -> None:
+    """It counts as lost then, and its actor is killed: whoever stops a job does not wait for ever."""
+    killed = asyncio.Event()
+    actor = answering([(Started(),), killed, NodeLost("killed")], stop=asyncio.Event())
+    actor.kill = killed.set
+    bench = Bench(folder, a=actor, stop_seconds=0.01)
+    await bench.watched.looked()
+    bench.start()
+    await asyncio.sleep(0.05)
+    assert Started() in bench.said
+    async with asyncio.timeout(5):
+        await bench.runs.stop(1)
+    assert bench.said[-1].error_type == "action_stopped"
+    assert bench.watched.warnings == ["The node 10.0.0.a is lost: it has not ended an action within 0.01 s"]
+
+
+async def test_sources_are_sent_once_however_many_want_them(folder: Path) -> None:
+    """To each node; another version of a debug source is another source."""
+    bench = Bench(folder, a=FakeActor(run=lambda _: [GOOD]))
+    await bench.watched.looked()
+    for number in range(5):
+        bench.start(release=None, number=number, resources={"num_cpus": 0})
+    for _ in range(5):
+        await bench.ended.acquire()
+    assert bench.actors["a"].count("complete") == 1
+    (folder / "m.py").write_text("def go():\n    return 2\n")
+    assert await bench.outcome(release=None) == Succeeded()
+    assert bench.actors["a"].count("complete") == 2
+
+
+async def test_an_outcome_that_is_a_failure_is_passed_on(folder: Path) -> None:
+    """As the node has said it."""
+    failed = Failed(500, "action_failed", "no luck", {"job_id": "job-1"})
+    bench = Bench(folder, a=answering([(Started(),), (failed,)]))
+    assert await bench.outcome() == failed

@@ -1,0 +1,199 @@
+"""What a node's actor does, without Ray."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synapse_agent import __version__
+from synapse_agent.plugins.config import PluginConfig
+from synapse_agent.runner.base import Run
+from synapse_agent.runner.ray_cluster.messages import Failed, Item, Output, Part, SourceMissing, Started, Succeeded
+from synapse_agent.runner.ray_cluster.node.actor import Assignment, Node, node_folder
+from synapse_agent.runner.ray_cluster.source_archive import pack
+from synapse_agent.settings import Settings, UsageError
+from synapse_agent.storage.trees import tree_digest
+
+pytestmark = pytest.mark.anyio
+
+SETTINGS = Settings(plugins=(Path("plugins"),), data_dir=Path("/of-the-agent"), grace=1, sandbox=False)
+SOURCE = """
+import os
+import time
+from pathlib import Path
+
+def go(seconds=0):
+    print("at work", flush=True)
+    time.sleep(seconds)
+    Path("left").touch()
+    return [os.getcwd(), os.environ["MODE"]]
+
+def fail():
+    raise OSError(2, "gone", __file__)
+"""
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    """A node that is ready to run."""
+    node = Node(tmp_path / "node")
+    await node.begin(SETTINGS)
+    yield node
+    await node.close()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A plugin's folder, as the agent has it."""
+    folder = tmp_path / "agent" / "plugin"
+    folder.mkdir(parents=True)
+    (folder / "m.py").write_text(SOURCE)
+    return folder
+
+
+def assignment(source: Path, action: str = "go", *, release: str | None = "p@1", **params: Any) -> Assignment:
+    actions = {name: {"entrypoint": f"m:{name}"} for name in ("go", "fail")}
+    config = PluginConfig.from_mapping({"code": "p", "actions": actions})
+    run = Run("job-1", source, config, action, params, release=release)
+    return Assignment(run, tree_digest(source), {"MODE": "quick"}, "key of nothing")
+
+
+async def arrive(node: Node, source: Path) -> str | None:
+    archive = source.with_suffix(".tar")
+    pack(source, archive)
+    await node.receive(tree_digest(source), archive.read_bytes())
+    archive.unlink()
+    return await node.complete(tree_digest(source))
+
+
+async def items_of(node: Node, wanted: Assignment) -> list[Item]:
+    return [item async for batch in node.run(wanted) for item in batch]
+
+
+async def test_a_node_says_its_version_before_anything_else(tmp_path: Path) -> None:
+    """Without being told anything that depends on it."""
+    assert await Node(tmp_path).version() == __version__
+
+
+async def test_a_node_that_lacks_a_folder_to_write_to_says_so(tmp_path: Path) -> None:
+    """It takes no runs then: they would find out one by one."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    settings = replace(SETTINGS, allow_write=(shared,))
+    shared.rmdir()
+    with pytest.raises(UsageError, match=f"--allow-write {shared} is not there"):
+        await Node(tmp_path / "node").begin(settings)
+
+
+async def test_a_release_runs_where_it_has_arrived(node: Node, source: Path) -> None:
+    """With the environment variables that it was given; what was printed comes along."""
+    assert await arrive(node, source) is None
+    items = await items_of(node, assignment(source))
+    assert (items[0], items[-1]) == (Started(), Succeeded())
+    assert b"".join(item.data for item in items if isinstance(item, Output)) == b"at work\n"
+    [part] = [item.data for item in items if isinstance(item, Part)]
+    place = tree_digest(source).removeprefix("sha256:")
+    assert part.endswith(f'/node/sources/whole/{place}","quick"]'.encode())
+
+
+async def test_what_is_not_there_is_missing(node: Node, source: Path) -> None:
+    """Nothing has run then."""
+    assert await items_of(node, assignment(source)) == [SourceMissing()]
+
+
+async def test_a_debug_run_gets_a_copy(node: Node, source: Path, tmp_path: Path) -> None:
+    """What it leaves is gone with it, and the source is as it was."""
+    await arrive(node, source)
+    for _ in range(2):
+        items = await items_of(node, assignment(source, release=None))
+        assert items[-1] == Succeeded()
+    digest = tree_digest(source)
+    assert tree_digest(tmp_path / "node" / "sources" / "whole" / digest.removeprefix("sha256:")) == digest
+
+
+async def test_problems_name_the_agents_files(node: Node, source: Path) -> None:
+    """The node's own folders are nobody's business."""
+    (source / "requirements.txt").write_bytes(b"\xff\n")
+    await arrive(node, source)
+    [failed] = await items_of(node, assignment(source))
+    assert (failed.status, failed.error_type) == (422, "invalid_plugin")
+    (source / "requirements.txt").unlink()
+    await arrive(node, source)
+    failed = (await items_of(node, assignment(source, "fail")))[-1]
+    assert "/node/" not in failed.message
+
+
+async def test_an_archive_that_is_damaged_is_told(node: Node, source: Path) -> None:
+    """And can be sent again."""
+    digest = tree_digest(source)
+    await node.receive(digest, b"no archive")
+    assert "The archive is damaged" in (await node.complete(digest) or "")
+    await node.receive(digest, b"no archive")
+    await node.abandon(digest)
+    assert await arrive(node, source) is None
+
+
+async def test_a_run_can_be_stopped_in_the_moment_it_comes(node: Node, source: Path) -> None:
+    """Before it has taken its first step."""
+    await arrive(node, source)
+    running = asyncio.ensure_future(anext(node.run(assignment(source, seconds=20))))
+    await asyncio.sleep(0)
+    await node.stop("job-1")
+    [failed] = await asyncio.wait_for(running, 5)
+    assert failed.error_type == "action_stopped"
+
+
+@pytest.mark.parametrize("release", ["p@1", None])
+async def test_a_run_can_be_stopped_whatever_it_is_doing(node: Node, source: Path, release: str | None) -> None:
+    """Copying, starting, running; other job IDs are fine."""
+    await arrive(node, source)
+    for steps in (1, 2, 3, 5, 8, 13, 21, 1000):
+        running = asyncio.ensure_future(items_of(node, assignment(source, release=release, seconds=20)))
+        for _ in range(steps):
+            await asyncio.sleep(0.0005)
+        await node.stop("job-2")
+        await node.stop("job-1")
+        assert (await asyncio.wait_for(running, 10))[-1].error_type == "action_stopped"
+
+
+async def test_a_node_tells_what_it_has_from_earlier(node: Node, source: Path, tmp_path: Path) -> None:
+    """Sources, and the keys of requirements that were made; what is forgotten is not there any more."""
+    await arrive(node, source)
+    await items_of(node, assignment(source))
+    digest = tree_digest(source)
+    other = Node(tmp_path / "node")
+    stock = await other.begin(SETTINGS)
+    assert (stock.digests, stock.environments) == ((digest,), ("key of nothing",))
+    await node.forget(digest)
+    assert await items_of(node, assignment(source)) == [SourceMissing()]
+    await other.close()
+
+
+async def test_a_node_that_hears_of_no_driver_ends(tmp_path: Path) -> None:
+    """And with it all that it has started; as long as it is greeted, it goes on."""
+    ended = asyncio.Event()
+    node = Node(tmp_path / "node", alone_seconds=2, on_alone=ended.set)
+    await node.begin(SETTINGS)
+    for _ in range(6):
+        await asyncio.sleep(0.5)
+        await node.hear()
+    assert not ended.is_set()
+    await asyncio.wait_for(ended.wait(), 5)
+    await node.close()
+
+
+def test_a_nodes_folder_is_named_by_its_environment(tmp_path: Path) -> None:
+    """Or is the user's own."""
+    assert node_folder({"SYNAPSE_NODE_DIR": str(tmp_path)}) == tmp_path
+    assert node_folder({}).name == "node"
+
+
+def test_a_failure_is_a_problem_again() -> None:
+    """With all that it carries."""
+    failed = Failed(500, "action_failed", "no", {"job_id": "1"})
+    assert Failed.of(failed.problem) == failed

@@ -1,0 +1,57 @@
+"""What a run says, in batches."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from synapse_agent.runner.ray_cluster.messages import Event, Failed, Output, Part, Started, Succeeded
+from synapse_agent.runner.ray_cluster.node.batching_listener import Feed
+
+pytestmark = pytest.mark.anyio
+
+
+async def gathered(feed: Feed) -> list[tuple]:
+    return [batch async for batch in feed.batches()]
+
+
+async def test_a_quick_run_is_one_batch() -> None:
+    """Its start, what it printed, in one piece, and its result."""
+    feed = Feed()
+    feed.started()
+    feed.output(b"one ")
+    feed.output(b"two")
+    feed.succeed(b"3")
+    assert await gathered(feed) == [(Started(), Output(b"one two"), Part(b"3"), Succeeded())]
+
+
+async def test_a_long_run_says_what_it_has_to_while_it_goes_on() -> None:
+    """In order, and nothing twice."""
+    feed = Feed()
+    batches = feed.batches()
+    feed.started()
+    assert await anext(batches) == (Started(),)
+    feed.output(b"a")
+    feed.event({"type": "progress", "current": 1})
+    feed.output(b"b")
+    assert await anext(batches) == (Output(b"a"), Event({"type": "progress", "current": 1}), Output(b"b"))
+    waiting = asyncio.ensure_future(anext(batches))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    feed.end(Failed(500, "action_failed", "no"))
+    assert await waiting == (Failed(500, "action_failed", "no"),)
+    with pytest.raises(StopAsyncIteration):
+        await anext(batches)
+
+
+async def test_a_large_result_comes_in_parts() -> None:
+    """None is larger than an object store can take, and together they are the result."""
+    feed = Feed()
+    result = bytes(range(256)) * 200_000
+    feed.succeed(result)
+    batches = await gathered(feed)
+    parts = [item.data for batch in batches for item in batch if isinstance(item, Part)]
+    assert b"".join(parts) == result
+    assert [len(batch) for batch in batches[:-1]] == [1] * (len(batches) - 1)
+    assert isinstance(batches[-1][-1], Succeeded)

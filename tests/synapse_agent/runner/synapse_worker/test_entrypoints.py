@@ -1,0 +1,245 @@
+"""Every shape of an entrypoint, run as an action on this agent's Python and on the oldest of the machine."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from synapse_agent.runner.environments.interpreters import Interpreters
+from synapse_agent.runner.local import LocalRunner
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def oldest():
+    """Give the oldest Python of this machine that a plugin can ask for."""
+    every = asyncio.run(_all())
+    return min(every, key=lambda python: tuple(map(int, python.version.split("."))))
+
+
+async def _all():
+    return await Interpreters().all()
+
+
+@pytest.fixture(params=["own", "oldest"])
+def python(request):
+    """Say which Python a test runs on."""
+    return request.param
+
+
+@pytest.fixture
+async def runner(data_dir, oldest, python):
+    """Give a runner that prefers the agent's own Python, or the oldest."""
+    runner = LocalRunner(data_dir, pythons=[oldest.path] if python == "oldest" else [])
+    yield runner
+    await runner.close()
+
+
+FUNCTION_OF_ANYTHING = """
+    def act(**kwargs):
+        return kwargs
+    """
+
+FUNCTION_THAT_NAMES = """
+    def act(data, rate=0.5):
+        return [data, rate]
+    """
+
+FUNCTION_OF_PARAMS = """
+    def act(params):
+        return params
+    """
+
+FUNCTION_OF_PARAMS_AND_CONTEXT = """
+    def act(params, context):
+        return [params, context.language, context.action, context.env["GREETING"]]
+    """
+
+CLASS_WITH_THE_ACTIONS_METHOD = """
+    class Checker:
+        def __init__(self, **options):
+            self.strict = options.get("strict", False)
+
+        def act(self, data):
+            return [data, self.strict]
+
+        def run(self):
+            raise AssertionError("the method of the action's name comes first")
+    """
+
+CLASS_WITH = """
+    class Checker:
+        def __init__(self, params, context):
+            self.params, self.context = params, context
+
+        def {method}(self):
+            return [self.params, self.context.action]
+    """
+
+ASYNC_FUNCTION = """
+    import asyncio
+
+    async def act(data):
+        await asyncio.sleep(0)
+        return data
+    """
+
+ASYNC_METHOD = """
+    import asyncio
+
+    class Checker:
+        async def run(self, data):
+            await asyncio.sleep(0)
+            return data
+    """
+
+CLASS_WITH_DISPATCH = """
+    class Checker:
+        @classmethod
+        def dispatch(cls, params, ctx):
+            return [params, ctx.action]
+
+        def act(self):
+            raise AssertionError("`dispatch` comes first")
+    """
+
+CLASS_WHOSE_INSTANCES_DISPATCH = """
+    class Checker:
+        def dispatch(self, request):
+            raise AssertionError("this is a web framework's, not the SDK's")
+
+        def run(self, data):
+            return data
+    """
+
+MARKED_FUNCTION = """
+    def act(params, ctx):
+        return [params, ctx.action]
+
+    act._is_action = True
+    """
+
+ROWS = {
+    "a class with dispatch": (CLASS_WITH_DISPATCH, "Checker", {"data": 1}, [{"data": 1}, "act"]),
+    "a dispatch of instances is none": (CLASS_WHOSE_INSTANCES_DISPATCH, "Checker", {"data": 1}, 1),
+    "a marked function": (MARKED_FUNCTION, "act", {"data": 1}, [{"data": 1}, "act"]),
+    "**kwargs": (FUNCTION_OF_ANYTHING, "act", {"a": 1, "context": 2}, {"a": 1, "context": 2}),
+    "names": (FUNCTION_THAT_NAMES, "act", {"data": 1}, [1, 0.5]),
+    "(params)": (FUNCTION_OF_PARAMS, "act", {"data": 1, "x": 2}, {"data": 1, "x": 2}),
+    "(params, context)": (FUNCTION_OF_PARAMS_AND_CONTEXT, "act", {"a": 1}, [{"a": 1}, "ko", "act", "hi"]),
+    "a method named as the action": (CLASS_WITH_THE_ACTIONS_METHOD, "Checker", {"data": 1, "strict": True}, [1, True]),
+    "run": (CLASS_WITH.format(method="run"), "Checker", {"a": 1}, [{"a": 1}, "act"]),
+    "execute": (CLASS_WITH.format(method="execute"), "Checker", {"a": 1}, [{"a": 1}, "act"]),
+    "__call__": (CLASS_WITH.format(method="__call__"), "Checker", {"a": 1}, [{"a": 1}, "act"]),
+    "async def": (ASYNC_FUNCTION, "act", {"data": 1}, 1),
+    "an async method": (ASYNC_METHOD, "Checker", {"data": 1}, 1),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+async def test_an_entrypoint_is_called_by_its_shape(runner, write_plugin, row, python):
+    """Written as `package.module:attribute` on the one Python, as `package.module.attribute` on the other."""
+    source, attribute, params, result = ROWS[row]
+    entrypoint = f"plugin.main:{attribute}" if python == "own" else f"plugin.main.{attribute}"
+    plugin = write_plugin(source, entrypoint=entrypoint, env={"GREETING": "hi"})
+    assert await plugin.run(runner, params, language="ko") == result
+
+
+@pytest.mark.parametrize(
+    ("source", "attribute", "said"),
+    [
+        (FUNCTION_THAT_NAMES, "act", "'data' is missing, 'day' is unexpected. It takes (data, rate=0.5)."),
+        (CLASS_WITH_THE_ACTIONS_METHOD, "Checker", "'data' is missing. It takes (**options, data)."),
+        (ASYNC_FUNCTION, "act", "'data' is missing, 'day' is unexpected. It takes (data)."),
+    ],
+)
+async def test_a_call_that_does_not_fit_is_refused_by_parameter(runner, write_plugin, source, attribute, said):
+    """422, no traceback, whatever the shape."""
+    plugin = write_plugin(source, entrypoint=f"plugin.main:{attribute}")
+    problem = await plugin.problem(runner, {"day": 1})
+    assert (problem.status, problem.error_type) == (422, "invalid_params")
+    assert problem.message == f"The params do not fit the action: {said}"
+    assert "traceback" not in problem.extra
+
+
+async def test_a_marked_function_that_takes_something_else_is_refused(runner, write_plugin):
+    """That is the plugin's fault, and nothing of it ran."""
+    plugin = write_plugin("def act(params):\n    return params\n\nact._is_action = True\n")
+    problem = await plugin.problem(runner, {"data": 1})
+    assert (problem.status, problem.error_type) == (422, "entrypoint_not_found")
+    assert "a function marked by @action is called with (params, ctx)" in problem.message
+
+
+CONTEXT = """
+    def act(context):
+        context.logger.info("by the logger")
+        context.logger.debug("not this")
+        context.set_progress(1, 4)
+        context.set_progress(2, 4, "fit")
+        context.log("scored", {"loss": 0.5})
+        errors = []
+        for data in ({"found": [{1, 2}]}, "x" * 60_000):
+            try:
+                context.log("scored", data)
+            except (TypeError, ValueError) as error:
+                errors.append(type(error).__name__ + ": " + str(error)[:60])
+        return errors
+    """
+
+
+async def test_the_context_reports(runner, write_plugin):
+    """Progress, with the step that it is of, events and a logger; what can't be sent is refused where it is said."""
+    plugin = write_plugin(CONTEXT)
+    assert await plugin.run(runner) == [
+        "TypeError: event 'scored' cannot be written as JSON: see $.data.found[0",
+        "ValueError: event 'scored' has 60043 bytes; 60000 are allowed",
+    ]
+    assert plugin.heard.events == [
+        {"type": "progress", "current": 1, "total": 4},
+        {"type": "progress", "current": 2, "total": 4, "step": "fit"},
+        {"type": "event", "event": "scored", "data": {"loss": 0.5}},
+    ]
+    assert plugin.heard.log.endswith(b"INFO by the logger\n")
+
+
+ODD_REPORTS = """
+    from decimal import Decimal
+    from fractions import Fraction
+
+    def act(context):
+        context.set_progress(Fraction(1, 2), None)
+        context.set_progress(Decimal("1.5"), 3)
+        errors = []
+        for odd in [("a", 2), ([1], 2), (1, {}), (1, 2, 3), (1, 2, "x" * 60_000)]:
+            try:
+                context.set_progress(*odd)
+            except (TypeError, ValueError) as error:
+                errors.append(type(error).__name__ + ": " + str(error)[:60])
+        for event in (7, None, {"a": 1}):
+            try:
+                context.log(event)
+            except TypeError as error:
+                errors.append(str(error))
+        return errors
+    """
+
+
+async def test_what_is_no_progress_and_no_event_is_refused(runner, write_plugin):
+    """Where it is said, by a sentence; the job's record holds numbers and names, as the contract has it."""
+    plugin = write_plugin(ODD_REPORTS)
+    assert await plugin.run(runner) == [
+        "TypeError: current must be a number, not str",
+        "TypeError: current must be a number, not list",
+        "TypeError: total must be a number, not dict",
+        "TypeError: step must be a str, not int",
+        "ValueError: progress has 60051 bytes; 60000 are allowed",
+        "event must be a str, not int",
+        "event must be a str, not NoneType",
+        "event must be a str, not dict",
+    ]
+    assert plugin.heard.events == [
+        {"type": "progress", "current": 0.5, "total": None},
+        {"type": "progress", "current": 1.5, "total": 3},
+    ]

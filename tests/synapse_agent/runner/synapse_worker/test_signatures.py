@@ -1,0 +1,163 @@
+"""What a callable takes is read from its code, and is what `inspect` says of it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from dataclasses import dataclass
+
+import pytest
+
+from synapse_agent.runner.synapse_worker.signatures import Shape
+
+
+def plain(data, rate=0.5):
+    return data, rate
+
+
+def all_kinds(a, b=1, /, c=2, *args, d, e=3, **rest):
+    return a, b, c, args, d, e, rest
+
+
+def no_more_than_args(*args):
+    return args
+
+
+def local_names(a, *, b=1, **rest):
+    c = a
+    return c, b, rest
+
+
+@functools.wraps(plain)
+def wrapper(*args, **kwargs):
+    return plain(*args, **kwargs)
+
+
+def disguised(*args):
+    return args
+
+
+disguised.__signature__ = inspect.signature(plain)
+
+
+class Empty:
+    pass
+
+
+class Base:
+    def __init__(self, data, /, *, rate=1, **rest):
+        self.given = data, rate, rest
+
+
+class Heir(Base):
+    pass
+
+
+class ByNew:
+    def __new__(cls, data):
+        return super().__new__(cls) if data else None
+
+    def __init__(self, *args):
+        pass
+
+
+class ByMeta(type):
+    def __call__(cls, data):
+        return super().__call__() if data else None
+
+
+class Meta(metaclass=ByMeta):
+    pass
+
+
+class Wrapped:
+    @functools.wraps(plain)
+    def __init__(self, *args):
+        pass
+
+
+class Signed:
+    __signature__ = inspect.signature(plain)
+
+    def __init__(self, *args):
+        pass
+
+
+@dataclass
+class Data:
+    data: int
+    rate: float = 0.5
+
+
+class Instance:
+    def __call__(self, data, rate=1):
+        return data, rate
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        plain,
+        all_kinds,
+        no_more_than_args,
+        local_names,
+        lambda: None,
+        wrapper,
+        disguised,
+        functools.partial(plain, rate=7),
+        functools.partial(all_kinds, 1),
+        Empty,
+        Base,
+        Heir,
+        ByNew,
+        Meta,
+        Wrapped,
+        Signed,
+        Data,
+        Data(1).__init__,
+        Instance(),
+        len,
+    ],
+)
+def test_a_shape_is_what_inspect_says(target):
+    """Names in order, which of them are given how, defaults, and the name of the `**kwargs`."""
+    parameters = inspect.signature(target).parameters.values()
+    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    shape = Shape.of(target)
+    assert shape.names == tuple(p.name for p in named)
+    assert shape.names[: shape.by_position] == tuple(p.name for p in named if p.kind is p.POSITIONAL_ONLY)
+    assert shape.names[shape.by_name_from :] == tuple(p.name for p in named if p.kind is p.KEYWORD_ONLY)
+    assert shape.defaults == {p.name: p.default for p in named if p.default is not p.empty}
+    assert shape.rest == next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
+
+
+def test_what_does_not_say_what_it_takes_has_no_shape():
+    """Some of what is written in C."""
+    assert Shape.of(max) is None
+
+
+@pytest.mark.parametrize(
+    ("function", "names", "rest"),
+    [
+        (all_kinds, ("b", "c", "d", "e"), "rest"),
+        (no_more_than_args, (), None),
+        (lambda *args, data: (args, data), ("data",), None),
+    ],
+)
+def test_a_method_is_given_its_instance_by_position(function, names, rest):
+    """Where it names nothing that could take it, `*args` does."""
+    shape = Shape.of(function).without_self()
+    assert (shape.names, shape.rest) == (names, rest)
+
+
+def test_a_call_gives_each_its_own_way():
+    """By position what has no other way, by name the rest; defaults where nothing is given."""
+    shape = Shape.of(all_kinds)
+    given = {"a": 10, "d": 20, "x": 30, "y": 40}
+    assert shape.call(all_kinds, given, None) == (10, 1, 2, (), 20, 3, {"x": 30, "y": 40})
+    assert shape.call(all_kinds, {**given, "b": 5}, None, elsewhere=["y"]) == (10, 5, 2, (), 20, 3, {"x": 30})
+
+
+def test_a_shape_reads_as_it_was_written():
+    """For the message that says why a call does not fit."""
+    assert str(Shape.of(all_kinds)) == "a, b=1, c=2, d, e=3, **rest"

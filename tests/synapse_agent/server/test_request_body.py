@@ -1,0 +1,135 @@
+"""Request bodies over HTTP: what is taken, what is refused, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from synapse_agent.problems import Problem
+from synapse_agent.server.request_body import parse_json
+
+JSON = {"Content-Type": "application/json"}
+
+
+def post(http: httpx.Client, body: bytes, content_type: str | None = "application/json") -> httpx.Response:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    return http.post("/plugin_releases/", content=body, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"]
+)
+def test_another_content_type_is_refused(http: httpx.Client, content_type: str | None) -> None:
+    """415: a web page can send those without asking, `application/json` it can't."""
+    answer = post(http, b'{"plugin": "a", "version": "1"}', content_type)
+    assert (answer.status_code, answer.json()["detail"]["error_type"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/json ;x=y"]
+)
+def test_json_is_taken_with_parameters_and_in_any_case(http: httpx.Client, content_type: str) -> None:
+    """As HTTP has media types."""
+    assert post(http, b'{"plugin": "none", "version": "1"}', content_type).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"{]",
+        b"\xff",
+        b'{"a": "\xc3"}',
+        b'{"a": NaN}',
+        b'{"a": -Infinity}',
+        b'{"a": 1e999}',
+        b"\xef\xbb\xbf{}",
+    ],
+)
+def test_a_body_that_is_not_json_is_a_bad_request(http: httpx.Client, body: bytes) -> None:
+    """400 `invalid_json`: broken, not UTF-8, not a number that JSON knows."""
+    answer = post(http, body)
+    assert (answer.status_code, answer.json()["detail"]["error_type"]) == (400, "invalid_json")
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_a_body_that_is_nested_ten_thousand_deep_is_refused(http: httpx.Client, opening: bytes) -> None:
+    """400, and the agent goes on."""
+    answer = post(http, opening * 10_000)
+    assert (answer.status_code, answer.json()["detail"]["error_type"]) == (400, "invalid_json")
+    assert http.get("/health/").status_code == 200
+
+
+def test_deep_params_either_run_or_are_refused(http: httpx.Client, tools: str) -> None:
+    """At no depth does the agent fail over them."""
+    for depth in range(100, 1100, 50):
+        value = b"[" * depth + b"]" * depth
+        answer = http.post(
+            f"{tools}/run/", content=b'{"action": "echo", "params": {"value": %s}}' % value, headers=JSON
+        )
+        assert answer.status_code in (200, 400, 500)
+        assert answer.status_code != 500 or answer.json()["detail"]["error_type"] != "internal_error"
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b"1", b'"text"'])
+def test_json_that_is_no_object_is_unprocessable(http: httpx.Client, tools: str, body: bytes) -> None:
+    """422 at the body itself."""
+    for path in ("/plugin_releases/", f"{tools}/run/", "/plugin_releases/run_debug/"):
+        answer = http.post(path, content=body, headers=JSON)
+        assert answer.status_code == 422
+        assert answer.json()["detail"][0]["loc"] == ["body"]
+
+
+def test_of_a_key_that_comes_twice_the_last_value_counts(http: httpx.Client, tools: str) -> None:
+    """As with most JSON parsers."""
+    body = b'{"action": "fail", "action": "echo", "params": {"value": 1, "value": 2}}'
+    assert http.post(f"{tools}/run/", content=body, headers=JSON).json() == 2
+
+
+def test_a_body_over_the_limit_is_refused(http: httpx.Client) -> None:
+    """413 with the limit, whether its size is declared or only found out."""
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(11):
+            yield b" " * 10_000
+
+    for content in (b" " * 100_001, chunks(), b" " * 400_000):
+        answer = http.post("/plugin_releases/", content=content, headers=JSON)
+        assert (answer.status_code, answer.json()["detail"]["error_type"]) == (413, "content_too_large")
+        assert "100000" in answer.json()["detail"]["message"]
+    assert post(http, b'{"plugin": "none", "version": "1"}' + b" " * 90_000).status_code == 404
+
+
+def test_what_was_sent_is_repeated_in_part_only(http: httpx.Client) -> None:
+    """Errors stay short, however long the input and however many the faults."""
+    answer = http.post("/plugin_releases/", json={"plugin": ["x" * 50_000]})
+    assert answer.status_code == 422
+    assert len(answer.content) < 2_000
+    answer = http.post("/plugin_releases/run_debug/", json={"action": "go", "requirements": [0] * 20_000})
+    assert answer.status_code == 422
+    assert len(answer.json()["detail"]) == 20
+
+
+def test_text_that_utf8_cannot_hold_is_answered_all_the_same(http: httpx.Client, tools: str) -> None:
+    """A lone surrogate in a name is 422, in params it travels as the escape that it is."""
+    answer = http.post("/plugin_releases/", content=b'{"plugin": "\\ud800", "version": "1"}', headers=JSON)
+    assert answer.status_code == 422
+    body = b'{"action": "echo", "params": {"value": "\\ud800"}}'
+    answer = http.post(f"{tools}/run/", content=body, headers=JSON)
+    assert answer.status_code in (200, 500)
+    assert answer.status_code != 500 or answer.json()["detail"]["error_type"] != "internal_error"
+
+
+@pytest.mark.parametrize("number", ["9" * 4000, "-0", "1E5", "0.1"])
+def test_numbers_are_what_they_say(number: str) -> None:
+    """Integers of any length that Python takes, and floats."""
+    assert parse_json(number.encode()) == (float(number) if set(number) & set("E.") else int(number))
+
+
+def test_a_number_longer_than_python_takes_is_refused() -> None:
+    """Reading it would cost time with the square of its length."""
+    with pytest.raises(Problem, match="not JSON"):
+        parse_json(b"9" * 5000)

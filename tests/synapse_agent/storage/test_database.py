@@ -1,0 +1,80 @@
+"""The database and the folder around it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from synapse_agent.settings import StartError
+from synapse_agent.storage.data_folder import DataFolder
+from synapse_agent.storage.database import MIGRATIONS, Database
+
+
+def test_a_database_is_made_once_and_opened_again(tmp_path: Path) -> None:
+    """In WAL mode, at the schema that this version knows."""
+    for _ in range(2):
+        Database(tmp_path / "db").close()
+    with closing(sqlite3.connect(tmp_path / "db")) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_database_of_an_earlier_version_keeps_what_is_in_it(tmp_path: Path) -> None:
+    """The schema is brought up to date where it is, once."""
+    with closing(sqlite3.connect(tmp_path / "db")) as connection:
+        connection.executescript(f"BEGIN; {MIGRATIONS[0]} PRAGMA user_version = 1; COMMIT;")
+        connection.execute(
+            "INSERT INTO jobs (job_id, content, action, method, status, created_at, result)"
+            " VALUES ('old', '', 'go', 'local', 'SUCCEEDED', '2026-11-23T00:00:00+00:00', '7')"
+        )
+        connection.commit()
+    for _ in range(2):
+        with closing(Database(tmp_path / "db")) as database:
+            job = database.job("old")
+            assert job is not None
+            assert (job.result, job.status_code, job.events, job.size) == ("7", None, None, 0)
+
+
+@pytest.mark.parametrize("content", ["newer", "garbage", "folder"])
+def test_a_database_that_cannot_be_used_is_left_alone(tmp_path: Path, content: str) -> None:
+    """A newer schema, another kind of file, a folder: one line that names the way out."""
+    path = tmp_path / "db"
+    if content == "newer":
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA user_version = 999")
+    elif content == "garbage":
+        path.write_bytes(b"no database " * 1000)
+    else:
+        path.mkdir()
+    with pytest.raises(StartError, match="--data-dir"):
+        Database(path)
+
+
+def test_a_data_folder_has_one_owner(tmp_path: Path) -> None:
+    """Until that one is closed; what was temporary is gone then."""
+    first = DataFolder(tmp_path / "data")
+    first.temporary("x").mkdir()
+    with pytest.raises(StartError, match="belongs to another running agent"):
+        DataFolder(tmp_path / "data")
+    first.close()
+    second = DataFolder(tmp_path / "data")
+    assert list((tmp_path / "data" / "tmp").iterdir()) == []
+    second.close()
+
+
+def test_a_data_folder_is_private(tmp_path: Path) -> None:
+    """Its owner's alone, from the first moment."""
+    DataFolder(tmp_path / "new" / "data").close()
+    assert (tmp_path / "new" / "data").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("kind", ["file", "proc"])
+def test_a_data_folder_that_cannot_be_made_is_said_so(tmp_path: Path, kind: str) -> None:
+    """One line that names the way out."""
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "data" if kind == "file" else Path("/proc/nowhere")
+    with pytest.raises(StartError, match="--data-dir"):
+        DataFolder(path)

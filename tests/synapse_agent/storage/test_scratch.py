@@ -1,0 +1,51 @@
+"""Folders that do not outlive what they are for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from synapse_agent.storage.scratch import Scratch
+
+
+def test_a_folder_that_is_left_empty_is_used_again(tmp_path):
+    """And one that is not, or whose mode was changed, is not."""
+    scratch = Scratch(tmp_path)
+    first = scratch.take()
+    assert scratch.give_back(first)
+    assert scratch.take() == first
+    (first / "file").touch()
+    assert not scratch.give_back(first)
+    second = scratch.take()
+    assert second != first
+    second.chmod(0o755)
+    assert not scratch.give_back(second)
+    third = scratch.take()
+    third.rmdir()
+    assert not scratch.give_back(third)
+    scratch.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_agent_left_is_removed_and_what_a_live_one_has_is_not(tmp_path):
+    """The lock of the folder tells them apart."""
+    program = """if True:
+        import sys, time
+        from pathlib import Path
+        from synapse_agent.storage.scratch import Scratch
+        scratch = Scratch(Path(sys.argv[1]))
+        (scratch.take() / "file").touch()
+        print(scratch.folder, flush=True)
+        time.sleep(20)
+        """
+    with subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True) as other:
+        theirs = Path(other.stdout.readline().strip())
+        first = Scratch(tmp_path)
+        assert theirs.exists()
+        other.kill()
+    second = Scratch(tmp_path)
+    assert not theirs.exists()
+    assert first.folder.exists()
+    first.close()
+    second.close()

@@ -1,0 +1,52 @@
+"""Tokens and the file that holds them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from synapse_agent.settings import Settings, StartError
+from synapse_agent.storage.token_file import checked_token, kept_token, make_token, read_token
+
+
+def test_a_kept_token_is_made_once(tmp_path: Path) -> None:
+    """In a folder that need not be there, readable for its owner alone."""
+    token, path = kept_token(tmp_path / "new" / "data")
+    assert kept_token(tmp_path / "new" / "data") == (token, path)
+    assert read_token(path) == token
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_tokens_are_long_and_different() -> None:
+    """They can't be guessed."""
+    tokens = {make_token() for _ in range(100)}
+    assert len(tokens) == 100
+    assert min(map(len, tokens)) >= 40
+
+
+@pytest.mark.parametrize("token", ["", "two words", "line\n", "é", "\x7f", " "])
+def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
+    """The message does not repeat it."""
+    with pytest.raises(StartError, match="visible ASCII") as caught:
+        checked_token(token, source="somewhere")
+    assert not token.strip() or token not in str(caught.value)
+
+
+def test_a_token_is_in_no_repr() -> None:
+    """Settings get logged."""
+    assert "secret" not in repr(Settings(backend="x", backend_token="secret", data_dir=Path("x"), token="secret"))
+
+
+def test_a_token_comes_from_standard_input() -> None:
+    """So that its file can be one that neither the agent nor an action could open."""
+    command = [sys.executable, "-c", "from synapse_agent.storage.token_file import *; print(read_token(Path('-')))"]
+    for given, said in ((b" secret\n", "secret"), (b"", "standard input must be"), (b"\xff", "cannot be read")):
+        ended = subprocess.run(command, input=given, capture_output=True, check=False)
+        assert said in (ended.stdout + ended.stderr).decode()
+    closed = subprocess.run(command, capture_output=True, check=False, preexec_fn=lambda: os.close(0))
+    assert b"The token file - cannot be read: [Errno 9]" in closed.stderr

@@ -1,0 +1,177 @@
+"""Folders copied, named by their content, and removed."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synapse_agent.storage.trees import Limits, TreeError, copy_tree, remove_tree, tree_digest
+
+FILES = {"config.yaml": "code: a", "src/main.py": "1", "empty/.keep": ""}
+
+
+def digest_of(folder: Path, write_plugin: Any, files: dict[str, str]) -> str:
+    return tree_digest(write_plugin(folder, files))
+
+
+def test_equal_folders_have_one_digest(tmp_path: Path, write_plugin: Any) -> None:
+    """Wherever they are, in whatever order and at whatever time they were written."""
+    one = digest_of(tmp_path / "one", write_plugin, FILES)
+    other = digest_of(tmp_path / "other", write_plugin, dict(reversed(FILES.items())))
+    assert one == other
+    assert one.startswith("sha256:")
+    assert len(one) == len("sha256:") + 64
+
+
+def test_every_difference_shows_in_the_digest(tmp_path: Path, write_plugin: Any) -> None:
+    """Names, contents, where one ends and the other begins, execute bits, links, empty folders."""
+    variants = [FILES, {**FILES, "src/main.py": "2"}, {**FILES, "more": ""}, {"ab": "c"}, {"a": "bc"}, {"a/b": "c"}]
+    digests = [digest_of(tmp_path / str(number), write_plugin, files) for number, files in enumerate(variants)]
+    base = tmp_path / "0"
+    (base / "src" / "main.py").chmod(0o755)
+    digests.append(tree_digest(base))
+    (base / "folder").mkdir()
+    digests.append(tree_digest(base))
+    (base / "link").symlink_to("src")
+    digests.append(tree_digest(base))
+    (base / "link").unlink()
+    (base / "link").write_text("src")
+    digests.append(tree_digest(base))
+    assert len(set(digests)) == len(digests)
+
+
+def test_a_copy_is_what_was_copied(tmp_path: Path, write_plugin: Any) -> None:
+    """Files, execute bits, empty folders, links that stay inside."""
+    source = write_plugin(tmp_path / "source", FILES)
+    (source / "src" / "main.py").chmod(0o755)
+    (source / "nothing").mkdir()
+    (source / "link").symlink_to("src/main.py")
+    (source / "dangling").symlink_to("gone")
+    copy_tree(source, tmp_path / "target", limits=Limits())
+    assert tree_digest(tmp_path / "target") == tree_digest(source)
+
+
+def test_environments_caches_and_an_agents_data_are_left_out(tmp_path: Path, write_plugin: Any) -> None:
+    """An agent whose data folder lies in the plugin does not copy itself."""
+    files = {
+        **FILES,
+        ".git/a": "",
+        "env/pyvenv.cfg": "",
+        "data/agent.sqlite3": "",
+        "x/__pycache__/a.pyc": "",
+        "b.pyc": "",
+    }
+    source = write_plugin(tmp_path / "source", files)
+    copy_tree(source, source / "data" / "target", limits=Limits())
+    assert {path.name for path in (source / "data" / "target").iterdir()} == {"config.yaml", "src", "empty", "x"}
+    with pytest.raises(TreeError, match="data folder"):
+        copy_tree(source / "data", source / "data" / "other", limits=Limits())
+
+
+@pytest.mark.parametrize(("limits", "said"), [(Limits(files=3), "3 files"), (Limits(size=2), "MiB")])
+def test_limits_hold(tmp_path: Path, write_plugin: Any, limits: Limits, said: str) -> None:
+    """By number and by size."""
+    with pytest.raises(TreeError, match=said):
+        copy_tree(write_plugin(tmp_path / "source", FILES), tmp_path / "target", limits=limits)
+
+
+def test_links_that_lead_out_over_other_links_are_refused(tmp_path: Path, write_plugin: Any) -> None:
+    """It counts where a link leads, not how its text looks."""
+    source = write_plugin(tmp_path / "source", {**FILES, "deep/down/a": ""})
+    (source / "deep" / "down" / "top").symlink_to("../..")
+    (source / "sly").symlink_to("deep/down/top/..")
+    with pytest.raises(TreeError, match="sly"):
+        copy_tree(source, tmp_path / "target", limits=Limits())
+
+
+def test_a_hard_link_is_copied_as_a_file_of_its_own(tmp_path: Path, write_plugin: Any) -> None:
+    """To write to the copy changes nothing elsewhere."""
+    source = write_plugin(tmp_path / "source", FILES)
+    (tmp_path / "outside").write_text("theirs")
+    (source / "linked").hardlink_to(tmp_path / "outside")
+    copy_tree(source, tmp_path / "target", limits=Limits())
+    (tmp_path / "target" / "linked").write_text("ours")
+    assert (tmp_path / "outside").read_text() == "theirs"
+
+
+@pytest.mark.parametrize(
+    "target", ["/etc/passwd", "../outside", "src/../../outside", "/", "../source/config.yaml", "src/../../source/src"]
+)
+def test_links_that_lead_out_are_refused(tmp_path: Path, write_plugin: Any, target: str) -> None:
+    """Those that lead out and in again, too: the copy is another place."""
+    source = write_plugin(tmp_path / "source", FILES)
+    (tmp_path / "outside").touch()
+    (source / "link").symlink_to(target)
+    with pytest.raises(TreeError, match="link leads out of the plugin"):
+        copy_tree(source, tmp_path / "target", limits=Limits())
+    assert {path.name for path in tmp_path.iterdir()} == {"source", "target", "outside"}
+
+
+SPECIAL = {"pipe": stat.S_IFIFO, "socket": stat.S_IFSOCK} | (
+    {"device": stat.S_IFCHR, "disk": stat.S_IFBLK} if os.geteuid() == 0 else {}  # which only root can make
+)
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_pipes_sockets_and_devices_are_refused(tmp_path: Path, write_plugin: Any, kind: str) -> None:
+    """And are not opened: a pipe would keep whoever reads it waiting."""
+    source = write_plugin(tmp_path / "source", FILES)
+    os.mknod(source / "odd", SPECIAL[kind] | 0o600, os.makedev(1, 3))
+    with pytest.raises(TreeError, match="odd is neither a file nor a folder"):
+        copy_tree(source, tmp_path / "target", limits=Limits())
+
+
+def test_a_file_with_holes_counts_as_large_as_it_reads(tmp_path: Path, write_plugin: Any) -> None:
+    """A copy would have no holes."""
+    source = write_plugin(tmp_path / "source", FILES)
+    with (source / "holes").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(TreeError, match="more than 4096 MiB"):
+        copy_tree(source, tmp_path / "target", limits=Limits())
+
+
+def test_a_tree_that_cannot_be_read_is_removed_nonetheless(tmp_path: Path, write_plugin: Any) -> None:
+    """A plugin may have taken its own rights away; links out of the tree are not followed; none there is fine."""
+    outside = write_plugin(tmp_path / "outside", FILES)
+    outside.chmod(0o755)
+    inner = tmp_path / "tree" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "file").touch()
+    (tmp_path / "tree" / "link").symlink_to(outside)
+    inner.chmod(0)
+    (tmp_path / "tree").chmod(0o500)
+    remove_tree(tmp_path / "tree")
+    assert not (tmp_path / "tree").exists()
+    assert outside.stat().st_mode & 0o777 == 0o755
+    assert (outside / "config.yaml").exists()
+    remove_tree(tmp_path / "tree")
+
+
+def test_a_tree_to_which_others_still_write_is_removed(tmp_path: Path) -> None:
+    """As an installer does for a moment after its agent was killed."""
+    tree = tmp_path / "tree"
+    is_going = threading.Event()
+
+    def write() -> None:
+        end = time.monotonic() + 0.1
+        for number in count():
+            (tree / str(number) / "inner").mkdir(parents=True, exist_ok=True)
+            is_going.set()
+            if time.monotonic() > end:
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        is_going.wait()
+        remove_tree(tree)
+        writing.result()
+    remove_tree(tree)
+    assert not tree.exists()
