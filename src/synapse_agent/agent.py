@@ -18,12 +18,12 @@ from synapse_agent.plugins.releases import Releases
 from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
 from synapse_agent.runner.base import Runner
 from synapse_agent.runner.factory import sandbox_of
-from synapse_agent.runner.processes.sandbox import Sandbox
+from synapse_agent.runner.processes.sandbox import SandboxPolicy
 from synapse_agent.settings import Settings, StartError, check_plugins_folder
 from synapse_agent.storage.data_folder import DataFolder, unusable
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import is_disk_full
-from synapse_agent.storage.trees import Limits
+from synapse_agent.storage.trees import TreeLimits
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Agent:
     releases: Releases
     jobs: Jobs
     debug: DebugRules
-    sandbox: Sandbox
+    sandbox: SandboxPolicy
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
@@ -83,8 +83,8 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         yield Agent(folder, releases, jobs, DebugRules.of(settings), sandbox)
 
 
-def _unpacked(settings: Settings) -> Limits:
-    return Limits(settings.max_plugin_files, settings.max_plugin_size, settings.max_archive_ratio)
+def _unpacked(settings: Settings) -> TreeLimits:
+    return TreeLimits(settings.max_plugin_files, settings.max_plugin_size, settings.max_archive_ratio)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

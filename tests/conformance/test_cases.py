@@ -17,7 +17,7 @@ from judge import Ending, check_ending
 
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent._session.retry import Chance
+from synapse_sdk.clients.agent._session.retry import Clock
 from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 from synapse_sdk.exceptions import Attempt, ClientError
 
@@ -36,7 +36,7 @@ class Player:
             {"token": "access_token"}.get(name, name): tuple(value) if isinstance(value, list) else value
             for name, value in options.items()
         }
-        self._chance = Chance(clock=lambda: time.monotonic() + sum(self.waits), uniform=lambda _, longest: longest)
+        self._chance = Clock(clock=lambda: time.monotonic() + sum(self.waits), uniform=lambda _, longest: longest)
 
     def call(self, expected: ExpectedCall) -> Any:
         """Make a call and return its result."""

@@ -12,7 +12,7 @@ from proxy import Cut, Proxy
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent._session.retry import Chance
+from synapse_sdk.clients.agent._session.retry import Clock
 from synapse_sdk.exceptions import ActionFailedError, ClientTimeoutError, ServerError
 
 CONFIG = {
@@ -68,7 +68,7 @@ def use(request: pytest.FixtureRequest, agent: EmbeddedAgent) -> Callable[..., A
     """Call a method of either client, through an address of its own; what it yields comes as a list."""
 
     def call(base_url: str, method: str, *args: Any, **kwargs: Any) -> Any:
-        chance = Chance(uniform=lambda _low, _high: 0.01)
+        chance = Clock(uniform=lambda _low, _high: 0.01)
         if request.param == "sync":
             with AgentClient(base_url, agent.token) as client:
                 client._session._chance = chance

@@ -22,7 +22,7 @@ from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent._session.retry import Chance
+from synapse_sdk.clients.agent._session.retry import Clock
 from synapse_sdk.exceptions import ClientResponseIncompleteError, ServerError
 
 CONFIG = """
@@ -83,7 +83,7 @@ def runner_of(request: pytest.FixtureRequest, paper: Path) -> Iterator[Callable[
             loop = stack.enter_context(asyncio.Runner())
             kind = AgentClient if request.param == "sync" else AsyncAgentClient
             client = kind(base_url, token, **options)
-            client._session._chance = Chance(uniform=lambda _low, _high: pause)
+            client._session._chance = Clock(uniform=lambda _low, _high: pause)
 
             def finish(value: Any) -> Any:
                 return loop.run(value) if inspect.iscoroutine(value) else value

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-RAISERS = {"Problem", "Failure", "_refuse"}
+RAISERS = {"Problem", "ActionFailure", "_refuse"}
 """What is called as `(status, error_type, message, …)`."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

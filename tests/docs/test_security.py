@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from synapse_agent.cli.commands import serve_options
-from synapse_agent.runner.processes.sandbox import Sandbox
+from synapse_agent.runner.processes.sandbox import SandboxPolicy
 from synapse_agent.server.process_secrets import OPTIONS, VARIABLES
 from synapse_agent.settings import Settings
 
@@ -32,7 +32,7 @@ def test_every_option_that_bounds_is_on_the_page(name: str) -> None:
 def test_what_the_page_lists_is_what_there_is() -> None:
     """Restrictions by their names in `/health/`, secrets, and the defaults of limits."""
     assert len(NAMES) > 15
-    for name in (*Sandbox("active", 7).restricts, *VARIABLES, *OPTIONS):
+    for name in (*SandboxPolicy("active", 7).restricts, *VARIABLES, *OPTIONS):
         assert f"`{name}`" in PAGE
     defaults = Settings(backend="http://x", data_dir=Path())
     assert f"`--max-zygotes N` ({defaults.max_zygotes})" in PAGE

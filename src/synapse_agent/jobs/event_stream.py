@@ -66,14 +66,14 @@ def begin(after: str | None, *, job: int, files: JobFiles) -> Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class JobEnd:
     """How a job ended: its status, and its error as the contract says it."""
 
     status: str
     error: Any
 
 
-class News:
+class Notifier:
     """Wakes those who follow a job."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class Watched(Protocol):
     """A job as its followers see it."""
 
     @property
-    def news(self) -> News:
+    def news(self) -> Notifier:
         """Tells when there is something new."""
 
     @property
@@ -98,7 +98,7 @@ class Watched(Protocol):
         """The newest progress as JSON text."""
 
     @property
-    def ending(self) -> Ending | None:
+    def ending(self) -> JobEnd | None:
         """How the job ended, once it is over."""
 
 
@@ -233,7 +233,7 @@ def _progress_event(position: Position, progress: dict[str, Any]) -> bytes:
     return _event(position, {"type": "progress", "message": f"{progress.get('current')}{of}", **progress})
 
 
-def _last_events(position: Position, ending: Ending) -> bytes:
+def _last_events(position: Position, ending: JobEnd) -> bytes:
     told = b""
     if ending.error is not None and not position.is_error_told:
         position = replace(position, is_error_told=True)

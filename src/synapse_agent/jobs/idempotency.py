@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from synapse_agent.problems import Problem
-from synapse_agent.server.requests import Call
+from synapse_agent.server.requests import OperationRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class RequestKey:
     """Digest of what the request says: the same again is the same request."""
 
 
-def read_key(call: Call) -> RequestKey | None:
+def read_key(call: OperationRequest) -> RequestKey | None:
     """Give the key of a request, None where it carries none.
 
     What counts is what the request says, not what it means today: its release may have been deleted since, its

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from synapse_agent.jobs.event_stream import Ending
+from synapse_agent.jobs.event_stream import JobEnd
 from synapse_agent.problems import Problem
 
 HAS_RUN = 500
 """The status of a problem that tells how a run ended; with any other nothing has run."""
 
 
-def ending(outcome: bytes | Problem, *, is_closing: bool) -> Ending:
+def ending(outcome: bytes | Problem, *, is_closing: bool) -> JobEnd:
     """Judge an outcome, of an agent that is closing or not: what it has no time for has not failed."""
     if not isinstance(outcome, Problem):
-        return Ending("SUCCEEDED", None)
+        return JobEnd("SUCCEEDED", None)
     is_stop = outcome.error_type == "action_stopped" or (is_closing and outcome.error_type == "unavailable")
-    return Ending("STOPPED" if is_stop else "FAILED", outcome.detail)
+    return JobEnd("STOPPED" if is_stop else "FAILED", outcome.detail)
 
 
 def closing() -> Problem:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from synapse_agent.jobs.event_stream import Ending, News, begin, follow
+from synapse_agent.jobs.event_stream import JobEnd, Notifier, begin, follow
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.outcomes import (
@@ -28,7 +28,7 @@ from synapse_agent.jobs.outcomes import (
 )
 from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.serialization import job_record
-from synapse_agent.jobs.submission import Order
+from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, Runner
 from synapse_agent.server.responses import RETRY_AFTER_SECONDS, json_bytes
@@ -43,7 +43,7 @@ ROOM_SECONDS = 1.0
 
 
 @dataclass(slots=True)
-class _Live:
+class RunningJob:
     """A job that has not come to its end, as those who follow it see it."""
 
     row: JobRow
@@ -52,8 +52,8 @@ class _Live:
     """For its turn, or its folder: cancelling its task ends that. Later its runner ends it."""
     is_to_stop: bool = False
     recorder: Recorder | None = None
-    news: News = field(default_factory=News)
-    ending: Ending | None = None
+    news: Notifier = field(default_factory=Notifier)
+    ending: JobEnd | None = None
 
     @property
     def progress(self) -> str | None:
@@ -70,12 +70,12 @@ class _Live:
 
 
 @dataclass(frozen=True, slots=True)
-class _Over:
+class FinishedJob:
     """A job that is over, as those who follow it see it."""
 
     progress: str | None
-    ending: Ending
-    news: News = field(default_factory=News)
+    ending: JobEnd
+    news: Notifier = field(default_factory=Notifier)
 
 
 class Jobs:
@@ -99,7 +99,7 @@ class Jobs:
         self._most = max_concurrent + max_queued
         self._keep_keys = keep_keys
         self._time_limit = time_limit
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, RunningJob] = {}
         self._is_closing = False
         self._fail_interrupted()
 
@@ -117,7 +117,7 @@ class Jobs:
             raise Problem(409, "idempotency_key_reused", message)
         return self._database.job_numbered(bound.job)
 
-    def submit(self, order: Order, *, key: RequestKey | None = None) -> JobRow:
+    def submit(self, order: RunSpec, *, key: RequestKey | None = None) -> JobRow:
         """Start a run, or attach to the one that the same order has started, and bind the key, which is free, to it.
 
         Raises `Problem`: 409 where the job ID belongs to another run, 429 where too many wait, 503 when closing.
@@ -190,7 +190,7 @@ class Jobs:
         row = self.find(job_id)
         files = self._files(row)
         position = begin(after, job=row.id, files=files)
-        watched = self._live_of(row) or _Over(row.progress, Ending(row.status, json.loads(row.error or "null")))
+        watched = self._live_of(row) or FinishedJob(row.progress, JobEnd(row.status, json.loads(row.error or "null")))
         return follow(watched, files, position)
 
     def log(self, job_id: str) -> Path:
@@ -215,7 +215,7 @@ class Jobs:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _tell_to_end(self, live: _Live) -> None:
+    async def _tell_to_end(self, live: RunningJob) -> None:
         if not live.is_waiting:
             await self._runner.stop(live.row.job_id)
         elif live.task:
@@ -227,19 +227,19 @@ class Jobs:
             raise Problem(409, "job_conflict", message, job_id=earlier.job_id)
         return self._live_of(earlier) is not None or earlier.status == "SUCCEEDED"
 
-    def _live_of(self, row: JobRow) -> _Live | None:
+    def _live_of(self, row: JobRow) -> RunningJob | None:
         live = self._live.get(row.job_id)
         return live if live and live.row.id == row.id else None
 
     def _keys_until(self) -> str:
         return now(plus=self._keep_keys)
 
-    def _start(self, order: Order, row: JobRow) -> None:
+    def _start(self, order: RunSpec, row: JobRow) -> None:
         order.workspace.claim()
-        live = self._live[row.job_id] = _Live(row)
+        live = self._live[row.job_id] = RunningJob(row)
         live.task = asyncio.create_task(self._run(live, order), name=f"job {row.job_id}")
 
-    async def _run(self, live: _Live, order: Order) -> bytes | Problem:
+    async def _run(self, live: RunningJob, order: RunSpec) -> bytes | Problem:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
         outcome: bytes | Problem = internal_error(live.row.job_id)
         try:
@@ -258,7 +258,7 @@ class Jobs:
             await order.workspace.release()
         return outcome
 
-    async def _outcome(self, live: _Live, order: Order) -> bytes | Problem:
+    async def _outcome(self, live: RunningJob, order: RunSpec) -> bytes | Problem:
         try:
             async with self._turns:
                 return await self._execute(live, order)
@@ -272,7 +272,7 @@ class Jobs:
             logger.exception("Job %s failed inside the agent", live.row.job_id)
             return internal_error(live.row.job_id)
 
-    async def _execute(self, live: _Live, order: Order) -> bytes:
+    async def _execute(self, live: RunningJob, order: RunSpec) -> bytes:
         folder = await order.workspace.prepare()
         run = Run(
             job_id=live.row.job_id,
@@ -300,7 +300,7 @@ class Jobs:
                 return result_not_kept(row.job_id, len(outcome), error)
         return outcome
 
-    async def _finish(self, live: _Live, outcome: bytes | Problem) -> None:
+    async def _finish(self, live: RunningJob, outcome: bytes | Problem) -> None:
         files_size = self._files(live.row).size()
         ended: dict[str, Any] = {"started_at": live.started_at, "finished_at": now()}
         ended |= {"progress": live.progress, "events": live.events}
@@ -364,7 +364,7 @@ async def _first_step() -> None:
     await asyncio.sleep(0)
 
 
-def _values(order: Order, content: str, key: RequestKey | None) -> dict[str, Any]:
+def _values(order: RunSpec, content: str, key: RequestKey | None) -> dict[str, Any]:
     return {
         "job_id": order.job_id or uuid.uuid4().hex,
         "content": content,
@@ -381,14 +381,14 @@ def _short_result(row: JobRow) -> bytes | None:
     return row.result if row.status == "SUCCEEDED" else b"null"
 
 
-def _cancelled(live: _Live) -> Problem:
+def _cancelled(live: RunningJob) -> Problem:
     """Say what it means for a job that its task was cancelled."""
     if live.started_at:
         return stopped(live.row.job_id)
     return stopped_early(live.row.job_id) if live.is_to_stop else closing()
 
 
-def _never_began(problem: Problem, live: _Live) -> Problem | None:
+def _never_began(problem: Problem, live: RunningJob) -> Problem | None:
     """Say of a stop that it came before the action ran, where it did: nothing of it was executed."""
     if problem.error_type != "action_stopped" or live.started_at:
         return None

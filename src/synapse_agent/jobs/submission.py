@@ -29,7 +29,7 @@ class Workspace(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class RunSpec:
     """What a caller wants to have run."""
 
     action: Action

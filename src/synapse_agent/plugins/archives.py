@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from synapse_agent.plugins.config import CONFIG_FILE, MAX_FILE_BYTES
 from synapse_agent.storage.disk import is_disk_full
-from synapse_agent.storage.trees import MEBIBYTE, Limits, Meter, TreeError, check_depth, is_excluded, set_mode
+from synapse_agent.storage.trees import MEBIBYTE, Meter, TreeError, TreeLimits, check_depth, is_excluded, set_mode
 
 _CHUNK = 2**16
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -33,17 +33,17 @@ class DamagedArchive(TreeError):
 
 
 @contextmanager
-def archived_config(path: Path, *, limits: Limits | None = None) -> Iterator[Path]:
+def archived_config(path: Path, *, limits: TreeLimits | None = None) -> Iterator[Path]:
     """Give a folder that holds nothing but the archive's `config.yaml`, for as long as the block runs."""
     with tempfile.TemporaryDirectory(prefix="synapse-agent-") as folder:
-        with _opened(path, limits or Limits()) as archive:
+        with _opened(path, limits or TreeLimits()) as archive:
             members = _members(archive)
             member = members[_plugin_prefix(members) + CONFIG_FILE]
-            _extract(archive, member, Path(folder, CONFIG_FILE), Meter(Limits(size=MAX_FILE_BYTES)))
+            _extract(archive, member, Path(folder, CONFIG_FILE), Meter(TreeLimits(size=MAX_FILE_BYTES)))
         yield Path(folder)
 
 
-def unpack(path: Path, target: Path, *, limits: Limits) -> None:
+def unpack(path: Path, target: Path, *, limits: TreeLimits) -> None:
     """Unpack the plugin in an archive, which may be one folder down; `target` must not be there.
 
     An archive that is none or is damaged is a `DamagedArchive`, one that blows up or reaches outside its folder a
@@ -63,7 +63,7 @@ def unpack(path: Path, target: Path, *, limits: Limits) -> None:
 class _File(io.FileIO):
     """An archive's file, whose table of contents is looked at before `zipfile` makes objects of it."""
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: TreeLimits) -> None:
         super().__init__(path)
         self._most = max(_CONTENTS_BYTES, limits.files * _CONTENTS_BYTES_PER_FILE)
         self._limits = limits
@@ -76,7 +76,7 @@ class _File(io.FileIO):
 
 
 @contextmanager
-def _opened(path: Path, limits: Limits) -> Iterator[zipfile.ZipFile]:
+def _opened(path: Path, limits: TreeLimits) -> Iterator[zipfile.ZipFile]:
     try:
         with _File(path, limits) as file, zipfile.ZipFile(file) as archive:
             yield archive

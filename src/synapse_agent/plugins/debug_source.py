@@ -16,7 +16,7 @@ from synapse_agent.plugins.config import CONFIG_FILE, PluginConfig, merge_config
 from synapse_agent.problems import Problem, quoted
 from synapse_agent.settings import Settings
 from synapse_agent.storage.disk import is_disk_full
-from synapse_agent.storage.trees import MAX_DEPTH, Limits, TreeError, copy_tree, remove_tree
+from synapse_agent.storage.trees import MAX_DEPTH, TreeError, TreeLimits, copy_tree, remove_tree
 from synapse_agent.util.threads import in_thread
 
 DEFAULT_CODE = "debug"
@@ -29,14 +29,14 @@ class DebugRules:
     is_allowed: bool
     roots: tuple[Path, ...] | None
     """Folders that `plugin_path` must lie in, links resolved; None for anywhere."""
-    limits: Limits
+    limits: TreeLimits
 
     @classmethod
     def of(cls, settings: Settings) -> DebugRules:
         """Read an agent's settings."""
         is_bound = bool(settings.debug_roots) or not settings.is_on_loopback
         roots = tuple(_resolved(root) for root in settings.debug_roots) if is_bound else None
-        return cls(settings.takes_debug_runs, roots, Limits(settings.max_plugin_files, settings.max_debug_size))
+        return cls(settings.takes_debug_runs, roots, TreeLimits(settings.max_plugin_files, settings.max_debug_size))
 
     def check(self) -> None:
         """Refuse all debug runs, where none are taken, by `Problem` 403 `debug_not_allowed`."""
@@ -82,7 +82,7 @@ class DebugSource:
 class DebugWorkspace:
     """A scratch folder that holds a debug run's source for as long as it runs."""
 
-    def __init__(self, source: DebugSource, scratch: Path, *, limits: Limits) -> None:
+    def __init__(self, source: DebugSource, scratch: Path, *, limits: TreeLimits) -> None:
         self._source = source
         self._scratch = scratch
         self._limits = limits
@@ -153,7 +153,7 @@ def _config(folder: Path | None, override: Mapping[str, Any] | None) -> PluginCo
     return PluginConfig.from_mapping(merge_config(defaults, merge_config(own, override or {})))
 
 
-def _copy(folder: Path, scratch: Path, limits: Limits) -> None:
+def _copy(folder: Path, scratch: Path, limits: TreeLimits) -> None:
     try:
         copy_tree(folder, scratch, limits=limits)
     except TreeError as error:

@@ -10,7 +10,7 @@ from typing import Protocol
 from synapse_agent.plugins.archives import archived_config, unpack
 from synapse_agent.plugins.config import CONFIG_FILE, PluginConfig
 from synapse_agent.problems import Problem, quoted
-from synapse_agent.storage.trees import Limits, TreeError, copy_tree
+from synapse_agent.storage.trees import TreeError, TreeLimits, copy_tree
 from synapse_agent.util.threads import in_thread
 
 ARCHIVE_SUFFIX = ".zip"
@@ -48,9 +48,9 @@ class _Found:
 class DirectorySource:
     """Plugin folders and zip archives in a directory, read anew for every fetch; or a single plugin's folder."""
 
-    def __init__(self, folder: Path, *, limits: Limits | None = None) -> None:
+    def __init__(self, folder: Path, *, limits: TreeLimits | None = None) -> None:
         self._folder = folder
-        self._limits = limits or Limits()
+        self._limits = limits or TreeLimits()
 
     async def fetch(self, *, plugin: str, version: str, into: Path) -> None:
         """Copy or unpack the plugin whose `config.yaml` has this code and version."""
@@ -101,7 +101,7 @@ def _may_be_plugin(path: Path) -> bool:
     return path.is_dir() or (path.suffix == ARCHIVE_SUFFIX and path.is_file())
 
 
-def _look_at(path: Path, limits: Limits) -> _Found:
+def _look_at(path: Path, limits: TreeLimits) -> _Found:
     try:
         if path.is_dir():
             return _Found(path, PluginConfig.read(path))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from synapse_agent.runner.base import Runner
-from synapse_agent.runner.environments.eviction import Bounds
+from synapse_agent.runner.environments.eviction import CacheBounds
 from synapse_agent.runner.local import LocalRunner
-from synapse_agent.runner.processes.limits import Limits
-from synapse_agent.runner.processes.sandbox import Sandbox, probed
+from synapse_agent.runner.processes.limits import RunLimits
+from synapse_agent.runner.processes.sandbox import SandboxPolicy, probed
 from synapse_agent.settings import Settings
 
 
@@ -21,7 +21,7 @@ async def make_runner(settings: Settings) -> Runner:
 
 def local_runner(settings: Settings) -> LocalRunner:
     """Make the runner of this machine: the agent's own, or that of a cluster's node."""
-    limits = Limits(
+    limits = RunLimits(
         cpu_time=settings.max_cpu_seconds,
         memory=settings.max_memory,
         file_size=settings.max_file_size,
@@ -33,11 +33,11 @@ def local_runner(settings: Settings) -> LocalRunner:
         limits=limits,
         pythons=settings.pythons,
         max_zygotes=settings.max_zygotes,
-        bounds=Bounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
+        bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
         sandbox=sandbox_of(settings),
     )
 
 
-def sandbox_of(settings: Settings) -> Sandbox:
+def sandbox_of(settings: Settings) -> SandboxPolicy:
     """Give the sandbox that this machine offers for what was asked."""
     return probed(wanted=settings.sandbox, allow_write=settings.allow_write)

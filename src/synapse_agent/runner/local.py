@@ -15,16 +15,16 @@ from typing import Any
 from synapse_agent.plugins.config import Action, check_requirements, read_requirements
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
-from synapse_agent.runner.environments.eviction import Bounds
+from synapse_agent.runner.environments.eviction import CacheBounds
 from synapse_agent.runner.environments.installer import Installer
 from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pool import Environment, Environments
 from synapse_agent.runner.processes.execution import Execution
-from synapse_agent.runner.processes.limits import Limits
+from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import action_stopped, oom_kills, result_of
-from synapse_agent.runner.processes.sandbox import OFF, Sandbox
-from synapse_agent.runner.processes.zygote import Ground, Zygote, ZygoteLost
-from synapse_agent.runner.processes.zygote_pool import Zygotes
+from synapse_agent.runner.processes.sandbox import OFF, SandboxPolicy
+from synapse_agent.runner.processes.zygote import Zygote, ZygoteLost, ZygoteSpec
+from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
 
@@ -39,11 +39,11 @@ class LocalRunner:
         self,
         data_dir: Path,
         *,
-        limits: Limits | None = None,
+        limits: RunLimits | None = None,
         pythons: Iterable[Path] = (),
         max_zygotes: int = 8,
-        bounds: Bounds | None = None,
-        sandbox: Sandbox = OFF,
+        bounds: CacheBounds | None = None,
+        sandbox: SandboxPolicy = OFF,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
@@ -51,11 +51,11 @@ class LocalRunner:
         `pythons` are preferred to those found on the machine. `bounds` are those of the environments that are kept.
         Of `environ` actions see a few harmless variables.
         """
-        self._limits = limits or Limits()
+        self._limits = limits or RunLimits()
         data_dir = data_dir.absolute()  # processes have working folders of their own
         self._bytecode = data_dir / "bytecode"
         self._sandbox = sandbox
-        self._zygotes = Zygotes(limit=max_zygotes, environ=environ)
+        self._zygotes = ZygotePool(limit=max_zygotes, environ=environ)
         folder = data_dir / "environments"
         installer = Installer(self._zygotes, folder=folder, sandbox=sandbox, environ=environ)
         self._scratch = Scratch(data_dir / "scratch")
@@ -65,7 +65,7 @@ class LocalRunner:
             interpreters=Interpreters(pythons, environ=environ),
             installer=installer,
             scratch=self._scratch,
-            bounds=bounds or Bounds(),
+            bounds=bounds or CacheBounds(),
             on_lost=lambda python: self._zygotes.retire(python=python),
         )
         self._path = environ.get("PATH", os.defpath)
@@ -148,7 +148,7 @@ class LocalRunner:
 
     def _zygote(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[Zygote]:
         bytecode = self._bytecode_for(run, environment)
-        ground = Ground(environment.python, run.folder, bytecode, writable=self._sandbox.around([bytecode]))
+        ground = ZygoteSpec(environment.python, run.folder, bytecode, writable=self._sandbox.around([bytecode]))
         return self._zygotes.use_once(ground) if run.release is None else self._zygotes.use(ground)
 
     @asynccontextmanager
@@ -182,7 +182,7 @@ class LocalRunner:
         }
 
 
-def _request(run: Run, action: Action, limits: Limits, *, env: Mapping[str, str], home: Path) -> dict[str, Any]:
+def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, str], home: Path) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
     return {

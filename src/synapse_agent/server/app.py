@@ -15,11 +15,11 @@ from synapse_agent.agent import Agent
 from synapse_agent.problems import Problem
 from synapse_agent.server import handlers
 from synapse_agent.server.api_docs import FILES, ReferenceFile
-from synapse_agent.server.auth import Guard
-from synapse_agent.server.contract_check import AnswerCheck
+from synapse_agent.server.auth import AuthMiddleware
+from synapse_agent.server.contract_check import ContractMiddleware
 from synapse_agent.server.operations import Operation, load_contract, match_handlers, read_operations
-from synapse_agent.server.request_body import BodyLimits, ClientGone, Room
-from synapse_agent.server.requests import Call, read_call
+from synapse_agent.server.request_body import BodyLimits, ClientGone, MemoryBudget
+from synapse_agent.server.requests import OperationRequest, read_call
 from synapse_agent.server.response_headers import request_id, signature
 from synapse_agent.server.responses import error_answer, problem_answer
 from synapse_agent.server.routing import Routes
@@ -29,7 +29,7 @@ from synapse_agent.storage.disk import disk_full, is_disk_full
 
 logger = logging.getLogger(__name__)
 
-Handler = Callable[[Agent, Call], Awaitable[Response]]
+Handler = Callable[[Agent, OperationRequest], Awaitable[Response]]
 BODIES_AT_ONCE = 4
 """Largest ones, that is; of the usual size there is room for thousands."""
 
@@ -40,18 +40,18 @@ def build_app(agent: Agent, settings: Settings) -> ASGIApp:
     operations = read_operations(contract)
     table = _handlers(handlers)
     match_handlers(operations, table)
-    room = Room(BODIES_AT_ONCE * settings.max_body_bytes)
+    room = MemoryBudget(BODIES_AT_ONCE * settings.max_body_bytes)
     limits = BodyLimits(settings.max_body_bytes, settings.request_timeout, room)
     apps: dict[str, ASGIApp] = {
         path: _Endpoint(agent, table, group, limits=limits) for path, group in _by_path(operations).items()
     }
     apps |= {path: ReferenceFile(path) for path in FILES}
     hosts = [settings.host, *settings.allowed_hosts]
-    app = _Outermost(Guard(Routes(apps), token=settings.token, hosts=hosts))
-    return AnswerCheck(app, contract) if settings.check_answers else app
+    app = ErrorMiddleware(AuthMiddleware(Routes(apps), token=settings.token, hosts=hosts))
+    return ContractMiddleware(app, contract) if settings.check_answers else app
 
 
-class _Outermost:
+class ErrorMiddleware:
     """Routes by the path as it was sent, signs every answer, and turns what is raised into the contract's errors."""
 
     def __init__(self, app: ASGIApp) -> None:

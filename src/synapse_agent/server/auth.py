@@ -14,7 +14,7 @@ from synapse_agent.util.hosts import host_name, is_loopback_name
 OPEN_PATHS = frozenset({"/health/", *FILES})
 
 
-class Guard:
+class AuthMiddleware:
     """An ASGI application that lets through to the next only what may come in."""
 
     def __init__(self, app: ASGIApp, *, token: str | None, hosts: Iterable[str] = ()) -> None:

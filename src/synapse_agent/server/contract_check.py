@@ -46,7 +46,7 @@ class Mismatch(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ContractRule:
     """What the contract says of an answer."""
 
     headers: Mapping[str, Validator]
@@ -78,7 +78,7 @@ class Rule:
         _check(self.content["application/json"], value, "the body")
 
 
-class Rules:
+class ContractRules:
     """The contract's rules, by request and status."""
 
     def __init__(self, contract: Mapping[str, Any]) -> None:
@@ -88,29 +88,29 @@ class Rules:
         self._paths = {operation.path: _form(operation.path) for operation in operations}
         self._rule = cache(self._read_rule)
 
-    def find(self, method: str, path: str, status: int) -> Rule | None:
+    def find(self, method: str, path: str, status: int) -> ContractRule | None:
         """Give the rule for an answer, None for the files beside the operations; `Mismatch` where there is none."""
         if path in FILES and status == 200:
             return None
         template = next((name for name, form in self._paths.items() if form.match(path)), None)
         return self._rule(method.lower(), template, status)
 
-    def _read_rule(self, method: str, template: str | None, status: int) -> Rule:
+    def _read_rule(self, method: str, template: str | None, status: int) -> ContractRule:
         operation = self._contract["paths"].get(template, {}).get(method)
         if operation is None:
             expected = 404 if template is None else 405
             if status not in (*_ERRORS_OF_ANY_PATH, expected, 405):
                 raise Mismatch(f"the status is {status} where nothing is, not {expected}")
-            return Rule({}, {"application/json": self._validator({"$ref": "#/components/schemas/Error"})})
+            return ContractRule({}, {"application/json": self._validator({"$ref": "#/components/schemas/Error"})})
         answers = operation["responses"]
         if status == 500 and "500" not in answers:
-            return Rule({}, {"application/json": self._validator(_FAILURE)})
+            return ContractRule({}, {"application/json": self._validator(_FAILURE)})
         if str(status) not in answers:
             raise Mismatch(f"the status is {status}, not one of {', '.join(answers)}")
         answer = resolved(self._contract, answers[str(status)])
         headers = {name.lower(): resolved(self._contract, header) for name, header in answer.get("headers", {}).items()}
         content = {name: media["schema"] for name, media in answer.get("content", {}).items()}
-        return Rule(
+        return ContractRule(
             {name: self._validator(header["schema"]) for name, header in headers.items()},
             {name: self._validator(schema.get("contentSchema", schema)) for name, schema in content.items()},
             says_nothing=[*content.values()] == [{"$ref": "#/components/schemas/ActionResult"}],
@@ -122,14 +122,14 @@ class Rules:
         return Draft202012Validator({"components": self._contract["components"], **schema}, validate_formats=True)
 
 
-class AnswerCheck:
+class ContractMiddleware:
     """An ASGI application that lets through only what the contract allows. JSON is held back until it is whole."""
 
     def __init__(self, app: ASGIApp, contract: Mapping[str, Any]) -> None:
         if find_spec("jsonschema_rs") is None:
             raise StartError("Answers can't be checked without jsonschema-rs: pip install jsonschema-rs.")
         self._app = app
-        self._rules = Rules(contract)
+        self._rules = ContractRules(contract)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and its answer back where it is right."""
@@ -146,13 +146,13 @@ class AnswerCheck:
 class _Answer:
     """One answer on its way."""
 
-    def __init__(self, rules: Rules, scope: Scope, send: Send) -> None:
+    def __init__(self, rules: ContractRules, scope: Scope, send: Send) -> None:
         self.has_begun = False
         self._find_rule = rules.find
         self._scope = scope
         self._send = send
         self._start: Message | None = None
-        self._rule: Rule | None = None
+        self._rule: ContractRule | None = None
         self._body = b""
 
     async def send(self, message: Message) -> None:

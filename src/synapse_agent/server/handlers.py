@@ -13,11 +13,11 @@ from synapse_agent import __version__
 from synapse_agent.agent import Agent
 from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import read_key
-from synapse_agent.jobs.submission import Order
+from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.plugins.config import check_requirements
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.releases import release_json, release_record
-from synapse_agent.server.requests import Call
+from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES
 from synapse_agent.server.responses import json_answer, json_bytes
 from synapse_agent.server.validation import invalid
@@ -26,7 +26,7 @@ from synapse_agent.storage.database import RELEASE_FILTERS
 DEFAULT_PAGE_SIZE = 100
 
 
-async def health_check(agent: Agent, _call: Call) -> Response:
+async def health_check(agent: Agent, _call: OperationRequest) -> Response:
     """Say that the agent is there, and what keeps its actions in bounds."""
     sandbox = {
         "status": agent.sandbox.status,
@@ -36,7 +36,7 @@ async def health_check(agent: Agent, _call: Call) -> Response:
     return json_answer(json_bytes({"status": "ok", "version": __version__, "features": FEATURES, "sandbox": sandbox}))
 
 
-async def list_plugin_releases(agent: Agent, call: Call) -> Response:
+async def list_plugin_releases(agent: Agent, call: OperationRequest) -> Response:
     """Give a page of the releases that match the filters."""
     named = {name: value for name, value in call.query.items() if name in RELEASE_FILTERS}
     for name, value in call.filters.items():
@@ -57,51 +57,51 @@ async def list_plugin_releases(agent: Agent, call: Call) -> Response:
     )
 
 
-async def get_plugin_release(agent: Agent, call: Call) -> Response:
+async def get_plugin_release(agent: Agent, call: OperationRequest) -> Response:
     """Give a release."""
     return json_answer(release_json(agent.releases.find(call.path["lookup"])))
 
 
-async def create_plugin_release(agent: Agent, call: Call) -> Response:
+async def create_plugin_release(agent: Agent, call: OperationRequest) -> Response:
     """Fetch and cache a release: 201 where this call did, 200 where it was there."""
     row, is_new = await agent.releases.create(call.body["plugin"], call.body["version"])
     return json_answer(release_json(row), 201 if is_new else 200)
 
 
-async def delete_plugin_release(agent: Agent, call: Call) -> Response:
+async def delete_plugin_release(agent: Agent, call: OperationRequest) -> Response:
     """Forget a release."""
     await agent.releases.delete(call.path["lookup"])
     return Response(status_code=204)
 
 
-async def run_plugin_release(agent: Agent, call: Call) -> Response:
+async def run_plugin_release(agent: Agent, call: OperationRequest) -> Response:
     """Run an action of a release."""
     return await _run_once(agent, call, _release_order)
 
 
-async def run_debug_plugin_release(agent: Agent, call: Call) -> Response:
+async def run_debug_plugin_release(agent: Agent, call: OperationRequest) -> Response:
     """Run an action from source."""
     return await _run_once(agent, call, _debug_order)
 
 
-async def list_jobs(agent: Agent, call: Call) -> Response:
+async def list_jobs(agent: Agent, call: OperationRequest) -> Response:
     """Give job records, newest first."""
     query = {"limit": DEFAULT_PAGE_SIZE, **call.query}
     return json_answer(agent.jobs.records(**query))
 
 
-async def get_job(agent: Agent, call: Call) -> Response:
+async def get_job(agent: Agent, call: OperationRequest) -> Response:
     """Give a job record."""
     return json_answer(agent.jobs.record(agent.jobs.find(call.path["job_id"])))
 
 
-async def get_job_logs(agent: Agent, call: Call) -> Response:
+async def get_job_logs(agent: Agent, call: OperationRequest) -> Response:
     """Give what a run has printed so far."""
     path = agent.jobs.log(call.path["job_id"])
     return StreamingResponse(_parts(path), media_type="text/plain; charset=utf-8")
 
 
-async def stream_job_logs(agent: Agent, call: Call) -> Response:
+async def stream_job_logs(agent: Agent, call: OperationRequest) -> Response:
     """Give a job's log and events as they come."""
     events = agent.jobs.follow(call.path["job_id"], after=call.headers.get("Last-Event-ID"))
     # For nginx and its like, which would hold events back.
@@ -110,12 +110,14 @@ async def stream_job_logs(agent: Agent, call: Call) -> Response:
     )
 
 
-async def stop_job(agent: Agent, call: Call) -> Response:
+async def stop_job(agent: Agent, call: OperationRequest) -> Response:
     """End a job."""
     return json_answer(agent.jobs.record(await agent.jobs.stop(call.path["job_id"])))
 
 
-async def _run_once(agent: Agent, call: Call, read_order: Callable[[Agent, Call], Order]) -> Response:
+async def _run_once(
+    agent: Agent, call: OperationRequest, read_order: Callable[[Agent, OperationRequest], RunSpec]
+) -> Response:
     """Answer for the run that the request's key has started before, or start one."""
     key = read_key(call)
     # From here to the job's row there is no await: of two requests with one key, the second finds the row.
@@ -127,10 +129,10 @@ async def _run_once(agent: Agent, call: Call, read_order: Callable[[Agent, Call]
     return json_answer(await agent.jobs.result(job))
 
 
-def _release_order(agent: Agent, call: Call) -> Order:
+def _release_order(agent: Agent, call: OperationRequest) -> RunSpec:
     release = agent.releases.find(call.path["lookup"])
     config = agent.releases.config(release)
-    return Order(
+    return RunSpec(
         action=config.action(call.body["action"]),
         config=config,
         workspace=agent.releases.lease(release),
@@ -139,9 +141,9 @@ def _release_order(agent: Agent, call: Call) -> Order:
     )
 
 
-def _debug_order(agent: Agent, call: Call) -> Order:
+def _debug_order(agent: Agent, call: OperationRequest) -> RunSpec:
     source = DebugSource.from_request(call.body, agent.debug)
-    return Order(
+    return RunSpec(
         action=source.config.action(call.body["action"]),
         config=source.config,
         workspace=DebugWorkspace(source, agent.folder.temporary("debug"), limits=agent.debug.limits),
@@ -162,6 +164,6 @@ def _common(body: dict[str, Any]) -> dict[str, Any]:
     return {**given, "requirements": check_requirements(body.get("requirements", []))}
 
 
-def _page_url(call: Call, page: int) -> str:
+def _page_url(call: OperationRequest, page: int) -> str:
     others = [(name, value) for name, value in call.request.query_params.multi_items() if name != "page"]
     return str(call.request.url.replace(query=urlencode([("page", page), *others])))

@@ -15,7 +15,7 @@ from starlette.types import Receive
 from synapse_agent.problems import Problem
 
 
-class Room:
+class MemoryBudget:
     """The memory that all bodies together may take while they come in."""
 
     def __init__(self, most: int) -> None:
@@ -47,7 +47,7 @@ class BodyLimits:
 
     size: int
     idle: float
-    room: Room
+    room: MemoryBudget
 
 
 class ClientGone(Exception):

@@ -15,7 +15,7 @@ from synapse_agent.server.validation import Schema, invalid
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class OperationRequest:
     """What a handler needs to know of a request."""
 
     request: Request
@@ -31,13 +31,13 @@ class Call:
     """The JSON body as it was parsed; None for operations without one."""
 
 
-async def read_call(operation: Operation, request: Request, *, limits: BodyLimits) -> Call:
+async def read_call(operation: Operation, request: Request, *, limits: BodyLimits) -> OperationRequest:
     """Read and check a request, or raise `InvalidRequest` or `Problem`."""
     path = {name: _path_value(operation, name, raw) for name, raw in request.path_params.items()}
     query, filters = _query_values(operation, request)
     headers = _header_values(operation, request)
     body = await _body(operation.body, operation, request, limits) if operation.body else None
-    return Call(request, path, query, filters, headers, body)
+    return OperationRequest(request, path, query, filters, headers, body)
 
 
 def _path_value(operation: Operation, name: str, raw: str) -> str:

@@ -35,7 +35,7 @@ class TreeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TreeLimits:
     """How large a folder may be."""
 
     files: int = 20_000
@@ -47,7 +47,7 @@ class Limits:
 class Meter:
     """Counts files and bytes against limits; `packed` is the size of the archive that they come out of."""
 
-    def __init__(self, limits: Limits, *, packed: int | None = None) -> None:
+    def __init__(self, limits: TreeLimits, *, packed: int | None = None) -> None:
         self._limits = limits
         self._unpacked = None if packed is None else max(RATIO_FLOOR, limits.ratio * packed)
         self._files = 0
@@ -78,7 +78,7 @@ def is_left_out(folder: Path) -> bool:
     return any((folder / mark).exists() for mark in _LEFT_OUT_MARKS)
 
 
-def copy_tree(source: Path, target: Path, *, limits: Limits) -> None:
+def copy_tree(source: Path, target: Path, *, limits: TreeLimits) -> None:
     """Copy a folder without what is no part of a plugin; `target` must not be there.
 
     Symbolic links are copied as links where they are relative and stay inside; others, and whatever is neither file,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synapse_agent.jobs.event_stream import LONGEST_LINE, Ending, News, Position, Transcript, follow
+from synapse_agent.jobs.event_stream import LONGEST_LINE, JobEnd, Notifier, Position, Transcript, follow
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.server.validation import InvalidRequest
 
@@ -26,9 +26,9 @@ class Job:
 
     def __init__(self, folder: Path, writes: Iterable[bytes | str] = ()) -> None:
         self.files = JobFiles(folder)
-        self.news = News()
+        self.news = Notifier()
         self.progress: str | None = None
-        self.ending: Ending | None = None
+        self.ending: JobEnd | None = None
         self._events = 0
         self.write(writes)
 
@@ -127,7 +127,7 @@ def test_followers_hear_of_everything_until_the_end(tmp_path: Path) -> None:
         job.progress = '{"current": 1, "total": 4}'
         job.news.tell()
         heard.append(await anext(stream))
-        job.ending = Ending("FAILED", {"error_type": "action_failed", "message": "no"})
+        job.ending = JobEnd("FAILED", {"error_type": "action_failed", "message": "no"})
         job.news.tell()
         heard += [part async for part in stream]
         return parsed(b"".join(heard))
@@ -144,7 +144,7 @@ def test_a_log_of_many_short_lines_keeps_nobody_waiting(tmp_path: Path) -> None:
 
     async def scenario() -> tuple[list[bytes], int]:
         job = Job(tmp_path / "1", [b"\n" * 20_000])
-        job.ending = Ending("SUCCEEDED", None)
+        job.ending = JobEnd("SUCCEEDED", None)
         turns = 0
 
         async def others() -> None:
@@ -169,7 +169,7 @@ def test_an_error_is_told_once(tmp_path: Path) -> None:
 
     async def follow_from(position: Position) -> Events:
         job = Job(tmp_path / "1")
-        job.ending = Ending("FAILED", {"error_type": "action_failed", "message": "no"})
+        job.ending = JobEnd("FAILED", {"error_type": "action_failed", "message": "no"})
         return parsed(b"".join([part async for part in follow(job, job.files, position)]))
 
     events = asyncio.run(follow_from(Position(1)))

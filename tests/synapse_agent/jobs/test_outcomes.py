@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from synapse_agent.jobs.service import Jobs
-from synapse_agent.jobs.submission import Order
+from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
@@ -98,8 +98,8 @@ class Agent:
             keep_keys=timedelta(hours=1),
         )
 
-    def order(self, job_id: str) -> Order:
-        return Order(action=CONFIG.action("go"), config=CONFIG, workspace=self.workspace, job_id=job_id)
+    def order(self, job_id: str) -> RunSpec:
+        return RunSpec(action=CONFIG.action("go"), config=CONFIG, workspace=self.workspace, job_id=job_id)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent.agent import open_agent
-from synapse_agent.jobs.submission import Order
+from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.problems import Problem
@@ -312,7 +312,7 @@ async def test_an_agent_that_fails_says_no_more_than_that(
     async with open_agent(settings, BrokenRunner.made) as agent:
         source, scratch = DebugSource(None, {}, config), agent.folder.temporary("debug")
         workspace = DebugWorkspace(source, scratch, limits=agent.debug.limits)
-        row = agent.jobs.submit(Order(action=config.action("go"), config=config, workspace=workspace))
+        row = agent.jobs.submit(RunSpec(action=config.action("go"), config=config, workspace=workspace))
         with pytest.raises(Problem) as caught:
             await agent.jobs.result(row)
         assert (caught.value.status, caught.value.error_type) == (500, "internal_error")

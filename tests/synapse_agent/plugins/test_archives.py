@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synapse_agent.plugins.archives import archived_config, unpack
-from synapse_agent.storage.trees import Limits, TreeError
+from synapse_agent.storage.trees import TreeError, TreeLimits
 
 CONFIG = b"code: a\n"
 
@@ -29,9 +29,9 @@ def zipped(path: Path, files: Mapping[str, bytes], *, config: str = "config.yaml
     return path
 
 
-def unpacked(path: Path, limits: Limits | None = None) -> dict[str, bytes]:
+def unpacked(path: Path, limits: TreeLimits | None = None) -> dict[str, bytes]:
     target = path.parent / "target"
-    unpack(path, target, limits=limits or Limits())
+    unpack(path, target, limits=limits or TreeLimits())
     return {each.relative_to(target).as_posix(): each.read_bytes() for each in target.rglob("*") if each.is_file()}
 
 
@@ -145,7 +145,7 @@ def test_a_bomb_is_refused_by_its_ratio(tmp_path: Path) -> None:
     with pytest.raises(TreeError, match="more than 200 times its own size"):
         unpacked(path)
     assert (tmp_path / "target" / "zeros").stat().st_size <= 17 * 2**20
-    unpack(path, tmp_path / "allowed", limits=Limits(ratio=2000))
+    unpack(path, tmp_path / "allowed", limits=TreeLimits(ratio=2000))
     assert (tmp_path / "allowed" / "zeros").stat().st_size == 64 * 2**20
 
 
@@ -153,7 +153,7 @@ def test_a_bomb_is_refused_by_its_size(tmp_path: Path) -> None:
     """All files together count."""
     path = zipped(tmp_path / "a.zip", {f"{number}": bytes(2**20) for number in range(3)})
     with pytest.raises(TreeError, match=r"more than 2\.5 MiB"):
-        unpacked(path, Limits(size=5 * 2**19))
+        unpacked(path, TreeLimits(size=5 * 2**19))
     assert sum(file.stat().st_size for file in (tmp_path / "target").iterdir()) <= 5 * 2**19
 
 
@@ -189,7 +189,7 @@ def test_too_many_files_are_refused(tmp_path: Path) -> None:
     """Empty ones count."""
     path = zipped(tmp_path / "a.zip", {str(number): b"" for number in range(20)})
     with pytest.raises(TreeError, match="more than 10 files"):
-        unpacked(path, Limits(files=10))
+        unpacked(path, TreeLimits(files=10))
 
 
 def test_a_table_of_contents_that_fills_the_memory_is_not_read(tmp_path: Path) -> None:
@@ -201,9 +201,9 @@ def test_a_table_of_contents_that_fills_the_memory_is_not_read(tmp_path: Path) -
             entry.comment = b"c" * 60_000
             archive.writestr(entry, b"")
     with pytest.raises(TreeError, match="table of contents is that of more than 100 files"):
-        unpacked(path, Limits(files=100))
+        unpacked(path, TreeLimits(files=100))
     with pytest.raises(TreeError, match="no config"):
-        unpack(path, tmp_path / "allowed", limits=Limits())
+        unpack(path, tmp_path / "allowed", limits=TreeLimits())
 
 
 def test_a_config_that_is_a_folder_is_none(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_mutilated_archive_is_unpacked_or_refused(changes: list[tuple[int, byt
         path.parent.mkdir()
         path.write_bytes(content)
         with suppress(TreeError):
-            unpack(path, Path(folder, "in", "target"), limits=Limits())
+            unpack(path, Path(folder, "in", "target"), limits=TreeLimits())
         assert [each.name for each in Path(folder).iterdir()] == ["in"]
         assert {each.name for each in path.parent.iterdir()} <= {"a.zip", "target"}
 

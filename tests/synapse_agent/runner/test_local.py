@@ -12,7 +12,7 @@ import pytest
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.local import LocalRunner
-from synapse_agent.runner.processes.limits import Limits
+from synapse_agent.runner.processes.limits import RunLimits
 
 pytestmark = pytest.mark.anyio
 
@@ -175,7 +175,7 @@ async def test_a_result_that_json_cannot_say_names_the_path(runner, write_plugin
 
 async def test_a_result_over_the_limit_names_both_sizes(data_dir, write_plugin):
     """The agent's memory and disk are bounded."""
-    runner = LocalRunner(data_dir, limits=Limits(result_bytes=1000))
+    runner = LocalRunner(data_dir, limits=RunLimits(result_bytes=1000))
     problem = await write_plugin("def act():\n    return 'x' * 2000\n").problem(runner)
     await runner.close()
     assert problem.error_type == "result_too_large"
@@ -218,7 +218,7 @@ async def test_the_time_limit_ends_an_action_that_ignores_being_asked(data_dir, 
             while True:
                 time.sleep(20)
         """
-    runner = LocalRunner(data_dir, limits=Limits(grace=0.1))
+    runner = LocalRunner(data_dir, limits=RunLimits(grace=0.1))
     plugin = write_plugin(source)
     problem = await plugin.problem(runner, time_limit=0.3)
     await runner.close()
@@ -229,7 +229,7 @@ async def test_the_time_limit_ends_an_action_that_ignores_being_asked(data_dir, 
 
 async def test_the_cpu_limit_is_named(data_dir, write_plugin):
     """A busy loop ends with the signal that says why."""
-    runner = LocalRunner(data_dir, limits=Limits(cpu_time=1))
+    runner = LocalRunner(data_dir, limits=RunLimits(cpu_time=1))
     problem = await write_plugin("def act():\n    while True:\n        pass\n").problem(runner)
     await runner.close()
     assert (problem.error_type, problem.extra["signal"]) == ("action_killed", "SIGXCPU")
@@ -238,7 +238,7 @@ async def test_the_cpu_limit_is_named(data_dir, write_plugin):
 
 async def test_the_memory_and_file_limits_hold(data_dir, write_plugin):
     """The action meets them as Python's own errors."""
-    runner = LocalRunner(data_dir, limits=Limits(memory=600 * 2**20, file_size=1000))
+    runner = LocalRunner(data_dir, limits=RunLimits(memory=600 * 2**20, file_size=1000))
     problem = await write_plugin("def act():\n    return len(bytearray(2**30))\n").problem(runner)
     assert problem.extra["exception_type"] == "MemoryError"
     source = "import tempfile\n\ndef act():\n    with tempfile.TemporaryFile() as f:\n        f.write(b'x' * 5000)\n"
@@ -260,7 +260,7 @@ async def test_the_limit_on_processes_holds(data_dir, write_plugin):
                     time.sleep(20)
             return count
         """
-    runner = LocalRunner(data_dir, limits=Limits(processes=50))
+    runner = LocalRunner(data_dir, limits=RunLimits(processes=50))
     problem = await write_plugin(source).problem(runner, {"nobody": 64_999})
     await runner.close()
     assert problem.message == "BlockingIOError: [Errno 11] Resource temporarily unavailable"
@@ -362,7 +362,7 @@ async def test_compiled_code_that_was_cut_short_is_not_kept(data_dir, write_plug
     source = "import plugin.large\n\ndef act():\n    return plugin.large.TEXT\n"
     plugin = write_plugin(source)
     (plugin.folder / "plugin" / "large.py").write_text(f"TEXT = {'x' * 5000!r}\n")
-    for limits in (Limits(file_size=1000), Limits()):
+    for limits in (RunLimits(file_size=1000), RunLimits()):
         runner = LocalRunner(data_dir, limits=limits)
         assert await plugin.run(runner) == "x" * 5000
         await runner.close()

@@ -15,7 +15,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from synapse_agent import EmbeddedAgent
-from synapse_agent.server.contract_check import AnswerCheck, Mismatch
+from synapse_agent.server.contract_check import ContractMiddleware, Mismatch
 from synapse_agent.server.operations import load_contract
 from synapse_agent.settings import Settings
 
@@ -55,7 +55,7 @@ async def answer(
     method, path = target.split()
     content = raw or (b"" if body is None else json.dumps(body).encode())
     app = answering(status, SIGNED | (headers or {}), [content[:5], content[5:]])
-    transport = httpx.ASGITransport(AnswerCheck(app, load_contract()))
+    transport = httpx.ASGITransport(ContractMiddleware(app, load_contract()))
     async with httpx.AsyncClient(transport=transport, base_url="http://agent.test") as client:
         return await client.request(method, path)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from synapse_agent.storage.trees import Limits, TreeError, copy_tree, remove_tree, tree_digest
+from synapse_agent.storage.trees import TreeError, TreeLimits, copy_tree, remove_tree, tree_digest
 
 FILES = {"config.yaml": "code: a", "src/main.py": "1", "empty/.keep": ""}
 
@@ -55,7 +55,7 @@ def test_a_copy_is_what_was_copied(tmp_path: Path, write_plugin: Any) -> None:
     (source / "nothing").mkdir()
     (source / "link").symlink_to("src/main.py")
     (source / "dangling").symlink_to("gone")
-    copy_tree(source, tmp_path / "target", limits=Limits())
+    copy_tree(source, tmp_path / "target", limits=TreeLimits())
     assert tree_digest(tmp_path / "target") == tree_digest(source)
 
 
@@ -70,14 +70,14 @@ def test_environments_caches_and_an_agents_data_are_left_out(tmp_path: Path, wri
         "b.pyc": "",
     }
     source = write_plugin(tmp_path / "source", files)
-    copy_tree(source, source / "data" / "target", limits=Limits())
+    copy_tree(source, source / "data" / "target", limits=TreeLimits())
     assert {path.name for path in (source / "data" / "target").iterdir()} == {"config.yaml", "src", "empty", "x"}
     with pytest.raises(TreeError, match="data folder"):
-        copy_tree(source / "data", source / "data" / "other", limits=Limits())
+        copy_tree(source / "data", source / "data" / "other", limits=TreeLimits())
 
 
-@pytest.mark.parametrize(("limits", "said"), [(Limits(files=3), "3 files"), (Limits(size=2), "MiB")])
-def test_limits_hold(tmp_path: Path, write_plugin: Any, limits: Limits, said: str) -> None:
+@pytest.mark.parametrize(("limits", "said"), [(TreeLimits(files=3), "3 files"), (TreeLimits(size=2), "MiB")])
+def test_limits_hold(tmp_path: Path, write_plugin: Any, limits: TreeLimits, said: str) -> None:
     """By number and by size."""
     with pytest.raises(TreeError, match=said):
         copy_tree(write_plugin(tmp_path / "source", FILES), tmp_path / "target", limits=limits)
@@ -89,7 +89,7 @@ def test_links_that_lead_out_over_other_links_are_refused(tmp_path: Path, write_
     (source / "deep" / "down" / "top").symlink_to("../..")
     (source / "sly").symlink_to("deep/down/top/..")
     with pytest.raises(TreeError, match="sly"):
-        copy_tree(source, tmp_path / "target", limits=Limits())
+        copy_tree(source, tmp_path / "target", limits=TreeLimits())
 
 
 def test_a_hard_link_is_copied_as_a_file_of_its_own(tmp_path: Path, write_plugin: Any) -> None:
@@ -97,7 +97,7 @@ def test_a_hard_link_is_copied_as_a_file_of_its_own(tmp_path: Path, write_plugin
     source = write_plugin(tmp_path / "source", FILES)
     (tmp_path / "outside").write_text("theirs")
     (source / "linked").hardlink_to(tmp_path / "outside")
-    copy_tree(source, tmp_path / "target", limits=Limits())
+    copy_tree(source, tmp_path / "target", limits=TreeLimits())
     (tmp_path / "target" / "linked").write_text("ours")
     assert (tmp_path / "outside").read_text() == "theirs"
 
@@ -111,7 +111,7 @@ def test_links_that_lead_out_are_refused(tmp_path: Path, write_plugin: Any, targ
     (tmp_path / "outside").touch()
     (source / "link").symlink_to(target)
     with pytest.raises(TreeError, match="link leads out of the plugin"):
-        copy_tree(source, tmp_path / "target", limits=Limits())
+        copy_tree(source, tmp_path / "target", limits=TreeLimits())
     assert {path.name for path in tmp_path.iterdir()} == {"source", "target", "outside"}
 
 
@@ -126,7 +126,7 @@ def test_pipes_sockets_and_devices_are_refused(tmp_path: Path, write_plugin: Any
     source = write_plugin(tmp_path / "source", FILES)
     os.mknod(source / "odd", SPECIAL[kind] | 0o600, os.makedev(1, 3))
     with pytest.raises(TreeError, match="odd is neither a file nor a folder"):
-        copy_tree(source, tmp_path / "target", limits=Limits())
+        copy_tree(source, tmp_path / "target", limits=TreeLimits())
 
 
 def test_a_file_with_holes_counts_as_large_as_it_reads(tmp_path: Path, write_plugin: Any) -> None:
@@ -135,7 +135,7 @@ def test_a_file_with_holes_counts_as_large_as_it_reads(tmp_path: Path, write_plu
     with (source / "holes").open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(TreeError, match="more than 4096 MiB"):
-        copy_tree(source, tmp_path / "target", limits=Limits())
+        copy_tree(source, tmp_path / "target", limits=TreeLimits())
 
 
 def test_a_tree_that_cannot_be_read_is_removed_nonetheless(tmp_path: Path, write_plugin: Any) -> None:

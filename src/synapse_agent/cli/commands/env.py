@@ -66,11 +66,11 @@ def prune(
     as_json: Json = False,
 ) -> None:
     """Remove environments, the least recently used first and none that is in use. An agent may be running."""
-    from synapse_agent.runner.environments.eviction import Bounds, to_remove
+    from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
 
     if not everything and (max_count, max_size, unused_for) == (None, None, None):
         raise UsageError("Say which are to go: --max-count, --max-size, --unused-for or --all.")
-    bounds = Bounds(
+    bounds = CacheBounds(
         count=0 if everything else max_count,
         size=None if max_size is None else option_size(max_size, "--max-size"),
         unused_for=None if unused_for is None else unused_for * DAY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from synapse_agent.storage.trees import MEBIBYTE, Limits
+from synapse_agent.storage.trees import MEBIBYTE, TreeLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,4 +18,4 @@ class Bounds:
     """For the record and the archive together."""
     record_bytes: int = MEBIBYTE
     archive_bytes: int = 1024 * MEBIBYTE
-    unpacked: Limits = field(default_factory=Limits)
+    unpacked: TreeLimits = field(default_factory=TreeLimits)

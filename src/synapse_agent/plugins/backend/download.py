@@ -38,7 +38,7 @@ class Progress:
         logger.info("Downloaded %s: %d bytes in %.1f s", self._name, count, self._clock() - self._began)
 
 
-class Target:
+class DownloadTarget:
     """A file that is being written, and the checksum of what is in it."""
 
     def __init__(self, path: Path) -> None:
@@ -73,7 +73,7 @@ async def download(
     _check_size(total or 0, max_bytes)
     progress = Progress(name, total=total, every=every, clock=time.monotonic)
     progress.advance(0)
-    target = Target(path)
+    target = DownloadTarget(path)
     try:
         count = await _copy(response, target, progress, max_bytes=max_bytes)
     finally:
@@ -82,7 +82,7 @@ async def download(
     return target.sha256
 
 
-async def _copy(response: httpx.Response, target: Target, progress: Progress, *, max_bytes: int) -> int:
+async def _copy(response: httpx.Response, target: DownloadTarget, progress: Progress, *, max_bytes: int) -> int:
     count, part = 0, bytearray()
     async for chunk in response.aiter_bytes():
         count += len(chunk)

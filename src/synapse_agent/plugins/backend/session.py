@@ -21,7 +21,7 @@ from synapse_agent_api.http_library import httpx
 MAX_REDIRECTS = 5
 
 
-class Session:
+class BackendSession:
     """Gets what a backend has, from wherever the backend sends it to; the token goes to the backend's origin alone."""
 
     def __init__(self, address: httpx.URL, *, token: str | None, bounds: Bounds) -> None:

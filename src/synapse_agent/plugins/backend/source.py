@@ -18,7 +18,7 @@ from synapse_agent.plugins.backend.bounds import Bounds
 from synapse_agent.plugins.backend.download import download
 from synapse_agent.plugins.backend.faults import BackendFault, NotThere
 from synapse_agent.plugins.backend.record import Record
-from synapse_agent.plugins.backend.session import Session
+from synapse_agent.plugins.backend.session import BackendSession
 from synapse_agent.plugins.sources import ARCHIVE_SUFFIX
 from synapse_agent.problems import Problem, quoted
 from synapse_agent.storage.trees import TreeError
@@ -42,7 +42,7 @@ class BackendSource:
         self._token = token
         self._bounds = bounds or Bounds()
         self._report_every = report_every
-        self._session = Session(self._address, token=token, bounds=self._bounds)
+        self._session = BackendSession(self._address, token=token, bounds=self._bounds)
 
     async def __aenter__(self) -> Self:
         return self

@@ -27,7 +27,7 @@ E = TypeVar("E", bound=Evictable)
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class CacheBounds:
     """How much may be kept; None is no bound."""
 
     count: int | None = None
@@ -39,7 +39,7 @@ class Bounds:
     """Keep the one that was used last, even where it alone is over a bound: it would only be made again."""
 
 
-def to_remove(there: Iterable[E], bounds: Bounds, *, now: float) -> list[E]:
+def to_remove(there: Iterable[E], bounds: CacheBounds, *, now: float) -> list[E]:
     """Choose what to remove, the least recently used first and nothing in use, until the rest is within bounds."""
     by_use = sorted(there, key=lambda one: one.last_used)
     count, size = len(by_use), sum(one.size for one in by_use)
@@ -53,6 +53,6 @@ def to_remove(there: Iterable[E], bounds: Bounds, *, now: float) -> list[E]:
     return going
 
 
-def _is_over(bounds: Bounds, count: int, size: int) -> bool:
+def _is_over(bounds: CacheBounds, count: int, size: int) -> bool:
     has_too_many = bounds.count is not None and count > bounds.count
     return has_too_many or (bounds.size is not None and size > bounds.size)

@@ -12,16 +12,16 @@ from pathlib import Path
 
 from synapse_agent.runner.environments.pip_config import uv_options, uv_settings
 from synapse_agent.runner.processes.environ import installer_env
-from synapse_agent.runner.processes.execution import Ending, Execution
-from synapse_agent.runner.processes.limits import Limits
-from synapse_agent.runner.processes.sandbox import OFF, Sandbox
-from synapse_agent.runner.processes.zygote import Ground
-from synapse_agent.runner.processes.zygote_pool import Zygotes
+from synapse_agent.runner.processes.execution import Execution, ProcessExit
+from synapse_agent.runner.processes.limits import RunLimits
+from synapse_agent.runner.processes.sandbox import OFF, SandboxPolicy
+from synapse_agent.runner.processes.zygote import ZygoteSpec
+from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.settings import StartError
 
 Output = Callable[[bytes], None]
 
-_LIMITS = Limits(time=1800.0)
+_LIMITS = RunLimits(time=1800.0)
 _SETTINGS = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
 _KEPT_OUTPUT = 16_000
 
@@ -43,7 +43,12 @@ class Installer:
     """
 
     def __init__(
-        self, zygotes: Zygotes, *, folder: Path, sandbox: Sandbox = OFF, environ: Mapping[str, str] = os.environ
+        self,
+        zygotes: ZygotePool,
+        *,
+        folder: Path,
+        sandbox: SandboxPolicy = OFF,
+        environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._uv = find_uv()
         self._zygotes = zygotes
@@ -82,7 +87,7 @@ class Installer:
         if ending.status != 0:
             raise InstallFailed(_complaint(said), timed_out=ending.timed_out)
 
-    async def _execute(self, command: Sequence[str], room: Path, on_output: Output) -> Ending:
+    async def _execute(self, command: Sequence[str], room: Path, on_output: Output) -> ProcessExit:
         request = {
             "command": command,
             "env": {**self._env, "TMPDIR": str(room)},
@@ -93,11 +98,11 @@ class Installer:
         async with self._zygotes.use(await self._ground()) as zygote:
             return await Execution(zygote, _LIMITS, on_output=on_output).run(request)
 
-    async def _ground(self) -> Ground:
+    async def _ground(self) -> ZygoteSpec:
         if self._cache is None:
             self._cache = await asyncio.to_thread(_cache_folder, self._uv, self._env)
         writable = self._sandbox.around([self._cache])
-        return Ground(Path(sys.executable), self._folder, bytecode=self._folder, writable=writable)
+        return ZygoteSpec(Path(sys.executable), self._folder, bytecode=self._folder, writable=writable)
 
 
 def _cache_folder(uv: str, env: Mapping[str, str]) -> Path:

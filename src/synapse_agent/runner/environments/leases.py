@@ -24,7 +24,7 @@ _OPEN_FOLDERS = 64
 
 
 @dataclass(slots=True, eq=False)
-class Lease:
+class EnvironmentLease:
     """An environment that this process has used, and may be using."""
 
     folder: Path
@@ -35,16 +35,16 @@ class Lease:
     noted_at: float = float("-inf")
 
 
-class Leases:
+class EnvironmentLeases:
     """Takes environments into use, from one thread."""
 
     def __init__(self, *, on_lost: Callable[[Path], None], clock: Callable[[], float] = time.monotonic) -> None:
         """`on_lost` hears of an environment that is gone, or that has another Python than it had."""
         self._on_lost = on_lost
         self._clock = clock
-        self._open: OrderedDict[Path, Lease] = OrderedDict()
+        self._open: OrderedDict[Path, EnvironmentLease] = OrderedDict()
 
-    def take(self, folder: Path) -> Lease | None:
+    def take(self, folder: Path) -> EnvironmentLease | None:
         """Use an environment until `release`; None where it is not there, or not as it was.
 
         `BlockingIOError` while somebody looks whether it is in use, or has begun to remove it: that is over at once.
@@ -57,7 +57,7 @@ class Leases:
         self.lose(folder)
         return None
 
-    def release(self, lease: Lease) -> None:
+    def release(self, lease: EnvironmentLease) -> None:
         """End one use."""
         self._note(lease)
         lease.users -= 1
@@ -83,11 +83,11 @@ class Leases:
         for folder in list(self._open):
             self._close(folder)
 
-    def _opened(self, folder: Path) -> Lease | None:
+    def _opened(self, folder: Path) -> EnvironmentLease | None:
         with suppress(FileNotFoundError):
             descriptor = open_folder(folder)
             try:
-                lease = Lease(folder, descriptor, _python(descriptor))
+                lease = EnvironmentLease(folder, descriptor, _python(descriptor))
             except FileNotFoundError:
                 os.close(descriptor)
                 raise
@@ -95,7 +95,7 @@ class Leases:
             return lease
         return None
 
-    def _note(self, lease: Lease) -> None:
+    def _note(self, lease: EnvironmentLease) -> None:
         """Write down that it is used, unless that was done a moment ago."""
         now = self._clock()
         if now - lease.noted_at >= _NOTE_SECONDS:
@@ -115,7 +115,7 @@ class Leases:
             os.close(lease.descriptor)
 
 
-def _take(lease: Lease) -> bool:
+def _take(lease: EnvironmentLease) -> bool:
     """Lock it, then look: once the lock is held, what is there stays."""
     if not lease.users:
         fcntl.flock(lease.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -125,7 +125,7 @@ def _take(lease: Lease) -> bool:
     return False
 
 
-def _is_there(lease: Lease) -> bool:
+def _is_there(lease: EnvironmentLease) -> bool:
     try:
         now = _python(lease.descriptor)
     except FileNotFoundError:

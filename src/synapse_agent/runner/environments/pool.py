@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synapse_agent.problems import Problem
-from synapse_agent.runner.environments.eviction import Bounds, to_remove
+from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
 from synapse_agent.runner.environments.installer import Installer, InstallFailed
 from synapse_agent.runner.environments.interpreters import Interpreter, Interpreters
-from synapse_agent.runner.environments.leases import Lease, Leases
+from synapse_agent.runner.environments.leases import EnvironmentLease, EnvironmentLeases
 from synapse_agent.runner.environments.store import PYTHON, Remover, describe, stored_environments
 from synapse_agent.storage.disk import disk_full
 from synapse_agent.storage.locks import file_locked
@@ -61,7 +61,7 @@ class Environments:
         interpreters: Interpreters,
         installer: Installer,
         scratch: Scratch,
-        bounds: Bounds,
+        bounds: CacheBounds,
         on_lost: Callable[[Path], None],
     ) -> None:
         """`on_lost` is called with the Python of an environment that is gone or has changed."""
@@ -72,7 +72,7 @@ class Environments:
         self._scratch = scratch
         self._bounds = bounds
         self._remover = Remover(folder, bytecode=bytecode, trash=scratch.name)
-        self._leases = Leases(on_lost=lambda folder: on_lost(folder / PYTHON))
+        self._leases = EnvironmentLeases(on_lost=lambda folder: on_lost(folder / PYTHON))
         self._making: dict[str, _Making] = {}
         self._made = asyncio.Event()
         self._tidying: asyncio.Task[None] | None = None
@@ -105,7 +105,7 @@ class Environments:
         await asyncio.gather(*(making.cancel() for making in self._making.values()))
         self._leases.close()
 
-    async def _ready(self, wanted: tuple[str, ...], requires_python: str | None) -> Lease | None:
+    async def _ready(self, wanted: tuple[str, ...], requires_python: str | None) -> EnvironmentLease | None:
         """Take the environment of the Python that comes first, if it is there: the way of nearly all runs.
 
         It asks the file system once, and waits for nothing.
@@ -116,7 +116,9 @@ class Environments:
                 return await self._take(self._folder / key)
         return None
 
-    async def _obtain(self, wanted: tuple[str, ...], requires_python: str | None, on_output: Output) -> Lease:
+    async def _obtain(
+        self, wanted: tuple[str, ...], requires_python: str | None, on_output: Output
+    ) -> EnvironmentLease:
         """Take the environment of the first Python on which there is one, or on which it can be made."""
         await self._interpreters.look_again()
         refused: dict[str, tuple[Interpreter, InstallFailed]] = {}
@@ -136,14 +138,16 @@ class Environments:
         self._refused.difference_update(refused)  # none would do, so the next call asks again
         raise await self._none(requires_python, list(refused.values()))
 
-    async def _get(self, key: str, python: Interpreter, requirements: tuple[str, ...], on_output: Output) -> Lease:
+    async def _get(
+        self, key: str, python: Interpreter, requirements: tuple[str, ...], on_output: Output
+    ) -> EnvironmentLease:
         """Take an environment; again and again, in case it is removed before it can be."""
         folder = self._folder / key
         while (lease := await self._take(folder)) is None:
             await self._wait_for(key, lambda hear: self._make(folder, python, requirements, hear), on_output)
         return lease
 
-    async def _take(self, folder: Path) -> Lease | None:
+    async def _take(self, folder: Path) -> EnvironmentLease | None:
         while True:
             with suppress(BlockingIOError):
                 return self._leases.take(folder)

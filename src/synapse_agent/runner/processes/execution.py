@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synapse_agent.runner.processes.channels import LogPipe, ReportSocket
-from synapse_agent.runner.processes.limits import Limits
+from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.zygote import Zygote, ZygoteLost
 
 _LISTEN_SECONDS = 0.005
@@ -22,7 +22,7 @@ _KILLED_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ProcessExit:
     """How a process ended."""
 
     status: int | None
@@ -38,7 +38,7 @@ class Execution:
     def __init__(
         self,
         zygote: Zygote,
-        limits: Limits,
+        limits: RunLimits,
         *,
         on_output: Callable[[bytes], None],
         on_event: Callable[[Mapping[str, Any]], None] | None = None,
@@ -56,7 +56,7 @@ class Execution:
         self._has_started = False
         self._timed_out = False
 
-    async def run(self, request: Mapping[str, Any], params: bytes = b"") -> Ending:
+    async def run(self, request: Mapping[str, Any], params: bytes = b"") -> ProcessExit:
         """Start the process with its request and wait until it and all it started are gone.
 
         Cancelling asks it to end and, after the grace period, ends it. Raises `ZygoteLost` where it never started.
@@ -74,7 +74,7 @@ class Execution:
             status = await self._end()
         if status is None and not self._has_started:
             raise ZygoteLost(self._zygote.last_words())
-        return Ending(status, reports.result, reports.failure, self._timed_out)
+        return ProcessExit(status, reports.result, reports.failure, self._timed_out)
 
     def started(self) -> None:
         """Hear from the zygote that the process is there."""

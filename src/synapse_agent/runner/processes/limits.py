@@ -8,7 +8,7 @@ MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RunLimits:
     """Bounds on a run; None is no bound. Those on memory, file size and processes hold for each process of it."""
 
     time: float | None = None

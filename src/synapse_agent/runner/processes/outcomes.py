@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.problems import Problem
-from synapse_agent.runner.processes.execution import Ending
+from synapse_agent.runner.processes.execution import ProcessExit
 
 _VMSTAT = Path("/proc/vmstat")
 _CHECKED_BYTES = 1024 * 1024
 
 
-def result_of(ending: Ending, *, job_id: str, time_limit: float | None, out_of_memory: bool) -> bytes:
+def result_of(ending: ProcessExit, *, job_id: str, time_limit: float | None, out_of_memory: bool) -> bytes:
     """Give the result that the run reported, as JSON text, or raise the `Problem` that says how else it ended.
 
     A result counts once it is complete, whatever the process did afterwards. `out_of_memory` says whether the kernel

@@ -24,7 +24,7 @@ _SINCE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Sandbox:
+class SandboxPolicy:
     """What runs are held to."""
 
     status: Literal["active", "off", "unavailable"]
@@ -43,15 +43,15 @@ class Sandbox:
         return (*folders, *self.allow_write) if self.status == "active" else None
 
 
-OFF = Sandbox("off")
+OFF = SandboxPolicy("off")
 
 
-def probed(*, wanted: bool, allow_write: Iterable[Path] = ()) -> Sandbox:
+def probed(*, wanted: bool, allow_write: Iterable[Path] = ()) -> SandboxPolicy:
     """Give the sandbox that this kernel offers to a process such as this one."""
     if not wanted:
-        return Sandbox("off", _usable_abi())
+        return SandboxPolicy("off", _usable_abi())
     abi = _usable_abi()
-    return Sandbox("active" if abi else "unavailable", abi, tuple(allow_write))
+    return SandboxPolicy("active" if abi else "unavailable", abi, tuple(allow_write))
 
 
 @cache

@@ -40,7 +40,7 @@ class Child(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class ZygoteSpec:
     """What all runs of a zygote have in common."""
 
     python: Path
@@ -55,7 +55,7 @@ class Ground:
 class Zygote:
     """A process of an environment's Python that forks another for each run; see `synapse_worker.zygote`."""
 
-    def __init__(self, ground: Ground, *, env: Mapping[str, str]) -> None:
+    def __init__(self, ground: ZygoteSpec, *, env: Mapping[str, str]) -> None:
         """Start the process, which takes a millisecond or two; what it is sent meanwhile waits for it."""
         with ExitStack() as if_it_fails, ExitStack() as at_once:
             control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -163,7 +163,7 @@ class Zygote:
             child.ended(None)
 
 
-def _command(ground: Ground, control: int) -> list[str]:
+def _command(ground: ZygoteSpec, control: int) -> list[str]:
     """Give the command line that `synapse_worker.__main__` reads."""
     writable = None if ground.writable is None else [str(path) for path in ground.writable]
     arguments = (control, ground.folder, ground.bytecode, json.dumps(writable))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synapse_agent.runner.processes.environ import worker_env
-from synapse_agent.runner.processes.zygote import Ground, Zygote
+from synapse_agent.runner.processes.zygote import Zygote, ZygoteSpec
 
 
 @dataclass(slots=True, eq=False)
@@ -20,18 +20,18 @@ class _Kept:
     users: int = 0
 
 
-class Zygotes:
+class ZygotePool:
     """Keeps one zygote for each ground, up to a limit; the least recently used goes first, unless in use."""
 
     def __init__(self, *, limit: int, environ: Mapping[str, str] = os.environ) -> None:
         self._limit = limit
         self._env = worker_env(environ)
-        self._kept: OrderedDict[Ground, _Kept] = OrderedDict()
+        self._kept: OrderedDict[ZygoteSpec, _Kept] = OrderedDict()
         self._retired: list[_Kept] = []
         self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def use(self, ground: Ground) -> AsyncIterator[Zygote]:
+    async def use(self, ground: ZygoteSpec) -> AsyncIterator[Zygote]:
         """Lend the zygote of that ground, started where there is none, to one run."""
         kept = self._take(ground)
         kept.users += 1
@@ -42,7 +42,7 @@ class Zygotes:
             self._trim()
 
     @asynccontextmanager
-    async def use_once(self, ground: Ground) -> AsyncIterator[Zygote]:
+    async def use_once(self, ground: ZygoteSpec) -> AsyncIterator[Zygote]:
         """Lend a zygote that is started for this one run and ended with it."""
         zygote = self._start(ground)
         try:
@@ -64,7 +64,7 @@ class Zygotes:
         self._retired.clear()
         await asyncio.gather(*self._closing)
 
-    def _take(self, ground: Ground) -> _Kept:
+    def _take(self, ground: ZygoteSpec) -> _Kept:
         kept = self._kept.get(ground)
         if kept is None or not kept.zygote.alive:
             if kept is not None:
@@ -81,7 +81,7 @@ class Zygotes:
             self._retired.remove(kept)
             self._close(kept.zygote)
 
-    def _start(self, ground: Ground) -> Zygote:
+    def _start(self, ground: ZygoteSpec) -> Zygote:
         ground.bytecode.mkdir(parents=True, exist_ok=True)
         return Zygote(ground, env=self._env)
 

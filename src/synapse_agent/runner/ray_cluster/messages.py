@@ -103,14 +103,14 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class LogOutput:
     """What the run printed."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class RunEvent:
     """What the run reported."""
 
     event: Mapping[str, Any]
@@ -153,7 +153,7 @@ class SourceMissing:
     """The node does not have the source, so nothing has run; said to the driver alone."""
 
 
-Item = Placed | Started | Output | Event | Part | Succeeded | Failed | SourceMissing
+Item = Placed | Started | LogOutput | RunEvent | Part | Succeeded | Failed | SourceMissing
 
 
 def packed(message: object) -> bytes:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from . import protocol
-from .failures import Failure
+from .failures import ActionFailure
 from .reports import Reports
 from .results import to_json
 
@@ -93,7 +93,7 @@ def _text(name: str, value: Any) -> str:
 def _written(what: str, report: dict[str, Any]) -> bytes:
     try:
         payload = to_json(report)
-    except Failure as failure:
+    except ActionFailure as failure:
         raise TypeError(f"{what} cannot be written as JSON: see {failure.fields['path']} in {report!r:.200}") from None
     if len(payload) > protocol.MAX_PAYLOAD:
         raise ValueError(f"{what} has {len(payload)} bytes; {protocol.MAX_PAYLOAD} are allowed")

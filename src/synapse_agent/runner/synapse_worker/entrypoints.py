@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from .failures import Failure
+from .failures import ActionFailure
 
 
 def load(entrypoint: str, *, folder: str) -> Any:
     """Import what `package.module:attribute` or `package.module.attribute` names.
 
-    Raises `Failure` 422 `entrypoint_not_found` where there is no such module or attribute. What the plugin's own
+    Raises `ActionFailure` 422 `entrypoint_not_found` where there is no such module or attribute. What the plugin's own
     import raises is left as it is.
     """
     for module_name, attributes in _readings(entrypoint):
@@ -78,5 +78,5 @@ def _what_there_is(holder: Any) -> str:
     return f"; it has {', '.join(public[:20])}" if public else ""
 
 
-def _not_found(entrypoint: str, why: str) -> Failure:
-    return Failure(422, "entrypoint_not_found", f"entrypoint '{entrypoint}': {why}", entrypoint=entrypoint)
+def _not_found(entrypoint: str, why: str) -> ActionFailure:
+    return ActionFailure(422, "entrypoint_not_found", f"entrypoint '{entrypoint}': {why}", entrypoint=entrypoint)

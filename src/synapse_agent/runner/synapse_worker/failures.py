@@ -12,7 +12,7 @@ _MAX_MESSAGE = 10_000
 _MAX_TRACEBACK = 40_000
 
 
-class Failure(Exception):
+class ActionFailure(Exception):
     """What the caller is told instead of a result; its fields are those of the agent's `Problem`."""
 
     def __init__(self, status: int, error_type: str, message: str, **extra: Any) -> None:
@@ -20,11 +20,11 @@ class Failure(Exception):
         self.fields: dict[str, Any] = {"status": status, "error_type": error_type, "message": message, **extra}
 
 
-def action_failed(error: BaseException, *, folder: str, hint: str = "") -> Failure:
+def action_failed(error: BaseException, *, folder: str, hint: str = "") -> ActionFailure:
     """Describe an exception that left the plugin's code; files in `folder` are named as the plugin's author does."""
     name, message = _name(type(error)), _shortened(_text(error), _MAX_MESSAGE)
     said = f"{name}: {message}" if message else name
-    return Failure(
+    return ActionFailure(
         500,
         "action_failed",
         f"{said}. {hint}" if hint else said,

@@ -17,16 +17,16 @@ from collections.abc import Callable, Mapping
 from types import GeneratorType
 from typing import Any
 
-from .failures import Failure
+from .failures import ActionFailure
 from .sdk_actions import action_context, call_sdk_action, check_result, is_sdk_action
-from .signatures import WHOLE, Shape
+from .signatures import WHOLE, CallSignature
 
 _HAS_COROUTINE_MARK = 0x100  # in a code object's flags: `types.coroutine`
 _METHODS = ("run", "execute", "__call__")
 
 
 def call(target: Any, *, action: str, params: Mapping[str, Any], context: Any) -> Any:
-    """Call what an entrypoint names; a call that does not fit is a `Failure` 422 `invalid_params`."""
+    """Call what an entrypoint names; a call that does not fit is an `ActionFailure` 422 `invalid_params`."""
     if is_sdk_action(target):
         return _call_sdk_action(target, params, context)
     if isinstance(target, type):
@@ -61,7 +61,7 @@ def _call_sdk_action(target: Any, params: Mapping[str, Any], context: Any) -> An
 
 
 def _call_function(function: Callable[..., Any], params: Mapping[str, Any], context: Any) -> Any:
-    shape = Shape.of(function)
+    shape = CallSignature.of(function)
     if shape is None:
         return function(**params)
     _check([shape], params)
@@ -70,11 +70,11 @@ def _call_function(function: Callable[..., Any], params: Mapping[str, Any], cont
 
 def _call_class(cls: type, action: str, params: Mapping[str, Any], context: Any) -> Any:
     name = _method_name(cls, action)
-    method = Shape.of(getattr(cls, name)) or Shape.anything()
+    method = CallSignature.of(getattr(cls, name)) or CallSignature.anything()
     if isinstance(_inherited(cls)[name], (staticmethod, classmethod)):
         return _call_function(getattr(cls, name), params, context)
     method = method.without_self()
-    constructor = Shape.of(cls) or Shape.anything()
+    constructor = CallSignature.of(cls) or CallSignature.anything()
     _check([constructor, method], params)
     rest = method.names if method.rest is None else params
     instance = constructor.call(cls, params, context, elsewhere=rest)
@@ -96,7 +96,7 @@ def _inherited(cls: type) -> dict[str, Any]:
     return {name: value for base in cls.__mro__[-2::-1] for name, value in vars(base).items()}
 
 
-def _check(shapes: list[Shape], params: Mapping[str, Any]) -> None:
+def _check(shapes: list[CallSignature], params: Mapping[str, Any]) -> None:
     names = frozenset().union(*(shape.names for shape in shapes))
     takes_all = WHOLE in names or any(shape.rest is not None for shape in shapes)
     missing = [name for shape in shapes for name in shape.missing(params)]
@@ -105,14 +105,14 @@ def _check(shapes: list[Shape], params: Mapping[str, Any]) -> None:
         raise _invalid_params(missing, unexpected, shapes)
 
 
-def _invalid_params(missing: list[str], unexpected: list[str], shapes: list[Shape]) -> Failure:
+def _invalid_params(missing: list[str], unexpected: list[str], shapes: list[CallSignature]) -> ActionFailure:
     wrong = [f"'{name}' is missing" for name in missing] + [f"'{name}' is unexpected" for name in unexpected]
     taken = ", ".join(text for text in map(str, shapes) if text)
     errors = [{"loc": ["params", name], "msg": "Field required", "type": "missing"} for name in missing]
     errors += [{"loc": ["params", name], "msg": "Unexpected field", "type": "unexpected"} for name in unexpected]
     message = f"The params do not fit the action: {', '.join(wrong)}. It takes ({taken})."
-    return Failure(422, "invalid_params", message, errors=errors)
+    return ActionFailure(422, "invalid_params", message, errors=errors)
 
 
-def _not_callable(why: str) -> Failure:
-    return Failure(422, "entrypoint_not_found", f"The entrypoint cannot be called: {why}.")
+def _not_callable(why: str) -> ActionFailure:
+    return ActionFailure(422, "entrypoint_not_found", f"The entrypoint cannot be called: {why}.")

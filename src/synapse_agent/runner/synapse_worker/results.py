@@ -8,14 +8,14 @@ from enum import Enum
 from math import isfinite
 from typing import Any
 
-from .failures import Failure
+from .failures import ActionFailure
 
 _KEYS = (str, int, float, type(None))
 _WRITTEN_AS_TEXT = {("uuid", "UUID"), ("decimal", "Decimal")}
 
 
 def to_json(value: Any) -> bytes:
-    """Give a value as JSON in UTF-8, or raise `Failure` 500 `result_not_serializable` naming the path in it.
+    """Give a value as JSON in UTF-8, or raise `ActionFailure` 500 `result_not_serializable` naming the path in it.
 
     Beside what JSON knows: pydantic models, dataclasses, dates and times, paths, enums, UUIDs, decimals (as text),
     mappings, and what has `tolist`, as numpy's scalars and arrays do.
@@ -58,10 +58,10 @@ def _by_method(value: Any) -> Any:
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
 
 
-def _not_serializable(value: Any, error: Exception) -> Failure:
+def _not_serializable(value: Any, error: Exception) -> ActionFailure:
     path, why = _find(value, error)
     message = f"The action's result cannot be written as JSON: {path} {why}."
-    return Failure(500, "result_not_serializable", message, path=path)
+    return ActionFailure(500, "result_not_serializable", message, path=path)
 
 
 def _find(value: Any, error: Exception) -> tuple[str, str]:

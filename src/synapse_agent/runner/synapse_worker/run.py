@@ -15,19 +15,19 @@ from typing import Any, NoReturn
 from . import protocol
 from .context import Context
 from .entrypoints import load
-from .failures import Failure, action_failed
+from .failures import ActionFailure, action_failed
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .reports import Reports
 from .results import to_json
-from .sandbox import Rules, Sandbox
+from .sandbox import Sandbox, SandboxRules
 
 _decode = json.JSONDecoder().decode
 _REHEARSED = "SYNAPSE_REHEARSED"
 _KILL_FIRST = b"500"  # of 1000: out of memory, the kernel is to choose the action, not the agent
 
 
-def become_run(connection: socket, *, zygote: int, folder: str, in_time: bool, rules: Rules | None) -> NoReturn:
+def become_run(connection: socket, *, zygote: int, folder: str, in_time: bool, rules: SandboxRules | None) -> NoReturn:
     """Turn this process, just forked, into the run whose descriptors come in; it ends here, whatever happens.
 
     `in_time` is when none waits for it yet.
@@ -36,7 +36,7 @@ def become_run(connection: socket, *, zygote: int, folder: str, in_time: bool, r
     try:
         _separate(zygote)
         if in_time:
-            rehearse()
+            warm_up()
         sandbox = Sandbox(rules)
         report, log, request = _wait(connection)
         _take_log(log)
@@ -61,7 +61,7 @@ def _separate(zygote: int) -> None:
     os.close(score)
 
 
-def rehearse() -> None:
+def warm_up() -> None:
     """Do, while there is time, what a run is about to do.
 
     A process that was just forked shares its memory with its parent, and gets a page of its own the first time it
@@ -74,7 +74,7 @@ def rehearse() -> None:
 
     _set_environ({_REHEARSED: ""})
     del os.environ[_REHEARSED]
-    _, params = _parted(b'{"rehearsed": true}\n{"number": 1}')
+    _, params = _parted(b'{"warm_up": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
     context = Context(reports, job_id="", action="", language=None)
     reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)))
@@ -116,7 +116,7 @@ def _execute(request: dict[str, Any], params: bytes, report: int, folder: str, s
         _settle(request, sandbox)
     except (OSError, ValueError) as error:
         message = f"The run's process could not be prepared: {error}"
-        reports.outcome(*_failed(Failure(503, "unavailable", message)))
+        reports.outcome(*_failed(ActionFailure(503, "unavailable", message)))
         return 0
     _set_environ(request["env"])
     _look_like_a_fresh_interpreter(request["entrypoint"])
@@ -157,7 +157,7 @@ def _outcome(
         return protocol.RESULT, _checked(to_json(result), request["result_bytes"])
     except SystemExit:
         raise
-    except Failure as failure:
+    except ActionFailure as failure:
         return _failed(failure)
     except BaseException as error:
         return _failed(action_failed(error, folder=folder, hint=sandbox.hint(error)))
@@ -167,18 +167,18 @@ def _params(text: bytes) -> dict[str, Any]:
     try:
         params: dict[str, Any] = _decode(text.decode())
     except RecursionError:
-        raise Failure(422, "invalid_params", "The params are nested too deeply for Python to read.") from None
+        raise ActionFailure(422, "invalid_params", "The params are nested too deeply for Python to read.") from None
     return params
 
 
-def _failed(failure: Failure) -> tuple[bytes, bytes]:
+def _failed(failure: ActionFailure) -> tuple[bytes, bytes]:
     return protocol.FAILURE, json.dumps(failure.fields).encode()
 
 
 def _checked(payload: bytes, limit: int) -> bytes:
     if len(payload) > limit:
         message = f"The action's result takes {len(payload)} bytes of JSON; this agent keeps {limit}."
-        raise Failure(500, "result_too_large", message, size=len(payload), limit=limit)
+        raise ActionFailure(500, "result_too_large", message, size=len(payload), limit=limit)
     return payload
 
 

@@ -20,7 +20,7 @@ _HINT = (
 )
 
 
-class Rules(NamedTuple):
+class SandboxRules(NamedTuple):
     """What the sandboxes of a zygote's runs have in common."""
 
     abi: int
@@ -30,7 +30,7 @@ class Rules(NamedTuple):
     """Whether existing files of `/proc` may be written to."""
 
     @classmethod
-    def of(cls, writable: Iterable[str] | None, *, abi: int, devices: str = "/dev") -> Rules | None:
+    def of(cls, writable: Iterable[str] | None, *, abi: int, devices: str = "/dev") -> SandboxRules | None:
         """Add this machine's devices to what may be written to; None for no sandbox, as for an `abi` of 0."""
         if writable is None or abi == 0:
             return None
@@ -44,7 +44,7 @@ class Rules(NamedTuple):
 class Sandbox:
     """A sandbox that is prepared ahead, while there is time, and then entered for good."""
 
-    def __init__(self, rules: Rules | None) -> None:
+    def __init__(self, rules: SandboxRules | None) -> None:
         """Prepare it; None for no sandbox."""
         self._ruleset: landlock.Ruleset | None = None
         self._fault: OSError | None = None
@@ -80,7 +80,7 @@ class Sandbox:
         return _HINT if names and all(map(_mode_allows_writing, names)) else ""
 
 
-def _prepared(rules: Rules) -> landlock.Ruleset:
+def _prepared(rules: SandboxRules) -> landlock.Ruleset:
     landlock.give_up_new_privileges()
     ruleset = landlock.Ruleset(rules.abi)
     for path in rules.paths:

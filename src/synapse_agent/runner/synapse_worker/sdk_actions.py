@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from .failures import Failure
+from .failures import ActionFailure
 
 _SDK = "synapse_sdk.plugins"
 """The part of the SDK that an action imports; this project's client, of the same import path, has no such module."""
@@ -40,7 +40,7 @@ def action_context(context: Any) -> Any:
 
 
 def call_sdk_action(target: Any, params: Mapping[str, Any], ctx: Any) -> Any:
-    """Call an action with its params and the SDK's context; params that its model refuses are a `Failure` 422."""
+    """Call an action with its params and the SDK's context; refused params are an `ActionFailure` 422."""
     call = _call_class if isinstance(target, type) else _call_function
     return call(target, dict(params), ctx)
 
@@ -71,7 +71,7 @@ def _call_function(function: Any, params: dict[str, Any], ctx: Any) -> Any:
         inspect.signature(function).bind(params, ctx)
     except TypeError as error:
         why = f"a function marked by @action is called with (params, ctx), which this one does not take: {error}"
-        raise Failure(422, "entrypoint_not_found", f"The entrypoint cannot be called: {why}.") from None
+        raise ActionFailure(422, "entrypoint_not_found", f"The entrypoint cannot be called: {why}.") from None
     model = getattr(function, "_action_params", None)
     return function(params if model is None else _validated(model, params, ctx), ctx)
 
@@ -86,12 +86,12 @@ def _validated(model: Any, params: dict[str, Any], ctx: Any) -> Any:
         raise _invalid_params(error.errors(), show_input=show) from None
 
 
-def _invalid_params(faults: list[dict[str, Any]], *, show_input: bool) -> Failure:
+def _invalid_params(faults: list[dict[str, Any]], *, show_input: bool) -> ActionFailure:
     told = faults[:_MAX_FAULTS]
     wrong = "; ".join(_told(fault, show_input) for fault in told)
     wrong += f"; and {len(faults) - len(told)} more" if len(faults) > len(told) else ""
     errors = [{"loc": ["params", *fault["loc"]], "msg": fault["msg"], "type": fault["type"]} for fault in told]
-    return Failure(422, "invalid_params", f"The params do not fit the action: {wrong}.", errors=errors)
+    return ActionFailure(422, "invalid_params", f"The params do not fit the action: {wrong}.", errors=errors)
 
 
 def _told(fault: dict[str, Any], show_input: bool) -> str:

@@ -17,7 +17,7 @@ _HAS_ARGS = 0x04  # in a code object's flags: `*args`
 _HAS_KWARGS = 0x08
 
 
-class Shape:
+class CallSignature:
     """The parameters that a callable names, and whether it takes others; its `*args` gets nothing."""
 
     __slots__ = ("by_name_from", "by_position", "defaults", "names", "rest")
@@ -41,7 +41,7 @@ class Shape:
         """The name of its `**kwargs`: keys that it does not name have a place there."""
 
     @classmethod
-    def of(cls, target: Any) -> Shape | None:
+    def of(cls, target: Any) -> CallSignature | None:
         """Read what a function, a class or any other callable takes; None for what does not say, such as some of C."""
         if _says_it_all(target):
             return cls._of_function(target)
@@ -53,15 +53,15 @@ class Shape:
         return cls._by_signature(target)
 
     @classmethod
-    def anything(cls) -> Shape:
+    def anything(cls) -> CallSignature:
         """Give the shape that every key has a place in."""
         return cls(rest="kwargs")
 
-    def without_self(self) -> Shape:
+    def without_self(self) -> CallSignature:
         """Leave out the first parameter, which a method is given by position."""
         if self.by_name_from == 0:
             return self
-        return Shape(
+        return CallSignature(
             self.names[1:],
             by_position=max(self.by_position - 1, 0),
             by_name_from=self.by_name_from - 1,
@@ -105,7 +105,7 @@ class Shape:
         return named
 
     @classmethod
-    def _of_function(cls, function: Any) -> Shape:
+    def _of_function(cls, function: Any) -> CallSignature:
         code = function.__code__
         count = code.co_argcount + code.co_kwonlyargcount
         values = function.__defaults__ or ()
@@ -120,7 +120,7 @@ class Shape:
         )
 
     @classmethod
-    def _by_signature(cls, target: Callable[..., Any]) -> Shape | None:
+    def _by_signature(cls, target: Callable[..., Any]) -> CallSignature | None:
         from inspect import Parameter, signature
 
         try:

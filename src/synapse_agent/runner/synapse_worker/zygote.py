@@ -27,7 +27,7 @@ from . import landlock, protocol, run
 from .bytecode import keep_whole_files_only
 from .capabilities import give_up_capabilities
 from .kernel import become_subreaper, open_children, pidfd_open, read_children, receive, send
-from .sandbox import Rules, Sandbox
+from .sandbox import Sandbox, SandboxRules
 
 _SPARES = 2
 _PAUSE_SECONDS = 0.05
@@ -49,7 +49,7 @@ def serve(control_fd: int, *, folder: str, bytecode: str, writable: list[str] | 
     keep_whole_files_only()
     sys.path.insert(0, folder)
     PathFinder.find_spec("synapse_worker_warms_the_finders")  # lists the folders on sys.path; imports nothing
-    rules = Rules.of(writable, abi=landlock.abi())
+    rules = SandboxRules.of(writable, abi=landlock.abi())
     if rules is not None:
         give_up_capabilities()  # here, once for all runs; the zygote has no use for them either
     gc.disable()
@@ -84,7 +84,7 @@ class _Spare:
         return self._connection.detach()
 
 
-class _Live:
+class _RunningRun:
     """A run whose process has been forked and is not reaped yet."""
 
     def __init__(self, number: int, pid: int) -> None:
@@ -93,7 +93,7 @@ class _Live:
         self.pidfd = pidfd_open(pid)
 
 
-class _Over:
+class _FinishedRun:
     """A run whose process is reaped, and that is reported once nothing of it is left."""
 
     def __init__(self, number: int, status: int) -> None:
@@ -103,7 +103,7 @@ class _Over:
 
 
 class _Zygote:
-    def __init__(self, control: socket, folder: str, rules: Rules | None) -> None:
+    def __init__(self, control: socket, folder: str, rules: SandboxRules | None) -> None:
         self._control = control
         self._folder = folder
         self._rules = rules
@@ -112,8 +112,8 @@ class _Zygote:
         self._spares: list[_Spare] = []
         self._is_warm = False
         self._children = open_children()
-        self._live: dict[int, _Live] = {}
-        self._over: list[_Over] = []
+        self._live: dict[int, _RunningRun] = {}
+        self._over: list[_FinishedRun] = []
         self._cores = max(2, len(os.sched_getaffinity(0)))
         self._connected = True
 
@@ -160,7 +160,7 @@ class _Zygote:
             return
         finally:
             _close(descriptors)
-        live = _Live(number, pid)
+        live = _RunningRun(number, pid)
         self._live[live.pidfd] = live
         self._poll.register(live.pidfd, select.POLLIN)
 
@@ -191,7 +191,7 @@ class _Zygote:
         """Have everything done before that runs do; not earlier, as the first one may be waiting for this process."""
         self._is_warm = True
         for _ in range(_REHEARSALS):
-            run.rehearse()
+            run.warm_up()
             Sandbox(self._rules).close()
         gc.collect()
         gc.freeze()
@@ -221,7 +221,7 @@ class _Zygote:
         os.close(pidfd)
         _kill_group(live.pid, signal.SIGKILL)  # before the pid is free for others
         _, status = os.waitpid(live.pid, 0)
-        self._over.append(_Over(live.number, status))
+        self._over.append(_FinishedRun(live.number, status))
 
     def _report_what_is_over(self) -> None:
         if not self._over:

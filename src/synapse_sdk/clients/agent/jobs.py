@@ -7,12 +7,12 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
 from synapse_sdk.clients.agent._request import calls
-from synapse_sdk.clients.agent._session.job_follow import Tail, Waiting, goes_on, result_of
+from synapse_sdk.clients.agent._session.job_follow import JobPoller, LogFollower, goes_on, result_of
 from synapse_sdk.exceptions import ClientConnectionError, ClientTimeoutError
 
 if TYPE_CHECKING:
     from synapse_agent_api.typed_dicts import Job, JobStreamEvent
-    from synapse_sdk.clients.agent._request.calls import Call
+    from synapse_sdk.clients.agent._request.calls import Request
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 
 _BROKEN = (ClientConnectionError, ClientTimeoutError)
@@ -82,7 +82,7 @@ class JobClientMixin:
         """
         return self._follow(self._session.tail(job_id, deadline))
 
-    def _follow(self, tail: Tail) -> Generator[JobStreamEvent, None, None]:
+    def _follow(self, tail: LogFollower) -> Generator[JobStreamEvent, None, None]:
         while True:
             with closing(self._send(tail, tail.call())) as answer:
                 try:
@@ -96,7 +96,7 @@ class JobClientMixin:
                 return
             self._session.pause(tail.pause())
 
-    def _send(self, patient: Tail | Waiting, call: Call) -> Any:
+    def _send(self, patient: LogFollower | JobPoller, call: Request) -> Any:
         return self._session.send(call, deadline=patient.limit.left(), patience=patient.patience)
 
     def wait_for_job(self, job_id: str, *, deadline: float | None = None) -> Any:
@@ -157,7 +157,7 @@ class AsyncJobClientMixin:
         """Yield what a job prints and reports, from its beginning until it is over."""
         return self._follow(self._session.tail(job_id, deadline))
 
-    async def _follow(self, tail: Tail) -> AsyncGenerator[JobStreamEvent, None]:
+    async def _follow(self, tail: LogFollower) -> AsyncGenerator[JobStreamEvent, None]:
         while True:
             async with aclosing(await self._send(tail, tail.call())) as answer:
                 try:
@@ -172,7 +172,7 @@ class AsyncJobClientMixin:
                 return
             await self._session.pause(tail.pause())
 
-    async def _send(self, patient: Tail | Waiting, call: Call) -> Any:
+    async def _send(self, patient: LogFollower | JobPoller, call: Request) -> Any:
         return await self._session.send(call, deadline=patient.limit.left(), patience=patient.patience)
 
     async def wait_for_job(self, job_id: str, *, deadline: float | None = None) -> Any:

@@ -69,10 +69,10 @@ class PluginClientMixin:
         Args:
             params: Filters, as for `list_plugin_releases`; `page_size` bounds what is in memory.
         """
-        walk = pagination.Walk(params)
+        walk = pagination.Paginator(params)
         return self._iterate(walk)
 
-    def _iterate(self, walk: pagination.Walk) -> Iterator[PluginRelease]:
+    def _iterate(self, walk: pagination.Paginator) -> Iterator[PluginRelease]:
         while walk.next is not None:
             yield from walk.take(self._session.send(walk.next)).results
 
@@ -233,10 +233,10 @@ class AsyncPluginClientMixin:
 
     def iter_plugin_releases(self, params: Mapping[str, Any] | None = None) -> AsyncIterator[PluginRelease]:
         """Yield all releases, page by page; no more than one page is in memory."""
-        walk = pagination.Walk(params)
+        walk = pagination.Paginator(params)
         return self._iterate(walk)
 
-    async def _iterate(self, walk: pagination.Walk) -> AsyncIterator[PluginRelease]:
+    async def _iterate(self, walk: pagination.Paginator) -> AsyncIterator[PluginRelease]:
         while walk.next is not None:
             for release in walk.take(await self._session.send(walk.next)).results:
                 yield release

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from synapse_agent.problems import Problem
-from synapse_agent.runner.environments.eviction import Bounds
+from synapse_agent.runner.environments.eviction import CacheBounds
 from synapse_agent.runner.environments.installer import Installer, InstallFailed
 from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pool import Environments
 from synapse_agent.runner.environments.store import Remover, stored_environments
 from synapse_agent.runner.local import LocalRunner
-from synapse_agent.runner.processes.zygote_pool import Zygotes
+from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.storage.scratch import Scratch
 
 pytestmark = pytest.mark.anyio
@@ -111,7 +111,7 @@ def zygotes_of(prefix):
 
 async def test_over_its_number_the_least_recently_used_goes(data, make_runner, write_plugin, wheels, until):
     """And is made again when it is wanted."""
-    runner = make_runner(bounds=Bounds(count=2, spare_newest=True))
+    runner = make_runner(bounds=CacheBounds(count=2, spare_newest=True))
     plugins = [write_plugin(ACT, requirements=name) for name in ("red", "green", "blue")]
     for name in ("red", "green", "blue"):
         wheels.write(name, {name: ""})
@@ -128,7 +128,7 @@ async def test_over_its_number_the_least_recently_used_goes(data, make_runner, w
 
 async def test_over_its_size_the_least_recently_used_goes(data, make_runner, write_plugin, wheels, until):
     """Each of these takes a good megabyte; one alone that is over the size stays, for as long as it is the newest."""
-    runner = make_runner(bounds=Bounds(size=2_500_000, spare_newest=True))
+    runner = make_runner(bounds=CacheBounds(size=2_500_000, spare_newest=True))
     for name in ("red", "green", "blue"):
         wheels.write(name, {name: "#" * 1_000_000})
     wheels.write("huge", {"huge": "#" * 3_000_000})
@@ -145,7 +145,7 @@ async def test_one_in_use_is_removed_by_nobody(data, make_runner, write_plugin, 
     """Not by the agent, however old it is, and not by another process; what it has not imported yet is still there."""
     for name in ("late", "green", "blue"):
         wheels.write(name, {name: f"WORD = '{name}'\n"})
-    runner = make_runner(bounds=Bounds(count=1, spare_newest=True))
+    runner = make_runner(bounds=CacheBounds(count=1, spare_newest=True))
     plugin = write_plugin(WAIT, requirements="late")
     started, go = tmp_path / "started", tmp_path / "go"
     running = asyncio.ensure_future(plugin.run(runner, {"started": str(started), "go": str(go)}))
@@ -204,7 +204,7 @@ async def test_an_environment_of_an_older_agent_is_used_and_bounded(data, make_r
     prefix = await plugin.run(runner)
     await runner.close()
     make_older(prefix)
-    runner = make_runner(bounds=Bounds(count=1, spare_newest=True))
+    runner = make_runner(bounds=CacheBounds(count=1, spare_newest=True))
     assert await plugin.run(runner) == prefix
     assert plugin.heard.log.count(b"+ red==1.0") == 1
     blue = await write_plugin(ACT, requirements="blue").run(runner)
@@ -305,7 +305,7 @@ async def test_an_environment_without_its_python_is_made_anew(data, make_runner,
 @pytest.fixture
 async def environments(data, wheels):
     """Give environments without a runner around them."""
-    zygotes = Zygotes(limit=2)
+    zygotes = ZygotePool(limit=2)
     scratch = Scratch(data / "scratch")
     environments = make_environments(data, scratch, Installer(zygotes, folder=data, environ=wheels.environ))
     yield environments
@@ -321,7 +321,7 @@ def make_environments(data, scratch, installer):
         interpreters=Interpreters(),
         installer=installer,
         scratch=scratch,
-        bounds=Bounds(),
+        bounds=CacheBounds(),
         on_lost=lambda _: None,
     )
 

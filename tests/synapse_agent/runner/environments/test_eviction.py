@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_agent.runner.environments.eviction import Bounds, to_remove
+from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
 
 
 @dataclass(frozen=True)
@@ -26,44 +26,46 @@ def used_at(going):
 
 def test_without_bounds_all_stay():
     """However many, large and old."""
-    assert to_remove([Kept(0, 10**15), Kept(1)], Bounds(), now=10**9) == []
+    assert to_remove([Kept(0, 10**15), Kept(1)], CacheBounds(), now=10**9) == []
 
 
 def test_the_least_recently_used_go_first():
     """Until as many are left as may be."""
-    assert used_at(to_remove([Kept(3), Kept(1), Kept(2), Kept(4)], Bounds(count=2), now=9)) == [1, 2]
+    assert used_at(to_remove([Kept(3), Kept(1), Kept(2), Kept(4)], CacheBounds(count=2), now=9)) == [1, 2]
 
 
 def test_a_size_is_that_of_all_together():
     """And one goes as soon as they are over it."""
     there = [Kept(1, 50), Kept(2, 30), Kept(3, 40)]
-    assert used_at(to_remove(there, Bounds(size=70), now=9)) == [1]
-    assert used_at(to_remove(there, Bounds(size=120), now=9)) == []
+    assert used_at(to_remove(there, CacheBounds(size=70), now=9)) == [1]
+    assert used_at(to_remove(there, CacheBounds(size=120), now=9)) == []
 
 
 def test_one_in_use_stays_and_counts():
     """The next one goes in its place."""
     there = [Kept(1, in_use=True), Kept(2), Kept(3)]
-    assert used_at(to_remove(there, Bounds(count=1), now=9)) == [2, 3]
-    assert used_at(to_remove(there, Bounds(count=2), now=9)) == [2]
+    assert used_at(to_remove(there, CacheBounds(count=1), now=9)) == [2, 3]
+    assert used_at(to_remove(there, CacheBounds(count=2), now=9)) == [2]
 
 
 def test_what_was_not_used_for_long_goes():
     """Whether or not there are many."""
     there = [Kept(10), Kept(20), Kept(5, in_use=True)]
-    assert used_at(to_remove(there, Bounds(unused_for=50), now=65)) == [10]
+    assert used_at(to_remove(there, CacheBounds(unused_for=50), now=65)) == [10]
 
 
 def test_the_newest_can_be_spared():
     """One that is over the size all by itself would only be made again; no bound is over it when nothing is spared."""
     there = [Kept(1, 100), Kept(2, 100)]
-    assert used_at(to_remove(there, Bounds(size=10, spare_newest=True), now=9)) == [1]
-    assert used_at(to_remove(there, Bounds(size=10), now=9)) == [1, 2]
-    assert to_remove([], Bounds(count=0, spare_newest=True), now=9) == []
+    assert used_at(to_remove(there, CacheBounds(size=10, spare_newest=True), now=9)) == [1]
+    assert used_at(to_remove(there, CacheBounds(size=10), now=9)) == [1, 2]
+    assert to_remove([], CacheBounds(count=0, spare_newest=True), now=9) == []
 
 
 kept = st.builds(Kept, st.integers(0, 100), st.integers(0, 100), st.booleans())
-bounds = st.builds(Bounds, st.none() | st.integers(0, 5), st.none() | st.integers(0, 300), spare_newest=st.booleans())
+bounds = st.builds(
+    CacheBounds, st.none() | st.integers(0, 5), st.none() | st.integers(0, 300), spare_newest=st.booleans()
+)
 
 
 @given(st.lists(kept, max_size=8), bounds)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from synapse_agent.runner.environments.leases import Leases
+from synapse_agent.runner.environments.leases import EnvironmentLeases
 from synapse_agent.runner.environments.store import stored_environments
 
 FIRST = "1" * 32
@@ -40,7 +40,7 @@ def clock():
 @pytest.fixture
 def leases(lost, clock):
     """Give leases, which are closed afterwards."""
-    leases = Leases(on_lost=lost.append, clock=clock)
+    leases = EnvironmentLeases(on_lost=lost.append, clock=clock)
     yield leases
     leases.close()
 
@@ -151,8 +151,8 @@ def test_a_use_by_another_process_ends_with_it(leases, write_environment):
     program = """if True:
         import sys, time
         from pathlib import Path
-        from synapse_agent.runner.environments.leases import Leases
-        lease = Leases(on_lost=print).take(Path(sys.argv[1]))
+        from synapse_agent.runner.environments.leases import EnvironmentLeases
+        lease = EnvironmentLeases(on_lost=print).take(Path(sys.argv[1]))
         print("taken", flush=True)
         time.sleep(20)
         """

@@ -11,7 +11,7 @@ from itertools import count
 
 import pytest
 
-from synapse_agent.runner.environments.leases import Leases
+from synapse_agent.runner.environments.leases import EnvironmentLeases
 from synapse_agent.runner.environments.store import Remover, describe, measure, note_use, stored_environments
 from synapse_agent.storage.locks import folder_locked
 
@@ -165,7 +165,7 @@ def test_a_remover_that_is_killed_leaves_nothing_for_use(folder, tmp_path, remov
         cached = bytecode_of(environment, tmp_path)
         cached.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-c", REMOVE, folder, tmp_path / "bytecode", tmp_path / "trash", str(step)]
-        leases = Leases(on_lost=lambda _: None)
+        leases = EnvironmentLeases(on_lost=lambda _: None)
         leases.release(leases.take(environment))
         ended = subprocess.run(map(str, command), check=False).returncode
         is_one = (environment / "bin" / "python").exists()

@@ -7,13 +7,13 @@ import signal
 import pytest
 
 from synapse_agent.problems import Problem
-from synapse_agent.runner.processes.execution import Ending
+from synapse_agent.runner.processes.execution import ProcessExit
 from synapse_agent.runner.processes.outcomes import oom_kills, result_of
 
 
 def judged(status, *, out_of_memory=False, **more):
     """Judge an ending."""
-    ending = Ending(status, more.get("result"), more.get("failure"), more.get("timed_out", False))
+    ending = ProcessExit(status, more.get("result"), more.get("failure"), more.get("timed_out", False))
     return result_of(ending, job_id="job", time_limit=3.0, out_of_memory=out_of_memory)
 
 

@@ -12,7 +12,7 @@ from textwrap import dedent
 import pytest
 
 from synapse_agent.runner.local import LocalRunner
-from synapse_agent.runner.processes.limits import Limits
+from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.sandbox import probed
 
 pytestmark = pytest.mark.anyio
@@ -110,7 +110,7 @@ async def test_all_that_an_action_started_ends_however_it_ends(data_dir, write_p
         """)
     folder = _made(tmp_path / "pids")
     sandbox = probed(wanted=True, allow_write=[folder])
-    runner = LocalRunner(data_dir, limits=Limits(grace=0.1), sandbox=sandbox)
+    runner = LocalRunner(data_dir, limits=RunLimits(grace=0.1), sandbox=sandbox)
     problem = await write_plugin(source).problem(runner, {"folder": str(folder)}, time_limit=2.0)
     assert problem.error_type == error_type
     pids = [path.name for path in folder.iterdir()]
@@ -265,7 +265,7 @@ async def test_output_of_any_kind_becomes_the_log(runner, write_plugin):
 
 async def test_the_log_is_bounded(data_dir, write_plugin):
     """What is over the limit is dropped with one notice, and the action does not wait for it."""
-    runner = LocalRunner(data_dir, limits=Limits(log_bytes=1000))
+    runner = LocalRunner(data_dir, limits=RunLimits(log_bytes=1000))
     plugin = write_plugin("def act():\n    for n in range(300_000):\n        print('x' * 99)\n    return n\n")
     assert await plugin.run(runner) == 299_999
     await runner.close()

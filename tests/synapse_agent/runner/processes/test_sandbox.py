@@ -19,8 +19,8 @@ import pytest
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.local import LocalRunner
-from synapse_agent.runner.processes.limits import Limits
-from synapse_agent.runner.processes.sandbox import Sandbox, probed
+from synapse_agent.runner.processes.limits import RunLimits
+from synapse_agent.runner.processes.sandbox import SandboxPolicy, probed
 
 pytestmark = pytest.mark.anyio
 
@@ -93,20 +93,20 @@ def test_the_kernel_is_asked_by_trying() -> None:
     """The trial binds a thread of its own: this one can still write. What was found is what the kernel says it has."""
     found = ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1)
     assert (KERNELS.status, KERNELS.landlock_abi) == (("active", found) if found > 0 else ("unavailable", 0))
-    assert probed(wanted=False) == Sandbox("off", KERNELS.landlock_abi)
+    assert probed(wanted=False) == SandboxPolicy("off", KERNELS.landlock_abi)
     assert probed(wanted=True, allow_write=[Path("/x")]).allow_write == (Path("/x"),)
     Path(os.devnull).write_text("still")
 
 
 def test_what_is_restricted_grows_with_the_kernel() -> None:
     """Linux 5.13 restricts writing, later ones more; what is off restricts nothing."""
-    assert Sandbox("active", 1).restricts == ["write", "ptrace"]
-    assert Sandbox("active", 3).restricts == ["write", "ptrace", "truncate"]
-    assert Sandbox("active", 7).restricts == [
+    assert SandboxPolicy("active", 1).restricts == ["write", "ptrace"]
+    assert SandboxPolicy("active", 3).restricts == ["write", "ptrace", "truncate"]
+    assert SandboxPolicy("active", 7).restricts == [
         *("write", "ptrace", "truncate", "device_ioctl", "signal", "abstract_socket")
     ]
-    assert Sandbox("off", 7).restricts == []
-    assert Sandbox("off", 7).around([Path("/x")]) is None
+    assert SandboxPolicy("off", 7).restricts == []
+    assert SandboxPolicy("off", 7).around([Path("/x")]) is None
 
 
 @needs_landlock
@@ -354,7 +354,7 @@ async def test_an_action_cannot_raise_its_limits(data_dir, write_plugin):
         def act():
             resource.setrlimit(resource.RLIMIT_CPU, (1000, 1000))
         """
-    runner = LocalRunner(data_dir, limits=Limits(cpu_time=100), sandbox=KERNELS)
+    runner = LocalRunner(data_dir, limits=RunLimits(cpu_time=100), sandbox=KERNELS)
     problem = await write_plugin(source).problem(runner)
     await runner.close()
     assert problem.message == "ValueError: not allowed to raise maximum limit"
@@ -433,9 +433,8 @@ from pathlib import Path
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run
-from synapse_agent.runner.processes.limits import Limits
 from synapse_agent.runner.local import LocalRunner
-from synapse_agent.runner.processes.sandbox import Sandbox, probed
+from synapse_agent.runner.processes.sandbox import SandboxPolicy, probed
 from synapse_agent.runner.synapse_worker import landlock
 
 class Deaf:
@@ -454,7 +453,7 @@ config = PluginConfig.from_mapping({"code": "tried", "actions": {"act": "plugin.
 run = Run("job", Path(sys.argv[2]), config, "act", release="tried@1.0.0")
 
 async def main():
-    runner = LocalRunner(Path(sys.argv[1]), sandbox=Sandbox("active", abi))
+    runner = LocalRunner(Path(sys.argv[1]), sandbox=SandboxPolicy("active", abi))
     try:
         print(await runner.run(run, Deaf()))
     except Problem as problem:
@@ -484,9 +483,9 @@ GPU = """
 import sys
 from pathlib import Path
 from synapse_agent.runner.synapse_worker import landlock
-from synapse_agent.runner.synapse_worker.sandbox import Rules, Sandbox
+from synapse_agent.runner.synapse_worker.sandbox import SandboxRules, Sandbox
 
-sandbox = Sandbox(Rules.of([], abi=landlock.abi(), devices=sys.argv[1]))
+sandbox = Sandbox(SandboxRules.of([], abi=landlock.abi(), devices=sys.argv[1]))
 sandbox.enter([])
 for path in (*sorted(Path(sys.argv[1]).rglob("*")), Path("/proc/self/task/self/comm"), Path("/proc/self/comm")):
     try:
@@ -559,7 +558,7 @@ async def test_what_builds_a_requirement_writes_nowhere_else_either(
     write_source_package(packages, {**files, "backend.py": BACKEND.replace("{path}", str(path))})
     environ = {**os.environ, "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(packages)}
     plugin = write_plugin("import greedy\n\ndef act():\n    return 1\n", requirements="greedy")
-    for sandbox in (KERNELS, Sandbox("off")):
+    for sandbox in (KERNELS, SandboxPolicy("off")):
         environ["UV_CACHE_DIR"] = str(tmp_path / f"cache-{sandbox.status}")
         runner = LocalRunner(tmp_path / f"data-{sandbox.status}", sandbox=sandbox, environ=environ)
         if sandbox.status == "active":

@@ -6,7 +6,7 @@ import functools
 
 import pytest
 
-from synapse_agent.runner.synapse_worker.failures import Failure
+from synapse_agent.runner.synapse_worker.failures import ActionFailure
 from synapse_agent.runner.synapse_worker.invoke import call
 
 CONTEXT = object()
@@ -19,7 +19,7 @@ def called(target, **params):
 
 def failure(target, **params):
     """Call a target in a way that does not fit and give what is said."""
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(ActionFailure) as caught:
         called(target, **params)
     return caught.value.fields
 

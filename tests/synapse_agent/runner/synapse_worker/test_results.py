@@ -16,7 +16,7 @@ from uuid import UUID
 import pydantic
 import pytest
 
-from synapse_agent.runner.synapse_worker.failures import Failure
+from synapse_agent.runner.synapse_worker.failures import ActionFailure
 from synapse_agent.runner.synapse_worker.results import to_json
 
 
@@ -106,7 +106,7 @@ def test_text_is_written_in_utf_8():
 )
 def test_what_has_none_is_refused_with_its_path(value, where):
     """So that the author finds it in a large result."""
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(ActionFailure) as caught:
         to_json(value)
     assert caught.value.fields["error_type"] == "result_not_serializable"
     assert caught.value.fields["message"] == f"The action's result cannot be written as JSON: {where}."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from synapse_agent.runner.synapse_worker.signatures import Shape
+from synapse_agent.runner.synapse_worker.signatures import CallSignature
 
 
 def plain(data, rate=0.5):
@@ -123,7 +123,7 @@ def test_a_shape_is_what_inspect_says(target):
     """Names in order, which of them are given how, defaults, and the name of the `**kwargs`."""
     parameters = inspect.signature(target).parameters.values()
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    shape = Shape.of(target)
+    shape = CallSignature.of(target)
     assert shape.names == tuple(p.name for p in named)
     assert shape.names[: shape.by_position] == tuple(p.name for p in named if p.kind is p.POSITIONAL_ONLY)
     assert shape.names[shape.by_name_from :] == tuple(p.name for p in named if p.kind is p.KEYWORD_ONLY)
@@ -133,7 +133,7 @@ def test_a_shape_is_what_inspect_says(target):
 
 def test_what_does_not_say_what_it_takes_has_no_shape():
     """Some of what is written in C."""
-    assert Shape.of(max) is None
+    assert CallSignature.of(max) is None
 
 
 @pytest.mark.parametrize(
@@ -146,13 +146,13 @@ def test_what_does_not_say_what_it_takes_has_no_shape():
 )
 def test_a_method_is_given_its_instance_by_position(function, names, rest):
     """Where it names nothing that could take it, `*args` does."""
-    shape = Shape.of(function).without_self()
+    shape = CallSignature.of(function).without_self()
     assert (shape.names, shape.rest) == (names, rest)
 
 
 def test_a_call_gives_each_its_own_way():
     """By position what has no other way, by name the rest; defaults where nothing is given."""
-    shape = Shape.of(all_kinds)
+    shape = CallSignature.of(all_kinds)
     given = {"a": 10, "d": 20, "x": 30, "y": 40}
     assert shape.call(all_kinds, given, None) == (10, 1, 2, (), 20, 3, {"x": 30, "y": 40})
     assert shape.call(all_kinds, {**given, "b": 5}, None, elsewhere=["y"]) == (10, 5, 2, (), 20, 3, {"x": 30})
@@ -160,4 +160,4 @@ def test_a_call_gives_each_its_own_way():
 
 def test_a_shape_reads_as_it_was_written():
     """For the message that says why a call does not fit."""
-    assert str(Shape.of(all_kinds)) == "a, b=1, c=2, d, e=3, **rest"
+    assert str(CallSignature.of(all_kinds)) == "a, b=1, c=2, d, e=3, **rest"

@@ -12,7 +12,7 @@ import pytest
 from synapse_agent_api.http_library import httpx
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent._session.retry import Chance
+from synapse_sdk.clients.agent._session.retry import Clock
 
 Recording = Callable[..., tuple[Any, list[httpx.Request]]]
 Answering = Callable[..., Any]
@@ -92,7 +92,7 @@ def followed(facade: Any, **options: Any) -> list[dict[str, Any]]:
 
 def hurried(facade: Any) -> Any:
     """Make a client that waits for next to nothing."""
-    facade.client._session._chance = Chance(uniform=lambda _low, _high: 0.0)
+    facade.client._session._chance = Clock(uniform=lambda _low, _high: 0.0)
     return facade
 
 
@@ -272,7 +272,7 @@ def test_an_agent_that_stays_away_is_an_error(answering: Answering) -> None:
     for replies, requests in (([stream(log(1)), refused], 6), ([refused], 2)):
         script = Script(replies)
         facade = answering(script, max_retries=1)
-        facade.client._session._chance = Chance(uniform=lambda _low, _high: 0.0, clock=lambda: next(now))
+        facade.client._session._chance = Clock(uniform=lambda _low, _high: 0.0, clock=lambda: next(now))
         with pytest.raises(exceptions.ClientConnectionError, match="refused"):
             followed(facade)
         assert len(script.seen) <= requests
@@ -282,7 +282,7 @@ def test_following_ends_with_its_deadline(answering: Answering) -> None:
     """A job that is silent for longer is a timeout that says what was done."""
     now = iter(float(second) for second in range(1000))
     facade = answering(Script([stream()]))
-    facade.client._session._chance = Chance(uniform=lambda _low, _high: 0.0, clock=lambda: next(now))
+    facade.client._session._chance = Clock(uniform=lambda _low, _high: 0.0, clock=lambda: next(now))
     with pytest.raises(exceptions.ClientTimeoutError, match=r"following job 'j'|deadline passed"):
         followed(facade, deadline=20)
 

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.agent._request import calls
-from synapse_sdk.clients.agent._request.calls import Call
+from synapse_sdk.clients.agent._request.calls import Request
 from synapse_sdk.clients.agent._request.config import Config
-from synapse_sdk.clients.agent._response.errors import Answer, judge, retry_after
+from synapse_sdk.clients.agent._response.errors import Answer, parse_response, retry_after
 from synapse_sdk.clients.agent._session import pagination
-from synapse_sdk.clients.agent._session.retry import Agent, Chance, Wait, exchange
+from synapse_sdk.clients.agent._session.retry import AgentFeatures, Clock, Wait, exchange
 from synapse_sdk.exceptions import ClientError, InvalidLookupError
 
 ALIKE_EACH_TIME = {"derandomize": True, "database": None, "deadline": None}
@@ -83,7 +83,7 @@ bodies = st.binary(max_size=40) | (error_bodies | oddities).map(lambda value: js
 answers = st.builds(Answer, statuses, headers, bodies)
 
 
-class Request(NamedTuple):
+class ReceivedRequest(NamedTuple):
     """What an agent got."""
 
     method: str
@@ -94,13 +94,13 @@ class Request(NamedTuple):
 class Echo:
     """A real server that writes down each request, and the two clients of it."""
 
-    def __init__(self, base_url: str, received: list[Request]) -> None:
+    def __init__(self, base_url: str, received: list[ReceivedRequest]) -> None:
         self._received = received
         self._runner = asyncio.Runner()
         self._client = AgentClient(base_url, max_retries=0)
         self._async_client = AsyncAgentClient(base_url, max_retries=0)
 
-    def calls(self, method: str, **arguments: Any) -> list[tuple[Any, Request]]:
+    def calls(self, method: str, **arguments: Any) -> list[tuple[Any, ReceivedRequest]]:
         """Make a call with each client; return each result, with the request that the agent got."""
         results = [
             getattr(self._client, method)(**arguments),
@@ -121,7 +121,7 @@ class Echo:
 @pytest.fixture(scope="module")
 def echo() -> Iterator[Echo]:
     """Serve requests on this machine; each is answered with the JSON that it holds, or with `{}`."""
-    received: list[Request] = []
+    received: list[ReceivedRequest] = []
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -129,7 +129,7 @@ def echo() -> Iterator[Echo]:
 
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0"))) or b"{}"
-            received.append(Request(self.command, self.path, json.loads(body)))
+            received.append(ReceivedRequest(self.command, self.path, json.loads(body)))
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -233,7 +233,7 @@ def test_retry_after_is_never_waited_for_longer_than_a_minute(header: str) -> No
     """Whatever it says, it neither crashes nor makes a call wait for ever, or into the past."""
     seconds = retry_after(Answer(429, {"retry-after": header}, b""))
     assert seconds is None or 0 <= seconds < math.inf
-    effects = exchange(RUN, Config("http://agent.test"), Agent())
+    effects = exchange(RUN, Config("http://agent.test"), AgentFeatures())
     next(effects)
     wait = effects.send(Answer(429, {"retry-after": header}, b""))
     assert isinstance(wait, Wait)
@@ -247,9 +247,9 @@ def test_retry_after_is_never_waited_for_longer_than_a_minute(header: str) -> No
 @example(Answer(200, {}, b"[" * 100_000), RUN)
 @example(Answer(200, {}, b"9" * 5000), RUN)
 @settings(PURE, max_examples=400)
-def test_any_answer_is_a_value_or_an_error_of_ours(answer: Answer, call: Call) -> None:
+def test_any_answer_is_a_value_or_an_error_of_ours(answer: Answer, call: Request) -> None:
     """Whatever status, headers and bytes come back, no other exception than a ClientError leaves the client."""
-    result = outcome(lambda: judge(call, answer))
+    result = outcome(lambda: parse_response(call, answer))
     if isinstance(result, ClientError):
         assert result.status_code == answer.status
         assert len(str(result).splitlines()) == 1
@@ -258,9 +258,9 @@ def test_any_answer_is_a_value_or_an_error_of_ours(answer: Answer, call: Call) -
 
 @given(replies=st.lists(answers, min_size=1, max_size=5), call=st.sampled_from(CALLS))
 @settings(PURE, max_examples=150)
-def test_any_answers_end_a_call(replies: list[Answer], call: Call) -> None:
+def test_any_answers_end_a_call(replies: list[Answer], call: Request) -> None:
     """A call ends with a value or an error of ours, whatever the agent answers to what it is asked in between."""
-    effects = exchange(call, QUICK, Agent(), Chance(uniform=lambda low, _: low))
+    effects = exchange(call, QUICK, AgentFeatures(), Clock(uniform=lambda low, _: low))
 
     def play() -> Any:
         reply, left = None, iter(replies)
@@ -302,7 +302,7 @@ def test_any_pages_end_a_list(pages: list[dict[str, Any]]) -> None:
             while True:
                 wanted = steps.send(reply)
                 end: dict[str, Any] = {"results": [], "count": 0, "next": None}
-                reply = next(left, end) if isinstance(wanted, Call) else [next(left, end) for _ in wanted]
+                reply = next(left, end) if isinstance(wanted, Request) else [next(left, end) for _ in wanted]
         except StopIteration as stop:
             return stop.value
 

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from synapse_agent.runner.ray_cluster import messages
-from synapse_agent.runner.ray_cluster.agent_side.driver_process import LOG, Link
-from synapse_agent.runner.ray_cluster.agent_side.head import knock
+from synapse_agent.runner.ray_cluster.agent_side.driver_process import LOG, DriverProcess
+from synapse_agent.runner.ray_cluster.agent_side.head import probe
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent
 from synapse_agent.runner.ray_cluster.messages import Begin
 
@@ -27,13 +27,13 @@ class Unreachable(Exception):
     """The cluster can't be used now; the message says why."""
 
 
-async def connect(begin: Begin, environ: Mapping[str, str]) -> Link:
+async def connect(begin: Begin, environ: Mapping[str, str]) -> DriverProcess:
     """Start a driver and wait until the cluster takes runs from it; `Unreachable`, with nothing left behind."""
     try:
-        await knock(begin.settings.ray_address or "")
+        await probe(begin.settings.ray_address or "")
     except ClusterSilent as silent:
         raise Unreachable(str(silent)) from silent
-    link = Link(begin, environ=environ)
+    link = DriverProcess(begin, environ=environ)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             await link.open()
@@ -58,7 +58,7 @@ def identity(data_dir: Path) -> str:
     return name
 
 
-async def _ready(link: Link) -> None:
+async def _ready(link: DriverProcess) -> None:
     """Wait for the driver to be ready, or raise `Unreachable` with the reason that it gives."""
     while not isinstance(message := await link.receive(), messages.Ready):
         if isinstance(message, messages.Warned):
@@ -69,6 +69,6 @@ async def _ready(link: Link) -> None:
             raise Unreachable(_with_last_words(f"the process that was to join it has ended; {_NEEDS_NODE}", link))
 
 
-def _with_last_words(why: str, link: Link) -> str:
+def _with_last_words(why: str, link: DriverProcess) -> str:
     said = link.last_words()
     return f"{why}. Ray's last words: {said} (more is in {LOG} in the data folder)" if said else f"{why}."

@@ -24,7 +24,7 @@ _NO_REASON = re.compile(r"\[0x[0-9a-f]+\]|@ +0x|^\*\*\*|\(unknown\)|^\S+ \S+ INF
 """What is no reason for an end: a line of the stack that Ray's C++ leaves when it gives up, or of what went well."""
 
 
-class Link:
+class DriverProcess:
     """A driver's process and the connection to it."""
 
     def __init__(self, begin: Begin, *, environ: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from synapse_agent.runner.ray_cluster.errors import ClusterSilent
 _KNOCK_SECONDS = 5.0
 
 
-async def knock(address: str) -> None:
+async def probe(address: str) -> None:
     """Connect to `host:port`, and no more; `ClusterSilent` where that can't be."""
     host, _, port = address.rpartition(":")
     try:

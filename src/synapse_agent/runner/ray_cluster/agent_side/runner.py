@@ -15,7 +15,7 @@ from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.ray_cluster import messages
 from synapse_agent.runner.ray_cluster.agent_side.connect import Unreachable, connect, identity
-from synapse_agent.runner.ray_cluster.agent_side.driver_process import Link
+from synapse_agent.runner.ray_cluster.agent_side.driver_process import DriverProcess
 from synapse_agent.runner.ray_cluster.messages import Begin
 from synapse_agent.settings import Settings, StartError, for_other_machines
 
@@ -30,11 +30,11 @@ _PAUSES = (1.0, 2.0, 5.0, 10.0)
 class RayRunner:
     """Runs each action on a node of the cluster, by way of a driver that is started again where it has ended."""
 
-    def __init__(self, begin: Begin, link: Link, *, environ: Mapping[str, str]) -> None:
+    def __init__(self, begin: Begin, link: DriverProcess, *, environ: Mapping[str, str]) -> None:
         """Take runs through a link that is ready; `connected` makes one."""
         self._begin = begin
         self._environ = environ
-        self._link: Link | None = link
+        self._link: DriverProcess | None = link
         self._calls: dict[int, _Call] = {}
         self._numbers = itertools.count(1)
         self._why_lost = ""
@@ -103,7 +103,7 @@ class RayRunner:
         if self._link is not None:
             self._link.send(messages.Stop(number))
 
-    async def _keep(self, link: Link) -> None:
+    async def _keep(self, link: DriverProcess) -> None:
         """Listen to the driver, and start another where it has ended, as long as the agent is not closed."""
         while True:
             await self._listen(link)
@@ -117,7 +117,7 @@ class RayRunner:
             link = self._link = await self._connected_again()
             logger.info("The Ray cluster takes runs again.")
 
-    async def _listen(self, link: Link) -> None:
+    async def _listen(self, link: DriverProcess) -> None:
         while (message := await link.receive()) is not None:
             if isinstance(message, messages.Said) and message.number in self._calls:
                 self._hear(message.number, message.items)
@@ -131,7 +131,7 @@ class RayRunner:
             self._calls[number].fail(error)
             self._stop(number)
 
-    async def _connected_again(self) -> Link:
+    async def _connected_again(self) -> DriverProcess:
         for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             await asyncio.sleep(pause)
             try:
@@ -178,9 +178,9 @@ class _Call:
                 self.node = node
             case messages.Started():
                 self._listener.started()
-            case messages.Output(data):
+            case messages.LogOutput(data):
                 self._listener.output(data)
-            case messages.Event(event):
+            case messages.RunEvent(event):
                 self._listener.event(event)
             case messages.Part(data):
                 self._result += data

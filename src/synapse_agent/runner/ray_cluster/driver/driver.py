@@ -16,10 +16,10 @@ from synapse_agent.plugins.resources import Resources
 from synapse_agent.runner.ray_cluster import messages
 from synapse_agent.runner.ray_cluster.driver.node_pool import ACTOR_SECONDS, Nodes
 from synapse_agent.runner.ray_cluster.driver.placement import NodeState, amounts
-from synapse_agent.runner.ray_cluster.driver.ray_api import Cluster, Reservation
-from synapse_agent.runner.ray_cluster.driver.reservations import Grant, Leases
+from synapse_agent.runner.ray_cluster.driver.ray_api import Cluster, RayReservation
+from synapse_agent.runner.ray_cluster.driver.reservations import Reservations, ReservedResources
 from synapse_agent.runner.ray_cluster.driver.runs import Runs
-from synapse_agent.runner.ray_cluster.driver.source_transfer import Shipping
+from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
 from synapse_agent.runner.ray_cluster.messages import Begin, Item, packed
 from synapse_agent.storage.scratch import Scratch
 
@@ -42,22 +42,22 @@ class ClusterBroker:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    async def reserve(self, wanted: Resources, node_ids: Sequence[str], *, limit: float) -> Grant:
+    async def reserve(self, wanted: Resources, node_ids: Sequence[str], *, limit: float) -> ReservedResources:
         """Reserve on one of these nodes, and find out which GPUs that is."""
         asked = amounts(wanted)
         reservation = await self._cluster.reserve(asked, node_ids, limit=limit)
         if "GPU" not in asked:
-            return Grant(reservation.node_id, reservation)
+            return ReservedResources(reservation.node_id, reservation)
         try:
             env = await self._cluster.devices(reservation, gpus=asked["GPU"], limit=ACTOR_SECONDS)
         except BaseException:
             self._cluster.release(reservation)
             raise
-        return Grant(reservation.node_id, reservation, env)
+        return ReservedResources(reservation.node_id, reservation, env)
 
-    def release(self, grant: Grant) -> None:
+    def release(self, grant: ReservedResources) -> None:
         """Give it back to the cluster."""
-        reservation: Reservation = grant.handle
+        reservation: RayReservation = grant.handle
         self._cluster.release(reservation)
 
 
@@ -66,12 +66,12 @@ class Driver:
 
     def __init__(self, begin: Begin, cluster: Cluster, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
-        self._leases = Leases(ClusterBroker(cluster), nodes=self._states)
+        self._leases = Reservations(ClusterBroker(cluster), nodes=self._states)
         self._nodes = Nodes(
             cluster, begin.settings, warn=self.warn, on_joined=self._leases.reconsider, on_lost=self._leases.drop
         )
         self._scratch = Scratch(begin.settings.data_dir / "sending")
-        self._shipping = Shipping(self._scratch)
+        self._shipping = SourceTransfer(self._scratch)
         self._runs = Runs(
             nodes=self._nodes,
             leases=self._leases,

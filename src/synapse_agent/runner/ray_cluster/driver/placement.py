@@ -26,7 +26,7 @@ class NodeState:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class NodeLoad:
     """A node, as this agent sees it now."""
 
     state: NodeState
@@ -50,7 +50,7 @@ def fits(wanted: Mapping[str, float], there: Mapping[str, float]) -> bool:
     return all(amount <= there.get(name, 0.0) + _EPSILON for name, amount in wanted.items())
 
 
-def best(wanted: Mapping[str, float], nodes: Iterable[Standing], *, may_let_go: bool = True) -> Standing | None:
+def best(wanted: Mapping[str, float], nodes: Iterable[NodeLoad], *, may_let_go: bool = True) -> NodeLoad | None:
     """Choose among the nodes that have room now: one with the environment first, then the least busy one.
 
     `may_let_go` is whether what has been reserved for runs to come may be given up for it. None where no node has room.
@@ -70,19 +70,19 @@ def described(node: NodeState) -> str:
     return f"{node.address} ({has})"
 
 
-def has_room(wanted: Mapping[str, float], node: Standing, *, may_let_go: bool = True) -> bool:
+def has_room(wanted: Mapping[str, float], node: NodeLoad, *, may_let_go: bool = True) -> bool:
     """Tell whether a node has as much now, or when what is reserved for runs to come is let go of."""
     kept = {} if may_let_go else node.idle
     ours = {name: node.running.get(name, 0.0) + kept.get(name, 0.0) for name in node.state.total}
     return fits(wanted, {name: total - others - ours[name] for name, total, others in _shares(node)})
 
 
-def _load(node: Standing) -> float:
+def _load(node: NodeLoad) -> float:
     """Say how busy a node is: the share of its scarcest resource that runs, ours and others', have."""
     return max(((others + node.running.get(name, 0.0)) / total for name, total, others in _shares(node)), default=0.0)
 
 
-def _shares(node: Standing) -> list[tuple[str, float, float]]:
+def _shares(node: NodeLoad) -> list[tuple[str, float, float]]:
     """Give each resource with how much of it there is, and how much of that others have.
 
     What the head has told may lack our newest reservations, or still have those that we have let go of.

@@ -21,7 +21,7 @@ from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
-from synapse_agent.runner.ray_cluster.agent_side.head import knock
+from synapse_agent.runner.ray_cluster.agent_side.head import probe
 from synapse_agent.runner.ray_cluster.driver.placement import NodeState
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
 from synapse_agent.runner.ray_cluster.node.actor import Node
@@ -57,7 +57,7 @@ _SILENT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reservation:
+class RayReservation:
     """Part of a node's resources, taken out of what the cluster gives to others."""
 
     group: PlacementGroup
@@ -158,7 +158,7 @@ class Cluster:
 
     async def look(self) -> list[NodeState]:
         """Say which nodes are alive, what they have, and what of that is free; `ClusterSilent`."""
-        await knock(self._address)
+        await probe(self._address)
         return await self.ask(_nodes)
 
     def start_actor(self, node_id: str, *, name: str) -> Actor:
@@ -173,7 +173,7 @@ class Cluster:
         }
         return Actor(self._node.options(**options).remote(), self._killing)
 
-    async def reserve(self, amounts: Mapping[str, float], node_ids: Sequence[str], *, limit: float) -> Reservation:
+    async def reserve(self, amounts: Mapping[str, float], node_ids: Sequence[str], *, limit: float) -> RayReservation:
         """Take resources of one of these nodes, as soon as one has them; `TimeoutError`."""
         end, loop = time.monotonic() + limit, asyncio.get_running_loop()
         group = await self.ask(_place, dict(amounts), node_ids, if_late=self._remove)
@@ -181,12 +181,12 @@ class Cluster:
             while not await loop.run_in_executor(self._waiting, group.wait, _SLICE_SECONDS):
                 if time.monotonic() >= end:
                     raise TimeoutError
-            return Reservation(group, await self.ask(_node_of, group))
+            return RayReservation(group, await self.ask(_node_of, group))
         except BaseException:
             self._remove(group)
             raise
 
-    async def devices(self, reservation: Reservation, *, gpus: float, limit: float) -> dict[str, str]:
+    async def devices(self, reservation: RayReservation, *, gpus: float, limit: float) -> dict[str, str]:
         """Say by which environment variables a process uses the GPUs of a reservation, and no others."""
         within = PlacementGroupSchedulingStrategy(reservation.group, placement_group_bundle_index=0)
         task = self._devices.options(num_cpus=0, num_gpus=gpus, max_retries=0, scheduling_strategy=within)
@@ -197,7 +197,7 @@ class Cluster:
             raise ClusterSilent(f"A node's GPUs could not be learned: {_in_a_line(str(error))}") from error
         return found
 
-    def release(self, reservation: Reservation) -> None:
+    def release(self, reservation: RayReservation) -> None:
         """Give resources back, in a while."""
         self._remove(reservation.group)
 

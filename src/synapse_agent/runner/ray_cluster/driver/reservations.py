@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from synapse_agent.plugins.resources import Resources
-from synapse_agent.runner.ray_cluster.driver.placement import NodeState, Standing, amounts, best, fitting, has_room
+from synapse_agent.runner.ray_cluster.driver.placement import NodeLoad, NodeState, amounts, best, fitting, has_room
 from synapse_agent.runner.ray_cluster.errors import NoneFits
 
 IDLE_SECONDS = 5.0
@@ -27,7 +27,7 @@ _ASKING = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class ReservedResources:
     """Resources of a node, reserved."""
 
     node_id: str
@@ -36,22 +36,22 @@ class Grant:
     """The environment variables that tell a run which of the node's GPUs it has."""
 
 
-class Broker(Protocol):
+class ResourceBroker(Protocol):
     """Whoever gives out the resources of nodes."""
 
-    async def reserve(self, wanted: Resources, node_ids: Sequence[str], *, limit: float) -> Grant:
+    async def reserve(self, wanted: Resources, node_ids: Sequence[str], *, limit: float) -> ReservedResources:
         """Reserve on one of these nodes; `TimeoutError` where none has room within `limit` seconds."""
 
-    def release(self, grant: Grant) -> None:
+    def release(self, grant: ReservedResources) -> None:
         """Take a grant back."""
 
 
 @dataclass(eq=False, slots=True)
-class Lease:
+class Reservation:
     """A grant, as one run at a time has it."""
 
     wanted: Resources
-    grant: Grant
+    grant: ReservedResources
     timer: asyncio.TimerHandle | None = None
 
     @property
@@ -66,7 +66,7 @@ class _Waiter:
     number: int
     until: float
     has_environment: Callable[[str], bool]
-    lease: asyncio.Future[Lease]
+    lease: asyncio.Future[Reservation]
 
 
 @dataclass(eq=False, slots=True)
@@ -74,27 +74,27 @@ class _Size:
     """All that has to do with leases of one size."""
 
     wanted: Resources
-    idle: list[Lease] = field(default_factory=list)
+    idle: list[Reservation] = field(default_factory=list)
     waiting: deque[_Waiter] = field(default_factory=deque)
     asking: dict[asyncio.Task[None], str | None] = field(default_factory=dict)
     """With the node that is asked; None where any node will do."""
 
 
-class Leases:
+class Reservations:
     """Lends grants to runs."""
 
     def __init__(
-        self, broker: Broker, *, nodes: Callable[[], Iterable[NodeState]], idle_seconds: float = IDLE_SECONDS
+        self, broker: ResourceBroker, *, nodes: Callable[[], Iterable[NodeState]], idle_seconds: float = IDLE_SECONDS
     ) -> None:
         """`nodes` gives those that can run actions now."""
         self._broker = broker
         self._nodes = nodes
         self._idle_seconds = idle_seconds
         self._sizes: dict[Resources, _Size] = {}
-        self._lent: set[Lease] = set()
+        self._lent: set[Reservation] = set()
         self._numbers = itertools.count()
 
-    async def acquire(self, wanted: Resources, *, limit: float, has_environment: Callable[[str], bool]) -> Lease:
+    async def acquire(self, wanted: Resources, *, limit: float, has_environment: Callable[[str], bool]) -> Reservation:
         """Lend a grant on the best node that has room, or on the first one to have some.
 
         Raises `TimeoutError` after `limit` seconds, `NoneFits` where there is no node any more that could, and what the
@@ -104,7 +104,7 @@ class Leases:
         size = self._size(wanted)
         choice = None if size.waiting else best(amounts(wanted), self._standings(size, has_environment))
         if choice and not amounts(wanted):
-            return self._lend(Lease(wanted, Grant(choice.state.id, None)))
+            return self._lend(Reservation(wanted, ReservedResources(choice.state.id, None)))
         if choice and choice.has_idle:
             return self._lend(self._taken(next(each for each in size.idle if each.node_id == choice.state.id)))
         waiter = _Waiter(wanted, next(self._numbers), time.monotonic() + limit, has_environment, _future())
@@ -117,7 +117,7 @@ class Leases:
             self._leave(size, waiter)
             raise
 
-    def give_back(self, lease: Lease) -> None:
+    def give_back(self, lease: Reservation) -> None:
         """Take a lease back from its run: for whoever waits, for the next one, or for others on the cluster."""
         if lease in self._lent:
             self._lent.remove(lease)
@@ -145,21 +145,21 @@ class Leases:
     def _size(self, wanted: Resources) -> _Size:
         return self._sizes.setdefault(wanted, _Size(wanted))
 
-    def _lend(self, lease: Lease) -> Lease:
+    def _lend(self, lease: Reservation) -> Reservation:
         self._lent.add(lease)
         return lease
 
-    def _taken(self, lease: Lease) -> Lease:
+    def _taken(self, lease: Reservation) -> Reservation:
         self._sizes[lease.wanted].idle.remove(lease)
         if lease.timer:
             lease.timer.cancel()
         return lease
 
-    def _release(self, lease: Lease) -> None:
+    def _release(self, lease: Reservation) -> None:
         if lease.grant.handle is not None:
             self._broker.release(lease.grant)
 
-    def _offer(self, lease: Lease) -> None:
+    def _offer(self, lease: Reservation) -> None:
         """Give a lease to whoever waits for one; keep it where nobody waits for anything.
 
         Where a run of another size has waited for longer, and what the lease holds is all that it lacks, it goes first.
@@ -174,11 +174,11 @@ class Leases:
         else:
             self._release(lease)
 
-    def _is_enough(self, lease: Lease, waiter: _Waiter) -> bool:
+    def _is_enough(self, lease: Reservation, waiter: _Waiter) -> bool:
         standings = self._standings(self._size(waiter.wanted), waiter.has_environment, released=lease)
         return any(has_room(amounts(waiter.wanted), node) for node in standings if node.state.id == lease.node_id)
 
-    def _let_go(self, lease: Lease) -> None:
+    def _let_go(self, lease: Reservation) -> None:
         self._release(self._taken(lease))
 
     def _oldest(self) -> _Waiter | None:
@@ -206,7 +206,7 @@ class Leases:
             size.asking[task] = node_id
             task.add_done_callback(lambda task: self._asked(size, task))
 
-    def _choose(self, size: _Size, waiter: _Waiter) -> Standing | None:
+    def _choose(self, size: _Size, waiter: _Waiter) -> NodeLoad | None:
         """Choose a node that has room, if need be by letting go of what is kept."""
         wanted = amounts(size.wanted)
         choice = best(wanted, self._standings(size, waiter.has_environment), may_let_go=False)
@@ -227,7 +227,7 @@ class Leases:
         if node_id is not None:
             with suppress(TimeoutError):
                 grant = await self._broker.reserve(size.wanted, [node_id], limit=_HURRY_SECONDS)
-                self._offer(Lease(size.wanted, grant))
+                self._offer(Reservation(size.wanted, grant))
                 return
         task = asyncio.current_task()
         if task in size.asking:
@@ -236,11 +236,11 @@ class Leases:
         if not node_ids:
             raise NoneFits
         left = max(0.0, waiter.until - time.monotonic())
-        self._offer(Lease(size.wanted, await self._broker.reserve(size.wanted, node_ids, limit=left)))
+        self._offer(Reservation(size.wanted, await self._broker.reserve(size.wanted, node_ids, limit=left)))
 
     def _standings(
-        self, size: _Size, has_environment: Callable[[str], bool], *, released: Lease | None = None
-    ) -> list[Standing]:
+        self, size: _Size, has_environment: Callable[[str], bool], *, released: Reservation | None = None
+    ) -> list[NodeLoad]:
         """Say how the nodes stand for a run of that size, with a lease that is about to be let go of."""
         asked = [(node_id, other.wanted) for other in self._sizes.values() for node_id in other.asking.values()]
         running = _sums([*((lease.node_id, lease.wanted) for lease in self._lent), *asked])
@@ -248,7 +248,7 @@ class Leases:
         idle = _sums((lease.node_id, lease.wanted) for lease in leases)
         idle_here = {lease.node_id for lease in size.idle}
         return [
-            Standing(
+            NodeLoad(
                 state=node,
                 running=running.get(node.id, {}),
                 idle=idle.get(node.id, {}),
@@ -268,5 +268,5 @@ def _sums(pairs: Iterable[tuple[str | None, Resources]]) -> dict[str | None, dic
     return sums
 
 
-def _future() -> asyncio.Future[Lease]:
+def _future() -> asyncio.Future[Reservation]:
     return asyncio.get_running_loop().create_future()

@@ -17,10 +17,10 @@ from synapse_agent.runner.base import Run
 from synapse_agent.runner.processes.outcomes import action_stopped
 from synapse_agent.runner.ray_cluster.driver.node_pool import ALONE_END_SECONDS, Nodes, ReadyNode
 from synapse_agent.runner.ray_cluster.driver.placement import amounts, described, fitting
-from synapse_agent.runner.ray_cluster.driver.reservations import Lease, Leases
-from synapse_agent.runner.ray_cluster.driver.source_transfer import Shipping
+from synapse_agent.runner.ray_cluster.driver.reservations import Reservation, Reservations
+from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost, NoneFits
-from synapse_agent.runner.ray_cluster.messages import Event, Failed, Item, Placed, SourceMissing, Started, Succeeded
+from synapse_agent.runner.ray_cluster.messages import Failed, Item, Placed, RunEvent, SourceMissing, Started, Succeeded
 from synapse_agent.runner.ray_cluster.node.actor import Assignment
 from synapse_agent.storage.disk import disk_full, is_disk_full
 
@@ -39,7 +39,7 @@ Say = Callable[[int, tuple[Item, ...]], Awaitable[None]]
 
 
 @dataclass(eq=False, slots=True)
-class _Live:
+class _PlacedRun:
     """A run that is not over."""
 
     number: int
@@ -59,8 +59,8 @@ class Runs:
         self,
         *,
         nodes: Nodes,
-        leases: Leases,
-        shipping: Shipping,
+        leases: Reservations,
+        shipping: SourceTransfer,
         say: Say,
         wait: float,
         stop_seconds: float = STOP_SECONDS,
@@ -72,7 +72,7 @@ class Runs:
         self._say = say
         self._wait = wait
         self._stop_seconds = stop_seconds
-        self._live: dict[int, _Live] = {}
+        self._live: dict[int, _PlacedRun] = {}
 
     @property
     def are_on_nodes(self) -> bool:
@@ -81,7 +81,7 @@ class Runs:
 
     def start(self, number: int, run: Run) -> None:
         """Begin with a run; what becomes of it is said."""
-        live = self._live[number] = _Live(number, run)
+        live = self._live[number] = _PlacedRun(number, run)
         live.task = asyncio.ensure_future(self._run(live))
 
     async def stop(self, number: int) -> None:
@@ -107,7 +107,7 @@ class Runs:
         if stopping:
             await asyncio.wait(stopping, timeout=limit)
 
-    async def _run(self, live: _Live) -> None:
+    async def _run(self, live: _PlacedRun) -> None:
         try:
             await self._take(live)
         except Problem as problem:
@@ -120,10 +120,10 @@ class Runs:
         finally:
             del self._live[live.number]
 
-    async def _end(self, live: _Live, problem: Problem) -> None:
+    async def _end(self, live: _PlacedRun, problem: Problem) -> None:
         await self._say(live.number, (Failed.of(problem),))
 
-    async def _take(self, live: _Live) -> None:
+    async def _take(self, live: _PlacedRun) -> None:
         """Take a run to a node, and to another one where it is lost and may be run again."""
         run = live.run
         action = run.config.action(run.action)
@@ -138,7 +138,7 @@ class Runs:
                 raise live.loss or problem from problem
         raise live.loss or cluster_unavailable("One node after the other was lost before it could run the action.")
 
-    async def _attempt(self, live: _Live, digest: str, environment: str, wanted: Resources) -> bool:
+    async def _attempt(self, live: _PlacedRun, digest: str, environment: str, wanted: Resources) -> bool:
         """Run on one node; false where it was lost, and another may do."""
         lease, node = await self._place(wanted, environment)
         try:
@@ -156,7 +156,7 @@ class Runs:
             live.node = None
             self._leases.give_back(lease)
 
-    async def _place(self, wanted: Resources, environment: str) -> tuple[Lease, ReadyNode]:
+    async def _place(self, wanted: Resources, environment: str) -> tuple[Reservation, ReadyNode]:
         """Find a node for a run and reserve its resources there."""
 
         def has_environment(node_id: str) -> bool:
@@ -172,7 +172,7 @@ class Runs:
                     return lease, node
                 self._leases.give_back(lease)  # its node was lost as it was given
 
-    async def _lease(self, wanted: Resources, has_environment: Callable[[str], bool]) -> Lease:
+    async def _lease(self, wanted: Resources, has_environment: Callable[[str], bool]) -> Reservation:
         try:
             return await self._leases.acquire(wanted, limit=self._wait, has_environment=has_environment)
         except TimeoutError as error:
@@ -191,7 +191,7 @@ class Runs:
         if not fitting(amounts(wanted), states):
             raise no_node_fits(wanted, [described(state) for state in states])
 
-    async def _run_on(self, node: ReadyNode, live: _Live, assignment: Assignment) -> None:
+    async def _run_on(self, node: ReadyNode, live: _PlacedRun, assignment: Assignment) -> None:
         for _ in range(_SENDINGS):
             await self._shipping.send(live.run.folder, assignment.digest, node)
             await self._say(live.number, (Placed(node.state.address),))
@@ -202,7 +202,7 @@ class Runs:
             node.digests.discard(assignment.digest)
         raise NodeFailed("it has lost the plugin's files as soon as they had arrived")
 
-    async def _follow(self, node: ReadyNode, live: _Live, assignment: Assignment) -> bool:
+    async def _follow(self, node: ReadyNode, live: _PlacedRun, assignment: Assignment) -> bool:
         """Pass on what a run says until it is over; false where the node has no source for it."""
         async for items in node.actor.stream("run", assignment):
             if any(isinstance(item, Started) for item in items):
@@ -214,14 +214,14 @@ class Runs:
                 return True
         raise NodeLost("its actor has stopped in the middle of the run")
 
-    async def _note_loss(self, live: _Live, node: ReadyNode, lost: NodeLost) -> None:
+    async def _note_loss(self, live: _PlacedRun, node: ReadyNode, lost: NodeLost) -> None:
         """Return where the run may be run again, else raise the `Problem` that it ends with."""
         if live.is_to_stop:
             raise action_stopped(live.run.job_id)
         live.loss = node_lost(node.state.address, str(lost), live.run.job_id)
         if not live.run.config.action(live.run.action).retryable or not await _has_ended(node, lost):
             raise live.loss
-        await self._say(live.number, (Event({"type": "event", "event": "node_lost", "data": live.loss.detail}),))
+        await self._say(live.number, (RunEvent({"type": "event", "event": "node_lost", "data": live.loss.detail}),))
 
 
 async def _has_ended(node: ReadyNode, lost: NodeLost) -> bool:
@@ -258,7 +258,7 @@ def _cluster_busy(wanted: Resources, seconds: float) -> Problem:
     return Problem(503, "cluster_busy", message, resources=wanted.as_dict())
 
 
-def _node_failed(node: ReadyNode, failed: NodeFailed, live: _Live) -> Problem:
+def _node_failed(node: ReadyNode, failed: NodeFailed, live: _PlacedRun) -> Problem:
     if live.node is None:
         return cluster_unavailable(f"The node {node.state.address} could not take the action: {failed}")
     message = f"The node {node.state.address} could not run the action: {failed}"
@@ -272,7 +272,7 @@ def _internal_error(job_id: str) -> Problem:
     return Problem(500, "internal_error", message, job_id=job_id)
 
 
-def _env(run: Run, lease: Lease, node: ReadyNode) -> Mapping[str, str]:
+def _env(run: Run, lease: Reservation, node: ReadyNode) -> Mapping[str, str]:
     """Give a run's environment variables: the plugin's, with as many threads as it has CPUs, and the GPUs that it has.
 
     Ray has told the node's actor, which has no CPU of its own, to use one thread. A run that has asked for no GPU sees

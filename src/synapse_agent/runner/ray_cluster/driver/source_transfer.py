@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 _ABANDON_SECONDS = 5.0
 
 
-class Shipping:
+class SourceTransfer:
     """Sends sources."""
 
     def __init__(self, scratch: Scratch) -> None:

@@ -18,8 +18,8 @@ from synapse_agent.runner.factory import local_runner
 from synapse_agent.runner.local import LocalRunner
 from synapse_agent.runner.processes.outcomes import action_stopped
 from synapse_agent.runner.ray_cluster.messages import Failed, Item, SourceMissing
-from synapse_agent.runner.ray_cluster.node.batching_listener import Feed
-from synapse_agent.runner.ray_cluster.node.source_store import Draft, Store
+from synapse_agent.runner.ray_cluster.node.batching_listener import BatchingListener
+from synapse_agent.runner.ray_cluster.node.source_store import Draft, SourceStore
 from synapse_agent.runner.ray_cluster.source_archive import BadArchive
 from synapse_agent.settings import Settings, default_data_dir
 from synapse_agent.storage.disk import disk_full, is_disk_full
@@ -57,7 +57,7 @@ class Assignment:
     """Key of its requirements."""
 
 
-class _Live:
+class _NodeRun:
     """A run on its way or going on."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class Node:
         self._alone_seconds = alone_seconds
         self._on_alone = on_alone
         self._alone_for = 0.0
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, _NodeRun] = {}
         self._drafts: dict[str, Draft] = {}
 
     async def version(self) -> str:
@@ -96,7 +96,7 @@ class Node:
         self._watching = asyncio.ensure_future(self._watch())
         pythons = tuple(path for path in settings.pythons if path.exists())
         self._runner: LocalRunner = local_runner(replace(settings, data_dir=self._folder, pythons=pythons))
-        self._store = Store(self._folder / "sources")
+        self._store = SourceStore(self._folder / "sources")
         self._made = self._folder / "made"
         self._made.mkdir(exist_ok=True)
         return Stock(tuple(self._store.digests()), tuple(path.name for path in self._made.iterdir()))
@@ -129,7 +129,7 @@ class Node:
 
     async def run(self, assignment: Assignment) -> AsyncIterator[tuple[Item, ...]]:
         """Run an action and give what it says, in batches, as it says it."""
-        feed, live = Feed(), _Live()
+        feed, live = BatchingListener(), _NodeRun()
         job_id = assignment.run.job_id
         self._live[job_id] = live
         live.task = asyncio.ensure_future(self._run(assignment, live, feed))
@@ -172,7 +172,7 @@ class Node:
         logger.error("Nothing has been heard of the driver for %g s: all that it has started ends", self._alone_for)
         self._on_alone()
 
-    async def _run(self, assignment: Assignment, live: _Live, feed: Feed) -> None:
+    async def _run(self, assignment: Assignment, live: _NodeRun, feed: BatchingListener) -> None:
         run = assignment.run
         try:
             with self._store.use(assignment.digest) as source:
@@ -188,7 +188,7 @@ class Node:
             logger.exception("Job %s failed inside its node", run.job_id)
             feed.end(Failed.of(disk_full() if is_disk_full(error) else _internal_error(run.job_id)))
 
-    async def _run_from(self, source: Path, assignment: Assignment, live: _Live, feed: Feed) -> bytes:
+    async def _run_from(self, source: Path, assignment: Assignment, live: _NodeRun, feed: BatchingListener) -> bytes:
         if assignment.run.release is not None:
             return await self._run_in(source, assignment, live, feed)
         copying = asyncio.ensure_future(asyncio.to_thread(self._store.copy, source))
@@ -197,7 +197,7 @@ class Node:
         finally:
             await asyncio.to_thread(remove_tree, await copying)
 
-    async def _run_in(self, folder: Path, assignment: Assignment, live: _Live, feed: Feed) -> bytes:
+    async def _run_in(self, folder: Path, assignment: Assignment, live: _NodeRun, feed: BatchingListener) -> bytes:
         run = assignment.run
         config = replace(run.config, env=assignment.env)
         live.is_with_runner = True

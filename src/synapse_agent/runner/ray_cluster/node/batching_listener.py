@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from synapse_agent.runner.ray_cluster.messages import Event, Item, Output, Part, Started, Succeeded
+from synapse_agent.runner.ray_cluster.messages import Item, LogOutput, Part, RunEvent, Started, Succeeded
 
 _GATHER_SECONDS = 0.01
 _BATCH_BYTES = 4 * 2**20
 _PART_BYTES = 16 * 2**20
 
 
-class Feed:
+class BatchingListener:
     """A `RunListener` whose news are read elsewhere."""
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class Feed:
 
     def output(self, data: bytes) -> None:
         """Take what was printed, together with what was printed just before."""
-        if self._items and isinstance(last := self._items[-1], Output) and len(last.data) < _BATCH_BYTES:
-            self._items[-1] = Output(last.data + data)
+        if self._items and isinstance(last := self._items[-1], LogOutput) and len(last.data) < _BATCH_BYTES:
+            self._items[-1] = LogOutput(last.data + data)
         else:
-            self._say(Output(data))
+            self._say(LogOutput(data))
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Take what was reported."""
-        self._say(Event(event))
+        self._say(RunEvent(event))
 
     def succeed(self, result: bytes) -> None:
         """Say the result, in parts that the cluster's object stores can hold."""
@@ -69,7 +69,7 @@ class Feed:
         size = 0
         while self._items and size < _BATCH_BYTES:
             item = self._items.popleft()
-            size += len(item.data) if isinstance(item, Output | Part) else 0
+            size += len(item.data) if isinstance(item, LogOutput | Part) else 0
             batch.append(item)
         if not self._items:
             self._news.clear()

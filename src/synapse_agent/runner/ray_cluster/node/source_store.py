@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from synapse_agent.runner.environments.eviction import Bounds, to_remove
+from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
 from synapse_agent.runner.ray_cluster.source_archive import unpack
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
@@ -22,7 +22,7 @@ _DIGEST = "sha256:"
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _StoredSource:
     """A source that is there."""
 
     path: Path
@@ -32,7 +32,7 @@ class _Kept:
     """One that is can't be locked, and thus not be removed."""
 
 
-class Store:
+class SourceStore:
     """Sources in one folder, which the actors of several agents can share; a lock keeps each while it is used."""
 
     def __init__(self, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
@@ -93,8 +93,8 @@ class Store:
         self._scratch.close()
 
     def _make_room(self) -> list[Path]:
-        there = [_Kept(path, _size(path), _used_at(path)) for path in self._whole.iterdir()]
-        going = to_remove(there, Bounds(size=self._max_bytes, spare_newest=True), now=time.time())
+        there = [_StoredSource(path, _size(path), _used_at(path)) for path in self._whole.iterdir()]
+        going = to_remove(there, CacheBounds(size=self._max_bytes, spare_newest=True), now=time.time())
         return [kept.path for kept in going if self._discard(kept.path)]
 
     def _discard(self, path: Path) -> bool:
@@ -111,7 +111,7 @@ class Store:
 class Draft:
     """A source that is arriving."""
 
-    def __init__(self, store: Store, folder: Path, *, archive: Path) -> None:
+    def __init__(self, store: SourceStore, folder: Path, *, archive: Path) -> None:
         self._store = store
         self._folder = folder
         self._archive = archive

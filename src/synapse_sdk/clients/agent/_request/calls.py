@@ -22,12 +22,12 @@ from synapse_sdk.clients.agent._request.arguments import (
     check_mapping,
     check_text,
 )
-from synapse_sdk.clients.agent._request.config import Pace
+from synapse_sdk.clients.agent._request.config import TimeoutProfile
 from synapse_sdk.clients.agent._request.json_body import encode
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Request:
     """One request, complete but for the agent's address and the headers of every request."""
 
     operation: str
@@ -36,7 +36,7 @@ class Call:
     """Path and query, percent-encoded."""
     answers: Mapping[int, str]
     """The contract's successes: status to what the body is (object, array, any, text or empty)."""
-    pace: Pace = "control"
+    pace: TimeoutProfile = "control"
     body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     """Headers of this request alone."""
@@ -61,14 +61,14 @@ class _Operation(Protocol):
     def SUCCESS(self) -> Mapping[int, str]: ...
 
 
-def health_check() -> Call:
+def health_check() -> Request:
     """Return the call for `health_check`."""
     from synapse_agent_api.api.health import health_check as operation
 
     return _call(operation, operation.build_request())
 
 
-def list_plugin_releases(params: Mapping[str, Any] | None = None) -> Call:
+def list_plugin_releases(params: Mapping[str, Any] | None = None) -> Request:
     """Return the call for a page of releases; every filter is passed through."""
     from synapse_agent_api.api.plugin_releases import list_plugin_releases as operation
     from synapse_agent_api.models.release_filters import ReleaseFilters
@@ -78,14 +78,14 @@ def list_plugin_releases(params: Mapping[str, Any] | None = None) -> Call:
     return _call(operation, operation.build_request(page=UNSET, page_size=UNSET, filters=filters))
 
 
-def get_plugin_release(lookup: str | int) -> Call:
+def get_plugin_release(lookup: str | int) -> Request:
     """Return the call for one release."""
     from synapse_agent_api.api.plugin_releases import get_plugin_release as operation
 
     return _call(operation, operation.build_request(check_lookup(lookup)))
 
 
-def create_plugin_release(plugin: str, version: str) -> Call:
+def create_plugin_release(plugin: str, version: str) -> Request:
     """Return the call that caches a release."""
     from synapse_agent_api.api.plugin_releases import create_plugin_release as operation
     from synapse_agent_api.models.create_plugin_release_request import CreatePluginReleaseRequest
@@ -94,7 +94,7 @@ def create_plugin_release(plugin: str, version: str) -> Call:
     return _call(operation, operation.build_request(body=body), "create")
 
 
-def delete_plugin_release(lookup: str | int) -> Call:
+def delete_plugin_release(lookup: str | int) -> Request:
     """Return the call that deletes a release."""
     from synapse_agent_api.api.plugin_releases import delete_plugin_release as operation
 
@@ -110,7 +110,7 @@ def run_plugin_release(
     requirements: Sequence[str] | None,
     job_id: str | None,
     language: str | None,
-) -> Call:
+) -> Request:
     """Return the call that runs an action; `data` goes out as it is, and the other fields are left out then."""
     from synapse_agent_api.api.plugin_releases import run_plugin_release as operation
     from synapse_agent_api.models.legacy_run_payload import LegacyRunPayload
@@ -139,7 +139,7 @@ def run_debug_plugin_release(
     requirements: Sequence[str] | None,
     job_id: str | None,
     language: str | None,
-) -> Call:
+) -> Request:
     """Return the call that runs an action from source."""
     from synapse_agent_api.api.plugin_releases import run_debug_plugin_release as operation
     from synapse_agent_api.models.debug_run_request import DebugRunRequest
@@ -163,7 +163,7 @@ def list_jobs(
     limit: int | None = None,
     before: str | None = None,
     idempotency_key: str | None = None,
-) -> Call:
+) -> Request:
     """Return the call for job records; a filter that is None is left out."""
     from synapse_agent_api.api.jobs import list_jobs as operation
 
@@ -177,45 +177,47 @@ def list_jobs(
     return _call(operation, operation.build_request(**given))
 
 
-def get_job(job_id: str) -> Call:
+def get_job(job_id: str) -> Request:
     """Return the call for a job's record."""
     from synapse_agent_api.api.jobs import get_job as operation
 
     return _call(operation, operation.build_request(check_job_id(job_id)))
 
 
-def get_job_logs(job_id: str) -> Call:
+def get_job_logs(job_id: str) -> Request:
     """Return the call for a job's log."""
     from synapse_agent_api.api.jobs import get_job_logs as operation
 
     return _call(operation, operation.build_request(check_job_id(job_id)))
 
 
-def stop_job(job_id: str) -> Call:
+def stop_job(job_id: str) -> Request:
     """Return the call that stops a job."""
     from synapse_agent_api.api.jobs import stop_job as operation
 
     return _call(operation, operation.build_request(check_job_id(job_id)))
 
 
-def stream_job_logs(job_id: str, last_event_id: str | None) -> Call:
+def stream_job_logs(job_id: str, last_event_id: str | None) -> Request:
     """Return the call that follows a job's log, from its beginning or after an event."""
     from synapse_agent_api.api.jobs import stream_job_logs as operation
     from synapse_agent_api.types import UNSET
 
     request = operation.build_request(check_job_id(job_id), last_event_id=last_event_id or UNSET)
     headers = {"Accept": "text/event-stream, application/json", **request["headers"]}
-    return Call(operation.OPERATION_ID, request["method"], _target(request), {200: "events"}, "stream", None, headers)
+    return Request(
+        operation.OPERATION_ID, request["method"], _target(request), {200: "events"}, "stream", None, headers
+    )
 
 
-def generic(request: Mapping[str, Any]) -> Call:
+def generic(request: Mapping[str, Any]) -> Request:
     """Return the call for what a generated function would send; it takes what it needs of the answer itself."""
-    pace: Pace = "run" if request["method"] == "POST" else "control"
-    return Call("request", request["method"], _target(request), {200: "any"}, pace, _body(request))
+    pace: TimeoutProfile = "run" if request["method"] == "POST" else "control"
+    return Request("request", request["method"], _target(request), {200: "any"}, pace, _body(request))
 
 
-def _call(operation: _Operation, request: Mapping[str, Any], pace: Pace = "control") -> Call:
-    return Call(operation.OPERATION_ID, request["method"], _target(request), operation.SUCCESS, pace, _body(request))
+def _call(operation: _Operation, request: Mapping[str, Any], pace: TimeoutProfile = "control") -> Request:
+    return Request(operation.OPERATION_ID, request["method"], _target(request), operation.SUCCESS, pace, _body(request))
 
 
 def _target(request: Mapping[str, Any]) -> str:

@@ -15,10 +15,10 @@ from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 Timeout = float | int | Mapping[str, float | None] | tuple[float | None, float | None]
 """Seconds for all of it, `{"connect": 3, "read": 10}`, or `(connect, read)`; None in a place means no limit there."""
 
-Pace = Literal["control", "create", "run", "stream"]
+TimeoutProfile = Literal["control", "create", "run", "stream"]
 """How long an answer may take: `create` downloads, a `run` may take days, and a `stream` may be silent for a while."""
 
-LIMITS: dict[Pace, dict[str, float | None]] = {
+LIMITS: dict[TimeoutProfile, dict[str, float | None]] = {
     "control": {"connect": 5.0, "read": 30.0},
     "create": {"connect": 5.0, "read": 600.0},
     "run": {"connect": 5.0, "read": None},
@@ -235,7 +235,7 @@ def _header_value(value: Any, name: str) -> str:
     return value
 
 
-def limits(pace: Pace, client: Mapping[str, float | None], left: float | None) -> dict[str, float | None]:
+def limits(pace: TimeoutProfile, client: Mapping[str, float | None], left: float | None) -> dict[str, float | None]:
     """Return the limits of one request in seconds: the client's, else those of its pace, and never past a deadline."""
     chosen = {**LIMITS[pace], **client}
     connect, read = chosen["connect"], chosen["read"]

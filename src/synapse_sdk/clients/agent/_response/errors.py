@@ -12,7 +12,7 @@ from email.utils import mktime_tz, parsedate_tz
 from http import HTTPStatus
 from typing import Any
 
-from synapse_sdk.clients.agent._request.calls import Call
+from synapse_sdk.clients.agent._request.calls import Request
 from synapse_sdk.exceptions import (
     ActionFailedError,
     AuthenticationError,
@@ -56,7 +56,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAnswer(Answer):
+class StreamingResponse(Answer):
     """A success whose body is still coming."""
 
     parts: Any
@@ -70,11 +70,11 @@ class OpenAnswer(Answer):
         return self.close
 
 
-def judge(call: Call, answer: Answer) -> Any:
+def parse_response(call: Request, answer: Answer) -> Any:
     """Return what the answer to a call holds; raise the error that it is otherwise."""
     if not 200 <= answer.status < 300:
         raise http_error(answer)
-    if isinstance(answer, OpenAnswer):
+    if isinstance(answer, StreamingResponse):
         return answer
     kind = call.kind_of(answer.status)
     if kind == "events":
@@ -128,7 +128,7 @@ def _outcome(answer: Answer, *, in_contract: bool) -> Outcome:
     return "unknown"
 
 
-def _json_of_kind(call: Call, answer: Answer, kind: str) -> Any:
+def _json_of_kind(call: Request, answer: Answer, kind: str) -> Any:
     try:
         value = json.loads(answer.body)
     except (ValueError, RecursionError) as error:

@@ -10,12 +10,12 @@ from synapse_sdk.clients.agent._request import calls
 from synapse_sdk.clients.agent._request.arguments import check_job_id
 from synapse_sdk.clients.agent._response.errors import Answer, http_error
 from synapse_sdk.clients.agent._response.sse import Event, EventReader
-from synapse_sdk.clients.agent._session.retry import FIRST_BACKOFF, LONGEST_BACKOFF, Chance
+from synapse_sdk.clients.agent._session.retry import FIRST_BACKOFF, LONGEST_BACKOFF, Clock
 from synapse_sdk.exceptions import ClientError, ClientTimeoutError, ResponseParseError
 
 if TYPE_CHECKING:
     from synapse_agent_api.typed_dicts import JobStreamEvent
-    from synapse_sdk.clients.agent._request.calls import Call
+    from synapse_sdk.clients.agent._request.calls import Request
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
@@ -29,7 +29,7 @@ _FINAL = ("SUCCEEDED", "FAILED", "STOPPED")
 class Limit:
     """The time that something with many requests may take together."""
 
-    def __init__(self, seconds: float | None, chance: Chance, what: str) -> None:
+    def __init__(self, seconds: float | None, chance: Clock, what: str) -> None:
         self._clock = chance.clock
         self._end = None if seconds is None else self._clock() + seconds
         self._what = what
@@ -49,10 +49,10 @@ class Limit:
         return seconds if left is None else min(seconds, left)
 
 
-class Tail:
+class LogFollower:
     """Follows a job's log: one connection after the other, each from where the one before it broke."""
 
-    def __init__(self, job_id: str, *, deadline: float | None, max_retries: int, chance: Chance) -> None:
+    def __init__(self, job_id: str, *, deadline: float | None, max_retries: int, chance: Clock) -> None:
         self.job_id = check_job_id(job_id)
         self.limit = Limit(deadline, chance, f"following job {job_id!r}")
         self.is_over = False
@@ -66,7 +66,7 @@ class Tail:
         self._silent = 0
         self._broken: ClientError | None = None
 
-    def call(self) -> Call:
+    def call(self) -> Request:
         """Return the call for what comes next."""
         self._reader = EventReader(self._reader.last_id)
         self._has_heard = False
@@ -109,10 +109,10 @@ class Tail:
         return self.limit.within(self._chance.uniform(0, longest))
 
 
-class Waiting:
+class JobPoller:
     """Waits for the end of a job by looking at its record, less and less often."""
 
-    def __init__(self, job_id: str, *, deadline: float | None, chance: Chance) -> None:
+    def __init__(self, job_id: str, *, deadline: float | None, chance: Clock) -> None:
         self.look = calls.get_job(job_id)
         self.limit = Limit(deadline, chance, f"waiting for job {job_id!r}; the job goes on")
         self.patience: float | None = None

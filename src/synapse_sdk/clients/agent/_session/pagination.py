@@ -14,7 +14,7 @@ from synapse_sdk.exceptions import ClientError, ResponseParseError
 
 if TYPE_CHECKING:
     from synapse_agent_api.typed_dicts import PluginRelease
-    from synapse_sdk.clients.agent._request.calls import Call
+    from synapse_sdk.clients.agent._request.calls import Request
     from synapse_sdk.clients.agent._session.session import Steps
 
 WINDOW = 32
@@ -37,11 +37,11 @@ class Page:
         return int(numbers[0]) if len(numbers) == 1 and re.fullmatch("[0-9]{1,9}", numbers[0]) else None
 
 
-class Walk:
+class Paginator:
     """Follows `next` from page to page; of a link only the query is used, and none may come again."""
 
     def __init__(self, params: Mapping[str, Any] | None) -> None:
-        self.next: Call | None = calls.list_plugin_releases(params)
+        self.next: Request | None = calls.list_plugin_releases(params)
         self._seen = {self.next.target}
 
     def take(self, value: Any) -> Page:
@@ -61,7 +61,7 @@ def all_releases(params: Mapping[str, Any] | None) -> Steps[tuple[list[PluginRel
     Where pages are numbered, those that the count promises are asked for side by side; each is taken only when the
     page before it names it as its next, so that whatever else an agent does, `next` is what is followed.
     """
-    walk = Walk(params)
+    walk = Paginator(params)
     releases: list[PluginRelease] = []
     count = 0
     while walk.next is not None:
@@ -80,7 +80,7 @@ def all_releases(params: Mapping[str, Any] | None) -> Steps[tuple[list[PluginRel
     return releases, count
 
 
-def _ahead(page: Page, *, missing: int) -> list[Call]:
+def _ahead(page: Page, *, missing: int) -> list[Request]:
     """Return the calls for the pages after this one, as far as they can be told; none where one alone is left."""
     number, size = page.next_number, len(page.results)
     if number is None or page.query is None or missing <= size:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from synapse_sdk.clients.agent._request import calls
-from synapse_sdk.clients.agent._request.calls import Call
+from synapse_sdk.clients.agent._request.calls import Request
 from synapse_sdk.clients.agent._request.config import Config, limits
-from synapse_sdk.clients.agent._response.errors import Answer, judge
+from synapse_sdk.clients.agent._response.errors import Answer, parse_response
 from synapse_sdk.clients.agent.hooks import RequestInfo, ResponseInfo
 from synapse_sdk.exceptions import (
     Attempt,
@@ -38,7 +38,7 @@ FEATURES_HEADER = "synapse-agent-features"
 class Send:
     """Send this once; the reply is an `Answer`, or the `ClientError` instead of one."""
 
-    call: Call
+    call: Request
     headers: Mapping[str, str]
     limits: Mapping[str, float | None]
     deadline: float | None
@@ -56,7 +56,7 @@ Effects = Generator[Send | Wait, Any, Any]
 
 
 @dataclass(slots=True)
-class Agent:
+class AgentFeatures:
     """What an agent has told of itself, to all clients of one pool."""
 
     features: frozenset[str] | None = None
@@ -64,7 +64,7 @@ class Agent:
 
 
 @dataclass(frozen=True, slots=True)
-class Chance:
+class Clock:
     """Clock, dice and names: passed in, so that tests decide them."""
 
     clock: Callable[[], float] = time.monotonic
@@ -72,11 +72,11 @@ class Chance:
     new_key: Callable[[], str] = lambda: str(uuid.uuid4())
 
 
-CHANCE = Chance()
+CLOCK = Clock()
 
 
 def exchange(
-    call: Call, config: Config, agent: Agent, chance: Chance = CHANCE, *, patience: float | None = None
+    call: Request, config: Config, agent: AgentFeatures, chance: Clock = CLOCK, *, patience: float | None = None
 ) -> Effects:
     """Yield what is to be done for a call; return its result, or raise the error that is left in the end.
 
@@ -91,10 +91,10 @@ class _Exchange:
 
     def __init__(
         self,
-        call: Call,
+        call: Request,
         config: Config,
-        agent: Agent,
-        chance: Chance,
+        agent: AgentFeatures,
+        chance: Clock,
         deadline: float | None,
         patient_until: float | None = None,
     ) -> None:
@@ -114,7 +114,7 @@ class _Exchange:
         while True:
             try:
                 answer = yield from self._request()
-                return judge(self._call, answer)
+                return parse_response(self._call, answer)
             except ClientError as caught:
                 error = caught
             if self._is_done_already(error):
@@ -197,7 +197,7 @@ class _Exchange:
         newest = jobs[0] if isinstance(jobs, list) and jobs else None
         return isinstance(newest, dict) and newest.get("status") in ("PENDING", "RUNNING")
 
-    def _aside(self, call: Call, config: Config) -> Effects:
+    def _aside(self, call: Request, config: Config) -> Effects:
         """Make another call meanwhile; None where it fails."""
         try:
             return (yield from _Exchange(call, config, self._agent, self._chance, self._deadline).effects())

@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from synapse_sdk.clients.agent._request.calls import Call
+from synapse_sdk.clients.agent._request.calls import Request
 from synapse_sdk.clients.agent._request.config import Config, Timeout
-from synapse_sdk.clients.agent._session.job_follow import Tail, Waiting
-from synapse_sdk.clients.agent._session.retry import CHANCE, Agent, Chance, Send, exchange
+from synapse_sdk.clients.agent._session.job_follow import JobPoller, LogFollower
+from synapse_sdk.clients.agent._session.retry import CLOCK, AgentFeatures, Clock, Send, exchange
 from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport
 from synapse_sdk.exceptions import ClientError
 
 T = TypeVar("T")
-Steps = Generator[Call | Sequence[Call], Any, T]
+Steps = Generator[Request | Sequence[Request], Any, T]
 """A method that takes several calls: yields one, or some to be made side by side, and is sent what they gave."""
 
 
@@ -23,16 +23,16 @@ class _Session:
     """What both sessions know of themselves."""
 
     config: Config
-    _chance: Chance
+    _chance: Clock
 
-    def tail(self, job_id: str, deadline: float | None) -> Tail:
+    def tail(self, job_id: str, deadline: float | None) -> LogFollower:
         """Return what follows a job's log on this session."""
         config = self.config.adapted(deadline=deadline)
-        return Tail(job_id, deadline=config.deadline, max_retries=config.max_retries, chance=self._chance)
+        return LogFollower(job_id, deadline=config.deadline, max_retries=config.max_retries, chance=self._chance)
 
-    def waiting(self, job_id: str, deadline: float | None) -> Waiting:
+    def waiting(self, job_id: str, deadline: float | None) -> JobPoller:
         """Return what waits for a job on this session."""
-        return Waiting(job_id, deadline=self.config.adapted(deadline=deadline).deadline, chance=self._chance)
+        return JobPoller(job_id, deadline=self.config.adapted(deadline=deadline).deadline, chance=self._chance)
 
 
 class Session(_Session):
@@ -43,13 +43,13 @@ class Session(_Session):
         config: Config,
         transport: Transport,
         *,
-        agent: Agent | None = None,
-        chance: Chance = CHANCE,
+        agent: AgentFeatures | None = None,
+        chance: Clock = CLOCK,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.config = config
         self.transport = transport
-        self._agent = agent or Agent()
+        self._agent = agent or AgentFeatures()
         self._chance = chance
         self._sleep = sleep
 
@@ -59,7 +59,7 @@ class Session(_Session):
 
     def send(
         self,
-        call: Call,
+        call: Request,
         *,
         timeout: Timeout | None = None,
         deadline: float | None = None,
@@ -88,17 +88,17 @@ class Session(_Session):
         try:
             while True:
                 wanted = steps.send(reply)
-                reply = self.send(wanted) if isinstance(wanted, Call) else self._together(wanted, max_concurrency)
+                reply = self.send(wanted) if isinstance(wanted, Request) else self._together(wanted, max_concurrency)
         except StopIteration as stop:
             result: T = stop.value
             return result
 
-    def _together(self, calls: Sequence[Call], max_concurrency: int) -> list[Any]:
+    def _together(self, calls: Sequence[Request], max_concurrency: int) -> list[Any]:
         """Return what each call gave, or the error instead."""
         with ThreadPoolExecutor(max_concurrency, thread_name_prefix="synapse-sdk") as pool:
             return list(pool.map(self._sent_or_error, calls))
 
-    def _sent_or_error(self, call: Call) -> Any:
+    def _sent_or_error(self, call: Request) -> Any:
         try:
             return self.send(call)
         except ClientError as error:
@@ -113,13 +113,13 @@ class AsyncSession(_Session):
         config: Config,
         transport: AsyncTransport,
         *,
-        agent: Agent | None = None,
-        chance: Chance = CHANCE,
+        agent: AgentFeatures | None = None,
+        chance: Clock = CLOCK,
         sleep: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
         self.config = config
         self.transport = transport
-        self._agent = agent or Agent()
+        self._agent = agent or AgentFeatures()
         self._chance = chance
         self._sleep = sleep or _sleep
 
@@ -129,7 +129,7 @@ class AsyncSession(_Session):
 
     async def send(
         self,
-        call: Call,
+        call: Request,
         *,
         timeout: Timeout | None = None,
         deadline: float | None = None,
@@ -160,7 +160,7 @@ class AsyncSession(_Session):
         try:
             while True:
                 wanted = steps.send(reply)
-                if isinstance(wanted, Call):
+                if isinstance(wanted, Request):
                     reply = await self.send(wanted)
                 else:
                     reply = await self._together(wanted, max_concurrency)
@@ -168,14 +168,14 @@ class AsyncSession(_Session):
             result: T = stop.value
             return result
 
-    async def _together(self, calls: Sequence[Call], max_concurrency: int) -> list[Any]:
+    async def _together(self, calls: Sequence[Request], max_concurrency: int) -> list[Any]:
         """Return what each call gave, or the error instead."""
         import anyio
 
         results: list[Any] = [None] * len(calls)
         places = anyio.CapacityLimiter(max_concurrency)
 
-        async def send(index: int, call: Call) -> None:
+        async def send(index: int, call: Request) -> None:
             async with places:
                 try:
                     results[index] = await self.send(call)

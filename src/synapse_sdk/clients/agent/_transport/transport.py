@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
-from synapse_sdk.clients.agent._response.errors import Answer, OpenAnswer
+from synapse_sdk.clients.agent._response.errors import Answer, StreamingResponse
 from synapse_sdk.exceptions import ClientConnectionError, ClientError, ClientTimeoutError
 
 if TYPE_CHECKING:
@@ -100,7 +100,9 @@ class Transport(_Transport):
         request = client.build_request(**request_options(self._base_url, send))
         response = client.send(request, stream=True, follow_redirects=False)
         if _is_stream(response):
-            return OpenAnswer(response.status_code, response.headers, b"", self._parts(response, send), response.close)
+            return StreamingResponse(
+                response.status_code, response.headers, b"", self._parts(response, send), response.close
+            )
         with closing(response):
             return Answer(response.status_code, response.headers, response.read())
 
@@ -179,7 +181,9 @@ class AsyncTransport(_Transport):
         request = client.build_request(**request_options(self._base_url, send))
         response = await client.send(request, stream=True, follow_redirects=False)
         if _is_stream(response):
-            return OpenAnswer(response.status_code, response.headers, b"", self._parts(response, send), response.aclose)
+            return StreamingResponse(
+                response.status_code, response.headers, b"", self._parts(response, send), response.aclose
+            )
         async with aclosing(response):
             return Answer(response.status_code, response.headers, await response.aread())
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from synapse_agent.plugins.resources import Resources
-from synapse_agent.runner.ray_cluster.driver.placement import NodeState, Standing, amounts, best, described, fitting
+from synapse_agent.runner.ray_cluster.driver.placement import NodeLoad, NodeState, amounts, best, described, fitting
 
 
-def node(name: str, cpus: float = 4, gpus: float = 0, free: float | None = None, **more) -> Standing:
+def node(name: str, cpus: float = 4, gpus: float = 0, free: float | None = None, **more) -> NodeLoad:
     """Describe a node of which so many CPUs are free."""
     total = {"CPU": cpus, "GPU": gpus, "memory": 1000.0}
     state = NodeState(name, f"address of {name}", total, {**total, "CPU": cpus if free is None else free})
-    return Standing(state, **{"running": {}, "idle": {}, **more})
+    return NodeLoad(state, **{"running": {}, "idle": {}, **more})
 
 
-def chosen(nodes: list[Standing], **wanted: float) -> str | None:
+def chosen(nodes: list[NodeLoad], **wanted: float) -> str | None:
     """Name the node that a run goes to."""
     choice = best(amounts(Resources(**wanted)), nodes)
     return choice and choice.state.id

@@ -10,7 +10,7 @@ import pytest
 
 from synapse_agent.plugins.resources import Resources
 from synapse_agent.runner.ray_cluster.driver.placement import NodeState, amounts
-from synapse_agent.runner.ray_cluster.driver.reservations import Grant, Leases
+from synapse_agent.runner.ray_cluster.driver.reservations import Reservations, ReservedResources
 from synapse_agent.runner.ray_cluster.errors import NoneFits
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +31,7 @@ class Shelf:
     def nodes(self) -> list[NodeState]:
         return [NodeState(name, name, {"CPU": cpus}, {"CPU": self.free[name]}) for name, cpus in self.cpus.items()]
 
-    async def reserve(self, wanted: Resources, node_ids: Sequence[str], *, limit: float) -> Grant:
+    async def reserve(self, wanted: Resources, node_ids: Sequence[str], *, limit: float) -> ReservedResources:
         self.asked.append(list(node_ids))
         await asyncio.sleep(0)
         if self.error is not None:
@@ -40,9 +40,9 @@ class Shelf:
             while not (found := [name for name in node_ids if self.free[name] >= wanted.num_cpus]):
                 await self._changed()
         self.free[found[0]] -= wanted.num_cpus
-        return Grant(found[0], wanted)
+        return ReservedResources(found[0], wanted)
 
-    def release(self, grant: Grant) -> None:
+    def release(self, grant: ReservedResources) -> None:
         self.free[grant.node_id] += grant.handle.num_cpus
         self._change.set()
 
@@ -51,11 +51,11 @@ class Shelf:
         await self._change.wait()
 
 
-def leases_of(shelf: Shelf, **more) -> Leases:
-    return Leases(shelf, nodes=shelf.nodes, **more)
+def leases_of(shelf: Shelf, **more) -> Reservations:
+    return Reservations(shelf, nodes=shelf.nodes, **more)
 
 
-def acquiring(leases: Leases, wanted: Resources = ONE, *, limit: float = 20, on=lambda _: False) -> asyncio.Task:
+def acquiring(leases: Reservations, wanted: Resources = ONE, *, limit: float = 20, on=lambda _: False) -> asyncio.Task:
     return asyncio.ensure_future(leases.acquire(wanted, limit=limit, has_environment=on))
 
 

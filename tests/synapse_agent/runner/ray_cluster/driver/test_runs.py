@@ -13,16 +13,16 @@ from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.resources import Resources
 from synapse_agent.runner.base import Run
 from synapse_agent.runner.ray_cluster.driver.node_pool import ALONE_END_SECONDS
-from synapse_agent.runner.ray_cluster.driver.reservations import Grant, Leases
+from synapse_agent.runner.ray_cluster.driver.reservations import Reservations, ReservedResources
 from synapse_agent.runner.ray_cluster.driver.runs import Runs
-from synapse_agent.runner.ray_cluster.driver.source_transfer import Shipping
+from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
 from synapse_agent.runner.ray_cluster.messages import (
-    Event,
     Failed,
     Item,
     Part,
     Placed,
+    RunEvent,
     SourceMissing,
     Started,
     Succeeded,
@@ -30,7 +30,7 @@ from synapse_agent.runner.ray_cluster.messages import (
 from synapse_agent.storage.scratch import Scratch
 
 from .fakes import FakeActor, FakeCluster, node_state
-from .test_nodes import Watched
+from .test_node_pool import Watched
 
 pytestmark = pytest.mark.anyio
 
@@ -43,12 +43,12 @@ class Broker:
     def __init__(self) -> None:
         self.error: BaseException | None = None
 
-    async def reserve(self, wanted: Resources, node_ids: Sequence[str], **_: float) -> Grant:
+    async def reserve(self, wanted: Resources, node_ids: Sequence[str], **_: float) -> ReservedResources:
         if self.error is not None:
             raise self.error
-        return Grant(node_ids[0], "reserved", {"CUDA_VISIBLE_DEVICES": "7"} if wanted.num_gpus else {})
+        return ReservedResources(node_ids[0], "reserved", {"CUDA_VISIBLE_DEVICES": "7"} if wanted.num_gpus else {})
 
-    def release(self, grant: Grant) -> None:
+    def release(self, grant: ReservedResources) -> None:
         pass
 
 
@@ -62,8 +62,8 @@ class Bench:
         self.ended = asyncio.Semaphore(0)
         self.watched = Watched(FakeCluster(**actors))
         self.broker = Broker()
-        self.leases = Leases(self.broker, nodes=self.watched.nodes.states, idle_seconds=0)
-        shipping = Shipping(Scratch(folder.parent / "sending"))
+        self.leases = Reservations(self.broker, nodes=self.watched.nodes.states, idle_seconds=0)
+        shipping = SourceTransfer(Scratch(folder.parent / "sending"))
         self.runs = Runs(
             nodes=self.watched.nodes,
             leases=self.leases,
@@ -157,7 +157,7 @@ async def test_a_retryable_action_is_run_again_elsewhere(folder: Path) -> None:
     lost = [(Started(),), NodeLost("power cut", has_ended=True)]
     bench = Bench(folder, a=answering(lost), b=answering([GOOD]))
     assert await bench.outcome(retryable=True) == Succeeded()
-    [event] = [item.event for item in bench.said if isinstance(item, Event)]
+    [event] = [item.event for item in bench.said if isinstance(item, RunEvent)]
     assert (event["event"], event["data"]["node"]) == ("node_lost", "10.0.0.a")
     assert [item.node for item in bench.said if isinstance(item, Placed)] == ["10.0.0.a", "10.0.0.b"]
 

@@ -13,7 +13,7 @@ import pytest
 from synapse_agent import __version__
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.runner.base import Run
-from synapse_agent.runner.ray_cluster.messages import Failed, Item, Output, Part, SourceMissing, Started, Succeeded
+from synapse_agent.runner.ray_cluster.messages import Failed, Item, LogOutput, Part, SourceMissing, Started, Succeeded
 from synapse_agent.runner.ray_cluster.node.actor import Assignment, Node, node_folder
 from synapse_agent.runner.ray_cluster.source_archive import pack
 from synapse_agent.settings import Settings, UsageError
@@ -95,7 +95,7 @@ async def test_a_release_runs_where_it_has_arrived(node: Node, source: Path) -> 
     assert await arrive(node, source) is None
     items = await items_of(node, assignment(source))
     assert (items[0], items[-1]) == (Started(), Succeeded())
-    assert b"".join(item.data for item in items if isinstance(item, Output)) == b"at work\n"
+    assert b"".join(item.data for item in items if isinstance(item, LogOutput)) == b"at work\n"
     [part] = [item.data for item in items if isinstance(item, Part)]
     place = tree_digest(source).removeprefix("sha256:")
     assert part.endswith(f'/node/sources/whole/{place}","quick"]'.encode())

@@ -6,36 +6,36 @@ import asyncio
 
 import pytest
 
-from synapse_agent.runner.ray_cluster.messages import Event, Failed, Output, Part, Started, Succeeded
-from synapse_agent.runner.ray_cluster.node.batching_listener import Feed
+from synapse_agent.runner.ray_cluster.messages import Failed, LogOutput, Part, RunEvent, Started, Succeeded
+from synapse_agent.runner.ray_cluster.node.batching_listener import BatchingListener
 
 pytestmark = pytest.mark.anyio
 
 
-async def gathered(feed: Feed) -> list[tuple]:
+async def gathered(feed: BatchingListener) -> list[tuple]:
     return [batch async for batch in feed.batches()]
 
 
 async def test_a_quick_run_is_one_batch() -> None:
     """Its start, what it printed, in one piece, and its result."""
-    feed = Feed()
+    feed = BatchingListener()
     feed.started()
     feed.output(b"one ")
     feed.output(b"two")
     feed.succeed(b"3")
-    assert await gathered(feed) == [(Started(), Output(b"one two"), Part(b"3"), Succeeded())]
+    assert await gathered(feed) == [(Started(), LogOutput(b"one two"), Part(b"3"), Succeeded())]
 
 
 async def test_a_long_run_says_what_it_has_to_while_it_goes_on() -> None:
     """In order, and nothing twice."""
-    feed = Feed()
+    feed = BatchingListener()
     batches = feed.batches()
     feed.started()
     assert await anext(batches) == (Started(),)
     feed.output(b"a")
     feed.event({"type": "progress", "current": 1})
     feed.output(b"b")
-    assert await anext(batches) == (Output(b"a"), Event({"type": "progress", "current": 1}), Output(b"b"))
+    assert await anext(batches) == (LogOutput(b"a"), RunEvent({"type": "progress", "current": 1}), LogOutput(b"b"))
     waiting = asyncio.ensure_future(anext(batches))
     await asyncio.sleep(0.02)
     assert not waiting.done()
@@ -47,7 +47,7 @@ async def test_a_long_run_says_what_it_has_to_while_it_goes_on() -> None:
 
 async def test_a_large_result_comes_in_parts() -> None:
     """None is larger than an object store can take, and together they are the result."""
-    feed = Feed()
+    feed = BatchingListener()
     result = bytes(range(256)) * 200_000
     feed.succeed(result)
     batches = await gathered(feed)

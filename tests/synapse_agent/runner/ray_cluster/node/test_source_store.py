@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from synapse_agent.runner.ray_cluster.node.source_store import Store
+from synapse_agent.runner.ray_cluster.node.source_store import SourceStore
 from synapse_agent.runner.ray_cluster.source_archive import BadArchive, pack, pieces
 from synapse_agent.storage.trees import tree_digest
 
@@ -24,7 +24,7 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def arrive(store: Store, source: Path, digest: str | None = None) -> tuple[str, list[Path]]:
+def arrive(store: SourceStore, source: Path, digest: str | None = None) -> tuple[str, list[Path]]:
     """Have a source arrive, and give its name and the places that were emptied for it."""
     archive = source.with_suffix(".tar")
     pack(source, archive)
@@ -42,7 +42,7 @@ def scratch_of(folder: Path) -> list[Path]:
 
 def test_a_source_arrives_as_it_was_sent(tmp_path: Path, source: Path) -> None:
     """Links and execute bits included; nothing is left beside it."""
-    store = Store(tmp_path / "node")
+    store = SourceStore(tmp_path / "node")
     digest, _ = arrive(store, source)
     assert store.digests() == [digest]
     with store.use(digest) as folder:
@@ -54,8 +54,8 @@ def test_a_source_arrives_as_it_was_sent(tmp_path: Path, source: Path) -> None:
 
 def test_it_is_still_there_for_the_next_actor(tmp_path: Path, source: Path) -> None:
     """Sources outlive the actor that has taken them in."""
-    digest, _ = arrive(Store(tmp_path / "node"), source)
-    assert Store(tmp_path / "node").digests() == [digest]
+    digest, _ = arrive(SourceStore(tmp_path / "node"), source)
+    assert SourceStore(tmp_path / "node").digests() == [digest]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_it_is_still_there_for_the_next_actor(tmp_path: Path, source: Path) -> N
 )
 def test_a_damaged_archive_leaves_nothing(tmp_path: Path, source: Path, damage) -> None:
     """Cut short or altered, it is refused."""
-    store = Store(tmp_path / "node")
+    store = SourceStore(tmp_path / "node")
     archive = tmp_path / "source.tar"
     pack(source, archive)
     draft = store.draft()
@@ -76,7 +76,7 @@ def test_a_damaged_archive_leaves_nothing(tmp_path: Path, source: Path, damage) 
 
 def test_the_one_used_least_recently_makes_room(tmp_path: Path, source: Path) -> None:
     """Over the limit; its place is told, so that what was kept for its runs can go too."""
-    store = Store(tmp_path / "node", max_bytes=2_500)
+    store = SourceStore(tmp_path / "node", max_bytes=2_500)
     names = []
     for number in range(2):
         (source / "data").write_bytes(bytes([number]) * 1000)
@@ -91,7 +91,7 @@ def test_the_one_used_least_recently_makes_room(tmp_path: Path, source: Path) ->
 
 def test_one_that_is_in_use_stays(tmp_path: Path, source: Path) -> None:
     """Whichever actor uses it; it goes when it is not."""
-    store, other = Store(tmp_path / "node", max_bytes=1), Store(tmp_path / "node")
+    store, other = SourceStore(tmp_path / "node", max_bytes=1), SourceStore(tmp_path / "node")
     digest, _ = arrive(store, source)
     with other.use(digest):
         (source / "more").write_text("more")
@@ -105,7 +105,7 @@ def test_one_that_is_in_use_stays(tmp_path: Path, source: Path) -> None:
 
 def test_one_that_is_not_there_is_told(tmp_path: Path) -> None:
     """Then it has to be sent again."""
-    store = Store(tmp_path / "node")
+    store = SourceStore(tmp_path / "node")
     with store.use("sha256:0123") as folder:
         assert folder is None
     assert not store.discard("sha256:0123")

@@ -11,8 +11,8 @@ import pytest
 from synapse_agent_api.http_library import httpx
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent._request import calls
-from synapse_sdk.clients.agent._request.calls import Call
-from synapse_sdk.clients.agent._response.errors import Answer, judge, retry_after
+from synapse_sdk.clients.agent._request.calls import Request
+from synapse_sdk.clients.agent._response.errors import Answer, parse_response, retry_after
 from synapse_sdk.exceptions import ClientError
 
 HTML = {"content-type": "text/html"}
@@ -199,12 +199,14 @@ def test_a_body_that_can_t_be_decoded_is_a_parse_error(answering: Callable[..., 
         answering(broken).get_plugin_release(1)
 
 
-def judged(status: int, body: bytes = b"", call: Call = GET, **headers: str) -> Any:
+def judged(status: int, body: bytes = b"", call: Request = GET, **headers: str) -> Any:
     """Judge an answer without any HTTP library: its headers are a plain dict, their names in lower case."""
-    return judge(call, Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, body))
+    return parse_response(
+        call, Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
+    )
 
 
-def refused(status: int, body: bytes = b"", call: Call = GET, **headers: str) -> ClientError:
+def refused(status: int, body: bytes = b"", call: Request = GET, **headers: str) -> ClientError:
     """Return the error that an answer is."""
     with pytest.raises(ClientError) as caught:
         judged(status, body, call, **headers)
@@ -309,7 +311,7 @@ def test_an_empty_success_says_so() -> None:
 
 def test_what_a_success_is_depends_on_its_status() -> None:
     """A status that the contract names decides what its body is; of one that it does not, the first does."""
-    text = Call("logs", "GET", "/", {200: "text", 202: "object", 204: "empty"})
+    text = Request("logs", "GET", "/", {200: "text", 202: "object", 204: "empty"})
     assert judged(200, b"\xe4", text, content_type="text/plain; charset=latin-1") == "ä"
     assert judged(202, b"{}", text) == {}
     assert judged(204, b"{", text) is None

@@ -12,10 +12,10 @@ import pytest
 
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent._request import calls
-from synapse_sdk.clients.agent._request.calls import Call
+from synapse_sdk.clients.agent._request.calls import Request
 from synapse_sdk.clients.agent._request.config import Config
 from synapse_sdk.clients.agent._response.errors import Answer
-from synapse_sdk.clients.agent._session.retry import Agent, Chance, Send, Wait, exchange
+from synapse_sdk.clients.agent._session.retry import AgentFeatures, Clock, Send, Wait, exchange
 from synapse_sdk.clients.agent.hooks import RequestInfo, ResponseInfo
 from synapse_sdk.exceptions import Attempt, ClientError
 
@@ -75,17 +75,17 @@ class Played:
 
 
 def play(
-    call: Call,
+    call: Request,
     replies: Iterable[Answer | ClientError],
     *,
-    agent: Agent | None = None,
+    agent: AgentFeatures | None = None,
     seconds: float = 0.0,
     **options: Any,
 ) -> Played:
     """Drive an exchange; each reply takes `seconds`, each wait its own time, and jitter is all there could be."""
     clock = [0.0]
-    chance = Chance(clock=lambda: clock[0], uniform=lambda _, longest: longest, new_key=lambda: "key-1")
-    effects = exchange(call, Config("http://agent.test", **options), agent or Agent(), chance)
+    chance = Clock(clock=lambda: clock[0], uniform=lambda _, longest: longest, new_key=lambda: "key-1")
+    effects = exchange(call, Config("http://agent.test", **options), agent or AgentFeatures(), chance)
     played, script, reply = Played(), iter(replies), None
     try:
         while True:
@@ -147,7 +147,7 @@ def test_an_interrupted_run_is_never_repeated_on_an_agent_that_may_run_it_twice(
     name: str, trouble: Answer | ClientError
 ) -> None:
     """The agent is asked once what it can; where it can't attach, the outcome stays unknown after one sending."""
-    agent = Agent()
+    agent = AgentFeatures()
     played = play(CALLS[name], [trouble, PLAIN], agent=agent)
     assert played.error is not None
     assert played.error.outcome == "unknown"
@@ -159,7 +159,7 @@ def test_an_interrupted_run_is_never_repeated_on_an_agent_that_may_run_it_twice(
 
 def test_a_read_timeout_of_a_run_ends_the_waiting() -> None:
     """The limit is the caller's: nothing is asked, nothing repeated, whatever the agent can."""
-    played = play(RUN, [READ_TIMEOUT], agent=Agent(frozenset({"idempotent-runs"})))
+    played = play(RUN, [READ_TIMEOUT], agent=AgentFeatures(frozenset({"idempotent-runs"})))
     assert isinstance(played.error, exceptions.ClientTimeoutError)
     assert played.error.outcome == "unknown"
 
@@ -167,7 +167,7 @@ def test_a_read_timeout_of_a_run_ends_the_waiting() -> None:
 @pytest.mark.parametrize("trouble", [refusal(400), refusal(409), refusal(422), refusal(500), refusal(502)])
 def test_an_answer_of_the_agent_s_own_is_final_for_a_run(trouble: Answer) -> None:
     """A refusal, and a run that ended badly, are what happened."""
-    played = play(RUN, [trouble], agent=Agent(frozenset({"idempotent-runs"})))
+    played = play(RUN, [trouble], agent=AgentFeatures(frozenset({"idempotent-runs"})))
     assert played.error is not None
     assert played.error.outcome in ("rejected", "executed")
 
@@ -185,7 +185,7 @@ def test_an_interrupted_run_is_taken_up_again(trouble: Answer | ClientError) -> 
 
 def test_taking_up_a_run_that_goes_on_uses_up_no_retries() -> None:
     """Behind a proxy that cuts every minute, hours still end with the result."""
-    agent = Agent(frozenset({"idempotent-runs"}))
+    agent = AgentFeatures(frozenset({"idempotent-runs"}))
     played = play(RUN, [html(504), GOING_ON] * 200 + [OK], agent=agent)
     assert played.result == {"done": True}
     assert set(played.waits) == {0.5}
@@ -194,14 +194,14 @@ def test_taking_up_a_run_that_goes_on_uses_up_no_retries() -> None:
 @pytest.mark.parametrize("found", [ENDED, NO_JOB, html(502), BROKEN, answer(200, ["odd"]), answer(200, {"odd": 1})])
 def test_taking_up_anything_else_uses_up_retries(found: Answer | ClientError) -> None:
     """Where no run is known to go on, the same request is sent again only as often as any other."""
-    played = play(RUN, [html(504), found] * 3, agent=Agent(frozenset({"idempotent-runs"})))
+    played = play(RUN, [html(504), found] * 3, agent=AgentFeatures(frozenset({"idempotent-runs"})))
     assert played.error is not None
     assert (played.error.status_code, played.error.outcome, len(played.error.attempts)) == (504, "unknown", 3)
 
 
 def test_an_agent_that_can_t_be_asked_counts_as_one_that_keeps_no_runs() -> None:
     """Where health can't be had, the outcome stays unknown, and the question stays open."""
-    agent = Agent()
+    agent = AgentFeatures()
     played = play(RUN, [BROKEN, REFUSED, REFUSED, REFUSED], agent=agent)
     assert played.error is not None
     assert played.error.outcome == "unknown"
@@ -210,7 +210,7 @@ def test_an_agent_that_can_t_be_asked_counts_as_one_that_keeps_no_runs() -> None
 
 def test_any_answer_may_tell_what_the_agent_can() -> None:
     """The features header of an earlier answer saves the question."""
-    agent = Agent()
+    agent = AgentFeatures()
     play(GET, [answer(200, {}, **KEEPS_RUNS)], agent=agent)
     assert agent.features == frozenset({"other", "idempotent-runs"})
     assert play(RUN, [BROKEN, GOING_ON, OK], agent=agent).result == {"done": True}
@@ -218,7 +218,7 @@ def test_any_answer_may_tell_what_the_agent_can() -> None:
 
 def test_an_unknown_outcome_stays_unknown() -> None:
     """After one request that may have run, a later refusal proves nothing; an answer about the run does."""
-    agent = Agent(frozenset({"idempotent-runs"}))
+    agent = AgentFeatures(frozenset({"idempotent-runs"}))
     for last in (refusal(422), refusal(409), REFUSED):
         tries = 3 if last is REFUSED else 1
         error = play(RUN, [BROKEN, GOING_ON, *[last] * tries], agent=agent).error
@@ -258,7 +258,7 @@ def test_the_wait_is_drawn_from_nothing_to_all_of_it() -> None:
         drawn.append((low, high))
         return 0.0
 
-    effects = exchange(GET, Config("http://agent.test"), Agent(), Chance(uniform=uniform))
+    effects = exchange(GET, Config("http://agent.test"), AgentFeatures(), Clock(uniform=uniform))
     next(effects)
     assert effects.send(html(503)) == Wait(0.0)
     assert drawn == [(0, 0.5)]
@@ -292,8 +292,8 @@ def test_a_deadline_also_bounds_the_questions_in_between() -> None:
 def test_a_deadline_that_has_passed_sends_nothing() -> None:
     """The error says that nothing left."""
     clock = [0.0]
-    chance = Chance(clock=lambda: clock[0])
-    effects = exchange(GET, Config("http://agent.test", deadline=1.0), Agent(), chance)
+    chance = Clock(clock=lambda: clock[0])
+    effects = exchange(GET, Config("http://agent.test", deadline=1.0), AgentFeatures(), chance)
     clock[0] = 2.0
     with pytest.raises(exceptions.ClientTimeoutError, match="deadline") as caught:
         next(effects)
@@ -386,7 +386,7 @@ def test_a_body_is_announced_as_json() -> None:
 def test_a_deadline_that_passes_exactly_now_has_passed() -> None:
     """Nothing is sent with no time left, and no wait takes all of it."""
     effects = exchange(
-        GET, Config("http://agent.test", deadline=1.0), Agent(), Chance(clock=iter([0.0, 1.0, 1.0]).__next__)
+        GET, Config("http://agent.test", deadline=1.0), AgentFeatures(), Clock(clock=iter([0.0, 1.0, 1.0]).__next__)
     )
     with pytest.raises(exceptions.ClientTimeoutError) as caught:
         next(effects)
@@ -398,7 +398,7 @@ def test_a_deadline_that_passes_exactly_now_has_passed() -> None:
 @pytest.mark.parametrize("status", ["PENDING", "RUNNING"])
 def test_a_run_that_waits_for_its_turn_goes_on_as_well(status: str) -> None:
     """Taking up a run that has not ended uses up no retries, begun or not."""
-    agent = Agent(frozenset({"idempotent-runs"}))
+    agent = AgentFeatures(frozenset({"idempotent-runs"}))
     assert play(RUN, [BROKEN, answer(200, [{"status": status}]), OK], agent=agent, max_retries=0).result == {
         "done": True
     }
@@ -406,7 +406,7 @@ def test_a_run_that_waits_for_its_turn_goes_on_as_well(status: str) -> None:
 
 def test_what_is_asked_in_between_may_tell_what_the_agent_can() -> None:
     """The answer to one question saves the next one: its header counts as any other's."""
-    agent = Agent()
+    agent = AgentFeatures()
     play(RUN, [BROKEN, answer(200, {"status": "ok"}, **KEEPS_RUNS), GOING_ON, OK], agent=agent)
     assert agent.features == frozenset({"other", "idempotent-runs"})
 
@@ -423,7 +423,7 @@ def test_a_failing_hook_is_named_in_the_log(caplog: pytest.LogCaptureFixture) ->
 
 def test_logged_paths_end_at_the_first_question_mark(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing of a query gets into the log, though it may hold further question marks."""
-    call = Call("list_plugin_releases", "GET", "/plugin_releases/?a=?hush", {200: "object"})
+    call = Request("list_plugin_releases", "GET", "/plugin_releases/?a=?hush", {200: "object"})
     with caplog.at_level(logging.DEBUG, "synapse_sdk"):
         play(call, [OK])
     assert caplog.records[0].getMessage() == "GET /plugin_releases/: 200 after 0.000 s (attempt 1)"
