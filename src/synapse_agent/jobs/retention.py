@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from synapse_agent.jobs.files import JobFiles
+from synapse_agent.jobs.files import JobFiles, logs_by_size
 from synapse_agent.storage.database import Database
+from synapse_agent.storage.reserve import Reserve
+from synapse_agent.util.sizes import show_size
 from synapse_agent.util.times import now
 
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 60.0
+SHORTAGE_SECONDS = 2.0
 BATCH = 500
 """Jobs removed at a time, so that requests are answered in between."""
 
@@ -32,11 +36,12 @@ class JobLimits:
 class Retention:
     """Keeps the jobs of one agent within limits."""
 
-    def __init__(self, database: Database, folder: Path, limits: JobLimits) -> None:
+    def __init__(self, database: Database, folder: Path, limits: JobLimits, *, reserve: Reserve | None = None) -> None:
         self._rows = database.jobs
         self._keys = database.keys
         self._folder = folder
         self._limits = limits
+        self._reserve = reserve
         known = database.jobs.ids()
         numbers = (int(path.name) for path in folder.iterdir() if path.name.isdigit())
         self._orphans = [number for number in numbers if number not in known]  # now, before any job is added
@@ -47,9 +52,34 @@ class Retention:
         while True:
             try:
                 await self.sweep()
+                await self.make_room()
             except Exception:
                 logger.exception("Old jobs could not be removed; the next try is in %g s", SWEEP_SECONDS)
+            await self._pause()
+
+    async def make_room(self) -> None:
+        """Remove logs, the largest first, when the disk is full: they go before new work is refused."""
+        if self._reserve is None or self._reserve.refill():
+            return
+        unfinished = {row.id for row in self._rows.unfinished()}
+        for row_id, size in await asyncio.to_thread(logs_by_size, self._folder):
+            if not self._reserve.missing():
+                break
+            if row_id not in unfinished:
+                logger.warning("The disk is full: the log of job %d, %s, is removed", row_id, show_size(size))
+                await self._remove_log(row_id)
+        if not self._reserve.refill():
+            self._reserve.warn()
+
+    async def _pause(self) -> None:
+        """Wait for the next sweep; on a full disk it comes soon."""
+        if self._reserve is None:
             await asyncio.sleep(SWEEP_SECONDS)
+        elif self._reserve.shortage.is_set():
+            await asyncio.sleep(SHORTAGE_SECONDS)
+        else:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._reserve.shortage.wait(), SWEEP_SECONDS)
 
     async def sweep(self) -> None:
         """Remove what is over the limits."""
@@ -69,13 +99,18 @@ class Retention:
                 gone.append(row_id)
                 excess -= size
             elif log_size := self._files(row_id).log_size():
-                stripped.append((row_id, size - log_size))
+                stripped.append(row_id)
                 excess -= log_size
         for start in range(0, len(gone), BATCH):
             await self._remove(gone[start : start + BATCH])
-        for row_id, size in stripped:
-            await asyncio.to_thread(self._files(row_id).remove_log)
-            self._rows.resize(row_id, size=size)
+        for row_id in stripped:
+            await self._remove_log(row_id)
+
+    async def _remove_log(self, row_id: int) -> None:
+        files = self._files(row_id)
+        removed = files.log_size()
+        await asyncio.to_thread(files.remove_log)
+        self._rows.shrink(row_id, by=removed)
 
     async def _remove(self, row_ids: list[int]) -> None:
         """Remove rows, then files: files without a row go at the next start, should the agent end in between."""

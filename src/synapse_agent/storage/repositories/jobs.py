@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 
 from synapse_agent.storage.repositories.keys import KeyRepository, KeyRow
 from synapse_agent.storage.repositories.statements import Statements
@@ -80,16 +81,7 @@ class JobRepository:
         `request` is the digest that its idempotency key came with, and binds that key. The earlier job stays, out of
         sight and without its files, as long as a key is bound to it.
         """
-        with self._statements.transaction():
-            self._statements.write(
-                "UPDATE jobs SET is_replaced = 1, size = 0 WHERE job_id = :job_id AND NOT is_replaced",
-                {"job_id": job.job_id},
-            )
-            self._statements.write(f"DELETE FROM jobs WHERE is_replaced AND {_IS_FREE}")
-            row = JobRow(**self._statements.insert("jobs", {**asdict(job), "status": "PENDING"}))
-            if request is not None and job.idempotency_key is not None:
-                self._keys.bind(KeyRow(key=job.idempotency_key, request=request, job=row.id, expires_at=None))
-            return row
+        return self._statements.transaction(lambda: self._create(job, request))
 
     def start(self, row_id: int, *, at: str) -> None:
         """Record that the action's process has been started."""
@@ -103,17 +95,20 @@ class JobRepository:
 
     def finish(self, row_id: int, end: EndRecord) -> None:
         """Record how a job ended, and until when its keys stay bound. A second call changes nothing more."""
-        with self._statements.transaction():
+
+        def write() -> None:
             self._statements.write(_FINISH, {"id": row_id, **asdict(end)})
             self._keys.keep(row_id, until=end.keys_until)
 
-    def resize(self, row_id: int, *, size: int) -> None:
-        """Record what a job's log and result take after its log was removed."""
-        self._statements.write("UPDATE jobs SET size = :size WHERE id = :id", {"id": row_id, "size": size})
+        self._statements.transaction(write)
+
+    def shrink(self, row_id: int, *, by: int) -> None:
+        """Record that so many bytes of a job's log were removed."""
+        self._statements.write("UPDATE jobs SET size = max(0, size - :by) WHERE id = :id", {"id": row_id, "by": by})
 
     def delete(self, row_ids: Iterable[int]) -> None:
         """Delete jobs."""
-        self._statements.write_each("DELETE FROM jobs WHERE id = :id", ({"id": each} for each in row_ids))
+        self._statements.write_each("DELETE FROM jobs WHERE id = :id", [{"id": each} for each in row_ids])
 
     def find(self, job_id: str) -> JobRow | None:
         """Find a job by the ID that callers know it by."""
@@ -126,13 +121,22 @@ class JobRepository:
         return JobRow(**row) if row else None
 
     def page(
-        self, *, limit: int, before: int | None = None, status: str | None = None, idempotency_key: str | None = None
+        self,
+        *,
+        limit: int,
+        before: int | None = None,
+        status: str | None = None,
+        idempotency_key: str | None = None,
+        newer: Mapping[int, str] = MappingProxyType({}),
     ) -> list[JobRow]:
-        """Return jobs, newest first; `before` is a row, and a key finds also what it was bound to later."""
+        """Return jobs, newest first; `before` is a row, and a key finds also what it was bound to later.
+
+        `newer` are the statuses of rows, few of them, that are not recorded yet: those count.
+        """
         conditions = [
             "NOT is_replaced" if idempotency_key is None else _CARRIES_KEY,
             *(["id < :before"] if before is not None else []),
-            *(["status = :status"] if status is not None else []),
+            *([_has_status(status, newer)] if status is not None else []),
         ]
         statement = f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
         values = {"before": before, "status": status, "key": idempotency_key, "limit": limit}
@@ -167,6 +171,17 @@ class JobRepository:
         """Return the rows of all jobs."""
         return {row["id"] for row in self._statements.rows("SELECT id FROM jobs")}
 
+    def _create(self, job: NewJob, request: str | None) -> JobRow:
+        self._statements.write(
+            "UPDATE jobs SET is_replaced = 1, size = 0 WHERE job_id = :job_id AND NOT is_replaced",
+            {"job_id": job.job_id},
+        )
+        self._statements.write(f"DELETE FROM jobs WHERE is_replaced AND {_IS_FREE}")
+        row = JobRow(**self._statements.insert("jobs", {**asdict(job), "status": "PENDING"}))
+        if request is not None and job.idempotency_key is not None:
+            self._keys.bind(KeyRow(key=job.idempotency_key, request=request, job=row.id, expires_at=None))
+        return row
+
 
 _FINISH = """
     UPDATE jobs SET status = :status, finished_at = :finished_at, started_at = coalesce(:started_at, started_at),
@@ -174,3 +189,15 @@ _FINISH = """
         status_code = :status_code, result = :result, size = :size
     WHERE id = :id
 """
+
+
+def _has_status(wanted: str, newer: Mapping[int, str]) -> str:
+    """Return the condition for a status; without newer ones it is what the index has."""
+    if not newer:
+        return "status = :status"
+    fitting = [row_id for row_id, status in newer.items() if status == wanted]
+    return f"(id IN ({_numbers(fitting)}) OR (status = :status AND id NOT IN ({_numbers(newer)})))"
+
+
+def _numbers(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
