@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
@@ -48,6 +48,17 @@ class JobRow(NewJob):
     events: str | None
     size: int
     """Bytes that its log and its result take, once it is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverJob:
+    """What decides whether a job that is over is kept."""
+
+    id: int
+    finished_at: str
+    size: int
+    is_free: int
+    """No key is bound to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,13 +144,19 @@ class JobRepository:
 
         `newer` are the statuses of rows, few of them, that are not recorded yet: those count.
         """
-        conditions = [
-            "NOT is_replaced" if idempotency_key is None else _CARRIES_KEY,
-            *(["id < :before"] if before is not None else []),
-            *([_has_status(status, newer)] if status is not None else []),
-        ]
-        statement = f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
+        conditions = ["NOT is_replaced" if idempotency_key is None else _CARRIES_KEY]
+        if before is not None:
+            conditions.append("id < :before")
         values = {"before": before, "status": status, "key": idempotency_key, "limit": limit}
+        if status is None:
+            return self._page(conditions, values)
+        fitting = [row_id for row_id, each in newer.items() if each == status]
+        recorded = self._page([*conditions, "status = :status", *_none_of(newer)], values)
+        others = self._page([*conditions, f"id IN ({_numbers(fitting)})"], values) if fitting else []
+        return sorted([*recorded, *others], key=lambda row: -row.id)[:limit]
+
+    def _page(self, conditions: Iterable[str], values: Mapping[str, object]) -> list[JobRow]:
+        statement = f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
         return [JobRow(**row) for row in self._statements.rows(statement, values)]
 
     def unfinished(self) -> list[JobRow]:
@@ -148,28 +165,26 @@ class JobRepository:
             JobRow(**row) for row in self._statements.rows("SELECT * FROM jobs WHERE status IN ('PENDING', 'RUNNING')")
         ]
 
-    def expired(self, *, before: str, limit: int) -> list[int]:
-        """Return the rows of jobs that ended before a time and that no key is bound to, the oldest first."""
-        statement = f"SELECT id FROM jobs WHERE finished_at < :before AND {_IS_FREE} ORDER BY finished_at LIMIT :limit"
-        return [row["id"] for row in self._statements.rows(statement, {"before": before, "limit": limit})]
-
-    def oldest(self) -> Iterator[tuple[int, int, bool]]:
-        """Yield row, size and whether no key is bound to it, of jobs that are over and take room, the oldest first."""
+    def over(self, *, after: OverJob | None, limit: int) -> list[OverJob]:
+        """Return some of the jobs that are over, those that ended first; `after` is the last one of the call before."""
         statement = (
-            f"SELECT id, size, {_IS_FREE} AS is_free FROM jobs WHERE finished_at IS NOT NULL AND size > 0"
-            " ORDER BY finished_at"
+            f"SELECT id, finished_at, size, {_IS_FREE} AS is_free FROM jobs"
+            " WHERE finished_at IS NOT NULL AND (finished_at, id) > (:finished_at, :id)"
+            " ORDER BY finished_at, id LIMIT :limit"
         )
-        return ((row["id"], row["size"], bool(row["is_free"])) for row in self._statements.rows(statement))
+        begin = {"finished_at": "", "id": 0} if after is None else {"finished_at": after.finished_at, "id": after.id}
+        return [OverJob(**row) for row in self._statements.rows(statement, {**begin, "limit": limit})]
 
     def total_size(self) -> int:
-        """Return how many bytes the logs and results of all jobs take that are over."""
-        # Of what the index holds: the rows themselves have results in them.
-        row = self._statements.row("SELECT coalesce(sum(size), 0) AS size FROM jobs WHERE finished_at IS NOT NULL")
+        """Return how many bytes the logs and results of all jobs take that are over; the database keeps the sum."""
+        row = self._statements.row("SELECT size FROM job_totals")
         return row["size"] if row else 0
 
-    def ids(self) -> set[int]:
-        """Return the rows of all jobs."""
-        return {row["id"] for row in self._statements.rows("SELECT id FROM jobs")}
+    def missing(self, row_ids: Sequence[int]) -> list[int]:
+        """Return those of these rows that there are no jobs for."""
+        statement = f"SELECT id FROM jobs WHERE id IN ({_numbers(row_ids)})"
+        known = {row["id"] for row in self._statements.rows(statement)}
+        return [each for each in row_ids if each not in known]
 
     def _create(self, job: NewJob, request: str | None) -> JobRow:
         self._statements.write(
@@ -191,12 +206,8 @@ _FINISH = """
 """
 
 
-def _has_status(wanted: str, newer: Mapping[int, str]) -> str:
-    """Return the condition for a status; without newer ones it is what the index has."""
-    if not newer:
-        return "status = :status"
-    fitting = [row_id for row_id, status in newer.items() if status == wanted]
-    return f"(id IN ({_numbers(fitting)}) OR (status = :status AND id NOT IN ({_numbers(newer)})))"
+def _none_of(row_ids: Iterable[int]) -> list[str]:
+    return [f"id NOT IN ({_numbers(row_ids)})"] if row_ids else []
 
 
 def _numbers(numbers: Iterable[int]) -> str:
