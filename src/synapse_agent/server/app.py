@@ -92,14 +92,17 @@ class _Endpoint:
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._operations.get(scope["method"])
+        is_head = scope["method"] == "HEAD"
+        found = self._operations.get("GET" if is_head else scope["method"])
         if found is None:
-            allowed = sorted(self._operations)
-            message = f"{scope['method']} is not for this path; there is {' and '.join(allowed)}."
+            allowed = sorted({*self._operations, *(["HEAD"] if "GET" in self._operations else [])})
+            message = f"{scope['method']} is not for this path; there is {', '.join(allowed)}."
             raise Problem(405, "method_not_allowed", message, allow=allowed)
         operation, handler = found
         call = await read_call(operation, Request(scope, receive), limits=self._limits)
         response = await handler(self._agent, call)
+        if is_head:
+            response = _without_body(response)
         await response(scope, receive, send)
 
 
@@ -118,6 +121,13 @@ def _by_path(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
         groups.setdefault(operation.path, []).append(operation)
     slashed = {f"{path}/": group for path, group in groups.items() if path.endswith("}")}
     return {**groups, **slashed}
+
+
+def _without_body(response: Response) -> Response:
+    """Return the answer to HEAD: all but the body, which may have no end."""
+    head = Response(status_code=response.status_code)
+    head.raw_headers = response.raw_headers
+    return head
 
 
 def _error_answer(error: Exception, request: str) -> Response:

@@ -17,7 +17,7 @@ import uvicorn
 from synapse_agent.agent import Agent, open_agent
 from synapse_agent.runner.factory import make_runner
 from synapse_agent.server.app import build_app
-from synapse_agent.server.connection import Connection
+from synapse_agent.server.connection import Connection, WaitingConnections, most_waiting
 from synapse_agent.server.tls import load, server_context
 from synapse_agent.settings import Settings, StartError
 
@@ -131,9 +131,10 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _uvicorn_config(agent: Agent, settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    connection_options = {"patience": settings.request_timeout, "waiting": WaitingConnections(most_waiting())}
     return uvicorn.Config(
         build_app(agent, settings),
-        http=type("Connection", (Connection,), {"patience": settings.request_timeout}),
+        http=type("Connection", (Connection,), connection_options),
         ws="none",
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         lifespan="off",

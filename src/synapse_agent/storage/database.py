@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.settings import StartError
-from synapse_agent.storage.disk import PRIMARY_CODE, is_disk_full
+from synapse_agent.storage.disk import is_disk_full, is_locked
 from synapse_agent.storage.locks import lock_holders
 from synapse_agent.storage.repositories.jobs import JobRepository
 from synapse_agent.storage.repositories.keys import KeyRepository
@@ -36,7 +36,7 @@ class Database:
         try:
             self._connection = _open(path, make_room)
         except sqlite3.Error as error:
-            if error.sqlite_errorcode & PRIMARY_CODE == sqlite3.SQLITE_BUSY:
+            if is_locked(error):
                 raise _locked(path) from error
             raise StartError(
                 f"The database {path} cannot be used: {error}. Name another data folder with --data-dir."
