@@ -110,6 +110,16 @@ test: setup tests/mock/node_modules/.installed ## Run the tests; with PYTEST_ARG
 	$(PYTEST) $(PYTEST_ARGS)
 	$(if $(PYTEST_ARGS),,SYNAPSE_HTTP_LIBRARY=httpx2 $(PYTEST) -k "not ray" $(HTTPX2_TESTS))
 
+RUNS ?= 10
+.PHONY: orders
+orders: setup tests/mock/node_modules/.installed ## Run the tests RUNS times (10), each time in another random order
+	for run in $$(seq $(RUNS)); do $(PYTEST) $(PYTEST_ARGS); done
+
+CHECKS ?=
+.PHONY: long
+long: setup ## Run the checks that take minutes, docs/design/long-checks.md; with CHECKS="crash soak" some of them
+	$(BIN)/python docs/scripts/long_checks.py $(CHECKS)
+
 .PHONY: mutants
 mutants: setup ## Break the retry and error modules in every small way; fail where no test notices (some minutes)
 	$(BIN)/python tests/mutants/mutants.py
