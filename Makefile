@@ -87,6 +87,7 @@ check: setup ## Format, lint, types, the contract, and whether what is made from
 	$(BIN)/python generator/spec_diff.py
 	$(BIN)/python docs/scripts/cli_reference.py --check
 	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py --check
+	$(BIN)/python docs/scripts/words.py
 
 .PHONY: spec-diff
 spec-diff: setup ## Compare the contract with that of the last release, or of REF: does its version fit?
@@ -99,6 +100,10 @@ reference: setup ## Write docs/reference/cli.md from the commands
 .PHONY: screenshots
 screenshots: setup ## Take the pictures of the terminal anew, docs/images/*.svg
 	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py
+
+.PHONY: words
+words: setup ## Lower the limits in docs/scripts/words.toml to how often each word still occurs
+	$(BIN)/python docs/scripts/words.py --lower
 
 .PHONY: format
 format: setup ## Format the code, and fix what the linter can fix
