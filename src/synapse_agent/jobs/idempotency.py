@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from synapse_agent.problems import Problem
-from synapse_agent.server.requests import OperationRequest
+
+LONGEST_CANONICAL = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +22,24 @@ class RequestKey:
     """Digest of what the request says: the same again is the same request."""
 
 
-def read_key(call: OperationRequest) -> RequestKey | None:
-    """Give the key of a request, None where it carries none.
-
-    What counts is what the request says, not what it means today: its release may have been deleted since, its
-    `plugin_path` moved, and it is still the same request.
-    """
-    value = call.headers.get("Idempotency-Key")
-    return RequestKey(value, digest([dict(call.path), call.body])) if value else None
-
-
-def digest(value: Any) -> str:
-    """Give the SHA-256 of a JSON value, whatever the order of its keys."""
+def canonical(value: Any) -> bytes:
+    """Write a JSON value so that equal values are equal, whatever the order of their keys."""
     try:
-        return sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
+        return json.dumps(value, sort_keys=True, allow_nan=False).encode()
     except RecursionError as error:
         raise Problem(400, "invalid_json", "The body is not JSON: it is nested too deeply.") from error
+
+
+def canonical_object(parts: Mapping[str, bytes]) -> bytes:
+    """Write an object whose values are canonical already."""
+    return b"{" + b", ".join(canonical(name) + b": " + text for name, text in sorted(parts.items())) + b"}"
+
+
+def digest(text: bytes) -> str:
+    """Return the SHA-256 of a text."""
+    return sha256(text).hexdigest()
+
+
+def shortened(text: bytes) -> bytes:
+    """Return a canonical text, or one that stands for it if it is long."""
+    return text if len(text) <= LONGEST_CANONICAL else canonical(f"sha256:{digest(text)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -158,7 +157,7 @@ class LocalRunner:
             )
             request = _request(run, action, limits, env=self._env(run, environment, home), home=home)
             try:
-                ending = await execution.run(request, json.dumps(run.params).encode())
+                ending = await execution.run(request, run.params.text)
             except ZygoteLost as lost:
                 raise cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}") from lost
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before

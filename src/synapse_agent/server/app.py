@@ -18,6 +18,7 @@ from synapse_agent.server.api_docs import FILES, ReferenceFile
 from synapse_agent.server.auth import AuthMiddleware
 from synapse_agent.server.contract_check import ContractMiddleware
 from synapse_agent.server.operations import Operation, load_contract, match_handlers, read_operations
+from synapse_agent.server.parser_process import BodyParser
 from synapse_agent.server.request_body import BodyLimits, ClientGone, MemoryBudget
 from synapse_agent.server.requests import OperationRequest, read_call
 from synapse_agent.server.response_headers import request_id, signature
@@ -34,8 +35,9 @@ BODIES_AT_ONCE = 4
 """Largest ones, that is; of the usual size there is room for thousands."""
 
 
-def build_app(agent: Agent, settings: Settings) -> ASGIApp:
+def build_app(agent: Agent, settings: Settings, parser: BodyParser | None = None) -> ASGIApp:
     """Build the application that answers for an agent."""
+    parser = parser or BodyParser()
     contract = load_contract()
     operations = read_operations(contract)
     table = _handlers(handlers)
@@ -43,7 +45,8 @@ def build_app(agent: Agent, settings: Settings) -> ASGIApp:
     room = MemoryBudget(BODIES_AT_ONCE * settings.max_body_bytes)
     limits = BodyLimits(settings.max_body_bytes, settings.request_timeout, room)
     apps: dict[str, ASGIApp] = {
-        path: _Endpoint(agent, table, group, limits=limits) for path, group in _by_path(operations).items()
+        path: _Endpoint(agent, table, group, limits=limits, parser=parser)
+        for path, group in _by_path(operations).items()
     }
     apps |= {path: ReferenceFile(path) for path in FILES}
     hosts = [settings.host, *settings.allowed_hosts]
@@ -85,11 +88,18 @@ class _Endpoint:
     """The operations of one path."""
 
     def __init__(
-        self, agent: Agent, table: dict[str, Handler], group: Iterable[Operation], *, limits: BodyLimits
+        self,
+        agent: Agent,
+        table: dict[str, Handler],
+        group: Iterable[Operation],
+        *,
+        limits: BodyLimits,
+        parser: BodyParser,
     ) -> None:
         self._agent = agent
         self._operations = {operation.method: (operation, table[operation.operation_id]) for operation in group}
         self._limits = limits
+        self._parser = parser
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_head = scope["method"] == "HEAD"
@@ -99,7 +109,7 @@ class _Endpoint:
             message = f"{scope['method']} is not for this path; there is {', '.join(allowed)}."
             raise Problem(405, "method_not_allowed", message, allow=allowed)
         operation, handler = found
-        call = await read_call(operation, Request(scope, receive), limits=self._limits)
+        call = await read_call(operation, Request(scope, receive), limits=self._limits, parser=self._parser)
         response = await handler(self._agent, call)
         if is_head:
             response = _without_body(response)

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from synapse_agent import __version__
 from synapse_agent.agent import Agent
 from synapse_agent.jobs.files import read_log
-from synapse_agent.jobs.idempotency import read_key
+from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.plugins.config import check_requirements
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
@@ -119,7 +119,7 @@ async def _run_once(
     agent: Agent, call: OperationRequest, read_order: Callable[[Agent, OperationRequest], RunSpec]
 ) -> Response:
     """Answer for the run that the request's key has started before, or start one."""
-    key = read_key(call)
+    key = _key(call)
     # From here to the job's row there is no await: of two requests with one key, the second finds the row.
     job = agent.jobs.attach(key) if key else None
     if job is None:
@@ -127,6 +127,16 @@ async def _run_once(
     if job.method == "job":
         return json_answer(agent.jobs.record(job), 202)
     return json_answer(await agent.jobs.result(job))
+
+
+def _key(call: OperationRequest) -> RequestKey | None:
+    """Return the key of a request, None if it carries none.
+
+    What counts is what the request says, not what it means today: its release may have been deleted since, its
+    `plugin_path` moved, and it is still the same request.
+    """
+    value = call.headers.get("Idempotency-Key")
+    return RequestKey(value, call.digest) if value else None
 
 
 def _release_order(agent: Agent, call: OperationRequest) -> RunSpec:
@@ -137,7 +147,7 @@ def _release_order(agent: Agent, call: OperationRequest) -> RunSpec:
         config=config,
         workspace=agent.releases.lease(release),
         release=f"{release.plugin}@{release.version}",
-        **_common(call.body),
+        **_common(call, "params"),
     )
 
 
@@ -147,8 +157,7 @@ def _debug_order(agent: Agent, call: OperationRequest) -> RunSpec:
         action=source.config.action(call.body["action"]),
         config=source.config,
         workspace=DebugWorkspace(source, agent.folder.temporary("debug"), limits=agent.debug.limits),
-        source={name: call.body[name] for name in ("plugin_path", "config", "modules") if name in call.body},
-        **_common(call.body),
+        **_common(call, "params", "plugin_path", "config", "modules"),
     )
 
 
@@ -158,10 +167,13 @@ async def _parts(log: Path) -> AsyncIterator[str]:
         yield part
 
 
-def _common(body: dict[str, Any]) -> dict[str, Any]:
-    """Give what both kinds of run take, absent keys left out."""
+def _common(call: OperationRequest, *parts: str) -> dict[str, Any]:
+    """Return what both kinds of run take, absent keys left out; `parts` are those that make out its content."""
+    body = call.body
     given: dict[str, Any] = {name: body[name] for name in ("params", "language", "job_id") if name in body}
-    return {**given, "requirements": check_requirements(body.get("requirements", []))}
+    requirements = check_requirements(body.get("requirements", []))
+    identities = {name: call.identities[name] for name in parts if name in call.identities}
+    return {**given, "requirements": requirements, "identities": identities}
 
 
 def _page_url(call: OperationRequest, page: int) -> str:

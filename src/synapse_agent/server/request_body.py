@@ -54,15 +54,15 @@ class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
 
-async def read_json(headers: Mapping[str, str], receive: Receive, limits: BodyLimits) -> Any:
-    """Read a body within its limits and parse it.
+async def read_body(headers: Mapping[str, str], receive: Receive, limits: BodyLimits) -> bytearray:
+    """Read a body that is said to be JSON within its limits.
 
     Raises `Problem`: 415 for another content type or a content encoding, 413 for a body over the limit, 503 where
-    others take up the room, 408 for one that does not come, 400 for one that is not JSON.
+    others take up the room, 408 for one that does not come.
     """
     require_json(headers.get("content-type", ""))
     require_plain(headers.get("content-encoding", "identity"))
-    return parse_json(await _read(receive, limits))
+    return await _read(receive, limits)
 
 
 def require_json(content_type: str) -> None:
