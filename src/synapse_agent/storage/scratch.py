@@ -12,6 +12,7 @@ from pathlib import Path
 from synapse_agent.storage.locks import folder_locked, lock_folder
 from synapse_agent.storage.trees import remove_tree
 
+LOCK_SECONDS = 10.0
 _PRIVATE = 0o700
 
 
@@ -22,7 +23,7 @@ class Scratch:
         parent.mkdir(parents=True, exist_ok=True)
         self._parent = parent
         self.sweep()
-        with folder_locked(parent, wait=True):  # until it is locked as well, nobody may take it for abandoned
+        with folder_locked(parent, wait=LOCK_SECONDS):  # until it is locked as well, nobody may take it for abandoned
             self.folder = Path(tempfile.mkdtemp(dir=parent))
             self._lock = lock_folder(self.folder)
         self._numbers = count(1)
@@ -58,7 +59,7 @@ class Scratch:
 
         What these had started may outlive them by a moment and write once more, so that one sweep may not be enough.
         """
-        with folder_locked(self._parent, wait=True):
+        with folder_locked(self._parent, wait=LOCK_SECONDS):
             for folder in self._parent.iterdir():
                 with suppress(BlockingIOError, FileNotFoundError, NotADirectoryError), folder_locked(folder):
                     remove_tree(folder)
