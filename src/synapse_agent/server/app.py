@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from synapse_agent.agent import Agent
-from synapse_agent.problems import Problem
+from synapse_agent.problems import InvalidRequest, Problem
 from synapse_agent.server import handlers
 from synapse_agent.server.api_docs import FILES, ReferenceFile
 from synapse_agent.server.auth import AuthMiddleware
@@ -23,7 +23,6 @@ from synapse_agent.server.requests import OperationRequest, read_call
 from synapse_agent.server.response_headers import request_id, signature
 from synapse_agent.server.responses import error_answer, problem_answer
 from synapse_agent.server.routing import Routes
-from synapse_agent.server.validation import InvalidRequest
 from synapse_agent.settings import Settings
 from synapse_agent.storage.disk import disk_full, is_disk_full
 
