@@ -147,7 +147,7 @@ def test_the_contract_names_no_error_type_that_the_agent_does_not_have() -> None
     [
         ("raise Problem(404, 'a', 'm')", {"a"}),
         ("raise problems.Problem(404, error_type='a', message='m')", {"a"}),
-        ("def f(x):\n    raise ActionFailure(500, 'a' if x else 'b', 'm')", {"a", "b"}),
+        ("def f(x):\n    raise ActionFailure('a' if x else 'b', 'm')", {"a", "b"}),
         ("def f(x):\n    kind = 'a'\n    return Problem(1, kind, 'm')", {"a"}),
         ("def f(p, *, kind='a'):\n    return Problem(1, kind, 'm')\nf(1)\nf(2, kind='b')", {"a", "b"}),
         (
