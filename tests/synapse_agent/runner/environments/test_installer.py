@@ -18,7 +18,8 @@ needs_landlock = pytest.mark.skipif(probed(wanted=True).status != "active", reas
 
 BACKEND = """
     import os, zipfile
-    
+    from pathlib import Path
+
     def prepare_metadata_for_build_wheel(folder, settings=None):
         info = Path(folder, "NAME-1.0.dist-info")
         info.mkdir()
