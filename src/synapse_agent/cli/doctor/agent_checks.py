@@ -72,10 +72,10 @@ def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Itera
 
 def proxy_of(url: str, proxies: Mapping[str, str]) -> str | None:
     """Return the proxy that requests to an address go through, None where they go straight."""
-    from synapse_sdk.clients.agent._transport.bypass import is_proxied
+    from synapse_sdk.clients.agent._transport.proxies import proxy_for
 
     try:
-        return (proxies.get(urlsplit(url).scheme) or proxies.get("all")) if is_proxied(url, proxies) else None
+        return proxy_for(url, proxies)
     except ValueError:
         return None
 
@@ -127,7 +127,7 @@ def tls_finding(url: str, parts: SplitResult, proxy: str | None) -> Finding:
         return warning("TLS", "none: tokens and data can be read on the way", "put TLS before the agent, and use https")
     if proxy is not None:
         return skipped("TLS", "the proxy is in between; the client checks the certificate with each connection")
-    from synapse_sdk.clients.agent._transport.library import tls_settings
+    from synapse_sdk.clients.agent._transport.tls import tls_settings
 
     try:
         context = tls_settings(url, True, None)()
@@ -217,7 +217,7 @@ def own_contract_version() -> str:
 
 def fetch(address: str, base_url: str) -> Answer | None:
     """Ask for something that needs no token; None where there is no answer."""
-    from synapse_sdk.clients.agent._transport.library import tls_settings
+    from synapse_sdk.clients.agent._transport.tls import tls_settings
 
     opener = build_opener(_NoRedirects, HTTPSHandler(context=tls_settings(base_url, True, None)()))
     began = time.time()
