@@ -45,7 +45,7 @@ class _Inflation:
         self._name = name
         self._is_gzip = name != "deflate"
         self._inflate = zlib.decompressobj(_GZIP if self._is_gzip else zlib.MAX_WBITS)
-        self._has_begun = False
+        self._head = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while True:
@@ -59,7 +59,7 @@ class _Inflation:
                 return
 
     def finish(self) -> None:
-        if self._has_begun and not self._inflate.eof:
+        if self._head and not self._inflate.eof:
             raise ValueError(f"its {self._name} data is cut off")
 
     def _next_member(self, data: bytes) -> bytes:
@@ -72,12 +72,15 @@ class _Inflation:
         return rest
 
     def _step(self, data: bytes) -> bytes:
-        is_first, self._has_begun = not self._has_begun, self._has_begun or bool(data)
+        if len(self._head) < 2:
+            self._head += data
+            if len(self._head) < 2:
+                return b""
+            data = self._head
+            if not self._is_gzip and (data[0] & 15 != 8 or int.from_bytes(data[:2], "big") % 31):
+                # Many servers send `deflate` without the zlib header that RFC 9110 asks for.
+                self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
             return self._inflate.decompress(data, _PIECE)
         except zlib.error as error:
-            if self._is_gzip or not is_first:
-                raise ValueError(f"its {self._name} data is broken ({error})") from error
-        # Many servers send `deflate` without the zlib header that RFC 9110 asks for.
-        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-        return self._step(data)
+            raise ValueError(f"its {self._name} data is broken ({error})") from error

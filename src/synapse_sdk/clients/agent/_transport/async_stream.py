@@ -26,6 +26,7 @@ from synapse_sdk.clients.agent._transport.stream import (
     left,
     open_socket,
     ordered,
+    peer_of,
     readiness,
 )
 from synapse_sdk.clients.agent._transport.tls import Tls
@@ -44,8 +45,8 @@ class AsyncStream:
 
     @property
     def peer(self) -> Any:
-        """The address that the socket is connected to."""
-        return self._socket.getpeername()
+        """The address that the socket is connected to; None if it has been reset already."""
+        return peer_of(self._socket)
 
     async def send(self, data: Outgoing, limit: float | None, deadline: float | None) -> None:
         """Send all of it; the limit is for each part that the peer takes."""

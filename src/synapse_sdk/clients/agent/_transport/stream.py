@@ -96,8 +96,8 @@ class Stream:
 
     @property
     def peer(self) -> Any:
-        """The address that the socket is connected to."""
-        return self._socket.getpeername()
+        """The address that the socket is connected to; None if it has been reset already."""
+        return peer_of(self._socket)
 
     def send(self, data: Outgoing, limit: float | None, deadline: float | None) -> None:
         """Send all of it; the limit is for each part that the peer takes."""
@@ -175,6 +175,14 @@ def left(limit: float | None, deadline: float | None) -> float | None:
 def ordered(addresses: Sequence[Address], preferred: Any) -> list[Address]:
     """Return a host's addresses in the order to try them."""
     return sorted(addresses, key=lambda address: address[4] != preferred)
+
+
+def peer_of(connected: socket.socket) -> Any:
+    """Return the other end's address, None if the connection is gone."""
+    try:
+        return connected.getpeername()
+    except OSError:
+        return None
 
 
 def readiness(connected: socket.socket) -> Callable[[], bool]:

@@ -28,7 +28,7 @@ from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.errors import Answer
 from synapse_sdk.clients.agent._transport import async_stream, stream
 from synapse_sdk.clients.agent._transport.connection import HttpConnection, IdleConnections
-from synapse_sdk.clients.agent._transport.pool import AsyncPool, Pool
+from synapse_sdk.clients.agent._transport.pool import IDLE_SECONDS, AsyncPool, Pool
 
 LIMITS: dict[str, float | None] = {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": 5.0}
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -764,22 +764,89 @@ def test_an_abrupt_end_of_tls_breaks_the_answer(make: Make, authority: trustme.C
         make(server.url, lambda: trusting)()
 
 
-@pytest.mark.anyio
-async def test_an_address_that_does_not_answer_costs_little() -> None:
+def first_sync(addresses: list[stream.Address], seconds: float) -> socket.socket:
+    return stream._first(addresses, time.monotonic() + seconds)
+
+
+def first_async(addresses: list[stream.Address], seconds: float) -> socket.socket:
+    async def connect() -> socket.socket:
+        async with asyncio.timeout(seconds):
+            return await async_stream._first(addresses)
+
+    return asyncio.run(connect())
+
+
+def addressed(*pairs: Any) -> list[stream.Address]:
+    return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", pair) for pair in pairs]
+
+
+@pytest.mark.parametrize("first", [first_sync, first_async])
+def test_an_address_that_does_not_answer_costs_little(first: Callable[..., socket.socket]) -> None:
     """The host's next address is tried beside one that is silent, and at once after one that refuses."""
     with deaf_port() as deaf, socket.create_server(("127.0.0.1", 0)) as listener:
         heard = listener.getsockname()
         with socket.create_server(("127.0.0.1", 0)) as closing:
             refusing = closing.getsockname()
-        addresses = [
-            (socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in (refusing, ("127.0.0.1", deaf), heard)
-        ]
         begun = time.monotonic()
-        with await async_stream._first(addresses) as connected:
+        with first(addressed(refusing, ("127.0.0.1", deaf), heard), 10) as connected:
             assert connected.getpeername() == heard
         assert time.monotonic() - begun < 1
         with pytest.raises(ConnectionRefusedError):
-            await async_stream._first(addresses[:1])
+            first(addressed(refusing), 10)
+        with pytest.raises(OSError, match=stream.NO_ADDRESS):
+            first([], 10)
+
+
+@pytest.mark.parametrize("first", [first_sync, first_async])
+def test_silent_addresses_share_one_limit(first: Callable[..., socket.socket]) -> None:
+    """Three of them take no longer than one, and leave no socket open."""
+    with deaf_port() as deaf:
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError):
+            first(addressed(*[("127.0.0.1", deaf)] * 3), 0.6)
+        assert 0.5 <= time.monotonic() - begun < 1.5
+
+
+def test_the_address_that_answered_last_is_tried_first(calling: Calling) -> None:
+    """A host with a dead address costs its head start once, not with every connection."""
+    assert stream.ordered(addressed("a", "b", "c"), "b") == addressed("b", "a", "c")
+    assert stream.ordered(addressed("a", "b"), None) == addressed("a", "b")
+    with calling(echo) as (exchange, server):
+        exchange()
+        assert exchange.pool._peer == ("127.0.0.1", server.port)
+
+
+def test_idle_connections_are_dropped_before_servers_drop_them() -> None:
+    """uvicorn, Node.js and Apache close them after five seconds."""
+    assert IDLE_SECONDS <= 4.5
+
+
+@pytest.mark.anyio
+async def test_idle_connections_are_closed_without_a_further_call() -> None:
+    """The event loop's clock does it."""
+    with peer(echo) as server:
+        pool = AsyncPool(server.url, no_tls, idle_seconds=0.1)
+        await pool.exchange(request())
+        [held] = pool._open
+        begun = time.monotonic()
+        while held._socket.fileno() >= 0:
+            assert time.monotonic() - begun < 5
+            await asyncio.sleep(0.01)
+        await pool.aclose()
+
+
+KEEPALIVE = """
+import socket
+socket.TCP_KEEPALIVE = 16
+del socket.TCP_KEEPIDLE
+from synapse_sdk.clients.agent._transport.stream import KEEPALIVE
+assert (socket.IPPROTO_TCP, 16, 60) in KEEPALIVE, KEEPALIVE
+"""
+
+
+def test_macos_has_its_own_name_for_the_time_before_a_probe() -> None:
+    """`TCP_KEEPALIVE`, where Linux has `TCP_KEEPIDLE`."""
+    subprocess.run([sys.executable, "-c", KEEPALIVE], check=True, timeout=30)
 
 
 @pytest.fixture
