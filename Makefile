@@ -70,6 +70,9 @@ check: setup ## Format, lint, types, the contract, and whether what is made from
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python docs/scripts/readme_types.py
+	$(BIN)/mypy build/typing/readme.py
+	node_modules/.bin/pyright --warnings
 	node_modules/.bin/redocly lint
 	$(BIN)/openapi-spec-validator openapi.yaml
 	$(BIN)/python generator/generate.py --check

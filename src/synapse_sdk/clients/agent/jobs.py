@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from synapse_sdk.clients.agent._request import calls
 
 if TYPE_CHECKING:
-    from synapse_agent_api.typed_dicts import Job, JobStreamEvent
+    from synapse_agent_api.typed_dicts import Job
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
+    from synapse_sdk.clients.agent.events import JobLogEvent
 
 
 class JobClientMixin:
@@ -58,7 +59,7 @@ class JobClientMixin:
         job: Job = self._session.send(calls.stop_job(job_id))
         return job
 
-    def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> Generator[JobStreamEvent, None, None]:
+    def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> Generator[JobLogEvent, None, None]:
         """Yield what a job prints and reports, from its beginning until it is over.
 
         A connection that breaks is taken up again where it broke: no line comes twice and none is missing. An agent
@@ -127,7 +128,7 @@ class AsyncJobClientMixin:
         job: Job = await self._session.send(calls.stop_job(job_id))
         return job
 
-    def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> AsyncGenerator[JobStreamEvent, None]:
+    def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> AsyncGenerator[JobLogEvent, None]:
         """Yield what a job prints and reports, from its beginning until it is over."""
         return self._session.iterate(self._session.following(job_id, deadline))
 

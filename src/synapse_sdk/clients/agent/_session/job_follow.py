@@ -16,7 +16,7 @@ from synapse_sdk.clients.agent._session.steps import Ask, Emit, Limit, NextPart,
 from synapse_sdk.exceptions import ClientConnectionError, ClientTimeoutError, ResponseParseError
 
 if TYPE_CHECKING:
-    from synapse_agent_api.typed_dicts import JobStreamEvent
+    from synapse_sdk.clients.agent.events import JobLogEvent
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
@@ -65,7 +65,7 @@ class LogFollower:
                     return
             yield Wait(self._pause())
 
-    def _events(self, part: bytes) -> Iterator[JobStreamEvent]:
+    def _events(self, part: bytes) -> Iterator[JobLogEvent]:
         """Yield the events that a part of the stream completes, but for a progress that is known already."""
         for event in self._reader.read(part):
             self._has_heard = True
@@ -74,7 +74,7 @@ class LogFollower:
                 if data == self._progress:
                     continue
                 self._progress = data
-            yield cast("JobStreamEvent", data)
+            yield cast("JobLogEvent", data)
 
     def _pause(self) -> float:
         """Return the seconds to wait before the next connection."""
