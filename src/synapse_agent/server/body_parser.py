@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from synapse_agent.jobs.idempotency import canonical, canonical_object, digest, shortened
+from synapse_agent.problems import invalid
 from synapse_agent.runner.base import Params
 from synapse_agent.server.request_body import parse_json
-from synapse_agent.server.validation import Schema, invalid
+from synapse_agent.server.validation import Schema
 
 _PARTS = ("params", "plugin_path", "config", "modules")
 """What a run is made of: the content of its job."""

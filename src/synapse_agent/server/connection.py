@@ -12,7 +12,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from synapse_agent.server.response_headers import request_id, signature
-from synapse_agent.server.responses import json_bytes
+from synapse_agent.settings import default
+from synapse_agent.util.json_text import json_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Connection(HttpToolsProtocol):
     body that goes on after its request was answered is listened to for as long again.
     """
 
-    patience = 20.0
+    patience: float = default("request_timeout")
     waiting = WaitingConnections(MOST_WAITING)
     """Shared by the connections of one server."""
 

@@ -13,10 +13,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
-from synapse_agent.problems import Problem
+from synapse_agent.problems import InvalidRequest, Problem
 from synapse_agent.runner.base import Params
 from synapse_agent.server.body_parser import BodyRules, ParsedBody, check_head, parse_body
-from synapse_agent.server.validation import InvalidRequest, Schema
+from synapse_agent.server.validation import Schema
 from synapse_agent.util.threads import in_thread
 
 AT_ONCE_BYTES = 64 * 2**10

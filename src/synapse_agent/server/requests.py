@@ -9,11 +9,11 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 
+from synapse_agent.problems import invalid
 from synapse_agent.server.body_parser import BodyRules
 from synapse_agent.server.operations import Operation
 from synapse_agent.server.parser_process import BodyParser
 from synapse_agent.server.request_body import BodyLimits, read_body
-from synapse_agent.server.validation import invalid
 
 
 @dataclass(frozen=True, slots=True)

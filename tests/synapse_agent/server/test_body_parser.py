@@ -14,11 +14,11 @@ import pytest
 
 from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.plugins.config import PluginConfig
-from synapse_agent.problems import Problem
+from synapse_agent.problems import InvalidRequest, Problem
 from synapse_agent.runner.base import Params
 from synapse_agent.server.body_parser import LARGEST_HEAD, BodyRules, ParsedBody
 from synapse_agent.server.parser_process import AT_ONCE_BYTES, BodyParser
-from synapse_agent.server.validation import InvalidRequest, Schema
+from synapse_agent.server.validation import Schema
 
 RUN = Schema({"$ref": "#/components/schemas/RunRequest"})
 DEBUG = Schema({"$ref": "#/components/schemas/DebugRunRequest"})
