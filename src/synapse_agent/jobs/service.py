@@ -32,14 +32,14 @@ from synapse_agent.jobs.outcomes import (
 from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
-from synapse_agent.problems import Problem
+from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem
 from synapse_agent.runner.base import Run, Runner
-from synapse_agent.server.responses import RETRY_AFTER_SECONDS, json_bytes
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRow, NewJob
 from synapse_agent.storage.repositories.keys import KeyRow
 from synapse_agent.storage.reserve import Reserve
+from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 

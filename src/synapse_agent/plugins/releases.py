@@ -15,11 +15,11 @@ from typing import Any
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.sources import PluginSource
 from synapse_agent.problems import Problem, quoted
-from synapse_agent.server.responses import json_bytes
 from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.repositories.releases import NewRelease, ReleaseRow
 from synapse_agent.storage.trees import remove_tree, sync_tree, tree_digest
+from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 

@@ -86,7 +86,7 @@ def test_environments_are_listed(make: Callable[..., Path], data: Path) -> None:
     empty, small = make(), make("six>=1", "idna")
     age(empty, days=3)
     lines = show("list", data=data)
-    assert lines[0].split() == ["ID", "PYTHON", "SIZE", "LAST", "USED", "IN", "USE", "REQUIREMENTS"]
+    assert lines[0].split() == ["ID", "Python", "Size", "Last", "used", "In", "use", "Requirements"]
     assert lines[1].split()[0] == small.name[:12]
     assert lines[1].endswith("  no      idna, six>=1")
     assert lines[2].split()[0] == empty.name[:12]
@@ -132,7 +132,7 @@ def test_what_goes_and_what_it_frees_is_said(make: Callable[..., Path], data: Pa
     for days, environment in zip((9, 6, 3), made, strict=True):
         age(environment, days=days)
     said = show("prune", "--unused-for", "7.5", data=data)
-    assert said[0].split()[0] == "REMOVED"
+    assert said[0].split()[0] == "ID"
     assert said[1].split()[0] == made[0].name[:12]
     assert said[2].startswith("1 environment removed, ")
     assert " freed" in said[2]
