@@ -139,7 +139,7 @@ def test_what_goes_and_what_it_frees_is_said(make: Callable[..., Path], data: Pa
     assert said[3].startswith("left: 2 environments, ")
     (removed,) = read("prune", "--max-count", "1", data=data)["removed"]
     assert removed["id"] == made[1].name
-    assert 0 < removed["freed"] <= removed["size"]
+    assert removed["freed"] > 0  # less than its size if files are shared with uv's cache, more with the bytecode
     assert read("prune", "--max-size", "1GB", data=data)["removed"] == []
     assert [found["id"] for found in read("prune", "--max-size", "1k", data=data)["removed"]] == [made[2].name]
     assert show("prune", "--all", data=data) == [
