@@ -279,7 +279,7 @@ def _env(run: Run, lease: Reservation, node: ReadyNode) -> Mapping[str, str]:
     """
     threads = {"OMP_NUM_THREADS": str(max(1, int(lease.wanted.num_cpus)))}
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if node.state.total.get("GPU") else {}
-    return {**threads, **run.config.env, **(lease.grant.env if lease.wanted.num_gpus else hidden)}
+    return {**threads, **run.config.env, **(lease.reserved.env if lease.wanted.num_gpus else hidden)}
 
 
 def _environment_key(run: Run) -> str:
