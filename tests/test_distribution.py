@@ -40,7 +40,9 @@ assert result["words"] == 2, result
 """
 USES = {
     "": CALL + "import synapse_sdk\nassert synapse_sdk.openapi_path().read_bytes().startswith(b'openapi: 3.1')\n",
-    "httpx2": CALL + "import sys\nassert 'httpx2' in sys.modules and 'httpx' not in sys.modules\n",
+    "httpx2": "import os\nos.environ['SYNAPSE_HTTP_LIBRARY'] = 'httpx2'\n"
+    + CALL
+    + "import sys\nassert 'httpx2' in sys.modules and 'httpx' not in sys.modules\n",
     "agent": f"""
 from synapse_agent import EmbeddedAgent
 

@@ -58,7 +58,7 @@ class Holdings:
             releases=releases,
             release_folders=entries(data / "releases"),
             environments=entries(data / "environments"),
-            bytecode=len({path.name for path in data.glob("bytecode/*/*")} - {"debug"}),
+            bytecode=entries(data / "bytecode" / (data / "releases").relative_to("/")),
             jobs=len(jobs),
             job_folders=entries(data / "jobs"),
             unfinished_jobs=sum(status in ("PENDING", "RUNNING") for status in jobs),

@@ -64,7 +64,7 @@ class Environments:
         bounds: CacheBounds,
         on_lost: Callable[[Path], None],
     ) -> None:
-        """`on_lost` is called with the Python of an environment that is gone or has changed."""
+        """`on_lost` is called with the folder of an environment that is gone or has changed."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._interpreters = interpreters
@@ -72,7 +72,7 @@ class Environments:
         self._scratch = scratch
         self._bounds = bounds
         self._remover = Remover(folder, bytecode=bytecode, trash=scratch.name)
-        self._leases = EnvironmentLeases(on_lost=lambda folder: on_lost(folder / PYTHON))
+        self._leases = EnvironmentLeases(on_lost=on_lost)
         self._making: dict[str, _Making] = {}
         self._made = asyncio.Event()
         self._tidying: asyncio.Task[None] | None = None
