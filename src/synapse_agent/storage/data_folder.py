@@ -8,7 +8,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from synapse_agent.settings import StartError
+from synapse_agent.errors import StartError
 from synapse_agent.storage.locks import lock
 from synapse_agent.storage.reserve import Reserve
 

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from synapse_agent.errors import StartError
 from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.ray_cluster import messages
 from synapse_agent.runner.ray_cluster.agent_side.connect import Unreachable, connect, identity
 from synapse_agent.runner.ray_cluster.agent_side.driver_process import DriverProcess
 from synapse_agent.runner.ray_cluster.messages import Begin
-from synapse_agent.settings import Settings, StartError, for_other_machines
+from synapse_agent.settings import Settings, for_other_machines
 
 logger = logging.getLogger(__name__)
 
