@@ -16,12 +16,13 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from synapse_agent.agent import Agent, open_agent
+from synapse_agent.errors import StartError
 from synapse_agent.runner.factory import make_runner
 from synapse_agent.server.app import build_app
 from synapse_agent.server.connection import Connection, WaitingConnections, most_waiting
 from synapse_agent.server.parser_process import BodyParser
 from synapse_agent.server.tls import load, server_context
-from synapse_agent.settings import Settings, StartError
+from synapse_agent.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -23,15 +23,31 @@ def open_folder(folder: Path) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def lock_folder(folder: Path, *, wait: float = 0) -> int:
-    """Lock a folder and return the descriptor that holds the lock; `BlockingIOError` if another has it for so long."""
+def lock(descriptor: int, *, shared: bool = False) -> None:
+    """Take the lock of what is open, alone or shared; `BlockingIOError` when another has it."""
+    fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+
+def unlock(descriptor: int) -> None:
+    """Let go of the lock of what stays open."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def lock_folder(folder: Path, *, shared: bool = False, wait: float = 0) -> int:
+    """Lock a folder and return the descriptor that holds the lock.
+
+    Raises `BlockingIOError` when another has it for so many seconds, `FileNotFoundError` if the folder is gone before
+    it is locked.
+    """
     descriptor = open_folder(folder)
     limit = time.monotonic() + wait
     try:
-        while not _flock(descriptor):
+        while not _flock(descriptor, shared=shared):
             if time.monotonic() >= limit:
                 raise BlockingIOError(errno.EWOULDBLOCK, f"It is locked by {_names(folder)}", str(folder))
             time.sleep(_PAUSE)
+        if not _is_at(descriptor, folder):
+            raise FileNotFoundError(folder)
     except OSError:
         os.close(descriptor)
         raise
@@ -67,11 +83,11 @@ def lock_for_use(descriptor: int) -> bool:
     fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_RDLCK))
     if os.fstat(descriptor).st_nlink:
         return True
-    unlock(descriptor)
+    end_use(descriptor)
     return False
 
 
-def unlock(descriptor: int) -> None:
+def end_use(descriptor: int) -> None:
     """End a use; the descriptor can be locked again."""
     fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_UNLCK))
 
@@ -120,9 +136,9 @@ def _whole_file(kind: int) -> bytes:
     return struct.pack("hhqqi", kind, os.SEEK_SET, 0, 0, 0)
 
 
-def _flock(descriptor: int) -> bool:
+def _flock(descriptor: int, *, shared: bool) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor, shared=shared)
     except BlockingIOError:
         return False
     return True

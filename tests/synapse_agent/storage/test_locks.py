@@ -14,6 +14,7 @@ import pytest
 
 from synapse_agent.problems import Problem
 from synapse_agent.storage.locks import (
+    end_use,
     file_locked,
     folder_locked,
     is_used,
@@ -22,7 +23,6 @@ from synapse_agent.storage.locks import (
     locked_for_removal,
     open_use_lock,
     remove_unheld,
-    unlock,
 )
 
 pytestmark = pytest.mark.anyio
@@ -111,7 +111,7 @@ def test_what_can_only_read_a_lock_can_keep_nobody_from_use(tmp_path: Path) -> N
         assert run.stdout
         run.stdout.readline()
         assert lock_for_use(mine)
-        unlock(mine)
+        end_use(mine)
         with pytest.raises(BlockingIOError), locked_for_removal(lock):
             pass
         run.communicate(b"\n")

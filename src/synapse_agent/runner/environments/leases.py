@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synapse_agent.runner.environments.store import PYTHON, lock_path, note_use
-from synapse_agent.storage.locks import lock_for_use, open_folder, open_use_lock, unlock
+from synapse_agent.storage.locks import end_use, lock_for_use, open_folder, open_use_lock
 
 _NOTE_SECONDS = 60.0
 _OPEN_FOLDERS = 64
@@ -63,7 +63,7 @@ class EnvironmentLeases:
         self._note(lease)
         lease.users -= 1
         if not lease.users:
-            unlock(lease.lock)
+            end_use(lease.lock)
             if self._open.get(lease.folder) is not lease:
                 _close(lease)
             self._trim()

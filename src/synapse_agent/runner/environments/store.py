@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.storage.atomic_write import write_atomically
 from synapse_agent.storage.locks import is_used, locked_for_removal, remove_unheld
 from synapse_agent.storage.trees import remove_tree
 
@@ -247,12 +247,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    draft = folder / f"{_MANIFEST}.{secrets.token_hex(4)}"
-    try:
-        draft.write_text(json.dumps(manifest), encoding="utf-8")
-        draft.replace(folder / _MANIFEST)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_atomically(folder / _MANIFEST, json.dumps(manifest).encode())
 
 
 def _entries(folder: Path) -> list[Path]:
