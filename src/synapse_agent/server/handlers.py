@@ -22,6 +22,7 @@ from synapse_agent.server.response_headers import FEATURES
 from synapse_agent.server.responses import json_answer
 from synapse_agent.storage.repositories.releases import RELEASE_FILTERS
 from synapse_agent.util.json_text import json_bytes
+from synapse_agent.util.times import now
 from synapse_sdk._version import __version__
 
 DEFAULT_PAGE_SIZE = 100
@@ -35,6 +36,14 @@ async def health_check(agent: Agent, _call: OperationRequest) -> Response:
         "restricts": agent.sandbox.restricts,
     }
     return json_answer(json_bytes({"status": "ok", "version": __version__, "features": FEATURES, "sandbox": sandbox}))
+
+
+async def create_backup(agent: Agent, _call: OperationRequest) -> Response:
+    """Write a copy of the database."""
+    created_at = now()
+    await agent.database.back_up(agent.folder.backup)
+    size = agent.folder.backup.stat().st_size
+    return json_answer(json_bytes({"path": str(agent.folder.backup), "size": size, "created_at": created_at}))
 
 
 async def list_plugin_releases(agent: Agent, call: OperationRequest) -> Response:
