@@ -19,7 +19,7 @@ CALL_SECONDS = 60.0
 """A call's deadline; one that takes longer than this and some more hangs."""
 HANG_SECONDS = CALL_SECONDS + 30
 TYPED = {
-    *("unavailable", "agent_restarted", "action_stopped", "result_not_kept", "too_many_runs", "release_not_found"),
+    *("unavailable", "agent_restarted", "action_stopped", "too_many_runs", "release_not_found"),
     *("action_killed", "node_lost", "cluster_unavailable", "cluster_busy", "plugin_not_found"),
 }
 """What may become of a call while all this goes on."""
@@ -122,7 +122,9 @@ class Load:
 
     def _judge(self, name: str, error: ClientError) -> None:
         """An answer that is an error has to say which; a broken connection has its type already."""
-        if isinstance(error, HTTPError) and error.error_type not in TYPED and not isinstance(error, ConflictError):
+        if isinstance(error, HTTPError) and error.error_type == "result_not_kept":
+            self.findings.lost.append(f"{name}: {error}")
+        elif isinstance(error, HTTPError) and error.error_type not in TYPED and not isinstance(error, ConflictError):
             self.findings.untyped.append(f"{name}: {error.status_code} {error.error_type}: {error}")
         else:
             kind = error.error_type if isinstance(error, HTTPError) else type(error).__name__

@@ -117,7 +117,7 @@ def free_port() -> int:
 def fill_disk(agent: UnrulyAgent, draw: random.Random) -> None:
     """Fill the disk to the last byte, and make room a while later."""
     filler = agent.data / "filler"
-    end = time.monotonic() + draw.uniform(0.5, 3)
+    end = time.monotonic() + draw.uniform(0.5, 4)
     with filler.open("wb", buffering=0) as file:
         while time.monotonic() < end:
             try:
@@ -151,11 +151,12 @@ def tug_at_locks(agent: UnrulyAgent, draw: random.Random) -> None:
         "for file in files:\n"
         "    try: fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
         "    except OSError: pass\n"
-        "try: sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None).execute('BEGIN IMMEDIATE')\n"
+        "connection = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)\n"
+        "try: connection.execute('BEGIN IMMEDIATE')\n"
         "except sqlite3.OperationalError: pass\n"
         "time.sleep(float(sys.argv[2]))\n"
     )
-    seconds = str(draw.uniform(0.5, 3))
+    seconds = str(draw.uniform(0.5, 8))
     subprocess.run([sys.executable, "-c", code, str(agent.data / "agent.sqlite3"), seconds], check=True)
 
 
