@@ -139,7 +139,7 @@ ENTRYPOINTS = {
 
 
 @pytest.fixture(scope="module")
-def acts(agent, plugins, write_files, settle) -> Iterator[str]:
+def acts(edges_agent, plugins, write_files, settle) -> Iterator[str]:
     """A cached release with an action for every mishap."""
     config = "code: acts\nversion: 1.0.0\nactions:\n" + "".join(
         f"  {name}: {{entrypoint: '{entrypoint}', method: local}}\n" for name, entrypoint in ENTRYPOINTS.items()
@@ -151,7 +151,7 @@ def acts(agent, plugins, write_files, settle) -> Iterator[str]:
         "plugin/unparseable.py": "x = 1\ndef go(:\n",
     }
     write_files(plugins / "acts", files)
-    with agent.client() as client:
+    with edges_agent.client() as client:
         client.create_plugin_release("acts", "1.0.0")
         client.run_plugin_release("acts@1.0.0", "reads", params={"path": "x"})  # makes the empty environment
         settle()

@@ -21,7 +21,7 @@ from synapse_agent.cli.failures import Failure
 from synapse_agent.cli.options import group, with_shared_options
 from synapse_agent.cli.terminal.output import ReaderLeft
 from synapse_agent.cli.terminal.sanitize import one_line
-from synapse_agent.settings import StartError
+from synapse_agent.errors import StartError
 from synapse_sdk import __version__
 
 NAME = "synapse-agent"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -37,6 +38,11 @@ def check_requirements(requirements: Iterable[str], *, source: str = "requiremen
     what the message calls the list.
     """
     return tuple(_check_requirement(text, f"{source}[{index}]") for index, text in enumerate(requirements))
+
+
+def environment_key(requirements: Iterable[str], *python: str) -> str:
+    """Return the name of an environment: a digest of all that decides what is in it."""
+    return hashlib.sha256("\n".join((*python, *requirements)).encode()).hexdigest()[:32]
 
 
 def _check_requirement(text: str, where: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from synapse_agent.plugins.config import Action
 from synapse_agent.plugins.requirements import check_requirements, read_requirements
-from synapse_agent.problems import Problem
+from synapse_agent.problems import shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
 from synapse_agent.runner.environments.eviction import CacheBounds
@@ -88,7 +88,7 @@ class LocalRunner:
     async def run(self, run: Run, listener: RunListener) -> bytes:
         """Run one action to its end; see `Runner.run`."""
         if self._closed:
-            raise Problem(503, "unavailable", "This agent is shutting down and takes no new runs.")
+            raise shutting_down()
         async with self._stoppable(run.job_id):
             heard = _Start(listener)
             try:

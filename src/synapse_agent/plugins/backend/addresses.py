@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from synapse_agent.errors import UsageError
 from synapse_agent.problems import quoted
-from synapse_agent.settings import UsageError
 from synapse_agent_api.http_library import httpx
 
 WEB = ("http", "https")
