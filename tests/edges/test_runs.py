@@ -58,8 +58,8 @@ def forks():
 
 
 def starts_threads():
-    for _ in range(5):
-        threading.Thread(target=time.sleep, args=(600,)).start()
+    for seconds, is_daemon in [(0.2, False), (600, True)] * 3:
+        threading.Thread(target=time.sleep, args=(seconds,), daemon=is_daemon).start()
     return "started"
 
 
@@ -154,6 +154,7 @@ def acts(edges_agent, plugins, write_files, settle) -> Iterator[str]:
     with edges_agent.client() as client:
         client.create_plugin_release("acts", "1.0.0")
         client.run_plugin_release("acts@1.0.0", "reads", params={"path": "x"})  # makes the empty environment
+        settle()
         yield "acts@1.0.0"
         client.delete_plugin_release("acts@1.0.0")
     settle()
