@@ -41,7 +41,7 @@ class DataFolder:
         return trash
 
     def close(self) -> None:
-        """Let another agent use the folder."""
+        """Release the folder for another agent."""
         os.close(self._lock)
 
     def _open(self) -> int:
