@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from contextlib import suppress
+import threading
+from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
 
@@ -21,12 +22,13 @@ class Scratch:
     def __init__(self, parent: Path) -> None:
         parent.mkdir(parents=True, exist_ok=True)
         self._parent = parent
-        self.sweep()
         with folder_locked(parent, wait=True):  # until it is locked as well, nobody may take it for abandoned
             self.folder = Path(tempfile.mkdtemp(dir=parent))
             self._lock = lock_folder(self.folder)
         self._numbers = count(1)
         self._clean: list[Path] = []
+        with suppress(RuntimeError):  # no thread can be had: the next start tries again
+            threading.Thread(target=self.sweep, daemon=True).start()  # which takes as long as it takes
 
     def take(self) -> Path:
         """Give an empty folder, new or as good as new."""
@@ -58,12 +60,21 @@ class Scratch:
 
         What these had started may outlive them by a moment and write once more, so that one sweep may not be enough.
         """
-        with folder_locked(self._parent, wait=True):
-            for folder in self._parent.iterdir():
-                with suppress(BlockingIOError, FileNotFoundError, NotADirectoryError), folder_locked(folder):
-                    remove_tree(folder)
+        with suppress(OSError), ExitStack() as locks:
+            with folder_locked(self._parent, wait=True):
+                abandoned = [folder for folder in self._parent.iterdir() if _is_abandoned(folder, locks)]
+            for folder in abandoned:
+                remove_tree(folder)
 
     def close(self) -> None:
         """Remove everything."""
         remove_tree(self.folder)
         os.close(self._lock)
+
+
+def _is_abandoned(folder: Path, locks: ExitStack) -> bool:
+    """Tell whether a folder is nobody's, and lock it then."""
+    with suppress(BlockingIOError, FileNotFoundError, NotADirectoryError):
+        locks.enter_context(folder_locked(folder))
+        return True
+    return False
