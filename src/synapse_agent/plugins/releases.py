@@ -14,12 +14,12 @@ from typing import Any
 
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.sources import PluginSource
-from synapse_agent.problems import Problem, quoted
-from synapse_agent.server.responses import json_bytes
+from synapse_agent.problems import Problem, quoted, shutting_down
 from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.repositories.releases import NewRelease, ReleaseRow
 from synapse_agent.storage.trees import remove_tree, sync_tree, tree_digest
+from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 
@@ -70,7 +70,7 @@ class Releases:
         if row is not None:
             return row, False
         if self._is_closing:
-            raise _closing()
+            raise shutting_down("fetches no releases")
         key = (plugin, version)
         task = self._fetching.get(key)
         is_first = task is None
@@ -81,7 +81,7 @@ class Releases:
             return await asyncio.shield(task), is_first
         except asyncio.CancelledError:
             if task.cancelled():
-                raise _closing() from None
+                raise shutting_down("fetches no releases") from None
             raise
 
     async def close(self) -> None:
@@ -231,10 +231,6 @@ def _examine(folder: Path, plugin: str, version: str) -> tuple[PluginConfig, str
         raise Problem(422, "invalid_plugin", message)
     sync_tree(folder)
     return config, tree_digest(folder)
-
-
-def _closing() -> Problem:
-    return Problem(503, "unavailable", "This agent is shutting down and fetches no releases.")
 
 
 def _not_found(lookup: str) -> Problem:

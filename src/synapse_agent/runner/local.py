@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from synapse_agent.plugins.config import Action, check_requirements, read_requirements
-from synapse_agent.problems import Problem
+from synapse_agent.plugins.config import Action
+from synapse_agent.plugins.requirements import check_requirements, read_requirements
+from synapse_agent.problems import shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
 from synapse_agent.runner.environments.eviction import CacheBounds
@@ -33,9 +34,10 @@ from synapse_agent.runner.processes.outcomes import (
     oom_kills,
     result_of,
 )
-from synapse_agent.runner.processes.sandbox import OFF, SandboxPolicy
+from synapse_agent.runner.processes.sandbox import OFF, SandboxPolicy, probed
 from synapse_agent.runner.processes.zygote import Zygote, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
+from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
 
@@ -53,7 +55,7 @@ class LocalRunner:
         *,
         limits: RunLimits | None = None,
         pythons: Iterable[Path] = (),
-        max_zygotes: int = 8,
+        max_zygotes: int = default("max_zygotes"),
         bounds: CacheBounds | None = None,
         sandbox: SandboxPolicy = OFF,
         environ: Mapping[str, str] = os.environ,
@@ -91,7 +93,7 @@ class LocalRunner:
     async def run(self, run: Run, listener: RunListener) -> bytes:
         """Run one action to its end; see `Runner.run`."""
         if self._closed:
-            raise Problem(503, "unavailable", "This agent is shutting down and takes no new runs.")
+            raise shutting_down()
         async with self._stoppable(run.job_id):
             heard = _Start(listener)
             try:
@@ -247,3 +249,27 @@ def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, s
         "writable": [str(home)],
         "result_bytes": limits.result_bytes,
     }
+
+
+def local_runner(settings: Settings) -> LocalRunner:
+    """Make the runner of this machine: the agent's own, or that of a cluster's node."""
+    limits = RunLimits(
+        cpu_time=settings.max_cpu_seconds,
+        memory=settings.max_memory,
+        file_size=settings.max_file_size,
+        processes=settings.max_processes,
+        grace=settings.grace,
+    )
+    return LocalRunner(
+        settings.data_dir,
+        limits=limits,
+        pythons=settings.pythons,
+        max_zygotes=settings.max_zygotes,
+        bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
+        sandbox=sandbox_of(settings),
+    )
+
+
+def sandbox_of(settings: Settings) -> SandboxPolicy:
+    """Give the sandbox that this machine offers for what was asked."""
+    return probed(wanted=settings.sandbox, allow_write=settings.allow_write)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import threading
 from contextlib import suppress
 from pathlib import Path
 
-from synapse_agent.settings import StartError
+from synapse_agent.errors import StartError
+from synapse_agent.storage.locks import lock
 from synapse_agent.storage.reserve import Reserve
 from synapse_agent.storage.trees import remove_tree
 
@@ -75,7 +75,7 @@ def unusable(root: Path, error: OSError) -> StartError:
 def _locked(root: Path) -> int:
     descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor)
     except BlockingIOError as error:
         owner = os.pread(descriptor, _OWNER_BYTES, 0).decode(errors="replace").strip()
         os.close(descriptor)

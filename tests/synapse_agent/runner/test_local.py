@@ -221,10 +221,10 @@ async def test_the_time_limit_ends_an_action_that_ignores_being_asked(data_dir, 
         """
     runner = LocalRunner(data_dir, limits=RunLimits(grace=0.1))
     plugin = write_plugin(source)
-    problem = await plugin.problem(runner, time_limit=0.3)
+    problem = await plugin.problem(runner, time_limit=1.5)
     await runner.close()
-    assert (problem.error_type, problem.extra["time_limit"]) == ("action_timeout", 0.3)
-    assert problem.message == "The action was ended after its time limit of 0.3 s."
+    assert (problem.error_type, problem.extra["time_limit"]) == ("action_timeout", 1.5)
+    assert problem.message == "The action was ended after its time limit of 1.5 s."
     assert plugin.heard.log == b"here\nasked to end\n"
 
 

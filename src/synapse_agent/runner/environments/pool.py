@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import logging
 import re
 import time
@@ -13,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from synapse_agent.plugins.requirements import environment_key
 from synapse_agent.problems import Problem
 from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
 from synapse_agent.runner.environments.installer import Installer, InstallFailed, PythonUnusable
@@ -285,8 +285,7 @@ def _move(draft: Path, folder: Path) -> None:
 
 def _key(python: Interpreter, requirements: tuple[str, ...]) -> str:
     """Name an environment by all that decides what is in it."""
-    text = "\n".join((str(python.path), python.version, *requirements))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return environment_key(requirements, str(python.path), python.version)
 
 
 def _python_not_found(requires_python: str | None, versions: list[str]) -> Problem:

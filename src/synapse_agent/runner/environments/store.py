@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.storage.atomic_write import write_atomically
 from synapse_agent.storage.locks import folder_locked, remove_unheld
 from synapse_agent.storage.trees import remove_tree, walk
 
@@ -140,9 +140,7 @@ class Remover:
 
     def _take_away(self, folder: Path) -> list[Path]:
         """Make an environment be no more, in an order of which no step leaves a part of it for use."""
-        with folder_locked(folder) as descriptor:
-            if not os.path.samestat(os.fstat(descriptor), folder.stat()):
-                raise BlockingIOError(f"{folder} has just been replaced")
+        with folder_locked(folder):
             taken = []
             with suppress(FileNotFoundError):
                 taken.append(self._bytecode_of(folder).rename(self._trash()))
@@ -239,12 +237,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    draft = folder / f"{_MANIFEST}.{secrets.token_hex(4)}"
-    try:
-        draft.write_text(json.dumps(manifest), encoding="utf-8")
-        draft.replace(folder / _MANIFEST)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_atomically(folder / _MANIFEST, json.dumps(manifest).encode())
 
 
 def _entries(folder: Path) -> list[Path]:
