@@ -155,9 +155,12 @@ class LocalRunner:
     async def _run(self, run: Run, heard: _Start) -> bytes:
         action = run.config.action(run.action)
         requirements = (*read_requirements(run.folder), *check_requirements(run.requirements))
-        async with self._environments.use(
-            requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
-        ) as environment:
+        async with (
+            self._environments.use(
+                requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
+            ) as environment,
+            heard.listener.turn(),
+        ):
             return await self._run_in(environment, run, action, heard)
 
     async def _run_in(self, environment: Environment, run: Run, action: Action, heard: _Start) -> bytes:

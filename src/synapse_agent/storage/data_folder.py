@@ -30,6 +30,7 @@ class DataFolder:
 
     def temporary(self, purpose: str) -> Path:
         """Name a new folder, not made yet, on the same file system; what is left of it goes at the next start."""
+        self._temporary.mkdir(exist_ok=True)  # somebody may have cleaned up
         return self._temporary / f"{purpose}-{secrets.token_hex(8)}"
 
     def discard(self, folder: Path) -> Path | None:

@@ -20,11 +20,8 @@ class Scratch:
     """Hands out folders inside a folder of its own, which is locked for as long as this process lives."""
 
     def __init__(self, parent: Path) -> None:
-        parent.mkdir(parents=True, exist_ok=True)
         self._parent = parent
-        with folder_locked(parent, wait=True):  # until it is locked as well, nobody may take it for abandoned
-            self.folder = Path(tempfile.mkdtemp(dir=parent))
-            self._lock = lock_folder(self.folder)
+        self.folder, self._lock = _begun(parent)
         self._numbers = count(1)
         self._clean: list[Path] = []
         with suppress(RuntimeError):  # no thread can be had: the next start tries again
@@ -32,8 +29,9 @@ class Scratch:
 
     def take(self) -> Path:
         """Give an empty folder, new or as good as new."""
-        if self._clean:
-            return self._clean.pop()
+        while self._clean:
+            if (folder := self._clean.pop()).is_dir():  # or somebody has cleaned up
+                return folder
         folder = self.name()
         folder.mkdir(mode=_PRIVATE)
         return folder
@@ -52,7 +50,10 @@ class Scratch:
         return is_as_it_was
 
     def name(self) -> Path:
-        """Give a path where nothing is yet."""
+        """Give a path where nothing is yet, also after somebody has removed the folder that it is in."""
+        if not self.folder.is_dir():
+            os.close(self._lock)
+            self.folder, self._lock = _begun(self._parent)
         return self.folder / str(next(self._numbers))
 
     def sweep(self) -> None:
@@ -70,6 +71,14 @@ class Scratch:
         """Remove everything."""
         remove_tree(self.folder)
         os.close(self._lock)
+
+
+def _begun(parent: Path) -> tuple[Path, int]:
+    """Make a folder in another, and lock it."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with folder_locked(parent, wait=True):  # until it is locked as well, nobody may take it for abandoned
+        folder = Path(tempfile.mkdtemp(dir=parent))
+        return folder, lock_folder(folder)
 
 
 def _is_abandoned(folder: Path, locks: ExitStack) -> bool:

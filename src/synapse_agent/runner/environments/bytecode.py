@@ -114,6 +114,7 @@ class BytecodeCompiler:
 
     async def _compile(self, work: _Work, paths: list[bytes]) -> None:
         said = bytearray()
+        await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True)  # somebody may have cleaned up
         command = [_python(work.folder), "-I", "-S", bytecode.__file__, str(self.folder), *map(str, work.below)]
         try:
             ending = await self._commands.run(
