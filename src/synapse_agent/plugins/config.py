@@ -1,4 +1,4 @@
-"""What a plugin says of itself: its `config.yaml`."""
+"""A plugin's configuration: its `config.yaml`."""
 
 from __future__ import annotations
 

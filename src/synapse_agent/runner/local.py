@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -38,6 +39,8 @@ from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
+
+logger = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 60.0
 
@@ -82,6 +85,8 @@ class LocalRunner:
         self._path = environ.get("PATH", os.defpath)
         self._running: dict[str, asyncio.Timeout] = {}
         self._idle = asyncio.Event()
+        self._removals: set[asyncio.Future[None]] = set()
+        self._removing = asyncio.Semaphore(1)
         self._closed = False
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
@@ -125,6 +130,8 @@ class LocalRunner:
         await self._environments.close()
         await self._bytecode.close()
         await self._zygotes.close()
+        if self._removals:
+            await asyncio.wait(self._removals, timeout=_CLOSE_SECONDS)
         await asyncio.to_thread(self._scratch.close)
 
     @asynccontextmanager
@@ -147,9 +154,12 @@ class LocalRunner:
     async def _run(self, run: Run, heard: _Start) -> bytes:
         action = run.config.action(run.action)
         requirements = (*read_requirements(run.folder), *check_requirements(run.requirements))
-        async with self._environments.use(
-            requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
-        ) as environment:
+        async with (
+            self._environments.use(
+                requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
+            ) as environment,
+            heard.listener.turn(),
+        ):
             return await self._run_in(environment, run, action, heard)
 
     async def _run_in(self, environment: Environment, run: Run, action: Action, heard: _Start) -> bytes:
@@ -186,13 +196,23 @@ class LocalRunner:
 
     @asynccontextmanager
     async def _home(self) -> AsyncIterator[Path]:
-        """Give a run the folder that it may write to, and remove it with whatever else the run left."""
+        """Give a run the folder that it may write to; what it leaves there is removed after it has its result."""
         home = self._scratch.take()
         try:
             yield home
         finally:
             if not self._scratch.give_back(home):
-                await asyncio.to_thread(remove_tree, home)
+                removal = asyncio.ensure_future(self._remove(home))
+                self._removals.add(removal)
+                removal.add_done_callback(self._removals.discard)
+
+    async def _remove(self, folder: Path) -> None:
+        """Remove what a run has left, one run's at a time, as that may be millions of files."""
+        async with self._removing:
+            try:
+                await asyncio.to_thread(remove_tree, folder)
+            except Exception:  # whatever it is, it is no run's fault, and the next sweep tries again
+                logger.exception("%s cannot be removed now", folder)
 
     def _env(self, environment: Environment, home: Path) -> dict[str, str]:
         return {
