@@ -26,6 +26,8 @@ from synapse_agent.util.times import now
 logger = logging.getLogger(__name__)
 _ID = re.compile(r"0|[1-9][0-9]{0,17}")
 _MAX_REMEMBERED = 100
+GONE_SECONDS = 0.2
+"""By when a folder is gone that somebody has begun to remove."""
 
 
 class Releases:
@@ -141,10 +143,19 @@ class Releases:
         return self._rows.named(plugin, version) if at else None
 
     async def _fetch(self, plugin: str, version: str) -> ReleaseRow:
+        try:
+            return await self._fetch_once(plugin, version)
+        except _FolderGoneError:
+            logger.warning(
+                "The folder that %s@%s came into was removed; it is fetched again", plugin, version
+            )
+            return await self._fetch_once(plugin, version)
+
+    async def _fetch_once(self, plugin: str, version: str) -> ReleaseRow:
         temporary = self._folder.temporary("fetch")
         try:
             await self._source.fetch(plugin=plugin, version=version, into=temporary)
-            config, digest = await in_thread(_examine, temporary, plugin, version)
+            config, digest = await _examined(temporary, plugin, version)
             # From here to the row there is no await: no other request can see, or remove, a folder without its row.
             self._place(temporary, digest)
             return self._rows.create(_new_release(config, plugin, version, digest))
@@ -221,6 +232,21 @@ def release_record(row: ReleaseRow) -> dict[str, Any]:
         "created_at": row.created_at,
     }
     return {name: value for name, value in record.items() if value is not None}
+
+
+class _FolderGoneError(Exception):
+    """Somebody removed what was being fetched."""
+
+
+async def _examined(folder: Path, plugin: str, version: str) -> tuple[PluginConfig, str]:
+    """Examine what was fetched; what is wrong with a folder that somebody is removing is not the plugin's fault."""
+    try:
+        return await in_thread(_examine, folder, plugin, version)
+    except (Problem, OSError) as error:
+        await asyncio.sleep(GONE_SECONDS)
+        if await in_thread(folder.is_dir):
+            raise
+        raise _FolderGoneError from error
 
 
 def _examine(folder: Path, plugin: str, version: str) -> tuple[PluginConfig, str]:

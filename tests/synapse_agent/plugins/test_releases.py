@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -12,6 +14,11 @@ import httpx
 import pytest
 
 from synapse_agent import EmbeddedAgent
+from synapse_agent.plugins.releases import Releases
+from synapse_agent.plugins.sources import DirectorySource
+from synapse_agent.storage.data_folder import DataFolder
+from synapse_agent.storage.database import Database
+from synapse_agent.storage.trees import TreeLimits
 
 ClientOf = Callable[[EmbeddedAgent], httpx.Client]
 
@@ -298,3 +305,33 @@ def test_a_release_without_its_folder_is_forgotten_at_the_next_start(
         assert http.get("/plugin_releases/1").status_code == 404
         assert folders(tmp_path) == []
         assert create(http, "small", "1.0.0").json()["id"] == 2
+
+
+class RemovedOnceSource:
+    """A source whose first fetch somebody removes, with the folder around it, as machines do that tidy up at night."""
+
+    def __init__(self, shelf: Path) -> None:
+        self._source = DirectorySource(shelf, limits=TreeLimits())
+        self.fetches = 0
+
+    async def fetch(self, *, plugin: str, version: str, into: Path) -> None:
+        await self._source.fetch(plugin=plugin, version=version, into=into)
+        self.fetches += 1
+        if self.fetches == 1:
+            shutil.rmtree(into.parent)
+
+
+@pytest.mark.anyio
+async def test_a_fetch_that_somebody_removes_is_made_again(shelf: Path, tmp_path: Path) -> None:
+    """Nothing of that is the plugin's fault, or the caller's."""
+
+    async def removed(_: Path) -> None:
+        """Nothing is kept of it."""
+
+    source = RemovedOnceSource(shelf)
+    folder = DataFolder(tmp_path / "data")
+    with closing(folder), closing(Database(folder.database)) as database:
+        releases = Releases(folder=folder, database=database, source=source, on_removed=removed)
+        release, is_new = await releases.create("small", "1.0.0")
+        assert (release.plugin, is_new, source.fetches) == ("small", True, 2)
+        assert (releases.path(release.digest) / "config.yaml").exists()
