@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.util.cpus import usable_cpus
 from synapse_agent.util.hosts import host_name, is_loopback_host
 
 MEBIBYTE = 2**20
@@ -70,7 +71,7 @@ class Settings:
     answer_timeout: float = 5.0
     """Seconds that answers get to reach their callers when the agent stops and its last run has ended."""
     max_concurrent_runs: int | None = None
-    """None for as many as there are cores, or 256 on a cluster."""
+    """None for as many as affinity and the cgroup's CPU quota allow, or 256 on a cluster."""
     max_zygotes: int = 8
     """Processes that are kept ready, one for each release and environment, besides those that runs are using."""
     max_queued_runs: int = 1000
@@ -130,7 +131,7 @@ class Settings:
     @property
     def runs_at_once(self) -> int:
         """How many runs go on at once; the next ones wait for their turn."""
-        return self.max_concurrent_runs or (RUNS_ON_A_CLUSTER if self.runner == "ray" else os.cpu_count() or 1)
+        return self.max_concurrent_runs or (RUNS_ON_A_CLUSTER if self.runner == "ray" else usable_cpus())
 
     def __post_init__(self) -> None:
         self._check_types()

@@ -97,7 +97,7 @@ def serve(
             "--max-concurrent-runs",
             metavar="N",
             min=1,
-            help="Runs at once. [default: the number of cores; on a cluster 256]",
+            help="Runs at once. [default: the cores it may use; on a cluster 256]",
         ),
     ] = None,
     max_queued_runs: Annotated[
