@@ -18,6 +18,7 @@ from synapse_agent.server.server import AgentServer
 from synapse_agent.settings import Settings
 from synapse_agent.storage.token_file import checked_token, make_token
 from synapse_agent.storage.trees import remove_tree
+from synapse_agent.util.standard_streams import open_closed_descriptors
 
 if TYPE_CHECKING:
     from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
@@ -115,6 +116,7 @@ class EmbeddedAgent:
     def _start(self) -> _AgentThread:
         if self._thread is not None:
             raise RuntimeError("The agent is running already.")
+        open_closed_descriptors()
         self._thread = _AgentThread(self._data_dir, self._settings)
         return self._thread
 

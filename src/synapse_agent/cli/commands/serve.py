@@ -14,6 +14,7 @@ from synapse_agent.cli.commands.env import app as env_app
 from synapse_agent.server.process_secrets import keep_to_itself
 from synapse_agent.settings import Settings, UsageError, check_plugins_folder, default_data_dir
 from synapse_agent.util.sizes import option_size
+from synapse_agent.util.standard_streams import warn
 
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
 BACKEND_TOKEN_VARIABLE = "SYNAPSE_BACKEND_TOKEN"
@@ -243,5 +244,5 @@ def _token(settings: Settings, token: str | None, file: Path | None, *, no_token
     if no_token or not settings.is_on_loopback:
         return None
     kept, path = kept_token(settings.data_dir)
-    typer.echo(f"synapse-agent: callers must send the token in {path}", err=True)
+    warn(f"synapse-agent: callers must send the token in {path}")
     return kept
