@@ -56,7 +56,9 @@ def complete_agents(incomplete: str) -> list[Offer]:
 
 
 def _offered(incomplete: str, found: Iterable[Offer]) -> list[Offer]:
-    return [(value, one_line(what)) for value, what in found if value.startswith(incomplete)]
+    """Keep what goes on from the word before the cursor; what is more than one line would be offered as several."""
+    fitting = ((value, what) for value, what in found if value.startswith(incomplete) and value == one_line(value))
+    return [(value, one_line(what)) for value, what in fitting]
 
 
 def _asked(context: typer.Context, ask: Callable[[Any], Iterable[Offer]]) -> list[Offer]:

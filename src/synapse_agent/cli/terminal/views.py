@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from synapse_agent.cli.terminal.sanitize import one_line, safe
+from synapse_agent.cli.terminal.sanitize import identifier, one_line, safe
 
 MOST_ITEMS = 200
 """What a tree shows of a list; all of it is in the JSON."""
@@ -59,7 +59,7 @@ def jobs(found: Sequence[Mapping[str, Any]]) -> RenderableType:
     table = _table("Job", "Status", "Release", "Action", "Created", "Took")
     for job in found:
         table.add_row(
-            _text(job.get("job_id")),
+            Text(identifier(str(job.get("job_id")))),
             _status(job.get("status")),
             _text(job.get("release") or "(from source)"),
             _text(job.get("action")),
@@ -71,7 +71,7 @@ def jobs(found: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def job(found: Mapping[str, Any]) -> RenderableType:
     """Show all that is known of a job."""
-    tree = Tree(Text.assemble((f"{_line(found.get('job_id'))}  ", "bold"), _status(found.get("status"))))
+    tree = Tree(Text.assemble((f"{identifier(str(found.get('job_id')))}  ", "bold"), _status(found.get("status"))))
     for name, value in found.items():
         if name in ("job_id", "status") or value is None:
             continue
