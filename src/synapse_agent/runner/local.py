@@ -26,7 +26,7 @@ from synapse_agent.runner.processes.sandbox import OFF, SandboxPolicy
 from synapse_agent.runner.processes.zygote import Zygote, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.storage.scratch import Scratch
-from synapse_agent.storage.trees import remove_tree
+from synapse_agent.storage.trees import remove_tree, set_aside
 
 _CLOSE_SECONDS = 60.0
 _DEBUG = "debug"
@@ -97,7 +97,7 @@ class LocalRunner:
         trash = self._scratch.take()
         for number, environment in enumerate(list(self._bytecode.glob("*"))):
             with suppress(FileNotFoundError):
-                (environment / folder.name).rename(trash / str(number))
+                set_aside(environment / folder.name, trash / str(number))
         await asyncio.to_thread(remove_tree, trash)
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from synapse_agent.settings import StartError
+from synapse_agent.storage.trees import set_aside
 
 
 class DataFolder:
@@ -30,7 +31,7 @@ class DataFolder:
         """Put a folder out of the way at once and say where it is now, so that it can be removed at leisure."""
         trash = self.temporary("trash")
         try:
-            folder.rename(trash)
+            set_aside(folder, trash)
         except FileNotFoundError:
             return None
         return trash

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -136,6 +137,19 @@ def check_depth(depth: int) -> None:
 
 def _allow_removal(folder: Path) -> None:
     with suppress(OSError):
+def set_aside(folder: Path, trash: Path) -> None:
+    """Move a folder to `trash` at once, so that it can be removed at leisure; `FileNotFoundError` if there is none.
+
+    A folder of an overlay's lower layer, as of a container's image, can't be renamed: it is removed at once.
+    """
+    try:
+        folder.rename(trash)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.rmtree(folder)  # by descriptors, so that it never removes what takes the folder's place meanwhile
+
+
         folder.chmod(0o700)
     for parent, names, _ in os.walk(folder):
         for child in (Path(parent, name) for name in names):

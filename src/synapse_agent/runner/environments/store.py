@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.storage.locks import folder_locked, remove_unheld
-from synapse_agent.storage.trees import remove_tree
+from synapse_agent.storage.trees import remove_tree, set_aside
 
 PYTHON = "bin/python"
 _MANIFEST = "environment.json"
@@ -112,7 +112,7 @@ class Remover:
     def discard(self, folder: Path) -> None:
         """Remove what is no environment any more, whoever uses it; none there is fine."""
         with suppress(FileNotFoundError):
-            _delete([folder.rename(self._trash())])
+            _delete([self._set_aside(folder)])
 
     def sweep(self) -> None:
         """Remove what makers and removers left behind when they were killed."""
@@ -139,9 +139,14 @@ class Remover:
                 raise BlockingIOError(f"{folder} has just been replaced")
             taken = []
             with suppress(FileNotFoundError):
-                taken.append((self._bytecode / folder.name).rename(self._trash()))
+                taken.append(self._set_aside(self._bytecode / folder.name))
             (folder / PYTHON).unlink(missing_ok=True)
-            return [*taken, folder.rename(self._trash())]
+            return [*taken, self._set_aside(folder)]
+
+    def _set_aside(self, folder: Path) -> Path:
+        trash = self._trash()
+        set_aside(folder, trash)
+        return trash
 
 
 def measure(folder: Path) -> Usage:
