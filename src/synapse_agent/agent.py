@@ -74,6 +74,8 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             )
         stack.push_async_callback(jobs.close, limit=0)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
+        for each in folders:
+            stack.push_async_callback(_cancel, asyncio.create_task(each.look_ahead()))
         stack.push_async_callback(_cancel, asyncio.create_task(Retention(database, folder.jobs, limits).keep()))
         releases = Releases(folder=folder, database=database, source=source, on_removed=runner.forget)
         stack.push_async_callback(releases.close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Iterable, Mapping, Sized
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -80,6 +81,11 @@ class PluginConfig:
         return cls.from_mapping(read_config(folder))
 
     @classmethod
+    def from_yaml(cls, text: bytes) -> PluginConfig:
+        """Read the content of a `config.yaml`, as `read` does."""
+        return cls.from_mapping(parse_config(text))
+
+    @classmethod
     def from_mapping(cls, raw: Mapping[str, Any]) -> PluginConfig:
         """Check a config, read from YAML or sent as JSON; any defect is a `Problem` 422 `invalid_plugin`."""
         code = _text(raw, "code")
@@ -114,15 +120,34 @@ class PluginConfig:
 def read_config(folder: Path) -> dict[str, Any]:
     """Read `folder/config.yaml` as a mapping of texts, unchecked; `{}` is an empty file's."""
     try:
-        raw = yaml.load(_file_bytes(folder / CONFIG_FILE), Loader=_TextLoader)
+        return parse_config(_file_bytes(folder / CONFIG_FILE))
     except FileNotFoundError as error:
-        raise _invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder") from error
+        raise _invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder{rename_hint(folder)}") from error
+    except OSError as error:
+        raise _invalid_plugin(f"{CONFIG_FILE} cannot be read: {error.strerror}") from error
+
+
+def is_misnamed_config(name: str) -> bool:
+    """Tell a file that should probably be called `config.yaml`, going by its name."""
+    return name.rpartition("/")[2].lower() in ("config.yml", "config.yaml")
+
+
+def rename_hint(folder: Path) -> str:
+    """Say which file of a folder without `config.yaml` should be called so, to be put behind a message."""
+    with suppress(OSError):
+        misnamed = next((path.name for path in sorted(folder.iterdir()) if is_misnamed_config(path.name)), None)
+        return f"; rename its {misnamed} to {CONFIG_FILE}" if misnamed else ""
+    return ""
+
+
+def parse_config(text: bytes) -> dict[str, Any]:
+    """Parse the content of a `config.yaml`, as `read_config` does."""
+    try:
+        raw = yaml.load(text, Loader=_TextLoader)
     except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # PyYAML's own of a tag's value
         raise _invalid_plugin(f"{CONFIG_FILE} is not YAML: {_yaml_fault(error)}") from error
     except RecursionError as error:
         raise _invalid_plugin(f"{CONFIG_FILE} is nested too deeply") from error
-    except OSError as error:
-        raise _invalid_plugin(f"{CONFIG_FILE} cannot be read: {error.strerror}") from error
     if raw is None:
         return {}
     if not isinstance(raw, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import shutil
 import stat
@@ -15,6 +16,8 @@ from itertools import accumulate
 from pathlib import Path
 
 from synapse_agent.storage.disk import is_disk_full
+
+logger = logging.getLogger(__name__)
 
 MEBIBYTE = 2**20
 RATIO_FLOOR = 16 * MEBIBYTE
@@ -71,7 +74,12 @@ class Meter:
 
 def is_excluded(name: str) -> bool:
     """Tell whether a file or folder of this name is no part of a plugin: version control, caches, environments."""
-    return name in EXCLUDED_NAMES or name.endswith((".pyc", ".pyo"))
+    return name in EXCLUDED_NAMES or name.endswith(".pyo")
+
+
+def is_bytecode(name: str) -> bool:
+    """Tell a compiled module, which is part of a plugin only if its source is not: Python imports it then."""
+    return name.endswith(".pyc")
 
 
 def is_left_out(folder: Path) -> bool:
@@ -82,8 +90,8 @@ def is_left_out(folder: Path) -> bool:
 def copy_tree(source: Path, target: Path, *, limits: TreeLimits) -> None:
     """Copy a folder without what is no part of a plugin; `target` must not be there.
 
-    Symbolic links are copied as links where they are relative and stay inside; others, and whatever is neither file,
-    folder nor link, are a `TreeError`. A full disk is an `OSError`.
+    Symbolic links are copied as links where they are relative and stay inside; others, and names that are not UTF-8,
+    are a `TreeError`. Sockets, pipes and devices are left out, with a line in the log. A full disk is an `OSError`.
     """
     if is_left_out(source):
         raise TreeError("it is a virtual environment, or an agent's data folder")
@@ -129,14 +137,6 @@ def remove_tree(folder: Path) -> None:
         _allow_removal(folder)
 
 
-def check_depth(depth: int) -> None:
-    """Refuse a file or folder that lies too deep; what is at the top has a depth of 1."""
-    if depth > MAX_DEPTH:
-        raise TreeError(f"it holds folders within folders, more than {MAX_DEPTH} deep")
-
-
-def _allow_removal(folder: Path) -> None:
-    with suppress(OSError):
 def set_aside(folder: Path, trash: Path) -> None:
     """Move a folder to `trash` at once, so that it can be removed at leisure; `FileNotFoundError` if there is none.
 
@@ -150,6 +150,14 @@ def set_aside(folder: Path, trash: Path) -> None:
         shutil.rmtree(folder)  # by descriptors, so that it never removes what takes the folder's place meanwhile
 
 
+def check_depth(depth: int) -> None:
+    """Refuse a file or folder that lies too deep; what is at the top has a depth of 1."""
+    if depth > MAX_DEPTH:
+        raise TreeError(f"it holds folders within folders, more than {MAX_DEPTH} deep")
+
+
+def _allow_removal(folder: Path) -> None:
+    with suppress(OSError):
         folder.chmod(0o700)
     for parent, names, _ in os.walk(folder):
         for child in (Path(parent, name) for name in names):
@@ -161,13 +169,15 @@ def set_aside(folder: Path, trash: Path) -> None:
 def _copy_folder(root: str, source: str, target: Path, meter: Meter, *, depth: int) -> None:
     with os.scandir(source) as entries:
         for entry in entries:
-            if not is_excluded(entry.name):
+            has_source = is_bytecode(entry.name) and os.path.lexists(entry.path[:-1])
+            if not has_source and not is_excluded(entry.name):
                 _copy_entry(root, entry, target / entry.name, meter, depth=depth)
 
 
 def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter, *, depth: int) -> None:
     meter.add_file()
     check_depth(depth)
+    _check_name(entry)
     if entry.is_symlink():
         target.symlink_to(_inner_link(root, entry.path))
     elif entry.is_dir(follow_symlinks=False):
@@ -180,7 +190,14 @@ def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter, 
         shutil.copyfile(entry.path, target, follow_symlinks=False)
         set_mode(target, status.st_mode)
     else:
-        raise TreeError(f"{entry.path} is neither a file nor a folder")
+        logger.warning("%s is left out of the plugin: it is neither a file nor a folder.", entry.path)
+
+
+def _check_name(entry: os.DirEntry[str]) -> None:
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError as error:
+        raise TreeError(f"it holds a file whose name is not UTF-8: {os.fsencode(entry.name)!r}") from error
 
 
 def set_mode(path: Path, mode: int) -> None:

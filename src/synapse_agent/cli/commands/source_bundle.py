@@ -14,7 +14,7 @@ from typing import Any
 from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.plugins.config import CONFIG_FILE, REQUIREMENTS_FILE, read_config, read_requirements
 from synapse_agent.problems import Problem
-from synapse_agent.storage.trees import is_excluded, is_left_out
+from synapse_agent.storage.trees import is_bytecode, is_excluded, is_left_out
 
 MOST_BYTES = 32 * 2**20
 """Of source, well within what an agent takes as a body."""
@@ -72,7 +72,7 @@ def _files(folder: Path) -> Iterator[PurePosixPath]:
         folders[:] = sorted(name for name in folders if not is_excluded(name) and not is_left_out(Path(parent, name)))
         for name in sorted(files):
             path = PurePosixPath(Path(parent, name).relative_to(folder).as_posix())
-            if not is_excluded(name) and str(path) not in (CONFIG_FILE, REQUIREMENTS_FILE):
+            if not is_excluded(name) and not is_bytecode(name) and str(path) not in (CONFIG_FILE, REQUIREMENTS_FILE):
                 yield path
 
 

@@ -48,6 +48,13 @@ def _exists(module_name: str) -> bool:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
             return False
         raise
+    except ImportError as error:
+        if error.name == module_name and (error.path or "").endswith(".pyc"):
+            where = os.path.basename(error.path or "")
+            raise _not_found(
+                module_name, f"its module is there only compiled, as {where}, and not for this Python: {error}"
+            ) from None
+        raise
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
@@ -243,3 +244,18 @@ async def test_what_is_no_progress_and_no_event_is_refused(runner, write_plugin)
         {"type": "progress", "current": 0.5, "total": None},
         {"type": "progress", "current": 1.5, "total": 3},
     ]
+
+
+async def test_a_module_that_is_there_only_compiled_is_run(write_plugin, runner, oldest, python):
+    """As plugins without their source are; on another Python than that it was compiled for, it is named."""
+    plugin = write_plugin("def act():\n    return 1\n", entrypoint="plugin.bare:act")
+    source = plugin.folder / "plugin" / "main.py"
+    bare = source.with_name("bare.pyc")
+    compiler = oldest.path if python == "oldest" else sys.executable
+    script = "import py_compile, sys; py_compile.compile(*sys.argv[1:])"
+    assert await (await asyncio.create_subprocess_exec(compiler, "-c", script, source, bare)).wait() == 0
+    assert await plugin.run(runner) == 1
+    bare.write_bytes(b"\x00\x00\r\n" + bare.read_bytes()[4:])
+    problem = await plugin.problem(runner)
+    assert (problem.status, problem.error_type) == (422, "entrypoint_not_found")
+    assert "its module is there only compiled, as bare.pyc, and not for this Python" in problem.message
