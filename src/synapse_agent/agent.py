@@ -108,7 +108,9 @@ async def _backend(settings: Settings, stack: AsyncExitStack) -> list[PluginSour
         archive_bytes=settings.max_archive_bytes,
         unpacked=_unpacked(settings),
     )
-    source = BackendSource(settings.backend, token=settings.backend_token, bounds=bounds)
+    source = BackendSource(
+        settings.backend, token=settings.backend_token, bounds=bounds, allowed=settings.backend_allow
+    )
     return [await stack.enter_async_context(source)]
 
 

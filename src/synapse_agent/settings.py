@@ -50,6 +50,8 @@ class Settings:
     """Address of a backend, which is asked for what the folders lack. Without both, an agent has debug runs alone."""
     backend_token: str | None = field(default=None, repr=False)
     """Sent to the backend's own origin, and to no other."""
+    backend_allow: tuple[str, ...] = ()
+    """Hosts, addresses and networks that records may name although they are not public."""
     backend_connect_timeout: float = 5.0
     backend_read_timeout: float = 30.0
     """Seconds that a backend may be silent."""

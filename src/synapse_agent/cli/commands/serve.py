@@ -52,6 +52,7 @@ def serve(
         Path | None,
         typer.Option("--backend-token-file", metavar="FILE", help="File that holds the backend's token."),
     ] = None,
+    backend_allow: serve_options.BackendAllow = None,
     backend_time_limit: Annotated[
         float, typer.Option("--backend-time-limit", metavar="SECONDS", help="Longest that a release may take to come.")
     ] = 540.0,
@@ -180,6 +181,7 @@ def serve(
         max_environments_bytes=option_size(max_environments_size, "--max-environments-size"),
         sandbox=not no_sandbox,
         **_given(
+            backend_allow=backend_allow,
             ray_wait=ray_wait,
             max_concurrent_runs=max_concurrent_runs,
             tls_cert=tls_cert,
@@ -202,8 +204,9 @@ def serve(
     )
     if backend is not None:
         from synapse_agent.plugins.backend.addresses import backend_address
+        from synapse_agent.plugins.backend.reach import Reach
 
-        backend_address(backend)
+        Reach(backend_address(backend), allowed=settings.backend_allow)
     # Last, for it can make a token: a wrong call leaves none behind.
     token = _token(settings, token, token_file, no_token=no_token)
     serve_until_stopped(replace(settings, token=token))

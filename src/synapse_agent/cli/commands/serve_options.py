@@ -17,6 +17,14 @@ def _size(text: str) -> int:
         raise typer.BadParameter(str(error)) from error
 
 
+BackendAllow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend-allow",
+        metavar="HOST",
+        help="Host, address or network that its records may name although it is not public; repeatable.",
+    ),
+]
 TlsCert = Annotated[
     Path | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate, then its chain, in PEM: speak TLS.")
 ]

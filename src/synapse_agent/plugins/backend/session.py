@@ -15,6 +15,7 @@ from synapse_agent import __version__
 from synapse_agent.plugins.backend.addresses import origin, redirected, short
 from synapse_agent.plugins.backend.bounds import Bounds
 from synapse_agent.plugins.backend.faults import BackendFault, NotThere
+from synapse_agent.plugins.backend.reach import Reach
 from synapse_agent.settings import StartError
 from synapse_agent_api.http_library import httpx
 
@@ -24,11 +25,12 @@ MAX_REDIRECTS = 5
 class BackendSession:
     """Gets what a backend has, from wherever the backend sends it to; the token goes to the backend's origin alone."""
 
-    def __init__(self, address: httpx.URL, *, token: str | None, bounds: Bounds) -> None:
+    def __init__(self, address: httpx.URL, *, token: str | None, bounds: Bounds, reach: Reach) -> None:
         """Prepare connections; `StartError` where the environment's proxies or certificates cannot be used."""
         self._home = origin(address)
         self._token = token
         self._bounds = bounds
+        self._reach = reach
         self._client = _client(httpx.Timeout(bounds.silence, connect=bounds.connect, pool=None))
 
     async def close(self) -> None:
@@ -57,13 +59,22 @@ class BackendSession:
 
     async def _send(self, url: httpx.URL, headers: Mapping[str, str]) -> httpx.Response:
         for _ in range(MAX_REDIRECTS + 1):
+            await self._reach.check(url)
             request = self._client.build_request("GET", url, headers={**headers, **self._credentials(url)})
             response = await self._client.send(request, stream=True)
+            await self._check_peer(url, response)
             if not response.has_redirect_location:
                 return response
             await response.aclose()
             url = redirected(url, response.headers["location"])
         raise BackendFault(f"is behind more than {MAX_REDIRECTS} redirects, which may be a loop")
+
+    async def _check_peer(self, url: httpx.URL, response: httpx.Response) -> None:
+        try:
+            await self._reach.check_peer(url, response)
+        except BackendFault:
+            await response.aclose()
+            raise
 
     def _credentials(self, url: httpx.URL) -> dict[str, str]:
         return {"Authorization": f"Token {self._token}"} if self._token and origin(url) == self._home else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from synapse_agent.plugins.backend.addresses import backend_address, origin, res
 from synapse_agent.plugins.backend.bounds import Bounds
 from synapse_agent.plugins.backend.download import download
 from synapse_agent.plugins.backend.faults import BackendFault, NotThere
+from synapse_agent.plugins.backend.reach import Reach
 from synapse_agent.plugins.backend.record import Record
 from synapse_agent.plugins.backend.session import BackendSession
 from synapse_agent.problems import Problem, quoted
@@ -31,17 +32,25 @@ class BackendSource:
     """Fetches the archives that a backend's records name, and takes none that is not what its record says."""
 
     def __init__(
-        self, address: str, *, token: str | None = None, bounds: Bounds | None = None, report_every: float = 5.0
+        self,
+        address: str,
+        *,
+        token: str | None = None,
+        bounds: Bounds | None = None,
+        allowed: Sequence[str] = (),
+        report_every: float = 5.0,
     ) -> None:
         """Prepare to fetch, asking nothing yet; downloads are told in the log every `report_every` seconds.
 
-        Raises `StartError` where the address, or the environment's proxies, cannot be used.
+        `allowed` are hosts and networks that records may name although they are not public; see `Reach`. Raises
+        `StartError` where the address, or the environment's proxies, cannot be used.
         """
         self._address = backend_address(address)
         self._token = token
         self._bounds = bounds or Bounds()
         self._report_every = report_every
-        self._session = BackendSession(self._address, token=token, bounds=self._bounds)
+        reach = Reach(self._address, allowed=allowed)
+        self._session = BackendSession(self._address, token=token, bounds=self._bounds, reach=reach)
 
     async def __aenter__(self) -> Self:
         return self
