@@ -6,10 +6,15 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from synapse_agent.settings import StartError
 from synapse_agent.storage.trees import set_aside
+
+_LOCK = "lock"
+_YOUNG_SECONDS = 60.0
 
 
 class DataFolder:
@@ -56,6 +61,20 @@ class DataFolder:
         return lock
 
 
+def is_abandoned(root: Path) -> bool:
+    """Tell whether a folder of this user's was an agent's that is gone; a very young one may be about to be locked."""
+    with suppress(OSError), ExitStack() as stack:
+        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        stack.callback(os.close, folder)
+        lock = os.open(_LOCK, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+        stack.callback(os.close, lock)
+        is_old = time.time() - os.fstat(lock).st_mtime > _YOUNG_SECONDS
+        if is_old and all(os.fstat(each).st_uid == os.geteuid() for each in (folder, lock)):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
+
+
 def unusable(root: Path, error: OSError) -> StartError:
     """Say why an agent cannot work in a data folder."""
     where = f" ({error.filename})" if error.filename and Path(error.filename) != root else ""
@@ -63,7 +82,7 @@ def unusable(root: Path, error: OSError) -> StartError:
 
 
 def _locked(root: Path) -> int:
-    descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
