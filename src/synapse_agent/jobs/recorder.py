@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, Self
 
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.server.responses import json_bytes
-from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import is_disk_full
+from synapse_agent.storage.repositories.jobs import JobRepository
 from synapse_agent.util.times import now
 
 logger = logging.getLogger(__name__)
@@ -30,8 +30,8 @@ MAX_DATA_BYTES = 1000
 class Recorder:
     """A `RunListener` that keeps a job's record, its log and its journal, and tells that there is something new."""
 
-    def __init__(self, database: Database, row_id: int, files: JobFiles, *, on_news: Callable[[], None]) -> None:
-        self._database = database
+    def __init__(self, rows: JobRepository, row_id: int, files: JobFiles, *, on_news: Callable[[], None]) -> None:
+        self._rows = rows
         self._row_id = row_id
         self._on_news = on_news
         self._log = _Written(files.open_log, f"The log of job {row_id}")
@@ -56,8 +56,8 @@ class Recorder:
 
     def started(self) -> None:
         """Record that the action's process runs."""
-        self.started_at = now()
-        self._record(status="RUNNING", started_at=self.started_at)
+        self.started_at = started_at = now()
+        self._record(lambda: self._rows.start(self._row_id, at=started_at))
 
     def output(self, data: bytes) -> None:
         """Add to the log."""
@@ -84,12 +84,12 @@ class Recorder:
         """Write down what is kept in memory, as often as a restart makes it worth it."""
         if time.monotonic() - self._written_at >= WRITE_SECONDS:
             self._written_at = time.monotonic()
-            self._record(progress=self.progress, events=self.events)
+            self._record(lambda: self._rows.report(self._row_id, progress=self.progress, events=self.events))
 
-    def _record(self, **values: str | None) -> None:
+    def _record(self, write: Callable[[], None]) -> None:
         """Change the job's record; where there is no room for it the run goes on, and its end brings all of this."""
         try:
-            self._database.change_job(self._row_id, **values)
+            write()
         except Exception as error:
             if not is_disk_full(error):
                 raise

@@ -33,10 +33,11 @@ class Retention:
     """Keeps the jobs of one agent within limits."""
 
     def __init__(self, database: Database, folder: Path, limits: JobLimits) -> None:
-        self._database = database
+        self._rows = database.jobs
+        self._keys = database.keys
         self._folder = folder
         self._limits = limits
-        known = database.job_ids()
+        known = database.jobs.ids()
         numbers = (int(path.name) for path in folder.iterdir() if path.name.isdigit())
         self._orphans = [number for number in numbers if number not in known]  # now, before any job is added
 
@@ -52,16 +53,16 @@ class Retention:
 
     async def sweep(self) -> None:
         """Remove what is over the limits."""
-        self._database.free_keys(now=now())
-        while old := self._database.expired_jobs(before=now(plus=-self._limits.age), limit=BATCH):
+        self._keys.free_expired(now=now())
+        while old := self._rows.expired(before=now(plus=-self._limits.age), limit=BATCH):
             await self._remove(old)
-        excess = self._database.jobs_size() - self._limits.size
+        excess = self._rows.total_size() - self._limits.size
         if excess > 0:
             await self._remove_oldest(excess)
 
     async def _remove_oldest(self, excess: int) -> None:
         gone, stripped = [], []
-        for row_id, size, is_free in self._database.oldest_jobs():
+        for row_id, size, is_free in self._rows.oldest():
             if excess <= 0:
                 break
             if is_free:
@@ -74,12 +75,12 @@ class Retention:
             await self._remove(gone[start : start + BATCH])
         for row_id, size in stripped:
             await asyncio.to_thread(self._files(row_id).remove_log)
-            self._database.change_job(row_id, size=size)
+            self._rows.resize(row_id, size=size)
 
     async def _remove(self, row_ids: list[int]) -> None:
         """Remove rows, then files: files without a row go at the next start, should the agent end in between."""
         logger.info("Removing %d old jobs", len(row_ids))
-        self._database.remove_jobs(row_ids)
+        self._rows.delete(row_ids)
         await asyncio.to_thread(self._remove_files, row_ids)
 
     def _remove_files(self, row_ids: Iterable[int]) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from synapse_agent.server.responses import json_bytes
-from synapse_agent.storage.database import JobRow
+from synapse_agent.storage.repositories.jobs import JobRow
 
 
 def job_record(row: JobRow, result: bytes | None, *, progress: str | None, events: str | None) -> bytes:

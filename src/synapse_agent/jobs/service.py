@@ -8,14 +8,14 @@ import json
 import logging
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-from synapse_agent.jobs.event_stream import JobEnd, Notifier, begin, follow
+from synapse_agent.jobs.event_stream import JobEnd, begin, follow
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.idempotency import RequestKey
+from synapse_agent.jobs.live import FinishedJob, RunningJob
 from synapse_agent.jobs.outcomes import (
     HAS_RUN,
     closing,
@@ -32,50 +32,16 @@ from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, Runner
 from synapse_agent.server.responses import RETRY_AFTER_SECONDS, json_bytes
-from synapse_agent.storage.database import Database, JobRow
+from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full
+from synapse_agent.storage.repositories.jobs import EndRecord, JobRow, NewJob
+from synapse_agent.storage.repositories.keys import KeyRow
 from synapse_agent.util.times import now
 
 logger = logging.getLogger(__name__)
 
 SMALL_RESULT_BYTES = 64_000
 ROOM_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class RunningJob:
-    """A job that has not come to its end, as those who follow it see it."""
-
-    row: JobRow
-    task: asyncio.Task[bytes | Problem] | None = None
-    is_waiting: bool = True
-    """For its turn, or its folder: cancelling its task ends that. Later its runner ends it."""
-    is_to_stop: bool = False
-    recorder: Recorder | None = None
-    news: Notifier = field(default_factory=Notifier)
-    ending: JobEnd | None = None
-
-    @property
-    def progress(self) -> str | None:
-        return self.recorder.progress if self.recorder else None
-
-    @property
-    def events(self) -> str | None:
-        return self.recorder.events if self.recorder else None
-
-    @property
-    def started_at(self) -> str | None:
-        """When the action's process was started; before, nothing of it can have run."""
-        return self.recorder.started_at if self.recorder else None
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedJob:
-    """A job that is over, as those who follow it see it."""
-
-    progress: str | None
-    ending: JobEnd
-    news: Notifier = field(default_factory=Notifier)
 
 
 class Jobs:
@@ -92,7 +58,8 @@ class Jobs:
         keep_keys: timedelta,
         time_limit: float | None = None,
     ) -> None:
-        self._database = database
+        self._rows = database.jobs
+        self._keys = database.keys
         self._runner = runner
         self._folder = folder
         self._turns = asyncio.Semaphore(max_concurrent)
@@ -108,14 +75,14 @@ class Jobs:
 
         Raises `Problem` 409 where that was another request.
         """
-        self._database.free_keys(now=now())
-        bound = self._database.key(key.value)
+        self._keys.free_expired(now=now())
+        bound = self._keys.find(key.value)
         if bound is None:
             return None
         if bound.request != key.request:
             message = "This Idempotency-Key was sent with another request. Make a new key."
             raise Problem(409, "idempotency_key_reused", message)
-        return self._database.job_numbered(bound.job)
+        return self._rows.get(bound.job)
 
     def submit(self, order: RunSpec, *, key: RequestKey | None = None) -> JobRow:
         """Start a run, or attach to the one that the same order has started, and bind the key, which is free, to it.
@@ -125,16 +92,16 @@ class Jobs:
         if self._is_closing:
             raise closing()
         content = order.content()
-        earlier = self._database.job(order.job_id) if order.job_id else None
+        earlier = self._rows.find(order.job_id) if order.job_id else None
         if earlier and self._is_same_run(earlier, content):
             if key:
                 expires_at = None if self._live_of(earlier) else self._keys_until()
-                self._database.bind_key(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at)
+                self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
         if len(self._live) >= self._most:
             message = f"{len(self._live)} runs are going on or waiting, and this agent takes no more. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
-        row = self._database.add_job(_values(order, content, key), request=key.request if key else None)
+        row = self._rows.create(_new_job(order, content, key), request=key.request if key else None)
         if earlier:
             self._files(earlier).remove()
         self._start(order, row)
@@ -155,7 +122,7 @@ class Jobs:
 
     def find(self, job_id: str) -> JobRow:
         """Find a job, or raise `Problem` 404 `job_not_found`."""
-        row = self._database.job(job_id)
+        row = self._rows.find(job_id)
         if row is None:
             raise Problem(404, "job_not_found", f"There is no job {job_id!r} on this agent.")
         return row
@@ -171,7 +138,7 @@ class Jobs:
         `filters` are `status` and `idempotency_key`; an unknown `before` is `Problem` 404 `job_not_found`.
         """
         before_id = self.find(before).id if before else None
-        rows = self._database.jobs(limit=limit, before=before_id, **filters)
+        rows = self._rows.page(limit=limit, before=before_id, **filters)
         return b"[" + b",".join(self._record(row, _short_result(row)) for row in rows) + b"]"
 
     async def stop(self, job_id: str) -> JobRow:
@@ -183,7 +150,7 @@ class Jobs:
             live.is_to_stop = True
             await self._tell_to_end(live)
             await asyncio.wait([live.task])
-        return self._database.job_numbered(row.id) or row
+        return self._rows.get(row.id) or row
 
     def follow(self, job_id: str, *, after: str | None) -> AsyncIterator[bytes]:
         """Give a job's log and events as server-sent events, from the beginning or after an event's `id`."""
@@ -288,7 +255,7 @@ class Jobs:
         live.is_waiting = False
         # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
         on_news = live.news.tell
-        with Recorder(self._database, live.row.id, self._files(live.row), on_news=on_news) as live.recorder:
+        with Recorder(self._rows, live.row.id, self._files(live.row), on_news=on_news) as live.recorder:
             return await self._runner.run(run, live.recorder)
 
     def _kept(self, row: JobRow, outcome: bytes | Problem) -> bytes | Problem:
@@ -301,31 +268,37 @@ class Jobs:
         return outcome
 
     async def _finish(self, live: RunningJob, outcome: bytes | Problem) -> None:
-        files_size = self._files(live.row).size()
-        ended: dict[str, Any] = {"started_at": live.started_at, "finished_at": now()}
-        ended |= {"progress": live.progress, "events": live.events}
-        if isinstance(outcome, Problem):
-            status = ending(outcome, is_closing=self._is_closing).status
-            error = json_bytes(outcome.detail).decode()
-            ended |= {"status": status, "error": error, "status_code": outcome.status, "size": files_size}
-        else:
-            result = outcome if len(outcome) <= SMALL_RESULT_BYTES else None
-            ended |= {"status": "SUCCEEDED", "result": result, "size": files_size + len(result or b"")}
-        has_run = not isinstance(outcome, Problem) or outcome.status == HAS_RUN
-        await self._record_end(live.row, keys_until=self._keys_until() if has_run else None, **ended)
-
-    async def _record_end(self, row: JobRow, **ended: Any) -> None:
-        """Write down an end; the job is not over before, so where the disk is full this waits for room."""
+        """Write down an end; the job is not over before, so when the disk is full this waits for room."""
+        end = self._end_record(live, outcome)
         for attempt in itertools.count(1):
             try:
-                self._database.finish_job(row.id, **ended)
+                self._rows.finish(live.row.id, end)
                 break
             except Exception as error:
                 if not is_disk_full(error):
                     raise
                 if attempt == 1:
-                    logger.warning("The end of job %s cannot be recorded yet: %s", row.job_id, error)
+                    logger.warning("The end of job %s cannot be recorded yet: %s", live.row.job_id, error)
             await asyncio.sleep(ROOM_SECONDS)
+
+    def _end_record(self, live: RunningJob, outcome: bytes | Problem) -> EndRecord:
+        size = self._files(live.row).size()
+        end = EndRecord(
+            status=ending(outcome, is_closing=self._is_closing).status,
+            finished_at=now(),
+            started_at=live.started_at,
+            progress=live.progress,
+            events=live.events,
+            size=size,
+            keys_until=self._keys_until(),
+        )
+        if isinstance(outcome, Problem):
+            error = json_bytes(outcome.detail).decode()
+            keys_until = end.keys_until if outcome.status == HAS_RUN else None
+            return replace(end, error=error, status_code=outcome.status, keys_until=keys_until)
+        if len(outcome) <= SMALL_RESULT_BYTES:
+            return replace(end, result=outcome, size=size + len(outcome))
+        return end
 
     def _stored_outcome(self, row: JobRow) -> bytes:
         """Give a result, or raise the `Problem` there was instead: what keeps its key has run, so its status is 500."""
@@ -346,17 +319,17 @@ class Jobs:
 
     def _fail_interrupted(self) -> None:
         """Fail the jobs that an agent before this one left unfinished; they are never run again by themselves."""
-        for row in self._database.unfinished_jobs():
+        for row in self._rows.unfinished():
             problem = restarted(row.job_id, has_begun=row.status != "PENDING")
-            self._database.finish_job(
-                row.id,
-                keys_until=self._keys_until(),
+            end = EndRecord(
                 status="FAILED",
                 finished_at=now(),
                 error=json.dumps(problem.detail),
                 status_code=problem.status,
                 size=self._files(row).size(),
+                keys_until=self._keys_until(),
             )
+            self._rows.finish(row.id, end)
 
 
 async def _first_step() -> None:
@@ -364,17 +337,16 @@ async def _first_step() -> None:
     await asyncio.sleep(0)
 
 
-def _values(order: RunSpec, content: str, key: RequestKey | None) -> dict[str, Any]:
-    return {
-        "job_id": order.job_id or uuid.uuid4().hex,
-        "content": content,
-        "release": order.release,
-        "action": order.action.name,
-        "method": order.action.method,
-        "status": "PENDING",
-        "created_at": now(),
-        "idempotency_key": key.value if key else None,
-    }
+def _new_job(order: RunSpec, content: str, key: RequestKey | None) -> NewJob:
+    return NewJob(
+        job_id=order.job_id or uuid.uuid4().hex,
+        content=content,
+        release=order.release,
+        action=order.action.name,
+        method=order.action.method,
+        created_at=now(),
+        idempotency_key=key.value if key else None,
+    )
 
 
 def _short_result(row: JobRow) -> bytes | None:

@@ -21,7 +21,7 @@ from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES
 from synapse_agent.server.responses import json_answer, json_bytes
 from synapse_agent.server.validation import invalid
-from synapse_agent.storage.database import RELEASE_FILTERS
+from synapse_agent.storage.repositories.releases import RELEASE_FILTERS
 
 DEFAULT_PAGE_SIZE = 100
 

@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +18,8 @@ from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.processes.outcomes import action_stopped
 from synapse_agent.storage.database import Database
+from synapse_agent.storage.repositories.jobs import EndRecord, JobRepository
+from synapse_agent.storage.repositories.statements import Statements
 
 CONFIG = PluginConfig.from_mapping({"code": "x", "actions": {"go": "main:go"}})
 
@@ -69,17 +70,36 @@ class Runner:
         """Nothing to end."""
 
 
-class FillingDatabase(Database):
-    """A database on a disk that fills up."""
+class FillingJobs(JobRepository):
+    """Jobs on a disk that fills up."""
 
     is_full = False
 
-    def change_job(self, row_id: int, **values: Any) -> None:
+    def start(self, row_id: int, *, at: str) -> None:
+        self._check()
+        super().start(row_id, at=at)
+
+    def report(self, row_id: int, *, progress: str | None, events: str | None) -> None:
+        self._check()
+        super().report(row_id, progress=progress, events=events)
+
+    def finish(self, row_id: int, end: EndRecord) -> None:
+        self._check()
+        super().finish(row_id, end)
+
+    def _check(self) -> None:
         if self.is_full:
             error = sqlite3.OperationalError("database or disk is full")
             error.sqlite_errorcode = sqlite3.SQLITE_FULL
             raise error
-        super().change_job(row_id, **values)
+
+
+class FillingDatabase(Database):
+    """A database whose jobs are on a disk that fills up."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.jobs: FillingJobs = FillingJobs(Statements(self._connection), self.keys)
 
 
 class Agent:
@@ -136,11 +156,11 @@ async def test_an_agent_that_stops_ends_what_has_just_come(agent: Agent) -> None
 
 async def test_a_run_goes_on_though_its_record_cannot_be_written(agent: Agent) -> None:
     """What could not be written while it ran is in the record in the end."""
-    agent.database.is_full = True
+    agent.database.jobs.is_full = True
     row = agent.jobs.submit(agent.order("first"))
     waiting = asyncio.create_task(agent.jobs.result(row))
     await asyncio.sleep(0.01)
-    agent.database.is_full = False
+    agent.database.jobs.is_full = False
     agent.runner.go.set()
     assert await waiting == b'"done"'
     record = json.loads(agent.jobs.record(agent.jobs.find("first")))
@@ -154,13 +174,13 @@ async def test_a_job_is_over_as_soon_as_there_is_room_to_say_so(agent: Agent) ->
     waiting = asyncio.create_task(agent.jobs.result(row))
     following = asyncio.create_task(_last(agent.jobs.follow("first", after=None)))
     await asyncio.sleep(0.01)
-    agent.database.is_full = True
+    agent.database.jobs.is_full = True
     agent.runner.go.set()
     stopping = asyncio.create_task(agent.jobs.stop("first"))
     await asyncio.sleep(0.01)
     assert json.loads(agent.jobs.record(agent.jobs.find("first")))["status"] == "RUNNING"
     assert [task.done() for task in (waiting, following, stopping)] == [False, False, False]
-    agent.database.is_full = False
+    agent.database.jobs.is_full = False
     assert await waiting == b'"done"'
     assert b'"status":"SUCCEEDED"' in await following
     assert (await stopping).status == "SUCCEEDED"
@@ -172,7 +192,7 @@ async def test_an_agent_that_stops_does_not_wait_for_room(agent: Agent) -> None:
     row = agent.jobs.submit(agent.order("first"))
     waiting = asyncio.create_task(agent.jobs.result(row))
     await asyncio.sleep(0.01)
-    agent.database.is_full = True
+    agent.database.jobs.is_full = True
     agent.runner.go.set()
     await asyncio.sleep(0.01)
     await agent.jobs.close(limit=0.01)

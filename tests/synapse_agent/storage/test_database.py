@@ -10,7 +10,8 @@ import pytest
 
 from synapse_agent.settings import StartError
 from synapse_agent.storage.data_folder import DataFolder
-from synapse_agent.storage.database import MIGRATIONS, Database
+from synapse_agent.storage.database import Database
+from synapse_agent.storage.schema import MIGRATIONS
 
 
 def test_a_database_is_made_once_and_opened_again(tmp_path: Path) -> None:
@@ -33,7 +34,7 @@ def test_a_database_of_an_earlier_version_keeps_what_is_in_it(tmp_path: Path) ->
         connection.commit()
     for _ in range(2):
         with closing(Database(tmp_path / "db")) as database:
-            job = database.job("old")
+            job = database.jobs.find("old")
             assert job is not None
             assert (job.result, job.status_code, job.events, job.size) == ("7", None, None, 0)
 
