@@ -325,6 +325,12 @@ class PluginRelease(BaseModel):
         str | MISSING, Field(description="`sha256:` and the hash of the cached content, in hexadecimal digits.")
     ] = MISSING
     created_at: Annotated[AwareDatetime | MISSING, Field(description="When the agent cached it.")] = MISSING
+    warnings: Annotated[
+        list[str] | MISSING,
+        Field(
+            description="What the plugin's author should know, one sentence each; keys and files without effect are named."
+        ),
+    ] = MISSING
 
 
 class PluginReleasePage(BaseModel):

@@ -207,6 +207,7 @@ class PluginRelease(TypedDict):
     actions: NotRequired[list[PluginAction]]
     digest: NotRequired[str]
     created_at: NotRequired[str]
+    warnings: NotRequired[list[str]]
 
 
 class PluginReleasePage(TypedDict):

@@ -325,6 +325,8 @@ export interface components {
              * @description When the agent cached it.
              */
             created_at?: string;
+            /** @description What the plugin's author should know, one sentence each; keys and files without effect are named. */
+            warnings?: string[];
         } & {
             [key: string]: unknown;
         };

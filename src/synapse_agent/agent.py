@@ -15,6 +15,7 @@ from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
 from synapse_agent.plugins.debug_source import DebugRules
 from synapse_agent.plugins.releases import Releases
+from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
 from synapse_agent.runner.base import Runner
 from synapse_agent.runner.factory import sandbox_of
@@ -39,6 +40,7 @@ class Agent:
     jobs: Jobs
     debug: DebugRules
     sandbox: SandboxPolicy
+    rules: RequirementRules
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
@@ -77,12 +79,13 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         for each in folders:
             stack.push_async_callback(_cancel, asyncio.create_task(each.look_ahead()))
         stack.push_async_callback(_cancel, asyncio.create_task(Retention(database, folder.jobs, limits).keep()))
-        releases = Releases(folder=folder, database=database, source=source, on_removed=runner.forget)
+        rules = RequirementRules(urls=settings.allow_requirement_urls)
+        releases = Releases(folder=folder, database=database, source=source, rules=rules, on_removed=runner.forget)
         stack.push_async_callback(releases.close)
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
-        yield Agent(folder, releases, jobs, DebugRules.of(settings), sandbox)
+        yield Agent(folder, releases, jobs, DebugRules.of(settings), sandbox, rules)
 
 
 def _unpacked(settings: Settings) -> TreeLimits:

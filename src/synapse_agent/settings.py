@@ -117,6 +117,12 @@ class Settings:
     """Seconds that an action which is told to end gets to do so by itself."""
     pythons: tuple[Path, ...] = ()
     """Interpreters for plugins, besides those found on the machine."""
+    allow_requirement_urls: bool = False
+    """Take requirements at addresses, indexes that a plugin names, and paths outside it."""
+    index_url: str | None = field(default=None, repr=False)
+    """Where requirements come from, instead of what pip and uv are configured to; it may hold a password."""
+    extra_index_urls: tuple[str, ...] = field(default=(), repr=False)
+    """Where they come from as well."""
     max_environments: int = 64
     """Environments to keep; over it, the least recently used go."""
     max_environments_bytes: int = 50 * 1024 * MEBIBYTE
@@ -217,7 +223,7 @@ def for_other_machines(settings: Settings) -> Settings:
 
     What must not be seen is what `repr` leaves out.
     """
-    hidden: dict[str, Any] = {each.name: None for each in fields(settings) if not each.repr}
+    hidden: dict[str, Any] = {each.name: each.default for each in fields(settings) if not each.repr}
     door: dict[str, Any] = {"host": "127.0.0.1", "tls_cert": None, "tls_key": None, "debug_roots": ()}
     return replace(settings, **hidden, **door)
 

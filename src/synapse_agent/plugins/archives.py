@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from synapse_agent.plugins.config import CONFIG_FILE, MAX_FILE_BYTES, is_misnamed_config
+from synapse_agent.plugins.config import CONFIG_FILE, is_misnamed_config
+from synapse_agent.plugins.files import MAX_FILE_BYTES
 from synapse_agent.storage.disk import is_disk_full
 from synapse_agent.storage.trees import (
     MEBIBYTE,

@@ -1,28 +1,23 @@
-"""What a plugin says of itself: `config.yaml` and `requirements.txt`."""
+"""What a plugin says of itself: its `config.yaml`."""
 
 from __future__ import annotations
 
 import json
-import stat
-from collections.abc import Iterable, Mapping, Sized
+import math
+from collections.abc import Iterator, Mapping, Sized
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import canonicalize_name
 
+from synapse_agent.plugins.files import MAX_FILE_BYTES, plugin_file
 from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem, quoted
 
 CONFIG_FILE = "config.yaml"
-REQUIREMENTS_FILE = "requirements.txt"
-MAX_FILE_BYTES = 256 * 1024
-"""Of either."""
 DEFAULT_VERSION = "0.1.0"
 DEFAULT_METHOD = "task"
 METHODS = ("local", "task", "job")
@@ -30,15 +25,15 @@ REFUSED_METHODS = ("serve", "restapi")
 
 _MAX_WRITTEN_OUT = 4 * MAX_FILE_BYTES
 """Values, and characters in them, more than any config of that size holds without aliases."""
-_MAX_REMEMBERED = 200
-"""Characters of a requirement that is worth being remembered."""
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 """As YAML 1.1 writes them; every scalar is read as text."""
-_ARCHIVES = (".whl", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
 
 class _TextLoader(yaml.SafeLoader):
     """Reads every scalar as the text that was written (`1.10`, `yes`, `2024-01-01`); only null stays null."""
+
+    _merged = 0
+    """Entries that merges have copied."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own class attribute, replaced, never mutated
         first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
@@ -46,7 +41,38 @@ class _TextLoader(yaml.SafeLoader):
     }
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Merge nothing: `<<` is a key like any other, and merging what was merged has no bounds."""
+        """Merge what `<<` names, below a mapping's own keys; PyYAML's own way has no bounds when merges are merged."""
+        merges = [value for key, value in node.value if _is_merge(key)]
+        if not merges:
+            return
+        own = [(key, value) for key, value in node.value if not _is_merge(key)]
+        node.value = own  # a mapping that merges itself has nothing more to give
+        merged: dict[Any, tuple[yaml.Node, yaml.Node]] = {}
+        for source in self._sources(merges):
+            self.flatten_mapping(source)
+            self._merged += len(source.value)
+            if self._merged > _MAX_WRITTEN_OUT:
+                raise yaml.constructor.ConstructorError(
+                    None, None, "merges (<<) that make far more of it", node.start_mark
+                )
+            for key, value in source.value:
+                merged.setdefault(_identity(key), (key, value))
+        node.value = [*(pair for name, pair in merged.items() if name not in {_identity(key) for key, _ in own}), *own]
+
+    def _sources(self, merges: list[yaml.Node]) -> Iterator[yaml.MappingNode]:
+        for each in merges:
+            for source in each.value if isinstance(each, yaml.SequenceNode) else [each]:
+                if not isinstance(source, yaml.MappingNode):
+                    raise yaml.constructor.ConstructorError(None, None, "<< must name a mapping", source.start_mark)
+                yield source
+
+
+def _is_merge(key: yaml.Node) -> bool:
+    return isinstance(key, yaml.ScalarNode) and key.value == "<<" and key.style is None
+
+
+def _identity(key: yaml.Node) -> Any:
+    return (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +87,8 @@ class Action:
     """What it asks of a cluster's node."""
     retryable: bool = False
     """Whether it may be run again where its node was lost in the middle of it."""
+    timeout: float | None = None
+    """Seconds that it may take; the agent's own limit holds as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +148,9 @@ class PluginConfig:
 def read_config(folder: Path) -> dict[str, Any]:
     """Read `folder/config.yaml` as a mapping of texts, unchecked; `{}` is an empty file's."""
     try:
-        return parse_config(_file_bytes(folder / CONFIG_FILE))
+        return parse_config(plugin_file(folder / CONFIG_FILE, CONFIG_FILE))
     except FileNotFoundError as error:
         raise _invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder{rename_hint(folder)}") from error
-    except OSError as error:
-        raise _invalid_plugin(f"{CONFIG_FILE} cannot be read: {error.strerror}") from error
 
 
 def is_misnamed_config(name: str) -> bool:
@@ -157,16 +183,6 @@ def parse_config(text: bytes) -> dict[str, Any]:
     return raw
 
 
-def _file_bytes(path: Path) -> bytes:
-    """Read a file that is one, and no longer than a plugin's own need be; a pipe would never end."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise _invalid_plugin(f"{path.name} is no file")
-    if status.st_size > MAX_FILE_BYTES:
-        raise _invalid_plugin(f"{path.name} holds {status.st_size} bytes; {MAX_FILE_BYTES} are allowed")
-    return path.read_bytes()
-
-
 def _is_larger_than_written(raw: Any) -> bool:
     """Tell whether values that are used again and again, within each other, make more of a config than its text is."""
     size, left = 0, [raw]
@@ -192,66 +208,6 @@ def merge_config(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[s
     return merged
 
 
-def read_requirements(folder: Path) -> tuple[str, ...]:
-    """Read `folder/requirements.txt`, none where there is no such file; checked as `check_requirements` does."""
-    try:
-        text = _file_bytes(folder / REQUIREMENTS_FILE).decode("utf-8-sig").replace("\r\n", "\n")
-    except FileNotFoundError:
-        return ()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _invalid_plugin(f"{REQUIREMENTS_FILE} cannot be read: {_one_line(error)}") from error
-    lines = (_without_comment(line) for line in text.replace("\\\n", " ").splitlines())
-    return check_requirements((line for line in lines if line), source=REQUIREMENTS_FILE)
-
-
-def check_requirements(requirements: Iterable[str], *, source: str = "requirements") -> tuple[str, ...]:
-    """Give the requirements in canonical form, or raise `Problem` 422 `invalid_requirement` naming the first bad one.
-
-    Good ones are PEP 508 names with extras, versions and markers; options, paths and URLs are refused. `source` is
-    what the message calls the list.
-    """
-    return tuple(_check_requirement(text, f"{source}[{index}]") for index, text in enumerate(requirements))
-
-
-def _check_requirement(text: str, where: str) -> str:
-    try:
-        canonical = _remembered_requirement(text) if len(text) <= _MAX_REMEMBERED else _canonical_requirement(text)
-    except InvalidRequirement as error:
-        raise _invalid_requirement(text, where) from error
-    if canonical is None:
-        raise _invalid_requirement(text, where)
-    return canonical
-
-
-@lru_cache(1000)
-def _remembered_requirement(text: str) -> str | None:
-    """Give the canonical form of what comes with every run of a plugin."""
-    return _canonical_requirement(text)
-
-
-def _canonical_requirement(text: str) -> str | None:
-    """Give the canonical form; None for a path or a URL."""
-    requirement = Requirement(text)
-    if requirement.url or requirement.name.endswith(_ARCHIVES):
-        return None
-    requirement.name = canonicalize_name(requirement.name)  # in which there is nothing that looks like a path
-    requirement.extras = {canonicalize_name(extra) for extra in requirement.extras}
-    return str(requirement)
-
-
-def _invalid_requirement(text: str, where: str) -> Problem:
-    what = f"is {quoted(text)}" if text.strip() else "is empty"
-    wanted = "wanted is a package's name with extras, versions and markers, such as 'pillow>=9.0.0'"
-    message = f"{where} {what}; {wanted}, and no option, path or URL"
-    return Problem(422, "invalid_requirement", message, requirement=text[:1000])
-
-
-def _without_comment(line: str) -> str:
-    if line.lstrip().startswith("#"):
-        return ""
-    return line.split(" #", 1)[0].strip()
-
-
 def _actions(entries: Mapping[str, Any]) -> dict[str, Action]:
     return {str(name): _action(str(name), entry) for name, entry in entries.items()}
 
@@ -274,7 +230,16 @@ def _action(name: str, entry: Any) -> Action:
         description=_text(entry, "description", "", where=where),
         resources=_resources(entry, where),
         retryable=_flag(entry, "retryable", where=where),
+        timeout=_seconds(entry, "timeout", where=where),
     )
+
+
+def _seconds(entry: Mapping[str, Any], key: str, *, where: str) -> float | None:
+    text = _text(entry, key, "", where=where)
+    with suppress(ValueError):
+        if not text or 0 < float(text) < math.inf:
+            return float(text) if text else None
+    raise _invalid(_path(where, key), f"is {text!r}; wanted is a number of seconds above 0")
 
 
 def _resources(entry: Mapping[str, Any], where: str) -> Resources:
@@ -293,10 +258,11 @@ def _env(entries: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _env_value(name: str, value: Any) -> str:
-    try:
-        return value if isinstance(value, str) else json.dumps(value)
-    except TypeError as error:  # YAML has tags for more than JSON can say
-        raise _invalid(f"env.{name}", f"must be a text, not {_kind(value)}") from error
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int | float):  # of a debug run's `config`, which is JSON
+        return json.dumps(value)
+    raise _invalid(f"env.{name}", f"must be a text, not {_kind(value)}; put it into quotes")
 
 
 def _requires_python(requires: Mapping[str, Any]) -> str | None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.runner.base import Runner
 from synapse_agent.runner.environments.eviction import CacheBounds
+from synapse_agent.runner.environments.pip_config import index_environ
 from synapse_agent.runner.local import LocalRunner
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.sandbox import SandboxPolicy, probed
@@ -35,6 +39,8 @@ def local_runner(settings: Settings) -> LocalRunner:
         max_zygotes=settings.max_zygotes,
         bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
         sandbox=sandbox_of(settings),
+        rules=RequirementRules(urls=settings.allow_requirement_urls),
+        environ={**os.environ, **index_environ(settings.index_url, settings.extra_index_urls)},
     )
 
 

@@ -12,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from synapse_agent.plugins.config import Action, check_requirements, read_requirements
+from synapse_agent.plugins.config import Action
+from synapse_agent.plugins.project import read_requirements, release_requirements
+from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.eviction import CacheBounds
@@ -44,6 +46,7 @@ class LocalRunner:
         max_zygotes: int = 8,
         bounds: CacheBounds | None = None,
         sandbox: SandboxPolicy = OFF,
+        rules: RequirementRules = STRICT,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
@@ -52,6 +55,7 @@ class LocalRunner:
         Of `environ` actions see a few harmless variables.
         """
         self._limits = limits or RunLimits()
+        self._rules = rules
         data_dir = data_dir.absolute()  # processes have working folders of their own
         self._bytecode = data_dir / "bytecode"
         self._sandbox = sandbox
@@ -79,7 +83,8 @@ class LocalRunner:
             raise Problem(503, "unavailable", "This agent is shutting down and takes no new runs.")
         async with self._stoppable(run.job_id):
             action = run.config.action(run.action)
-            requirements = (*read_requirements(run.folder), *check_requirements(run.requirements))
+            own = read_requirements if run.release is None else release_requirements
+            requirements = (*own(run.folder, self._rules), *check_requirements(run.requirements, self._rules))
             async with self._environments.use(
                 requirements, requires_python=run.config.requires_python, on_output=listener.output
             ) as environment:
@@ -132,7 +137,8 @@ class LocalRunner:
                 self._idle.set()
 
     async def _run_in(self, environment: Environment, run: Run, action: Action, listener: RunListener) -> bytes:
-        limits = self._limits if run.time_limit is None else replace(self._limits, time=run.time_limit)
+        times = (run.time_limit or self._limits.time, action.timeout)
+        limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
         async with self._home(run, environment) as home, self._zygote(run, environment) as zygote:
             execution = Execution(

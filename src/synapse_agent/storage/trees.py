@@ -116,6 +116,12 @@ def tree_digest(folder: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+def file_digest(path: Path) -> str:
+    """Name a file by its content: `sha256:` and hexadecimal digits."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
 def sync_tree(folder: Path) -> None:
     """Wait until a folder and all in it is on the disk."""
     for path in [folder, *_walk(folder)]:

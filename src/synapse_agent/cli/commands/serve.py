@@ -127,6 +127,9 @@ def serve(
     max_environments_size: Annotated[
         str, typer.Option("--max-environments-size", metavar="SIZE", help="What environments may take together.")
     ] = "50GiB",
+    allow_requirement_urls: serve_options.AllowRequirementUrls = False,
+    index_url: serve_options.IndexUrl = None,
+    extra_index_url: serve_options.ExtraIndexUrls = None,
     tls_cert: serve_options.TlsCert = None,
     tls_key: serve_options.TlsKey = None,
     no_sandbox: serve_options.NoSandbox = False,
@@ -180,7 +183,10 @@ def serve(
         max_environments=max_environments,
         max_environments_bytes=option_size(max_environments_size, "--max-environments-size"),
         sandbox=not no_sandbox,
+        allow_requirement_urls=allow_requirement_urls,
         **_given(
+            index_url=index_url,
+            extra_index_urls=extra_index_url,
             backend_allow=backend_allow,
             ray_wait=ray_wait,
             max_concurrent_runs=max_concurrent_runs,

@@ -25,6 +25,22 @@ BackendAllow = Annotated[
         help="Host, address or network that its records may name although it is not public; repeatable.",
     ),
 ]
+AllowRequirementUrls = Annotated[
+    bool,
+    typer.Option(
+        "--allow-requirement-urls", help="Take requirements at addresses, plugins' own indexes, and paths outside them."
+    ),
+]
+IndexUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--index-url", metavar="URL", help="Where requirements come from. [default: as pip and uv are set up]"
+    ),
+]
+ExtraIndexUrls = Annotated[
+    list[str] | None,
+    typer.Option("--extra-index-url", metavar="URL", help="Where requirements come from as well; repeatable."),
+]
 TlsCert = Annotated[
     Path | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate, then its chain, in PEM: speak TLS.")
 ]

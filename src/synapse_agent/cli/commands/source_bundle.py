@@ -12,7 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from synapse_agent.cli.failures import UsageFailure
-from synapse_agent.plugins.config import CONFIG_FILE, REQUIREMENTS_FILE, read_config, read_requirements
+from synapse_agent.plugins.config import CONFIG_FILE, read_config
+from synapse_agent.plugins.project import read_requirements
+from synapse_agent.plugins.requirement_files import REQUIREMENTS_FILE
 from synapse_agent.problems import Problem
 from synapse_agent.storage.trees import is_bytecode, is_excluded, is_left_out
 
@@ -49,9 +51,21 @@ def pack(folder: Path) -> Pack:
                 "or have the agent read it, with --send-path."
             )
     try:
-        return Pack(read_config(folder), modules, read_requirements(folder), tuple(left))
+        return Pack(read_config(folder), modules, _requirements(folder), tuple(left))
     except Problem as problem:
         raise UsageFailure(f"{folder} is no plugin: {problem.message}") from problem
+
+
+def _requirements(folder: Path) -> tuple[str, ...]:
+    """Return what a plugin needs as a call can ask for it: by names alone."""
+    lines = read_requirements(folder)
+    for line in lines:
+        if line.startswith(("-", os.sep)) or " --hash=" in line:
+            raise UsageFailure(
+                f"{folder}: no request can carry {line.partition('#')[0]!r} of its requirements. Have the agent read the "
+                "folder, with --send-path."
+            )
+    return lines
 
 
 def module_name(path: PurePosixPath) -> str | None:

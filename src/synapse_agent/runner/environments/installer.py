@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from synapse_agent.runner.environments.install_files import install_files
 from synapse_agent.runner.environments.pip_config import uv_options, uv_settings
 from synapse_agent.runner.processes.environ import installer_env
 from synapse_agent.runner.processes.execution import Execution, ProcessExit
@@ -65,15 +66,16 @@ class Installer:
 
     async def install(self, requirements: Sequence[str], *, python: Path, on_output: Output) -> None:
         """Install packages: from uv's cache alone where that has all of them, which saves asking an index."""
-        command = ["pip", "install", *self._options, "--python", str(python)]
         room = python.parents[2]
         held_back = bytearray()
-        try:
-            await self._run([*command, "--offline", "--", *requirements], room, held_back.extend)
-        except InstallFailed:
-            await self._run([*command, "--", *requirements], room, on_output)
-        else:
-            on_output(bytes(held_back))
+        with install_files(requirements, room) as files:
+            command = ["pip", "install", *self._options, "--python", str(python), *files]
+            try:
+                await self._run([*command, "--offline"], room, held_back.extend)
+            except InstallFailed:
+                await self._run(command, room, on_output)
+            else:
+                on_output(bytes(held_back))
 
     async def _run(self, arguments: Sequence[str], room: Path, on_output: Output) -> None:
         said = bytearray()

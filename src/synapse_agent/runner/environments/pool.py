@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from synapse_agent.plugins.requirements import without_place
 from synapse_agent.problems import Problem
 from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
 from synapse_agent.runner.environments.installer import Installer, InstallFailed
@@ -276,7 +277,7 @@ def _move(draft: Path, folder: Path) -> None:
 
 def _key(python: Interpreter, requirements: tuple[str, ...]) -> str:
     """Name an environment by all that decides what is in it."""
-    text = "\n".join((str(python.path), python.version, *requirements))
+    text = "\n".join((str(python.path), python.version, *map(without_place, requirements)))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
