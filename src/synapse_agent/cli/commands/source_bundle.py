@@ -61,10 +61,8 @@ def _requirements(folder: Path) -> tuple[str, ...]:
     lines = read_requirements(folder)
     for line in lines:
         if line.startswith(("-", os.sep)) or " --hash=" in line:
-            raise UsageFailure(
-                f"{folder}: no request can carry {line.partition('#')[0]!r} of its requirements. Have the agent read the "
-                "folder, with --send-path."
-            )
+            what = f"no request can carry {line.partition('#')[0]!r} of its requirements"
+            raise UsageFailure(f"{folder}: {what}. Have the agent read the folder, with --send-path.")
     return lines
 
 

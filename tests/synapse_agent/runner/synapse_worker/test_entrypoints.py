@@ -151,9 +151,9 @@ async def test_an_entrypoint_is_called_by_its_shape(runner, write_plugin, row, p
 @pytest.mark.parametrize(
     ("source", "attribute", "said"),
     [
-        (FUNCTION_THAT_NAMES, "act", "'data' is missing, 'day' is unexpected. It takes (data, rate=0.5)."),
+        (FUNCTION_THAT_NAMES, "act", "'data' is missing; 'day' is unexpected. It takes (data, rate=0.5)."),
         (CLASS_WITH_THE_ACTIONS_METHOD, "Checker", "'data' is missing. It takes (**options, data)."),
-        (ASYNC_FUNCTION, "act", "'data' is missing, 'day' is unexpected. It takes (data)."),
+        (ASYNC_FUNCTION, "act", "'data' is missing; 'day' is unexpected. It takes (data)."),
     ],
 )
 async def test_a_call_that_does_not_fit_is_refused_by_parameter(runner, write_plugin, source, attribute, said):
@@ -259,3 +259,35 @@ async def test_a_module_that_is_there_only_compiled_is_run(write_plugin, runner,
     problem = await plugin.problem(runner)
     assert (problem.status, problem.error_type) == (422, "entrypoint_not_found")
     assert "its module is there only compiled, as bare.pyc, and not for this Python" in problem.message
+
+
+ANNOTATED = """
+    import dataclasses
+    import datetime
+    import enum
+    from pathlib import Path
+    from typing import Dict, List, Optional, Tuple
+
+    class Kind(enum.Enum):
+        SMALL = "small"
+
+    @dataclasses.dataclass
+    class Layer:
+        size: int
+        kind: Kind = Kind.SMALL
+
+    def act(layers: List[Layer], when: Optional[datetime.date], where: "Path", rates: Dict[str, float], at: Tuple[int, int]):
+        return [layers[0].size, layers[0].kind.name, when.year, where.name, rates, at, type(at).__name__]
+    """
+
+
+async def test_annotations_mean_something_on_every_python(runner, write_plugin):
+    """Without anything to install."""
+    plugin = write_plugin(ANNOTATED)
+    params = {"layers": [{"size": "3"}], "when": "2026-11-30", "where": "a/b", "rates": {"x": "0.5"}, "at": ["1", 2]}
+    assert await plugin.run(runner, params) == [3, "SMALL", 2026, "b", {"x": 0.5}, [1, 2], "tuple"]
+    problem = await plugin.problem(runner, {**params, "layers": [{"size": "many", "kind": "big"}]})
+    assert [(each["loc"], each["type"]) for each in problem.extra["errors"]] == [
+        (["params", "layers", 0, "size"], "int_parsing"),
+        (["params", "layers", 0, "kind"], "enum"),
+    ]
