@@ -276,7 +276,9 @@ ANNOTATED = """
         size: int
         kind: Kind = Kind.SMALL
 
-    def act(layers: List[Layer], when: Optional[datetime.date], where: "Path", rates: Dict[str, float], at: Tuple[int, int]):
+    Rates = Dict[str, float]
+
+    def act(layers: List[Layer], when: Optional[datetime.date], where: "Path", rates: Rates, at: Tuple[int, int]):
         return [layers[0].size, layers[0].kind.name, when.year, where.name, rates, at, type(at).__name__]
     """
 
