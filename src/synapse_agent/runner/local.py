@@ -21,9 +21,17 @@ from synapse_agent.runner.environments.eviction import CacheBounds
 from synapse_agent.runner.environments.installer import Installer
 from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pool import Environment, Environments
+from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.execution import Execution
+from synapse_agent.runner.processes.json_check import check_result
 from synapse_agent.runner.processes.limits import RunLimits
-from synapse_agent.runner.processes.outcomes import action_stopped, oom_kills, result_of
+from synapse_agent.runner.processes.outcomes import (
+    action_stopped,
+    cannot_start,
+    lacks_resources,
+    oom_kills,
+    result_of,
+)
 from synapse_agent.runner.processes.sandbox import OFF, SandboxPolicy
 from synapse_agent.runner.processes.zygote import Zygote, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
@@ -61,7 +69,8 @@ class LocalRunner:
         self._sandbox = sandbox
         self._zygotes = ZygotePool(limit=max_zygotes, environ=environ)
         folder = data_dir / "environments"
-        installer = Installer(self._zygotes, folder=folder, sandbox=sandbox, environ=environ)
+        self._commands = Commands(self._zygotes, folder=folder, sandbox=sandbox)
+        installer = Installer(self._commands, spare_cache=data_dir / "uv-cache", environ=environ)
         self._scratch = Scratch(data_dir / "scratch")
         self._environments = Environments(
             folder,
@@ -82,13 +91,13 @@ class LocalRunner:
         if self._closed:
             raise Problem(503, "unavailable", "This agent is shutting down and takes no new runs.")
         async with self._stoppable(run.job_id):
-            action = run.config.action(run.action)
-            own = read_requirements if run.release is None else release_requirements
-            requirements = (*own(run.folder, self._rules), *check_requirements(run.requirements, self._rules))
-            async with self._environments.use(
-                requirements, requires_python=run.config.requires_python, on_output=listener.output
-            ) as environment:
-                return await self._run_in(environment, run, action, listener)
+            heard = _Start(listener)
+            try:
+                return await self._run(run, heard)
+            except Exception as error:
+                if heard.has_started or not lacks_resources(error):
+                    raise
+                raise cannot_start(str(error)) from error
 
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; see `Runner.stop`."""
@@ -136,21 +145,31 @@ class LocalRunner:
             if not self._running:
                 self._idle.set()
 
-    async def _run_in(self, environment: Environment, run: Run, action: Action, listener: RunListener) -> bytes:
-        times = (run.time_limit or self._limits.time, action.timeout)
-        limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
+    async def _run(self, run: Run, heard: _Start) -> bytes:
+        action = run.config.action(run.action)
+        own = read_requirements if run.release is None else release_requirements
+        requirements = (*own(run.folder, self._rules), *check_requirements(run.requirements, self._rules))
+        async with self._environments.use(
+            requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
+        ) as environment:
+            return await self._run_in(environment, run, action, heard)
+
+    async def _run_in(self, environment: Environment, run: Run, action: Action, heard: _Start) -> bytes:
+        limits = self._limits if run.time_limit is None else replace(self._limits, time=run.time_limit)
         oom_kills_before = oom_kills()
         async with self._home(run, environment) as home, self._zygote(run, environment) as zygote:
             execution = Execution(
-                zygote, limits, on_output=listener.output, on_event=listener.event, on_started=listener.started
+                zygote, limits, on_output=heard.listener.output, on_event=heard.listener.event, on_started=heard.started
             )
             request = _request(run, action, limits, env=self._env(run, environment, home), home=home)
             try:
                 ending = await execution.run(request, json.dumps(run.params).encode())
             except ZygoteLost as lost:
-                raise _not_started(lost, run.job_id) from lost
+                raise cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}") from lost
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
-        return result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
+        result = result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
+        await check_result(self._commands, result, job_id=run.job_id)
+        return result
 
     def _zygote(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[Zygote]:
         bytecode = self._bytecode_for(run, environment)
@@ -188,6 +207,18 @@ class LocalRunner:
         }
 
 
+class _Start:
+    """Whether a run's process has been started, beside who hears of it."""
+
+    def __init__(self, listener: RunListener) -> None:
+        self.listener = listener
+        self.has_started = False
+
+    def started(self) -> None:
+        self.has_started = True
+        self.listener.started()
+
+
 def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, str], home: Path) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
@@ -202,8 +233,3 @@ def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, s
         "writable": [str(home)],
         "result_bytes": limits.result_bytes,
     }
-
-
-def _not_started(lost: ZygoteLost, job_id: str) -> Problem:
-    message = f"The process that starts the plugin's runs ended before it did so. It said: {lost}"
-    return Problem(500, "internal_error", message, job_id=job_id)

@@ -25,7 +25,7 @@ from synapse_agent.server.responses import error_answer, problem_answer
 from synapse_agent.server.routing import Routes
 from synapse_agent.server.validation import InvalidRequest
 from synapse_agent.settings import Settings
-from synapse_agent.storage.disk import disk_full, is_disk_full
+from synapse_agent.storage.disk import is_unwritable, unwritable
 
 logger = logging.getLogger(__name__)
 
@@ -125,8 +125,8 @@ def _error_answer(error: Exception, request: str) -> Response:
         return error_answer(422, error.items)
     if isinstance(error, Problem):
         return problem_answer(error)
-    if is_disk_full(error):
-        logger.error("Request %s found the disk full: %s", request, error)
-        return problem_answer(disk_full())
+    if is_unwritable(error):
+        logger.error("Request %s could not use the data folder: %s", request, error)
+        return problem_answer(unwritable(error))
     logger.error("Request %s failed inside the agent", request, exc_info=error)
     return problem_answer(Problem(500, "internal_error", "The agent failed; its own log says why."))

@@ -55,6 +55,16 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX jobs_by_end ON jobs (finished_at, size) WHERE finished_at IS NOT NULL;
     """,
+    """
+    CREATE TABLE job_totals (size INTEGER NOT NULL);
+    INSERT INTO job_totals SELECT coalesce(sum(size), 0) FROM jobs;
+    CREATE TRIGGER job_resized AFTER UPDATE OF size ON jobs WHEN new.size <> old.size BEGIN
+        UPDATE job_totals SET size = size + new.size - old.size;
+    END;
+    CREATE TRIGGER job_deleted AFTER DELETE ON jobs WHEN old.size <> 0 BEGIN
+        UPDATE job_totals SET size = size - old.size;
+    END;
+    """,
 )
 """Each brings the schema from its index to the next version; what has been released is never changed."""
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synapse_agent.settings import StartError, UsageError, default_data_dir
-from synapse_agent.util.sizes import option_size, show_size
+from synapse_agent.cli.commands.serve_options import default_of, size
+from synapse_agent.errors import StartError, UsageError
+from synapse_agent.settings import default_data_dir
+from synapse_agent.util.sizes import show_size
 
 if TYPE_CHECKING:
     from synapse_agent.runner.environments.store import Removal, StoredEnvironment
@@ -31,7 +33,7 @@ app = typer.Typer(
 
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", metavar="DIR", help="The agent's data folder. [default: the user's state folder]"),
+    typer.Option("--data-dir", metavar="DIR", help=f"The agent's data folder.{default_of('data_dir')}"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on a terminal too, sizes in bytes.")]
 
@@ -56,7 +58,8 @@ def prune(
         int | None, typer.Option("--max-count", metavar="N", min=0, help="Leave at most so many.")
     ] = None,
     max_size: Annotated[
-        str | None, typer.Option("--max-size", metavar="SIZE", help="Leave at most so much, such as 20GiB.")
+        int | None,
+        typer.Option("--max-size", metavar="SIZE", parser=size, help="Leave at most so much, such as 20GiB."),
     ] = None,
     unused_for: Annotated[
         float | None,
@@ -72,7 +75,7 @@ def prune(
         raise UsageError("Say which are to go: --max-count, --max-size, --unused-for or --all.")
     bounds = CacheBounds(
         count=0 if everything else max_count,
-        size=None if max_size is None else option_size(max_size, "--max-size"),
+        size=max_size,
         unused_for=None if unused_for is None else unused_for * DAY,
     )
     with _environments(data_dir) as folder:

@@ -29,10 +29,11 @@ _HAS_COROUTINE_MARK = 0x100  # in a code object's flags: `types.coroutine`
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__))
 _PYDANTIC = f"{os.sep}pydantic{os.sep}"
 _METHODS = ("run", "execute", "__call__")
+_MAX_NAME = 200
 
 
 def call(target: Any, *, action: str, params: Mapping[str, Any], context: Any) -> Any:
-    """Call what an entrypoint names; a call that does not fit is an `ActionFailure` 422 `invalid_params`."""
+    """Call what an entrypoint names; a call that does not fit is an `ActionFailure` `invalid_params`."""
     if is_sdk_action(target):
         return _call_sdk_action(target, params, context)
     if isinstance(target, type):
@@ -147,4 +148,4 @@ def _is_about_arguments(error: ValueError) -> bool:
 
 
 def _not_callable(why: str) -> ActionFailure:
-    return ActionFailure(422, "entrypoint_not_found", f"The entrypoint cannot be called: {why}.")
+    return ActionFailure("entrypoint_not_found", f"The entrypoint cannot be called: {why}.")

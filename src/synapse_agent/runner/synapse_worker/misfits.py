@@ -44,7 +44,7 @@ def invalid_params(faults: list[dict[str, Any]], takes: str | None = None) -> Ac
     wrong += f"; and {len(faults) - len(told)} more" if len(faults) > len(told) else ""
     end = "" if takes is None else f" It takes ({takes})."
     errors = [{**each, "loc": ["params", *each["loc"]], **_input(each)} for each in told]
-    return ActionFailure(422, "invalid_params", f"The params do not fit the action: {wrong}.{end}", errors=errors)
+    return ActionFailure("invalid_params", f"The params do not fit the action: {wrong}.{end}", errors=errors)
 
 
 def _config(model: Any) -> Mapping[str, Any]:
@@ -72,7 +72,7 @@ def _input(fault: Mapping[str, Any]) -> dict[str, Any]:
     if "input" not in fault:
         return {}
     try:
-        text = json.dumps(fault["input"])
+        text = json.dumps(fault["input"], allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         return {"input": f"{fault['input']!r:.200}"}
     return {"input": fault["input"] if len(text) <= _MAX_INPUT else f"{text[:_MAX_INPUT]}…"}

@@ -30,6 +30,10 @@ class Reports:
             self._send(protocol.PART, view[start : start + protocol.MAX_PAYLOAD])
         self._send(kind, view[last:])
 
+    def tell(self, kind: bytes) -> None:
+        """Send a message that is its kind alone."""
+        self._send(kind, b"")
+
     def close(self) -> None:
         """Send nothing more."""
         os.close(self._descriptor)

@@ -38,7 +38,7 @@ def action_context(context: Any) -> Any:
 
 
 def call_sdk_action(target: Any, params: Mapping[str, Any], ctx: Any) -> Any:
-    """Call an action with its params and the SDK's context; refused params are an `ActionFailure` 422."""
+    """Call an action with its params and the SDK's context; refused params are an `ActionFailure`."""
     call = _call_class if isinstance(target, type) else _call_function
     return call(target, dict(params), ctx)
 
@@ -69,7 +69,7 @@ def _call_function(function: Any, params: dict[str, Any], ctx: Any) -> Any:
         inspect.signature(function).bind(params, ctx)
     except TypeError as error:
         why = f"a function marked by @action is called with (params, ctx), which this one does not take: {error}"
-        raise ActionFailure(422, "entrypoint_not_found", f"The entrypoint cannot be called: {why}.") from None
+        raise ActionFailure("entrypoint_not_found", f"The entrypoint cannot be called: {why}.") from None
     model = getattr(function, "_action_params", None)
     return function(params if model is None else _validated(model, params, ctx), ctx)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 
 from synapse_agent.storage.repositories.keys import KeyRepository, KeyRow
 from synapse_agent.storage.repositories.statements import Statements
@@ -50,6 +51,17 @@ class JobRow(NewJob):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OverJob:
+    """What decides whether a job that is over is kept."""
+
+    id: int
+    finished_at: str
+    size: int
+    is_free: int
+    """No key is bound to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndRecord:
     """How a job ended; what is None of `started_at`, `progress` and `events` stays as it was recorded before."""
 
@@ -80,16 +92,7 @@ class JobRepository:
         `request` is the digest that its idempotency key came with, and binds that key. The earlier job stays, out of
         sight and without its files, as long as a key is bound to it.
         """
-        with self._statements.transaction():
-            self._statements.write(
-                "UPDATE jobs SET is_replaced = 1, size = 0 WHERE job_id = :job_id AND NOT is_replaced",
-                {"job_id": job.job_id},
-            )
-            self._statements.write(f"DELETE FROM jobs WHERE is_replaced AND {_IS_FREE}")
-            row = JobRow(**self._statements.insert("jobs", {**asdict(job), "status": "PENDING"}))
-            if request is not None and job.idempotency_key is not None:
-                self._keys.bind(KeyRow(key=job.idempotency_key, request=request, job=row.id, expires_at=None))
-            return row
+        return self._statements.transaction(lambda: self._create(job, request))
 
     def start(self, row_id: int, *, at: str) -> None:
         """Record that the action's process has been started."""
@@ -103,17 +106,20 @@ class JobRepository:
 
     def finish(self, row_id: int, end: EndRecord) -> None:
         """Record how a job ended, and until when its keys stay bound. A second call changes nothing more."""
-        with self._statements.transaction():
+
+        def write() -> None:
             self._statements.write(_FINISH, {"id": row_id, **asdict(end)})
             self._keys.keep(row_id, until=end.keys_until)
 
-    def resize(self, row_id: int, *, size: int) -> None:
-        """Record what a job's log and result take after its log was removed."""
-        self._statements.write("UPDATE jobs SET size = :size WHERE id = :id", {"id": row_id, "size": size})
+        self._statements.transaction(write)
+
+    def shrink(self, row_id: int, *, by: int) -> None:
+        """Record that so many bytes of a job's log were removed."""
+        self._statements.write("UPDATE jobs SET size = max(0, size - :by) WHERE id = :id", {"id": row_id, "by": by})
 
     def delete(self, row_ids: Iterable[int]) -> None:
         """Delete jobs."""
-        self._statements.write_each("DELETE FROM jobs WHERE id = :id", ({"id": each} for each in row_ids))
+        self._statements.write_each("DELETE FROM jobs WHERE id = :id", [{"id": each} for each in row_ids])
 
     def find(self, job_id: str) -> JobRow | None:
         """Find a job by the ID that callers know it by."""
@@ -126,16 +132,31 @@ class JobRepository:
         return JobRow(**row) if row else None
 
     def page(
-        self, *, limit: int, before: int | None = None, status: str | None = None, idempotency_key: str | None = None
+        self,
+        *,
+        limit: int,
+        before: int | None = None,
+        status: str | None = None,
+        idempotency_key: str | None = None,
+        newer: Mapping[int, str] = MappingProxyType({}),
     ) -> list[JobRow]:
-        """Return jobs, newest first; `before` is a row, and a key finds also what it was bound to later."""
-        conditions = [
-            "NOT is_replaced" if idempotency_key is None else _CARRIES_KEY,
-            *(["id < :before"] if before is not None else []),
-            *(["status = :status"] if status is not None else []),
-        ]
-        statement = f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
+        """Return jobs, newest first; `before` is a row, and a key finds also what it was bound to later.
+
+        `newer` are the statuses of rows, few of them, that are not recorded yet: those count.
+        """
+        conditions = ["NOT is_replaced" if idempotency_key is None else _CARRIES_KEY]
+        if before is not None:
+            conditions.append("id < :before")
         values = {"before": before, "status": status, "key": idempotency_key, "limit": limit}
+        if status is None:
+            return self._page(conditions, values)
+        fitting = [row_id for row_id, each in newer.items() if each == status]
+        recorded = self._page([*conditions, "status = :status", *_none_of(newer)], values)
+        others = self._page([*conditions, f"id IN ({_numbers(fitting)})"], values) if fitting else []
+        return sorted([*recorded, *others], key=lambda row: -row.id)[:limit]
+
+    def _page(self, conditions: Iterable[str], values: Mapping[str, object]) -> list[JobRow]:
+        statement = f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
         return [JobRow(**row) for row in self._statements.rows(statement, values)]
 
     def unfinished(self) -> list[JobRow]:
@@ -144,28 +165,37 @@ class JobRepository:
             JobRow(**row) for row in self._statements.rows("SELECT * FROM jobs WHERE status IN ('PENDING', 'RUNNING')")
         ]
 
-    def expired(self, *, before: str, limit: int) -> list[int]:
-        """Return the rows of jobs that ended before a time and that no key is bound to, the oldest first."""
-        statement = f"SELECT id FROM jobs WHERE finished_at < :before AND {_IS_FREE} ORDER BY finished_at LIMIT :limit"
-        return [row["id"] for row in self._statements.rows(statement, {"before": before, "limit": limit})]
-
-    def oldest(self) -> Iterator[tuple[int, int, bool]]:
-        """Yield row, size and whether no key is bound to it, of jobs that are over and take room, the oldest first."""
+    def over(self, *, after: OverJob | None, limit: int) -> list[OverJob]:
+        """Return some of the jobs that are over, those that ended first; `after` is the last one of the call before."""
         statement = (
-            f"SELECT id, size, {_IS_FREE} AS is_free FROM jobs WHERE finished_at IS NOT NULL AND size > 0"
-            " ORDER BY finished_at"
+            f"SELECT id, finished_at, size, {_IS_FREE} AS is_free FROM jobs"
+            " WHERE finished_at IS NOT NULL AND (finished_at, id) > (:finished_at, :id)"
+            " ORDER BY finished_at, id LIMIT :limit"
         )
-        return ((row["id"], row["size"], bool(row["is_free"])) for row in self._statements.rows(statement))
+        begin = {"finished_at": "", "id": 0} if after is None else {"finished_at": after.finished_at, "id": after.id}
+        return [OverJob(**row) for row in self._statements.rows(statement, {**begin, "limit": limit})]
 
     def total_size(self) -> int:
-        """Return how many bytes the logs and results of all jobs take that are over."""
-        # Of what the index holds: the rows themselves have results in them.
-        row = self._statements.row("SELECT coalesce(sum(size), 0) AS size FROM jobs WHERE finished_at IS NOT NULL")
+        """Return how many bytes the logs and results of all jobs take that are over; the database keeps the sum."""
+        row = self._statements.row("SELECT size FROM job_totals")
         return row["size"] if row else 0
 
-    def ids(self) -> set[int]:
-        """Return the rows of all jobs."""
-        return {row["id"] for row in self._statements.rows("SELECT id FROM jobs")}
+    def missing(self, row_ids: Sequence[int]) -> list[int]:
+        """Return those of these rows that there are no jobs for."""
+        statement = f"SELECT id FROM jobs WHERE id IN ({_numbers(row_ids)})"
+        known = {row["id"] for row in self._statements.rows(statement)}
+        return [each for each in row_ids if each not in known]
+
+    def _create(self, job: NewJob, request: str | None) -> JobRow:
+        self._statements.write(
+            "UPDATE jobs SET is_replaced = 1, size = 0 WHERE job_id = :job_id AND NOT is_replaced",
+            {"job_id": job.job_id},
+        )
+        self._statements.write(f"DELETE FROM jobs WHERE is_replaced AND {_IS_FREE}")
+        row = JobRow(**self._statements.insert("jobs", {**asdict(job), "status": "PENDING"}))
+        if request is not None and job.idempotency_key is not None:
+            self._keys.bind(KeyRow(key=job.idempotency_key, request=request, job=row.id, expires_at=None))
+        return row
 
 
 _FINISH = """
@@ -174,3 +204,11 @@ _FINISH = """
         status_code = :status_code, result = :result, size = :size
     WHERE id = :id
 """
+
+
+def _none_of(row_ids: Iterable[int]) -> list[str]:
+    return [f"id NOT IN ({_numbers(row_ids)})"] if row_ids else []
+
+
+def _numbers(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))

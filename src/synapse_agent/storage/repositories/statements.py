@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from synapse_agent.storage.disk import is_disk_full
 
 Values = Mapping[str, object]
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 class Statements:
-    """Runs statements; each one is a transaction of its own unless it stands in `transaction()`."""
+    """Runs statements; each one is a transaction of its own unless it runs inside `transaction()`.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    A statement that finds the disk full is tried again as long as `make_room` can do something about it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, *, make_room: Callable[[], bool] = lambda: False) -> None:
         self._connection = connection
+        self._make_room = make_room
 
     def rows(self, statement: str, values: Values | None = None) -> Iterator[Row]:
         """Yield what a query finds."""
@@ -28,23 +34,34 @@ class Statements:
 
     def write(self, statement: str, values: Values | None = None) -> None:
         """Run a statement that changes something."""
-        self._connection.execute(statement, values or {})
+        self._with_room(lambda: self._connection.execute(statement, values or {}))
 
-    def write_each(self, statement: str, values: Iterable[Values]) -> None:
+    def write_each(self, statement: str, values: Sequence[Values]) -> None:
         """Run one statement for each of these values, all in one transaction."""
-        with self.transaction():
-            self._connection.executemany(statement, values)
+        self.transaction(lambda: self._connection.executemany(statement, values))
 
     def insert(self, table: str, values: Values) -> Row:
         """Insert a row and return it as it is now, defaults and ID included."""
         columns, marks = ", ".join(values), ", ".join(f":{column}" for column in values)
         statement = f"INSERT INTO {table} ({columns}) VALUES ({marks}) RETURNING *"
-        rows: list[Row] = self._connection.execute(statement, values).fetchall()
+        rows: list[Row] = self._with_room(lambda: self._connection.execute(statement, values).fetchall())
         return rows[0]
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Make all that happens inside one transaction: everything is written, or nothing."""
+    def transaction(self, work: Callable[[], T]) -> T:
+        """Make all that `work` does one transaction: everything is written, or nothing. It may be called again."""
+        return self._with_room(lambda: self._at_once(work))
+
+    def _at_once(self, work: Callable[[], T]) -> T:
         self._connection.execute("BEGIN IMMEDIATE")
         with self._connection:
-            yield
+            return work()
+
+    def _with_room(self, work: Callable[[], T]) -> T:
+        if self._connection.in_transaction:  # which is tried again as a whole
+            return work()
+        while True:
+            try:
+                return work()
+            except sqlite3.OperationalError as error:
+                if not is_disk_full(error) or not self._make_room():
+                    raise

@@ -19,6 +19,8 @@ from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pool import Environments
 from synapse_agent.runner.environments.store import Remover, stored_environments
 from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.processes.commands import Commands
+from synapse_agent.runner.processes.sandbox import OFF
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.storage.scratch import Scratch
 
@@ -307,11 +309,16 @@ async def environments(data, wheels):
     """Give environments without a runner around them."""
     zygotes = ZygotePool(limit=2)
     scratch = Scratch(data / "scratch")
-    environments = make_environments(data, scratch, Installer(zygotes, folder=data, environ=wheels.environ))
+    environments = make_environments(data, scratch, installer(zygotes, data, wheels))
     yield environments
     await environments.close()
     await zygotes.close()
     scratch.close()
+
+
+def installer(zygotes, data, wheels):
+    commands = Commands(zygotes, folder=data, sandbox=OFF)
+    return Installer(commands, spare_cache=data / "uv-cache", environ=wheels.environ)
 
 
 def make_environments(data, scratch, installer):

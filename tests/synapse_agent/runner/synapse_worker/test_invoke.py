@@ -206,7 +206,7 @@ def test_an_actions_name_need_not_be_an_identifier():
 def test_a_call_that_does_not_fit_names_the_parameters(target, params, wrong):
     """All of them at once."""
     fields = failure(target, **params)
-    assert (fields["status"], fields["error_type"]) == (422, "invalid_params")
+    assert fields["error_type"] == "invalid_params"
     assert [(error["loc"][1], error["type"]) for error in fields["errors"]] == wrong
 
 
