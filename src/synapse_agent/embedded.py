@@ -244,7 +244,7 @@ def _temporary(undo: ExitStack) -> Path:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove the folders of agents that were killed: each has a lock that nobody holds."""
+    """Remove the folders of agents that were killed: each has a lock without a holder."""
     for folder in parent.glob(f"{_TEMPORARY_PREFIX}*"):
         if is_abandoned(folder):
             remove_tree(folder)

@@ -228,12 +228,12 @@ class Settings:
         Option(SANDBOX, "Take requirements at addresses, indexes that a plugin names, and paths outside it."),
     ] = False
     index_url: Annotated[
-        str | None, Option(PLUGINS, "Where requirements come from.", "URL", shown="as pip and uv are set up")
+        str | None, Option(PLUGINS, "Index that requirements come from.", "URL", shown="as pip and uv are set up")
     ] = field(default=None, repr=False)
     """It may hold a password."""
     extra_index_urls: Annotated[
         tuple[str, ...],
-        Option(PLUGINS, "Where requirements come from as well; repeatable.", "URL", name="--extra-index-url"),
+        Option(PLUGINS, "Further index of requirements; repeatable.", "URL", name="--extra-index-url"),
     ] = field(default=(), repr=False)
     max_environments: Annotated[
         int, Option(DATA, "Environments to keep; the least recently used go first.", "N", least=1)

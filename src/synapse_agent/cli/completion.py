@@ -56,7 +56,7 @@ def complete_agents(incomplete: str) -> list[Offer]:
 
 
 def _offered(incomplete: str, found: Iterable[Offer]) -> list[Offer]:
-    """Keep what goes on from the word before the cursor; what is more than one line would be offered as several."""
+    """Keep what continues the word before the cursor; a value of several lines would be offered as several."""
     fitting = ((value, what) for value, what in found if value.startswith(incomplete) and value == one_line(value))
     return [(value, one_line(what)) for value, what in fitting]
 

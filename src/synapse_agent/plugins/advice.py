@@ -28,14 +28,14 @@ _DESCRIPTIVE = frozenset(
         *("input_schema", "output_schema", "input_type", "output_type", "ui_schema", "hyperparameters", "params"),
     ]
 )
-"""Keys that describe; nobody expects them to do anything."""
+"""Keys that describe; they are not expected to have an effect."""
 _OF_PLUGINS = frozenset(["code", "version", "actions", "env", "requires", "<<"])
 _OF_ACTIONS = frozenset(["entrypoint", "method", "resources", "retryable", "timeout", "<<"])
 _CURES = {
     "dependencies": "requirements go into requirements.txt",
     "requirements": "requirements go into requirements.txt",
     "runtime_env": "requirements go into requirements.txt, variables into `env`",
-    "retries": "`retryable: true` in an action lets it run again if its node is lost",
+    "retries": "`retryable: true` in an action makes it run again if its node is lost",
     "accelerator": "`resources: {num_gpus: 1}` in an action asks for a GPU",
     "num_gpus": "`resources: {num_gpus: 1}` in an action asks for a GPU",
     "gpu": "`resources: {num_gpus: 1}` in an action asks for a GPU",
@@ -48,21 +48,21 @@ _CURES = {
 
 
 def advice(folder: Path, config: PluginConfig) -> tuple[str, ...]:
-    """List what to tell about a plugin, one sentence each."""
-    found = [*_unused_keys(config.raw, _OF_PLUGINS, where="")]
+    """List the warnings about a plugin, one sentence each."""
+    found = [*_unused_keys(config.raw, _OF_PLUGINS, place="")]
     actions = config.raw.get("actions")
     for name, entry in actions.items() if isinstance(actions, Mapping) else ():
         if isinstance(entry, Mapping):
-            found += _unused_keys(entry, _OF_ACTIONS, where=f"actions.{name}.")
+            found += _unused_keys(entry, _OF_ACTIONS, place=f"actions.{name}.")
         found += _hint_at_serve(str(name), entry)
     return (*found, *unread_files(folder))
 
 
-def _unused_keys(entries: Mapping[str, Any], used: frozenset[str], *, where: str) -> Iterator[str]:
+def _unused_keys(entries: Mapping[str, Any], used: frozenset[str], *, place: str) -> Iterator[str]:
     for key in entries:
         if key not in used and key not in _DESCRIPTIVE:
             cure = _CURES.get(str(key))
-            yield f"{CONFIG_FILE}: {quoted(f'{where}{key}')} has no effect{f': {cure}' if cure else ''}."
+            yield f"{CONFIG_FILE}: {quoted(f'{place}{key}')} has no effect{f': {cure}' if cure else ''}."
 
 
 def _hint_at_serve(name: str, entry: Any) -> Iterator[str]:

@@ -39,11 +39,11 @@ class Entry:
     problem: Problem | None = None
 
     def is_release(self, plugin: str, version: str) -> bool:
-        """Tell whether it claims to be this release."""
+        """Return whether it claims to be this release."""
         return (self.code, self.version) == (plugin, version)
 
     def is_named(self, plugin: str, version: str) -> bool:
-        """Tell whether something broken looks like a plugin, going by the name of its file or folder alone."""
+        """Return whether something broken looks like a plugin, going by the name of its file or folder alone."""
         name = self.path.name
         stem = name[: -len(ARCHIVE_SUFFIX)] if is_archive(name) else name
         return stem in (plugin, f"{plugin}@{version}", f"{plugin}-{version}", f"{plugin}_{version}")
@@ -151,7 +151,7 @@ def refusal(path: Path, error: TreeError) -> Problem:
 
 
 def is_archive(name: str) -> bool:
-    """Tell whether a file of this name should be a zip archive."""
+    """Return whether a file of this name should be a zip archive."""
     return name.lower().endswith(ARCHIVE_SUFFIX)
 
 
@@ -167,7 +167,7 @@ def _candidate(entry: os.DirEntry[str]) -> Candidate | None:
 
 
 def _stamp(candidate: Candidate) -> _Stamp | None:
-    """Return what changes whenever the file does that says what a plugin is; None if there is none."""
+    """Return what changes whenever a plugin's own description does; None without one."""
     try:
         # As text, which takes a third of the time that a `Path` would; there may be thousands.
         status = os.stat(f"{candidate.path}/{CONFIG_FILE}" if candidate.is_folder else candidate.path)  # noqa: PTH116

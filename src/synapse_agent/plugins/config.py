@@ -1,4 +1,4 @@
-"""What a plugin says of itself: its `config.yaml`."""
+"""A plugin's `config.yaml`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _TextLoader(yaml.SafeLoader):
         if not merges:
             return
         own = [(key, value) for key, value in node.value if not _is_merge(key)]
-        node.value = own  # a mapping that merges itself has nothing more to give
+        node.value = own  # a mapping that merges itself has nothing to add
         merged: dict[Any, tuple[yaml.Node, yaml.Node]] = {}
         for source in self._sources(merges):
             self.flatten_mapping(source)
@@ -154,12 +154,12 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def is_misnamed_config(name: str) -> bool:
-    """Tell a file that should probably be called `config.yaml`, going by its name."""
+    """Return whether a file should probably be called `config.yaml`, going by its name."""
     return name.rpartition("/")[2].lower() in ("config.yml", "config.yaml")
 
 
 def rename_hint(folder: Path) -> str:
-    """Say which file of a folder without `config.yaml` should be called so, to be put behind a message."""
+    """Return the end of a message: which file of a folder without `config.yaml` to rename."""
     with suppress(OSError):
         misnamed = next((path.name for path in sorted(folder.iterdir()) if is_misnamed_config(path.name)), None)
         return f"; rename its {misnamed} to {CONFIG_FILE}" if misnamed else ""
@@ -184,7 +184,7 @@ def parse_config(text: bytes) -> dict[str, Any]:
 
 
 def _is_larger_than_written(raw: Any) -> bool:
-    """Tell whether values that are used again and again, within each other, make more of a config than its text is."""
+    """Return whether values that are used again, within each other, make more of a config than its text is."""
     size, left = 0, [raw]
     while left and size <= _MAX_WRITTEN_OUT:
         value = left.pop()

@@ -1,4 +1,4 @@
-"""What a plugin needs, from whichever of its files says so."""
+"""What a plugin needs, from whichever of its files names it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNREAD = {
     "setup.py": "write its install_requires into requirements.txt",
     "setup.cfg": "write its install_requires into requirements.txt",
 }
-"""Files that say what others need to know and this agent does not read, and the cure."""
+"""Files that name requirements and that this agent does not read, and the cure."""
 
 
 def read_requirements(folder: Path, rules: RequirementRules = STRICT) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def release_requirements(folder: Path, rules: RequirementRules) -> tuple[str, ..
 
 
 def unread_files(folder: Path) -> list[str]:
-    """Name the files that the agent does not read although they say what the plugin needs."""
+    """Name the files that the agent does not read although they name requirements."""
     if (folder / REQUIREMENTS_FILE).exists():
         return []
     has_project = bool(read_requirements(folder, RequirementRules(urls=True)))
@@ -86,7 +86,7 @@ def _from_source(folder: Path, name: str, source: Any, rules: RequirementRules) 
     if place is not None and place.exists() and (rules.urls or place.is_relative_to(folder.resolve())):
         return local_requirement(place)
     raise _invalid(
-        f"tool.uv.sources takes {name} from {source!r:.100}, which is no path in the plugin. "
+        f"tool.uv.sources takes {name} from {source!r:.100}, which is not a path in the plugin. "
         "Ship the package with the plugin, or leave the source out"
     )
 
@@ -116,7 +116,7 @@ def _pinned(package: Mapping[str, Any], lock: str) -> Iterator[str]:
 
 
 def _is_known(marker: str) -> bool:
-    """Tell whether a marker asks about the machine alone; a lock's can ask about extras and groups of its project."""
+    """Return whether a marker asks about the machine alone; a lock's can ask about extras and groups of its project."""
     try:
         Marker(marker)
     except InvalidMarker:
@@ -128,7 +128,7 @@ def _toml(folder: Path, name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(plugin_file(folder / name, name, most=MAX_LOCK_BYTES).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Problem(422, "invalid_plugin", f"{name} is no TOML: {error}") from error
+        raise Problem(422, "invalid_plugin", f"{name} is not TOML: {error}") from error
 
 
 def _at(table: Any, *keys: str) -> Any:

@@ -120,7 +120,7 @@ class Releases:
         return config
 
     def record(self, row: ReleaseRow) -> dict[str, Any]:
-        """Return a release as the contract has it, without what the plugin does not say."""
+        """Return a release as the contract has it, without what the plugin leaves out."""
         warnings = self._warnings.get(row.digest)
         if warnings is None:
             warnings = self._warnings[row.digest] = self._advice(row)

@@ -64,62 +64,62 @@ class RequirementReader:
         if len(self._read) > _MAX_FILES:
             raise Problem(422, "invalid_requirement", f"{name}: more than {_MAX_FILES} files include each other.")
         for number, text in _logical_lines(_text(path, name)):
-            where = f"{name}, line {number},"
+            place = f"{name}, line {number},"
             if text.startswith("-"):
-                yield from self._option(text, where, path.parent, is_constraint=is_constraint)
+                yield from self._option(text, place, path.parent, is_constraint=is_constraint)
             else:
-                line = self._requirement(text, where, path.parent)
+                line = self._requirement(text, place, path.parent)
                 yield f"-c {line}" if is_constraint else line
 
-    def _option(self, text: str, where: str, beside: Path, *, is_constraint: bool) -> Iterator[str]:
-        option, value = _option(text, where)
+    def _option(self, text: str, place: str, beside: Path, *, is_constraint: bool) -> Iterator[str]:
+        option, value = _option(text, place)
         if option in ("--requirement", "--constraint"):
-            path = self._inside(value, text, where, beside)
+            path = self._inside(value, text, place, beside)
             if not path.is_file():
-                raise invalid_requirement(text, where, f"there is no file {value!r} in the plugin")
+                raise invalid_requirement(text, place, f"there is no file {value!r} in the plugin")
             name = os.path.relpath(path, self._root)
             yield from self._file(path, name, is_constraint=is_constraint or option == "--constraint")
         elif option == "--editable":
-            yield self._requirement(value, where, beside, line=text)
+            yield self._requirement(value, place, beside, line=text)
         elif option == "--find-links":
-            yield f"--find-links {local_requirement(self._inside(value, text, where, beside))}"
+            yield f"--find-links {local_requirement(self._inside(value, text, place, beside))}"
         elif option in _INDEXES and self._rules.urls:
             yield f"{option} {value}"
         elif option in _INDEXES:
             why = "indexes are the agent's to choose: `serve --index-url` and `--extra-index-url`"
-            raise invalid_requirement(text, where, why)
+            raise invalid_requirement(text, place, why)
         elif option in _PASSED_ON:
             yield f"{option} {value}".strip()
 
-    def _requirement(self, text: str, where: str, beside: Path, *, line: str = "") -> str:
+    def _requirement(self, text: str, place: str, beside: Path, *, line: str = "") -> str:
         line = line or text
         hashes = sorted(match[1].lower() for match in _HASH.finditer(f" {text}"))
         bare = _HASH.sub("", f" {text}").strip()
         local = _PATH.fullmatch(bare)
         if local is None:
-            return " ".join([requirement(bare, where, self._rules), *(f"--hash={each}" for each in hashes)])
-        path = self._inside(local["path"], line, where, beside)
+            return " ".join([requirement(bare, place, self._rules), *(f"--hash={each}" for each in hashes)])
+        path = self._inside(local["path"], line, place, beside)
         if not path.is_dir() and path.suffix not in ARCHIVE_SUFFIXES:
-            raise invalid_requirement(line, where, "it is neither the folder of a package nor an archive")
+            raise invalid_requirement(line, place, "it is neither the folder of a package nor an archive")
         if path.is_dir() and not any((path / name).is_file() for name in ("pyproject.toml", "setup.py")):
             raise invalid_requirement(
-                text, where, f"the folder {local['path']!r} has no pyproject.toml and no setup.py"
+                text, place, f"the folder {local['path']!r} has no pyproject.toml and no setup.py"
             )
         if hashes and path.is_file() and file_digest(path) not in hashes:
-            raise invalid_requirement(line, where, f"the file's hash is {file_digest(path)}")
+            raise invalid_requirement(line, place, f"the file's hash is {file_digest(path)}")
         return local_requirement(path, local["extras"] or "")
 
-    def _inside(self, text: str, line: str, where: str, beside: Path) -> Path:
+    def _inside(self, text: str, line: str, place: str, beside: Path) -> Path:
         """Return the path of what the plugin ships, named from its own folder or from that of the file."""
         if "://" in text:
-            raise invalid_requirement(line, where, "it is an address, and must be a path in the plugin")
+            raise invalid_requirement(line, place, "it is an address, and must be a path in the plugin")
         paths = [(base / text).resolve() for base in (beside, self._root)]
         inner = [path for path in paths if self._rules.urls or path.is_relative_to(self._root)]
         if not inner:
-            raise invalid_requirement(line, where, "it leads out of the plugin's folder")
+            raise invalid_requirement(line, place, "it leads out of the plugin's folder")
         found = next((path for path in inner if path.exists()), None)
         if found is None:
-            raise invalid_requirement(line, where, f"there is no {text!r} in the plugin")
+            raise invalid_requirement(line, place, f"there is no {text!r} in the plugin")
         return found
 
 
@@ -132,11 +132,11 @@ def _text(path: Path, name: str) -> str:
     except UnicodeDecodeError as error:
         if encoding == "utf-8":
             return data.decode("latin-1")
-        raise Problem(422, "invalid_requirement", f"{name} cannot be read: it is no {encoding}.") from error
+        raise Problem(422, "invalid_requirement", f"{name} cannot be read as {encoding}.") from error
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield what is no comment, continued lines joined, with the number of its first line."""
+    """Yield the lines without comments, continued ones joined, with the number of its first line."""
     held, first = "", 0
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         first = first if held else number
@@ -151,18 +151,18 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
         yield first, _COMMENT.sub("", held).strip()
 
 
-def _option(text: str, where: str) -> tuple[str, str]:
+def _option(text: str, place: str) -> tuple[str, str]:
     try:
         first, *rest = shlex.split(text)
     except ValueError as error:
-        raise invalid_requirement(text, where, f"it cannot be read: {error}") from error
+        raise invalid_requirement(text, place, f"it cannot be read: {error}") from error
     name, _, value = first.partition("=") if first.startswith("--") else (first[:2], "", first[2:])
     option = _NAMES.get(name, name)
     values = [*([value] if value else []), *rest]
     if option not in (*_NAMES.values(), *_PASSED_ON, *_WITHOUT_VALUE, *_INDEXES):
-        raise invalid_requirement(text, where, f"the option {name} is not supported")
+        raise invalid_requirement(text, place, f"the option {name} is not supported")
     if len(values) != (0 if option in _WITHOUT_VALUE else 1):
         raise invalid_requirement(
-            text, where, f"the option {name} takes {'no' if option in _WITHOUT_VALUE else 'one'} value"
+            text, place, f"the option {name} takes {'no' if option in _WITHOUT_VALUE else 'one'} value"
         )
     return option, values[0] if values else ""

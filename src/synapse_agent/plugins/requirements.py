@@ -1,6 +1,6 @@
 """Requirements: what each may be, and the form in which an environment is asked for.
 
-That form is a set of lines, each of which says all that it means wherever it is read:
+That form is a set of lines, each of which means the same wherever it is read:
 
     pillow>=9.0.0                           a requirement in canonical form
     six==1.16.0 --hash=sha256:…             one whose file is checked
@@ -54,18 +54,18 @@ def check_requirements(requirements: Iterable[str], rules: RequirementRules = ST
     return tuple(requirement(text, f"requirements[{index}]", rules) for index, text in enumerate(requirements))
 
 
-def requirement(text: str, where: str, rules: RequirementRules = STRICT) -> str:
-    """Return one requirement in canonical form; `where` is what a message calls it."""
+def requirement(text: str, place: str, rules: RequirementRules = STRICT) -> str:
+    """Return one requirement in canonical form; `place` is its name in a message."""
     if not text.isprintable():  # a line end would make another line of the installer's file
-        raise invalid_requirement(text, where)
+        raise invalid_requirement(text, place)
     if rules.urls and _ADDRESS.match(text) and len(text.split()) == 1:
         return text
     try:
         canonical = _remembered(text, rules.urls) if len(text) <= _MAX_REMEMBERED else _canonical(text, rules.urls)
     except InvalidRequirement as error:
-        raise invalid_requirement(text, where) from error
+        raise invalid_requirement(text, place) from error
     if canonical is None:
-        raise invalid_requirement(text, where)
+        raise invalid_requirement(text, place)
     return canonical
 
 
@@ -90,11 +90,11 @@ def without_place(line: str) -> str:
     return f"{option}{space}{local[0].name}{local[1]}#{rest.rpartition('#')[2]}" if local else line
 
 
-def invalid_requirement(text: str, where: str, why: str = "") -> Problem:
-    """Report what is no requirement, or one that is not allowed."""
+def invalid_requirement(text: str, place: str, why: str = "") -> Problem:
+    """Report an invalid requirement, or one that is not allowed."""
     what = f"is {quoted(text)}" if text.strip() else "is empty"
     hint = f"{_hint(text)}{_WANTED}, and no option, path or URL"
-    return Problem(422, "invalid_requirement", f"{where} {what}; {why or hint}", requirement=text[:1000])
+    return Problem(422, "invalid_requirement", f"{place} {what}; {why or hint}", requirement=text[:1000])
 
 
 def _hint(text: str) -> str:

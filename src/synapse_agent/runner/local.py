@@ -155,7 +155,8 @@ class LocalRunner:
             return await self._run_in(environment, run, action, heard)
 
     async def _run_in(self, environment: Environment, run: Run, action: Action, heard: _Start) -> bytes:
-        limits = self._limits if run.time_limit is None else replace(self._limits, time=run.time_limit)
+        times = (run.time_limit or self._limits.time, action.timeout)
+        limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
         async with self._home(run, environment) as home, self._zygote(run, environment) as zygote:
             execution = Execution(

@@ -65,7 +65,7 @@ class DataFolder:
 
 
 def is_abandoned(root: Path) -> bool:
-    """Tell whether a folder of this user's was an agent's that is gone; a very young one may be about to be locked."""
+    """Return whether a folder of this user's was an agent's that is gone; a young one may be about to be locked."""
     with suppress(OSError), ExitStack() as stack:
         folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         stack.callback(os.close, folder)

@@ -73,17 +73,17 @@ class Meter:
 
 
 def is_excluded(name: str) -> bool:
-    """Tell whether a file or folder of this name is no part of a plugin: version control, caches, environments."""
+    """Return whether a file or folder of this name is no part of a plugin: version control, caches, environments."""
     return name in EXCLUDED_NAMES or name.endswith(".pyo")
 
 
 def is_bytecode(name: str) -> bool:
-    """Tell a compiled module, which is part of a plugin only if its source is not: Python imports it then."""
+    """Return whether it is a compiled module, which belongs to a plugin only if its source does not."""
     return name.endswith(".pyc")
 
 
 def is_left_out(folder: Path) -> bool:
-    """Tell whether a folder is no part of a plugin by what it holds: a virtual environment, an agent's data folder."""
+    """Return whether what a folder holds excludes it from a plugin: a virtual environment, an agent's data folder."""
     return any((folder / mark).exists() for mark in _LEFT_OUT_MARKS)
 
 
@@ -144,7 +144,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def set_aside(folder: Path, trash: Path) -> None:
-    """Move a folder to `trash` at once, so that it can be removed at leisure; `FileNotFoundError` if there is none.
+    """Move a folder to `trash` at once, so that it can be removed at leisure; `FileNotFoundError` if it does not exist.
 
     A folder of an overlay's lower layer, as of a container's image, can't be renamed: it is removed at once.
     """

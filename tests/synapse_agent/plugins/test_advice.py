@@ -1,4 +1,4 @@
-"""What a plugin's author is told although nothing fails by it."""
+"""Warnings for a plugin's author."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def advised(folder: Path, config: str) -> list[str]:
         ("actions: {go: {entrypoint: 'm:go', accelerator: gpu}}", "'actions.go.accelerator' has no effect: `resources"),
         ("concurrency: 4", "'concurrency' has no effect: `serve --max-concurrent-runs`"),
         ("timeout: 60", "'timeout' has no effect: it belongs into an action."),
-        ("colour: red", "'colour' has no effect."),
+        ("flavor: red", "'flavor' has no effect."),
         ("actions: {inference: {entrypoint: 'm:go'}}", "'actions.inference' has no method and runs as a task"),
     ],
 )

@@ -67,7 +67,7 @@ def test_a_module_that_is_there_only_compiled_is_part_of_the_plugin(tmp_path: Pa
 
 
 def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
-    """An archive that says that its names are UTF-8, and has one that is not."""
+    """An archive that declares UTF-8 names, and has one that is not."""
     path = zipped(tmp_path / "a.zip", {"na\xefve.py": b""})
     path.write_bytes(path.read_bytes().replace("\xef".encode(), b"\xef\x28"))
     with pytest.raises(TreeError, match=r"a file whose name is not UTF-8: b'na\\xef\(ve.py'"):
@@ -76,7 +76,7 @@ def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["config.yml", "Config.yaml", "plugin/config.yml"])
 def test_a_config_of_nearly_the_right_name_is_named(tmp_path: Path, name: str) -> None:
-    """The message says what to rename."""
+    """The message names what to rename."""
     with pytest.raises(TreeError, match=f"no config.yaml, .*; rename its {name} to config.yaml"):
         unpacked(zipped(tmp_path / "a.zip", {}, config=name))
 

@@ -226,7 +226,7 @@ def test_a_merge_of_something_else_is_refused(tmp_path, text, said):
 
 
 def test_merges_of_merges_end(tmp_path):
-    """One of itself has nothing to give; what would make millions of entries is refused in no time."""
+    """One of itself adds nothing; what would make millions of entries is refused in no time."""
     (tmp_path / "config.yaml").write_text("code: a\nenv: &a {A: b, <<: *a}\n")
     assert PluginConfig.read(tmp_path).env == {"A": "b"}
     wide = "&a {" + ", ".join(f"k{number}: v" for number in range(4000)) + "}"

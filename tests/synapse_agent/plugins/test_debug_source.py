@@ -141,7 +141,7 @@ def test_a_link_that_leads_out_is_refused(http: httpx.Client, tmp_path: Path, wr
 
 
 def test_a_pipe_in_the_folder_is_left_out(http: httpx.Client, tmp_path: Path, write_plugin: Any) -> None:
-    """To read it would take for ever, and it is no part of the plugin."""
+    """To read it would take for ever."""
     write_plugin(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     answer = debug(http, action="go", plugin_path=str(tmp_path))

@@ -1,4 +1,4 @@
-"""Plugins as people lay them out, and what they are told about modules that are missing."""
+"""Plugins as people lay them out, and errors about missing modules."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_a_plugin_can_be_a_package_itself(runner, write_plugin):
     ],
 )
 async def test_a_missing_module_says_what_to_install(runner, write_plugin, statement, package):
-    """By the package's name, in an action and in the imports of its module; nothing is said for the plugin's own."""
+    """By the package's name, in an action and in the imports of its module; no cure for the plugin's own."""
     inside = write_plugin(f"def act():\n    {statement}\n")
     at_import = write_plugin(f"{statement}\ndef act():\n    pass\n")
     for plugin in (inside, at_import):

@@ -110,7 +110,7 @@ async def test_what_pydantic_refuses_is_invalid_params(act, name, params, wrong)
 
 
 async def test_a_field_is_written_as_its_author_wrote_it(act):
-    """In the sentence that says what an action takes."""
+    """In the sentence that lists what an action takes."""
     problem = await act.wrong("field", {"epoch": 1})
     assert problem.message.endswith("It takes (epochs=Field(3, ge=1, le=10), name='ab').")
 

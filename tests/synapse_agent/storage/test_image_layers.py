@@ -56,7 +56,7 @@ def run_in_namespace(mounts: str, script: str, *arguments: Path) -> None:
         ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
     )
     if probe.returncode != 0:
-        pytest.skip("this machine lets nobody make mounts of their own")
+        pytest.skip("this machine allows no mounts")
     command = f'set -e; {mounts}; exec {sys.executable} -c "$0" "$@"'
     inside = ["unshare", "-Urm", "sh", "-c", command, script, *map(str, arguments)]
     ended = subprocess.run(inside, capture_output=True, text=True, timeout=120, check=False)

@@ -66,7 +66,7 @@ def serve(tmp_path: Path, small: Path) -> Iterator[Serve]:
     "closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>&1"]
 )
 def test_an_agent_serves_whatever_its_standard_streams_are(serve: Serve, closed: str) -> None:
-    """It starts, runs an action whose log is the job's, and ends well; a stream that is full is no reason to stop."""
+    """It starts, runs an action whose log is the job's, and ends well; a full stream does not stop it."""
     agent, address = serve(closed)
     with AgentClient(address) as client:
         client.create_plugin_release("small", "1.0.0")

@@ -31,7 +31,7 @@ def one_line(text: str, *, longest: int | None = None) -> str:
 def identifier(text: str) -> str:
     """Return a name that others chose as one word, escaped so that two names never look alike by what they hide.
 
-    A blank or a line end in it would let it pass for more than one column, or one row, of a table.
+    A blank or a line end in it would make it look like more than one column, or one row, of a table.
     """
     escaped = "".join(each if each.isprintable() and not _is_hidden(each) else _escape(each) for each in text)
     return escaped if len(escaped) <= _LONGEST_IDENTIFIER else f"{escaped[: _LONGEST_IDENTIFIER - 1]}…"

@@ -149,7 +149,7 @@ def _add(tree: Tree, name: object, held: Any) -> None:
 
 
 def _is_row(held: Any) -> bool:
-    """Tell whether a list holds nothing but numbers and short texts, which read best side by side."""
+    """Return whether a list holds nothing but numbers and short texts, which read best side by side."""
     return isinstance(held, list) and all(
         len(each) <= LONGEST_IN_ROW if isinstance(each, str) else not isinstance(each, (dict, list)) for each in held
     )
@@ -168,7 +168,7 @@ def _summary(held: Mapping[str, Any] | Sequence[Any]) -> str:
 
 
 def _is_table(result: Any) -> bool:
-    """Tell whether a list holds nothing but objects with the same few keys and scalars in them."""
+    """Return whether a list holds nothing but objects with the same few keys and scalars in them."""
     if not isinstance(result, list) or not 1 <= len(result) <= MOST_ITEMS or not isinstance(result[0], dict):
         return False
     keys = list(result[0])

@@ -33,7 +33,7 @@ class Reach:
         self._home = home
         self._names, self._networks = _parse(allowed)
         self._resolve = resolve or _resolve
-        # A proxy looks names up itself, so that what this machine finds says nothing.
+        # A proxy looks names up itself, so that what this machine finds means nothing.
         self._is_direct = not getproxies().keys() & {"http", "https", "all"}
 
     async def check(self, url: httpx.URL) -> None:
@@ -80,14 +80,14 @@ def _parse(allowed: Sequence[str]) -> tuple[frozenset[str], list[IPNetwork]]:
             name = host_name(text)
             if name is None or name != text.lower().rstrip("."):
                 raise UsageError(
-                    f"--backend-allow {text!r} is no host name, address or network: leave out scheme, port and path."
+                    f"--backend-allow {text!r} is not a host name, address or network: leave out scheme, port and path."
                 ) from None
             names.add(name)
     return frozenset(names), networks
 
 
 async def _resolve(host: str) -> Sequence[IPAddress]:
-    """Look a name up; one that is unknown has no addresses, and the connection says why."""
+    """Look a name up; one that is unknown has no addresses, and the connection fails with the reason."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

@@ -16,7 +16,7 @@ _CONSTRAINT = "-c "
 
 @contextmanager
 def install_files(lines: Sequence[str], room: Path) -> Iterator[list[str]]:
-    """Write the files and give the arguments of `uv pip install` that name them, while the block runs.
+    """Write the files and yield the arguments of `uv pip install` that name them, while the block runs.
 
     Packages that a plugin ships are copied, since a build writes into the folder that it builds.
     """

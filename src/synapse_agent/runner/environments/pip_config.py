@@ -48,7 +48,7 @@ def uv_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def index_environ(index_url: str | None, extra_index_urls: Sequence[str]) -> dict[str, str]:
-    """Return the variables of `uv_settings` that the agent's own settings decide on, whatever pip and uv are told."""
+    """Return the variables of `uv_settings` that the agent's own settings replace."""
     chosen = {} if index_url is None else {"UV_DEFAULT_INDEX": index_url}
     return {**chosen, **({"UV_INDEX": " ".join(extra_index_urls)} if extra_index_urls else {})}
 

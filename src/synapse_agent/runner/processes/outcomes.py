@@ -57,7 +57,7 @@ def cannot_start(why: str) -> Problem:
 
 
 def lacks_resources(error: BaseException) -> bool:
-    """Tell whether something failed because the machine, or the agent's share of it, has no more of what it takes."""
+    """Return whether something failed because the machine, or the agent's share of it, has no more of what it takes."""
     if isinstance(error, OSError):
         return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "start new thread" in str(error))

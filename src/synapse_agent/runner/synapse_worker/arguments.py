@@ -48,6 +48,6 @@ def _value(shape: CallSignature, converter: Converter, name: str, value: Any, lo
 
 
 def _is_made_of_all(hint: Any) -> bool:
-    """Tell a class that is made of a whole object, such as a model of pydantic, from any other hint of `params`."""
+    """Return whether a hint of `params` is a class that is made of a whole object, such as a model of pydantic."""
     kinds = ("model_validate", "parse_obj", "__pydantic_validator__", "__total__")
     return isinstance(hint, type) and (dataclasses.is_dataclass(hint) or any(hasattr(hint, each) for each in kinds))

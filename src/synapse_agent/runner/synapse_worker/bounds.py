@@ -31,7 +31,7 @@ def metadata_of(hint: Any) -> tuple[Any, ...]:
 
 
 def is_field(default: Any) -> bool:
-    """Tell pydantic's `Field(…)` from a default of the plugin's own."""
+    """Return whether a default is pydantic's `Field(…)`."""
     return type(default).__name__ == "FieldInfo" and type(default).__module__.startswith("pydantic")
 
 

@@ -1,6 +1,6 @@
 """Values of JSON made into what type hints ask for, in the way that pydantic does it; nothing of pydantic is needed.
 
-A hint that says nothing here (`np.ndarray`, a name that cannot be found) leaves its value alone. Models of pydantic are
+A hint without a meaning here (`np.ndarray`, a name that cannot be found) leaves its value alone. Models of pydantic are
 made by the pydantic of the environment, which the plugin's own modules have imported.
 """
 

@@ -52,9 +52,9 @@ def _exists(module_name: str) -> bool:
         raise
     except ImportError as error:
         if error.name == module_name and (error.path or "").endswith(".pyc"):
-            where = os.path.basename(error.path or "")
+            compiled = os.path.basename(error.path or "")
             raise _not_found(
-                module_name, f"its module is there only compiled, as {where}, and not for this Python: {error}"
+                module_name, f"its module is there only compiled, as {compiled}, and not for this Python: {error}"
             ) from None
         raise
     return True
@@ -72,7 +72,7 @@ def _look_further(top: str, folder: str) -> bool:
     initial = os.path.join(folder, "__init__.py")
     if not os.path.isfile(initial) or top in sys.modules:
         return False
-    from importlib.util import module_from_spec, spec_from_file_location  # most plugins are no package
+    from importlib.util import module_from_spec, spec_from_file_location  # rarely needed
 
     spec = spec_from_file_location(top, initial, submodule_search_locations=[folder])
     if spec is None or spec.loader is None:

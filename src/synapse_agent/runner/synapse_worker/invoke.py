@@ -137,7 +137,7 @@ def _check_arguments(error: ValueError, target: Any) -> None:
 
 
 def _is_about_arguments(error: ValueError) -> bool:
-    """Tell pydantic's error that was raised before any code of the plugin's ran from one of that code."""
+    """Return whether an error is pydantic's, raised before any code of the plugin's ran."""
     if not type(error).__module__.startswith("pydantic") or not callable(getattr(error, "errors", None)):
         return False
     frames, files = error.__traceback__, set()

@@ -1,4 +1,4 @@
-"""What does not fit, and where: the faults that a caller is told."""
+"""What does not fit, and at which place: the faults that a caller gets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from .failures import ActionFailure
 
 MAX_FAULTS = 20
-"""What is told of params that do not fit; a list of them can have any number."""
+"""Most faults to report; a list of params can have any number."""
 _MAX_INPUT = 500
 
 
@@ -58,17 +58,17 @@ def _fault(found: Mapping[str, Any], loc: Iterable[Any], *, hidden: Any) -> dict
 
 
 def _told(fault: Mapping[str, Any]) -> str:
-    where = ".".join(map(str, fault["loc"])) or "params"
+    place = ".".join(map(str, fault["loc"])) or "params"
     if fault["type"] == "missing":
-        return f"'{where}' is missing"
+        return f"'{place}' is missing"
     if fault["type"] in ("unexpected", "extra_forbidden"):
-        return f"'{where}' is unexpected"
+        return f"'{place}' is unexpected"
     given = f" is {fault['input']!r:.60}" if "input" in fault else ""
-    return f"'{where}'{given}: {fault['msg']}"
+    return f"'{place}'{given}: {fault['msg']}"
 
 
 def _input(fault: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the input as JSON can say it, cut if it is long."""
+    """Return the input as JSON, cut if it is long."""
     if "input" not in fault:
         return {}
     try:

@@ -32,7 +32,7 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
 
 @pytest.fixture
 async def runner(data_dir, wheels):
-    """Give a runner whose only index is the test's folder."""
+    """Return a runner whose only index is the test's folder."""
     runner = LocalRunner(data_dir, environ=wheels.environ)
     yield runner
     await runner.close()
@@ -75,7 +75,7 @@ async def test_a_constraint_that_does_not_fit_is_the_installers_to_say(runner, w
 
 
 async def test_packages_that_the_plugin_ships_are_installed(runner, write_plugin, wheels):
-    """A wheel, and a package that is built; not in the plugin's folder, which nobody may write to."""
+    """A wheel, and a package that is built; not in the plugin's folder, which is read-only."""
     wheels.write("shipped", {"shipped": "VALUE = 'wheel'"})
     plugin = write_plugin(SOURCE, requirements="./vendor/shipped-1.0-py3-none-any.whl\n-e ./lib\n")
     (plugin.folder / "vendor").mkdir()

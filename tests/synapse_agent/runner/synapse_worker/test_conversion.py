@@ -103,7 +103,7 @@ def faults(hint: Any, value: Any) -> list[tuple[Any, ...]]:
         (Options, {"rate": "0.5"}, {"rate": 0.5}),
         (Annotated[int, Ge(1), "a note"], "3", 3),
         (Annotated[Optional[int], Ge(1)], None, None),
-        # What says nothing here leaves the value alone.
+        # What has no meaning here leaves the value alone.
         *(("np.ndarray", [1], [1]), (typing.Callable[[int], int], "f", "f"), (type, "int", "int"), (3, "a", "a")),
         *((Point, [1, 2], [1, 2]), (typing.TypeVar("T"), "a", "a"), (object, "a", "a")),
     ],
@@ -140,9 +140,9 @@ def test_values_are_made_of_what_json_has(hint: Any, value: Any, result: Any) ->
         (None, 1, [(["params", "x"], "none_required", 1)]),
         (
             Net,
-            {"layers": [{"size": "a"}, {"names": 3}], "colour": 1},
+            {"layers": [{"size": "a"}, {"names": 3}], "hue": 1},
             [
-                (["params", "x", "colour"], "unexpected", 1),
+                (["params", "x", "hue"], "unexpected", 1),
                 (["params", "x", "layers", 0, "size"], "int_parsing", "a"),
                 (["params", "x", "layers", 1, "size"], "missing", {"names": 3}),
                 (["params", "x", "layers", 1, "names"], "list_type", 3),
@@ -164,16 +164,16 @@ def test_the_message_says_what_is_wrong_in_words() -> None:
         raise AssertionError(epochs, color)
 
     with pytest.raises(ActionFailure) as caught:
-        call(act, action="act", params={"epochs": "two", "color": "green", "colour": 1}, context=None)
+        call(act, action="act", params={"epochs": "two", "color": "green", "hue": 1}, context=None)
     assert caught.value.fields["message"] == (
-        "The params do not fit the action: 'colour' is unexpected; "
+        "The params do not fit the action: 'hue' is unexpected; "
         "'epochs' is 'two': Input should be a valid integer; "
         "'color' is 'green': Input should be 'red' or 'blue'. It takes (epochs, color=Color.RED)."
     )
 
 
 def test_params_can_be_a_class_as_a_whole() -> None:
-    """A dataclass is made of all of them; `dict` and what says nothing leave them as they are."""
+    """A dataclass is made of all of them; `dict` and what has no meaning leave them as they are."""
 
     def train(params: Net, context: Any) -> Any:
         return params, context
@@ -207,6 +207,6 @@ def test_a_class_has_its_params_made_before_it_is_constructed() -> None:
 
 
 def test_a_long_input_is_cut() -> None:
-    """An error is no place for a picture."""
+    """An error does not carry a picture."""
     ((_, _, told),) = faults(int, "x" * 100_000)
     assert len(told) < 600
