@@ -289,6 +289,12 @@ class PluginAction(BaseModel):
         Field(description="`local` and `task` answer with the result, `job` answers at once with the job record."),
     ] = MISSING
     description: str | MISSING = MISSING
+    params_schema: Annotated[
+        dict[str, Any] | MISSING,
+        Field(
+            description="JSON Schema of the params that the action takes, from its annotations. Absent until the release has run once, and\nfor an action that cannot be described.\n"
+        ),
+    ] = MISSING
 
 
 PluginConfigOverride = TypeAliasType("PluginConfigOverride", dict[str, Any])

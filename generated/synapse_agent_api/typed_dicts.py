@@ -176,6 +176,7 @@ class PluginAction(TypedDict):
     name: str
     method: NotRequired[str]
     description: NotRequired[str]
+    params_schema: NotRequired[dict[str, Any]]
 
 
 PluginConfigOverride: TypeAlias = dict[str, Any]

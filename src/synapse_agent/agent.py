@@ -18,6 +18,7 @@ from synapse_agent.plugins.releases import Releases
 from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
 from synapse_agent.runner.base import Runner
+from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.factory import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
 from synapse_agent.settings import Settings, check_plugins_folder
@@ -63,7 +64,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
-        runner = await _make(make_runner, settings, folder.reserve)
+        runner = DescribingRunner(await _make(make_runner, settings, folder.reserve), folder.schemas)
         stack.push_async_callback(runner.close)
         jobs = Jobs(
             database=database,
@@ -82,7 +83,14 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         retention = Retention(database, folder.jobs, limits, reserve=folder.reserve)
         stack.push_async_callback(_cancel, asyncio.create_task(retention.keep()))
         rules = RequirementRules(urls=settings.allow_requirement_urls)
-        releases = Releases(folder=folder, database=database, source=source, rules=rules, on_removed=runner.forget)
+        releases = Releases(
+            folder=folder,
+            database=database,
+            source=source,
+            rules=rules,
+            schemas=runner.schemas,
+            on_removed=runner.forget,
+        )
         stack.push_async_callback(releases.close)
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":

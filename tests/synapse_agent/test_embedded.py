@@ -176,7 +176,7 @@ def in_a_fork(work: Callable[[], object]) -> None:
 def test_a_forked_process_keeps_nothing_of_the_agents(plugins: Path, tmp_path: Path) -> None:
     """It lives on when the agent is closed: the folder is free then, the port refuses, and connections have ended."""
     gone, go = os.pipe()
-    with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent, httpx.Client(trust_env=False) as http:
+    with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent, httpx.Client(trust_env=False, timeout=60) as http:
         address = agent.base_url
         assert http.get(f"{address}/health/").status_code == 200
         child = os.fork()

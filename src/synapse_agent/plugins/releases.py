@@ -39,6 +39,7 @@ class Releases:
         database: Database,
         source: PluginSource,
         rules: RequirementRules,
+        schemas: Callable[[Path], Mapping[str, Any]],
         on_removed: Callable[[Path], Awaitable[None]],
     ) -> None:
         """Bring rows and folders together; `on_removed` is told of each folder that has been removed since."""
@@ -46,6 +47,7 @@ class Releases:
         self._rows = database.releases
         self._source = source
         self._rules = rules
+        self._schemas = schemas
         self._on_removed = on_removed
         self._fetching: dict[tuple[str, str], asyncio.Task[ReleaseRow]] = {}
         self._is_closing = False
@@ -124,7 +126,7 @@ class Releases:
         warnings = self._warnings.get(row.digest)
         if warnings is None:
             warnings = self._warnings[row.digest] = self._advice(row)
-        return _record(row, warnings)
+        return _record(row, warnings, self._schemas(self.path(row.digest)))
 
     def path(self, digest: str) -> Path:
         """Give the folder that holds the content of this digest."""
@@ -220,7 +222,11 @@ class ReleaseLease:
         await self._releases.give_back(self._digest)
 
 
-def _record(row: ReleaseRow, warnings: Sequence[str]) -> dict[str, Any]:
+def _record(row: ReleaseRow, warnings: Sequence[str], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    actions = json.loads(row.actions)
+    for action in actions:
+        if action["name"] in schemas:
+            action["params_schema"] = schemas[action["name"]]
     record = {
         "id": row.id,
         "plugin": row.plugin,
@@ -228,7 +234,7 @@ def _record(row: ReleaseRow, warnings: Sequence[str]) -> dict[str, Any]:
         "name": row.name,
         "category": row.category,
         "description": row.description,
-        "actions": json.loads(row.actions),
+        "actions": actions,
         "digest": row.digest,
         "created_at": row.created_at,
         "warnings": list(warnings) or None,

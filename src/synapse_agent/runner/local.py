@@ -233,4 +233,5 @@ def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, s
         "limits": limits.resources,
         "writable": [str(home)],
         "result_bytes": limits.result_bytes,
+        **({"describe": {each.name: each.entrypoint for each in run.config.actions.values()}} if run.describes else {}),
     }

@@ -27,6 +27,7 @@ class DataFolder:
         self.database = root / "agent.sqlite3"
         self.releases = root / "releases"
         self.jobs = root / "jobs"
+        self.schemas = root / "schemas"
         self._temporary = root / "tmp"
         self._lock = self._open()
         self.reserve = Reserve(root / "reserve")

@@ -29,7 +29,7 @@ ON_AN_OVERLAY = (
     client.delete_plugin_release("small@1.0.0")
     assert client.list_plugin_releases()["count"] == 0
     client.create_plugin_release("small", "1.0.0")
-    (environment,) = (path for path in Path(data, "environments").iterdir() if path.is_dir())
+    (environment,) = (path.parents[1] for path in Path(data, "environments").glob("*/bin/python"))
     (environment / "bin" / "python").unlink()
     assert client.run_plugin_release("small@1.0.0", "go") == "small@1.0.0"
     assert (environment / "bin" / "python").exists()

@@ -38,7 +38,7 @@ def converted(shape: CallSignature, named: dict[str, Any], *, given: Mapping[str
 
 def _value(shape: CallSignature, converter: Converter, name: str, value: Any, loc: tuple[Any, ...]) -> Any:
     hint = shape.hints.get(name, Any)
-    if name == _WHOLE and not _is_made_of_all(evaluated(hint, shape.scope)):
+    if name == _WHOLE and not is_made_of_all(evaluated(hint, shape.scope)):
         return value
     result = converter.convert(hint, value, loc)
     default = shape.defaults.get(name)
@@ -47,7 +47,7 @@ def _value(shape: CallSignature, converter: Converter, name: str, value: Any, lo
     return result
 
 
-def _is_made_of_all(hint: Any) -> bool:
+def is_made_of_all(hint: Any) -> bool:
     """Return whether a hint of `params` is a class that is made of a whole object, such as a model of pydantic."""
     kinds = ("model_validate", "parse_obj", "__pydantic_validator__", "__total__")
     return isinstance(hint, type) and (dataclasses.is_dataclass(hint) or any(hasattr(hint, each) for each in kinds))

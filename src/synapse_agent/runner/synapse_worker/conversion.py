@@ -20,7 +20,7 @@ from . import scalars
 from .bounds import check_bounds, metadata_of
 from .misfits import Misfit, fault, misfit
 
-_UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
+UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
 _LISTS: Mapping[Any, Callable[[Any], Any]] = {
     list: list,
     set: set,
@@ -55,7 +55,7 @@ class Converter:
             return converted
         if _is_literal(origin):
             return _one_of(arguments, value, loc)
-        if origin in _UNIONS or type(hint) in _UNIONS:
+        if origin in UNIONS or type(hint) in UNIONS:
             return self._any_of(arguments, value, loc)
         if hasattr(hint, "__supertype__"):
             return self.convert(hint.__supertype__, value, loc)

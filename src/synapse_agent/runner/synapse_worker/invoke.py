@@ -43,6 +43,18 @@ def call(target: Any, *, action: str, params: Mapping[str, Any], context: Any) -
     raise _not_callable(f"it names {type(target).__name__} {target!r:.60}, which is neither a function nor a class")
 
 
+def signatures_of(target: Any, action: str) -> list[CallSignature]:
+    """Return the signatures of what `call` calls, without calling anything; none if they can't be read."""
+    if not isinstance(target, type):
+        return [each for each in [CallSignature.of(target)] if each is not None]
+    name = _method_name(target, action)
+    method = CallSignature.of(getattr(target, name))
+    if isinstance(_inherited(target)[name], (staticmethod, classmethod)):
+        return [] if method is None else [method]
+    shapes = [CallSignature.of(target), None if method is None else method.without_self()]
+    return [each for each in shapes if each is not None]
+
+
 def _is_awaitable(result: Any) -> bool:
     if isinstance(result, GeneratorType):
         return bool(result.gi_code.co_flags & _HAS_COROUTINE_MARK)

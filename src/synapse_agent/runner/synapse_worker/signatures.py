@@ -90,7 +90,7 @@ class CallSignature:
         """Return the values of what it names, as its annotations want them; `Misfit` names all that do not fit."""
         named = {name: params[name] for name in self.names if name in params}
         for name in CONTEXT:
-            if name in self.names and self._wants_context(name):
+            if name in self.names and self.wants_context(name):
                 named.setdefault(name, context)
         if WHOLE in self.names and (params or WHOLE not in self.defaults):
             named[WHOLE] = dict(params)
@@ -122,7 +122,7 @@ class CallSignature:
         ]
         return ", ".join(named if self.rest is None else [*named, f"**{self.rest}"])
 
-    def _wants_context(self, name: str) -> bool:
+    def wants_context(self, name: str) -> bool:
         """Whether a parameter of such a name is for the run's context; one with a default has a use of its own."""
         if name not in self.defaults:
             return True
