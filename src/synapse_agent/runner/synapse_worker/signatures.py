@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 from typing import Any
 
+from .arguments import Parameters
 from .bounds import field_default, is_field, shown_default
 
 WHOLE = "params"
@@ -94,10 +95,8 @@ class CallSignature:
                 named.setdefault(name, context)
         if WHOLE in self.names and (params or WHOLE not in self.defaults):
             named[WHOLE] = dict(params)
-        if self.hints or any(map(is_field, self.defaults.values())):
-            from .arguments import converted  # most actions have no annotations
-
-            return converted(self, named, given=params)
+        if any(name in self.hints for name in named) or any(map(is_field, self.defaults.values())):
+            return Parameters(self.hints, self.defaults, self.scope).converted(named, given=params)
         return named
 
     def call(
