@@ -77,10 +77,14 @@ generate: setup ## Write generated/ from openapi.yaml
 	$(BIN)/python generator/generate.py
 
 .PHONY: check
-check: setup ## Format, lint, types, the contract, and whether what is made from them is current
+check: setup ## Format, lint, types, the walls, the contract, and whether what is made from them is current
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/python docs/scripts/readme_types.py
+	$(BIN)/mypy build/typing/readme.py
+	node_modules/.bin/pyright --warnings
 	node_modules/.bin/redocly lint
 	$(BIN)/openapi-spec-validator openapi.yaml
 	$(BIN)/python generator/generate.py --check

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from local_cluster import LocalCluster
 
-# httpx2 is installed, too, and would be preferred; the second part of `make test` asks for it.
-os.environ.setdefault("SYNAPSE_HTTP_LIBRARY", "httpx")
 # Every answer of every agent that a test starts, in this process or another, is held to the contract.
 os.environ["SYNAPSE_AGENT_CHECK_ANSWERS"] = "1"
 

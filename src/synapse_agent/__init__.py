@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from synapse_sdk._version import __version__
+from synapse_agent.coexistence import CURE, is_mixed
 
 if TYPE_CHECKING:
     from synapse_agent.embedded import EmbeddedAgent
+    from synapse_sdk._version import __version__
 
 __all__ = ["EmbeddedAgent", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     """Import `EmbeddedAgent` when it is first asked for, so that the command line starts without it."""
+    if name == "__version__":
+        return import_module("synapse_sdk._version").__version__
     if name == "EmbeddedAgent":
         try:
-            from synapse_agent.embedded import EmbeddedAgent
-        except ModuleNotFoundError as error:
+            return import_module("synapse_agent.embedded").EmbeddedAgent
+        except (ImportError, SyntaxError) as error:
+            if is_mixed():
+                raise ImportError(CURE) from error
+            if not isinstance(error, ModuleNotFoundError):
+                raise
             hint = "The agent's dependencies are missing: pip install 'synapse-agent-client[agent]'."
             raise ModuleNotFoundError(f"{error}. {hint}", name=error.name) from error
-        return EmbeddedAgent
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

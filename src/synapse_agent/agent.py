@@ -19,7 +19,7 @@ from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
 from synapse_agent.runner.base import Runner
 from synapse_agent.runner.describing import DescribingRunner
-from synapse_agent.runner.factory import sandbox_of
+from synapse_agent.runner.local import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
 from synapse_agent.settings import Settings, check_plugins_folder
 from synapse_agent.storage.data_folder import DataFolder, unusable
@@ -111,7 +111,7 @@ async def _backend(settings: Settings, stack: AsyncExitStack) -> list[PluginSour
     if settings.backend is None:
         return []
     # Here, as the HTTP library takes a while to load and only who has a backend needs it.
-    from synapse_agent.plugins.backend.bounds import Bounds
+    from synapse_agent.plugins.backend.session import Bounds
     from synapse_agent.plugins.backend.source import BackendSource
 
     bounds = Bounds(

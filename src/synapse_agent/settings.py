@@ -34,6 +34,7 @@ __all__ = [
     "StartError",
     "UsageError",
     "check_plugins_folder",
+    "default",
     "default_data_dir",
     "for_other_machines",
 ]
@@ -373,6 +374,11 @@ def check_plugins_folder(folder: Path) -> Path:
     if not folder.is_dir():
         raise StartError(f"The plugins folder {folder} is not there, or is no folder. Name one that is with --plugins.")
     return folder
+
+
+def default(name: str) -> Any:
+    """Return the default of a setting."""
+    return Settings.__dataclass_fields__[name].default
 
 
 def default_data_dir() -> Path:

@@ -58,7 +58,7 @@ class Holdings:
             releases=releases,
             release_folders=entries(data / "releases"),
             environments=entries(data / "environments"),
-            bytecode=len({path.name for path in data.glob("bytecode/*/*")} - {"debug"}),
+            bytecode=entries(data / "bytecode" / (data / "releases").relative_to("/")),
             jobs=len(jobs),
             job_folders=entries(data / "jobs"),
             unfinished_jobs=sum(status in ("PENDING", "RUNNING") for status in jobs),
@@ -253,7 +253,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedAgent]:
+def edges_agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedAgent]:
     """An agent that all tests share, with small limits; its packages come from the folder `packages`."""
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as environment:  # it is read when the agent starts
@@ -273,22 +273,22 @@ def agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedAgent]:
 
 
 @pytest.fixture(scope="session")
-def settle(agent: EmbeddedAgent, data: Path) -> Callable[[], None]:
+def settle(edges_agent: EmbeddedAgent, data: Path) -> Callable[[], None]:
     """Wait until what was given up outside of a test, as by a fixture at its end, is gone."""
 
     def settle() -> None:
-        now, before = Holdings.of(agent, data), None
+        now, before = Holdings.of(edges_agent, data), None
         while now != before:
             time.sleep(0.1)
-            now, before = Holdings.of(agent, data), now
+            now, before = Holdings.of(edges_agent, data), now
 
     return settle
 
 
 @pytest.fixture
-def ledger(agent: EmbeddedAgent, data: Path) -> Iterator[Ledger]:
+def ledger(edges_agent: EmbeddedAgent, data: Path) -> Iterator[Ledger]:
     """Count what the agent holds before and after a test, which must be equal but for what the test expects."""
-    ledger = Ledger(agent, data, Holdings.of(agent, data))
+    ledger = Ledger(edges_agent, data, Holdings.of(edges_agent, data))
     yield ledger
     ledger.check()
 
@@ -307,16 +307,16 @@ def make_facade(request: pytest.FixtureRequest) -> Iterator[Callable[..., Facade
 
 
 @pytest.fixture
-def facade(ledger: Ledger, agent: EmbeddedAgent, make_facade: Callable[..., Facade]) -> Facade:  # noqa: ARG001 - as above
+def facade(ledger: Ledger, edges_agent: EmbeddedAgent, make_facade: Callable[..., Facade]) -> Facade:  # noqa: ARG001 - as above
     """A client of the shared agent, which is to hold no more after the test than before."""
-    return make_facade(agent.base_url, agent.token)
+    return make_facade(edges_agent.base_url, edges_agent.token)
 
 
 @pytest.fixture
-def http(ledger: Ledger, agent: EmbeddedAgent) -> Iterator[httpx.Client]:  # noqa: ARG001 - it counts
+def http(ledger: Ledger, edges_agent: EmbeddedAgent) -> Iterator[httpx.Client]:  # noqa: ARG001 - it counts
     """A plain client of the shared agent, for what the facade does not send."""
-    headers = {"Authorization": agent.token}
-    with httpx.Client(base_url=agent.base_url, headers=headers, timeout=60, trust_env=False) as client:
+    headers = {"Authorization": edges_agent.token}
+    with httpx.Client(base_url=edges_agent.base_url, headers=headers, timeout=60, trust_env=False) as client:
         yield client
 
 

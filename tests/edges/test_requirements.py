@@ -15,7 +15,7 @@ WANTED = (
 
 
 @pytest.fixture(scope="module")
-def plain(agent, plugins, write_files, settle) -> Iterator[str]:
+def plain(edges_agent, plugins, write_files, settle) -> Iterator[str]:
     """A cached release whose one action says which of the packages it is asked about are there."""
     files = {
         "config.yaml": "code: plain\nversion: 1.0.0\nactions: {look: {entrypoint: 'main:look', method: local}}\n",
@@ -27,7 +27,7 @@ def plain(agent, plugins, write_files, settle) -> Iterator[str]:
             """,
     }
     write_files(plugins / "plain", files)
-    with agent.client() as client:
+    with edges_agent.client() as client:
         client.create_plugin_release("plain", "1.0.0")
         client.run_plugin_release("plain@1.0.0", "look", params={"names": []})  # makes the empty environment
         yield "plain@1.0.0"

@@ -58,8 +58,8 @@ def forks():
 
 
 def starts_threads():
-    for _ in range(5):
-        threading.Thread(target=time.sleep, args=(600,)).start()
+    for seconds, is_daemon in [(0.2, False), (600, True)] * 3:
+        threading.Thread(target=time.sleep, args=(seconds,), daemon=is_daemon).start()
     return "started"
 
 
@@ -139,7 +139,7 @@ ENTRYPOINTS = {
 
 
 @pytest.fixture(scope="module")
-def acts(agent, plugins, write_files, settle) -> Iterator[str]:
+def acts(edges_agent, plugins, write_files, settle) -> Iterator[str]:
     """A cached release with an action for every mishap."""
     config = "code: acts\nversion: 1.0.0\nactions:\n" + "".join(
         f"  {name}: {{entrypoint: '{entrypoint}', method: local}}\n" for name, entrypoint in ENTRYPOINTS.items()
@@ -151,9 +151,10 @@ def acts(agent, plugins, write_files, settle) -> Iterator[str]:
         "plugin/unparseable.py": "x = 1\ndef go(:\n",
     }
     write_files(plugins / "acts", files)
-    with agent.client() as client:
+    with edges_agent.client() as client:
         client.create_plugin_release("acts", "1.0.0")
         client.run_plugin_release("acts@1.0.0", "reads", params={"path": "x"})  # makes the empty environment
+        settle()
         yield "acts@1.0.0"
         client.delete_plugin_release("acts@1.0.0")
     settle()

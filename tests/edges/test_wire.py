@@ -123,17 +123,17 @@ def test_params_that_nest_too_deep_are_refused_on_one_side_or_the_other(facade):
     ],
 )
 @pytest.mark.usefixtures("ledger")
-def test_a_foreign_host_or_origin_is_refused(agent, make_facade, header, said):
+def test_a_foreign_host_or_origin_is_refused(edges_agent, make_facade, header, said):
     """403, whatever the token."""
-    error = make_facade(agent.base_url, agent.token, headers=header).error("list_plugin_releases")
+    error = make_facade(edges_agent.base_url, edges_agent.token, headers=header).error("list_plugin_releases")
     assert type(error) is AuthorizationError
     assert error.message.startswith(said)
 
 
 @pytest.mark.usefixtures("ledger")
-def test_a_wrong_token_is_refused(agent, make_facade):
+def test_a_wrong_token_is_refused(edges_agent, make_facade):
     """401, and the message holds neither token."""
-    error = make_facade(agent.base_url, "a-wrong-one").error("list_plugin_releases")
+    error = make_facade(edges_agent.base_url, "a-wrong-one").error("list_plugin_releases")
     assert type(error) is AuthenticationError
     assert error.message == "The token in the Authorization header is wrong."
 
@@ -151,19 +151,19 @@ def test_a_wrong_token_is_refused(agent, make_facade):
     ],
 )
 @pytest.mark.usefixtures("ledger")
-def test_half_requests_and_floods_are_cut_off(agent, facade, sent, answered):
+def test_half_requests_and_floods_are_cut_off(edges_agent, facade, sent, answered):
     """After the time that a head may take, or at once; the agent answers others meanwhile."""
-    with closing(connect(agent)) as connection:
+    with closing(connect(edges_agent)) as connection:
         connection.sendall(sent)
         assert facade.health_check()["status"] == "ok"
         assert read(connection)[:13] == answered
 
 
 @pytest.mark.usefixtures("ledger")
-def test_a_body_that_stops_coming_is_answered(agent):
+def test_a_body_that_stops_coming_is_answered(edges_agent):
     """408 after the time that it may pause."""
-    request = head(f"POST {CREATE}", "Content-Type: application/json", "Content-Length: 90", token=agent.token)
-    with closing(connect(agent)) as connection:
+    request = head(f"POST {CREATE}", "Content-Type: application/json", "Content-Length: 90", token=edges_agent.token)
+    with closing(connect(edges_agent)) as connection:
         connection.sendall(request + b'\r\n{"plugin":')
         answer = read(connection)
     assert answer.startswith(b"HTTP/1.1 408 ")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from descriptors import descriptors
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent.runner.environments import installer
@@ -36,22 +35,6 @@ def opened(plugins: Path, tmp_path: Path) -> Iterator[httpx.Client]:
             yield http
 
 
-@contextmanager
-def descriptors(free: int) -> Iterator[None]:
-    """Leave this process, and so the agent, so many descriptors."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    there = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
-    highest = max(there)
-    gaps = [os.dup(0) for number in range(highest) if number not in there]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + free, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for gap in gaps:
-            os.close(gap)
-
-
 def run(http: httpx.Client, path: Path) -> httpx.Response:
     """Ask for the same run again."""
     body = {"action": "count", "params": {"path": str(path)}}
@@ -67,7 +50,7 @@ def test_without_descriptors_nothing_runs_and_the_key_stays_free(plugins, tmp_pa
                 "/plugin_releases/counter@1.0.0/run/", json={"action": "count", "params": {"path": f"{tmp_path}/warm"}}
             )
         for free in range(8):
-            with descriptors(free):
+            with descriptors(free=free):
                 refused = run(http, tmp_path / "runs")
             if refused.status_code == 200:
                 break

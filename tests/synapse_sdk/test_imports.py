@@ -46,9 +46,24 @@ def test_making_calls_needs_httpx_and_attrs_alone() -> None:
     assert not roots & foreign
 
 
-def test_what_the_client_imports_comes_with_its_dependencies() -> None:
-    """anyio and h11, which the client imports, are what httpx and httpx2 themselves stand on."""
+def names_of(distribution: str) -> set[str]:
+    """Return what a distribution requires, extras left out."""
+    asked = [each for each in requires(distribution) or () if "extra ==" not in each]
+    return {re.split(r"[^A-Za-z0-9-]", each)[0] for each in asked}
+
+
+def test_what_the_client_imports_is_declared() -> None:
+    """anyio and h11 are named, and bring nothing: httpx and httpx2 themselves stand on them."""
+    assert names_of("synapse-agent-client") == {"anyio", "attrs", "h11", "httpx"}
     for library in ("httpx", "httpx2"):
-        brought = {library, library.replace("httpx", "httpcore")}
-        names = {requirement.split(";")[0].strip() for name in brought for requirement in requires(name) or ()}
-        assert {"anyio", "h11"} <= {re.split(r"[^A-Za-z0-9]", name)[0] for name in names}
+        assert {"anyio", "h11"} <= names_of(library) | names_of(library.replace("httpx", "httpcore"))
+
+
+def test_httpx2_is_taken_only_when_it_is_asked_for() -> None:
+    """It is installed here, as another package may bring it along: what watches httpx would not see it."""
+    used = "import os; os.environ.pop('SYNAPSE_HTTP_LIBRARY', None); import synapse_agent_api.http_library"
+    assert "httpx" in modules_after(used)
+    assert "httpx2" not in modules_after(used)
+    assert "httpx2" in modules_after(
+        used.replace("pop('SYNAPSE_HTTP_LIBRARY', None)", "update(SYNAPSE_HTTP_LIBRARY='httpx2')")
+    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import aclosing, closing
 from typing import assert_type
 
-from synapse_agent_api.typed_dicts import Job, JobStreamEvent
+from synapse_agent_api.typed_dicts import Job
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.clients.agent.events import JobLogEvent
 
 
 def look(client: AgentClient) -> list[str]:
@@ -16,10 +17,10 @@ def look(client: AgentClient) -> list[str]:
         assert_type(job, Job)
         progress = job["progress"]
         if progress is not None:
-            seen.append(f"{progress['current']} of {progress['total']}, {progress.get('step')}")
-        seen += [event["event"] for event in job["events"] if event["data"]]
+            seen.append(f"{progress.get('current')} of {progress.get('total')}, {progress.get('step')}")
+        seen += [event["event"] for event in job.get("events", []) if event.get("data")]
     assert_type(client.get_job_logs("j"), str)
-    assert_type(client.stop_job("j")["status_code"], int | None)
+    assert_type(client.stop_job("j").get("status_code"), int | None)
     losses: list[float] = client.wait_for_job("j", deadline=60)
     return [*seen, *map(str, losses)]
 
@@ -28,7 +29,7 @@ def follow(client: AgentClient) -> str | None:
     """Follow a log, and leave it early."""
     with closing(client.tail_job_logs("j", deadline=60)) as events:
         for event in events:
-            assert_type(event, JobStreamEvent)
+            assert_type(event, JobLogEvent)
             if event["type"] == "progress" and event.get("step") == "fit":
                 return f"{event['current']} of {event['total']}"
             if event["type"] == "complete":

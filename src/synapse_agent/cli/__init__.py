@@ -1,9 +1,10 @@
-"""The `synapse-agent` command: says so in one line where what it needs is not installed."""
+"""The `synapse-agent` command: commands, their options, and what they print."""
 
 from __future__ import annotations
 
 import sys
 
+from synapse_agent.coexistence import CURE, is_mixed
 from synapse_agent.util.standard_streams import open_closed_streams
 
 
@@ -12,10 +13,18 @@ def main() -> None:
     open_closed_streams()
     try:
         from synapse_agent.cli.program import run
-    except ModuleNotFoundError as error:
-        sys.stderr.write(
-            f"synapse-agent: {error.name} is not installed. The command needs an extra: "
-            "pip install 'synapse-agent-client[cli]', or 'synapse-agent-client[agent,cli]' to serve as well\n"
-        )
+    except (ImportError, SyntaxError) as error:
+        sys.stderr.write(f"synapse-agent: {CURE if is_mixed() else _missing(error)}\n")
         sys.exit(1)
+    if is_mixed():
+        sys.stderr.write(f"synapse-agent: warning: {CURE}\n")
     sys.exit(run())
+
+
+def _missing(error: ImportError | SyntaxError) -> str:
+    if not isinstance(error, ModuleNotFoundError):
+        raise error
+    return (
+        f"{error.name} is not installed. The command needs an extra: "
+        "pip install 'synapse-agent-client[cli]', or 'synapse-agent-client[agent,cli]' to serve as well"
+    )

@@ -11,7 +11,7 @@ VARIABLES = {
     "SYNAPSE_AGENT_…": "With `serve`, what the option of that name says; its table has them all.",
     "SYNAPSE_USER_TOKEN": "Token of a user to act for.",
     "SYNAPSE_TENANT": "Tenant to act within.",
-    "SYNAPSE_HTTP_LIBRARY": "`httpx` or `httpx2`, where both are installed; httpx2 by default.",
+    "SYNAPSE_HTTP_LIBRARY": "`httpx`, the default, or `httpx2`: what the client speaks through.",
     "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY": "Proxies on the way to the agent, and hosts to reach without one.",
     "SSL_CERT_FILE, SSL_CERT_DIR": "Certificates of the authorities to trust, where the agent's is your own.",
     "XDG_CONFIG_HOME": "Where `use` keeps named agents, in `synapse-agent/agents.json`; `~/.config` by default.",

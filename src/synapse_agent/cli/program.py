@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from synapse_agent.cli.bash_completion import words_joined
 from synapse_agent.cli.commands import agents as agent_commands
 from synapse_agent.cli.commands import doctor as doctor_command
 from synapse_agent.cli.commands import jobs as job_commands
@@ -16,12 +15,13 @@ from synapse_agent.cli.commands import releases as release_commands
 from synapse_agent.cli.commands import runs as run_commands
 from synapse_agent.cli.commands.demo import demo
 from synapse_agent.cli.commands.serve import app
+from synapse_agent.cli.completion import words_joined
 from synapse_agent.cli.exit_codes import ExitCode
 from synapse_agent.cli.failures import Failure
 from synapse_agent.cli.options import group, with_shared_options
 from synapse_agent.cli.terminal.output import ReaderLeft
 from synapse_agent.cli.terminal.sanitize import one_line, safe
-from synapse_agent.settings import StartError
+from synapse_agent.errors import StartError
 from synapse_agent.util.standard_streams import abandon, warn
 from synapse_sdk import __version__
 

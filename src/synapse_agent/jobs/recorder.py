@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from synapse_agent.jobs.files import JobFiles
-from synapse_agent.server.responses import json_bytes
 from synapse_agent.storage.disk import is_disk_full, is_unwritable
 from synapse_agent.storage.repositories.jobs import JobRepository
+from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.times import now
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,6 @@ from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.live import FinishedJob, RunningJob
 from synapse_agent.jobs.outcomes import (
     HAS_RUN,
-    closing,
     ending,
     internal_error,
     not_recorded,
@@ -32,14 +31,14 @@ from synapse_agent.jobs.outcomes import (
 from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
-from synapse_agent.problems import Problem
+from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, shutting_down
 from synapse_agent.runner.base import Run, Runner
-from synapse_agent.server.responses import RETRY_AFTER_SECONDS, json_bytes
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRow, NewJob
 from synapse_agent.storage.repositories.keys import KeyRow
 from synapse_agent.storage.reserve import Reserve
+from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 
@@ -98,7 +97,7 @@ class Jobs:
         Raises `Problem`: 409 where the job ID belongs to another run, 429 where too many wait, 503 when closing.
         """
         if self._is_closing:
-            raise closing()
+            raise shutting_down()
         self._ends.catch_up()
         content = order.content()
         earlier = self._rows.find(order.job_id) if order.job_id else None
@@ -381,7 +380,7 @@ def _cancelled(live: RunningJob) -> Problem:
     """Say what it means for a job that its task was cancelled."""
     if live.started_at:
         return stopped(live.row.job_id)
-    return stopped_early(live.row.job_id) if live.is_to_stop else closing()
+    return stopped_early(live.row.job_id) if live.is_to_stop else shutting_down()
 
 
 def _never_began(problem: Problem, live: RunningJob) -> Problem | None:

@@ -15,16 +15,8 @@ from typing import BinaryIO
 from synapse_agent.plugins.config import CONFIG_FILE, is_misnamed_config
 from synapse_agent.plugins.files import MAX_FILE_BYTES
 from synapse_agent.storage.disk import is_disk_full
-from synapse_agent.storage.trees import (
-    MEBIBYTE,
-    Meter,
-    TreeError,
-    TreeLimits,
-    check_depth,
-    is_bytecode,
-    is_excluded,
-    set_mode,
-)
+from synapse_agent.storage.trees import Meter, TreeError, TreeLimits, check_depth, is_bytecode, is_excluded, set_mode
+from synapse_agent.util.sizes import MEBIBYTE
 
 ARCHIVE_SUFFIX = ".zip"
 

@@ -150,7 +150,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         return parse_config(plugin_file(folder / CONFIG_FILE, CONFIG_FILE))
     except FileNotFoundError as error:
-        raise _invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder{rename_hint(folder)}") from error
+        raise invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder{rename_hint(folder)}") from error
 
 
 def is_misnamed_config(name: str) -> bool:
@@ -171,15 +171,15 @@ def parse_config(text: bytes) -> dict[str, Any]:
     try:
         raw = yaml.load(text, Loader=_TextLoader)
     except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # PyYAML's own of a tag's value
-        raise _invalid_plugin(f"{CONFIG_FILE} is not YAML: {_yaml_fault(error)}") from error
+        raise invalid_plugin(f"{CONFIG_FILE} is not YAML: {_yaml_fault(error)}") from error
     except RecursionError as error:
-        raise _invalid_plugin(f"{CONFIG_FILE} is nested too deeply") from error
+        raise invalid_plugin(f"{CONFIG_FILE} is nested too deeply") from error
     if raw is None:
         return {}
     if not isinstance(raw, dict):
-        raise _invalid_plugin(f"{CONFIG_FILE} must hold a mapping at its top, not {_kind(raw)}")
+        raise invalid_plugin(f"{CONFIG_FILE} must hold a mapping at its top, not {_kind(raw)}")
     if _is_larger_than_written(raw):
-        raise _invalid_plugin(f"{CONFIG_FILE} has aliases (*) that make far more of it than was written, or no end")
+        raise invalid_plugin(f"{CONFIG_FILE} has aliases (*) that make far more of it than was written, or no end")
     return raw
 
 
@@ -321,10 +321,11 @@ def _kind(value: Any) -> str:
 
 
 def _invalid(key: str, what: str) -> Problem:
-    return _invalid_plugin(f"{CONFIG_FILE}: `{key}` {what}", key=key)
+    return invalid_plugin(f"{CONFIG_FILE}: `{key}` {what}", key=key)
 
 
-def _invalid_plugin(message: str, **extra: Any) -> Problem:
+def invalid_plugin(message: str, **extra: Any) -> Problem:
+    """Return the refusal of a plugin whose files cannot be used."""
     return Problem(422, "invalid_plugin", message, **extra)
 
 
@@ -346,8 +347,9 @@ def _yaml_fault(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-    return _one_line(error)
+    return one_line(error)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return an error's message on one line."""
     return " ".join(str(error).split())

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from synapse_agent.plugins.config import CONFIG_FILE, PluginConfig, merge_config, read_config, rename_hint
-from synapse_agent.problems import Problem, quoted
+from synapse_agent.problems import Problem, quoted, renamed
 from synapse_agent.settings import Settings
 from synapse_agent.storage.disk import is_disk_full
 from synapse_agent.storage.trees import MAX_DEPTH, TreeError, TreeLimits, copy_tree, remove_tree
@@ -99,8 +99,7 @@ class DebugWorkspace:
         """Name files as the caller does: below `plugin_path`, or relative where there is none."""
         known = f"{self._source.folder}{os.sep}" if self._source.folder else ""
         hidden = f"{self._scratch}{os.sep}"
-        extra = {name: _replace(value, hidden, known) for name, value in problem.extra.items()}
-        return Problem(problem.status, problem.error_type, _replace(problem.message, hidden, known), **extra)
+        return renamed(problem, hidden, known)
 
     async def release(self) -> None:
         """Remove the scratch folder."""
@@ -203,10 +202,6 @@ def _make_packages(root: Path, package: PurePosixPath) -> None:
             module.rename(initial)
         else:
             initial.touch()
-
-
-def _replace(value: Any, hidden: str, known: str) -> Any:
-    return value.replace(hidden, known) if isinstance(value, str) else value
 
 
 def _not_allowed(message: str) -> Problem:

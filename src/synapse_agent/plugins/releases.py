@@ -16,7 +16,7 @@ from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.project import read_requirements
 from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import PluginSource
-from synapse_agent.problems import Problem, quoted
+from synapse_agent.problems import Problem, quoted, shutting_down
 from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.repositories.releases import NewRelease, ReleaseRow
@@ -76,7 +76,7 @@ class Releases:
         if row is not None:
             return row, False
         if self._is_closing:
-            raise _closing()
+            raise shutting_down("fetches no releases")
         key = (plugin, version)
         task = self._fetching.get(key)
         is_first = task is None
@@ -87,7 +87,7 @@ class Releases:
             return await asyncio.shield(task), is_first
         except asyncio.CancelledError:
             if task.cancelled():
-                raise _closing() from None
+                raise shutting_down("fetches no releases") from None
             raise
 
     async def close(self) -> None:
@@ -251,10 +251,6 @@ def _examine(folder: Path, plugin: str, version: str, rules: RequirementRules) -
     read_requirements(folder, rules)
     sync_tree(folder)
     return config, tree_digest(folder)
-
-
-def _closing() -> Problem:
-    return Problem(503, "unavailable", "This agent is shutting down and fetches no releases.")
 
 
 def _not_found(lookup: str) -> Problem:

@@ -11,6 +11,7 @@ That form is a set of lines, each of which means the same wherever it is read:
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable
@@ -88,6 +89,11 @@ def without_place(line: str) -> str:
     option, space, rest = line.rpartition(" ") if line.startswith("--find-links ") else ("", "", line)
     local = local_path(rest)
     return f"{option}{space}{local[0].name}{local[1]}#{rest.rpartition('#')[2]}" if local else line
+
+
+def environment_key(lines: Iterable[str], *python: str) -> str:
+    """Return the name of an environment: a digest of all that decides what is in it."""
+    return hashlib.sha256("\n".join((*python, *map(without_place, lines))).encode()).hexdigest()[:32]
 
 
 def invalid_requirement(text: str, place: str, why: str = "") -> Problem:

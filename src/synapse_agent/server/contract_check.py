@@ -19,10 +19,10 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from synapse_agent.errors import StartError
 from synapse_agent.server.api_docs import FILES
 from synapse_agent.server.operations import read_operations, resolved
 from synapse_agent.server.responses import error_answer
-from synapse_agent.settings import StartError
 
 if TYPE_CHECKING:
     from jsonschema_rs import Validator

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from synapse_agent.agent import Agent, open_agent
+from synapse_agent.errors import StartError
 from synapse_agent.runner.factory import make_runner
 from synapse_agent.server.app import build_app
 from synapse_agent.server.connection import Connection
 from synapse_agent.server.tls import load, server_context
-from synapse_agent.settings import Settings, StartError
+from synapse_agent.settings import Settings
 
 logger = logging.getLogger(__name__)
 

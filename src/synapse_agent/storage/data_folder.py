@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -10,7 +9,8 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from synapse_agent.settings import StartError
+from synapse_agent.errors import StartError
+from synapse_agent.storage.locks import lock
 from synapse_agent.storage.reserve import Reserve
 from synapse_agent.storage.trees import set_aside
 
@@ -70,11 +70,11 @@ def is_abandoned(root: Path) -> bool:
     with suppress(OSError), ExitStack() as stack:
         folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         stack.callback(os.close, folder)
-        lock = os.open(_LOCK, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
-        stack.callback(os.close, lock)
-        is_old = time.time() - os.fstat(lock).st_mtime > _YOUNG_SECONDS
-        if is_old and all(os.fstat(each).st_uid == os.geteuid() for each in (folder, lock)):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file = os.open(_LOCK, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+        stack.callback(os.close, file)
+        is_old = time.time() - os.fstat(file).st_mtime > _YOUNG_SECONDS
+        if is_old and all(os.fstat(each).st_uid == os.geteuid() for each in (folder, file)):
+            lock(file)
             return True
     return False
 
@@ -88,7 +88,7 @@ def unusable(root: Path, error: OSError) -> StartError:
 def _locked(root: Path) -> int:
     descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor)
     except BlockingIOError as error:
         owner = os.pread(descriptor, _OWNER_BYTES, 0).decode(errors="replace").strip()
         os.close(descriptor)

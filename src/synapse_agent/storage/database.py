@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from synapse_agent.settings import StartError
+from synapse_agent.errors import StartError
 from synapse_agent.storage.disk import PRIMARY_CODE, is_disk_full
 from synapse_agent.storage.locks import lock_holders
 from synapse_agent.storage.repositories.jobs import JobRepository

@@ -17,11 +17,26 @@ def open_folder(folder: Path) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def lock_folder(folder: Path, *, wait: bool = False) -> int:
-    """Lock a folder and give the descriptor that holds the lock; `BlockingIOError` when another has it."""
+def lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> None:
+    """Take the lock of what is open, alone or shared; `BlockingIOError` when another has it."""
+    fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+
+
+def unlock(descriptor: int) -> None:
+    """Let go of the lock of what stays open."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def lock_folder(folder: Path, *, shared: bool = False, wait: bool = False) -> int:
+    """Lock a folder and return the descriptor that holds the lock.
+
+    Raises `BlockingIOError` when another has it, `FileNotFoundError` if the folder is gone before it is locked.
+    """
     descriptor = open_folder(folder)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        lock(descriptor, shared=shared, wait=wait)
+        if not _is_at(descriptor, folder):
+            raise FileNotFoundError(folder)
     except OSError:
         os.close(descriptor)
         raise
@@ -83,7 +98,7 @@ async def _acquire(path: Path) -> int:
 def _try(descriptor: int, path: Path) -> bool:
     """Take a lock; one on a file that has been removed meanwhile counts for nothing."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor)
     except BlockingIOError:
         return False
     return _is_at(descriptor, path)

@@ -30,50 +30,22 @@ app = typer.Typer(
 app.add_typer(env_app, name="env", rich_help_panel="On this machine")
 
 
-TokenFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--token-file",
-        metavar="FILE",
-        envvar=variable_name("--token-file"),
-        show_envvar=False,
-        help="File that holds the token; - for standard input.",
-        rich_help_panel=ACCESS,
-    ),
-]
-NoToken = Annotated[
-    bool,
-    typer.Option(
-        "--no-token",
-        envvar=variable_name("--no-token"),
-        show_envvar=False,
-        help="Let every process on this machine in; on loopback only.",
-        rich_help_panel=ACCESS,
-    ),
-]
-BackendTokenFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--backend-token-file",
-        metavar="FILE",
-        envvar=variable_name("--backend-token-file"),
-        show_envvar=False,
-        help=f"File that holds the backend's token. Without either, {BACKEND_TOKEN_VARIABLE} holds it.",
-        rich_help_panel=PLUGINS,
-    ),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        envvar=variable_name("--config"),
-        show_envvar=False,
-        callback=use_configuration,
-        is_eager=True,
-        help="TOML file with options: `max-queued-runs = 50`. Paths in it are relative to its folder.",
-    ),
-]
+def _option(name: str, text: str, *, panel: str | None = None, metavar: str | None = "FILE", **more: Any) -> Any:
+    """Return an option that is no setting; its variable is named as those of the settings are."""
+    variable = variable_name(name)
+    return typer.Option(
+        name, metavar=metavar, help=text, envvar=variable, show_envvar=False, rich_help_panel=panel, **more
+    )
+
+
+_CONFIG = "TOML file with options: `max-queued-runs = 50`. Paths in it are relative to its folder."
+_BACKEND_TOKEN_FILE = f"File that holds the backend's token. Without either, {BACKEND_TOKEN_VARIABLE} holds it."
+_TOKEN_FILE = "File that holds the token; - for standard input."
+_NO_TOKEN = "Let every process on this machine in; on loopback only."
+Config = Annotated[Path | None, _option("--config", _CONFIG, callback=use_configuration, is_eager=True)]
+BackendTokenFile = Annotated[Path | None, _option("--backend-token-file", _BACKEND_TOKEN_FILE, panel=PLUGINS)]
+TokenFile = Annotated[Path | None, _option("--token-file", _TOKEN_FILE, panel=ACCESS)]
+NoToken = Annotated[bool, _option("--no-token", _NO_TOKEN, panel=ACCESS, metavar=None)]
 
 
 @app.command(rich_help_panel="On this machine")

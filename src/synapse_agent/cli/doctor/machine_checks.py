@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from synapse_agent.cli.doctor.findings import Finding, fault, ok, skipped, warning
+from synapse_agent.coexistence import CURE, is_mixed
 
 GIBIBYTE = 2**30
 LEAST_ROOM = 1 * GIBIBYTE
@@ -27,6 +28,8 @@ _PR_GET_CHILD_SUBREAPER = 37
 
 def check_machine(data_dir: Path, ray_address: str | None) -> Iterator[Finding]:
     """Check what serving an agent here needs; little of it where only the client is installed."""
+    if is_mixed():
+        yield fault("packages", "the public SDK is, or was, in this environment", CURE)
     missing = [name for name in AGENT_PACKAGES if find_spec(name) is None]
     if len(missing) > len(AGENT_PACKAGES) // 2:
         yield skipped("serving here", "only the client is installed; an agent needs synapse-agent-client[agent,cli]")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from synapse_agent.util.hosts import is_loopback_name
 from synapse_sdk.exceptions import ClientError
 
 if TYPE_CHECKING:
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 def may_share_files(url: str) -> bool:
     """Tell whether it is worth asking: whether the address is one of this machine's own."""
     host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    return is_loopback_name(host) or host.endswith(".localhost")
 
 
 def shares_files(client: AgentClient) -> bool:

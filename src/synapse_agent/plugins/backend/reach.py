@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.request import getproxies
 
-from synapse_agent.plugins.backend.addresses import origin
-from synapse_agent.plugins.backend.faults import BackendFault
-from synapse_agent.settings import UsageError
+from synapse_agent.errors import UsageError
+from synapse_agent.plugins.backend.addresses import BackendFault, origin
 from synapse_agent.util.hosts import host_name
 from synapse_agent_api.http_library import httpx
 

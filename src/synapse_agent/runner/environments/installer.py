@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from synapse_agent.errors import StartError
 from synapse_agent.runner.environments.install_files import install_files
 from synapse_agent.runner.environments.pip_config import uv_options, uv_settings
 from synapse_agent.runner.processes.commands import Commands
@@ -18,7 +19,6 @@ from synapse_agent.runner.processes.execution import ProcessExit
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import cannot_start
 from synapse_agent.runner.processes.zygote import ZygoteLost
-from synapse_agent.settings import StartError
 
 Output = Callable[[bytes], None]
 

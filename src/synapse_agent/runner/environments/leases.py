@@ -7,7 +7,6 @@ there and its Python still the same, unlock.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections import OrderedDict
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synapse_agent.runner.environments.store import PYTHON, note_use
-from synapse_agent.storage.locks import open_folder
+from synapse_agent.storage.locks import lock, open_folder, unlock
 
 _NOTE_SECONDS = 60.0
 _OPEN_FOLDERS = 64
@@ -62,7 +61,7 @@ class EnvironmentLeases:
         self._note(lease)
         lease.users -= 1
         if not lease.users:
-            fcntl.flock(lease.descriptor, fcntl.LOCK_UN)
+            unlock(lease.descriptor)
             if self._open.get(lease.folder) is not lease:
                 os.close(lease.descriptor)
             self._trim()
@@ -118,7 +117,7 @@ class EnvironmentLeases:
 def _take(lease: EnvironmentLease) -> bool:
     """Lock it, then look: once the lock is held, what is there stays."""
     if not lease.users:
-        fcntl.flock(lease.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        lock(lease.descriptor, shared=True)
     if _is_there(lease):
         lease.users += 1
         return True

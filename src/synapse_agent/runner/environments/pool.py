@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import logging
 import re
 import time
@@ -13,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from synapse_agent.plugins.requirements import without_place
+from synapse_agent.plugins.requirements import environment_key
 from synapse_agent.problems import Problem
 from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
 from synapse_agent.runner.environments.installer import Installer, InstallFailed, PythonUnusable
@@ -65,7 +64,7 @@ class Environments:
         bounds: CacheBounds,
         on_lost: Callable[[Path], None],
     ) -> None:
-        """`on_lost` is called with the Python of an environment that is gone or has changed."""
+        """`on_lost` is called with the folder of an environment that is gone or has changed."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._interpreters = interpreters
@@ -73,7 +72,7 @@ class Environments:
         self._scratch = scratch
         self._bounds = bounds
         self._remover = Remover(folder, bytecode=bytecode, trash=scratch.name)
-        self._leases = EnvironmentLeases(on_lost=lambda folder: on_lost(folder / PYTHON))
+        self._leases = EnvironmentLeases(on_lost=on_lost)
         self._making: dict[str, _Making] = {}
         self._made = asyncio.Event()
         self._tidying: asyncio.Task[None] | None = None
@@ -286,8 +285,7 @@ def _move(draft: Path, folder: Path) -> None:
 
 def _key(python: Interpreter, requirements: tuple[str, ...]) -> str:
     """Name an environment by all that decides what is in it."""
-    text = "\n".join((str(python.path), python.version, *map(without_place, requirements)))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return environment_key(requirements, str(python.path), python.version)
 
 
 def _python_not_found(requires_python: str | None, versions: list[str]) -> Problem:

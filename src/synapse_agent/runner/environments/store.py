@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.storage.atomic_write import write_atomically
 from synapse_agent.storage.locks import folder_locked, remove_unheld
 from synapse_agent.storage.trees import remove_tree, set_aside
 
@@ -99,7 +99,10 @@ class Remover:
     """Removes environments of one folder, and the bytecode of what is in them."""
 
     def __init__(self, folder: Path, *, bytecode: Path, trash: Callable[[], Path]) -> None:
-        """Prepare for a folder; `bytecode` holds one for each of them, `trash` names places on the same file system."""
+        """Prepare for a folder; `bytecode` has compiled code by the path of its source, and `trash` names places.
+
+        All of it is on one file system.
+        """
         self._folder = folder
         self._bytecode = bytecode
         self._trash = trash
@@ -121,7 +124,7 @@ class Remover:
         for folder in _environments_in(self._folder):
             if not os.path.lexists(folder / PYTHON):
                 self._remove(folder)
-        for bytecode in _entries(self._bytecode):
+        for bytecode in _entries(self._bytecode_of(self._folder)):
             if not (self._folder / bytecode.name).exists():
                 self.discard(bytecode)
 
@@ -132,14 +135,15 @@ class Remover:
             return None
         return _delete(taken)
 
+    def _bytecode_of(self, folder: Path) -> Path:
+        return self._bytecode / folder.absolute().relative_to("/")
+
     def _take_away(self, folder: Path) -> list[Path]:
         """Make an environment be no more, in an order of which no step leaves a part of it for use."""
-        with folder_locked(folder) as descriptor:
-            if not os.path.samestat(os.fstat(descriptor), folder.stat()):
-                raise BlockingIOError(f"{folder} has just been replaced")
+        with folder_locked(folder):
             taken = []
             with suppress(FileNotFoundError):
-                taken.append(self._set_aside(self._bytecode / folder.name))
+                taken.append(self._set_aside(self._bytecode_of(folder)))
             (folder / PYTHON).unlink(missing_ok=True)
             return [*taken, self._set_aside(folder)]
 
@@ -238,12 +242,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    draft = folder / f"{_MANIFEST}.{secrets.token_hex(4)}"
-    try:
-        draft.write_text(json.dumps(manifest), encoding="utf-8")
-        draft.replace(folder / _MANIFEST)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_atomically(folder / _MANIFEST, json.dumps(manifest).encode())
 
 
 def _entries(folder: Path) -> list[Path]:

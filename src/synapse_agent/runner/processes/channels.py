@@ -84,14 +84,21 @@ class ReportSocket:
     """
 
     def __init__(
-        self, on_event: Callable[[Mapping[str, Any]], None] | None, *, on_finished: Callable[[], None], limit: int
+        self,
+        on_event: Callable[[Mapping[str, Any]], None] | None,
+        *,
+        on_finished: Callable[[], None],
+        on_uncompiled: Callable[[bytes], None] | None = None,
+        limit: int,
     ) -> None:
         """`on_finished` is called when the outcome is there and what the action had queued is done.
 
-        `limit` is that of the outcome, in bytes.
+        `on_uncompiled` hears the file of each module that has no compiled code. `limit` is that of the outcome, in
+        bytes.
         """
         self._on_event = on_event
         self._on_finished = on_finished
+        self._on_uncompiled = on_uncompiled
         self._limit = limit
         self.secret = secrets.token_bytes(protocol.SECRET_BYTES)
         self.has_begun = False
@@ -128,6 +135,9 @@ class ReportSocket:
     def _take(self, kind: bytes, payload: bytes) -> None:
         if kind == protocol.EVENT:
             self._pass_on(payload)
+        elif kind == protocol.UNCOMPILED:
+            if self._on_uncompiled is not None:
+                self._on_uncompiled(payload)
         elif kind == protocol.BEGUN:
             self.has_begun = True
         elif kind == protocol.QUEUED:

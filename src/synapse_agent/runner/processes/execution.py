@@ -47,12 +47,14 @@ class Execution:
         on_output: Callable[[bytes], None],
         on_event: Callable[[Mapping[str, Any]], None] | None = None,
         on_started: Callable[[], None] | None = None,
+        on_uncompiled: Callable[[bytes], None] | None = None,
     ) -> None:
         self._zygote = zygote
         self._limits = limits
         self._on_output = on_output
         self._on_event = on_event
         self._on_started = on_started
+        self._on_uncompiled = on_uncompiled
         self._loop = asyncio.get_running_loop()
         self._status: asyncio.Future[int | None] = self._loop.create_future()
         self._timers: list[asyncio.TimerHandle] = []
@@ -68,8 +70,12 @@ class Execution:
         with ExitStack() as stack:
             log = LogPipe(self._on_output, limit=self._limits.log_bytes)
             stack.callback(log.close)
-            limit = self._limits.result_bytes
-            reports = ReportSocket(self._in_order(log), on_finished=self._limit_lingering, limit=limit)
+            reports = ReportSocket(
+                self._in_order(log),
+                on_finished=self._limit_lingering,
+                on_uncompiled=self._on_uncompiled,
+                limit=self._limits.result_bytes,
+            )
             stack.callback(reports.close)
             await self._start({**request, "secret": reports.secret.hex()}, params, log, reports)
             stack.callback(self._let_go)

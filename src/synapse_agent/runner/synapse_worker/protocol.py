@@ -31,6 +31,8 @@ REPORT = struct.Struct(f"!{SECRET_BYTES}sc")
 """Run to agent: secret, kind; the payload follows."""
 EVENT = b"E"
 """Payload: one event as JSON."""
+UNCOMPILED = b"U"
+"""Payload: the file of a module that the run had to compile, as there is no compiled code of it."""
 PART = b"P"
 """Payload: a part of the outcome, which one message cannot hold."""
 RESULT = b"R"

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from . import protocol
+from .bytecode import tell_instead_of_writing
 from .context import Context
 from .entrypoints import load
 from .failures import ActionFailure, action_failed
@@ -122,6 +123,7 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox) -> i
     _set_environ(request["env"])
     _look_like_a_fresh_interpreter(request["entrypoint"])
     context = Context(reports, job_id=request["job_id"], action=request["action"], language=request["language"])
+    tell_instead_of_writing(reports.uncompiled)
     reports.tell(protocol.BEGUN)
     return _act(request, params, context, reports, folder, sandbox)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from copy import copy
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from synapse_sdk.clients.agent._request.config import Timeout, configure
+from synapse_sdk.clients.agent._request.config import MAX_RESPONSE_BYTES, Config, Timeout, configure
 from synapse_sdk.clients.agent._session.session import AsyncSession, Session
-from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Cert, Transport, Verify
+from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport, TransportSettings
 from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClientMixin
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
@@ -18,7 +17,8 @@ from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClien
 
 if TYPE_CHECKING:
     from synapse_agent_api.client import AuthenticatedClient
-    from synapse_sdk.clients.agent._transport.library import httpx
+    from synapse_agent_api.http_library import httpx
+    from synapse_sdk.clients.agent._transport.tls import Cert, Verify
 
 
 class _Client:
@@ -26,6 +26,10 @@ class _Client:
 
     _session: Session | AsyncSession
     _owns_connections = True
+
+    @staticmethod
+    def _make_session(config: Config, settings: TransportSettings) -> Session | AsyncSession:
+        raise NotImplementedError
 
     @property
     def base_url(self) -> str:
@@ -48,13 +52,26 @@ class _Client:
         config = self._session.config.adapted(
             timeout=timeout, deadline=deadline, headers=headers, max_retries=max_retries
         )
-        derived = copy(self)
+        derived = object.__new__(type(self))
+        derived.__dict__.update(self.__dict__)
         derived._session = self._session.adapted(config)
         derived._owns_connections = False
         return derived
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings, for `pickle` and `copy`: connections are made anew where the copy is used."""
+        settings = self._session.transport.settings
+        settings.check_portable()
+        kept = {name: value for name, value in self.__dict__.items() if name not in ("_session", "_owns_connections")}
+        return {**kept, "_config": self._session.config, "_settings": settings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        config, settings = state.pop("_config"), state.pop("_settings")
+        self.__dict__.update(state)
+        self._session = self._make_session(config, settings)
 
 
 class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client):
@@ -76,6 +93,8 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
         max_retries: How often a call is sent again where that is right; see the table in the documentation.
         on_request: Called with a `RequestInfo` before each request leaves.
         on_response: Called with a `ResponseInfo` when it has come to its end.
+        max_response_bytes: The most that an answer may hold, decoded; a larger one is a `ResponseParseError`. 1 GiB by
+            default.
         verify: False to take any certificate of the agent, a file or folder of CA certificates to check it with, or an
             `ssl.SSLContext`.
         cert: A client certificate: its file, `(file, key)` or `(file, key, password)`.
@@ -103,6 +122,7 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
         max_retries: int = 2,
         on_request: OnRequest | None = None,
         on_response: OnResponse | None = None,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
         verify: Verify = True,
         cert: Cert | None = None,
         transport: httpx.BaseTransport | None = None,
@@ -121,11 +141,14 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
             max_retries=max_retries,
             on_request=on_request,
             on_response=on_response,
+            max_response_bytes=max_response_bytes,
         )
-        self._session = Session(
-            config,
-            Transport(config.base_url, verify=verify, cert=cert, transport=transport, http_client=http_client),
-        )
+        settings = TransportSettings(config.base_url, verify, cert, transport, http_client)
+        self._session = self._make_session(config, settings)
+
+    @staticmethod
+    def _make_session(config: Config, settings: TransportSettings) -> Session:
+        return Session(config, Transport(settings))
 
     @property
     def api(self) -> AuthenticatedClient:
@@ -174,6 +197,7 @@ class AsyncAgentClient(AsyncPluginClientMixin, AsyncJobClientMixin, AsyncHealthC
         max_retries: int = 2,
         on_request: OnRequest | None = None,
         on_response: OnResponse | None = None,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
         verify: Verify = True,
         cert: Cert | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -192,11 +216,14 @@ class AsyncAgentClient(AsyncPluginClientMixin, AsyncJobClientMixin, AsyncHealthC
             max_retries=max_retries,
             on_request=on_request,
             on_response=on_response,
+            max_response_bytes=max_response_bytes,
         )
-        self._session = AsyncSession(
-            config,
-            AsyncTransport(config.base_url, verify=verify, cert=cert, transport=transport, http_client=http_client),
-        )
+        settings = TransportSettings(config.base_url, verify, cert, transport, http_client)
+        self._session = self._make_session(config, settings)
+
+    @staticmethod
+    def _make_session(config: Config, settings: TransportSettings) -> AsyncSession:
+        return AsyncSession(config, AsyncTransport(settings))
 
     @property
     def api(self) -> AuthenticatedClient:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
 from synapse_sdk.clients.agent._request import calls
-from synapse_sdk.clients.agent._session.job_follow import JobPoller, LogFollower, goes_on, result_of
-from synapse_sdk.exceptions import ClientConnectionError, ClientTimeoutError
 
 if TYPE_CHECKING:
-    from synapse_agent_api.typed_dicts import Job, JobStreamEvent
-    from synapse_sdk.clients.agent._request.calls import Request
+    from synapse_agent_api.typed_dicts import Job
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
-
-_BROKEN = (ClientConnectionError, ClientTimeoutError)
+    from synapse_sdk.clients.agent.events import JobLogEvent
 
 
 class JobClientMixin:
@@ -64,7 +59,7 @@ class JobClientMixin:
         job: Job = self._session.send(calls.stop_job(job_id))
         return job
 
-    def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> Generator[JobStreamEvent, None, None]:
+    def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> Generator[JobLogEvent, None, None]:
         """Yield what a job prints and reports, from its beginning until it is over.
 
         A connection that breaks is taken up again where it broke: no line comes twice and none is missing. An agent
@@ -80,24 +75,7 @@ class JobClientMixin:
             "event", "data"}`, `{"type": "error", "error": detail}`, and in the end `{"type": "complete", "status"}`.
             Who leaves before that closes the connection with `close()`, or `contextlib.closing`.
         """
-        return self._follow(self._session.tail(job_id, deadline))
-
-    def _follow(self, tail: LogFollower) -> Generator[JobStreamEvent, None, None]:
-        while True:
-            with closing(self._send(tail, tail.call())) as answer:
-                try:
-                    for part in answer.parts:
-                        yield from tail.hear(part)
-                        if tail.is_over:
-                            return
-                except _BROKEN as error:
-                    tail.lose(error)
-            if tail.is_to_ask() and not tail.goes_on(self._send(tail, tail.look)):
-                return
-            self._session.pause(tail.pause())
-
-    def _send(self, patient: LogFollower | JobPoller, call: Request) -> Any:
-        return self._session.send(call, deadline=patient.limit.left(), patience=patient.patience)
+        return self._session.iterate(self._session.following(job_id, deadline))
 
     def wait_for_job(self, job_id: str, *, deadline: float | None = None) -> Any:
         """Wait until a job is over; return its result, or raise the error that the run would have raised.
@@ -113,10 +91,7 @@ class JobClientMixin:
             ActionFailedError: The action raised; the error has its traceback.
             ServerError: It ended badly in another way, which `error_type` names, such as `action_stopped`.
         """
-        waiting = self._session.waiting(job_id, deadline)
-        while goes_on(job := self._send(waiting, waiting.look)):
-            self._session.pause(waiting.pause())
-        return result_of(job)
+        return self._session.drive(self._session.waiting(job_id, deadline))
 
 
 class AsyncJobClientMixin:
@@ -153,31 +128,10 @@ class AsyncJobClientMixin:
         job: Job = await self._session.send(calls.stop_job(job_id))
         return job
 
-    def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> AsyncGenerator[JobStreamEvent, None]:
+    def tail_job_logs(self, job_id: str, *, deadline: float | None = None) -> AsyncGenerator[JobLogEvent, None]:
         """Yield what a job prints and reports, from its beginning until it is over."""
-        return self._follow(self._session.tail(job_id, deadline))
-
-    async def _follow(self, tail: LogFollower) -> AsyncGenerator[JobStreamEvent, None]:
-        while True:
-            async with aclosing(await self._send(tail, tail.call())) as answer:
-                try:
-                    async for part in answer.parts:
-                        for event in tail.hear(part):
-                            yield event
-                        if tail.is_over:
-                            return
-                except _BROKEN as error:
-                    tail.lose(error)
-            if tail.is_to_ask() and not tail.goes_on(await self._send(tail, tail.look)):
-                return
-            await self._session.pause(tail.pause())
-
-    async def _send(self, patient: LogFollower | JobPoller, call: Request) -> Any:
-        return await self._session.send(call, deadline=patient.limit.left(), patience=patient.patience)
+        return self._session.iterate(self._session.following(job_id, deadline))
 
     async def wait_for_job(self, job_id: str, *, deadline: float | None = None) -> Any:
         """Wait until a job is over; return its result, or raise the error that the run would have raised."""
-        waiting = self._session.waiting(job_id, deadline)
-        while goes_on(job := await self._send(waiting, waiting.look)):
-            await self._session.pause(waiting.pause())
-        return result_of(job)
+        return await self._session.drive(self._session.waiting(job_id, deadline))

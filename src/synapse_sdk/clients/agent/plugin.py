@@ -59,7 +59,8 @@ class PluginClientMixin:
             A page, `{"count", "next", "previous", "results"}`; with `list_all`, all releases and how many there are.
         """
         if list_all:
-            return self._session.drive(pagination.all_releases(params), check_count(max_concurrency))
+            limit = self._session.limit("listing releases")
+            return self._session.drive(pagination.all_releases(params, limit), check_count(max_concurrency))
         page: PluginReleasePage = self._session.send(calls.list_plugin_releases(params))
         return page
 
@@ -227,7 +228,8 @@ class AsyncPluginClientMixin:
     ) -> PluginReleasePage | tuple[list[PluginRelease], int]:
         """List the releases that the agent has cached."""
         if list_all:
-            return await self._session.drive(pagination.all_releases(params), check_count(max_concurrency))
+            limit = self._session.limit("listing releases")
+            return await self._session.drive(pagination.all_releases(params, limit), check_count(max_concurrency))
         page: PluginReleasePage = await self._session.send(calls.list_plugin_releases(params))
         return page
 

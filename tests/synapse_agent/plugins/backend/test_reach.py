@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from synapse_agent.plugins.backend.faults import BackendFault
+from synapse_agent.plugins.backend.addresses import BackendFault
 from synapse_agent.plugins.backend.reach import Reach
 from synapse_agent.settings import UsageError
 from synapse_agent_api.http_library import httpx

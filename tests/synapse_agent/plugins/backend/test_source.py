@@ -22,11 +22,9 @@ import trustme
 from backends import MAIN, answer, moved, plugin_zip, record, release, send, zip_of
 from faults import FaultServer, Step
 
-from synapse_agent.plugins.backend.addresses import origin
-from synapse_agent.plugins.backend.bounds import Bounds
-from synapse_agent.plugins.backend.faults import BackendFault
+from synapse_agent.plugins.backend.addresses import BackendFault, origin
 from synapse_agent.plugins.backend.reach import Reach
-from synapse_agent.plugins.backend.session import BackendSession
+from synapse_agent.plugins.backend.session import BackendSession, Bounds
 from synapse_agent.plugins.backend.source import BackendSource
 from synapse_agent.problems import Problem
 from synapse_agent.settings import StartError, UsageError

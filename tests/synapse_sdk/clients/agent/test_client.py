@@ -19,7 +19,7 @@ import trustme
 from synapse_agent_api.http_library import httpx
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent._transport.transport import Transport
+from synapse_sdk.clients.agent._transport.transport import Transport, TransportSettings
 
 Recording = Callable[..., tuple[Any, list[httpx.Request]]]
 
@@ -132,11 +132,11 @@ def test_threads_that_begin_at_once_share_what_one_of_them_made() -> None:
 
     class SlowLibrary:
         @staticmethod
-        def make_client(_given: object, _tls: object) -> object:
+        def make_client(_given: object, _tls: object, _proxy: object) -> object:
             time.sleep(0.02)
             return object()
 
-    transport = Transport("http://agent.example")
+    transport = Transport(TransportSettings("http://agent.example"))
     transport._library = SlowLibrary  # type: ignore[assignment]
     with ThreadPoolExecutor(8) as threads:
         clients = list(threads.map(lambda _: transport._live_client(), range(8)))
@@ -216,7 +216,7 @@ def test_tls_settings_that_can_t_be_made_are_refused(tmp_path: Any) -> None:
     """A certificate file that is not there is named when the client is made."""
     with pytest.raises(ValueError, match=r"verify='nowhere\.pem'"):
         AgentClient("https://agent.test", verify="nowhere.pem")
-    with pytest.raises(ValueError, match=r"cert='nowhere\.pem'"):
+    with pytest.raises(ValueError, match=r"cert=\('nowhere\.pem',\)"):
         AsyncAgentClient("https://agent.test", cert="nowhere.pem")
     with pytest.raises(ValueError, match="load the certificate into the context"):
         AgentClient("https://agent.test", verify=ssl.create_default_context(), cert=str(tmp_path))

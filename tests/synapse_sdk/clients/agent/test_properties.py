@@ -21,10 +21,12 @@ from hypothesis import strategies as st
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.agent._request import calls
 from synapse_sdk.clients.agent._request.calls import Request
+from synapse_sdk.clients.agent._request.clock import Clock
 from synapse_sdk.clients.agent._request.config import Config
 from synapse_sdk.clients.agent._response.errors import Answer, parse_response, retry_after
 from synapse_sdk.clients.agent._session import pagination
-from synapse_sdk.clients.agent._session.retry import AgentFeatures, Clock, Wait, exchange
+from synapse_sdk.clients.agent._session.retry import AgentFeatures, exchange
+from synapse_sdk.clients.agent._session.steps import Ask, Limit, Wait
 from synapse_sdk.exceptions import ClientError, InvalidLookupError
 
 ALIKE_EACH_TIME = {"derandomize": True, "database": None, "deadline": None}
@@ -294,7 +296,7 @@ def test_any_answers_end_a_call(replies: list[Answer], call: Request) -> None:
 @PURE
 def test_any_pages_end_a_list(pages: list[dict[str, Any]]) -> None:
     """A list ends with its releases or an error of ours, whatever the pages hold."""
-    steps, left = pagination.all_releases(None), iter(pages)
+    steps, left = pagination.all_releases(None, Limit(None, Clock(), "listing")), iter(pages)
 
     def play() -> Any:
         reply: Any = None
@@ -302,7 +304,7 @@ def test_any_pages_end_a_list(pages: list[dict[str, Any]]) -> None:
             while True:
                 wanted = steps.send(reply)
                 end: dict[str, Any] = {"results": [], "count": 0, "next": None}
-                reply = next(left, end) if isinstance(wanted, Request) else [next(left, end) for _ in wanted]
+                reply = next(left, end) if isinstance(wanted, Ask) else [next(left, end) for _ in wanted]
         except StopIteration as stop:
             return stop.value
 

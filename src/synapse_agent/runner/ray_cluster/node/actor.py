@@ -9,13 +9,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from synapse_agent import __version__
-from synapse_agent.problems import Problem
+from synapse_agent.problems import Problem, renamed
 from synapse_agent.runner.base import Run
-from synapse_agent.runner.factory import local_runner
-from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.local import LocalRunner, local_runner
 from synapse_agent.runner.processes.outcomes import action_stopped
 from synapse_agent.runner.ray_cluster.messages import Failed, Item, SourceMissing
 from synapse_agent.runner.ray_cluster.node.batching_listener import BatchingListener
@@ -24,6 +21,7 @@ from synapse_agent.runner.ray_cluster.source_archive import BadArchive
 from synapse_agent.settings import Settings, default_data_dir
 from synapse_agent.storage.disk import disk_full, is_disk_full
 from synapse_agent.storage.trees import remove_tree
+from synapse_sdk._version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -225,10 +223,4 @@ def _named_as_known(folder: Path, known: Path) -> Iterator[None]:
     try:
         yield
     except Problem as problem:
-        extra = {name: _renamed(value, folder, known) for name, value in problem.extra.items()}
-        message = _renamed(problem.message, folder, known)
-        raise Problem(problem.status, problem.error_type, message, **extra) from problem
-
-
-def _renamed(value: Any, folder: Path, known: Path) -> Any:
-    return value.replace(str(folder), str(known)) if isinstance(value, str) else value
+        raise renamed(problem, str(folder), str(known)) from problem

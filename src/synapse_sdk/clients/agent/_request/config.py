@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from synapse_sdk._version import __version__
+from synapse_sdk.clients.agent._request.arguments import check_count
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 
 Timeout = float | int | Mapping[str, float | None] | tuple[float | None, float | None]
@@ -29,12 +31,18 @@ LIMITS: dict[TimeoutProfile, dict[str, float | None]] = {
 LONGEST_LIMIT = 2_000_000.0
 """Seconds, some three weeks: a socket counts milliseconds in 32 bits, and longer limits would end early or never."""
 
+MAX_RESPONSE_BYTES = 1024 * 1024 * 1024
+"""The most that a client takes in memory of one answer, decoded, if it is not told otherwise."""
+
 WRITE_LIMIT = 60.0
 """Seconds to wait until the peer takes more of a request, where reading has no limit."""
 
 _COMMON_HEADERS = {"Accept": "application/json, text/plain", "User-Agent": f"synapse-agent-client/{__version__}"}
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+
+_LONGEST_URL = 8000
+"""Characters of a base URL. Requests go up to 64 kB, which is more than common servers take."""
 
 _SET_BY_REQUESTS = {name.lower(): name for name in ("Accept", "Content-Type", "Idempotency-Key", "Last-Event-ID")}
 """Headers that a request may set or look for itself, which it does by these very names."""
@@ -47,6 +55,8 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return "'***'"
+
+    __sentry_repr__ = __repr__  # Sentry shows a str as it is, unless it has this
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,8 @@ class Config:
     max_retries: int = 2
     on_request: OnRequest | None = None
     on_response: OnResponse | None = None
+    max_response_bytes: int = MAX_RESPONSE_BYTES
+    """The most that an answer may hold, decoded."""
 
     def adapted(
         self,
@@ -96,6 +108,7 @@ def configure(
     max_retries: int,
     on_request: OnRequest | None,
     on_response: OnResponse | None,
+    max_response_bytes: int,
 ) -> Config:
     """Check what the caller gave and fill in the rest from the environment.
 
@@ -122,6 +135,7 @@ def configure(
         max_retries=_count(max_retries, "max_retries"),
         on_request=_hook(on_request, "on_request"),
         on_response=_hook(on_response, "on_response"),
+        max_response_bytes=check_count(max_response_bytes, "max_response_bytes"),
     )
 
 
@@ -161,6 +175,8 @@ def _count(value: Any, name: str) -> int:
 def _hook(value: Any, name: str) -> Any:
     if value is not None and not callable(value):
         raise TypeError(f"{name} must be callable, not {type(value).__name__}.")
+    if inspect.iscoroutinefunction(value):
+        raise TypeError(f"{name} must be a plain function: nothing would await what {value!r} returns.")
     return value
 
 
@@ -186,7 +202,7 @@ def _check_url(url: str, name: str) -> None:
 
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError as error:
         raise ValueError(f"{name} is no address: {error}.") from error
     if parts.username is not None or parts.password is not None:
@@ -195,16 +211,32 @@ def _check_url(url: str, name: str) -> None:
         raise ValueError(f"{name} must look like https://agent.example.com, not {url!r}.")
     if parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f]", url):
         raise ValueError(f"{name} must be an address alone, with no query, fragment or blanks: {url!r}.")
+    if port == 0:
+        raise ValueError(f"{name} has the port 0, on which nothing can listen: {url!r}.")
+    if len(url) > _LONGEST_URL:
+        raise ValueError(f"{name} has {len(url)} characters; an address has {_LONGEST_URL} at most.")
     try:
-        httpx.URL(url)
+        labels = httpx.URL(url).raw_host.decode("ascii").removesuffix(".").split(".")
     except httpx.InvalidURL as error:
         raise ValueError(f"{name} is no address: {error}.") from error
+    if any(not 0 < len(label) < 64 for label in labels):
+        raise ValueError(f"{name} is not an address: each part of a host's name has 1 to 63 characters: {url!r}.")
 
 
 def _own_headers(headers: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(headers, Mapping):
         raise TypeError(f"headers must be a mapping, not {type(headers).__name__}.")
     return {_header_name(name): Secret(_header_value(value, f"headers[{name!r}]")) for name, value in headers.items()}
+
+
+def check_hook_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that a hook has left, each checked; the error names the one that can't be sent."""
+    if not isinstance(headers, Mapping):
+        raise TypeError(f"A hook set the request's headers to {type(headers).__name__}; they must be a mapping.")
+    return {
+        _header_name(name): _header_value(value, f"the header {name!r} that a hook set")
+        for name, value in headers.items()
+    }
 
 
 def _header_name(name: Any) -> str:

@@ -70,6 +70,12 @@ class StreamingResponse(Answer):
         return self.close
 
 
+def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
+    """Tell whether an answer is a stream of events; a proxy's page is none, and is judged as any answer."""
+    media_type = headers.get("content-type", "").partition(";")[0]
+    return 200 <= status < 300 and media_type.strip().lower() == "text/event-stream"
+
+
 def parse_response(call: Request, answer: Answer) -> Any:
     """Return what the answer to a call holds; raise the error that it is otherwise."""
     if not 200 <= answer.status < 300:

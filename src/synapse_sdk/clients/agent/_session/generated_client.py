@@ -5,20 +5,20 @@ Each function sends one request; what the facade's methods do beyond that, above
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from synapse_agent_api.client import AuthenticatedClient
 from synapse_sdk.clients.agent._request import calls
+from synapse_sdk.clients.agent._request.clock import CLOCK
 from synapse_sdk.clients.agent._request.config import Config, limits
+from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.errors import Answer, http_error, unreadable
-from synapse_sdk.clients.agent._session.retry import Send
 from synapse_sdk.exceptions import ClientError
 
 if TYPE_CHECKING:
+    from synapse_agent_api.http_library import httpx
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
-    from synapse_sdk.clients.agent._transport.library import httpx
 
 
 class Api(AuthenticatedClient):
@@ -86,12 +86,13 @@ class _AsyncRequests:
 def _send(config: Config, request: Mapping[str, Any]) -> Send:
     call = calls.generic(request)
     headers = {**config.headers, **request.get("headers", {})}
-    deadline = None if config.deadline is None else time.monotonic() + config.deadline
-    return Send(call, headers, limits(call.pace, config.timeout, config.deadline), deadline)
+    deadline = None if config.deadline is None else CLOCK.clock() + config.deadline
+    bounds = limits(call.pace, config.timeout, config.deadline)
+    return Send(call, headers, bounds, deadline, config.max_response_bytes, on_new_connection=call.pace == "run")
 
 
 def _response(reply: Answer | ClientError) -> httpx.Response:
-    from synapse_sdk.clients.agent._transport.library import httpx
+    from synapse_agent_api.http_library import httpx
 
     if isinstance(reply, ClientError):
         raise reply

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from synapse_sdk.clients.agent._request import calls
+from synapse_sdk.clients.agent._session.steps import Ask, Limit, Steps
 from synapse_sdk.exceptions import ClientError, ResponseParseError
 
 if TYPE_CHECKING:
     from synapse_agent_api.typed_dicts import PluginRelease
     from synapse_sdk.clients.agent._request.calls import Request
-    from synapse_sdk.clients.agent._session.session import Steps
 
 WINDOW = 32
 """Pages that are asked for together, before the list is looked at again."""
+
+MOST_PAGES = 100_000
+MOST_EMPTY_PAGES = 100
+"""The most pages without a release in a row: filters may leave a few empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,15 @@ class Page:
 
 
 class Paginator:
-    """Follows `next` from page to page; of a link only the query is used, and none may come again."""
+    """Follows `next` from page to page; of a link only the query is used, and none may come again.
+
+    Neither may there be pages without end: an agent must not keep its caller for ever.
+    """
 
     def __init__(self, params: Mapping[str, Any] | None) -> None:
         self.next: Request | None = calls.list_plugin_releases(params)
         self._seen = {self.next.target}
+        self._empty_pages = 0
 
     def take(self, value: Any) -> Page:
         """Check the page that the next call has brought, and go on to the one after it."""
@@ -52,10 +60,18 @@ class Paginator:
             if self.next.target in self._seen:
                 raise ResponseParseError(f"The list goes in circles: {self.next.target} was there already.")
             self._seen.add(self.next.target)
+            self._check_end(page)
         return page
 
+    def _check_end(self, page: Page) -> None:
+        self._empty_pages = 0 if page.results else self._empty_pages + 1
+        if self._empty_pages > MOST_EMPTY_PAGES:
+            raise ResponseParseError(f"The list does not end: {self._empty_pages} pages in a row hold no release.")
+        if len(self._seen) > MOST_PAGES:
+            raise ResponseParseError(f"The list does not end: it has more than {MOST_PAGES} pages.")
 
-def all_releases(params: Mapping[str, Any] | None) -> Steps[tuple[list[PluginRelease], int]]:
+
+def all_releases(params: Mapping[str, Any] | None, limit: Limit) -> Steps[tuple[list[PluginRelease], int]]:
     """Return all releases, and how many the agent says there are.
 
     Where pages are numbered, those that the count promises are asked for side by side; each is taken only when the
@@ -65,11 +81,12 @@ def all_releases(params: Mapping[str, Any] | None) -> Steps[tuple[list[PluginRel
     releases: list[PluginRelease] = []
     count = 0
     while walk.next is not None:
-        page = walk.take((yield walk.next))
+        page = walk.take((yield Ask(walk.next, limit.left())))
         releases += page.results
         count = page.count
         ahead = _ahead(page, missing=count - len(releases))
-        for call, value in zip(ahead, (yield ahead) if ahead else (), strict=True):
+        values = (yield [Ask(call, limit.left()) for call in ahead]) if ahead else ()
+        for call, value in zip(ahead, values, strict=True):
             if walk.next is None or walk.next.target != call.target:
                 break
             if isinstance(value, ClientError):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-import random
-import time
-import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
 from synapse_sdk.clients.agent._request import calls
 from synapse_sdk.clients.agent._request.calls import Request
-from synapse_sdk.clients.agent._request.config import Config, limits
+from synapse_sdk.clients.agent._request.clock import CLOCK, Clock
+from synapse_sdk.clients.agent._request.config import Config, check_hook_headers, limits
+from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.errors import Answer, parse_response
+from synapse_sdk.clients.agent._session.steps import Wait
 from synapse_sdk.clients.agent.hooks import RequestInfo, ResponseInfo
 from synapse_sdk.exceptions import (
     Attempt,
@@ -34,24 +34,6 @@ IDEMPOTENT_RUNS = "idempotent-runs"
 FEATURES_HEADER = "synapse-agent-features"
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send this once; the reply is an `Answer`, or the `ClientError` instead of one."""
-
-    call: Request
-    headers: Mapping[str, str]
-    limits: Mapping[str, float | None]
-    deadline: float | None
-    """When, by the clock, the answer must be there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Wait for so many seconds; the reply is None."""
-
-    seconds: float
-
-
 Effects = Generator[Send | Wait, Any, Any]
 
 
@@ -61,18 +43,6 @@ class AgentFeatures:
 
     features: frozenset[str] | None = None
     """None until it has told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Clock, dice and names: passed in, so that tests decide them."""
-
-    clock: Callable[[], float] = time.monotonic
-    uniform: Callable[[float, float], float] = random.uniform
-    new_key: Callable[[], str] = lambda: str(uuid.uuid4())
-
-
-CLOCK = Clock()
 
 
 def exchange(
@@ -141,7 +111,15 @@ class _Exchange:
         info = self._announce()
         begun = self._chance.clock()
         bounds = limits(self._call.pace, self._config.timeout, left)
-        reply = yield Send(self._call, info.headers, bounds, self._deadline)
+        reply = yield Send(
+            self._call,
+            info.headers,
+            bounds,
+            self._deadline,
+            self._config.max_response_bytes,
+            # An agent that runs a repeated request again must not be asked on a connection that it may be closing.
+            on_new_connection=self._call.pace == "run" and IDEMPOTENT_RUNS not in (self._agent.features or ()),
+        )
         self._report(info, reply, self._chance.clock() - begun)
         if isinstance(reply, ClientError):
             raise reply
@@ -233,6 +211,7 @@ class _Exchange:
         info = RequestInfo(self._call.operation, self._call.method, url, number, dict(self._headers))
         if self._config.on_request is not None:
             _tell(self._config.on_request, info)
+            info.headers = check_hook_headers(info.headers)
         return info
 
     def _report(self, info: RequestInfo, reply: Answer | ClientError, seconds: float) -> None:

@@ -1,22 +1,24 @@
-"""Carry out what exchanges and listings decide: the thin shells that send, wait and run things side by side."""
+"""Carry out what exchanges and methods decide: the thin shells that send, wait and run things side by side."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from synapse_sdk.clients.agent._request.calls import Request
+from synapse_sdk.clients.agent._request.clock import CLOCK, Clock
 from synapse_sdk.clients.agent._request.config import Config, Timeout
-from synapse_sdk.clients.agent._session.job_follow import JobPoller, LogFollower
-from synapse_sdk.clients.agent._session.retry import CLOCK, AgentFeatures, Clock, Send, exchange
+from synapse_sdk.clients.agent._request.prepared import Send
+from synapse_sdk.clients.agent._response.errors import StreamingResponse
+from synapse_sdk.clients.agent._session.job_follow import LogFollower, job_result
+from synapse_sdk.clients.agent._session.retry import AgentFeatures, exchange
+from synapse_sdk.clients.agent._session.steps import Ask, Emit, Limit, NextPart, Step, Steps, Wait
 from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport
 from synapse_sdk.exceptions import ClientError
 
 T = TypeVar("T")
-Steps = Generator[Request | Sequence[Request], Any, T]
-"""A method that takes several calls: yields one, or some to be made side by side, and is sent what they gave."""
 
 
 class _Session:
@@ -25,14 +27,18 @@ class _Session:
     config: Config
     _chance: Clock
 
-    def tail(self, job_id: str, deadline: float | None) -> LogFollower:
-        """Return what follows a job's log on this session."""
-        config = self.config.adapted(deadline=deadline)
-        return LogFollower(job_id, deadline=config.deadline, max_retries=config.max_retries, chance=self._chance)
+    def limit(self, what: str, deadline: float | None = None) -> Limit:
+        """Return the time that a method may take, by its own deadline or the client's."""
+        return Limit(self.config.adapted(deadline=deadline).deadline, self._chance, what)
 
-    def waiting(self, job_id: str, deadline: float | None) -> JobPoller:
-        """Return what waits for a job on this session."""
-        return JobPoller(job_id, deadline=self.config.adapted(deadline=deadline).deadline, chance=self._chance)
+    def following(self, job_id: str, deadline: float | None) -> Steps[None]:
+        """Return the steps that follow a job's log."""
+        limit = self.limit(f"following job {job_id!r}", deadline)
+        return LogFollower(job_id, limit=limit, max_retries=self.config.max_retries, chance=self._chance).steps()
+
+    def waiting(self, job_id: str, deadline: float | None) -> Steps[Any]:
+        """Return the steps that wait for a job's result."""
+        return job_result(job_id, self.limit(f"waiting for job {job_id!r}; the job goes on", deadline))
 
 
 class Session(_Session):
@@ -78,29 +84,61 @@ class Session(_Session):
         except StopIteration as stop:
             return stop.value
 
-    def pause(self, seconds: float) -> None:
-        """Wait."""
-        self._sleep(seconds)
-
     def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
-        """Make the calls of a method, those that it yields together side by side, and return its result."""
+        """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
         reply = None
         try:
             while True:
-                wanted = steps.send(reply)
-                reply = self.send(wanted) if isinstance(wanted, Request) else self._together(wanted, max_concurrency)
+                reply = self._take(steps.send(reply), max_concurrency)
         except StopIteration as stop:
             result: T = stop.value
             return result
 
-    def _together(self, calls: Sequence[Request], max_concurrency: int) -> list[Any]:
-        """Return what each call gave, or the error instead."""
-        with ThreadPoolExecutor(max_concurrency, thread_name_prefix="synapse-sdk") as pool:
-            return list(pool.map(self._sent_or_error, calls))
-
-    def _sent_or_error(self, call: Request) -> Any:
+    def iterate(self, steps: Steps[None]) -> Generator[Any, None, None]:
+        """Take the steps of a method that reads a stream, and yield what they emit."""
+        opened: StreamingResponse | None = None
+        advance, reply = steps.send, None
         try:
-            return self.send(call)
+            while True:
+                step = advance(reply)
+                advance, reply = steps.send, None
+                try:
+                    if isinstance(step, Emit):
+                        yield step.value
+                    elif isinstance(step, NextPart):
+                        reply = b"" if opened is None else next(opened.parts, b"")
+                    else:
+                        if opened is not None:
+                            opened.close()
+                        reply = self._take(step, 1)
+                        opened = reply if isinstance(reply, StreamingResponse) else None
+                except ClientError as error:
+                    advance, reply = steps.throw, error
+        except StopIteration:
+            return
+        finally:
+            if opened is not None:
+                opened.close()
+
+    def _take(self, step: Step, max_concurrency: int) -> Any:
+        if isinstance(step, Ask):
+            return self.send(step.call, deadline=step.deadline, patience=step.patience)
+        if isinstance(step, Wait):
+            return self._sleep(step.seconds)
+        assert isinstance(step, Sequence), "the other steps are for streams"
+        return self._together(step, max_concurrency)
+
+    def _together(self, asked: Sequence[Ask], max_concurrency: int) -> list[Any]:
+        """Return what each call gave, or the error instead."""
+        try:
+            with ThreadPoolExecutor(max_concurrency, thread_name_prefix="synapse-sdk") as pool:
+                return list(pool.map(self._sent_or_error, asked))
+        except RuntimeError:  # no thread can be started, as when the interpreter is shutting down
+            return [self._sent_or_error(ask) for ask in asked]
+
+    def _sent_or_error(self, ask: Ask) -> Any:
+        try:
+            return self._take(ask, 1)
         except ClientError as error:
             return error
 
@@ -150,41 +188,68 @@ class AsyncSession(_Session):
         except StopIteration as stop:
             return stop.value
 
-    async def pause(self, seconds: float) -> None:
-        """Wait."""
-        await self._sleep(seconds)
-
     async def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
-        """Make the calls of a method, those that it yields together side by side, and return its result."""
+        """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
         reply = None
         try:
             while True:
-                wanted = steps.send(reply)
-                if isinstance(wanted, Request):
-                    reply = await self.send(wanted)
-                else:
-                    reply = await self._together(wanted, max_concurrency)
+                reply = await self._take(steps.send(reply), max_concurrency)
         except StopIteration as stop:
             result: T = stop.value
             return result
 
-    async def _together(self, calls: Sequence[Request], max_concurrency: int) -> list[Any]:
+    async def iterate(self, steps: Steps[None]) -> AsyncGenerator[Any, None]:
+        """Take the steps of a method that reads a stream, and yield what they emit."""
+        opened: StreamingResponse | None = None
+        advance, reply = steps.send, None
+        try:
+            while True:
+                try:
+                    step = advance(reply)
+                except StopIteration:
+                    return
+                advance, reply = steps.send, None
+                try:
+                    if isinstance(step, Emit):
+                        yield step.value
+                    elif isinstance(step, NextPart):
+                        reply = b"" if opened is None else await anext(opened.parts, b"")
+                    else:
+                        if opened is not None:
+                            await opened.close()
+                        reply = await self._take(step, 1)
+                        opened = reply if isinstance(reply, StreamingResponse) else None
+                except ClientError as error:
+                    advance, reply = steps.throw, error
+        finally:
+            if opened is not None:
+                await opened.close()
+
+    async def _take(self, step: Step, max_concurrency: int) -> Any:
+        if isinstance(step, Ask):
+            return await self.send(step.call, deadline=step.deadline, patience=step.patience)
+        if isinstance(step, Wait):
+            return await self._sleep(step.seconds)
+        assert isinstance(step, Sequence), "the other steps are for streams"
+        return await self._together(step, max_concurrency)
+
+    async def _together(self, asked: Sequence[Ask], max_concurrency: int) -> list[Any]:
         """Return what each call gave, or the error instead."""
         import anyio
 
-        results: list[Any] = [None] * len(calls)
+        results: list[Any] = [None] * len(asked)
         places = anyio.CapacityLimiter(max_concurrency)
 
-        async def send(index: int, call: Request) -> None:
+        async def send(index: int, ask: Ask) -> None:
             async with places:
                 try:
-                    results[index] = await self.send(call)
+                    results[index] = await self._take(ask, 1)
                 except ClientError as error:
                     results[index] = error
 
         async with anyio.create_task_group() as group:
-            for index, call in enumerate(calls):
-                group.start_soon(send, index, call)
+            for index, ask in enumerate(asked):
+                group.start_soon(send, index, ask)
         return results
 
 

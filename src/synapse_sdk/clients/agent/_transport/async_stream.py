@@ -11,26 +11,29 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from synapse_agent_api.http_library import httpx
 from synapse_sdk.clients.agent._transport.stream import (
+    HEAD_START,
+    NO_ADDRESS,
     RECEIVE_SIZE,
     Address,
     Origin,
-    Tls,
+    Outgoing,
+    check_protocol,
     failure,
     left,
+    open_socket,
+    ordered,
+    peer_of,
     readiness,
-    set_options,
 )
+from synapse_sdk.clients.agent._transport.tls import Tls
 
 T = TypeVar("T")
 
 _SEND_SIZE = 64 * 1024
-
-_HEAD_START = 0.25
-"""Seconds that an address of a host has to answer before the next one is tried beside it (RFC 8305)."""
 
 
 class AsyncStream:
@@ -40,14 +43,18 @@ class AsyncStream:
         self._socket = connected
         self._is_readable = readiness(connected)
 
-    async def send(self, data: bytes, limit: float | None, deadline: float | None) -> None:
+    @property
+    def peer(self) -> Any:
+        """The address that the socket is connected to; None if it has been reset already."""
+        return peer_of(self._socket)
+
+    async def send(self, data: Outgoing, limit: float | None, deadline: float | None) -> None:
         """Send all of it; the limit is for each part that the peer takes."""
-        rest = memoryview(data)
         try:
-            while rest:
+            while data:
                 async with asyncio.timeout(left(limit, deadline)):
-                    await self._send(rest[:_SEND_SIZE])
-                rest = rest[_SEND_SIZE:]
+                    await self._send(data.rest[:_SEND_SIZE])
+                data.drop(_SEND_SIZE)
         except OSError as error:
             raise failure(error, httpx.WriteTimeout, httpx.WriteError) from error
 
@@ -85,6 +92,7 @@ class AsyncTlsStream(AsyncStream):
     async def handshake(self) -> None:
         """Agree on keys, and make sure who the peer is."""
         await self._drive(self._tls.do_handshake)
+        check_protocol(self._tls)
 
     def is_readable(self) -> bool:
         """Tell whether there is something to read, on the socket or taken from it already."""
@@ -118,36 +126,40 @@ class AsyncTlsStream(AsyncStream):
             await super()._send(self._outgoing.read())
 
 
-async def connect(origin: Origin, tls: Tls, limit: float | None, deadline: float | None) -> AsyncStream:
-    """Connect to the first of the host's addresses that answers, within the limit."""
+async def connect(
+    origin: Origin, tls: Tls, limit: float | None, deadline: float | None, preferred: Any = None
+) -> AsyncStream:
+    """Connect to the first of the host's addresses that answers, within the limit, as `stream.connect` does."""
     try:
         async with asyncio.timeout(left(limit, deadline)):
-            connected = await _first(await _addresses(origin))
+            connected = await _first(ordered(await _addresses(origin), preferred))
             return await _secured(connected, tls(), origin.host) if origin.secure else AsyncStream(connected)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise failure(error, httpx.ConnectTimeout, httpx.ConnectError) from error
 
 
 async def _addresses(origin: Origin) -> Sequence[Address]:
+    look_up = partial(socket.getaddrinfo, origin.host, origin.port, type=socket.SOCK_STREAM)
     try:  # a number needs no look-up, which would take a thread
-        return socket.getaddrinfo(
-            origin.host, origin.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-        )
+        return look_up(flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
     except socket.gaierror:
         loop = asyncio.get_running_loop()
-        return await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    try:
+        return await loop.run_in_executor(None, look_up)
+    except RuntimeError:  # no thread can be started, as when the interpreter is shutting down
+        return look_up()
 
 
 async def _first(addresses: Sequence[Address]) -> socket.socket:
     """Return a connection to the address that answers first, each one given a head start before the next."""
     waiting = list(addresses)
     attempts: set[asyncio.Task[socket.socket]] = set()
-    failed: BaseException = OSError("the name has no address")
+    failed: BaseException = OSError(NO_ADDRESS)
     try:
         while waiting or attempts:
             if waiting:
                 attempts.add(asyncio.create_task(_reach(waiting.pop(0))))
-            head_start = _HEAD_START if waiting else None
+            head_start = HEAD_START if waiting else None
             done, attempts = await asyncio.wait(attempts, timeout=head_start, return_when=asyncio.FIRST_COMPLETED)
             for attempt in done:
                 if (error := attempt.exception()) is None:
@@ -171,12 +183,10 @@ def _close_result(attempt: asyncio.Task[socket.socket]) -> None:
 
 
 async def _reach(address: Address) -> socket.socket:
-    family, kind, protocol, _, target = address
-    made = socket.socket(family, kind, protocol)
+    made = open_socket(address)
     try:
-        set_options(made)
         made.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(made, target)
+        await asyncio.get_running_loop().sock_connect(made, address[4])
     except BaseException:
         made.close()
         raise

@@ -1,20 +1,32 @@
-"""HTTP/1.1 on one connection: requests to bytes, bytes to answers. No I/O here."""
+"""One connection: HTTP/1.1 on the stream that carries it, and where connections lie between two requests."""
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
 
 import h11
 
 from synapse_agent_api.http_library import httpx
-from synapse_sdk.clients.agent._response.errors import Answer
+from synapse_sdk.clients.agent._request.clock import CLOCK
+from synapse_sdk.clients.agent._request.prepared import Send
+from synapse_sdk.clients.agent._response.body import BodyReader
+from synapse_sdk.clients.agent._response.errors import Answer, is_event_stream
+from synapse_sdk.clients.agent._transport.async_stream import AsyncStream
+from synapse_sdk.clients.agent._transport.stream import Outgoing, Stream
 
+S = TypeVar("S", Stream, AsyncStream)
 Headers = list[tuple[bytes, bytes]]
 
 _ONE_PIECE = 16 * 1024
 """A body of up to so many bytes leaves together with its head, in one system call."""
 
 _LONGEST_HEAD = 100 * 1024
+_MOST_INTERIM_ANSWERS = 100
+_BETWEEN_CHECKS = 1.0
+"""Seconds between two looks at whether the server has closed idle connections."""
 
 
 class Fields(Mapping[str, str]):
@@ -38,66 +50,165 @@ class Fields(Mapping[str, str]):
         return len(self._values)
 
 
-class Conversation:
-    """One request after the other, each with its answer, in the bytes of one connection."""
+class HttpConnection(Generic[S]):
+    """One request after the other, each with its answer, on one stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: S) -> None:
+        self.stream: S = stream
+        self.idle_since = 0.0
+        self.is_whole = True
+        """Whether all of the request could be sent."""
+        self._ahead: list[bytes] = []
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
-        self._response: h11.Response | None = None
-        self._body = bytearray()
 
-    def ask(self, method: str, target: bytes, headers: Headers, body: bytes | None) -> list[bytes]:
+    def ask(self, send: Send, target: bytes, headers: Headers) -> list[Outgoing]:
         """Return a request's bytes, in one piece or two; a body needs its `Content-Length` among the headers."""
+        self._send = send
+        self._response: h11.Response | None = None
+        self._interim_answers = 0
+        self._received, self._begun = 0, 0.0
+        self.is_answered = False
+        self.answer_end = send.deadline
         try:
-            head = self._http.send(h11.Request(method=method, target=target, headers=headers)) or b""
-            payload = b"" if body is None else self._http.send(h11.Data(data=body)) or b""
+            head = self._http.send(h11.Request(method=send.call.method, target=target, headers=headers)) or b""
+            payload = b"" if send.call.body is None else self._http.send(h11.Data(data=send.call.body)) or b""
             self._http.send(h11.EndOfMessage())
         except h11.LocalProtocolError as error:
-            raise httpx.LocalProtocolError(str(error)) from error
-        return [head + payload] if len(payload) <= _ONE_PIECE else [head, payload]
+            raise httpx.LocalProtocolError(str(error)) from None  # its frames hold the headers
+        pieces = [head + payload] if len(payload) <= _ONE_PIECE else [head, payload]
+        return [Outgoing(piece) for piece in pieces]
 
     def hear(self, received: bytes) -> Answer | None:
-        """Take what the peer sent next (nothing, when it closed); return the answer once it is complete."""
-        if not received and self._http.their_state is h11.SEND_RESPONSE:
-            raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
-        try:
-            self._http.receive_data(received)
-            return self._answer() if self._complete() else None
-        except h11.RemoteProtocolError as error:
-            raise httpx.RemoteProtocolError(str(error)) from error
+        """Take what the peer sent next (nothing, when it closed); return the answer once it is complete.
 
-    def next(self) -> bool:
-        """Make ready for the next request; False where the connection is good for no other.
+        Of a stream of events that was asked for, the answer is its head; `pieces` has what comes after it.
+        """
+        parts = self._parts(received)
+        if self._response is None:
+            return None
+        if self.is_events():
+            self._ahead = parts
+            return Answer(self._response.status_code, self.headers, b"")
+        for part in parts:
+            self._body.feed(part)
+        if self.is_answered:
+            return Answer(self._response.status_code, self.headers, self._body.finish())
+        self._set_end(len(received))
+        return None
+
+    def pieces(self, received: bytes | None = None) -> Iterator[bytes]:
+        """Yield the decoded parts of a stream that came with its head, or that come now."""
+        for part in self._ahead if received is None else self._parts(received):
+            yield from self._body.decoded(part)
+
+    def is_events(self) -> bool:
+        """Tell whether the answer is a stream of events, and was asked for."""
+        status = 0 if self._response is None else self._response.status_code
+        return self._send.call.is_stream and is_event_stream(status, self.headers)
+
+    def is_reusable(self) -> bool:
+        """Make ready for the next request; False if the connection is good for no other.
 
         Bytes that came after the answer belong to no request: they must not become the next one's answer.
         """
-        if (self._http.our_state, self._http.their_state) != (h11.DONE, h11.DONE) or self._http.trailing_data[0]:
+        if not self.is_whole or self._http.trailing_data[0]:
+            return False
+        if (self._http.our_state, self._http.their_state) != (h11.DONE, h11.DONE):
             return False
         self._http.start_next_cycle()
         return True
 
-    def _complete(self) -> bool:
-        while True:
-            event = self._http.next_event()
-            if isinstance(event, h11.Data):
-                self._body += event.data  # in place: many small parts would cost page faults when they are joined
-            elif isinstance(event, h11.Response):
-                self._response = event
-            elif event is h11.NEED_DATA:
-                return False
-            elif not isinstance(event, h11.InformationalResponse):
-                return True
+    def _set_end(self, count: int) -> None:
+        self._begun = self._begun or CLOCK.clock()
+        self._received += count
+        self.answer_end = self._send.answer_end(self._begun, self._received)
 
-    def _answer(self) -> Answer:
-        response, body = self._response, bytes(self._body)
-        assert response is not None, "h11 ends no message that has not begun"
-        self._response, self._body = None, bytearray()
-        raw = response.headers.raw_items()
-        fields = Fields(raw)
-        if "content-encoding" in fields:
-            # The library decodes what it asks for; its errors are those of its own transport.
-            body = httpx.Response(response.status_code, headers=raw, content=body).content
-        return Answer(response.status_code, fields, body)
+    def _parts(self, received: bytes) -> list[bytes]:
+        if not received and self._http.their_state is h11.SEND_RESPONSE:
+            raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+        parts: list[bytes] = []
+        try:
+            self._http.receive_data(received)
+            while not self.is_answered:
+                event = self._http.next_event()
+                if isinstance(event, h11.Data):
+                    parts.append(event.data)
+                elif event is h11.NEED_DATA:
+                    break
+                else:
+                    self._note(event)
+        except h11.RemoteProtocolError as error:
+            raise httpx.RemoteProtocolError(str(error)) from error
+        return parts
+
+    def _note(self, event: object) -> None:
+        if isinstance(event, h11.Response):
+            self._response, self.headers = event, Fields(event.headers.raw_items())
+            self._body = BodyReader(event.status_code, self.headers, self._send.max_response_bytes)
+        elif not isinstance(event, h11.InformationalResponse):
+            self.is_answered = True
+        elif self._interim_answers == _MOST_INTERIM_ANSWERS:
+            raise httpx.RemoteProtocolError("The server sends one interim answer after the other.")
+        else:
+            self._interim_answers += 1
+
+
+class IdleConnections(Generic[S]):
+    """Connections without a request, for any thread to put and take; the one that was put last is taken first."""
+
+    def __init__(self, size: int, seconds: float) -> None:
+        self._size = size
+        self._seconds = seconds
+        self._connections: deque[HttpConnection[S]] = deque()
+        self._next_check = 0.0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def take(self) -> HttpConnection[S] | None:
+        """Return a connection that the peer has not closed, None if there is none."""
+        self.expire()
+        with self._lock:
+            while self._connections:
+                connection = self._connections.pop()
+                if not connection.stream.is_readable():
+                    return connection
+                connection.stream.close()
+        return None
+
+    def put(self, connection: HttpConnection[S]) -> None:
+        """Keep a connection; if there are too many, the longest idle one goes."""
+        connection.idle_since = CLOCK.clock()
+        with self._lock:
+            self._connections.append(connection)
+            if len(self._connections) > self._size:
+                self._connections.popleft().stream.close()
+
+    def expire(self) -> None:
+        """Close the connections that idled too long, and now and then those that the peer has closed."""
+        now = CLOCK.clock()
+        with self._lock:
+            while self._connections and self._connections[0].idle_since <= now - self._seconds:
+                self._connections.popleft().stream.close()
+            if now >= self._next_check:
+                self._next_check = now + _BETWEEN_CHECKS
+                self._close_readable()
+
+    def _close_readable(self) -> None:
+        kept: deque[HttpConnection[S]] = deque()
+        for connection in self._connections:
+            if connection.stream.is_readable():
+                connection.stream.close()
+            else:
+                kept.append(connection)
+        self._connections = kept
+
+    def clear(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            while self._connections:
+                self._connections.pop().stream.close()
 
 
 def _joined(raw: Headers) -> dict[bytes, bytes]:

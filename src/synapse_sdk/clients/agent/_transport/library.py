@@ -1,20 +1,17 @@
-"""The HTTP library: how its clients are made, and what its errors mean."""
+"""The HTTP library: how its clients are made and asked, and what its errors mean."""
 
 from __future__ import annotations
 
-import ssl
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from urllib.request import getproxies
+from collections.abc import Iterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 
 from synapse_agent_api.http_library import LIBRARIES, httpx
-from synapse_sdk.clients.agent._transport.bypass import Shortcut
-from synapse_sdk.clients.agent._transport.pool import MAX_CONNECTIONS, MAX_IDLE, AsyncPool, Pool
+from synapse_sdk.clients.agent._request.prepared import Send
+from synapse_sdk.clients.agent._transport.pool import IDLE_SECONDS, MAX_CONNECTIONS, MAX_IDLE
 from synapse_sdk.clients.agent._transport.stream import KEEPALIVE
+from synapse_sdk.clients.agent._transport.tls import Tls
 from synapse_sdk.exceptions import (
     ClientConnectionError,
     ClientError,
@@ -23,105 +20,48 @@ from synapse_sdk.exceptions import (
     ResponseParseError,
 )
 
-if TYPE_CHECKING:
-    from synapse_sdk.clients.agent._transport.transport import Cert, Verify
-
-__all__ = [
-    "check_kind",
-    "failure",
-    "failures",
-    "httpx",
-    "make_async_client",
-    "make_async_pool",
-    "make_client",
-    "make_pool",
-    "tls_settings",
-]
-
-_POOL = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE)
+_POOL = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE, keepalive_expiry=IDLE_SECONDS)
 
 
-P = TypeVar("P", Pool, AsyncPool)
-
-
-@dataclass(frozen=True, slots=True)
-class FastWay(Generic[P]):
-    """A pool of our own, and what tells before each call whether it may be taken."""
-
-    pool: P
-    shortcut: Shortcut
-
-
-def tls_settings(base_url: str, verify: Verify, cert: Cert | None) -> Callable[[], ssl.SSLContext]:
-    """Return what gives the TLS settings, made once: at once for an https address, else when they are asked for.
-
-    Raises `ValueError` where they can't be made of what the caller gave.
-    """
-
-    @cache
-    def settings() -> ssl.SSLContext:
-        try:
-            return _tls_context(verify, cert)
-        except (OSError, ssl.SSLError) as error:
-            raise ValueError(f"No TLS settings can be made of verify={verify!r} and cert={cert!r}: {error}") from error
-
-    if base_url.startswith("https:"):
-        settings()
-    return settings
-
-
-def _tls_context(verify: Verify, cert: Cert | None) -> ssl.SSLContext:
-    if isinstance(verify, ssl.SSLContext):
-        if cert is not None:
-            raise ValueError("cert can't go with an SSLContext as verify: load the certificate into the context.")
-        return verify
-    if isinstance(verify, str):
-        is_folder = Path(verify).is_dir()
-        context = ssl.create_default_context(cafile=None if is_folder else verify, capath=verify if is_folder else None)
-    else:
-        context = httpx.create_ssl_context(verify=verify)
-    if cert is not None:
-        context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
-    return context
-
-
-def make_client(transport: httpx.BaseTransport | None, tls: Callable[[], ssl.SSLContext]) -> httpx.Client:
-    """Make a client that keeps to proxies and CA bundles of the environment, unless it is given a transport."""
+def make_client(transport: httpx.BaseTransport | None, tls: Tls, proxy: str | None) -> httpx.Client:
+    """Make a client that sends through a transport of the caller's, through a proxy, or directly."""
     if transport is not None:
-        client: httpx.Client = _library_of(transport).Client(transport=transport)
+        client: httpx.Client = _library_of(transport).Client(transport=transport, cookies=_no_cookies())
         return client
-    mounts = {"all://": httpx.HTTPTransport(**_transport_options(tls()))} if _mounting() else None
-    return httpx.Client(verify=tls(), limits=_POOL, mounts=mounts)
+    made = httpx.HTTPTransport(verify=tls(), proxy=proxy, limits=_POOL, socket_options=KEEPALIVE)
+    return httpx.Client(transport=made, cookies=_no_cookies(), trust_env=False)
 
 
-def make_async_client(
-    transport: httpx.AsyncBaseTransport | None, tls: Callable[[], ssl.SSLContext]
-) -> httpx.AsyncClient:
+def make_async_client(transport: httpx.AsyncBaseTransport | None, tls: Tls, proxy: str | None) -> httpx.AsyncClient:
     """Make the asynchronous twin of `make_client`."""
     if transport is not None:
-        client: httpx.AsyncClient = _library_of(transport).AsyncClient(transport=transport)
+        client: httpx.AsyncClient = _library_of(transport).AsyncClient(transport=transport, cookies=_no_cookies())
         return client
-    mounts = {"all://": httpx.AsyncHTTPTransport(**_transport_options(tls()))} if _mounting() else None
-    return httpx.AsyncClient(verify=tls(), limits=_POOL, mounts=mounts)
+    made = httpx.AsyncHTTPTransport(verify=tls(), proxy=proxy, limits=_POOL, socket_options=KEEPALIVE)
+    return httpx.AsyncClient(transport=made, cookies=_no_cookies(), trust_env=False)
 
 
-def make_pool(base_url: str, tls: Callable[[], ssl.SSLContext]) -> FastWay[Pool]:
-    """Make the fast way to an agent."""
-    return FastWay(Pool(base_url, tls), Shortcut(base_url, getproxies()))
+def request_options(base_url: str, send: Send) -> dict[str, Any]:
+    """Return the library's arguments for a request."""
+    return {
+        "method": send.call.method,
+        "url": base_url + send.call.target,
+        "headers": send.headers,
+        "content": send.call.body,
+        "extensions": {"timeout": send.limits},
+    }
 
 
-def make_async_pool(base_url: str, tls: Callable[[], ssl.SSLContext]) -> FastWay[AsyncPool]:
-    """Make the asynchronous twin of `make_pool`."""
-    return FastWay(AsyncPool(base_url, tls), Shortcut(base_url, getproxies(), twin="Async"))
-
-
-def failures() -> tuple[type[Exception], ...]:
-    """Return what clients raise when a request does not come to its end: of our library, and of the caller's."""
-    return tuple(library.RequestError for library in _loaded())
+def failures(*, are_connections_ours: bool) -> tuple[type[Exception], ...]:
+    """Return what can be raised when a request does not come to its end; what a caller's own code raises is theirs."""
+    raised: list[type[Exception]] = [OSError, UnicodeError]
+    for library in _loaded():
+        raised += [library.RequestError, library.InvalidURL, library.StreamError]
+    return (*raised, RuntimeError, ImportError) if are_connections_ours else (*raised,)
 
 
 def failure(error: Exception, method: str, url: str) -> ClientError:
-    """Return our error for one of a library's; their classes have the same names in all of them."""
+    """Return our error for one that sending a request raised; libraries' classes have the same names in all of them."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     what = f"{method} {url}"
     why = str(error) or type(error).__name__
@@ -129,17 +69,35 @@ def failure(error: Exception, method: str, url: str) -> ClientError:
         return ClientTimeoutError(f"No connection in time for {what}: {why}", outcome="not_sent")
     if "TimeoutException" in kinds:
         return ClientTimeoutError(f"No answer in time to {what}: {why}", outcome="unknown")
-    if kinds & {"ConnectError", "ProxyError", "UnsupportedProtocol", "LocalProtocolError"}:
+    if kinds & {"ConnectError", "ProxyError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"}:
         return ClientConnectionError(f"No connection for {what}: {why}", outcome="not_sent")
     if "DecodingError" in kinds:
         return ResponseParseError(f"The answer to {what} can't be decoded: {why}", outcome="unknown")
     return ClientResponseIncompleteError(f"The connection broke during {what}: {why}", outcome="unknown")
 
 
+def without_frames(error: Exception) -> Exception:
+    """Return an error of which no frame is left: those of the library have the request's headers in them."""
+    for one in _chain(error):
+        one.__traceback__ = None
+    return error
+
+
 def check_kind(given: object, kind: str, name: str) -> None:
-    """Raise `TypeError` where what the caller gave is not of the kind of one of the libraries."""
+    """Raise `TypeError` if what the caller gave is not of the kind of one of the libraries."""
     if given is not None and not any(isinstance(given, getattr(library, kind)) for library in _loaded()):
         raise TypeError(f"{name} must be an {httpx.__name__}.{kind}, not {type(given).__name__}.")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    rest: list[BaseException | None] = [error]
+    while rest:
+        one = rest.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            rest += [one.__cause__, one.__context__]
+            yield one
 
 
 def _loaded() -> list[Any]:
@@ -152,13 +110,6 @@ def _library_of(transport: object) -> Any:
     return next(lib for lib in _loaded() if any(isinstance(transport, getattr(lib, kind)) for kind in kinds))
 
 
-def _transport_options(tls: ssl.SSLContext) -> dict[str, Any]:
-    return {"verify": tls, "limits": _POOL, "socket_options": KEEPALIVE}
-
-
-def _mounting() -> bool:
-    """Tell whether our transport, with TCP keep-alive, may take every address.
-
-    Proxy variables for http and https go before it; ALL_PROXY would not, so it is left in charge.
-    """
-    return "all" not in getproxies()
+def _no_cookies() -> CookieJar:
+    """Return a jar that stays empty: cookies are kept by the transport, for the pool and the library together."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))

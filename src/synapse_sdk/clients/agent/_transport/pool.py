@@ -1,35 +1,34 @@
-"""The fast way to an agent: a small pool of connections to one origin, the one used last taken first.
+"""A small pool of connections to one origin, the one used last taken first.
 
 An HTTP library's client settles with every request what a client of one agent settles once: address, cookies,
-redirects, auth. This does the exchange alone. It is taken only where nothing is lost by it; `bypass` decides that.
+redirects, auth. This does the exchange alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 import threading
 import weakref
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Generic
 
 from synapse_agent_api.http_library import httpx
-from synapse_sdk.clients.agent._response.errors import Answer
+from synapse_sdk.clients.agent._request.prepared import Send
+from synapse_sdk.clients.agent._response.content_coding import ACCEPT_ENCODING
+from synapse_sdk.clients.agent._response.errors import Answer, StreamingResponse
 from synapse_sdk.clients.agent._transport import async_stream, stream
 from synapse_sdk.clients.agent._transport.async_stream import AsyncStream
-from synapse_sdk.clients.agent._transport.connection import Fields, Headers
-from synapse_sdk.clients.agent._transport.shelf import Line, S, Shelf
-from synapse_sdk.clients.agent._transport.stream import Origin, Stream, Tls, left
+from synapse_sdk.clients.agent._transport.connection import HttpConnection, IdleConnections, S
+from synapse_sdk.clients.agent._transport.cookies import Cookies
+from synapse_sdk.clients.agent._transport.stream import Origin, Outgoing, Stream, left
+from synapse_sdk.clients.agent._transport.tls import Tls
 
 MAX_CONNECTIONS = 1000
 """A run holds its connection for as long as it takes: the pool must not make the next one wait."""
 MAX_IDLE = 100
-IDLE_SECONDS = 5.0
-
-Timeout = Mapping[str, float | None]
-"""Seconds by `connect`, `read`, `write` and `pool`; None is no limit."""
+IDLE_SECONDS = 4.0
+"""Common servers (uvicorn, Node.js, Apache) close an idle connection after 5 s: this leaves a second for the way."""
 
 _LENGTH_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 
@@ -41,36 +40,39 @@ class _Pool(Generic[S]):
         self,
         base_url: str,
         tls: Tls,
+        cookies: Cookies | None = None,
         *,
         max_connections: int = MAX_CONNECTIONS,
         max_idle: int = MAX_IDLE,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self.closed = False
-        self.cookies = httpx.Cookies()
+        self._cookies = Cookies() if cookies is None else cookies
         self._base_url = base_url
-        self._tls = _once(tls)
+        self._tls = tls
         self._origin = Origin.of(base_url)
         self._max_connections = max_connections
         self._max_idle = max_idle
         self._idle_seconds = idle_seconds
+        self._peer: Any = None
+        """The address that answered last, of those that the host has."""
         self._defaults = {
-            b"host": (b"Host", self._origin.authority),
-            b"accept-encoding": (b"Accept-Encoding", b"gzip, deflate"),
-            b"connection": (b"Connection", b"keep-alive"),
+            "host": (b"Host", self._origin.authority),
+            "accept-encoding": (b"Accept-Encoding", ACCEPT_ENCODING.encode()),
+            "connection": (b"Connection", b"keep-alive"),
         }
         self._begin()
         _POOLS.add(self)
 
     def _begin(self) -> None:
-        """Begin with no connection, and a place for each that there may be."""
-        self._shelf: Shelf[S] = Shelf(self._max_idle, self._idle_seconds)
+        """Begin with no connection, and a slot for each that there may be."""
+        self._idle: IdleConnections[S] = IdleConnections(self._max_idle, self._idle_seconds)
         self._open: weakref.WeakSet[S] = weakref.WeakSet()
 
     def _close(self) -> None:
         """Close the idle connections; those in use are closed when their exchange ends."""
         self.closed = True
-        self._shelf.clear()
+        self._idle.clear()
 
     def _abandon(self) -> None:
         """In a forked process, let go of the parent's connections and begin anew."""
@@ -82,44 +84,39 @@ class _Pool(Generic[S]):
         if self.closed:
             raise httpx.ConnectError("the pool is closed")
 
-    def _line(self, stream: S) -> Line[S]:
+    def _kept(self, send: Send) -> HttpConnection[S] | None:
+        return None if send.on_new_connection else self._idle.take()
+
+    def _new(self, stream: S) -> HttpConnection[S]:
         self._open.add(stream)
-        return Line(stream)
+        self._peer = stream.peer
+        return HttpConnection(stream)
 
-    def _ask(self, line: Line[S], method: str, target: bytes, headers: Headers, body: bytes | None) -> list[bytes]:
-        given = {name.lower() for name, _ in headers}
-        complete = [header for name, header in self._defaults.items() if name not in given]
-        complete += headers
+    def _ask(self, connection: HttpConnection[S], send: Send) -> list[Outgoing]:
+        method, target, body = send.call.method, send.call.target.encode("ascii"), send.call.body
+        given = {name.lower() for name in send.headers}
+        headers = [header for name, header in self._defaults.items() if name not in given]
+        headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in send.headers.items()]
         if body is not None or method in _LENGTH_EXPECTED:
-            complete.append((b"Content-Length", b"%d" % len(body or b"")))
-        if self.cookies and b"cookie" not in given:
-            complete += self._cookie_headers(method, target)
-        return line.conversation.ask(method, self._origin.prefix + target, complete, body)
+            headers.append((b"Content-Length", b"%d" % len(body or b"")))
+        if self._cookies and "cookie" not in given:
+            cookie = self._cookies.header(self._base_url + send.call.target)
+            headers += [] if cookie is None else [(b"Cookie", cookie)]
+        return connection.ask(send, self._origin.prefix + target, headers)
 
-    def _settle(self, line: Line[S], method: str, target: bytes, answer: Answer) -> Answer:
-        """Keep the line if it is good for another exchange, and the cookies."""
-        if line.is_reusable():
-            self._shelf.put(line)
+    def _settle(self, connection: HttpConnection[S]) -> None:
+        """Keep the connection if it is good for another exchange."""
+        if not self.closed and connection.is_answered and connection.is_reusable():
+            self._idle.put(connection)
         else:
-            line.stream.close()
+            connection.stream.close()
         if self.closed:  # while this was going on
-            self._shelf.clear()
-        if "set-cookie" in answer.headers:
-            self._keep_cookies(method, target, answer)
-        return answer
+            self._idle.clear()
 
-    def _cookie_headers(self, method: str, target: bytes) -> Headers:
-        request = self._request(method, target)
-        self.cookies.set_cookie_header(request)
-        return [(name, value) for name, value in request.headers.raw if name.lower() == b"cookie"]
-
-    def _keep_cookies(self, method: str, target: bytes, answer: Answer) -> None:
-        assert isinstance(answer.headers, Fields), "a conversation's answers have these"
-        response = httpx.Response(answer.status, headers=answer.headers.raw, request=self._request(method, target))
-        self.cookies.extract_cookies(response)
-
-    def _request(self, method: str, target: bytes) -> httpx.Request:
-        return httpx.Request(method, self._base_url + target.decode("ascii"))
+    def _keep_cookies(self, connection: HttpConnection[S], send: Send) -> None:
+        if "set-cookie" in connection.headers:
+            values = [value for name, value in connection.headers.raw if name.lower() == b"set-cookie"]
+            self._cookies.keep(self._base_url + send.call.target, values)
 
 
 class Pool(_Pool[Stream]):
@@ -127,43 +124,44 @@ class Pool(_Pool[Stream]):
 
     Args:
         base_url: What every target is appended to.
-        tls: Gives the TLS settings.
+        tls: Returns the TLS settings.
+        cookies: Where cookies are kept.
         max_connections: How many exchanges there may be at a time; another one waits.
         max_idle: How many connections are kept between exchanges.
         idle_seconds: How long one is kept.
     """
 
-    def exchange(
-        self,
-        method: str,
-        target: bytes,
-        headers: Headers,
-        body: bytes | None,
-        timeout: Timeout,
-        deadline: float | None = None,
-    ) -> Answer:
+    def exchange(self, send: Send) -> Answer:
         """Send a request once and return its answer, read to the end and decoded; redirects are not followed.
 
-        The deadline, a value of `time.monotonic`, bounds all of it, however slowly the peer drips. What goes wrong
-        is an `httpx.RequestError`, as from the library's own transport: where it is an `httpx.ConnectError`,
-        `ConnectTimeout`, `PoolTimeout` or `LocalProtocolError`, nothing was sent.
+        A stream of events that was asked for is a `StreamingResponse`, which holds its connection until it is closed.
+        The deadline bounds everything else, however slowly the peer drips. What goes wrong is an
+        `httpx.RequestError`, as from the library's own transport: if it is an `httpx.ConnectError`,
+        `ConnectTimeout`, `PoolTimeout` or `LocalProtocolError`, nothing was sent. A body that is too large or
+        can't be decoded is a `ResponseParseError`.
         """
         self._check_open()
-        seats = self._seats
-        _sit(seats, timeout.get("pool"), deadline)
+        slots = self._slots
+        _acquire(slots, send)
+        body: _OpenBody | None = None
         try:
-            line = self._shelf.take() or self._line(
-                stream.connect(self._origin, self._tls, timeout.get("connect"), deadline)
+            connection = self._kept(send) or self._new(
+                stream.connect(self._origin, self._tls, send.limits.get("connect"), send.deadline, self._peer)
             )
             try:
-                pieces = self._ask(line, method, target, headers, body)
-                answer = _converse(line, pieces, timeout, deadline)
+                answer = _converse(connection, self._ask(connection, send), send)
+                self._keep_cookies(connection, send)
             except BaseException:
-                line.stream.close()
+                connection.stream.close()
                 raise
-            return self._settle(line, method, target, answer)
+            if connection.is_events():
+                body = _OpenBody(self, slots, connection, send)
+                return StreamingResponse(answer.status, answer.headers, b"", iter(body), body.close)
+            self._settle(connection)
+            return answer
         finally:
-            seats.release()
+            if body is None:
+                slots.release()
 
     def close(self) -> None:
         """Close the idle connections now, and each in use when its exchange ends."""
@@ -171,39 +169,40 @@ class Pool(_Pool[Stream]):
 
     def _begin(self) -> None:
         super()._begin()
-        self._seats = threading.Semaphore(self._max_connections)
+        self._slots = threading.Semaphore(self._max_connections)
 
 
 class AsyncPool(_Pool[AsyncStream]):
     """The asyncio twin of `Pool`; on another event loop it begins anew."""
 
-    async def exchange(
-        self,
-        method: str,
-        target: bytes,
-        headers: Headers,
-        body: bytes | None,
-        timeout: Timeout,
-        deadline: float | None = None,
-    ) -> Answer:
+    async def exchange(self, send: Send) -> Answer:
         """Send a request once and return its answer, as `Pool.exchange` does."""
         self._check_open()
         self._come_to_loop()
-        seats = self._seats
-        await _sit_async(seats, timeout.get("pool"), deadline)
+        slots = self._slots
+        await _acquire_async(slots, send)
+        body: _AsyncOpenBody | None = None
         try:
-            line = self._shelf.take() or self._line(
-                await async_stream.connect(self._origin, self._tls, timeout.get("connect"), deadline)
+            connection = self._kept(send) or self._new(
+                await async_stream.connect(
+                    self._origin, self._tls, send.limits.get("connect"), send.deadline, self._peer
+                )
             )
             try:
-                pieces = self._ask(line, method, target, headers, body)
-                answer = await _converse_async(line, pieces, timeout, deadline)
+                answer = await _converse_async(connection, self._ask(connection, send), send)
+                self._keep_cookies(connection, send)
             except BaseException:
-                line.stream.close()
+                connection.stream.close()
                 raise
-            return self._settle(line, method, target, answer)
+            if connection.is_events():
+                body = _AsyncOpenBody(self, slots, connection, send)
+                return StreamingResponse(answer.status, answer.headers, b"", aiter(body), body.aclose)
+            self._settle(connection)
+            self._expire_later()
+            return answer
         finally:
-            seats.release()
+            if body is None:
+                slots.release()
 
     async def aclose(self) -> None:
         """Close the idle connections now, and each in use when its exchange ends."""
@@ -212,16 +211,65 @@ class AsyncPool(_Pool[AsyncStream]):
     def _begin(self) -> None:
         super()._begin()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._seats = asyncio.Semaphore(self._max_connections)
+        self._slots = asyncio.Semaphore(self._max_connections)
+        self._is_expiring = False
 
     def _come_to_loop(self) -> None:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self._shelf.clear()
+            self._idle.clear()
             self._begin()
             self._loop = loop
 
+    def _expire_later(self) -> None:
+        """Close idle connections in time, also if no further call comes; the loop has a clock for it."""
+        if not self._is_expiring and self._loop is not None:
+            self._is_expiring = True
+            self._loop.call_later(self._idle_seconds / 2, _expire, weakref.ref(self), self._idle)
 
+
+class _Body(Generic[S]):
+    """A stream's body, with the connection and the slot that it holds until it is closed."""
+
+    def __init__(self, pool: _Pool[S], slots: _Slots, connection: HttpConnection[S], send: Send) -> None:
+        self._pool: _Pool[S] = pool
+        self._slots: _Slots | None = slots
+        self._connection: HttpConnection[S] = connection
+        self._send = send
+
+    def _close(self) -> None:
+        if self._slots is not None:
+            self._slots.release()
+            self._slots = None
+            self._pool._settle(self._connection)
+
+
+class _OpenBody(_Body[Stream]):
+    def __iter__(self) -> Iterator[bytes]:
+        connection, send = self._connection, self._send
+        yield from connection.pieces()
+        while not connection.is_answered:
+            yield from connection.pieces(connection.stream.receive(send.limits.get("read"), send.deadline))
+
+    def close(self) -> None:
+        self._close()
+
+
+class _AsyncOpenBody(_Body[AsyncStream]):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        connection, send = self._connection, self._send
+        for piece in connection.pieces():
+            yield piece
+        while not connection.is_answered:
+            received = await connection.stream.receive(send.limits.get("read"), send.deadline)
+            for piece in connection.pieces(received):
+                yield piece
+
+    async def aclose(self) -> None:
+        self._close()
+
+
+_Slots = threading.Semaphore | asyncio.Semaphore
 _POOLS: weakref.WeakSet[_Pool[Any]] = weakref.WeakSet()
 
 
@@ -234,56 +282,51 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_abandon_all)
 
 
-def _once(tls: Tls) -> Tls:
-    """Have TLS settings made once, and ask for the one version of HTTP that is spoken here."""
-
-    @cache
-    def settings() -> ssl.SSLContext:
-        context = tls()
-        context.set_alpn_protocols(["http/1.1"])
-        return context
-
-    return settings
+def _expire(pool: weakref.ref[AsyncPool], idle: IdleConnections[AsyncStream]) -> None:
+    idle.expire()
+    if (alive := pool()) is not None and alive._idle is idle:
+        alive._is_expiring = False
+        if len(idle):
+            alive._expire_later()
 
 
-def _sit(seats: threading.Semaphore, limit: float | None, deadline: float | None) -> None:
+def _acquire(slots: threading.Semaphore, send: Send) -> None:
     try:
-        if seats.acquire(timeout=left(limit, deadline)):
+        if slots.acquire(timeout=left(send.limits.get("pool"), send.deadline)):
             return
     except TimeoutError as error:
         raise httpx.PoolTimeout(str(error)) from error
     raise httpx.PoolTimeout("all connections are in use")
 
 
-async def _sit_async(seats: asyncio.Semaphore, limit: float | None, deadline: float | None) -> None:
+async def _acquire_async(slots: asyncio.Semaphore, send: Send) -> None:
     try:
-        async with asyncio.timeout(left(limit, deadline)):
-            await seats.acquire()
+        async with asyncio.timeout(left(send.limits.get("pool"), send.deadline)):
+            await slots.acquire()
     except TimeoutError as error:
         raise httpx.PoolTimeout(str(error) or "all connections are in use") from error
 
 
-def _converse(line: Line[Stream], pieces: list[bytes], timeout: Timeout, deadline: float | None) -> Answer:
+def _converse(connection: HttpConnection[Stream], pieces: list[Outgoing], send: Send) -> Answer:
     try:
         for piece in pieces:
-            line.stream.send(piece, timeout.get("write"), deadline)
+            connection.stream.send(piece, send.limits.get("write"), send.deadline)
     except httpx.WriteError:
-        line.is_whole = False  # a peer may answer before it has read everything, and close
+        connection.is_whole = False  # a peer may answer before it has read everything, and close
     answer = None
     while answer is None:
-        answer = line.conversation.hear(line.stream.receive(timeout.get("read"), deadline))
+        answer = connection.hear(connection.stream.receive(send.limits.get("read"), connection.answer_end))
     return answer
 
 
-async def _converse_async(
-    line: Line[AsyncStream], pieces: list[bytes], timeout: Timeout, deadline: float | None
-) -> Answer:
+async def _converse_async(connection: HttpConnection[AsyncStream], pieces: list[Outgoing], send: Send) -> Answer:
     try:
         for piece in pieces:
-            await line.stream.send(piece, timeout.get("write"), deadline)
+            await connection.stream.send(piece, send.limits.get("write"), send.deadline)
     except httpx.WriteError:
-        line.is_whole = False  # a peer may answer before it has read everything, and close
+        connection.is_whole = False  # a peer may answer before it has read everything, and close
     answer = None
     while answer is None:
-        answer = line.conversation.hear(await line.stream.receive(timeout.get("read"), deadline))
+        received = await connection.stream.receive(send.limits.get("read"), connection.answer_end)
+        answer = connection.hear(received)
     return answer

@@ -1,28 +1,41 @@
-"""Connections: bytes out and in, each wait with a limit of its own and a deadline for all of them."""
+"""Connected sockets: bytes out and in, each wait with a limit of its own and a deadline for all of them."""
 
 from __future__ import annotations
 
+import errno
+import os
 import select
+import selectors
 import socket
 import ssl
-import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from synapse_agent_api.http_library import httpx
+from synapse_sdk.clients.agent._request.clock import CLOCK
+from synapse_sdk.clients.agent._transport.tls import Tls
 
+_KEEPALIVE_OPTIONS = {
+    "TCP_KEEPIDLE": 60,
+    "TCP_KEEPALIVE": 60,  # what macOS calls it
+    "TCP_KEEPINTVL": 10,
+    "TCP_KEEPCNT": 6,
+}
 KEEPALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
     (socket.IPPROTO_TCP, getattr(socket, name), value)
-    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
+    for name, value in _KEEPALIVE_OPTIONS.items()
     if hasattr(socket, name)
 ]
 """A run may be silent for hours: the system asks the peer after a minute of it, and gives up after another."""
 
 RECEIVE_SIZE = 64 * 1024
 
-Tls = Callable[[], ssl.SSLContext]
-"""Gives the TLS settings: they cost milliseconds, and an http address needs none."""
+HEAD_START = 0.25
+"""Seconds that an address of a host has to answer before the next one is tried beside it (RFC 8305)."""
+
+NO_ADDRESS = "the name has no address"
 
 Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 """As `socket.getaddrinfo` gives it."""
@@ -54,6 +67,25 @@ class Origin:
         )
 
 
+class Outgoing:
+    """Bytes on their way out. Only their number can be seen in a traceback, for they hold tokens."""
+
+    __slots__ = ("rest",)
+
+    def __init__(self, data: bytes) -> None:
+        self.rest = memoryview(data)
+
+    def __bool__(self) -> bool:
+        return len(self.rest) > 0
+
+    def __repr__(self) -> str:
+        return f"<{len(self.rest)} bytes>"
+
+    def drop(self, count: int) -> None:
+        """Forget what has been sent."""
+        self.rest = self.rest[count:]
+
+
 class Stream:
     """A connected socket, with TLS on it or not."""
 
@@ -62,13 +94,17 @@ class Stream:
         self._limit = connected.gettimeout()
         self._is_readable = readiness(connected)
 
-    def send(self, data: bytes, limit: float | None, deadline: float | None) -> None:
+    @property
+    def peer(self) -> Any:
+        """The address that the socket is connected to; None if it has been reset already."""
+        return peer_of(self._socket)
+
+    def send(self, data: Outgoing, limit: float | None, deadline: float | None) -> None:
         """Send all of it; the limit is for each part that the peer takes."""
-        rest = memoryview(data)
         try:
-            while rest:
+            while data:
                 self._allow(left(limit, deadline))
-                rest = rest[self._socket.send(rest) :]
+                data.drop(self._socket.send(data.rest))
         except OSError as error:
             raise failure(error, httpx.WriteTimeout, httpx.WriteError) from error
 
@@ -94,23 +130,31 @@ class Stream:
             self._limit = limit
 
 
-def connect(origin: Origin, tls: Tls, limit: float | None, deadline: float | None) -> Stream:
-    """Connect to the first of the host's addresses that answers; the limit is for each of them.
+def connect(origin: Origin, tls: Tls, limit: float | None, deadline: float | None, preferred: Any = None) -> Stream:
+    """Connect to the first of the host's addresses that answers, within the limit.
 
     The deadline bounds all but the system's look-up of the name.
+
+    Args:
+        origin: The agent.
+        tls: Returns the TLS settings.
+        limit: Seconds for all addresses together.
+        deadline: When, by the clock, to give up.
+        preferred: The address to try first, if it is still one of the host's.
     """
+    end = deadline if limit is None else min(CLOCK.clock() + limit, deadline or float("inf"))
     try:
         addresses = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-        connected = _first(addresses, limit, deadline)
+        connected = _first(ordered(addresses, preferred), end)
         if origin.secure:
-            connected = _secured(connected, origin.host, tls, left(limit, deadline))
+            connected = _secured(connected, origin.host, tls, left(None, end))
         return Stream(connected)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise failure(error, httpx.ConnectTimeout, httpx.ConnectError) from error
 
 
 def failure(
-    error: OSError, late: type[httpx.TimeoutException], broken: type[httpx.NetworkError]
+    error: Exception, late: type[httpx.TimeoutException], broken: type[httpx.NetworkError]
 ) -> httpx.TransportError:
     """Return what the HTTP library raises for one of the system's errors."""
     if isinstance(error, TimeoutError):
@@ -122,55 +166,113 @@ def left(limit: float | None, deadline: float | None) -> float | None:
     """Return how many seconds a wait may take, None for no end; raise `TimeoutError` when the deadline has passed."""
     if deadline is None:
         return limit
-    rest = deadline - time.monotonic()
+    rest = deadline - CLOCK.clock()
     if rest <= 0:
         raise TimeoutError("the deadline passed")
     return rest if limit is None else min(rest, limit)
 
 
+def ordered(addresses: Sequence[Address], preferred: Any) -> list[Address]:
+    """Return a host's addresses in the order to try them."""
+    return sorted(addresses, key=lambda address: address[4] != preferred)
+
+
+def peer_of(connected: socket.socket) -> Any:
+    """Return the other end's address, None if the connection is gone."""
+    try:
+        return connected.getpeername()
+    except OSError:
+        return None
+
+
 def readiness(connected: socket.socket) -> Callable[[], bool]:
     """Return a function that tells, without waiting, whether a socket has something to read."""
     if not hasattr(select, "poll"):
-        return lambda: bool(select.select([connected], [], [], 0)[0])
+        return lambda: _is_selected(connected)
     poll = select.poll()
     poll.register(connected, select.POLLIN)
     return lambda: bool(poll.poll(0))
 
 
-def set_options(made: socket.socket) -> None:
-    """Have small messages leave at once, and a dead peer noticed."""
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for option in KEEPALIVE:
-        made.setsockopt(*option)
+def _is_selected(connected: socket.socket) -> bool:
+    try:
+        return bool(select.select([connected], [], [], 0)[0])
+    except ValueError:  # more descriptors than `select` can count
+        return True
 
 
-def _first(addresses: Sequence[Address], limit: float | None, deadline: float | None) -> socket.socket:
-    failed = OSError("the name has no address")
-    for address in addresses:
-        try:
-            return _reach(address, left(limit, deadline))
-        except OSError as error:
-            failed = error
-    raise failed
-
-
-def _reach(address: Address, limit: float | None) -> socket.socket:
-    family, kind, protocol, _, target = address
+def open_socket(address: Address) -> socket.socket:
+    """Make a socket for an address, on which small messages leave at once and a dead peer is noticed."""
+    family, kind, protocol, _, _ = address
     made = socket.socket(family, kind, protocol)
     try:
-        set_options(made)
-        made.settimeout(limit)
-        made.connect(target)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for option in KEEPALIVE:
+            made.setsockopt(*option)
     except BaseException:
         made.close()
         raise
     return made
 
 
+def check_protocol(secured: ssl.SSLSocket | ssl.SSLObject) -> None:
+    """Raise `OSError` if the peer was promised another protocol than the one that is spoken here."""
+    if secured.selected_alpn_protocol() not in (None, "http/1.1"):
+        raise OSError(f"the SSLContext offers {secured.selected_alpn_protocol()}; have it offer http/1.1 alone")
+
+
+def _first(addresses: Sequence[Address], end: float | None) -> socket.socket:
+    """Return a connection to the address that answers first, each one given a head start before the next."""
+    waiting = deque(addresses)
+    failed = OSError(NO_ADDRESS)
+    with selectors.DefaultSelector() as attempts:
+        try:
+            while waiting or attempts.get_map():
+                if waiting:
+                    try:
+                        attempts.register(_begin(waiting.popleft()), selectors.EVENT_WRITE)
+                    except OSError as error:
+                        failed = error
+                        continue
+                for key, _ in attempts.select(left(HEAD_START if waiting else None, end)):
+                    attempt = _taken(attempts, key.fileobj)
+                    code = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    if not code:
+                        return attempt
+                    attempt.close()
+                    failed = OSError(code, os.strerror(code))
+            raise failed
+        finally:
+            for key in [*(attempts.get_map() or {}).values()]:
+                _taken(attempts, key.fileobj).close()
+
+
+def _begin(address: Address) -> socket.socket:
+    made = open_socket(address)
+    made.setblocking(False)
+    code = made.connect_ex(address[4])
+    if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+        made.close()
+        raise OSError(code, os.strerror(code))
+    return made
+
+
+def _taken(attempts: selectors.BaseSelector, attempt: Any) -> socket.socket:
+    attempts.unregister(attempt)
+    taken: socket.socket = attempt
+    return taken
+
+
 def _secured(connected: socket.socket, host: str, tls: Tls, limit: float | None) -> socket.socket:
     try:
         connected.settimeout(limit)
-        return tls().wrap_socket(connected, server_hostname=host)
+        secured = tls().wrap_socket(connected, server_hostname=host)
     except BaseException:
         connected.close()
         raise
+    try:
+        check_protocol(secured)
+    except BaseException:
+        secured.close()
+        raise
+    return secured

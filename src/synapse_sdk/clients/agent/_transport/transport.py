@@ -4,128 +4,170 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from synapse_sdk.clients.agent._response.errors import Answer, StreamingResponse
+from synapse_sdk.clients.agent._request.clock import CLOCK
+from synapse_sdk.clients.agent._request.prepared import Send
+from synapse_sdk.clients.agent._response.body import BodyReader
+from synapse_sdk.clients.agent._response.errors import Answer, StreamingResponse, is_event_stream
 from synapse_sdk.exceptions import ClientConnectionError, ClientError, ClientTimeoutError
 
 if TYPE_CHECKING:
-    from synapse_sdk.clients.agent._session.retry import Send
-    from synapse_sdk.clients.agent._transport.library import FastWay, httpx
+    from synapse_agent_api.http_library import httpx
     from synapse_sdk.clients.agent._transport.pool import AsyncPool, Pool
+    from synapse_sdk.clients.agent._transport.tls import Cert, Verify
 
-Verify = bool | str | ssl.SSLContext
-"""Whether to check the agent's certificate; a file or folder of CA certificates; or all TLS settings."""
 
-Cert = str | tuple[str, str] | tuple[str, str, str]
-"""A client certificate: its file, `(file, key)` or `(file, key, password)`."""
+@dataclass(frozen=True, slots=True)
+class TransportSettings:
+    """What a transport is made of, and can be made of again in another process."""
+
+    base_url: str
+    verify: Verify = True
+    cert: Cert | None = None
+    transport: Any = None
+    http_client: Any = None
+
+    def check_portable(self) -> None:
+        """Raise `TypeError` if a transport can't be made again of these."""
+        for name in ("transport", "http_client"):
+            if getattr(self, name) is not None:
+                raise TypeError(f"A client with {name}= can't be copied or pickled: make another one there.")
+        if not isinstance(self.verify, (bool, str)):
+            raise TypeError("A client with an SSLContext as verify can't be copied or pickled: make another one there.")
 
 
 class _Transport:
     """What both transports are made of."""
 
-    def __init__(self, base_url: str, *, verify: Verify, cert: Cert | None, transport: Any, http_client: Any) -> None:
-        from synapse_sdk.clients.agent._transport import library
+    def __init__(self, settings: TransportSettings) -> None:
+        # The HTTP library is imported when the first client is made.
+        from synapse_sdk.clients.agent._transport import cookies, library, proxies, tls
 
-        if transport is not None and http_client is not None:
+        if settings.transport is not None and settings.http_client is not None:
             raise ValueError("transport and http_client are two ways to say how requests are sent: give one of them.")
         self.closed = False
+        self.settings = settings
         self._library = library
-        self._base_url = base_url
-        self._tls = library.tls_settings(base_url, verify, cert)
-        self._given = transport
-        self._is_ours = transport is None and http_client is None
+        self._base_url = settings.base_url
+        self._is_ours = settings.transport is None and settings.http_client is None
+        self._proxy = proxies.proxy_for(settings.base_url, proxies.getproxies()) if self._is_ours else None
+        self._tls = tls.tls_settings(settings.base_url, settings.verify, settings.cert)
+        self._cookies = cookies.Cookies()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ClientConnectionError("This client is closed; make a new one.", outcome="not_sent")
+        if self.settings.http_client is not None and self.settings.http_client.is_closed:
+            raise ClientConnectionError("The http_client is closed; make a new client.", outcome="not_sent")
+
+    def _failures(self) -> tuple[type[Exception], ...]:
+        return self._library.failures(are_connections_ours=self._is_ours)
 
     def _failure(self, error: Exception, send: Send) -> ClientError:
         failed = self._library.failure(error, send.call.method, self._base_url + send.call.target)
-        failed.__cause__ = error
+        failed.__cause__ = self._library.without_frames(error)
         return failed
+
+    def _request(self, client: Any, send: Send) -> Any:
+        """Return a request of the HTTP library."""
+        options = self._library.request_options(self._base_url, send)
+        if self.settings.http_client is None and self._cookies and "cookie" not in map(str.lower, send.headers):
+            cookie = self._cookies.header(options["url"])
+            options["headers"] = {**send.headers, **({} if cookie is None else {"Cookie": cookie})}
+        return client.build_request(**options)
+
+    def _keep_cookies(self, response: Any, send: Send) -> None:
+        if self.settings.http_client is None and "set-cookie" in response.headers:
+            values = [value for name, value in response.headers.raw if name.lower() == b"set-cookie"]
+            self._cookies.keep(self._base_url + send.call.target, values)
 
 
 class Transport(_Transport):
     """The connections of a client, and of all that `with_options` makes of it.
 
-    Requests take the fast way, a pool of our own, where nobody would miss the HTTP library's client. Everything else,
-    a proxy or a transport of the caller's for instance, goes through that client.
+    Requests go through a pool of our own if nobody would miss the HTTP library's client. Everything else, a proxy or
+    a transport of the caller's for instance, goes through that client.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        verify: Verify = True,
-        cert: Cert | None = None,
-        transport: httpx.BaseTransport | None = None,
-        http_client: httpx.Client | None = None,
-    ) -> None:
-        super().__init__(base_url, verify=verify, cert=cert, transport=transport, http_client=http_client)
-        self._library.check_kind(transport, "BaseTransport", "transport")
-        self._library.check_kind(http_client, "Client", "http_client")
+    def __init__(self, settings: TransportSettings) -> None:
+        super().__init__(settings)
+        self._library.check_kind(settings.transport, "BaseTransport", "transport")
+        self._library.check_kind(settings.http_client, "Client", "http_client")
         self._clients: dict[int, httpx.Client] = {}
         """By process: after a fork the connections of the parent's client are the parent's, and stay so."""
-        self._theirs = http_client
-        self._fast: FastWay[Pool] | None = self._library.make_pool(base_url, self._tls) if self._is_ours else None
+        self._pool: Pool | None = None
+        if self._is_ours and self._proxy is None:
+            from synapse_sdk.clients.agent._transport import bypass, pool
+
+            self._pool = pool.Pool(self._base_url, self._tls, self._cookies)
+            self._bypass = bypass.Bypass()
 
     def carry(self, send: Send) -> Answer | ClientError:
-        """Send a request once and read its answer to the end; raise where this is closed, which no retry changes."""
-        if self.closed:
-            raise _closed()
+        """Send a request once and read its answer to the end; raise if this is closed, which no retry changes."""
+        self._check_open()
         try:
-            if send.call.is_stream:
-                return self._open(send)
-            if self._fast is not None and self._fast.shortcut.is_open():
-                return self._fast.pool.exchange(*exchanged(send))
-            return self._carry_by_library(send)
-        except self._library.failures() as error:
-            return self._failure(error, send)
-        except ClientTimeoutError as error:
+            if self._pool is not None and self._bypass.is_open():
+                answer = self._pool.exchange(send)
+            else:
+                answer = self._by_library(send)
+        except ClientError as error:
             return error
+        except self._failures() as error:
+            return self._failure(error, send)
+        if isinstance(answer, StreamingResponse):
+            return StreamingResponse(answer.status, answer.headers, b"", self._parts(answer, send), answer.close)
+        return answer
 
     def close(self) -> None:
         """Close the connections that are our own."""
         self.closed = True
-        if self._fast is not None:
-            self._fast.pool.close()
+        if self._pool is not None:
+            self._pool.close()
         client = self._clients.get(os.getpid())
         if client is not None:
             client.close()
 
-    def _open(self, send: Send) -> Answer:
-        """Send a request once and hand its answer over while it comes, unless it is an error."""
+    def _by_library(self, send: Send) -> Answer:
         client = self._live_client()
-        request = client.build_request(**request_options(self._base_url, send))
-        response = client.send(request, stream=True, follow_redirects=False)
-        if _is_stream(response):
-            return StreamingResponse(
-                response.status_code, response.headers, b"", self._parts(response, send), response.close
-            )
+        response = client.send(self._request(client, send), stream=True, follow_redirects=False)
+        self._keep_cookies(response, send)
+        reader = BodyReader(response.status_code, response.headers, send.max_response_bytes)
+        if send.call.is_stream and is_event_stream(response.status_code, response.headers):
+            parts = (piece for part in response.iter_raw() for piece in reader.decoded(part))
+            return StreamingResponse(response.status_code, response.headers, b"", parts, response.close)
         with closing(response):
-            return Answer(response.status_code, response.headers, response.read())
+            return Answer(response.status_code, response.headers, self._body(response, reader, send))
 
-    def _parts(self, response: httpx.Response, send: Send) -> Iterator[bytes]:
+    def _body(self, response: httpx.Response, reader: BodyReader, send: Send) -> bytes:
+        if response.is_stream_consumed:  # by the caller's own transport or hook, or it never was a stream
+            return response.content
+        begun, received = CLOCK.clock(), 0
+        for part in response.iter_raw():
+            reader.feed(part)
+            received += len(part)
+            _check_time(send.answer_end(begun, received))
+        return reader.finish()
+
+    def _parts(self, answer: StreamingResponse, send: Send) -> Iterator[bytes]:
         try:
-            yield from _timed(response, send.deadline)
-        except self._library.failures() as error:
+            for part in answer.parts:
+                yield part
+                _check_time(send.deadline)
+        except self._failures() as error:
             raise self._failure(error, send) from error
-
-    def _carry_by_library(self, send: Send) -> Answer:
-        client = self._live_client()
-        request = client.build_request(**request_options(self._base_url, send))
-        response = client.send(request, stream=send.deadline is not None, follow_redirects=False)
-        body = response.content if send.deadline is None else _read(response, send.deadline)
-        return Answer(response.status_code, response.headers, body)
 
     def _live_client(self) -> httpx.Client:
         """Return the library's client, one for all threads of a process."""
-        if self._theirs is not None:
-            return self._theirs
+        if self.settings.http_client is not None:
+            client: httpx.Client = self.settings.http_client
+            return client
         home = os.getpid()
         if home not in self._clients:
-            made = self._library.make_client(self._given, self._tls)
+            made = self._library.make_client(self.settings.transport, self._tls, self._proxy)
             self._clients.setdefault(home, made)  # unless another thread was faster; no lock, for a fork may copy it
         return self._clients[home]
 
@@ -133,125 +175,88 @@ class Transport(_Transport):
 class AsyncTransport(_Transport):
     """The asynchronous twin of `Transport`."""
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        verify: Verify = True,
-        cert: Cert | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        http_client: httpx.AsyncClient | None = None,
-    ) -> None:
-        super().__init__(base_url, verify=verify, cert=cert, transport=transport, http_client=http_client)
-        self._library.check_kind(transport, "AsyncBaseTransport", "transport")
-        self._library.check_kind(http_client, "AsyncClient", "http_client")
-        self._client = http_client
-        self._owned = http_client is None
+    def __init__(self, settings: TransportSettings) -> None:
+        super().__init__(settings)
+        self._library.check_kind(settings.transport, "AsyncBaseTransport", "transport")
+        self._library.check_kind(settings.http_client, "AsyncClient", "http_client")
+        self._client: httpx.AsyncClient | None = settings.http_client
         self._home: tuple[int, object] | None = None
-        self._fast: FastWay[AsyncPool] | None = (
-            self._library.make_async_pool(base_url, self._tls) if self._is_ours else None
-        )
+        self._pool: AsyncPool | None = None
+        if self._is_ours and self._proxy is None:
+            from synapse_sdk.clients.agent._transport import bypass, pool
+
+            self._pool = pool.AsyncPool(self._base_url, self._tls, self._cookies)
+            self._bypass = bypass.Bypass(is_async=True)
 
     async def carry(self, send: Send) -> Answer | ClientError:
-        """Send a request once and read its answer to the end."""
-        if self.closed:
-            raise _closed()
+        """Send a request once and read its answer to the end; raise if this is closed, which no retry changes."""
+        self._check_open()
         try:
-            if send.call.is_stream:
-                return await self._open(send)
-            if self._fast is not None and self._fast.shortcut.is_open():
-                return await self._fast.pool.exchange(*exchanged(send))
-            return await self._carry_by_library(send)
-        except self._library.failures() as error:
-            return self._failure(error, send)
-        except ClientTimeoutError as error:
+            if self._pool is not None and self._bypass.is_open():
+                answer = await self._pool.exchange(send)
+            else:
+                answer = await self._by_library(send)
+        except ClientError as error:
             return error
+        except self._failures() as error:
+            return self._failure(error, send)
+        if isinstance(answer, StreamingResponse):
+            return StreamingResponse(answer.status, answer.headers, b"", self._parts(answer, send), answer.close)
+        return answer
 
     async def aclose(self) -> None:
         """Close the connections that are our own."""
         self.closed = True
-        if self._fast is not None:
-            await self._fast.pool.aclose()
-        if self._owned and self._client is not None and self._home == _here():
+        if self._pool is not None:
+            await self._pool.aclose()
+        if self.settings.http_client is None and self._client is not None and self._home == _here():
             await self._client.aclose()
 
-    async def _open(self, send: Send) -> Answer:
-        """Send a request once and hand its answer over while it comes, unless it is an error."""
-        client = self._live_client()
-        request = client.build_request(**request_options(self._base_url, send))
-        response = await client.send(request, stream=True, follow_redirects=False)
-        if _is_stream(response):
-            return StreamingResponse(
-                response.status_code, response.headers, b"", self._parts(response, send), response.aclose
-            )
-        async with aclosing(response):
-            return Answer(response.status_code, response.headers, await response.aread())
-
-    async def _parts(self, response: httpx.Response, send: Send) -> AsyncIterator[bytes]:
-        try:
-            async for part in response.aiter_bytes():
-                yield part
-                if send.deadline is not None and time.monotonic() > send.deadline:
-                    raise _late()
-        except self._library.failures() as error:
-            raise self._failure(error, send) from error
-
-    async def _carry_by_library(self, send: Send) -> Answer:
+    async def _by_library(self, send: Send) -> Answer:
         import anyio
 
-        client = self._live_client()
-        request = client.build_request(**request_options(self._base_url, send))
-        left = None if send.deadline is None else max(0.0, send.deadline - time.monotonic())
+        left = None if send.deadline is None else max(0.0, send.deadline - CLOCK.clock())
         try:
             with anyio.fail_after(left):
-                response = await client.send(request, follow_redirects=False)
+                return await self._answer(self._live_client(), send)
         except TimeoutError as error:
             raise _late() from error
-        return Answer(response.status_code, response.headers, response.content)
+
+    async def _answer(self, client: httpx.AsyncClient, send: Send) -> Answer:
+        response = await client.send(self._request(client, send), stream=True, follow_redirects=False)
+        self._keep_cookies(response, send)
+        reader = BodyReader(response.status_code, response.headers, send.max_response_bytes)
+        if send.call.is_stream and is_event_stream(response.status_code, response.headers):
+            parts = (piece async for part in response.aiter_raw() for piece in reader.decoded(part))
+            return StreamingResponse(response.status_code, response.headers, b"", parts, response.aclose)
+        async with aclosing(response):
+            return Answer(response.status_code, response.headers, await self._body(response, reader, send))
+
+    async def _body(self, response: httpx.Response, reader: BodyReader, send: Send) -> bytes:
+        if response.is_stream_consumed:  # by the caller's own transport or hook, or it never was a stream
+            return response.content
+        begun, received = CLOCK.clock(), 0
+        async for part in response.aiter_raw():
+            reader.feed(part)
+            received += len(part)
+            _check_time(send.answer_end(begun, received))
+        return reader.finish()
+
+    async def _parts(self, answer: StreamingResponse, send: Send) -> AsyncIterator[bytes]:
+        try:
+            async for part in answer.parts:
+                yield part
+                _check_time(send.deadline)
+        except self._failures() as error:
+            raise self._failure(error, send) from error
 
     def _live_client(self) -> httpx.AsyncClient:
         """Return the library's client; after a fork or on another event loop a new one."""
         here = _here()
-        if self._client is None or (self._owned and self._home != here):
-            self._abandoned = self._client
-            self._client, self._home = self._library.make_async_client(self._given, self._tls), here
+        if self._client is None or (self.settings.http_client is None and self._home != here):
+            self._client = self._library.make_async_client(self.settings.transport, self._tls, self._proxy)
+            self._home = here
         return self._client
-
-
-def exchanged(send: Send) -> tuple[Any, ...]:
-    """Return a pool's arguments for a request."""
-    headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in send.headers.items()]
-    return send.call.method, send.call.target.encode("ascii"), headers, send.call.body, send.limits, send.deadline
-
-
-def request_options(base_url: str, send: Send) -> dict[str, Any]:
-    """Return the HTTP library's arguments for a request."""
-    return {
-        "method": send.call.method,
-        "url": base_url + send.call.target,
-        "headers": send.headers,
-        "content": send.call.body,
-        "extensions": {"timeout": send.limits},
-    }
-
-
-def _read(response: httpx.Response, deadline: float) -> bytes:
-    with closing(response):
-        return b"".join(_timed(response, deadline))
-
-
-def _is_stream(response: httpx.Response) -> bool:
-    """Tell whether an answer is a stream of events; a proxy's page is none, and is judged as any answer."""
-    media_type = response.headers.get("content-type", "").partition(";")[0]
-    return response.is_success and media_type.strip().lower() == "text/event-stream"
-
-
-def _timed(response: httpx.Response, deadline: float | None) -> Iterator[bytes]:
-    """Yield a body's parts, looking at the clock after each."""
-    for part in response.iter_bytes():
-        yield part
-        if deadline is not None and time.monotonic() > deadline:
-            raise _late()
 
 
 def _here() -> tuple[int, object]:
@@ -262,9 +267,10 @@ def _here() -> tuple[int, object]:
         return os.getpid(), None
 
 
+def _check_time(end: float | None) -> None:
+    if end is not None and CLOCK.clock() > end:
+        raise _late()
+
+
 def _late() -> ClientTimeoutError:
     return ClientTimeoutError("The deadline passed before the answer was there.", outcome="unknown")
-
-
-def _closed() -> ClientConnectionError:
-    return ClientConnectionError("This client is closed; make a new one.", outcome="not_sent")

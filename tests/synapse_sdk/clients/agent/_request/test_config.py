@@ -19,6 +19,7 @@ NOTHING: dict[str, Any] = {
     **dict.fromkeys(("base_url", "access_token", "agent_token", "user_token", "tenant", "timeout", "deadline")),
     **dict.fromkeys(("headers", "on_request", "on_response")),
     "max_retries": 2,
+    "max_response_bytes": 1000,
 }
 
 

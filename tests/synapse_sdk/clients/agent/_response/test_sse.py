@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sdk.clients.agent._response.sse import Event, EventReader
+from synapse_sdk import exceptions
+from synapse_sdk.clients.agent._response.sse import LONGEST_EVENT, Event, EventReader
 
 STREAM = (
     "\ufeffid: 1\r\ndata: one\r\n\r\n: a comment\n\nid:2\ndata\ndata:two\ndata:  lines\n\n"
@@ -45,3 +47,28 @@ def test_it_makes_no_difference_where_a_stream_is_cut(cuts: list[int]) -> None:
 def test_odd_streams_give_what_the_standard_says(stream: bytes, events: list[Event]) -> None:
     """What is incomplete is dropped, what is unknown ignored, and an id stays until there is another."""
     assert read(stream, last_id="0") == events
+
+
+@pytest.mark.parametrize("part", [b"x" * 65536, b"data: " + b"x" * 65530, b"data\n" * 10_000, b": y" * 20_000])
+def test_an_event_has_an_end(part: bytes) -> None:
+    """A line or an event that goes on and on is an error, before it fills the memory."""
+    reader = EventReader()
+
+    def read_on() -> None:
+        for _ in range(2 * LONGEST_EVENT // 65536):
+            assert list(reader.read(part)) == []
+
+    with pytest.raises(exceptions.ResponseParseError, match="longer than"):
+        read_on()
+
+
+def test_a_long_line_is_read_once() -> None:
+    """A line in many small parts takes as long as its bytes, not their square."""
+    reader, parts = EventReader(), 40_000
+    begun = time.process_time()
+    list(reader.read(b"data: "))
+    for _ in range(parts):
+        list(reader.read(b"x" * 100))
+    [event] = reader.read(b"\n\n")
+    assert len(event.data) == 100 * parts
+    assert time.process_time() - begun < 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from synapse_agent_api.http_library import httpx
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient
+from synapse_sdk.clients.agent._session import pagination
 
 
 class Agent:
@@ -181,3 +183,30 @@ def test_an_iteration_that_goes_in_circles_is_an_error(answering: Callable[..., 
     page = body([{"id": 1}], "?page=1", 2)
     with pytest.raises(exceptions.ResponseParseError, match="circles"):
         collect(answering(lambda _: httpx.Response(200, json=page)), {"page": 1})
+
+
+def endless(results: list[Any]) -> Callable[[httpx.Request], httpx.Response]:
+    """Name one more page on each."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        number = int(request.url.params.get("page", 1))
+        return httpx.Response(200, json=body(results, f"?page={number + 1}", len(results)))
+
+    return handle
+
+
+def test_pages_without_releases_end(answering: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that names one empty page after the other, or no last one, does not keep its caller for ever."""
+    with pytest.raises(exceptions.ResponseParseError, match="does not end: 101 pages in a row hold no release"):
+        answering(endless([])).list_plugin_releases(list_all=True)
+    monkeypatch.setattr(pagination, "MOST_PAGES", 500)
+    with pytest.raises(exceptions.ResponseParseError, match="does not end: it has more than 500 pages"):
+        answering(endless([{"id": 1}])).list_plugin_releases(list_all=True)
+
+
+def test_a_deadline_is_for_all_pages(answering: Callable[..., Any]) -> None:
+    """Together, not for each."""
+    begun = time.monotonic()
+    with pytest.raises(exceptions.ClientTimeoutError):
+        answering(endless([{"id": 1}]), deadline=0.3).list_plugin_releases(list_all=True)
+    assert time.monotonic() - begun < 5

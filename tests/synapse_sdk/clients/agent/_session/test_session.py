@@ -109,7 +109,7 @@ def test_connections_are_kept(make_facade: Callable[..., Any]) -> None:
 
 def test_silent_connections_are_probed() -> None:
     """A peer that died during a long run is noticed: TCP keep-alive is on."""
-    with peer(OK, repeat=2) as (url, _), library.make_client(None, ssl.create_default_context) as client:
+    with peer(OK, repeat=2) as (url, _), library.make_client(None, ssl.create_default_context, None) as client:
         connection = client.get(url).extensions["network_stream"].get_extra_info("socket")
         assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60

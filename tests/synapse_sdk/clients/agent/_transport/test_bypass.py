@@ -1,114 +1,141 @@
-"""When the fast way is taken: compared with what the HTTP library itself would do, and with what others do to it."""
+"""When calls go past the HTTP library's client: never when another library wants to see them; with the real ones."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import subprocess
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from typing import Any
 
 import pytest
+import respx
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from synapse_agent_api.http_library import httpx
-from synapse_sdk.clients.agent._transport.bypass import Shortcut, is_proxied
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.clients.agent._transport.bypass import Bypass
 
 CORE = import_module(httpx.__name__.replace("httpx", "httpcore"))
-
-ADDRESSES = [
-    "http://agent.example.com",
-    "https://agent.example.com:8443/prefix",
-    "http://AGENT.example.com:80",
-    "http://localhost:8000",
-    "http://127.0.0.1:8000",
-    "http://10.1.2.3",
-    "http://[::1]:8000",
-    "https://notexample.com",
-    "http://example.com",
-    "http://b\u00fccher.example",
-]
-VARIABLES = [
-    {},
-    {"HTTP_PROXY": "http://proxy:1"},
-    {"https_proxy": "proxy:1"},
-    {"ALL_PROXY": "http://proxy:1"},
-    {"HTTP_PROXY": ""},
-    {"FTP_PROXY": "http://proxy:1"},
-]
-EXCEPTIONS = [
-    "",
-    "*",
-    "example.com",
-    ".example.com",
-    "agent.example.com, localhost ,127.0.0.1",
-    "10.1.2.3/16,::1",
-    "LOCALHOST,EXAMPLE.com",
-    "http://agent.example.com,https://agent.example.com:8443",
-    "other.test,*",
-]
+HEALTH = {"status": "ok"}
+ONLY_HTTPX = pytest.mark.skipif(httpx.__name__ != "httpx", reason="these libraries know httpx alone")
 
 
-@pytest.fixture
-def set_proxies(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
-    """Set the proxy variables of this process to these alone."""
-    names = [f"{kind}_proxy" for kind in ("http", "https", "all", "no", "ftp")]
-    for name in names:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-    def set_all(variables: dict[str, str]) -> None:
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-
-    return set_all
-
-
-@pytest.mark.parametrize("exceptions", EXCEPTIONS)
-@pytest.mark.parametrize("variables", VARIABLES)
-def test_proxies_are_seen_as_the_library_sees_them(
-    set_proxies: Callable[[dict[str, str]], None], variables: dict[str, str], exceptions: str
-) -> None:
-    """For every address, variable and exception: proxied if and only if the library's client would use a proxy."""
-    from urllib.request import getproxies
-
-    set_proxies({**variables, "NO_PROXY": exceptions})
-    with httpx.Client(verify=False) as client:
-        for address in ADDRESSES:
-            theirs = client._transport_for_url(httpx.URL(address)) is not client._transport
-            assert is_proxied(address, getproxies()) is theirs, address
-
-
-def open_shortcuts(**proxies: str) -> tuple[bool, bool]:
-    """Tell whether the way is open for the synchronous client, and for the asynchronous one on a loop."""
+def are_open() -> tuple[bool, bool]:
+    """Tell whether calls may go past the library, for the synchronous client and on an event loop."""
 
     async def ask() -> bool:
-        return Shortcut("http://agent.test", proxies, twin="Async").is_open()
+        return Bypass(is_async=True).is_open()
 
-    return Shortcut("http://agent.test", proxies).is_open(), asyncio.run(ask())
+    return Bypass().is_open(), asyncio.run(ask())
 
 
-def test_the_way_is_open_where_nobody_watches() -> None:
-    """No proxy, and the library as it came."""
-    assert open_shortcuts() == (True, True)
+def ask_both(url: str = "http://agent.test") -> list[Any]:
+    """Make a call with either client."""
+
+    async def ask() -> Any:
+        async with AsyncAgentClient(url, max_retries=0) as client:
+            return await client.health_check()
+
+    with AgentClient(url, max_retries=0) as client:
+        return [client.health_check(), asyncio.run(ask())]
+
+
+def test_it_is_open_when_nothing_is_replaced() -> None:
+    """The library as it came."""
+    assert are_open() == (True, True)
 
 
 def test_a_module_that_is_being_loaded_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """While another thread imports what the library stands on, there is nothing to look at in it yet."""
     monkeypatch.setitem(sys.modules, CORE.__name__, types.ModuleType(CORE.__name__))
-    assert open_shortcuts() == (True, True)
+    assert are_open() == (True, True)
 
 
-def test_a_proxy_closes_the_way() -> None:
-    """A proxy for the address takes its requests."""
-    assert open_shortcuts(http="http://proxy:1") == (False, False)
-    assert open_shortcuts(https="http://proxy:1") == (True, True)
-
-
-def test_the_async_way_is_asyncio_s() -> None:
+def test_the_async_one_is_asyncio_s() -> None:
     """Without an asyncio task, as under trio, the library does what it does there."""
-    assert not Shortcut("http://agent.test", {}, twin="Async").is_open()
+    assert not Bypass(is_async=True).is_open()
+
+
+@ONLY_HTTPX
+@pytest.mark.parametrize("using", ["httpcore", "httpx"])
+def test_respx_answers_every_call(using: str) -> None:
+    """In both of the places where it can stand."""
+    with respx.mock(using=using) as mocked:
+        route = mocked.get("http://agent.test/health/").respond(json=HEALTH)
+        assert ask_both() == [HEALTH, HEALTH]
+        assert route.call_count == 2
+
+
+@ONLY_HTTPX
+def test_pytest_httpx_answers_every_call(httpx_mock: Any) -> None:
+    """Its fixture sees what both clients send."""
+    httpx_mock.add_response(url="http://agent.test/health/", json=HEALTH, is_reusable=True)
+    assert ask_both() == [HEALTH, HEALTH]
+    assert len(httpx_mock.get_requests()) == 2
+
+
+@contextmanager
+def spans() -> Iterator[InMemorySpanExporter]:
+    """Have OpenTelemetry watch httpx."""
+    exporter, provider, instrumentor = InMemorySpanExporter(), TracerProvider(), HTTPXClientInstrumentor()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    instrumentor.instrument(tracer_provider=provider)
+    try:
+        yield exporter
+    finally:
+        instrumentor.uninstrument()
+
+
+@ONLY_HTTPX
+def test_opentelemetry_sees_every_call(agent_answering: Callable[..., AbstractContextManager[str]]) -> None:
+    """One span a call, also of a client that was made before; none when it has stopped watching."""
+    with agent_answering(HEALTH) as url, AgentClient(url) as early:
+        early.health_check()
+        with spans() as seen:
+            assert ask_both(url) == [HEALTH, HEALTH]
+            early.health_check()
+            assert len(seen.get_finished_spans()) == 3
+        early.health_check()
+        assert len(seen.get_finished_spans()) == 3
+    assert are_open() == (True, True)
+
+
+SENTRY = """
+import asyncio, sys
+import sentry_sdk
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+
+url, kept = sys.argv[1], []
+sentry_sdk.init("http://key@127.0.0.1:1/1", before_breadcrumb=lambda crumb, _: kept.append(crumb) or crumb,
+                transport=lambda *_: None, traces_sample_rate=1.0)
+
+async def ask():
+    async with AsyncAgentClient(url) as client:
+        await client.health_check()
+
+with sentry_sdk.start_transaction(name="test"), AgentClient(url) as client:
+    client.health_check()
+    asyncio.run(ask())
+assert [crumb["data"]["url"] for crumb in kept if crumb["type"] == "http"] == [url + "/health/"] * 2, kept
+"""
+
+
+@ONLY_HTTPX
+def test_sentry_sees_every_call(agent_answering: Callable[..., AbstractContextManager[str]]) -> None:
+    """One breadcrumb a call."""
+    with agent_answering(HEALTH) as url:
+        done = subprocess.run(
+            [sys.executable, "-c", SENTRY, url], capture_output=True, text=True, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -149,7 +176,6 @@ class Proxy:
     ("owner", "method", "still_open"),
     [
         (httpx.Client, "send", (False, True)),
-        (httpx.Client, "_send_single_request", (False, True)),
         (httpx.Client, "_transport_for_url", (False, True)),
         (httpx.HTTPTransport, "handle_request", (False, True)),
         (CORE.ConnectionPool, "handle_request", (False, True)),
@@ -159,36 +185,19 @@ class Proxy:
         (CORE.AsyncConnectionPool, "handle_async_request", (True, False)),
     ],
 )
-def test_who_takes_hold_of_the_library_sees_every_call(
+def test_a_replaced_method_closes_it(
     monkeypatch: pytest.MonkeyPatch,
     owner: type,
     method: str,
     wrap: Callable[..., Any],
     still_open: tuple[bool, bool],
 ) -> None:
-    """A method that a tracing or mocking library replaced closes the way, before and after a client is made."""
-    before = Shortcut("http://agent.test", {})
+    """However it was wrapped, before and after a client is made."""
+    before = Bypass()
     assert before.is_open()
     monkeypatch.setattr(owner, method, wrap(getattr(owner, method)))
-    assert open_shortcuts() == still_open
+    assert are_open() == still_open
     assert before.is_open() is still_open[0]
     monkeypatch.undo()
     assert before.is_open()
-    assert open_shortcuts() == (True, True)
-
-
-@pytest.mark.parametrize(
-    ("name", "still_open"),
-    [
-        ("Client", (False, True)),
-        ("HTTPTransport", (False, True)),
-        ("AsyncClient", (True, False)),
-        ("AsyncHTTPTransport", (True, False)),
-    ],
-)
-def test_a_class_in_place_of_the_library_s_closes_the_way(
-    monkeypatch: pytest.MonkeyPatch, name: str, still_open: tuple[bool, bool]
-) -> None:
-    """A subclass put in a class's place is somebody watching, too."""
-    monkeypatch.setattr(httpx, name, type(name, (getattr(httpx, name),), {}))
-    assert open_shortcuts() == still_open
+    assert are_open() == (True, True)

@@ -1,0 +1,65 @@
+"""Read a body part by part: decoded, and never more of it than the caller wants to hold. No I/O here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from synapse_sdk.clients.agent._response.content_coding import Decoder
+from synapse_sdk.exceptions import Outcome, ResponseParseError
+
+
+class BodyReader:
+    """Takes what comes of a body; `ResponseParseError` if it can't be decoded or is too large.
+
+    Args:
+        status: The answer's status.
+        headers: Its headers.
+        limit: The most bytes that the decoded body may have; it counts for `feed` alone.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], limit: int) -> None:
+        self._status = status
+        self._headers = headers
+        self._limit = limit
+        self._body = bytearray()
+        coding = headers.get("content-encoding")
+        try:
+            self._decoder = Decoder(coding) if coding else None
+        except ValueError as error:
+            raise self._failure(f"can't be decoded: {error}") from error
+
+    def feed(self, part: bytes) -> None:
+        """Keep what a part decodes to."""
+        for piece in self.decoded(part):
+            if len(self._body) + len(piece) > self._limit:
+                raise self._failure(f"is larger than max_response_bytes={self._limit}")
+            self._body += piece  # in place: many small parts would cost page faults when they are joined
+
+    def decoded(self, part: bytes) -> Iterator[bytes]:
+        """Yield what a part decodes to, keeping nothing."""
+        if self._decoder is None:
+            yield part
+            return
+        try:
+            yield from self._decoder.feed(part)
+        except ValueError as error:
+            raise self._failure(f"can't be decoded: {error}") from error
+
+    def finish(self) -> bytes:
+        """Return the whole body, which has come to its end."""
+        try:
+            if self._decoder is not None:
+                self._decoder.finish()
+        except ValueError as error:
+            raise self._failure(f"can't be decoded: {error}") from error
+        return bytes(self._body)
+
+    def _failure(self, what: str) -> ResponseParseError:
+        # A success, however large, shows that the request was carried out: another try would only bring it again.
+        outcome: Outcome = "executed" if 200 <= self._status < 300 else "unknown"
+        return ResponseParseError(
+            f"The body of the answer {what}.",
+            status_code=self._status,
+            outcome=outcome,
+            request_id=self._headers.get("x-request-id"),
+        )

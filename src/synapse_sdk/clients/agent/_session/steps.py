@@ -1,0 +1,71 @@
+"""What a method of several calls asks its session for, one step after the other. No I/O here."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from synapse_sdk.clients.agent._request.calls import Request
+from synapse_sdk.clients.agent._request.clock import Clock
+from synapse_sdk.exceptions import ClientTimeoutError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Send this call, with retries; the reply is what its answer holds. An answer that is a stream stays open."""
+
+    call: Request
+    deadline: float | None = None
+    patience: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextPart:
+    """Read on in the stream that is open; the reply is the next part, `b""` at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Hand this to the caller of the method; the reply is None."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait for so many seconds; the reply is None."""
+
+    seconds: float
+
+
+class Limit:
+    """The time that a method of several requests may take for all of them."""
+
+    def __init__(self, seconds: float | None, chance: Clock, what: str) -> None:
+        self._clock = chance.clock
+        self._end = None if seconds is None else self._clock() + seconds
+        self._what = what
+
+    def left(self) -> float | None:
+        """Return the seconds that are left, None for no end; raise `ClientTimeoutError` when there are none."""
+        if self._end is None:
+            return None
+        left = self._end - self._clock()
+        if left <= 0:
+            raise ClientTimeoutError(f"The deadline passed while {self._what}.", outcome="unknown")
+        return left
+
+    def within(self, seconds: float) -> float:
+        """Return a pause, cut off where the time ends."""
+        left = self.left()
+        return seconds if left is None else min(seconds, left)
+
+
+Step = Ask | NextPart | Emit | Wait | Sequence[Ask]
+"""A sequence of calls is made side by side; the reply has what each call gave, or its error."""
+
+Steps = Generator[Step, Any, T]
+"""A method that takes several steps. An error of a step is raised where it was yielded."""

@@ -1,0 +1,43 @@
+"""The cookies of one agent, such as those with which a load balancer finds the same machine again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from email.message import Message
+from http.cookiejar import CookieJar
+from typing import Any, cast
+from urllib.request import Request
+
+
+class Cookies:
+    """Keeps what answers set, and returns it to where it belongs; a value comes back in the bytes that it came in."""
+
+    def __init__(self) -> None:
+        self._jar = CookieJar()
+
+    def __bool__(self) -> bool:
+        return any(True for _ in self._jar)
+
+    def header(self, url: str) -> bytes | None:
+        """Return the value of a request's `Cookie` header."""
+        request = Request(url)
+        self._jar.add_cookie_header(request)
+        value = request.get_header("Cookie")
+        return None if value is None else value.encode("latin-1")
+
+    def keep(self, url: str, values: Iterable[bytes]) -> None:
+        """Take the `Set-Cookie` headers of an answer."""
+        headers = Message()
+        for value in values:
+            headers["Set-Cookie"] = value.decode("latin-1")
+        self._jar.extract_cookies(cast("Any", _Response(headers)), Request(url))
+
+
+class _Response:
+    """An answer as `http.cookiejar` wants it."""
+
+    def __init__(self, headers: Message) -> None:
+        self._headers = headers
+
+    def info(self) -> Message:
+        return self._headers

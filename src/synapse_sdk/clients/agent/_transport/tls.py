@@ -1,0 +1,88 @@
+"""TLS settings, made of what the caller gave or of the CA bundle that the environment names."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from synapse_agent_api.http_library import httpx
+
+Verify = bool | str | ssl.SSLContext
+"""Whether to check the agent's certificate; a file or folder of CA certificates; or all TLS settings."""
+
+Cert = str | tuple[str, str] | tuple[str, str, str]
+"""A client certificate: its file, `(file, key)` or `(file, key, password)`."""
+
+Tls = Callable[[], ssl.SSLContext]
+"""Returns the TLS settings: they cost milliseconds, and an http address needs none."""
+
+CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Where CA certificates are looked for; the first that is set counts."""
+
+
+def tls_settings(base_url: str, verify: Verify, cert: Cert | None) -> Tls:
+    """Return what gives the TLS settings, made once: at once for an https address, else when they are asked for.
+
+    Raises `ValueError` if they can't be made of what the caller or the environment gave.
+    """
+
+    @cache
+    def settings() -> ssl.SSLContext:
+        return _context(verify, cert, os.environ)
+
+    if base_url.startswith("https:"):
+        settings()
+    return settings
+
+
+def _context(verify: Verify, cert: Cert | None, environ: Mapping[str, str]) -> ssl.SSLContext:
+    if isinstance(verify, ssl.SSLContext):
+        if cert is not None:
+            raise ValueError("cert can't go with an SSLContext as verify: load the certificate into the context.")
+        return _CallersContext(verify)  # type: ignore[return-value]  # it stands in for one
+    given, name = _trusted(verify, environ)
+    try:
+        context = _trusting(given) if isinstance(given, str) else httpx.create_ssl_context(given, trust_env=False)
+    except OSError as error:
+        raise ValueError(f"No CA certificates can be read from {name}={given!r}: {error}") from error
+    if cert is not None:
+        _present(context, (cert,) if isinstance(cert, str) else cert)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _present(context: ssl.SSLContext, cert: tuple[str, ...]) -> None:
+    try:
+        context.load_cert_chain(*cert)
+    except OSError as error:
+        raise ValueError(f"No client certificate can be read from cert={cert[:2]!r}: {error}") from error
+
+
+def _trusted(verify: bool | str, environ: Mapping[str, str]) -> tuple[bool | str, str]:
+    """Return the CA certificates to trust, and what messages are to call them."""
+    if verify is not True:
+        return verify, "verify"
+    named = next(((environ[name], name) for name in CA_VARIABLES if environ.get(name)), None)
+    return named or (True, "verify")
+
+
+def _trusting(path: str) -> ssl.SSLContext:
+    is_folder = Path(path).is_dir()
+    return ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
+
+
+class _CallersContext:
+    """The caller's TLS settings, left as they are: the HTTP library would set the ALPN protocols in them."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+
+    def set_alpn_protocols(self, _: list[str]) -> None:
+        """Keep the caller's protocols."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)

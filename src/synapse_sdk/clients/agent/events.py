@@ -1,0 +1,56 @@
+"""What `tail_job_logs` yields: events told apart by their `type`, for type checkers. Each is a plain dictionary.
+
+The contract describes all of them in one schema, so that agents may add types; a test holds these to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+
+class LogEvent(TypedDict):
+    """A line that the job has printed."""
+
+    type: Literal["log"]
+    message: str
+
+
+class ProgressEvent(TypedDict):
+    """How far the job is."""
+
+    type: Literal["progress"]
+    message: NotRequired[str]
+    current: float
+    total: float | None
+    """None if the action does not know how much there is to do."""
+    step: NotRequired[str]
+
+
+class ActionEvent(TypedDict):
+    """What the action has reported under a name of its choice."""
+
+    type: Literal["event"]
+    message: NotRequired[str]
+    event: str
+    data: Any
+    at: NotRequired[str]
+
+
+class ErrorEvent(TypedDict):
+    """Why the job has failed, as in its record."""
+
+    type: Literal["error"]
+    message: NotRequired[str]
+    error: Any
+
+
+class CompleteEvent(TypedDict):
+    """The end of the log, with the status that the job ended with."""
+
+    type: Literal["complete"]
+    message: NotRequired[str]
+    status: str
+
+
+JobLogEvent = LogEvent | ProgressEvent | ActionEvent | ErrorEvent | CompleteEvent
+"""An event of a job's log."""

@@ -1,0 +1,589 @@
+"""The seam between a client and the network: what may come out of a call, through the pool and through the library."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import gzip
+import multiprocessing
+import pickle
+import resource
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+import trustme
+from freezegun import freeze_time
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from synapse_agent_api.http_library import httpx
+from synapse_sdk import exceptions
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.clients.agent._request.config import Secret
+from synapse_sdk.clients.agent._transport.stream import Outgoing
+from synapse_sdk.exceptions import ClientError
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+COMPLETE = b'data: {"type": "complete", "status": "SUCCEEDED"}\n\n'
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+@contextmanager
+def agent(serve: Callable[[socket.socket, bytes], None], tls: ssl.SSLContext | None = None) -> Iterator[Any]:
+    """Call a function with every request's head; the block gets the port and the heads."""
+    heads: list[bytes] = []
+    threads: list[threading.Thread] = []
+
+    def converse(connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            connection.settimeout(10)
+            held = connection if tls is None else tls.wrap_socket(connection, server_side=True)
+            with held:
+                while head := held.recv(65536):
+                    heads.append(head)
+                    serve(held, head)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    threads.append(threading.Thread(target=converse, args=(listener.accept()[0],), daemon=True))
+                    threads[-1].start()
+
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        try:
+            yield listener.getsockname()[1], heads
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            accepting.join(10)
+
+
+def answering(answer: bytes) -> Callable[[socket.socket, bytes], None]:
+    return lambda connection, _: connection.sendall(answer)
+
+
+def log_or(answer: bytes) -> Callable[[socket.socket, bytes], None]:
+    """Answer a job's log with its end, and everything else with some bytes."""
+    log = EVENTS + chunk(COMPLETE) + b"0\r\n\r\n"
+    return lambda connection, head: connection.sendall(log if b"/stream/" in head else answer)
+
+
+@pytest.fixture(params=["pool", "library"])
+def make(
+    request: pytest.FixtureRequest, make_facade: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Make clients whose calls take one of the two ways."""
+
+    def through(url: str, *args: Any, **options: Any) -> Any:
+        facade = make_facade(url, *args, **options)
+        if request.param == "library":
+            facade.client._session.transport._pool = None
+        return facade
+
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return through
+
+
+Make = Callable[..., Any]
+
+
+def followed(facade: Any) -> list[str]:
+    """Return the types of a log's events."""
+    events = facade.client.tail_job_logs("j")
+    if hasattr(events, "__next__"):
+        return [event["type"] for event in events]
+
+    async def gather() -> list[str]:
+        return [event["type"] async for event in events]
+
+    gathered: list[str] = facade.finish(gather())
+    return gathered
+
+
+# Streams and calls
+
+
+def test_a_stream_leaves_by_the_way_of_all_calls(make: Make) -> None:
+    """It takes the connection that a call has left, and leaves it for the next."""
+    with agent(log_or(OK)) as (port, heads):
+        facade = make(f"http://127.0.0.1:{port}")
+        assert [facade.health_check(), followed(facade), facade.health_check()] == [{}, ["complete"], {}]
+        assert [head.split()[1] for head in heads] == [b"/health/", b"/jobs/j/logs/stream/", b"/health/"]
+
+
+def test_a_compressed_log_can_be_followed(make: Make) -> None:
+    """Piece by piece, as it comes."""
+    log = EVENTS.replace(b"Transfer", b"Content-Encoding: gzip\r\nTransfer") + chunk(gzip.compress(COMPLETE))
+    with agent(answering(log)) as (port, _):
+        assert followed(make(f"http://127.0.0.1:{port}")) == ["complete"]
+
+
+def test_an_error_in_place_of_a_log_is_read_whole(make: Make) -> None:
+    """As that of any call."""
+    body = b'{"detail": "no such job"}'
+    answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    with agent(answering(answer)) as (port, _):
+        facade = make(f"http://127.0.0.1:{port}")
+        with pytest.raises(exceptions.NotFoundError, match="no such job"):
+            followed(facade)
+
+
+# Cookies
+
+
+@pytest.mark.parametrize("value", [b"LB=node7", b"name=Jos\xe9", "name=Jos\u00e9".encode()])
+def test_cookies_go_with_calls_and_streams_as_they_came(make: Make, value: bytes) -> None:
+    """In their own bytes, whatever they are."""
+    with agent(log_or(OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: %b; Path=/\r\n\r\n" % value))) as (port, heads):
+        facade = make(f"http://127.0.0.1:{port}")
+        facade.health_check()
+        facade.health_check()
+        followed(facade)
+        assert [b"\r\nCookie: %b\r\n" % value in head for head in heads] == [False, True, True]
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://" + "a" * 64 + ".test", "http://a..test", "http://.test", "http://agent.test:0", "http://" + "a" * 9000],
+)
+def test_an_address_that_can_t_be_one_is_refused(make_facade: Make, url: str) -> None:
+    """When the client is made, with its name."""
+    with pytest.raises(ValueError, match="base_url"):
+        make_facade(url)
+
+
+def test_a_lookup_that_makes_too_long_an_address_is_refused(make: Make) -> None:
+    """Before anything is sent, on either way."""
+    with pytest.raises(ValueError, match=r"The address of this request would have 70017 characters, and 57344"):
+        make("http://127.0.0.1:1").get_plugin_release("a" * 70_000)
+
+
+def test_a_server_that_demands_a_certificate_says_so(make: Make) -> None:
+    """With TLS 1.3 it says so after the handshake."""
+    authority = trustme.CA()
+    demanding = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(demanding)
+    authority.configure_trust(demanding)
+    demanding.verify_mode = ssl.CERT_REQUIRED
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    with agent(answering(OK), demanding) as (port, _):
+        facade = make(f"https://localhost:{port}", verify=trusting)
+        with pytest.raises(exceptions.ClientConnectionError):
+            facade.health_check()
+
+
+def test_a_closed_http_client_is_named() -> None:
+    """Rather than the library's own RuntimeError."""
+    http_client = httpx.Client()
+    http_client.close()
+    with pytest.raises(exceptions.ClientConnectionError, match="The http_client is closed"):
+        AgentClient("http://agent.test", http_client=http_client).health_check()
+
+
+DESCRIPTORS = """
+import asyncio, os, resource, select, sys
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.exceptions import ClientConnectionError
+
+if sys.argv[2] == "select":
+    del select.poll
+url = sys.argv[1]
+asked = AgentClient(url, max_retries=0)
+asked.health_check()
+taken = []
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[3]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+async def ask():
+    client = AsyncAgentClient(url, max_retries=0)
+    if sys.argv[2] == "exhaust":
+        exhaust()
+    try:
+        return await client.health_check()
+    except ClientConnectionError as error:
+        assert "Too many open files" in str(error) and error.outcome == "not_sent", error
+def exhaust():
+    try:
+        while True:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        pass
+if sys.argv[2] == "select":
+    taken += [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    late = AgentClient(url, max_retries=0)
+    assert [late.health_check(), late.health_check()] == [{}, {}]
+else:
+    AgentClient(url)
+    fresh = AgentClient(url, max_retries=0)
+    exhaust()
+    try:
+        fresh.health_check()
+    except ClientConnectionError as error:
+        assert "Too many open files" in str(error) and error.outcome == "not_sent", error
+    else:
+        raise SystemExit("no error")
+    for each in taken: os.close(each)
+    taken.clear()
+    assert asyncio.run(ask()) is None
+"""
+
+
+@pytest.mark.parametrize(("kind", "most"), [("exhaust", 64), ("select", 1500)])
+def test_descriptors_may_run_out(kind: str, most: int) -> None:
+    """No more of them, or more than `select` can count where there is no `poll`."""
+    if most > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
+        pytest.skip("this machine allows too few descriptors")
+    with agent(answering(OK)) as (port, _):
+        command = [sys.executable, "-c", DESCRIPTORS, f"http://127.0.0.1:{port}", kind, str(most)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+hosts = st.sampled_from(["127.0.0.1", "localhost", "[::1]", "agent.invalid"]) | st.text(max_size=70)
+values = st.none() | st.integers() | st.binary(max_size=9) | st.text(max_size=9)
+
+
+@given(hosts, st.integers(-1, 70000), st.text(max_size=9), values, st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+def test_whatever_the_address_and_the_headers_only_our_errors_leave(
+    host: str, port: int, header: str, value: Any, through_library: bool
+) -> None:
+    """Addresses that nobody should type, and what a hook may put in a header."""
+
+    def spoil(info: Any) -> None:
+        info.headers[header] = value
+
+    for kind in (AgentClient, AsyncAgentClient):
+        client: Any = None
+        try:
+            client = kind(f"http://{host}:{port}", "token", max_retries=0, timeout=0.2, on_request=spoil)
+            if through_library:
+                client._session.transport._pool = None
+            reply = client.health_check()
+            if asyncio.iscoroutine(reply):
+                asyncio.run(reply)
+        except (ClientError, ValueError, TypeError):
+            pass  # of another class, it fails this test
+        finally:
+            if isinstance(client, AgentClient):
+                client.close()
+
+
+FAULTS = st.binary(max_size=60) | st.sampled_from(
+    [
+        b"",
+        OK[:30],
+        OK[:-1],
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 200,
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nSet-Cookie: \xff=\xfe; Domain=\x00\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=\xff\r\n\r\ndata: {\n\n",
+    ]
+)
+
+
+@given(FAULTS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+def test_whatever_a_server_sends_only_our_errors_leave(make: Make, fault: bytes) -> None:
+    """For a call and for a log, on either way."""
+
+    def serve(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(fault)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with agent(serve) as (port, _):
+        facade = make(f"http://127.0.0.1:{port}", timeout=2)
+        for call in (facade.health_check, lambda: followed(facade)):
+            with suppress(ClientError):
+                call()
+
+
+# Hooks
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [(None, TypeError), (7, TypeError), (b"x", TypeError), ("\u00e9", ValueError), ("", ValueError)]
+)
+def test_a_header_that_a_hook_sets_wrongly_is_named(make: Make, value: Any, error: type[Exception]) -> None:
+    """Before the request leaves."""
+
+    def set_header(info: Any) -> None:
+        info.headers["X-Trace"] = value
+
+    with agent(answering(OK)) as (port, heads):
+        facade = make(f"http://127.0.0.1:{port}", on_request=set_header)
+        with pytest.raises(error, match="'X-Trace' that a hook set"):
+            facade.health_check()
+        assert heads == []
+
+
+def test_a_hook_is_no_coroutine_function(make_facade: Make) -> None:
+    """Nothing would await it."""
+
+    async def hook(_: Any) -> None: ...
+
+    with pytest.raises(TypeError, match="on_response must be a plain function"):
+        make_facade(on_response=hook)
+
+
+# Secrets
+
+TOKEN = "tok-5ecre7"
+
+
+def frames_of(error: BaseException | None) -> Iterator[Any]:
+    """Yield the frames of an error, and of all that it came of."""
+    seen: list[BaseException] = []
+    rest = [error]
+    while rest:
+        one = rest.pop()
+        if one is None or one in seen:
+            continue
+        seen.append(one)
+        rest += [one.__cause__, one.__context__]
+        traceback: TracebackType | None = one.__traceback__
+        while traceback is not None:
+            yield traceback.tb_frame
+            traceback = traceback.tb_next
+
+
+def is_shown(value: Any, depth: int = 0) -> bool:
+    """Tell whether the token can be read in a value as pytest and Sentry show it: by its repr, or its bytes."""
+    if isinstance(value, Secret):
+        return TOKEN in Secret.__sentry_repr__(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return TOKEN.encode() in bytes(value)
+    if isinstance(value, dict):
+        return depth < 4 and any(is_shown(each, depth + 1) for each in [*value, *value.values()])
+    if isinstance(value, (list, tuple, set)):
+        return depth < 4 and any(is_shown(each, depth + 1) for each in value)
+    return TOKEN in repr(value)
+
+
+@pytest.mark.parametrize("fault", ["silent", "closing", "deaf", "nonsense"])
+def test_no_frame_of_an_error_shows_a_token(make: Make, fault: str) -> None:
+    """Neither the pool's nor the library's, for every local of them."""
+
+    def serve(connection: socket.socket, _: bytes) -> None:
+        if fault == "nonsense":
+            connection.sendall(b"nonsense\r\n\r\n")
+        if fault == "closing":
+            connection.shutdown(socket.SHUT_RDWR)
+        if fault == "deaf":
+            time.sleep(1)
+
+    with agent(serve) as (port, _):
+        facade = make(f"http://127.0.0.1:{port}", TOKEN, user_token=TOKEN, timeout=0.2)
+        with pytest.raises(ClientError) as caught:
+            facade.run_plugin_release("a@1", "b", params={"x": "y" * (20_000_000 if fault == "deaf" else 1)})
+    ours = [frame for frame in frames_of(caught.value) if "/tests/" not in frame.f_code.co_filename]
+    assert ours
+    for frame in ours:
+        shown = [name for name, value in frame.f_locals.items() if name != "token" and is_shown(value)]
+        assert shown == [], f"{frame.f_code.co_qualname} shows {shown}"
+
+
+def test_bytes_on_their_way_out_are_not_shown() -> None:
+    """Only their number is."""
+    assert repr(Outgoing(TOKEN.encode())) == "<10 bytes>"
+
+
+# Connections
+
+
+def test_a_run_takes_a_new_connection_unless_the_agent_keeps_runs(make_facade: Make) -> None:
+    """An agent that would run it again must not be asked on a connection that it may be closing."""
+    for features, expected in ((b"idempotent-runs", [1, 1, 1]), (b"other", [1, 2, 3])):
+        answer = OK.replace(b"\r\n\r\n", b"\r\nSynapse-Agent-Features: %b\r\n\r\n" % features)
+        ports: list[Any] = []
+
+        def serve(connection: socket.socket, _: bytes, answer: bytes = answer, ports: list[Any] = ports) -> None:
+            ports.append(connection.getpeername())
+            connection.sendall(answer)
+
+        with agent(serve) as (port, _):
+            facade = make_facade(f"http://127.0.0.1:{port}")
+            facade.health_check()
+            facade.run_plugin_release("a@1", "b")
+            facade.run_plugin_release("a@1", "b")
+        assert [len(set(ports[: count + 1])) for count in range(3)] == expected
+
+
+def test_the_callers_tls_settings_are_left_as_they_were(make: Make) -> None:
+    """Their ALPN protocols above all: a server that knows the caller's own gets those."""
+    authority, seen = trustme.CA(), []
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(serving)
+    serving.set_alpn_protocols(["http/1.1", "acme"])
+    given = ssl.create_default_context()
+    authority.configure_trust(given)
+    given.set_alpn_protocols(["acme"])
+
+    def serve(connection: Any, _: bytes) -> None:
+        seen.append(connection.selected_alpn_protocol())
+        connection.sendall(OK)
+
+    with agent(serve, serving) as (port, _):
+        with suppress(ClientError):
+            make(f"https://localhost:{port}", verify=given).health_check()
+        with (
+            socket.create_connection(("localhost", port)) as plain,
+            given.wrap_socket(plain, server_hostname="localhost") as secured,
+        ):
+            assert secured.selected_alpn_protocol() == "acme"
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_ca_bundle_of_the_environment_is_trusted(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    """Under the names of OpenSSL, requests and curl; one that is not there is named."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    authority = trustme.CA()
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(serving)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with agent(answering(OK), serving) as (port, _):
+        monkeypatch.setenv(variable, str(tmp_path / "ca.pem"))
+        assert make(f"https://localhost:{port}").health_check() == {}
+    monkeypatch.setenv(variable, str(tmp_path / "gone.pem"))
+    with pytest.raises(ValueError, match=rf"{variable}='{tmp_path}/gone\.pem'"):
+        make("https://agent.test")
+
+
+# Bounds
+
+
+def test_a_control_call_that_drips_ends(make: Make) -> None:
+    """Soon after its limit, though each byte comes in time."""
+
+    def drip(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n")
+        for _ in range(2000):
+            connection.sendall(b" ")
+            time.sleep(0.02)
+
+    with agent(drip) as (port, _):
+        facade, begun = make(f"http://127.0.0.1:{port}", timeout=0.3), time.monotonic()
+        with pytest.raises(exceptions.ClientTimeoutError):
+            facade.health_check()
+        assert time.monotonic() - begun < 5
+
+
+def test_an_answer_has_a_largest_size(make: Make) -> None:
+    """`max_response_bytes=`, decoded; a run whose result is too large is not run again."""
+    bomb = gzip.compress(b'"' + bytes(50_000_000) + b'"')
+    answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(bomb), bomb)
+    with agent(answering(answer)) as (port, heads):
+        facade = make(f"http://127.0.0.1:{port}", max_response_bytes=1_000_000, max_retries=2)
+        for call in (facade.health_check, lambda: facade.run_plugin_release("a@1", "b")):
+            with pytest.raises(exceptions.ResponseParseError, match="max_response_bytes=1000000") as caught:
+                call()
+            assert caught.value.outcome == "executed"
+        assert sum(b" HTTP/1.1" in head for head in heads) == 2
+
+
+# Copies
+
+
+def ask(client: AgentClient) -> Any:
+    """Make a call in another process."""
+    return client.health_check()
+
+
+def test_a_client_can_be_sent_to_another_process() -> None:
+    """By its settings, tokens and options; its connections are made anew there."""
+    with agent(answering(OK)) as (port, heads), AgentClient(f"http://127.0.0.1:{port}", "t", max_retries=7) as client:
+        client.health_check()
+        with multiprocessing.get_context("spawn").Pool(1) as processes:
+            assert processes.apply(ask, (client.with_options(headers={"X-Own": "1"}),)) == {}
+        assert b"X-Own: 1" in heads[1]
+        assert b"Authorization: t" in heads[1]
+        for copied in (copy.copy(client), copy.deepcopy(client), pickle.loads(pickle.dumps(client))):
+            with copied:
+                assert copied.health_check() == {}
+                assert (copied.base_url, copied._session.config) == (client.base_url, client._session.config)
+        assert client.health_check() == {}
+
+
+@pytest.mark.parametrize("kind", [AgentClient, AsyncAgentClient])
+@pytest.mark.parametrize("option", ["transport", "http_client", "verify"])
+def test_what_can_t_be_sent_is_named(kind: type, option: str) -> None:
+    """A transport, a client or TLS settings of the caller's are theirs to make again."""
+    values = {
+        "transport": httpx.MockTransport(lambda _: httpx.Response(200)),
+        "http_client": httpx.Client() if kind is AgentClient else httpx.AsyncClient(),
+        "verify": ssl.create_default_context(),
+    }
+    client = kind("http://agent.test", **{option: values[option]})
+    for attempt in (copy.copy, pickle.dumps):
+        with pytest.raises(TypeError, match=f"{option if option != 'verify' else 'SSLContext'}.* can't be copied"):
+            attempt(client)
+    assert client.with_options(max_retries=1).base_url == "http://agent.test"
+
+
+LATE = """
+import atexit, sys, threading
+from synapse_sdk.clients.agent import AgentClient
+
+client = AgentClient(sys.argv[1])
+def late():
+    releases, total = client.list_plugin_releases(list_all=True)
+    print(len(releases), total, flush=True)
+if sys.argv[2] == "atexit":
+    atexit.register(late)
+else:
+    def wait_and_list():
+        threading.main_thread().join()
+        late()
+    threading.Thread(target=wait_and_list).start()
+"""
+
+
+@pytest.mark.parametrize("moment", ["atexit", "thread"])
+def test_all_pages_can_be_listed_when_a_program_ends(moment: str) -> None:
+    """In `atexit`, and in a thread that outlives the main one, when no thread can be started any more."""
+
+    def page(connection: socket.socket, head: bytes) -> None:
+        number = int(head.split()[1].partition(b"page=")[2].partition(b"&")[0] or 1)
+        following = f'"?page={number + 1}"' if number < 5 else "null"
+        body = f'{{"count": 5, "next": {following}, "previous": null, "results": [{{"id": {number}}}]}}'.encode()
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    with agent(page) as (port, _):
+        command = [sys.executable, "-c", LATE, f"http://127.0.0.1:{port}", moment]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("5 5\n", "")
+
+
+def test_a_frozen_clock_does_no_harm(make: Make) -> None:
+    """Deadlines are told by a clock that freezegun does not stop."""
+    with agent(answering(OK)) as (port, _):
+        facade = make(f"http://127.0.0.1:{port}", deadline=5)
+        with freeze_time("2020-01-01") as frozen:
+            assert facade.health_check() == {}
+            frozen.tick(1000)
+            assert facade.health_check() == {}
