@@ -12,11 +12,22 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 PYTEST_ARGS ?=
+# More than there are cores here: tests wait for about half of their time.
+WORKERS ?= 3
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+# What the HTTP library can change: the client's connections and what it passes through to httpx, the backend's client,
+# and the conformance cases.
+HTTPX2_TESTS := tests/synapse_sdk/clients/agent/_transport tests/synapse_sdk/clients/agent/test_client.py \
+	tests/synapse_sdk/clients/agent/_session/test_generated_client.py tests/generator/test_endpoints.py \
+	tests/synapse_agent/plugins/backend tests/conformance/test_cases.py tests/conformance/test_job_logs.py \
+	tests/conformance/test_run_once.py
 BENCH_ARGS ?=
 RUNNER ?= local
 
 # The generators call ruff, the tests call uv and synapse-agent.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Without bytecode, each of the hundreds of processes that the tests start compiles what it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## List the targets
@@ -66,19 +77,21 @@ generate: setup ## Write generated/ from openapi.yaml
 	$(BIN)/python generator/generate.py
 
 .PHONY: check
-check: setup ## Format, lint, types, the contract, and whether what is made from them is current
+check: setup ## Format, lint, types, the walls, the contract, and whether what is made from them is current
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python docs/scripts/readme_types.py
 	$(BIN)/mypy build/typing/readme.py
 	node_modules/.bin/pyright --warnings
+	$(BIN)/lint-imports --no-cache --no-logo
 	node_modules/.bin/redocly lint
 	$(BIN)/openapi-spec-validator openapi.yaml
 	$(BIN)/python generator/generate.py --check
 	$(BIN)/python generator/spec_diff.py
 	$(BIN)/python docs/scripts/cli_reference.py --check
 	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py --check
+	$(BIN)/python docs/scripts/words.py
 
 .PHONY: spec-diff
 spec-diff: setup ## Compare the contract with that of the last release, or of REF: does its version fit?
@@ -92,19 +105,29 @@ reference: setup ## Write docs/reference/cli.md from the commands
 screenshots: setup ## Take the pictures of the terminal anew, docs/images/*.svg
 	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py
 
+.PHONY: words
+words: setup ## Lower the limits in docs/scripts/words.toml to how often each word still occurs
+	$(BIN)/python docs/scripts/words.py --lower
+
 .PHONY: format
 format: setup ## Format the code, and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: test
-test: setup tests/mock/node_modules/.installed ## Run the tests (PYTEST_ARGS="-k lookup" for some of them)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: setup tests/mock/node_modules/.installed ## Run the tests; with PYTEST_ARGS="-k lookup" some of them, on httpx alone
+	$(PYTEST) $(PYTEST_ARGS)
+	$(if $(PYTEST_ARGS),,SYNAPSE_HTTP_LIBRARY=httpx2 $(PYTEST) -k "not ray" $(HTTPX2_TESTS))
 
-.PHONY: test-httpx2
-test-httpx2: setup ## Run on httpx2 the tests of what speaks HTTP as a client
-	SYNAPSE_HTTP_LIBRARY=httpx2 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/synapse_sdk tests/synapse_agent/plugins/backend tests/conformance tests/edges tests/examples tests/docs/test_pages.py \
-		$(addprefix --ignore ,tests/conformance/test_typescript.py tests/conformance/test_schemathesis.py tests/docs/test_sharing.py)
+RUNS ?= 10
+.PHONY: orders
+orders: setup tests/mock/node_modules/.installed ## Run the tests RUNS times (10), each time in another random order
+	for run in $$(seq $(RUNS)); do $(PYTEST) $(PYTEST_ARGS); done
+
+CHECKS ?=
+.PHONY: long
+long: setup ## Run the checks that take minutes, docs/design/long-checks.md; with CHECKS="crash soak" some of them
+	$(BIN)/python docs/scripts/long_checks.py $(CHECKS)
 
 .PHONY: mutants
 mutants: setup ## Break the retry and error modules in every small way; fail where no test notices (some minutes)

@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""What all tests share, and which of them stay together when `make test` spreads them over several processes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,38 @@ from local_cluster import LocalCluster
 
 # Every answer of every agent that a test starts, in this process or another, is held to the contract.
 os.environ["SYNAPSE_AGENT_CHECK_ANSWERS"] = "1"
+
+MADE_ONCE = ("ray_cluster", "sdk_python", "site")
+"""Fixtures of the session that take seconds: one process runs all tests that use one of them."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Group the tests that share a fixture, for pytest-xdist; groups start first, the longest at the head."""
+    for item in items:
+        if (group := _group(item)) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(group))
+    yield
+    items.sort(key=_place)
+
+
+def _group(item: pytest.Item) -> str | None:
+    """Name a test's group: what it shares that is made once, or its module if this has a fixture of its own."""
+    callspec = getattr(item, "callspec", None)
+    if callspec and "ray" in callspec.params.values():
+        return "ray_cluster"
+    for name in MADE_ONCE:
+        if name in item.fixturenames:
+            return name
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    return item.location[0] if any(several[-1].scope == "module" for several in fixtures) else None
+
+
+def _place(item: pytest.Item) -> int:
+    marker = item.get_closest_marker("xdist_group")
+    if marker is None:
+        return 2
+    return 0 if marker.args[0] in MADE_ONCE else 1
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,26 @@
-"""Write `docs/reference/cli.md` from the commands themselves; with `--check`, tell whether it is what they give."""
+"""Write `docs/reference/cli.md` from the commands, and the settings' tables in `configuration.md` from the settings.
+
+With `--check`, tell whether the pages are what these give.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.cli.environment import VARIABLES
 from synapse_agent.cli.exit_codes import ExitCode
 from synapse_agent.cli.program import NAME, command
+from synapse_agent.options import option_name, option_of, shown_default
+from synapse_agent.settings import Settings
 
-PAGE = Path(__file__).parents[1] / "reference" / "cli.md"
+REFERENCE = Path(__file__).parents[1] / "reference"
+CONFIGURATION = REFERENCE / "configuration.md"
+TABLES = re.compile(r"(?<=<!-- settings, by `make reference` -->\n).*(?=<!-- end of settings -->)", re.S)
 INTRODUCTION = Path(__file__).with_name("cli_introduction.md")
 ANCHOR = "synapse-agent-command"
 PROGRAM_OPTIONS = ("--version", "--install-completion", "--show-completion")
@@ -19,15 +28,34 @@ PROGRAM_OPTIONS = ("--version", "--install-completion", "--show-completion")
 
 
 def main() -> int:
-    """Write the page, or check it, and return the exit code."""
-    text = page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
-        print(f"{PAGE} is not what the commands give: run `make reference` and commit it.", file=sys.stderr)
-        return 1
-    return 0
+    """Write the pages, or check them, and return the exit code."""
+    is_check, stale = "--check" in sys.argv[1:], []
+    for path, text in {REFERENCE / "cli.md": page(), CONFIGURATION: configuration()}.items():
+        if not is_check:
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            stale.append(path)
+    for path in stale:
+        print(f"{path} is not what the commands give: run `make reference` and commit it.", file=sys.stderr)
+    return 1 if stale else 0
+
+
+def configuration() -> str:
+    """Return the page on configuration with the settings' tables, one for each panel of `serve --help`."""
+    panels: dict[str, list[tuple[str, ...]]] = {}
+    for setting in fields(Settings):
+        panels.setdefault(option_of(setting).panel, []).append(setting_row(setting))
+    head = ("setting", "option", "default", "meaning")
+    tables = [f"### {panel}\n\n{table(head, rows)}" for panel, rows in panels.items()]
+    return TABLES.sub(lambda _: "\n" + "\n".join(tables) + "\n", CONFIGURATION.read_text(encoding="utf-8"))
+
+
+def setting_row(setting: Field[Any]) -> tuple[str, ...]:
+    """Return a setting's row."""
+    option = option_of(setting)
+    names = ", ".join(f"`{name}`" for name in option_name(setting).split("/"))
+    takes = f" `{option.metavar}`" if option.metavar else ""
+    return f"`{setting.name}`", f"{names}{takes}", shown_default(setting) or "", option.help
 
 
 def page() -> str:
@@ -110,10 +138,10 @@ def plain(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in unescaped.strip().split("\n\n"))
 
 
-def table(head: tuple[str, str], rows: Any) -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """Return a table."""
-    lines = [f"| {left} | {right} |" for left, right in (head, ("---", "---"))]
-    lines += [f"| {left.replace('|', chr(92) + '|')} | {right.replace('|', chr(92) + '|')} |" for left, right in rows]
+    escaped = ([cell.replace("|", r"\|") for cell in row] for row in rows)
+    lines = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in (head, ["---"] * len(head), *escaped)]
     return "\n".join(lines) + "\n"
 
 

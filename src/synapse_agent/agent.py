@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,12 +17,13 @@ from synapse_agent.plugins.debug_source import DebugRules
 from synapse_agent.plugins.releases import Releases
 from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
 from synapse_agent.runner.base import Runner
-from synapse_agent.runner.factory import sandbox_of
+from synapse_agent.runner.local import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
-from synapse_agent.settings import Settings, StartError, check_plugins_folder
+from synapse_agent.settings import Settings, check_plugins_folder
 from synapse_agent.storage.data_folder import DataFolder, unusable
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import is_disk_full
+from synapse_agent.storage.reserve import Reserve
 from synapse_agent.storage.trees import TreeLimits
 
 logger = logging.getLogger(__name__)
@@ -58,23 +59,24 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         source = SourceChain([*folders, *await _backend(settings, stack)])
         folder = DataFolder(settings.data_dir)
         stack.callback(folder.close)
-        database = Database(folder.database)
+        database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
-        runner = await _make(make_runner, settings)
+        runner = await _make(make_runner, settings, folder.reserve)
         stack.push_async_callback(runner.close)
-        with _room_in(settings.data_dir):  # to record what an earlier agent has left unfinished
-            jobs = Jobs(
-                database=database,
-                runner=runner,
-                folder=folder.jobs,
-                max_concurrent=settings.runs_at_once,
-                max_queued=settings.max_queued_runs,
-                time_limit=settings.time_limit,
-                keep_keys=timedelta(hours=settings.idempotency_hours),
-            )
+        jobs = Jobs(
+            database=database,
+            runner=runner,
+            folder=folder.jobs,
+            max_concurrent=settings.runs_at_once,
+            max_queued=settings.max_queued_runs,
+            time_limit=settings.time_limit,
+            keep_keys=timedelta(hours=settings.idempotency_hours),
+            reserve=folder.reserve,
+        )
         stack.push_async_callback(jobs.close, limit=0)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
-        stack.push_async_callback(_cancel, asyncio.create_task(Retention(database, folder.jobs, limits).keep()))
+        retention = Retention(database, folder.jobs, limits, reserve=folder.reserve)
+        stack.push_async_callback(_cancel, asyncio.create_task(retention.keep()))
         releases = Releases(folder=folder, database=database, source=source, on_removed=runner.forget)
         stack.push_async_callback(releases.close)
         sandbox = sandbox_of(settings)
@@ -96,7 +98,7 @@ async def _backend(settings: Settings, stack: AsyncExitStack) -> list[PluginSour
     if settings.backend is None:
         return []
     # Here, as the HTTP library takes a while to load and only who has a backend needs it.
-    from synapse_agent.plugins.backend.bounds import Bounds
+    from synapse_agent.plugins.backend.session import Bounds
     from synapse_agent.plugins.backend.source import BackendSource
 
     bounds = Bounds(
@@ -124,19 +126,10 @@ def _without_dots(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-@contextmanager
-def _room_in(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if not is_disk_full(error):
-            raise
-        message = f"The disk with the data folder {folder} is full. Make room, or name another folder with --data-dir."
-        raise StartError(message) from error
-
-
-async def _make(make_runner: MakeRunner, settings: Settings) -> Runner:
-    try:
-        return await make_runner(settings)
-    except OSError as error:
-        raise unusable(settings.data_dir, error) from error
+async def _make(make_runner: MakeRunner, settings: Settings, reserve: Reserve) -> Runner:
+    while True:
+        try:
+            return await make_runner(settings)
+        except OSError as error:
+            if not is_disk_full(error) or not reserve.spend():
+                raise unusable(settings.data_dir, error) from error

@@ -50,15 +50,9 @@ class EmbeddedAgent:
         self._data_dir = None if data_dir is None else Path(data_dir)
         if backend_token is not None:
             checked_token(backend_token, source="`backend_token`")
-        self._settings = _with_paths(
-            {
-                "plugins": plugins,
-                "backend": backend,
-                "backend_token": backend_token,
-                "token": self.token,
-                **settings,
-            }
-        )
+        sources = {"plugins": plugins, "backend": backend, "backend_token": backend_token}
+        given = {name: value for name, value in sources.items() if value not in ((), None)}
+        self._settings = _with_paths({**given, "token": self.token, **settings})
         self._thread: _AgentThread | None = None
 
     @property

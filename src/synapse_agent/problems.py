@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
+RETRY_AFTER_SECONDS = 5
+"""After how long a caller that was refused for now should try again."""
+MAX_INPUT_CHARACTERS = 1000
 _QUOTED_CHARACTERS = 200
 
 
@@ -27,6 +32,40 @@ class Problem(Exception):
         return {"error_type": self.error_type, "message": self.message, **self.extra}
 
 
+class InvalidRequest(Exception):
+    """A request that does not fit the contract; `items` are the contract's `{type, loc, msg, input}`."""
+
+    def __init__(self, items: list[dict[str, Any]]) -> None:
+        super().__init__(items[0]["msg"])
+        self.items = items
+
+
 def quoted(text: str) -> str:
     """Quote what a caller sent, on one line and no longer than a message should be."""
     return repr(text if len(text) <= _QUOTED_CHARACTERS else f"{text[:_QUOTED_CHARACTERS]}…")
+
+
+def invalid(kind: str, message: str, *, at: Iterable[str], value: Any) -> InvalidRequest:
+    """Make the error for one part of a request that no schema can judge."""
+    return InvalidRequest([{"type": kind, "loc": list(at), "msg": message, "input": shortened(value)}])
+
+
+def shortened(value: Any) -> Any:
+    """Return a value as it came, or a description of one that is too long to be sent back."""
+    if isinstance(value, str):
+        return value if len(value) <= MAX_INPUT_CHARACTERS else value[:MAX_INPUT_CHARACTERS] + "…"
+    if isinstance(value, dict | list) and not _is_short(value):
+        return f"{'an object' if isinstance(value, dict) else 'an array'} of {len(value)} items"
+    return value
+
+
+def _is_short(value: Any) -> bool:
+    written = 0
+    try:
+        for chunk in json.JSONEncoder().iterencode(value):
+            written += len(chunk)
+            if written > MAX_INPUT_CHARACTERS:
+                return False
+    except RecursionError:
+        return False
+    return True

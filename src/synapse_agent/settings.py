@@ -1,23 +1,43 @@
-"""What an agent is told when it is started."""
+"""What an agent can be told when it is started."""
 
-from __future__ import annotations
+# Without postponed annotations: what `Annotated` adds to a field is read from the class.
 
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from synapse_agent.util.hosts import host_name, is_loopback_host
-
-MEBIBYTE = 2**20
-LARGEST_NUMBER = 2**63 - 1
-"""What the kernel can count to, and Ray."""
-_NUMBERS = (
-    *("max_concurrent_runs", "max_zygotes", "max_cpu_seconds", "max_memory", "max_file_size", "max_processes"),
-    *("max_plugin_files", "max_plugin_size", "max_archive_ratio", "max_debug_size"),
+from synapse_agent.errors import StartError, UsageError
+from synapse_agent.options import (
+    ACCESS,
+    CLUSTER,
+    DATA,
+    DEVELOPMENT,
+    LIMITS,
+    PLUGINS,
+    RUNS,
+    SANDBOX,
+    SIZE,
+    Option,
+    option_name,
+    option_of,
+    type_of,
 )
+from synapse_agent.util.hosts import host_name, is_loopback_host
+from synapse_agent.util.sizes import LARGEST_NUMBER, MEBIBYTE
+
+__all__ = [
+    "Settings",
+    "StartError",
+    "UsageError",
+    "check_plugins_folder",
+    "default",
+    "default_data_dir",
+    "for_other_machines",
+]
+
 _LONGEST_DAYS = 36_500
 """A century; Python's calendar ends after the year 9999, and begins with the year 1."""
 RUNNERS = ("local", "ray")
@@ -27,105 +47,198 @@ _RAY_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):([0-9]{1,5})")
 _LARGEST_PORT = 65535
 
 
-class StartError(Exception):
-    """The agent cannot start; the message is one line that says what to do."""
-
-    exit_code = 1
-
-
-class UsageError(StartError):
-    """The agent was told things that don't go together."""
-
-    exit_code = 2
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything an agent can be told; what is left out has a default that is safe on loopback."""
+    """Everything an agent can be told; the defaults are safe on loopback.
 
-    plugins: tuple[Path, ...] = ()
-    """Folders to fetch plugins from, in order."""
-    backend: str | None = None
-    """Address of a backend, which is asked for what the folders lack. Without both, an agent has debug runs alone."""
-    backend_token: str | None = field(default=None, repr=False)
-    """Sent to the backend's own origin, and to no other."""
-    backend_connect_timeout: float = 5.0
-    backend_read_timeout: float = 30.0
-    """Seconds that a backend may be silent."""
-    backend_time_limit: float = 540.0
-    """Seconds that a release may take to come; less than the 600 that clients wait for it, so that they learn why."""
-    max_archive_bytes: int = 1024 * MEBIBYTE
-    data_dir: Path
-    """Releases, jobs and environments; one running agent at a time."""
-    host: str = "127.0.0.1"
-    port: int = 0
-    """0 picks a free one."""
-    token: str | None = field(default=None, repr=False)
+    A field is the only place for its setting: the option of `serve`, its help, its variable, its key in a
+    configuration file and its row in the reference are made from it.
+    """
+
+    plugins: Annotated[
+        tuple[Path, ...],
+        Option(
+            PLUGINS, "Folder of plugin folders and zip archives; repeatable, the first one that has it counts.", "DIR"
+        ),
+    ] = ()
+    backend: Annotated[
+        str | None, Option(PLUGINS, "Address of a backend to fetch from what no --plugins folder has.", "URL")
+    ] = None
+    """Without folders and backend, an agent has debug runs alone."""
+    backend_token: Annotated[
+        str | None,
+        Option(
+            PLUGINS,
+            "Token for the backend's own origin. Others can read a command line: prefer --backend-token-file.",
+            "TOKEN",
+        ),
+    ] = field(default=None, repr=False)
+    backend_connect_timeout: Annotated[
+        float, Option(PLUGINS, "Longest to wait for a connection to the backend.", "SECONDS")
+    ] = 5.0
+    backend_read_timeout: Annotated[float, Option(PLUGINS, "Longest that the backend may be silent.", "SECONDS")] = 30.0
+    backend_time_limit: Annotated[float, Option(PLUGINS, "Longest that fetching a release may take.", "SECONDS")] = (
+        540.0
+    )
+    """Less than the 600 s that clients wait for it, so that they learn why."""
+    max_archive_bytes: Annotated[
+        int, Option(PLUGINS, "Largest archive to take from the backend.", SIZE, name="--max-archive-size")
+    ] = 1024 * MEBIBYTE
+    max_plugin_files: Annotated[int, Option(PLUGINS, "Most files of a plugin.", "N", least=1)] = 20_000
+    max_plugin_size: Annotated[int, Option(PLUGINS, "Most bytes of a plugin, unpacked.", SIZE, least=1)] = (
+        4096 * MEBIBYTE
+    )
+    max_archive_ratio: Annotated[
+        int, Option(PLUGINS, "Most bytes to come out of an archive, in multiples of its size.", "N", least=1)
+    ] = 200
+    host: Annotated[str, Option(ACCESS, "Address to listen on.", "ADDRESS")] = "127.0.0.1"
+    port: Annotated[
+        int,
+        Option(ACCESS, "Port to listen on; 0 picks a free one.", "PORT", least=0, most=_LARGEST_PORT, served=8000),
+    ] = 0
+    token: Annotated[
+        str | None,
+        Option(
+            ACCESS,
+            "Token that callers must send. Everyone on this machine can read a command line: prefer --token-file.",
+            "TOKEN",
+            shown="made, and kept in the data folder",
+        ),
+    ] = field(default=None, repr=False)
     """What `Authorization` must hold; None lets everyone in."""
-    allowed_hosts: tuple[str, ...] = ()
-    """Names that requests may be addressed to, besides loopback's and the address they come in on."""
-    max_body_bytes: int = 64 * MEBIBYTE
-    request_timeout: float = 20.0
-    """Seconds that a request's head may take, and that its body may pause."""
-    answer_timeout: float = 5.0
-    """Seconds that answers get to reach their callers when the agent stops and its last run has ended."""
-    max_concurrent_runs: int | None = None
-    """None for as many as there are cores, or 256 on a cluster."""
-    max_zygotes: int = 8
-    """Processes that are kept ready, one for each release and environment, besides those that runs are using."""
-    max_queued_runs: int = 1000
-    """Runs that wait for their turn; one more is refused."""
-    time_limit: float | None = None
-    """Seconds that an action may take; None for no limit."""
-    max_cpu_seconds: int | None = None
-    """Seconds of CPU time that each process of a run gets; None for no limit, here and for those that follow."""
-    max_memory: int | None = None
-    """Bytes of address space of each process of a run."""
-    max_file_size: int | None = None
-    """Bytes of a file that a run writes."""
-    max_processes: int | None = None
-    """Processes and threads of the agent's user, those of other runs and the agent included; root is exempt from it."""
-    sandbox: bool = True
-    """Hold actions to writing into their own folder, where the kernel has Landlock."""
-    allow_write: tuple[Path, ...] = ()
-    """Files and folders that actions may write to besides."""
-    allow_debug: bool | None = None
-    """Take debug runs; None for yes on loopback and no beyond it."""
-    debug_roots: tuple[Path, ...] = ()
-    """Folders that a debug run's `plugin_path` must lie in; without any, anywhere on loopback and nowhere beyond it."""
-    tls_cert: Path | None = None
-    """File with the certificate, followed by its intermediate ones, in PEM; with it the agent speaks TLS."""
-    tls_key: Path | None = None
-    """File with the certificate's key in PEM."""
-    max_plugin_files: int = 20_000
-    max_plugin_size: int = 4096 * MEBIBYTE
-    """Bytes of a plugin's files, unpacked."""
-    max_archive_ratio: int = 200
-    """What may come out of an archive, in multiples of its own size."""
-    max_debug_size: int = 512 * MEBIBYTE
-    """Bytes of the files below a debug run's `plugin_path`, which are copied for each run."""
-    idempotency_hours: float = 24.0
-    """How long a run that has ended still answers for its Idempotency-Key."""
-    keep_jobs_days: float = 30.0
-    """How long a job that is over is kept, with its log and its result."""
-    max_jobs_bytes: int = 10 * 1024 * MEBIBYTE
-    """What logs and results of jobs that are over may take together; beyond it the oldest go."""
-    grace: float = 10.0
-    """Seconds that an action which is told to end gets to do so by itself."""
-    pythons: tuple[Path, ...] = ()
-    """Interpreters for plugins, besides those found on the machine."""
-    max_environments: int = 64
-    """Environments to keep; over it, the least recently used go."""
-    max_environments_bytes: int = 50 * 1024 * MEBIBYTE
-    """What environments may take together, as if they shared no file with each other or with uv's cache."""
-    check_answers: bool = field(default_factory=lambda: os.environ.get("SYNAPSE_AGENT_CHECK_ANSWERS") == "1")
-    """Compare every answer with the contract before it leaves: for those who develop the agent."""
-    runner: str = "local"
-    """Where actions run: on this machine, or on a Ray cluster (`ray`)."""
-    ray_address: str | None = None
-    """`host:port` of the cluster's head; never guessed."""
-    ray_wait: float = 3600.0
-    """Seconds that a run waits for room on the cluster before it is refused."""
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Option(
+            ACCESS,
+            "Host name that requests may be addressed to, besides loopback's and the agent's address; repeatable.",
+            "NAME",
+            name="--allowed-host",
+        ),
+    ] = ()
+    tls_cert: Annotated[
+        Path | None,
+        Option(ACCESS, "Certificate, followed by its intermediate ones, in PEM: the agent speaks TLS.", "FILE"),
+    ] = None
+    tls_key: Annotated[Path | None, Option(ACCESS, "The certificate's key, in PEM.", "FILE")] = None
+    max_body_bytes: Annotated[
+        int, Option(ACCESS, "Largest body of a request.", SIZE, name="--max-body-size", least=1)
+    ] = 64 * MEBIBYTE
+    request_timeout: Annotated[
+        float, Option(ACCESS, "Longest that a request's head may take, and that its body may pause.", "SECONDS")
+    ] = 20.0
+    answer_timeout: Annotated[
+        float,
+        Option(
+            ACCESS,
+            "Longest that responses get to reach their callers when the agent stops and its last run has ended.",
+            "SECONDS",
+        ),
+    ] = 5.0
+    runner: Annotated[str, Option(RUNS, "Where actions run: local, or ray for a Ray cluster.", "NAME")] = "local"
+    max_concurrent_runs: Annotated[
+        int | None,
+        Option(RUNS, "Runs at once.", "N", least=1, shown=f"the number of cores; on a cluster {RUNS_ON_A_CLUSTER}"),
+    ] = None
+    max_queued_runs: Annotated[int, Option(RUNS, "Runs that wait for their turn; one more gets 429.", "N", least=0)] = (
+        1000
+    )
+    max_zygotes: Annotated[
+        int, Option(RUNS, "Processes kept ready while idle, each for a release and its environment.", "N", least=1)
+    ] = 8
+    time_limit: Annotated[float | None, Option(RUNS, "Longest that an action may take.", "SECONDS")] = None
+    grace: Annotated[
+        float, Option(RUNS, "Longest that an action gets to end by itself once it is told to.", "SECONDS")
+    ] = 10.0
+    pythons: Annotated[
+        tuple[Path, ...],
+        Option(RUNS, "Interpreter for plugins, besides those found; repeatable.", "PATH", name="--python"),
+    ] = ()
+    sandbox: Annotated[
+        bool,
+        Option(SANDBOX, "Hold actions to writing into their own folder, if the kernel has Landlock."),
+    ] = True
+    allow_write: Annotated[
+        tuple[Path, ...],
+        Option(SANDBOX, "File or folder that actions may write to as well; repeatable.", "PATH"),
+    ] = ()
+    allow_debug: Annotated[
+        bool | None,
+        Option(SANDBOX, "Take debug runs.", name="--allow-debug/--no-debug", shown="on loopback only"),
+    ] = None
+    debug_roots: Annotated[
+        tuple[Path, ...],
+        Option(
+            SANDBOX,
+            "Folder that a debug run's plugin_path must lie in; repeatable.",
+            "DIR",
+            name="--debug-root",
+            shown="any on loopback, else none",
+        ),
+    ] = ()
+    max_debug_size: Annotated[
+        int,
+        Option(LIMITS, "Most bytes below a debug run's plugin_path, which is copied for each run.", SIZE, least=1),
+    ] = 512 * MEBIBYTE
+    max_cpu_seconds: Annotated[
+        int | None, Option(LIMITS, "CPU time of each process of a run, in seconds.", "N", least=1)
+    ] = None
+    max_memory: Annotated[
+        int | None, Option(LIMITS, "Address space of each process of a run: 8GiB.", SIZE, least=1)
+    ] = None
+    max_file_size: Annotated[int | None, Option(LIMITS, "Largest file that a run may write.", SIZE, least=1)] = None
+    max_processes: Annotated[
+        int | None,
+        Option(
+            LIMITS,
+            "Processes and threads of the agent's user, those of other runs included; not for root.",
+            "N",
+            least=1,
+        ),
+    ] = None
+    data_dir: Annotated[
+        Path,
+        Option(
+            DATA,
+            "Where releases, jobs and environments are kept; one running agent at a time.",
+            "DIR",
+            shown="the user's state folder",
+        ),
+    ]
+    idempotency_hours: Annotated[
+        float, Option(DATA, "How long a run that has ended still answers for its Idempotency-Key.", "HOURS")
+    ] = 24.0
+    keep_jobs_days: Annotated[float, Option(DATA, "How long jobs that are over are kept.", "DAYS")] = 30.0
+    max_jobs_bytes: Annotated[
+        int,
+        Option(
+            DATA,
+            "Most bytes of logs and results of jobs that are over; the oldest go first.",
+            SIZE,
+            name="--max-jobs-size",
+        ),
+    ] = 10 * 1024 * MEBIBYTE
+    max_environments: Annotated[
+        int, Option(DATA, "Environments to keep; the least recently used go first.", "N", least=1)
+    ] = 64
+    max_environments_bytes: Annotated[
+        int,
+        Option(
+            DATA,
+            "Most bytes of environments, as if they shared no file with each other or with uv's cache.",
+            SIZE,
+            name="--max-environments-size",
+        ),
+    ] = 50 * 1024 * MEBIBYTE
+    ray_address: Annotated[
+        str | None, Option(CLUSTER, "The head of the cluster, with --runner ray; never guessed.", "HOST:PORT")
+    ] = None
+    ray_wait: Annotated[
+        float, Option(CLUSTER, "Longest that a run waits for room on the cluster before it is refused.", "SECONDS")
+    ] = 3600.0
+    check_answers: Annotated[
+        bool,
+        Option(DEVELOPMENT, "Compare every response with the contract before it leaves (jsonschema-rs).", shown="off"),
+    ] = field(default_factory=lambda: os.environ.get("SYNAPSE_AGENT_CHECK_ANSWERS") == "1")
 
     @property
     def runs_at_once(self) -> int:
@@ -147,8 +260,8 @@ class Settings:
         if self.time_limit is not None:
             _check_positive(self.time_limit, "time limit must be more than 0 seconds", hint="leave it out for none")
         for name in (
-            *("backend_connect_timeout", "backend_read_timeout", "backend_time_limit", "max_archive_bytes"),
-            *("max_environments", "max_environments_bytes"),
+            *("backend_connect_timeout", "backend_read_timeout", "backend_time_limit"),
+            *("max_archive_bytes", "max_environments_bytes"),
         ):
             _check_positive(
                 getattr(self, name), f"setting {name} must be more than 0", hint="leave it out for its default"
@@ -161,17 +274,18 @@ class Settings:
 
     def _check_types(self) -> None:
         for each in fields(self):
-            value = getattr(self, each.name)
-            may_be_none = str(each.type).endswith(" | None")
-            is_number = str(each.type).removesuffix(" | None") in ("int", "float")
-            if is_number and not (isinstance(value, int | float) or (value is None and may_be_none)):
+            value, kind = getattr(self, each.name), type_of(each)
+            is_number = kind in (int, float, int | None, float | None)
+            if is_number and not isinstance(value, int | float) and not isinstance(value, kind):
                 raise UsageError(f"The setting {each.name} must be a number, not {value!r}: bytes where it is a size.")
 
     def _check_numbers(self) -> None:
-        for name in _NUMBERS:
-            value = getattr(self, name)
-            if value is not None and not 1 <= value <= LARGEST_NUMBER:
-                raise UsageError(f"--{name.replace('_', '-')} must be a whole number from 1, not {value}.")
+        for each in fields(self):
+            value, option = getattr(self, each.name), option_of(each)
+            if option.least is None or value is None or option.least <= value <= option.most:
+                continue
+            most = "" if option.most == LARGEST_NUMBER else f" to {option.most}"
+            raise UsageError(f"{option_name(each)} must be a whole number from {option.least}{most}, not {value}.")
 
     def _check_combinations(self) -> None:
         if self.token is None and not self.is_on_loopback:
@@ -241,6 +355,11 @@ def check_plugins_folder(folder: Path) -> Path:
     if not folder.is_dir():
         raise StartError(f"The plugins folder {folder} is not there, or is no folder. Name one that is with --plugins.")
     return folder
+
+
+def default(name: str) -> Any:
+    """Return the default of a setting."""
+    return Settings.__dataclass_fields__[name].default
 
 
 def default_data_dir() -> Path:

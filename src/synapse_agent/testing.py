@@ -1,4 +1,4 @@
-"""Fixtures for pytest: `pytest_plugins = ["synapse_agent.testing"]` in the `conftest.py` beside the tests' root.
+"""Fixtures for pytest, for tests of plugins: `pytest_plugins = ["synapse_agent.testing"]` in the root `conftest.py`.
 
 Where the plugins are is said by the ini option `synapse_agent_plugins`, folders relative to the ini file, or by a
 fixture `agent_plugins` of one's own. `agent_settings` is another to replace: further fields of the agent's `Settings`.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from proxy import Cut, Proxy
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
@@ -37,6 +38,7 @@ def fail():
     raise ValueError("no luck")
 
 def hang():
+    print("hanging", flush=True)
     time.sleep(1000)
 """
 
@@ -133,9 +135,10 @@ def test_a_job_is_stopped(agent: EmbeddedAgent, use: Callable[..., Any], request
     """Waiting for it has a limit that leaves it alone; stopped, it says so to whoever waits."""
     job_id = f"hanging-{request.node.name}"
     start(agent, "hang", job_id)
+    until(lambda: "hanging" in use(agent.base_url, "get_job_logs", job_id), seconds=60)
     with pytest.raises(ClientTimeoutError):
         use(agent.base_url, "wait_for_job", job_id, deadline=0.3)
-    assert use(agent.base_url, "get_job", job_id)["status"] in ("PENDING", "RUNNING")
+    assert use(agent.base_url, "get_job", job_id)["status"] == "RUNNING"
     assert use(agent.base_url, "stop_job", job_id)["status"] == "STOPPED"
     with pytest.raises(ServerError, match="action_stopped"):
         use(agent.base_url, "wait_for_job", job_id)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-RAISERS = {"Problem", "ActionFailure", "_refuse"}
-"""What is called as `(status, error_type, message, …)`."""
+RAISERS = {"Problem": 1, "ActionFailure": 0, "_refuse": 1}
+"""What is called with an error type, and at which position."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -58,7 +58,8 @@ def types_of(source: str) -> set[str]:
 
 def _error_type(call: ast.Call) -> list[ast.expr]:
     named = [keyword.value for keyword in call.keywords if keyword.arg == "error_type"]
-    return named or call.args[1:2]
+    position = RAISERS[ast.unparse(call.func).rpartition(".")[2]]
+    return named or call.args[position : position + 1]
 
 
 def _values(node: ast.expr, function: Function | None, module: Module) -> set[str]:
@@ -69,8 +70,6 @@ def _values(node: ast.expr, function: Function | None, module: Module) -> set[st
         return _values(node.body, function, module) | _values(node.orelse, function, module)
     if isinstance(node, ast.Attribute) and node.attr == "error_type":
         return set()  # it is passed on from another problem
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "pop":
-        return set()  # it is read from what a worker has said, whose own source is read as well
     if isinstance(node, ast.Name) and function is not None:
         return _values_of_name(node.id, function, module)
     raise Unclear(ast.unparse(node))

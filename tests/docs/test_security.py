@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
-from synapse_agent.cli.commands import serve_options
+from synapse_agent.options import ACCESS, LIMITS, SANDBOX, option_name, option_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
 from synapse_agent.server.process_secrets import OPTIONS, VARIABLES
 from synapse_agent.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "security.md").read_text()
-NAMES = sorted(
+NAMES = [
     name
-    for alias in vars(serve_options).values()
-    for option in get_args(alias)[1:]
-    for declared in (getattr(option, "default", ""), *getattr(option, "param_decls", ()))
-    for name in str(declared).split("/")
-    if name.startswith("--")
-)
+    for setting in fields(Settings)
+    if option_of(setting).panel in (ACCESS, SANDBOX, LIMITS) or setting.name.startswith(("max_plugin", "max_zygotes"))
+    for name in option_name(setting).split("/")
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,13 +6,12 @@ import asyncio
 import inspect
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -50,21 +49,19 @@ class Holdings:
     """Of this process, those of its zygotes and of the environments that it has used left out."""
 
     @classmethod
-    def of(cls, data: Path) -> Holdings:
-        with closing(sqlite3.connect(f"file:{data}/agent.sqlite3?mode=ro", uri=True)) as database:
-            releases, jobs, unfinished = database.execute(
-                "SELECT (SELECT count(*) FROM releases), (SELECT count(*) FROM jobs),"
-                " (SELECT count(*) FROM jobs WHERE status IN ('PENDING', 'RUNNING'))"
-            ).fetchone()
+    def of(cls, agent: EmbeddedAgent, data: Path) -> Holdings:
+        with agent.client() as client:  # nobody but the agent can read its database
+            releases = len(client.list_plugin_releases(list_all=True)[0])
+            jobs = [job["status"] for job in all_jobs(client)]
         zygotes, others = processes(os.getpid())
         return cls(
             releases=releases,
             release_folders=entries(data / "releases"),
             environments=entries(data / "environments"),
-            bytecode=len({path.name for path in data.glob("bytecode/*/*")} - {"debug"}),
-            jobs=jobs,
+            bytecode=entries(data / "bytecode" / (data / "releases").relative_to("/")),
+            jobs=len(jobs),
             job_folders=entries(data / "jobs"),
-            unfinished_jobs=unfinished,
+            unfinished_jobs=sum(status in ("PENDING", "RUNNING") for status in jobs),
             temporary=entries(data / "tmp") + sum(any(path.iterdir()) for path in data.glob("scratch/*/*")),
             processes=others,
             descriptors=descriptors(without=data / "environments") - 2 * zygotes,
@@ -78,6 +75,7 @@ class Holdings:
 class Ledger:
     """What an agent held before a test, and what a test says it may hold more afterwards."""
 
+    agent: EmbeddedAgent
     data: Path
     before: Holdings
     more: dict[str, int] = field(default_factory=dict)
@@ -91,7 +89,7 @@ class Ledger:
         """Compare, giving connections and processes that are about to end the time to do so."""
         wanted = self.before.plus(self.more)
         end = time.monotonic() + SETTLE_SECONDS
-        while (now := Holdings.of(self.data)) != wanted and time.monotonic() < end:
+        while (now := Holdings.of(self.agent, self.data)) != wanted and time.monotonic() < end:
             time.sleep(0.01)
         assert now == wanted
 
@@ -142,6 +140,14 @@ class Served:
         """Tell it to stop, and give what it wrote to stderr."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.communicate(timeout=30)[1]
+
+
+def all_jobs(client: AgentClient) -> list[Any]:
+    """List every job, page after page."""
+    found: list[Any] = []
+    while page := client.list_jobs(limit=1000, before=found[-1]["job_id"] if found else None):
+        found += page
+    return found
 
 
 def entries(folder: Path) -> int:
@@ -258,30 +264,31 @@ def agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedAgent]:
             # Actions may write to the tests' temporary folders, which is how tests hear of them.
             running = EmbeddedAgent(plugins, data_dir=data, allow_write=(plugins.parent,), **limits)
             stack.enter_context(running)
-        before = Holdings.of(data)
+        before = Holdings.of(running, data)
         with running.client() as client:
             client.run_debug_plugin_release("go", **TRIVIAL)
-        Ledger(data, before, {"environments": 1, "jobs": 1}).check()  # the environment without packages is there now
+        # The environment without packages is there now.
+        Ledger(running, data, before, {"environments": 1, "jobs": 1}).check()
         yield running
 
 
 @pytest.fixture(scope="session")
-def settle(agent: EmbeddedAgent, data: Path) -> Callable[[], None]:  # noqa: ARG001 - it must be running
+def settle(agent: EmbeddedAgent, data: Path) -> Callable[[], None]:
     """Wait until what was given up outside of a test, as by a fixture at its end, is gone."""
 
     def settle() -> None:
-        now, before = Holdings.of(data), None
+        now, before = Holdings.of(agent, data), None
         while now != before:
             time.sleep(0.1)
-            now, before = Holdings.of(data), now
+            now, before = Holdings.of(agent, data), now
 
     return settle
 
 
 @pytest.fixture
-def ledger(agent: EmbeddedAgent, data: Path) -> Iterator[Ledger]:  # noqa: ARG001 - it must be running
+def ledger(agent: EmbeddedAgent, data: Path) -> Iterator[Ledger]:
     """Count what the agent holds before and after a test, which must be equal but for what the test expects."""
-    ledger = Ledger(data, Holdings.of(data))
+    ledger = Ledger(agent, data, Holdings.of(agent, data))
     yield ledger
     ledger.check()
 
@@ -333,3 +340,24 @@ def serve(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
             return Served(process, line.removeprefix("ready ").strip(), folder)
 
         yield start
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mount file systems of their own, where the tests may."""
+    mounted: list[Path] = []
+
+    def mount(options: str) -> Path:
+        folder = tmp_path / f"mounted-{len(mounted)}"
+        folder.mkdir()
+        made = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False
+        )
+        if made.returncode:
+            pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)

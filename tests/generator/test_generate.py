@@ -1,4 +1,4 @@
-"""`make generate`, run on copies of what it reads."""
+"""`make generate`, run on a copy of what it reads; test_contributing.py runs it on a contract that was changed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from generate import require_operations, swap
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INPUTS = ("openapi.yaml", "generator_config.yml", "pyproject.toml", "generator")
@@ -28,20 +28,7 @@ def copy(tmp_path: Path) -> Path:
 
 def generate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(folder / "generator" / "generate.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-
-def edit_contract(folder: Path, **changes: Any) -> None:
-    """Lay keys such as `components__schemas__Job__title` over the contract."""
-    path = folder / "openapi.yaml"
-    contract = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for keys, value in changes.items():
-        *parents, last = keys.split("__")
-        place = contract
-        for key in parents:
-            place = place[key]
-        place[last] = value
-    path.write_text(yaml.safe_dump(contract, sort_keys=False), encoding="utf-8")
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -49,68 +36,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
-def evaluate(folder: Path, program: str) -> str:
-    """Run a few lines where the folder's generated package is the one that gets imported."""
-    command = [sys.executable, "-c", program]
-    environment = {"PYTHONPATH": str(folder / "generated"), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def test_a_generation_from_nothing_gives_what_is_committed(copy: Path) -> None:
-    """Elsewhere, at another time and without an old generation, the same bytes come out."""
-    result = generate(copy)
-
-    assert result.returncode == 0, result.stderr
-    assert contents(copy / "generated") == contents(REPOSITORY / "generated")
-    assert [path.name for path in copy.glob(".generating-*")] == []
-
-
-def test_a_changed_contract_needs_nothing_but_a_generation(copy: Path) -> None:
-    """A new optional field and a new operation reach request functions, TypedDicts, models and TypeScript's types."""
-    shutil.copytree(REPOSITORY / "generated", copy / "generated")
-    ping = {
-        "operationId": "ping_agent",
-        "tags": ["health"],
-        "responses": {"200": {"description": "Pong.", "content": {"application/json": {"schema": {}}}}},
-    }
-    edit_contract(
-        copy,
-        components__schemas__RunRequest__properties__priority={"type": "integer", "minimum": 0},
-        **{"paths__/ping/": {"get": ping}},
-    )
-
-    check = generate(copy, "--check")
-    result = generate(copy)
-
-    assert check.returncode == 1
-    assert "generated/synapse_agent_api/models/run_request.py is not what" in check.stderr
-    assert "generated/synapse_agent_api/api/health/ping_agent.py is not what" in check.stderr
-    assert "generated/typescript/schema.d.ts is not what" in check.stderr
-    assert "generated/synapse_agent_api/models/job.py" not in check.stderr
-    assert result.returncode == 0, result.stderr
-    program = """
-from synapse_agent_api import schemas, typed_dicts
-from synapse_agent_api.api.health import ping_agent
-from synapse_agent_api.api.plugin_releases import run_plugin_release
-from synapse_agent_api.models import RunRequest
-print(run_plugin_release.build_request("1", body=RunRequest("train", priority=3))["json"])
-print(ping_agent.build_request()["url"], ping_agent.SUCCESS)
-print(typed_dicts.RunRequest.__annotations__["priority"].__forward_arg__)
-print(schemas.RunRequest(action="train", priority=3).priority)
-"""
-    assert evaluate(copy, program).splitlines() == [
-        "{'action': 'train', 'priority': 3}",
-        "/ping/ {200: 'any'}",
-        "NotRequired[int]",
-        "3",
-    ]
-    types = (copy / "generated" / "typescript" / "schema.d.ts").read_text(encoding="utf-8")
-    assert "priority?: number;" in types
-    assert 'operations["ping_agent"];' in types
-
-
 def test_check_names_the_files_that_were_edited_by_hand(copy: Path) -> None:
-    """A file that was changed, one too many and one too few are each named, and nothing is written."""
+    """A file that was changed, one too many and one too few are each named, and nothing is written.
+
+    No other file is: elsewhere and at another time, the same bytes come out.
+    """
     package = copy / "generated" / "synapse_agent_api"
     shutil.copytree(REPOSITORY / "generated", copy / "generated")
     (package / "types.py").write_text("UNSET = None\n")
@@ -127,16 +57,41 @@ def test_check_names_the_files_that_were_edited_by_hand(copy: Path) -> None:
         "generated/synapse_agent_api/types.py",
     ]
     assert contents(copy / "generated") == before
+    assert list(copy.glob(".generating-*")) == []
 
 
 def test_a_failed_generation_says_why_and_leaves_the_old_one(copy: Path) -> None:
-    """Two operations whose modules would be one file are refused, and generated/ stays as it was."""
+    """A generator that fails is named with what it printed, and generated/ stays as it was."""
     (copy / "generated").mkdir()
     (copy / "generated" / "old.txt").touch()
-    edit_contract(copy, **{"paths__/jobs/{job_id}/__get__operationId": "listJobs"})
+    (copy / "openapi.yaml").write_text("openapi: 3.1.0\ninfo: {title: Empty}\npaths: {}\n")
 
     result = generate(copy)
 
     assert result.returncode == 1
-    assert "Each operationId must be snake_case" in result.stderr
+    assert " failed; generated/ is as it was.\n" in result.stderr
     assert list(contents(copy / "generated")) == ["old.txt"]
+    assert list(copy.glob(".generating-*")) == []
+
+
+def test_an_operation_whose_module_another_one_took_is_missed() -> None:
+    """Of two operations whose modules would be one file, the generator silently drops one."""
+    contract = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text(encoding="utf-8"))
+    package = REPOSITORY / "generated" / "synapse_agent_api"
+    require_operations(contract, package)
+    contract["paths"]["/jobs/{job_id}/"]["get"]["operationId"] = "listJobs"
+
+    with pytest.raises(SystemExit, match="Each operationId must be snake_case and differ from all others"):
+        require_operations(contract, package)
+
+
+def test_a_finished_generation_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    """Nothing of the old one is left, and without an old one it just gets its name."""
+    current, old = tmp_path / "generated", tmp_path / "old"
+    for name in ("first", "second"):
+        (tmp_path / "fresh").mkdir()
+        (tmp_path / "fresh" / name).touch()
+
+        swap(tmp_path / "fresh", current, old=old)
+
+        assert list(contents(current)) == [name]

@@ -23,6 +23,7 @@ MUTATED = [
     "src/synapse_sdk/clients/agent/_session/retry.py",
 ]
 TESTS = [
+    "examples/local_cluster.py",
     "tests/conftest.py",
     "tests/synapse_sdk/conftest.py",
     "tests/synapse_sdk/test_exceptions.py",
@@ -33,11 +34,12 @@ SETTINGS = f"""
 [tool.pytest.ini_options]
 addopts = ["--import-mode=importlib", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
 filterwarnings = ["error"]
+pythonpath = ["examples"]
 
 [tool.mutmut]
 source_paths = ["src"]
 only_mutate = {json.dumps(MUTATED)}
-also_copy = ["generated"]
+also_copy = ["examples", "generated"]
 pytest_add_cli_args_test_selection = ["tests"]
 """
 UNNOTICED = (0, 5, 33)

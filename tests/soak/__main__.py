@@ -23,6 +23,7 @@ from synapse_sdk.exceptions import ClientError, HTTPError
 
 CALLERS = 6
 ROUND_SECONDS = 15.0
+SHORT_ROUND_SECONDS = 1.0
 QUIET_SECONDS = 1.0
 MEMORY_SLACK = 1.05
 """How much more memory than after the warm-up is taken for flat: the allocator's own ups and downs."""
@@ -163,18 +164,20 @@ def main() -> int:
     """Load, sample and judge; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--short", type=int, metavar="ROUNDS", help="rounds of a second, too short to judge memory")
     arguments = parser.parse_args()
-    rounds = max(4, round(arguments.minutes * 60 / (ROUND_SECONDS + QUIET_SECONDS)))
+    rounds = arguments.short or max(4, round(arguments.minutes * 60 / (ROUND_SECONDS + QUIET_SECONDS)))
+    seconds = SHORT_ROUND_SECONDS if arguments.short else ROUND_SECONDS
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="soak-") as root, served(Path(root)) as (process, base_url):
-        samples = soak(process.pid, base_url, counts, rounds)
+        samples = soak(process.pid, base_url, counts, rounds, seconds)
     print("calls:", ", ".join(f"{name} {count}" for name, count in counts.most_common()))
-    faults = judge(samples[max(1, rounds // 5) :])
+    faults = judge(samples[max(1, rounds // 5) :], with_memory=not arguments.short)
     print("\n".join(faults) or "nothing grew")
     return 1 if faults else 0
 
 
-def soak(pid: int, base_url: str, counts: Counter[str], rounds: int) -> list[Sample]:
+def soak(pid: int, base_url: str, counts: Counter[str], rounds: int, seconds: float) -> list[Sample]:
     """Call from several threads, with a pause after each round in which the agent is looked at."""
     with AgentClient(base_url) as client:
         client.create_plugin_release("load", "1.0.0")
@@ -184,7 +187,7 @@ def soak(pid: int, base_url: str, counts: Counter[str], rounds: int) -> list[Sam
     print(*(field.name for field in fields(Sample)), sep="\t")
     with ThreadPoolExecutor(CALLERS) as pool:
         for _ in range(rounds):
-            end = time.monotonic() + ROUND_SECONDS
+            end = time.monotonic() + seconds
             for done in [pool.submit(caller.call_until, end) for caller in callers]:
                 done.result()
             time.sleep(QUIET_SECONDS)
@@ -193,7 +196,7 @@ def soak(pid: int, base_url: str, counts: Counter[str], rounds: int) -> list[Sam
     return samples
 
 
-def judge(samples: Sequence[Sample]) -> list[str]:
+def judge(samples: Sequence[Sample], *, with_memory: bool) -> list[str]:
     """Say what grew between the first and the last third of the samples after the warm-up."""
     third = max(1, len(samples) // 3)
     first, last = samples[:third], samples[-third:]
@@ -202,7 +205,7 @@ def judge(samples: Sequence[Sample]) -> list[str]:
         before, after = (max(getattr(sample, name) for sample in part) for part in (first, last))
         if after > before + slack:
             faults.append(f"{name} grew from {before} to {after}")
-    for name in ("agent_mb", "others_mb"):
+    for name in ("agent_mb", "others_mb") if with_memory else ():
         before, after = (statistics.median(getattr(sample, name) for sample in part) for part in (first, last))
         if after > before * MEMORY_SLACK:
             faults.append(f"{name} grew from {before:.1f} to {after:.1f}")

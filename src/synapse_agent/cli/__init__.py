@@ -1,4 +1,4 @@
-"""The `synapse-agent` command: says so in one line where what it needs is not installed."""
+"""The `synapse-agent` command: commands, their options, and what they print."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from synapse_agent.cli.target.resolve import TOKEN_VARIABLE, URL_VARIABLE
 VARIABLES = {
     URL_VARIABLE: "Address of the agent, where `--url` and `--agent` are not given.",
     TOKEN_VARIABLE: "The agent's token, where no option gives one; with `serve`, the token that callers must send.",
-    "SYNAPSE_BACKEND_TOKEN": "With `serve`, the token that the backend wants.",
+    "SYNAPSE_BACKEND_TOKEN": "With `serve`, the backend's token, if no option, variable or file has it.",
+    "SYNAPSE_AGENT_…": "With `serve`, what the option of that name says; its table has them all.",
     "SYNAPSE_USER_TOKEN": "Token of a user to act for.",
     "SYNAPSE_TENANT": "Tenant to act within.",
     "SYNAPSE_HTTP_LIBRARY": "`httpx`, the default, or `httpx2`: what the client speaks through.",

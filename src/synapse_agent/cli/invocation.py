@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from synapse_agent.cli.failures import About, Failure, UsageFailure, failure
-from synapse_agent.cli.target.resolve import TOKEN_VARIABLE, Asked, Target, choose_target
+from synapse_agent.cli.target.resolve import TOKEN_VARIABLE, Asked, Target, choose_target, local_agent
 from synapse_agent.cli.terminal.output import Output
 
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ class Invocation:
     @cached_property
     def target(self) -> Target:
         """The agent to speak to."""
-        from synapse_agent.cli.target.local_agent import local_agent
         from synapse_agent.cli.target.named_agents import agents_file, is_open_to_others, read_agents
 
         path = agents_file()

@@ -138,7 +138,7 @@ def with_output(command: Callable[Concatenate[Invocation, P], None]) -> Callable
 def with_shared_options(callback: Callable[..., None]) -> Callable[..., None]:
     """Give the group itself the shared options, so that they may also stand before the command."""
     context, *own, _ = inspect.signature(callback, eval_str=True).parameters.values()
-    return _signed(callback, [context, *_parameters(_agent_options), *own])
+    return signed(callback, [context, *_parameters(_agent_options), *own])
 
 
 def _with(options: Callable[..., None], command: Callable[Concatenate[Invocation, P], None]) -> Callable[P, None]:
@@ -153,21 +153,21 @@ def _with(options: Callable[..., None], command: Callable[Concatenate[Invocation
 
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    return _signed(run, [context, *own, *_parameters(options)])
+    return signed(run, [context, *own, *_parameters(options)])
 
 
 def _parameters(options: Callable[..., None]) -> list[inspect.Parameter]:
     return list(inspect.signature(options, eval_str=True).parameters.values())
 
 
-def _signed(function: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
+def signed(function: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
     """Return the function with a signature that Typer reads in place of its own."""
 
     @wraps(function)
-    def signed(*positional: Any, **named: Any) -> None:
+    def call(*positional: Any, **named: Any) -> None:
         function(*positional, **named)
 
     keyworded = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
-    signed.__signature__ = inspect.Signature(keyworded)  # type: ignore[attr-defined]
-    signed.__annotations__ = {each.name: each.annotation for each in parameters}
-    return signed
+    call.__signature__ = inspect.Signature(keyworded)  # type: ignore[attr-defined]
+    call.__annotations__ = {each.name: each.annotation for each in parameters}
+    return call

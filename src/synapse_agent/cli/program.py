@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from synapse_agent.cli.bash_completion import words_joined
 from synapse_agent.cli.commands import agents as agent_commands
-from synapse_agent.cli.commands import demo_command
 from synapse_agent.cli.commands import doctor as doctor_command
 from synapse_agent.cli.commands import jobs as job_commands
 from synapse_agent.cli.commands import releases as release_commands
 from synapse_agent.cli.commands import runs as run_commands
+from synapse_agent.cli.commands.demo import demo
 from synapse_agent.cli.commands.serve import app
+from synapse_agent.cli.completion import words_joined
 from synapse_agent.cli.exit_codes import ExitCode
 from synapse_agent.cli.failures import Failure
 from synapse_agent.cli.options import group, with_shared_options
@@ -58,7 +58,7 @@ def synapse_agent(
     group(context, **shared)
 
 
-app.command("demo", rich_help_panel=HERE)(demo_command.demo)
+app.command("demo", rich_help_panel=HERE)(demo)
 app.command("run", rich_help_panel=RELEASES)(run_commands.run)
 app.command("debug", rich_help_panel=RELEASES)(run_commands.debug)
 app.command("list", rich_help_panel=RELEASES)(release_commands.list_releases)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from synapse_agent.jobs.files import JobFiles
-from synapse_agent.server.responses import json_bytes
-from synapse_agent.server.validation import InvalidRequest, invalid
+from synapse_agent.problems import InvalidRequest, invalid
+from synapse_agent.util.json_text import json_bytes
 
 KEEP_ALIVE_SECONDS = 15.0
 LONGEST_LINE = 2**16

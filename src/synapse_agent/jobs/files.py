@@ -1,13 +1,21 @@
-"""The files of a job: its log, the journal of what it recorded, and its result where that is large."""
+"""The files of a job: its log, the journal of what it recorded, its large result, and its end if the database lags."""
 
 from __future__ import annotations
 
 import codecs
+import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
+
+from synapse_agent.storage.repositories.jobs import EndRecord
+
+logger = logging.getLogger(__name__)
 
 _CHUNK = 2**18
 
@@ -33,15 +41,20 @@ class JobFiles:
         """The run's result, where it is large."""
         return self._folder / "result.json"
 
+    @property
+    def end(self) -> Path:
+        """How the job ended, while the database can't take it."""
+        return self._folder / "end.json"
+
     def open_log(self) -> BinaryIO:
         """Open the log to add to it."""
-        self._folder.mkdir(exist_ok=True)
-        return self.log.open("ab", buffering=0)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self.log.open("a+b", buffering=0)
 
     def open_journal(self) -> BinaryIO:
         """Open the journal to add to it."""
-        self._folder.mkdir(exist_ok=True)
-        return self.journal.open("ab", buffering=0)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self.journal.open("a+b", buffering=0)
 
     def has_entry_at(self, offset: int) -> bool:
         """Tell whether an entry of the journal begins there, or may yet; the whole of it may have been removed."""
@@ -53,14 +66,40 @@ class JobFiles:
 
     def write_result(self, result: bytes) -> None:
         """Keep a result; it is there as a whole or not at all."""
-        self._folder.mkdir(exist_ok=True)
-        temporary = self.result.with_suffix(".new")
+        self._write(self.result, result)
+
+    def write_end(self, end: EndRecord) -> None:
+        """Keep how the job ended; it is there as a whole or not at all."""
+        result = None if end.result is None else end.result.decode()
+        self._write(self.end, json.dumps({**asdict(end), "result": result}).encode())
+
+    def read_end(self) -> EndRecord | None:
+        """Return how the job ended, if that was kept here."""
+        try:
+            values = json.loads(self.end.read_bytes())
+            result = values.pop("result")
+            return EndRecord(**values, result=None if result is None else result.encode())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            logger.warning("The end record %s cannot be read: %s", self.end, error)
+            return None
+
+    def remove_end(self) -> None:
+        """Remove the end record, which the database has now."""
+        with suppress(OSError):
+            self.end.unlink(missing_ok=True)
+            self._folder.rmdir()  # if nothing else is in it
+
+    def _write(self, path: Path, content: bytes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".new")
         try:
             with temporary.open("wb") as file:
-                file.write(result)
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.rename(self.result)
+            temporary.rename(path)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -85,7 +124,7 @@ class JobFiles:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:
+    except OSError:
         return 0
 
 
@@ -101,3 +140,9 @@ def read_log(path: Path) -> Iterator[str]:
     except FileNotFoundError:
         return
     yield decoder.decode(b"", final=True)
+
+
+def logs_by_size(folder: Path) -> list[tuple[int, int]]:
+    """Return the row and the size of each job's log and journal below a folder, the largest first."""
+    found = [(int(path.name), JobFiles(path).log_size()) for path in folder.iterdir() if path.name.isdigit()]
+    return sorted((each for each in found if each[1]), key=lambda each: -each[1])

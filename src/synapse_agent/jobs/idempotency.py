@@ -8,7 +8,6 @@ from hashlib import sha256
 from typing import Any
 
 from synapse_agent.problems import Problem
-from synapse_agent.server.requests import OperationRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +17,6 @@ class RequestKey:
     value: str
     request: str
     """Digest of what the request says: the same again is the same request."""
-
-
-def read_key(call: OperationRequest) -> RequestKey | None:
-    """Give the key of a request, None where it carries none.
-
-    What counts is what the request says, not what it means today: its release may have been deleted since, its
-    `plugin_path` moved, and it is still the same request.
-    """
-    value = call.headers.get("Idempotency-Key")
-    return RequestKey(value, digest([dict(call.path), call.body])) if value else None
 
 
 def digest(value: Any) -> str:

@@ -44,6 +44,18 @@ def result_not_kept(job_id: str, size: int, error: OSError) -> Problem:
     return Problem(HAS_RUN, "result_not_kept", message, job_id=job_id)
 
 
+def result_lost(job_id: str, error: OSError) -> Problem:
+    """Report a result that was kept and is no longer there."""
+    message = f"The action ended well, but its result can no longer be read: {error.strerror}."
+    return Problem(HAS_RUN, "result_not_kept", message, job_id=job_id)
+
+
+def not_recorded(error: Exception) -> Problem:
+    """Refuse a run because the end of an earlier one can't be written down."""
+    message = f"The agent cannot write down how runs end ({error}), so it takes no new ones. Make room on its disk."
+    return Problem(503, "unavailable", message)
+
+
 def internal_error(job_id: str) -> Problem:
     """Tell of a fault of the agent's own, and nothing of what it was."""
     message = "The agent failed while it ran this job; its own log says why."

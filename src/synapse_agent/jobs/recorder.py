@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from synapse_agent.jobs.files import JobFiles
-from synapse_agent.server.responses import json_bytes
-from synapse_agent.storage.database import Database
-from synapse_agent.storage.disk import is_disk_full
+from synapse_agent.storage.disk import is_disk_full, is_unwritable
+from synapse_agent.storage.repositories.jobs import JobRepository
+from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.times import now
 
 logger = logging.getLogger(__name__)
@@ -22,6 +24,9 @@ logger = logging.getLogger(__name__)
 WRITE_SECONDS = 1.0
 JOURNAL_BYTES = 64 * 2**20
 """What is kept of a run's events; those that come after are in its record alone, as long as they are its last."""
+KEPT_BYTES = 2**20
+"""What stays of a file that a full disk cuts."""
+CUT_NOTE = b"... the agent's disk was full: the rest of the log is left out ...\n"
 MAX_EVENTS = 20
 MAX_DATA_BYTES = 1000
 """A larger `data` is left out of the record; the journal has it."""
@@ -30,14 +35,25 @@ MAX_DATA_BYTES = 1000
 class Recorder:
     """A `RunListener` that keeps a job's record, its log and its journal, and tells that there is something new."""
 
-    def __init__(self, database: Database, row_id: int, files: JobFiles, *, on_news: Callable[[], None]) -> None:
-        self._database = database
+    def __init__(
+        self,
+        rows: JobRepository,
+        row_id: int,
+        files: JobFiles,
+        *,
+        on_news: Callable[[], None],
+        on_full: Callable[[], None] | None = None,
+    ) -> None:
+        self._rows = rows
         self._row_id = row_id
         self._on_news = on_news
-        self._log = _Written(files.open_log, f"The log of job {row_id}")
-        self._journal = _Written(files.open_journal, f"The journal of job {row_id}", limit=JOURNAL_BYTES)
+        self._log = _Written(files.open_log, f"The log of job {row_id}", note=CUT_NOTE, on_full=on_full)
+        self._journal = _Written(
+            files.open_journal, f"The journal of job {row_id}", limit=JOURNAL_BYTES, on_full=on_full
+        )
         self._events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
         self._written_at = float("-inf")
+        self._is_start_recorded = False
         self.started_at: str | None = None
         self.progress: str | None = None
         """The last progress, as JSON text."""
@@ -57,7 +73,7 @@ class Recorder:
     def started(self) -> None:
         """Record that the action's process runs."""
         self.started_at = now()
-        self._record(status="RUNNING", started_at=self.started_at)
+        self._record()
 
     def output(self, data: bytes) -> None:
         """Add to the log."""
@@ -84,25 +100,43 @@ class Recorder:
         """Write down what is kept in memory, as often as a restart makes it worth it."""
         if time.monotonic() - self._written_at >= WRITE_SECONDS:
             self._written_at = time.monotonic()
-            self._record(progress=self.progress, events=self.events)
+            self._record()
 
-    def _record(self, **values: str | None) -> None:
-        """Change the job's record; where there is no room for it the run goes on, and its end brings all of this."""
+    def _record(self) -> None:
+        """Change the job's record; when that fails the run goes on, and a later change or its end brings all of it."""
         try:
-            self._database.change_job(self._row_id, **values)
+            if self.started_at is not None and not self._is_start_recorded:
+                self._rows.start(self._row_id, at=self.started_at)
+                self._is_start_recorded = True
+            if self.progress is not None or self._events:
+                self._rows.report(self._row_id, progress=self.progress, events=self.events)
         except Exception as error:
-            if not is_disk_full(error):
+            if not is_unwritable(error):
                 raise
             logger.warning("The record of job %d lags behind: %s", self._row_id, error)
 
 
 class _Written:
-    """A file that is made with the first thing written to it; where that fails, the run goes on without."""
+    """A file that is made with the first thing written to it; when writing fails, the run goes on without.
 
-    def __init__(self, open_file: Callable[[], BinaryIO], name: str, *, limit: float = math.inf) -> None:
+    A full disk costs the file all but its first lines, so that other runs and the agent have room.
+    """
+
+    def __init__(
+        self,
+        open_file: Callable[[], BinaryIO],
+        name: str,
+        *,
+        limit: float = math.inf,
+        note: bytes = b"",
+        on_full: Callable[[], None] | None = None,
+    ) -> None:
+        """`note` becomes the last line of a file that was cut."""
         self._open = open_file
         self._name = name
         self._limit = limit
+        self._note = note
+        self._on_full = on_full
         self._file: BinaryIO | None = None
         self._is_lost = False
         self.size = 0
@@ -119,6 +153,18 @@ class _Written:
         except OSError as error:
             self._is_lost = True
             logger.warning("%s ends here: %s", self._name, error)
+            if is_disk_full(error):
+                self._cut()
+
+    def _cut(self) -> None:
+        if self._on_full:
+            self._on_full()
+        if self._file is None:
+            return
+        with suppress(OSError):
+            kept = os.pread(self._file.fileno(), KEPT_BYTES, 0)
+            os.ftruncate(self._file.fileno(), kept.rfind(b"\n") + 1)
+            self._file.write(self._note)
 
     def close(self) -> None:
         if self._file is not None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from synapse_agent.jobs.files import JobFiles
+from synapse_agent.jobs.files import JobFiles, logs_by_size
 from synapse_agent.storage.database import Database
+from synapse_agent.storage.repositories.jobs import OverJob
+from synapse_agent.storage.reserve import Reserve
+from synapse_agent.util.sizes import show_size
 from synapse_agent.util.times import now
 
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 60.0
+SHORTAGE_SECONDS = 2.0
 BATCH = 500
 """Jobs removed at a time, so that requests are answered in between."""
 
@@ -32,54 +37,95 @@ class JobLimits:
 class Retention:
     """Keeps the jobs of one agent within limits."""
 
-    def __init__(self, database: Database, folder: Path, limits: JobLimits) -> None:
-        self._database = database
+    def __init__(self, database: Database, folder: Path, limits: JobLimits, *, reserve: Reserve | None = None) -> None:
+        self._rows = database.jobs
+        self._keys = database.keys
         self._folder = folder
         self._limits = limits
-        known = database.job_ids()
-        numbers = (int(path.name) for path in folder.iterdir() if path.name.isdigit())
-        self._orphans = [number for number in numbers if number not in known]  # now, before any job is added
+        self._reserve = reserve
+        self._is_tidy = False
 
     async def keep(self) -> None:
         """Remove what is over the limits now and then, until cancelled."""
-        await asyncio.to_thread(self._remove_files, self._orphans)
         while True:
             try:
+                if not self._is_tidy:
+                    await self.remove_orphans()
                 await self.sweep()
+                await self.make_room()
             except Exception:
                 logger.exception("Old jobs could not be removed; the next try is in %g s", SWEEP_SECONDS)
+            await self._pause()
+
+    async def remove_orphans(self) -> None:
+        """Remove the folders of jobs that an agent before this one removed from its database, and then was killed."""
+        found = await asyncio.to_thread(_numbered, self._folder)
+        for start in range(0, len(found), BATCH):
+            orphans = self._rows.missing(found[start : start + BATCH])
+            await asyncio.to_thread(self._remove_files, orphans)
+        self._is_tidy = True
+
+    async def make_room(self) -> None:
+        """Remove logs, the largest first, when the disk is full: they go before new work is refused."""
+        if self._reserve is None or self._reserve.refill():
+            return
+        unfinished = {row.id for row in self._rows.unfinished()}
+        for row_id, size in await asyncio.to_thread(logs_by_size, self._folder):
+            if not self._reserve.missing():
+                break
+            if row_id not in unfinished:
+                logger.warning("The disk is full: the log of job %d, %s, is removed", row_id, show_size(size))
+                await self._remove_log(row_id)
+        if not self._reserve.refill():
+            self._reserve.warn()
+
+    async def _pause(self) -> None:
+        """Wait for the next sweep; on a full disk it comes soon."""
+        if self._reserve is None:
             await asyncio.sleep(SWEEP_SECONDS)
+        elif self._reserve.shortage.is_set():
+            await asyncio.sleep(SHORTAGE_SECONDS)
+        else:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._reserve.shortage.wait(), SWEEP_SECONDS)
 
     async def sweep(self) -> None:
-        """Remove what is over the limits."""
-        self._database.free_keys(now=now())
-        while old := self._database.expired_jobs(before=now(plus=-self._limits.age), limit=BATCH):
-            await self._remove(old)
-        excess = self._database.jobs_size() - self._limits.size
-        if excess > 0:
-            await self._remove_oldest(excess)
+        """Remove what is over the limits, the oldest first; of a job that a key is bound to, its log alone."""
+        self._keys.free_expired(now=now())
+        before = now(plus=-self._limits.age)
+        excess = self._rows.total_size() - self._limits.size
+        last: OverJob | None = None
+        while batch := self._rows.over(after=last, limit=BATCH):
+            gone: list[int] = []
+            for job in batch:
+                if job.finished_at >= before and excess <= 0:
+                    break
+                is_in_the_way = job.finished_at < before or job.size > 0
+                if job.is_free and is_in_the_way:
+                    gone.append(job.id)
+                    excess -= job.size
+                elif excess > 0 and is_in_the_way:
+                    excess -= await self._remove_log(job.id)
+            await self._remove(gone)
+            last = batch[-1]
+            if last.finished_at >= before and excess <= 0:
+                return
 
-    async def _remove_oldest(self, excess: int) -> None:
-        gone, stripped = [], []
-        for row_id, size, is_free in self._database.oldest_jobs():
-            if excess <= 0:
-                break
-            if is_free:
-                gone.append(row_id)
-                excess -= size
-            elif log_size := self._files(row_id).log_size():
-                stripped.append((row_id, size - log_size))
-                excess -= log_size
-        for start in range(0, len(gone), BATCH):
-            await self._remove(gone[start : start + BATCH])
-        for row_id, size in stripped:
-            await asyncio.to_thread(self._files(row_id).remove_log)
-            self._database.change_job(row_id, size=size)
+    async def _remove_log(self, row_id: int) -> int:
+        """Remove a job's log and journal, and return their size."""
+        files = self._files(row_id)
+        removed = files.log_size()
+        if removed:
+            await asyncio.to_thread(files.remove_log)
+            self._rows.shrink(row_id, by=removed)
+        return removed
 
     async def _remove(self, row_ids: list[int]) -> None:
         """Remove rows, then files: files without a row go at the next start, should the agent end in between."""
+        if not row_ids:
+            return
         logger.info("Removing %d old jobs", len(row_ids))
-        self._database.remove_jobs(row_ids)
+        self._rows.delete(row_ids)
         await asyncio.to_thread(self._remove_files, row_ids)
 
     def _remove_files(self, row_ids: Iterable[int]) -> None:
@@ -88,3 +134,7 @@ class Retention:
 
     def _files(self, row_id: int) -> JobFiles:
         return JobFiles(self._folder / str(row_id))
+
+
+def _numbered(folder: Path) -> list[int]:
+    return [int(path.name) for path in folder.iterdir() if path.name.isdigit()]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from synapse_agent.server.responses import json_bytes
-from synapse_agent.storage.database import JobRow
+from synapse_agent.storage.repositories.jobs import JobRow
+from synapse_agent.util.json_text import json_bytes
 
 
 def job_record(row: JobRow, result: bytes | None, *, progress: str | None, events: str | None) -> bytes:

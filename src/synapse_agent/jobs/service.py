@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import logging
+import time
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-from synapse_agent.jobs.event_stream import JobEnd, Notifier, begin, follow
+from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
+from synapse_agent.jobs.event_stream import JobEnd, begin, follow
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.idempotency import RequestKey
+from synapse_agent.jobs.live import FinishedJob, RunningJob
 from synapse_agent.jobs.outcomes import (
     HAS_RUN,
     closing,
     ending,
     internal_error,
+    not_recorded,
     restarted,
+    result_lost,
     result_not_kept,
     stopped,
     stopped_early,
@@ -29,53 +32,20 @@ from synapse_agent.jobs.outcomes import (
 from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
-from synapse_agent.problems import Problem
+from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem
 from synapse_agent.runner.base import Run, Runner
-from synapse_agent.server.responses import RETRY_AFTER_SECONDS, json_bytes
-from synapse_agent.storage.database import Database, JobRow
-from synapse_agent.storage.disk import disk_full, is_disk_full
+from synapse_agent.storage.database import Database
+from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
+from synapse_agent.storage.repositories.jobs import EndRecord, JobRow, NewJob
+from synapse_agent.storage.repositories.keys import KeyRow
+from synapse_agent.storage.reserve import Reserve
+from synapse_agent.util.json_text import json_bytes
+from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 
 logger = logging.getLogger(__name__)
 
 SMALL_RESULT_BYTES = 64_000
-ROOM_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class RunningJob:
-    """A job that has not come to its end, as those who follow it see it."""
-
-    row: JobRow
-    task: asyncio.Task[bytes | Problem] | None = None
-    is_waiting: bool = True
-    """For its turn, or its folder: cancelling its task ends that. Later its runner ends it."""
-    is_to_stop: bool = False
-    recorder: Recorder | None = None
-    news: Notifier = field(default_factory=Notifier)
-    ending: JobEnd | None = None
-
-    @property
-    def progress(self) -> str | None:
-        return self.recorder.progress if self.recorder else None
-
-    @property
-    def events(self) -> str | None:
-        return self.recorder.events if self.recorder else None
-
-    @property
-    def started_at(self) -> str | None:
-        """When the action's process was started; before, nothing of it can have run."""
-        return self.recorder.started_at if self.recorder else None
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedJob:
-    """A job that is over, as those who follow it see it."""
-
-    progress: str | None
-    ending: JobEnd
-    news: Notifier = field(default_factory=Notifier)
 
 
 class Jobs:
@@ -91,16 +61,20 @@ class Jobs:
         max_queued: int,
         keep_keys: timedelta,
         time_limit: float | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
-        self._database = database
+        self._rows = database.jobs
+        self._keys = database.keys
         self._runner = runner
         self._folder = folder
         self._turns = asyncio.Semaphore(max_concurrent)
         self._most = max_concurrent + max_queued
         self._keep_keys = keep_keys
         self._time_limit = time_limit
+        self._reserve = reserve
         self._live: dict[str, RunningJob] = {}
         self._is_closing = False
+        self._ends = JobEnds(self._rows, self._files)
         self._fail_interrupted()
 
     def attach(self, key: RequestKey) -> JobRow | None:
@@ -108,14 +82,15 @@ class Jobs:
 
         Raises `Problem` 409 where that was another request.
         """
-        self._database.free_keys(now=now())
-        bound = self._database.key(key.value)
+        self._keys.free_expired(now=now())
+        bound = self._keys.find(key.value)
         if bound is None:
             return None
         if bound.request != key.request:
             message = "This Idempotency-Key was sent with another request. Make a new key."
             raise Problem(409, "idempotency_key_reused", message)
-        return self._database.job_numbered(bound.job)
+        row = self._rows.get(bound.job)
+        return row and self._ends.applied(row)
 
     def submit(self, order: RunSpec, *, key: RequestKey | None = None) -> JobRow:
         """Start a run, or attach to the one that the same order has started, and bind the key, which is free, to it.
@@ -124,17 +99,22 @@ class Jobs:
         """
         if self._is_closing:
             raise closing()
+        self._ends.catch_up()
         content = order.content()
-        earlier = self._database.job(order.job_id) if order.job_id else None
+        earlier = self._rows.find(order.job_id) if order.job_id else None
         if earlier and self._is_same_run(earlier, content):
             if key:
                 expires_at = None if self._live_of(earlier) else self._keys_until()
-                self._database.bind_key(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at)
+                self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
         if len(self._live) >= self._most:
             message = f"{len(self._live)} runs are going on or waiting, and this agent takes no more. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
-        row = self._database.add_job(_values(order, content, key), request=key.request if key else None)
+        if self._ends.trouble:
+            raise not_recorded(self._ends.trouble)
+        if self._reserve and self._reserve.is_low:
+            raise disk_full()
+        row = self._rows.create(_new_job(order, content, key), request=key.request if key else None)
         if earlier:
             self._files(earlier).remove()
         self._start(order, row)
@@ -155,10 +135,10 @@ class Jobs:
 
     def find(self, job_id: str) -> JobRow:
         """Find a job, or raise `Problem` 404 `job_not_found`."""
-        row = self._database.job(job_id)
+        row = self._rows.find(job_id)
         if row is None:
             raise Problem(404, "job_not_found", f"There is no job {job_id!r} on this agent.")
-        return row
+        return self._ends.applied(row)
 
     def record(self, row: JobRow) -> bytes:
         """Say a job as the contract does, as JSON, its result included."""
@@ -171,8 +151,9 @@ class Jobs:
         `filters` are `status` and `idempotency_key`; an unknown `before` is `Problem` 404 `job_not_found`.
         """
         before_id = self.find(before).id if before else None
-        rows = self._database.jobs(limit=limit, before=before_id, **filters)
-        return b"[" + b",".join(self._record(row, _short_result(row)) for row in rows) + b"]"
+        rows = self._rows.page(limit=limit, before=before_id, newer=self._ends.statuses(), **filters)
+        found = map(self._ends.applied, rows)
+        return b"[" + b",".join(self._record(row, _short_result(row)) for row in found) + b"]"
 
     async def stop(self, job_id: str) -> JobRow:
         """End a job and all it started, wait for that, and give it; one that is over stays as it is."""
@@ -183,7 +164,7 @@ class Jobs:
             live.is_to_stop = True
             await self._tell_to_end(live)
             await asyncio.wait([live.task])
-        return self._database.job_numbered(row.id) or row
+        return self._ends.applied(self._rows.get(row.id) or row)
 
     def follow(self, job_id: str, *, after: str | None) -> AsyncIterator[bytes]:
         """Give a job's log and events as server-sent events, from the beginning or after an event's `id`."""
@@ -214,6 +195,7 @@ class Jobs:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._ends.close()
 
     async def _tell_to_end(self, live: RunningJob) -> None:
         if not live.is_waiting:
@@ -243,11 +225,11 @@ class Jobs:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
         outcome: bytes | Problem = internal_error(live.row.job_id)
         try:
-            outcome = self._kept(live.row, await self._outcome(live, order))
+            outcome = await self._kept(live.row, await self._outcome(live, order))
             live.is_waiting = False
-            await self._finish(live, outcome)
-        except asyncio.CancelledError:  # closing, and there was no room: the next start finds it interrupted
-            logger.warning("The end of job %s is not recorded", live.row.job_id)
+            await self._ends.record(live.row, self._end_record(live, outcome))
+        except asyncio.CancelledError:
+            logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
             logger.exception("Job %s could not be recorded", live.row.job_id)
             outcome = internal_error(live.row.job_id)
@@ -255,8 +237,15 @@ class Jobs:
             live.ending = ending(outcome, is_closing=self._is_closing)
             live.news.tell()
             del self._live[live.row.job_id]
-            await order.workspace.release()
+        await self._let_go(order)
         return outcome
+
+    async def _let_go(self, order: RunSpec) -> None:
+        """Let a run's folder go; what goes wrong with that changes nothing about how the run ended."""
+        try:
+            await order.workspace.release()
+        except Exception:
+            logger.exception("A folder of a run could not be let go of")
 
     async def _outcome(self, live: RunningJob, order: RunSpec) -> bytes | Problem:
         try:
@@ -267,8 +256,8 @@ class Jobs:
         except asyncio.CancelledError:
             return _cancelled(live)
         except Exception as error:
-            if is_disk_full(error) and not live.started_at:
-                return disk_full()
+            if is_unwritable(error) and not live.started_at:
+                return unwritable(error)
             logger.exception("Job %s failed inside the agent", live.row.job_id)
             return internal_error(live.row.job_id)
 
@@ -288,44 +277,45 @@ class Jobs:
         live.is_waiting = False
         # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
         on_news = live.news.tell
-        with Recorder(self._database, live.row.id, self._files(live.row), on_news=on_news) as live.recorder:
+        on_full = self._reserve.shortage.set if self._reserve else None
+        files = self._files(live.row)
+        with Recorder(self._rows, live.row.id, files, on_news=on_news, on_full=on_full) as live.recorder:
             return await self._runner.run(run, live.recorder)
 
-    def _kept(self, row: JobRow, outcome: bytes | Problem) -> bytes | Problem:
-        """Put a result that is large where it stays; one that cannot be kept is a failure of the run that gave it."""
-        if isinstance(outcome, bytes) and len(outcome) > SMALL_RESULT_BYTES:
+    async def _kept(self, row: JobRow, outcome: bytes | Problem) -> bytes | Problem:
+        """Put a large result where it stays, and wait a while for room; what has none is a failure of its run."""
+        if not isinstance(outcome, bytes) or len(outcome) <= SMALL_RESULT_BYTES:
+            return outcome
+        limit = time.monotonic() + TELL_SECONDS
+        while True:
             try:
-                self._files(row).write_result(outcome)
+                await in_thread(self._files(row).write_result, outcome)
+                return outcome
             except OSError as error:
-                return result_not_kept(row.job_id, len(outcome), error)
-        return outcome
+                if is_disk_full(error) and self._reserve:
+                    self._reserve.shortage.set()
+                if time.monotonic() > limit:
+                    return result_not_kept(row.job_id, len(outcome), error)
+            await asyncio.sleep(RETRY_SECONDS)
 
-    async def _finish(self, live: RunningJob, outcome: bytes | Problem) -> None:
-        files_size = self._files(live.row).size()
-        ended: dict[str, Any] = {"started_at": live.started_at, "finished_at": now()}
-        ended |= {"progress": live.progress, "events": live.events}
+    def _end_record(self, live: RunningJob, outcome: bytes | Problem) -> EndRecord:
+        size = self._files(live.row).size()
+        end = EndRecord(
+            status=ending(outcome, is_closing=self._is_closing).status,
+            finished_at=now(),
+            started_at=live.started_at,
+            progress=live.progress,
+            events=live.events,
+            size=size,
+            keys_until=self._keys_until(),
+        )
         if isinstance(outcome, Problem):
-            status = ending(outcome, is_closing=self._is_closing).status
             error = json_bytes(outcome.detail).decode()
-            ended |= {"status": status, "error": error, "status_code": outcome.status, "size": files_size}
-        else:
-            result = outcome if len(outcome) <= SMALL_RESULT_BYTES else None
-            ended |= {"status": "SUCCEEDED", "result": result, "size": files_size + len(result or b"")}
-        has_run = not isinstance(outcome, Problem) or outcome.status == HAS_RUN
-        await self._record_end(live.row, keys_until=self._keys_until() if has_run else None, **ended)
-
-    async def _record_end(self, row: JobRow, **ended: Any) -> None:
-        """Write down an end; the job is not over before, so where the disk is full this waits for room."""
-        for attempt in itertools.count(1):
-            try:
-                self._database.finish_job(row.id, **ended)
-                break
-            except Exception as error:
-                if not is_disk_full(error):
-                    raise
-                if attempt == 1:
-                    logger.warning("The end of job %s cannot be recorded yet: %s", row.job_id, error)
-            await asyncio.sleep(ROOM_SECONDS)
+            keys_until = end.keys_until if outcome.status == HAS_RUN else None
+            return replace(end, error=error, status_code=outcome.status, keys_until=keys_until)
+        if len(outcome) <= SMALL_RESULT_BYTES:
+            return replace(end, result=outcome, size=size + len(outcome))
+        return end
 
     def _stored_outcome(self, row: JobRow) -> bytes:
         """Give a result, or raise the `Problem` there was instead: what keeps its key has run, so its status is 500."""
@@ -334,29 +324,36 @@ class Jobs:
         raise Problem(HAS_RUN, **json.loads(row.error)) if row.error else internal_error(row.job_id)
 
     def _stored_result(self, row: JobRow) -> bytes:
-        return row.result if row.result is not None else self._files(row).result.read_bytes()
+        if row.result is not None:
+            return row.result
+        try:
+            return self._files(row).result.read_bytes()
+        except OSError as error:
+            raise result_lost(row.job_id, error) from error
 
     def _record(self, row: JobRow, result: bytes | None) -> bytes:
         live = self._live_of(row)
         newest = live if live and live.recorder else row
+        if live and live.started_at:
+            row = replace(row, status="RUNNING", started_at=live.started_at)
         return job_record(row, result, progress=newest.progress, events=newest.events)
 
     def _files(self, row: JobRow) -> JobFiles:
         return JobFiles(self._folder / str(row.id))
 
     def _fail_interrupted(self) -> None:
-        """Fail the jobs that an agent before this one left unfinished; they are never run again by themselves."""
-        for row in self._database.unfinished_jobs():
+        """Fail the jobs that an earlier agent left unfinished, but those with an end record; none is run again."""
+        for row in self._rows.unfinished():
             problem = restarted(row.job_id, has_begun=row.status != "PENDING")
-            self._database.finish_job(
-                row.id,
-                keys_until=self._keys_until(),
+            otherwise = EndRecord(
                 status="FAILED",
                 finished_at=now(),
                 error=json.dumps(problem.detail),
                 status_code=problem.status,
                 size=self._files(row).size(),
+                keys_until=self._keys_until(),
             )
+            self._ends.recover(row, otherwise)
 
 
 async def _first_step() -> None:
@@ -364,17 +361,16 @@ async def _first_step() -> None:
     await asyncio.sleep(0)
 
 
-def _values(order: RunSpec, content: str, key: RequestKey | None) -> dict[str, Any]:
-    return {
-        "job_id": order.job_id or uuid.uuid4().hex,
-        "content": content,
-        "release": order.release,
-        "action": order.action.name,
-        "method": order.action.method,
-        "status": "PENDING",
-        "created_at": now(),
-        "idempotency_key": key.value if key else None,
-    }
+def _new_job(order: RunSpec, content: str, key: RequestKey | None) -> NewJob:
+    return NewJob(
+        job_id=order.job_id or uuid.uuid4().hex,
+        content=content,
+        release=order.release,
+        action=order.action.name,
+        method=order.action.method,
+        created_at=now(),
+        idempotency_key=key.value if key else None,
+    )
 
 
 def _short_result(row: JobRow) -> bytes | None:

@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from synapse_agent.plugins.config import CONFIG_FILE, MAX_FILE_BYTES
 from synapse_agent.storage.disk import is_disk_full
-from synapse_agent.storage.trees import MEBIBYTE, Meter, TreeError, TreeLimits, check_depth, is_excluded, set_mode
+from synapse_agent.storage.trees import Meter, TreeError, TreeLimits, check_depth, is_excluded, set_mode
+from synapse_agent.util.sizes import MEBIBYTE
 
 _CHUNK = 2**16
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

@@ -1,27 +1,23 @@
-"""What a plugin says of itself: `config.yaml` and `requirements.txt`."""
+"""What a plugin says of itself: its `config.yaml`."""
 
 from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import canonicalize_name
 
 from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem, quoted
 
 CONFIG_FILE = "config.yaml"
-REQUIREMENTS_FILE = "requirements.txt"
 MAX_FILE_BYTES = 256 * 1024
-"""Of either."""
+"""Of this file, and of `requirements.txt`."""
 DEFAULT_VERSION = "0.1.0"
 DEFAULT_METHOD = "task"
 METHODS = ("local", "task", "job")
@@ -29,11 +25,8 @@ REFUSED_METHODS = ("serve", "restapi")
 
 _MAX_WRITTEN_OUT = 4 * MAX_FILE_BYTES
 """Values, and characters in them, more than any config of that size holds without aliases."""
-_MAX_REMEMBERED = 200
-"""Characters of a requirement that is worth being remembered."""
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 """As YAML 1.1 writes them; every scalar is read as text."""
-_ARCHIVES = (".whl", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
 
 class _TextLoader(yaml.SafeLoader):
@@ -114,31 +107,31 @@ class PluginConfig:
 def read_config(folder: Path) -> dict[str, Any]:
     """Read `folder/config.yaml` as a mapping of texts, unchecked; `{}` is an empty file's."""
     try:
-        raw = yaml.load(_file_bytes(folder / CONFIG_FILE), Loader=_TextLoader)
+        raw = yaml.load(file_bytes(folder / CONFIG_FILE), Loader=_TextLoader)
     except FileNotFoundError as error:
-        raise _invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder") from error
+        raise invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder") from error
     except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # PyYAML's own of a tag's value
-        raise _invalid_plugin(f"{CONFIG_FILE} is not YAML: {_yaml_fault(error)}") from error
+        raise invalid_plugin(f"{CONFIG_FILE} is not YAML: {_yaml_fault(error)}") from error
     except RecursionError as error:
-        raise _invalid_plugin(f"{CONFIG_FILE} is nested too deeply") from error
+        raise invalid_plugin(f"{CONFIG_FILE} is nested too deeply") from error
     except OSError as error:
-        raise _invalid_plugin(f"{CONFIG_FILE} cannot be read: {error.strerror}") from error
+        raise invalid_plugin(f"{CONFIG_FILE} cannot be read: {error.strerror}") from error
     if raw is None:
         return {}
     if not isinstance(raw, dict):
-        raise _invalid_plugin(f"{CONFIG_FILE} must hold a mapping at its top, not {_kind(raw)}")
+        raise invalid_plugin(f"{CONFIG_FILE} must hold a mapping at its top, not {_kind(raw)}")
     if _is_larger_than_written(raw):
-        raise _invalid_plugin(f"{CONFIG_FILE} has aliases (*) that make far more of it than was written, or no end")
+        raise invalid_plugin(f"{CONFIG_FILE} has aliases (*) that make far more of it than was written, or no end")
     return raw
 
 
-def _file_bytes(path: Path) -> bytes:
+def file_bytes(path: Path) -> bytes:
     """Read a file that is one, and no longer than a plugin's own need be; a pipe would never end."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise _invalid_plugin(f"{path.name} is no file")
+        raise invalid_plugin(f"{path.name} is no file")
     if status.st_size > MAX_FILE_BYTES:
-        raise _invalid_plugin(f"{path.name} holds {status.st_size} bytes; {MAX_FILE_BYTES} are allowed")
+        raise invalid_plugin(f"{path.name} holds {status.st_size} bytes; {MAX_FILE_BYTES} are allowed")
     return path.read_bytes()
 
 
@@ -165,66 +158,6 @@ def merge_config(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[s
         else:
             merged[key] = value
     return merged
-
-
-def read_requirements(folder: Path) -> tuple[str, ...]:
-    """Read `folder/requirements.txt`, none where there is no such file; checked as `check_requirements` does."""
-    try:
-        text = _file_bytes(folder / REQUIREMENTS_FILE).decode("utf-8-sig").replace("\r\n", "\n")
-    except FileNotFoundError:
-        return ()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _invalid_plugin(f"{REQUIREMENTS_FILE} cannot be read: {_one_line(error)}") from error
-    lines = (_without_comment(line) for line in text.replace("\\\n", " ").splitlines())
-    return check_requirements((line for line in lines if line), source=REQUIREMENTS_FILE)
-
-
-def check_requirements(requirements: Iterable[str], *, source: str = "requirements") -> tuple[str, ...]:
-    """Give the requirements in canonical form, or raise `Problem` 422 `invalid_requirement` naming the first bad one.
-
-    Good ones are PEP 508 names with extras, versions and markers; options, paths and URLs are refused. `source` is
-    what the message calls the list.
-    """
-    return tuple(_check_requirement(text, f"{source}[{index}]") for index, text in enumerate(requirements))
-
-
-def _check_requirement(text: str, where: str) -> str:
-    try:
-        canonical = _remembered_requirement(text) if len(text) <= _MAX_REMEMBERED else _canonical_requirement(text)
-    except InvalidRequirement as error:
-        raise _invalid_requirement(text, where) from error
-    if canonical is None:
-        raise _invalid_requirement(text, where)
-    return canonical
-
-
-@lru_cache(1000)
-def _remembered_requirement(text: str) -> str | None:
-    """Give the canonical form of what comes with every run of a plugin."""
-    return _canonical_requirement(text)
-
-
-def _canonical_requirement(text: str) -> str | None:
-    """Give the canonical form; None for a path or a URL."""
-    requirement = Requirement(text)
-    if requirement.url or requirement.name.endswith(_ARCHIVES):
-        return None
-    requirement.name = canonicalize_name(requirement.name)  # in which there is nothing that looks like a path
-    requirement.extras = {canonicalize_name(extra) for extra in requirement.extras}
-    return str(requirement)
-
-
-def _invalid_requirement(text: str, where: str) -> Problem:
-    what = f"is {quoted(text)}" if text.strip() else "is empty"
-    wanted = "wanted is a package's name with extras, versions and markers, such as 'pillow>=9.0.0'"
-    message = f"{where} {what}; {wanted}, and no option, path or URL"
-    return Problem(422, "invalid_requirement", message, requirement=text[:1000])
-
-
-def _without_comment(line: str) -> str:
-    if line.lstrip().startswith("#"):
-        return ""
-    return line.split(" #", 1)[0].strip()
 
 
 def _actions(entries: Mapping[str, Any]) -> dict[str, Action]:
@@ -330,10 +263,11 @@ def _kind(value: Any) -> str:
 
 
 def _invalid(key: str, what: str) -> Problem:
-    return _invalid_plugin(f"{CONFIG_FILE}: `{key}` {what}", key=key)
+    return invalid_plugin(f"{CONFIG_FILE}: `{key}` {what}", key=key)
 
 
-def _invalid_plugin(message: str, **extra: Any) -> Problem:
+def invalid_plugin(message: str, **extra: Any) -> Problem:
+    """Return the refusal of a plugin whose files cannot be used."""
     return Problem(422, "invalid_plugin", message, **extra)
 
 
@@ -355,8 +289,9 @@ def _yaml_fault(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-    return _one_line(error)
+    return one_line(error)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return an error's message on one line."""
     return " ".join(str(error).split())

@@ -15,10 +15,11 @@ from typing import Any
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.sources import PluginSource
 from synapse_agent.problems import Problem, quoted
-from synapse_agent.server.responses import json_bytes
 from synapse_agent.storage.data_folder import DataFolder
-from synapse_agent.storage.database import Database, ReleaseRow
+from synapse_agent.storage.database import Database
+from synapse_agent.storage.repositories.releases import NewRelease, ReleaseRow
 from synapse_agent.storage.trees import remove_tree, sync_tree, tree_digest
+from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 
@@ -40,7 +41,7 @@ class Releases:
     ) -> None:
         """Bring rows and folders together; `on_removed` is told of each folder that has been removed since."""
         self._folder = folder
-        self._database = database
+        self._rows = database.releases
         self._source = source
         self._on_removed = on_removed
         self._fetching: dict[tuple[str, str], asyncio.Task[ReleaseRow]] = {}
@@ -65,7 +66,7 @@ class Releases:
 
         Raises `Problem`: what the source says, or 503 when closing.
         """
-        row = self._database.release_named(plugin, version)
+        row = self._rows.named(plugin, version)
         if row is not None:
             return row, False
         if self._is_closing:
@@ -95,17 +96,17 @@ class Releases:
         """Forget a release at once; its folder goes when no run uses it any more."""
         row = self.find(lookup)
         self._found.clear()
-        self._database.remove_release(row.digest)
+        self._rows.delete(row.digest)
         await self._remove_unused(row.digest)
 
     def page(self, filters: Mapping[str, str], *, number: int, size: int) -> tuple[int, list[ReleaseRow]]:
         """Give how many releases match and those on a page, or raise `Problem` 404 `page_not_found`."""
-        count = self._database.count_releases(filters)
+        count = self._rows.count(filters)
         pages = max(1, -(-count // size))
         if number > pages:
             message = f"There is no page {number}; with page_size {size} the last page is {pages}."
             raise Problem(404, "page_not_found", message)
-        return count, self._database.releases(filters, offset=(number - 1) * size, limit=size)
+        return count, self._rows.page(filters, offset=(number - 1) * size, limit=size)
 
     def config(self, row: ReleaseRow) -> PluginConfig:
         """Give a release's configuration."""
@@ -135,9 +136,9 @@ class Releases:
 
     def _find(self, lookup: str) -> ReleaseRow | None:
         if _ID.fullmatch(lookup):
-            return self._database.release(int(lookup))
+            return self._rows.get(int(lookup))
         plugin, at, version = lookup.rpartition("@")
-        return self._database.release_named(plugin, version) if at else None
+        return self._rows.named(plugin, version) if at else None
 
     async def _fetch(self, plugin: str, version: str) -> ReleaseRow:
         temporary = self._folder.temporary("fetch")
@@ -146,7 +147,7 @@ class Releases:
             config, digest = await in_thread(_examine, temporary, plugin, version)
             # From here to the row there is no await: no other request can see, or remove, a folder without its row.
             self._place(temporary, digest)
-            return self._database.add_release(_values(config, plugin, version, digest))
+            return self._rows.create(_new_release(config, plugin, version, digest))
         finally:
             await in_thread(remove_tree, temporary)
 
@@ -155,7 +156,7 @@ class Releases:
             temporary.rename(self.path(digest))
 
     async def _remove_unused(self, digest: str) -> None:
-        if digest in self._uses or self._database.holds(digest):
+        if digest in self._uses or self._rows.holds(digest):
             return
         self._configs.pop(digest, None)
         trash = self._folder.discard(self.path(digest))
@@ -165,11 +166,11 @@ class Releases:
 
     def _remove_leftovers(self) -> None:
         """Bring rows and folders together again: an agent that was killed can leave a folder without a row."""
-        digests = self._database.digests()
+        digests = self._rows.digests()
         for digest in digests:
             if not self.path(digest).is_dir():
                 logger.warning("The folder of a release is gone, so the release is forgotten: %s", digest)
-                self._database.remove_release(digest)
+                self._rows.delete(digest)
         known = {self.path(digest) for digest in digests}
         for path in self._folder.releases.iterdir():
             if path not in known:
@@ -241,20 +242,20 @@ def _not_found(lookup: str) -> Problem:
     return Problem(404, "release_not_found", f"There is no release {quoted(lookup)} on this agent; {hint}.")
 
 
-def _values(config: PluginConfig, plugin: str, version: str, digest: str) -> dict[str, Any]:
+def _new_release(config: PluginConfig, plugin: str, version: str, digest: str) -> NewRelease:
     actions = [
         {"name": each.name, "method": each.method, "description": each.description} for each in config.actions.values()
     ]
-    return {
-        "plugin": plugin,
-        "version": version,
-        "name": config.name,
-        "category": _text(config.raw.get("category")),
-        "description": _text(config.raw.get("description")),
-        "actions": json.dumps(actions),
-        "digest": digest,
-        "created_at": now(),
-    }
+    return NewRelease(
+        plugin=plugin,
+        version=version,
+        name=config.name,
+        category=_text(config.raw.get("category")),
+        description=_text(config.raw.get("description")),
+        actions=json.dumps(actions),
+        digest=digest,
+        created_at=now(),
+    )
 
 
 def _text(value: object) -> str | None:

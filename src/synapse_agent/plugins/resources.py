@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from synapse_agent.settings import LARGEST_NUMBER
-from synapse_agent.util.sizes import parse_size
+from synapse_agent.util.sizes import LARGEST_NUMBER, parse_size
 
 _NUMBERS = ("num_cpus", "num_gpus")
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from synapse_agent.runner.base import Runner
-from synapse_agent.runner.environments.eviction import CacheBounds
-from synapse_agent.runner.local import LocalRunner
-from synapse_agent.runner.processes.limits import RunLimits
-from synapse_agent.runner.processes.sandbox import SandboxPolicy, probed
+from synapse_agent.runner.local import local_runner
 from synapse_agent.settings import Settings
 
 
@@ -17,27 +14,3 @@ async def make_runner(settings: Settings) -> Runner:
 
         return await RayRunner.connected(settings)
     return local_runner(settings)
-
-
-def local_runner(settings: Settings) -> LocalRunner:
-    """Make the runner of this machine: the agent's own, or that of a cluster's node."""
-    limits = RunLimits(
-        cpu_time=settings.max_cpu_seconds,
-        memory=settings.max_memory,
-        file_size=settings.max_file_size,
-        processes=settings.max_processes,
-        grace=settings.grace,
-    )
-    return LocalRunner(
-        settings.data_dir,
-        limits=limits,
-        pythons=settings.pythons,
-        max_zygotes=settings.max_zygotes,
-        bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
-        sandbox=sandbox_of(settings),
-    )
-
-
-def sandbox_of(settings: Settings) -> SandboxPolicy:
-    """Give the sandbox that this machine offers for what was asked."""
-    return probed(wanted=settings.sandbox, allow_write=settings.allow_write)

@@ -12,24 +12,35 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from synapse_agent.plugins.config import Action, check_requirements, read_requirements
+from synapse_agent.plugins.config import Action
+from synapse_agent.plugins.requirements import check_requirements, read_requirements
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
+from synapse_agent.runner.environments.bytecode import BytecodeCompiler
 from synapse_agent.runner.environments.eviction import CacheBounds
 from synapse_agent.runner.environments.installer import Installer
 from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pool import Environment, Environments
+from synapse_agent.runner.environments.store import PYTHON
+from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.execution import Execution
+from synapse_agent.runner.processes.json_check import check_result
 from synapse_agent.runner.processes.limits import RunLimits
-from synapse_agent.runner.processes.outcomes import action_stopped, oom_kills, result_of
-from synapse_agent.runner.processes.sandbox import OFF, SandboxPolicy
+from synapse_agent.runner.processes.outcomes import (
+    action_stopped,
+    cannot_start,
+    lacks_resources,
+    oom_kills,
+    result_of,
+)
+from synapse_agent.runner.processes.sandbox import OFF, SandboxPolicy, probed
 from synapse_agent.runner.processes.zygote import Zygote, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
+from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
 
 _CLOSE_SECONDS = 60.0
-_DEBUG = "debug"
 
 
 class LocalRunner:
@@ -41,7 +52,7 @@ class LocalRunner:
         *,
         limits: RunLimits | None = None,
         pythons: Iterable[Path] = (),
-        max_zygotes: int = 8,
+        max_zygotes: int = default("max_zygotes"),
         bounds: CacheBounds | None = None,
         sandbox: SandboxPolicy = OFF,
         environ: Mapping[str, str] = os.environ,
@@ -53,20 +64,21 @@ class LocalRunner:
         """
         self._limits = limits or RunLimits()
         data_dir = data_dir.absolute()  # processes have working folders of their own
-        self._bytecode = data_dir / "bytecode"
         self._sandbox = sandbox
         self._zygotes = ZygotePool(limit=max_zygotes, environ=environ)
         folder = data_dir / "environments"
-        installer = Installer(self._zygotes, folder=folder, sandbox=sandbox, environ=environ)
+        self._commands = Commands(self._zygotes, folder=folder, sandbox=sandbox)
+        installer = Installer(self._commands, spare_cache=data_dir / "uv-cache", environ=environ)
+        self._bytecode = BytecodeCompiler(data_dir / "bytecode", self._commands)
         self._scratch = Scratch(data_dir / "scratch")
         self._environments = Environments(
             folder,
-            bytecode=self._bytecode,
+            bytecode=data_dir / "bytecode",
             interpreters=Interpreters(pythons, environ=environ),
             installer=installer,
             scratch=self._scratch,
             bounds=bounds or CacheBounds(),
-            on_lost=lambda python: self._zygotes.retire(python=python),
+            on_lost=self._lose,
         )
         self._path = environ.get("PATH", os.defpath)
         self._running: dict[str, asyncio.Timeout] = {}
@@ -78,12 +90,13 @@ class LocalRunner:
         if self._closed:
             raise Problem(503, "unavailable", "This agent is shutting down and takes no new runs.")
         async with self._stoppable(run.job_id):
-            action = run.config.action(run.action)
-            requirements = (*read_requirements(run.folder), *check_requirements(run.requirements))
-            async with self._environments.use(
-                requirements, requires_python=run.config.requires_python, on_output=listener.output
-            ) as environment:
-                return await self._run_in(environment, run, action, listener)
+            heard = _Start(listener)
+            try:
+                return await self._run(run, heard)
+            except Exception as error:
+                if heard.has_started or not lacks_resources(error):
+                    raise
+                raise cannot_start(str(error)) from error
 
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; see `Runner.stop`."""
@@ -94,10 +107,10 @@ class LocalRunner:
     async def forget(self, folder: Path) -> None:
         """End the processes that are kept ready for a folder, and remove its bytecode; see `Runner.forget`."""
         self._zygotes.retire(folder=folder)
-        trash = self._scratch.take()
-        for number, environment in enumerate(list(self._bytecode.glob("*"))):
-            with suppress(FileNotFoundError):
-                (environment / folder.name).rename(trash / str(number))
+        self._bytecode.forget(folder)
+        trash = self._scratch.name()
+        with suppress(FileNotFoundError):
+            self._bytecode.place_of(folder).rename(trash)
         await asyncio.to_thread(remove_tree, trash)
 
     async def close(self) -> None:
@@ -111,6 +124,7 @@ class LocalRunner:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), _CLOSE_SECONDS)
         await self._environments.close()
+        await self._bytecode.close()
         await self._zygotes.close()
         await asyncio.to_thread(self._scratch.close)
 
@@ -131,55 +145,77 @@ class LocalRunner:
             if not self._running:
                 self._idle.set()
 
-    async def _run_in(self, environment: Environment, run: Run, action: Action, listener: RunListener) -> bytes:
+    async def _run(self, run: Run, heard: _Start) -> bytes:
+        action = run.config.action(run.action)
+        requirements = (*read_requirements(run.folder), *check_requirements(run.requirements))
+        async with self._environments.use(
+            requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
+        ) as environment:
+            return await self._run_in(environment, run, action, heard)
+
+    async def _run_in(self, environment: Environment, run: Run, action: Action, heard: _Start) -> bytes:
         limits = self._limits if run.time_limit is None else replace(self._limits, time=run.time_limit)
         oom_kills_before = oom_kills()
-        async with self._home(run, environment) as home, self._zygote(run, environment) as zygote:
+        async with self._home() as home, self._zygote(run, environment) as zygote:
             execution = Execution(
-                zygote, limits, on_output=listener.output, on_event=listener.event, on_started=listener.started
+                zygote,
+                limits,
+                on_output=heard.listener.output,
+                on_event=heard.listener.event,
+                on_started=heard.started,
+                on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
             )
-            request = _request(run, action, limits, env=self._env(run, environment, home), home=home)
+            self._bytecode.begin(environment.folder, run.folder if run.release else None)
+            request = _request(run, action, limits, env=self._env(environment, home), home=home)
             try:
                 ending = await execution.run(request, json.dumps(run.params).encode())
             except ZygoteLost as lost:
-                raise _not_started(lost, run.job_id) from lost
+                raise cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}") from lost
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
-        return result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
+        result = result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
+        await check_result(self._commands, result, job_id=run.job_id)
+        return result
+
+    def _lose(self, environment: Path) -> None:
+        """Let go of what was kept for an environment that is gone, or has changed."""
+        self._zygotes.retire(python=environment / PYTHON)
+        self._bytecode.forget(environment)
 
     def _zygote(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[Zygote]:
-        bytecode = self._bytecode_for(run, environment)
-        ground = ZygoteSpec(environment.python, run.folder, bytecode, writable=self._sandbox.around([bytecode]))
+        ground = ZygoteSpec(environment.python, run.folder, self._bytecode.folder, writable=self._sandbox.around([]))
         return self._zygotes.use_once(ground) if run.release is None else self._zygotes.use(ground)
 
     @asynccontextmanager
-    async def _home(self, run: Run, environment: Environment) -> AsyncIterator[Path]:
+    async def _home(self) -> AsyncIterator[Path]:
         """Give a run the folder that it may write to, and remove it with whatever else the run left."""
         home = self._scratch.take()
         try:
             yield home
         finally:
-            leftovers = [] if self._scratch.give_back(home) else [home]
-            if run.release is None:
-                leftovers.append(self._bytecode_for(run, environment) / run.folder.relative_to("/"))
-            for folder in leftovers:
-                await asyncio.to_thread(remove_tree, folder)
+            if not self._scratch.give_back(home):
+                await asyncio.to_thread(remove_tree, home)
 
-    def _bytecode_for(self, run: Run, environment: Environment) -> Path:
-        """Give where a run's compiled code goes.
-
-        Each release has a folder of its own there, for what it imports from its environment, too: whoever writes
-        compiled code decides what the next run executes. Debug runs in one environment share one.
-        """
-        return self._bytecode / environment.folder.name / (run.folder.name if run.release else _DEBUG)
-
-    def _env(self, run: Run, environment: Environment, home: Path) -> dict[str, str]:
+    def _env(self, environment: Environment, home: Path) -> dict[str, str]:
         return {
             "HOME": str(home),
             "TMPDIR": str(home),
             "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(environment.folder),
-            "PYTHONPYCACHEPREFIX": str(self._bytecode_for(run, environment)),  # for Pythons that the action starts
+            "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
+            "PYTHONDONTWRITEBYTECODE": "1",
         }
+
+
+class _Start:
+    """Whether a run's process has been started, beside who hears of it."""
+
+    def __init__(self, listener: RunListener) -> None:
+        self.listener = listener
+        self.has_started = False
+
+    def started(self) -> None:
+        self.has_started = True
+        self.listener.started()
 
 
 def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, str], home: Path) -> dict[str, Any]:
@@ -198,6 +234,25 @@ def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, s
     }
 
 
-def _not_started(lost: ZygoteLost, job_id: str) -> Problem:
-    message = f"The process that starts the plugin's runs ended before it did so. It said: {lost}"
-    return Problem(500, "internal_error", message, job_id=job_id)
+def local_runner(settings: Settings) -> LocalRunner:
+    """Make the runner of this machine: the agent's own, or that of a cluster's node."""
+    limits = RunLimits(
+        cpu_time=settings.max_cpu_seconds,
+        memory=settings.max_memory,
+        file_size=settings.max_file_size,
+        processes=settings.max_processes,
+        grace=settings.grace,
+    )
+    return LocalRunner(
+        settings.data_dir,
+        limits=limits,
+        pythons=settings.pythons,
+        max_zygotes=settings.max_zygotes,
+        bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
+        sandbox=sandbox_of(settings),
+    )
+
+
+def sandbox_of(settings: Settings) -> SandboxPolicy:
+    """Give the sandbox that this machine offers for what was asked."""
+    return probed(wanted=settings.sandbox, allow_write=settings.allow_write)

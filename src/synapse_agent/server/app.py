@@ -12,20 +12,18 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from synapse_agent.agent import Agent
-from synapse_agent.problems import Problem
+from synapse_agent.problems import InvalidRequest, Problem
 from synapse_agent.server import handlers
 from synapse_agent.server.api_docs import FILES, ReferenceFile
 from synapse_agent.server.auth import AuthMiddleware
-from synapse_agent.server.contract_check import ContractMiddleware
 from synapse_agent.server.operations import Operation, load_contract, match_handlers, read_operations
 from synapse_agent.server.request_body import BodyLimits, ClientGone, MemoryBudget
 from synapse_agent.server.requests import OperationRequest, read_call
 from synapse_agent.server.response_headers import request_id, signature
 from synapse_agent.server.responses import error_answer, problem_answer
 from synapse_agent.server.routing import Routes
-from synapse_agent.server.validation import InvalidRequest
 from synapse_agent.settings import Settings
-from synapse_agent.storage.disk import disk_full, is_disk_full
+from synapse_agent.storage.disk import is_unwritable, unwritable
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +46,11 @@ def build_app(agent: Agent, settings: Settings) -> ASGIApp:
     apps |= {path: ReferenceFile(path) for path in FILES}
     hosts = [settings.host, *settings.allowed_hosts]
     app = ErrorMiddleware(AuthMiddleware(Routes(apps), token=settings.token, hosts=hosts))
-    return ContractMiddleware(app, contract) if settings.check_answers else app
+    if not settings.check_answers:
+        return app
+    from synapse_agent.server.contract_check import ContractMiddleware  # few agents check their responses
+
+    return ContractMiddleware(app, contract)
 
 
 class ErrorMiddleware:
@@ -125,8 +127,8 @@ def _error_answer(error: Exception, request: str) -> Response:
         return error_answer(422, error.items)
     if isinstance(error, Problem):
         return problem_answer(error)
-    if is_disk_full(error):
-        logger.error("Request %s found the disk full: %s", request, error)
-        return problem_answer(disk_full())
+    if is_unwritable(error):
+        logger.error("Request %s could not use the data folder: %s", request, error)
+        return problem_answer(unwritable(error))
     logger.error("Request %s failed inside the agent", request, exc_info=error)
     return problem_answer(Problem(500, "internal_error", "The agent failed; its own log says why."))

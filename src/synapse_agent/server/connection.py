@@ -8,7 +8,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from synapse_agent.server.response_headers import request_id, signature
-from synapse_agent.server.responses import json_bytes
+from synapse_agent.settings import default
+from synapse_agent.util.json_text import json_bytes
 
 MAX_OVERHEAD_BYTES = 64 * 1024
 OVERHEAD_PER_BODY_BYTE = 16
@@ -24,7 +25,7 @@ class Connection(HttpToolsProtocol):
     body that goes on after its request was answered is listened to for as long again.
     """
 
-    patience = 20.0
+    patience: float = default("request_timeout")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

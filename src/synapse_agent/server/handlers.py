@@ -9,19 +9,20 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response, StreamingResponse
 
-from synapse_agent import __version__
 from synapse_agent.agent import Agent
 from synapse_agent.jobs.files import read_log
-from synapse_agent.jobs.idempotency import read_key
+from synapse_agent.jobs.idempotency import RequestKey, digest
 from synapse_agent.jobs.submission import RunSpec
-from synapse_agent.plugins.config import check_requirements
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.releases import release_json, release_record
+from synapse_agent.plugins.requirements import check_requirements
+from synapse_agent.problems import invalid
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES
-from synapse_agent.server.responses import json_answer, json_bytes
-from synapse_agent.server.validation import invalid
-from synapse_agent.storage.database import RELEASE_FILTERS
+from synapse_agent.server.responses import json_answer
+from synapse_agent.storage.repositories.releases import RELEASE_FILTERS
+from synapse_agent.util.json_text import json_bytes
+from synapse_sdk._version import __version__
 
 DEFAULT_PAGE_SIZE = 100
 
@@ -119,7 +120,7 @@ async def _run_once(
     agent: Agent, call: OperationRequest, read_order: Callable[[Agent, OperationRequest], RunSpec]
 ) -> Response:
     """Answer for the run that the request's key has started before, or start one."""
-    key = read_key(call)
+    key = _read_key(call)
     # From here to the job's row there is no await: of two requests with one key, the second finds the row.
     job = agent.jobs.attach(key) if key else None
     if job is None:
@@ -127,6 +128,16 @@ async def _run_once(
     if job.method == "job":
         return json_answer(agent.jobs.record(job), 202)
     return json_answer(await agent.jobs.result(job))
+
+
+def _read_key(call: OperationRequest) -> RequestKey | None:
+    """Return the key of a request, None if it carries none.
+
+    What counts is what the request says, not what it means today: its release may have been deleted since, its
+    `plugin_path` moved, and it is still the same request.
+    """
+    value = call.headers.get("Idempotency-Key")
+    return RequestKey(value, digest([dict(call.path), call.body])) if value else None
 
 
 def _release_order(agent: Agent, call: OperationRequest) -> RunSpec:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
-VARIABLES = ("SYNAPSE_AGENT_TOKEN", "SYNAPSE_BACKEND_TOKEN", "SYNAPSE_USER_TOKEN", "SYNAPSE_TENANT")
-"""Environment variables that hold secrets."""
-OPTIONS = ("--token", "--backend-token")
+from synapse_agent.options import option_name, variable_name
+from synapse_agent.settings import Settings
+
+OPTIONS = tuple(option_name(setting) for setting in fields(Settings) if not setting.repr)
 """Options whose values are secrets."""
+VARIABLES = (*map(variable_name, OPTIONS), "SYNAPSE_BACKEND_TOKEN", "SYNAPSE_USER_TOKEN", "SYNAPSE_TENANT")
+"""Environment variables that hold secrets."""
 Span = tuple[int, int]
 """Where something begins and ends."""
 

@@ -9,9 +9,10 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 
+from synapse_agent.problems import invalid
 from synapse_agent.server.operations import Operation
 from synapse_agent.server.request_body import BodyLimits, read_json
-from synapse_agent.server.validation import Schema, invalid
+from synapse_agent.server.validation import Schema
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from starlette.responses import Response
 
-from synapse_agent.problems import Problem
-
-RETRY_AFTER_SECONDS = 5
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-
-
-def json_bytes(value: Any) -> bytes:
-    """Say a value as compact JSON in UTF-8; lone surrogates, which UTF-8 cannot hold, as escapes."""
-    try:
-        return _ENCODER.encode(value).encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":")).encode()
+from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem
+from synapse_agent.util.json_text import json_bytes
 
 
 def json_answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

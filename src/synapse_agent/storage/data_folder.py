@@ -6,9 +6,13 @@ import fcntl
 import os
 import secrets
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from synapse_agent.settings import StartError
+from synapse_agent.storage.reserve import Reserve
+
+_OWNER_BYTES = 20
 
 
 class DataFolder:
@@ -21,6 +25,7 @@ class DataFolder:
         self.jobs = root / "jobs"
         self._temporary = root / "tmp"
         self._lock = self._open()
+        self.reserve = Reserve(root / "reserve")
 
     def temporary(self, purpose: str) -> Path:
         """Name a new folder, not made yet, on the same file system; what is left of it goes at the next start."""
@@ -66,12 +71,12 @@ def _locked(root: Path) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+        owner = os.pread(descriptor, _OWNER_BYTES, 0).decode(errors="replace").strip()
         os.close(descriptor)
         raise StartError(
             f"The data folder {root} belongs to another running agent (process {owner or 'unknown'}). "
             "Stop that one, or name another folder with --data-dir."
         ) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    with suppress(OSError):  # a full disk: then nobody is told which process it is
+        os.pwrite(descriptor, f"{os.getpid()}\n".ljust(_OWNER_BYTES).encode(), 0)
     return descriptor

@@ -1,4 +1,4 @@
-"""A full disk, told from everything else that can go wrong with it."""
+"""A disk that takes no more, told from everything else that can go wrong."""
 
 from __future__ import annotations
 
@@ -8,15 +8,33 @@ import sqlite3
 from synapse_agent.problems import Problem
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_UNWRITABLE = (*_FULL, errno.EFBIG, errno.EIO, errno.EROFS)
+_DATABASE_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+PRIMARY_CODE = 0xFF
+"""SQLite's extended codes say more in their higher bits."""
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Tell whether something failed because no more can be written."""
+    """Tell whether something failed because the disk is full."""
     if isinstance(error, sqlite3.OperationalError):
-        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
+        return error.sqlite_errorcode & PRIMARY_CODE == sqlite3.SQLITE_FULL
     return isinstance(error, OSError) and error.errno in _FULL
+
+
+def is_unwritable(error: BaseException) -> bool:
+    """Tell whether something failed because nothing can be written: a full or broken disk, a locked database."""
+    if isinstance(error, sqlite3.OperationalError | sqlite3.DatabaseError):
+        return type(error) is sqlite3.OperationalError or error.sqlite_errorcode & PRIMARY_CODE in _DATABASE_BROKEN
+    return isinstance(error, OSError) and error.errno in _UNWRITABLE
 
 
 def disk_full() -> Problem:
     """Refuse what there was no room for."""
     return Problem(503, "unavailable", "The agent's disk is full; nothing was done.")
+
+
+def unwritable(error: BaseException) -> Problem:
+    """Refuse what could not be written down, or looked up."""
+    if is_disk_full(error):
+        return disk_full()
+    return Problem(503, "unavailable", f"The agent cannot use its data folder now ({error}); nothing was done.")

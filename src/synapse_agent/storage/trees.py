@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
+from synapse_agent.settings import default
 from synapse_agent.storage.disk import is_disk_full
+from synapse_agent.util.sizes import MEBIBYTE
 
-MEBIBYTE = 2**20
 RATIO_FLOOR = 16 * MEBIBYTE
 """So much may come out of any archive, however small it is."""
 MAX_DEPTH = 100
@@ -38,9 +39,9 @@ class TreeError(Exception):
 class TreeLimits:
     """How large a folder may be."""
 
-    files: int = 20_000
-    size: int = 4096 * MEBIBYTE
-    ratio: int = 200
+    files: int = default("max_plugin_files")
+    size: int = default("max_plugin_size")
+    ratio: int = default("max_archive_ratio")
     """What may come out of an archive, in multiples of its own size."""
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
-from synapse_agent.settings import LARGEST_NUMBER, UsageError
-
+MEBIBYTE = 2**20
+LARGEST_NUMBER = 2**63 - 1
+"""The largest number that the kernel and Ray can count to."""
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?", re.I)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SHOWN = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -18,18 +18,19 @@ def parse_size(text: str) -> int:
     if match is None or (match[3] and not match[2]):
         raise ValueError(f"{text!r} is no size; write one such as 512MiB, 10GB or a number of bytes.")
     base = 1024 if match[3] else 1000
-    size = Fraction(match[1]) * base ** _POWERS[match[2].lower()]
+    whole, _, decimals = match[1].partition(".")
+    size = int(whole + decimals) * int(base ** _POWERS[match[2].lower()]) // int(10 ** len(decimals))
     if size > LARGEST_NUMBER:
         raise ValueError(f"{text[:40]!r} is more than any size; write one such as 512MiB, 10GB or a number of bytes.")
-    return int(size)
+    return size
 
 
-def option_size(text: str, option: str) -> int:
-    """Give the size that an option was given; `UsageError` naming the option for none."""
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise UsageError(f"{option}: {error}") from error
+def exact_size(size: int) -> str:
+    """Write a size as `parse_size` reads it, in the largest unit that divides it: `64MiB`, `1GiB`, `1000`."""
+    power = 0
+    while power < len(_SHOWN) - 1 and size and size % 1024 == 0:
+        size, power = size // 1024, power + 1
+    return f"{size}{_SHOWN[power] if power else ''}"
 
 
 def show_size(size: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from synapse_agent import EmbeddedAgent
-from synapse_agent.cli.bash_completion import join
+from synapse_agent.cli.completion import join_words
 
 DRIVER = """
 source "$1"
@@ -126,4 +126,4 @@ def test_named_agents_are_offered(cli) -> None:
 )
 def test_words_that_bash_took_apart_are_joined(words: Sequence[str], joined: list[str], known: str) -> None:
     """With what bash leaves standing of the last one."""
-    assert join(words, len(words) - 1) == (joined, len(joined) - 1, known)
+    assert join_words(words, len(words) - 1) == (joined, len(joined) - 1, known)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from synapse_agent.jobs.event_stream import LONGEST_LINE, JobEnd, Notifier, Position, Transcript, follow
 from synapse_agent.jobs.files import JobFiles
-from synapse_agent.server.validation import InvalidRequest
+from synapse_agent.problems import InvalidRequest
 
 ALPHABET = st.sampled_from([b"a", b"\n", b"\r", "ü".encode(), "한".encode(), b"\xff", b"x" * 70_000])
 WRITES = st.lists(st.one_of(ALPHABET, st.just("event")), max_size=30)

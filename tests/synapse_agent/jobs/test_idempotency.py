@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from synapse_agent.runner.factory import make_runner
 from synapse_agent.server.app import build_app
 from synapse_agent.settings import Settings
 from synapse_agent.storage.database import Database
+from synapse_agent.storage.repositories.keys import KeyRow
 
 ClientOf = Callable[[EmbeddedAgent], httpx.Client]
 Post = Callable[..., httpx.Response]
@@ -319,10 +321,11 @@ def test_the_database_itself_binds_a_key_once(tmp_path: Path) -> None:
     """Until it is freed."""
     with closing(Database(tmp_path / "db")) as database:
         for end in ("2026-01-01", "2026-01-02"):
-            database.bind_key(key="key", request="digest", job=1, expires_at=end)
+            key = KeyRow(key="key", request="digest", job=1, expires_at=end)
+            database.keys.bind(key)
             with pytest.raises(sqlite3.IntegrityError):
-                database.bind_key(key="key", request="digest", job=2, expires_at=None)
-            database.free_keys(now=end)
+                database.keys.bind(replace(key, job=2))
+            database.keys.free_expired(now=end)
 
 
 @pytest.mark.anyio

@@ -8,10 +8,11 @@ import sqlite3
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from synapse_agent.jobs.files import JobFiles
+from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.service import Jobs
 from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.plugins.config import PluginConfig
@@ -19,6 +20,8 @@ from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.processes.outcomes import action_stopped
 from synapse_agent.storage.database import Database
+from synapse_agent.storage.repositories.jobs import EndRecord, JobRepository
+from synapse_agent.storage.repositories.statements import Statements
 
 CONFIG = PluginConfig.from_mapping({"code": "x", "actions": {"go": "main:go"}})
 
@@ -29,6 +32,7 @@ class Workspace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.holds = 0
+        self.fails = False
 
     def claim(self) -> None:
         self.holds += 1
@@ -41,6 +45,8 @@ class Workspace:
 
     async def release(self) -> None:
         self.holds -= 1
+        if self.fails:
+            raise OSError("no way")
 
 
 class Runner:
@@ -69,17 +75,39 @@ class Runner:
         """Nothing to end."""
 
 
-class FillingDatabase(Database):
-    """A database on a disk that fills up."""
+class FillingJobs(JobRepository):
+    """Jobs on a disk that fills up."""
 
     is_full = False
+    error: Exception | None = None
 
-    def change_job(self, row_id: int, **values: Any) -> None:
+    def start(self, row_id: int, *, at: str) -> None:
+        self._check()
+        super().start(row_id, at=at)
+
+    def report(self, row_id: int, *, progress: str | None, events: str | None) -> None:
+        self._check()
+        super().report(row_id, progress=progress, events=events)
+
+    def finish(self, row_id: int, end: EndRecord) -> None:
+        self._check()
+        super().finish(row_id, end)
+
+    def _check(self) -> None:
+        if self.is_full and self.error:
+            raise self.error
         if self.is_full:
             error = sqlite3.OperationalError("database or disk is full")
             error.sqlite_errorcode = sqlite3.SQLITE_FULL
             raise error
-        super().change_job(row_id, **values)
+
+
+class FillingDatabase(Database):
+    """A database whose jobs are on a disk that fills up."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.jobs: FillingJobs = FillingJobs(Statements(self._connection), self.keys)
 
 
 class Agent:
@@ -89,10 +117,15 @@ class Agent:
         self.database = FillingDatabase(root / "db")
         self.workspace = Workspace(root)
         self.runner = Runner()
-        self.jobs = Jobs(
+        self.root = root
+        self.jobs = self.restarted()
+
+    def restarted(self) -> Jobs:
+        """Make the jobs of an agent that starts on what is there."""
+        return Jobs(
             database=self.database,
             runner=self.runner,
-            folder=root,
+            folder=self.root,
             max_concurrent=1,
             max_queued=1,
             keep_keys=timedelta(hours=1),
@@ -136,11 +169,11 @@ async def test_an_agent_that_stops_ends_what_has_just_come(agent: Agent) -> None
 
 async def test_a_run_goes_on_though_its_record_cannot_be_written(agent: Agent) -> None:
     """What could not be written while it ran is in the record in the end."""
-    agent.database.is_full = True
+    agent.database.jobs.is_full = True
     row = agent.jobs.submit(agent.order("first"))
     waiting = asyncio.create_task(agent.jobs.result(row))
     await asyncio.sleep(0.01)
-    agent.database.is_full = False
+    agent.database.jobs.is_full = False
     agent.runner.go.set()
     assert await waiting == b'"done"'
     record = json.loads(agent.jobs.record(agent.jobs.find("first")))
@@ -148,36 +181,87 @@ async def test_a_run_goes_on_though_its_record_cannot_be_written(agent: Agent) -
     assert record["created_at"] < record["started_at"] < record["finished_at"]
 
 
-async def test_a_job_is_over_as_soon_as_there_is_room_to_say_so(agent: Agent) -> None:
-    """As long as its end cannot be recorded it goes on, for its caller and for those who follow it, and then ends."""
+async def test_an_end_that_the_database_does_not_take_waits_beside_the_job(agent: Agent, tmp_path: Path) -> None:
+    """Its caller, its followers, stop, record and listings hear of it; the database gets it when it works again."""
     row = agent.jobs.submit(agent.order("first"))
     waiting = asyncio.create_task(agent.jobs.result(row))
     following = asyncio.create_task(_last(agent.jobs.follow("first", after=None)))
     await asyncio.sleep(0.01)
-    agent.database.is_full = True
+    agent.database.jobs.is_full = True
     agent.runner.go.set()
-    stopping = asyncio.create_task(agent.jobs.stop("first"))
-    await asyncio.sleep(0.01)
-    assert json.loads(agent.jobs.record(agent.jobs.find("first")))["status"] == "RUNNING"
-    assert [task.done() for task in (waiting, following, stopping)] == [False, False, False]
-    agent.database.is_full = False
     assert await waiting == b'"done"'
     assert b'"status":"SUCCEEDED"' in await following
-    assert (await stopping).status == "SUCCEEDED"
+    assert (await agent.jobs.stop("first")).status == "SUCCEEDED"
     assert json.loads(agent.jobs.record(agent.jobs.find("first")))["result"] == "done"
+    assert _listed(agent, "SUCCEEDED") == ["first"]
+    assert _listed(agent, "RUNNING") == []
+    assert JobFiles(tmp_path / "1").read_end()
+    agent.database.jobs.is_full = False
+    agent.jobs.submit(agent.order("second"))  # which is when the database is tried again, or a moment later
+    assert _recorded(agent, "first", "SUCCEEDED")
+    assert not (tmp_path / "1").exists()
 
 
-async def test_an_agent_that_stops_does_not_wait_for_room(agent: Agent) -> None:
-    """The caller has the result; the next start finds a run that was interrupted."""
-    row = agent.jobs.submit(agent.order("first"))
-    waiting = asyncio.create_task(agent.jobs.result(row))
+async def test_an_end_beside_its_job_is_found_at_the_next_start(agent: Agent) -> None:
+    """Its result is there, and its key leads to it."""
+    row = agent.jobs.submit(agent.order("first"), key=RequestKey("key", "digest"))
     await asyncio.sleep(0.01)
-    agent.database.is_full = True
+    agent.database.jobs.is_full = True
     agent.runner.go.set()
-    await asyncio.sleep(0.01)
+    await agent.jobs.result(row)
     await agent.jobs.close(limit=0.01)
-    assert await waiting == b'"done"'
-    assert agent.jobs.find("first").status == "RUNNING"
+    assert _recorded(agent, "first", "RUNNING")
+    agent.database.jobs.is_full = False
+    restarted = agent.restarted()
+    assert json.loads(restarted.record(restarted.find("first")))["result"] == "done"
+    bound = restarted.attach(RequestKey("key", "digest"))
+    assert bound
+    assert await restarted.result(bound) == b'"done"'
+    await restarted.close(limit=0)
+
+
+async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(agent: Agent, tmp_path: Path) -> None:
+    """After a while. Until it is written down no new run is taken; then everything goes on."""
+    row = agent.jobs.submit(agent.order("first"))
+    await asyncio.sleep(0.01)
+    agent.database.jobs.is_full = True
+    (tmp_path / str(row.id)).touch()  # where its folder would be
+    agent.runner.go.set()
+    waiting = asyncio.create_task(agent.jobs.result(row))
+    stopping = asyncio.create_task(agent.jobs.stop("first"))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    async with asyncio.timeout(10):
+        assert await waiting == b'"done"'
+        assert (await stopping).status == "SUCCEEDED"
+    assert json.loads(agent.jobs.record(agent.jobs.find("first")))["result"] == "done"
+    with pytest.raises(Problem, match="cannot write down how runs end") as refused:
+        agent.jobs.submit(agent.order("second"))
+    assert (refused.value.status, refused.value.error_type) == (503, "unavailable")
+    agent.database.jobs.is_full = False
+    assert await agent.jobs.result(agent.jobs.submit(agent.order("second"))) == b'"done"'
+    assert _recorded(agent, "first", "SUCCEEDED")
+
+
+async def test_a_job_that_nobody_runs_is_never_running(agent: Agent) -> None:
+    """Whatever fails when its end is recorded, and whatever fails when its folder is let go of."""
+    agent.workspace.fails = True
+    agent.database.jobs.error = ValueError("broken")
+    agent.database.jobs.is_full = True
+    row = agent.jobs.submit(agent.order("first"))
+    agent.runner.go.set()
+    with pytest.raises(Problem):
+        await agent.jobs.result(row)
+    assert agent.jobs.find("first").status == "FAILED"
+
+
+def _listed(agent: Agent, status: str) -> list[str]:
+    return [record["job_id"] for record in json.loads(agent.jobs.records(limit=10, status=status))]
+
+
+def _recorded(agent: Agent, job_id: str, status: str) -> bool:
+    row = agent.database.jobs.find(job_id)
+    return row is not None and row.status == status
 
 
 async def _last(parts: AsyncIterator[bytes]) -> bytes:

@@ -13,6 +13,7 @@ import pytest
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.storage.database import Database
+from synapse_agent.storage.repositories.jobs import EndRecord, NewJob
 from synapse_agent.util.times import now
 
 
@@ -27,8 +28,7 @@ class Agent:
     def add(self, name: str, *, days_ago: float, log: int = 0, result: int = 0, key: str | None = None) -> None:
         """Add a job that ended then, with a log and a result of so many bytes."""
         ended = now(plus=-timedelta(days=days_ago))
-        values = {"job_id": name, "content": "", "action": "go", "method": "local", "status": "RUNNING"}
-        row = self.database.add_job({**values, "created_at": ended, "idempotency_key": key}, request=key)
+        row = self.database.jobs.create(_new_job(name, created_at=ended, key=key), request=key)
         files = JobFiles(self.folder / str(row.id))
         if log:
             with files.open_log() as file:
@@ -36,18 +36,31 @@ class Agent:
         if result:
             files.write_result(b"1" * result)
         until = now(plus=timedelta(hours=1)) if key else None
-        self.database.finish_job(row.id, keys_until=until, status="SUCCEEDED", finished_at=ended, size=log + result)
+        end = EndRecord(status="SUCCEEDED", finished_at=ended, size=log + result, keys_until=until)
+        self.database.jobs.finish(row.id, end)
 
     def sweep(self, *, days: float = 30, size: int = 10**9) -> list[str]:
         """Sweep, and give the jobs that are left, the oldest first."""
         limits = JobLimits(age=timedelta(days=days), size=size)
         asyncio.run(Retention(self.database, self.folder, limits).sweep())
-        return [row.job_id for row in reversed(self.database.jobs(limit=1000))]
+        return [row.job_id for row in reversed(self.database.jobs.page(limit=1000))]
 
     def files_of(self, name: str) -> set[str]:
-        row = self.database.job(name)
+        row = self.database.jobs.find(name)
         folder = self.folder / str(row.id if row else None)
         return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def _new_job(job_id: str, *, created_at: str, key: str | None = None) -> NewJob:
+    return NewJob(
+        job_id=job_id,
+        content="",
+        release=None,
+        action="go",
+        method="local",
+        created_at=created_at,
+        idempotency_key=key,
+    )
 
 
 @pytest.fixture
@@ -75,8 +88,7 @@ def test_many_old_jobs_go_at_once(agent: Agent) -> None:
 
 def test_a_job_that_goes_on_stays(agent: Agent) -> None:
     """However old it is, and however little room there is."""
-    values = {"job_id": "running", "content": "", "action": "go", "method": "job", "status": "RUNNING"}
-    agent.database.add_job({**values, "created_at": now(plus=-timedelta(days=300))})
+    agent.database.jobs.create(_new_job("running", created_at=now(plus=-timedelta(days=300))))
     assert agent.sweep(days=1, size=0) == ["running"]
 
 
@@ -114,11 +126,11 @@ def test_files_without_a_job_go_at_the_next_start(agent: Agent) -> None:
     async def start() -> None:
         limits = JobLimits(age=timedelta(days=1), size=10**9)
         retention = Retention(agent.database, agent.folder, limits)
-        (agent.folder / "6").mkdir()
+        agent.add("new", days_ago=0, log=1)
         with suppress(TimeoutError):
             await asyncio.wait_for(retention.keep(), 0.2)
 
     agent.add("kept", days_ago=0, log=1)
     (agent.folder / "5").mkdir()
     asyncio.run(start())
-    assert {path.name for path in agent.folder.iterdir()} == {"1", "6"}
+    assert {path.name for path in agent.folder.iterdir()} == {"1", "2"}

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from synapse_agent.plugins.config import Action, PluginConfig, check_requirements, merge_config, read_requirements
+from synapse_agent.plugins.config import Action, PluginConfig, merge_config
+from synapse_agent.plugins.requirements import check_requirements, read_requirements
 from synapse_agent.problems import Problem
 
 GOOD = """

@@ -220,10 +220,10 @@ async def test_the_time_limit_ends_an_action_that_ignores_being_asked(data_dir, 
         """
     runner = LocalRunner(data_dir, limits=RunLimits(grace=0.1))
     plugin = write_plugin(source)
-    problem = await plugin.problem(runner, time_limit=0.3)
+    problem = await plugin.problem(runner, time_limit=1.5)
     await runner.close()
-    assert (problem.error_type, problem.extra["time_limit"]) == ("action_timeout", 0.3)
-    assert problem.message == "The action was ended after its time limit of 0.3 s."
+    assert (problem.error_type, problem.extra["time_limit"]) == ("action_timeout", 1.5)
+    assert problem.message == "The action was ended after its time limit of 1.5 s."
     assert plugin.heard.log == b"here\nasked to end\n"
 
 
@@ -345,7 +345,7 @@ async def test_secrets_of_the_agent_reach_no_action(data_dir, write_plugin):
 
 
 async def test_the_release_stays_as_it_was(runner, write_plugin):
-    """Bytecode goes to a cache, that of Pythons which the action starts too."""
+    """Neither a run nor a Python that it starts writes compiled code."""
     source = """
         import subprocess, sys
 
@@ -355,17 +355,6 @@ async def test_the_release_stays_as_it_was(runner, write_plugin):
     plugin = write_plugin(source)
     await plugin.run(runner)
     assert sorted(path.name for path in plugin.folder.rglob("*")) == ["main.py", "plugin"]
-
-
-async def test_compiled_code_that_was_cut_short_is_not_kept(data_dir, write_plugin):
-    """Neither on a full disk nor at a limit on files: the next run imports what the first one could."""
-    source = "import plugin.large\n\ndef act():\n    return plugin.large.TEXT\n"
-    plugin = write_plugin(source)
-    (plugin.folder / "plugin" / "large.py").write_text(f"TEXT = {'x' * 5000!r}\n")
-    for limits in (RunLimits(file_size=1000), RunLimits()):
-        runner = LocalRunner(data_dir, limits=limits)
-        assert await plugin.run(runner) == "x" * 5000
-        await runner.close()
 
 
 async def test_progress_and_events_arrive_in_order(runner, write_plugin):
@@ -396,13 +385,10 @@ async def test_actions_of_all_methods_run_and_servers_are_refused(runner, write_
     assert (await plugin.problem(runner, action="trian")).error_type == "unknown_action"
 
 
-async def test_a_debug_run_leaves_no_process_ready_and_no_bytecode(data_dir, runner, write_plugin):
+async def test_a_debug_run_leaves_no_process_ready(runner, write_plugin):
     """Its folder is gone afterwards, so nothing of it is kept."""
     plugin = write_plugin("def act():\n    return 1\n")
     assert await plugin.run(runner, release=None) == 1
-    caches = list((data_dir / "bytecode").glob("*/debug"))
-    assert caches
-    assert not any((cache / plugin.folder.relative_to("/")).exists() for cache in caches)
     (plugin.folder / "plugin" / "main.py").write_text("def act():\n    return 2\n")
     assert await plugin.run(runner, release=None) == 2
 

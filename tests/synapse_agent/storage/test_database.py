@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
+from subprocess import PIPE, Popen, run
 
 import pytest
 
 from synapse_agent.settings import StartError
 from synapse_agent.storage.data_folder import DataFolder
-from synapse_agent.storage.database import MIGRATIONS, Database
+from synapse_agent.storage.database import Database
+from synapse_agent.storage.schema import MIGRATIONS
 
 
 def test_a_database_is_made_once_and_opened_again(tmp_path: Path) -> None:
@@ -33,7 +36,7 @@ def test_a_database_of_an_earlier_version_keeps_what_is_in_it(tmp_path: Path) ->
         connection.commit()
     for _ in range(2):
         with closing(Database(tmp_path / "db")) as database:
-            job = database.job("old")
+            job = database.jobs.find("old")
             assert job is not None
             assert (job.result, job.status_code, job.events, job.size) == ("7", None, None, 0)
 
@@ -78,3 +81,32 @@ def test_a_data_folder_that_cannot_be_made_is_said_so(tmp_path: Path, kind: str)
     path = tmp_path / "file" / "data" if kind == "file" else Path("/proc/nowhere")
     with pytest.raises(StartError, match="--data-dir"):
         DataFolder(path)
+
+
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "BEGIN; SELECT count(*) FROM jobs"])
+def test_a_database_that_another_program_uses_is_refused(tmp_path: Path, statement: str) -> None:
+    """After a few seconds, by a line that names the process; once that is gone the database opens."""
+    path = tmp_path / "db"
+    Database(path).close()
+    code = (
+        "import sqlite3, sys; connection = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "rows = [connection.execute(each).fetchall() for each in sys.argv[2].split(';')]; print(flush=True); input()"
+    )
+    with Popen([sys.executable, "-c", code, str(path), statement], stdin=PIPE, stdout=PIPE) as other:
+        assert other.stdout
+        other.stdout.readline()
+        with pytest.raises(StartError, match=rf"is locked by process {other.pid}\. Close it there, or name another"):
+            Database(path)
+        other.communicate(b"\n")
+    Database(path).close()
+
+
+def test_no_other_program_can_lock_an_open_database(tmp_path: Path) -> None:
+    """Not even for reading, so that nothing makes the agent wait; there is no index of the log to lock either."""
+    path = tmp_path / "db"
+    code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('SELECT * FROM jobs')"
+    with closing(Database(path)) as database:
+        other = run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+        assert "database is locked" in other.stderr
+        assert not path.with_name("db-shm").exists()
+        assert database.jobs.page(limit=1) == []

@@ -1,21 +1,25 @@
-"""The documented calls on an embedded agent, each with what came back: `synapse-agent demo` and `make demo`.
+"""`demo`: the documented calls on an agent of its own, each with what came back, from any folder.
 
 What is shown is what is run.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from pprint import pformat
 from textwrap import dedent, indent
 from time import perf_counter
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
 
-from synapse_agent.cli.commands.example_files import example_files
+import typer
+
+from synapse_agent.cli.commands.serve_options import setting_option
+from synapse_agent.cli.exit_codes import ExitCode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,12 +191,43 @@ class Stage:
         return f"\x1b[2m{text}\x1b[0m" if self.is_coloured else text
 
 
-def show_demo(out: TextIO, *, is_coloured: bool = False, plugins: Path | None = None, **settings: str | None) -> None:
+def demo(
+    plugins: Annotated[
+        Path | None,
+        typer.Option(
+            "--plugins",
+            metavar="DIR",
+            help="Folder of plugins.",
+            show_default="the examples that come with the package",
+        ),
+    ] = None,
+    runner: Annotated[str | None, setting_option("runner")] = None,
+    ray_address: Annotated[str | None, setting_option("ray_address")] = None,
+) -> None:
+    """Watch example plugins being fetched, run, debugged and deleted, on an agent of its own.
+
+    Needs nothing but the extra `agent`, and a package index for what one of the examples requires.
+    """
+    is_coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    settings = {"runner": runner, "ray_address": ray_address}
+    given = {name: value for name, value in settings.items() if value is not None}
+    try:
+        show_demo(sys.stdout, is_coloured=is_coloured, plugins=plugins, **given)
+    except StepFailed as failed:
+        sys.stderr.write(f"{failed}\n")
+        raise typer.Exit(ExitCode.FAILED) from failed
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted.\n")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def show_demo(out: TextIO, *, is_coloured: bool = False, plugins: Path | None = None, **settings: str) -> None:
     """Start an agent that has the example plugins, or others, show every step on it, and end it.
 
     `settings` are the agent's. Raises `StepFailed` as soon as a step does not bring what it should.
     """
     from synapse_agent import EmbeddedAgent
+    from synapse_agent.cli.commands.example_files import example_files
 
     with ExitStack() as stack:
         examples = stack.enter_context(example_files())
@@ -244,4 +279,6 @@ def prompted(source: str) -> str:
 
 def pretty(value: Any) -> str:
     """Return a value as Python shows it, on as many lines as it takes."""
+    from pprint import pformat
+
     return pformat(value, width=100, compact=True, sort_dicts=False)

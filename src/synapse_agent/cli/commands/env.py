@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,15 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synapse_agent.settings import StartError, UsageError, default_data_dir
-from synapse_agent.util.sizes import option_size, show_size
+from synapse_agent.cli.commands.serve_options import default_of, size
+from synapse_agent.cli.terminal.output import Output
+from synapse_agent.errors import StartError, UsageError
+from synapse_agent.settings import default_data_dir
+from synapse_agent.util.sizes import show_size
 
 if TYPE_CHECKING:
     from synapse_agent.runner.environments.store import Removal, StoredEnvironment
 
 DAY = 24 * 3600.0
-_SHOWN_ID = 12
-_HEAD = ("ID", "PYTHON", "SIZE", "LAST USED", "IN USE", "REQUIREMENTS")
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Look at the environments of plugins, and remove some."
@@ -31,7 +30,7 @@ app = typer.Typer(
 
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", metavar="DIR", help="The agent's data folder. [default: the user's state folder]"),
+    typer.Option("--data-dir", metavar="DIR", help=f"The agent's data folder.{default_of('data_dir')}"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on a terminal too, sizes in bytes.")]
 
@@ -41,12 +40,11 @@ def list_environments(data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the environments, the most recently used first. An agent may be running."""
     with _environments(data_dir) as folder:
         found = _look(folder)
-    if as_json or not sys.stdout.isatty():
-        _print_json([_as_json(environment) for environment in found])
-        return
-    if found:
-        _print_table([_HEAD, *map(_as_row, found)])
-    typer.echo(_summary(found))
+    output = Output(as_json=as_json, quiet=False)
+    if found or output.is_json:
+        output.result([_as_json(environment) for environment in found], "environments")
+    if not output.is_json:
+        typer.echo(_summary(found))
 
 
 @app.command()
@@ -56,7 +54,8 @@ def prune(
         int | None, typer.Option("--max-count", metavar="N", min=0, help="Leave at most so many.")
     ] = None,
     max_size: Annotated[
-        str | None, typer.Option("--max-size", metavar="SIZE", help="Leave at most so much, such as 20GiB.")
+        int | None,
+        typer.Option("--max-size", metavar="SIZE", parser=size, help="Leave at most so much, such as 20GiB."),
     ] = None,
     unused_for: Annotated[
         float | None,
@@ -72,17 +71,19 @@ def prune(
         raise UsageError("Say which are to go: --max-count, --max-size, --unused-for or --all.")
     bounds = CacheBounds(
         count=0 if everything else max_count,
-        size=None if max_size is None else option_size(max_size, "--max-size"),
+        size=max_size,
         unused_for=None if unused_for is None else unused_for * DAY,
     )
     with _environments(data_dir) as folder:
         removed = _remove(folder, to_remove(_look(folder), bounds, now=time.time()))
         left = _look(folder)
-    if as_json or not sys.stdout.isatty():
-        _print_json({"removed": [*map(_removal_as_json, removed)], "left": [*map(_as_json, left)]})
+    output = Output(as_json=as_json, quiet=False)
+    gone = [_removal_as_json(removal) for removal in removed]
+    if output.is_json:
+        output.json_line({"removed": gone, "left": [_as_json(environment) for environment in left]}, indent=2)
         return
-    if removed:
-        _print_table([("REMOVED", *_HEAD[1:]), *(_as_row(removal.environment) for removal in removed)])
+    if gone:
+        output.result(gone, "environments")
     typer.echo(_freed(removed))
     typer.echo(f"left: {_summary(left)}")
 
@@ -138,18 +139,6 @@ def _removal_as_json(removal: Removal) -> dict[str, Any]:
     return {**_as_json(removal.environment), "freed": removal.usage.own}
 
 
-def _as_row(environment: StoredEnvironment) -> tuple[str, ...]:
-    known = environment.requirements
-    return (
-        environment.id[:_SHOWN_ID],
-        f"{environment.python or 'unknown'}{'' if environment.usable else ' (gone)'}",
-        show_size(environment.size),
-        f"{datetime.fromtimestamp(environment.last_used):%Y-%m-%d %H:%M}",
-        "yes" if environment.in_use else "no",
-        "unknown" if known is None else ", ".join(known) or "none",
-    )
-
-
 def _summary(environments: Sequence[StoredEnvironment]) -> str:
     total = show_size(sum(environment.size for environment in environments))
     in_use = sum(environment.in_use for environment in environments)
@@ -167,14 +156,3 @@ def _freed(removed: Sequence[Removal]) -> str:
 
 def _count(items: Sequence[object]) -> str:
     return "1 environment" if len(items) == 1 else f"{len(items)} environments"
-
-
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    """Print columns as wide as they need be, and the last one as long as it is."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2))

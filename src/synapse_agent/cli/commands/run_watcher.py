@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from synapse_agent.cli.commands.interrupts import interrupts_told
 from synapse_agent.cli.exit_codes import ExitCode
 from synapse_agent.cli.failures import Failure
 from synapse_agent.cli.terminal.display import Display
@@ -293,6 +293,19 @@ class Watch:
     def _in_thread(self, work: Callable[[], None]) -> None:
         # A daemon: who leaves at once does not wait for an answer.
         threading.Thread(target=work, daemon=True).start()
+
+
+@contextmanager
+def interrupts_told(tell: Callable[[], object]) -> Iterator[None]:
+    """Call `tell` for each Ctrl-C while the block runs; it is called amid other work, and must only take a note."""
+    if threading.current_thread() is not threading.main_thread():  # where Python lets nobody catch signals
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: tell())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def line_of(event: Mapping[str, Any]) -> str | None:

@@ -1,78 +1,117 @@
-"""The options of `synapse-agent serve` that bound what actions and callers may do; left out, `Settings` decides."""
+"""The options of `synapse-agent serve`, made from the fields of `Settings`, and its configuration file."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import Field, fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
+from synapse_agent.cli.options import signed
+from synapse_agent.errors import UsageError
+from synapse_agent.options import SIZE, option_name, option_of, shown_default, type_of, variable_name
+from synapse_agent.settings import Settings
 from synapse_agent.util.sizes import parse_size
 
+SETTINGS = {each.name: each for each in fields(Settings)}
 
-def _size(text: str) -> int:
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each setting; those that are left out are None."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())
+    options = [
+        inspect.Parameter(
+            each.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=option_of(each).served,
+            annotation=_annotation(each),
+        )
+        for each in SETTINGS.values()
+    ]
+    return signed(command, options + [each for each in own if each.kind is not each.VAR_KEYWORD])
+
+
+def setting_option(name: str, *, envvar: str | None = None) -> Any:
+    """Return the option of a setting."""
+    setting = SETTINGS[name]
+    option = option_of(setting)
+    return typer.Option(
+        option_name(setting),
+        metavar=option.metavar,
+        help=f"{option.help}{default_of(name)}",
+        show_default=False,
+        envvar=envvar,
+        show_envvar=False,
+        parser=size if option.metavar == SIZE else None,
+        rich_help_panel=option.panel,
+    )
+
+
+def default_of(name: str) -> str:
+    """Return the end of a help text that says what leaving the option out means."""
+    default = shown_default(SETTINGS[name])
+    return "" if default is None else f" [default: {default}]"
+
+
+def _annotation(setting: Field[Any]) -> Any:
+    envvar = variable_name(option_name(setting))
+    return Annotated[_type(setting), setting_option(setting.name, envvar=envvar)]
+
+
+def _type(setting: Field[Any]) -> Any:
+    kind = type_of(setting)
+    return (list.__class_getitem__(get_args(kind)[0]) if get_origin(kind) is tuple else kind) | None
+
+
+def size(text: str | int) -> int:
+    """Return what an option that takes a size was given, in bytes."""
     try:
-        return parse_size(text)
+        return parse_size(str(text))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
 
-TlsCert = Annotated[
-    Path | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate, then its chain, in PEM: speak TLS.")
-]
-TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="The certificate's key, in PEM.")]
-NoSandbox = Annotated[
-    bool, typer.Option("--no-sandbox", help="Let actions write wherever the agent's user can, and signal others.")
-]
-AllowWrite = Annotated[
-    list[Path] | None,
-    typer.Option("--allow-write", metavar="PATH", help="Let actions write to it, and below it; repeatable."),
-]
-AllowDebug = Annotated[bool, typer.Option("--allow-debug", help="Take debug runs beyond loopback, too.")]
-NoDebug = Annotated[bool, typer.Option("--no-debug", help="Take no debug runs, on loopback neither.")]
-DebugRoots = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--debug-root",
-        metavar="DIR",
-        help="Folder that a debug run's plugin_path must lie in; repeatable. [default: any on loopback, else none]",
-    ),
-]
-MaxZygotes = Annotated[
-    int | None,
-    typer.Option("--max-zygotes", metavar="N", min=1, help="Processes kept ready for runs while idle. [default: 8]"),
-]
-MaxCpuSeconds = Annotated[
-    int | None,
-    typer.Option("--max-cpu-seconds", metavar="N", min=1, help="CPU time that each process of a run gets."),
-]
-MaxMemory = Annotated[
-    int | None,
-    typer.Option("--max-memory", metavar="SIZE", parser=_size, help="Address space of each of its processes: 8GiB."),
-]
-MaxFileSize = Annotated[
-    int | None,
-    typer.Option("--max-file-size", metavar="SIZE", parser=_size, help="Largest file that a run may write."),
-]
-MaxProcesses = Annotated[
-    int | None,
-    typer.Option(
-        "--max-processes", metavar="N", min=1, help="Processes and threads of the agent's user, if it is not root."
-    ),
-]
-MaxPluginFiles = Annotated[
-    int | None,
-    typer.Option("--max-plugin-files", metavar="N", min=1, help="Files of a plugin. [default: 20000]"),
-]
-MaxPluginSize = Annotated[
-    int | None,
-    typer.Option("--max-plugin-size", metavar="SIZE", parser=_size, help="A plugin, unpacked. [default: 4GiB]"),
-]
-MaxArchiveRatio = Annotated[
-    int | None,
-    typer.Option("--max-archive-ratio", metavar="N", min=1, help="An archive's content to its size. [default: 200]"),
-]
-MaxDebugSize = Annotated[
-    int | None,
-    typer.Option("--max-debug-size", metavar="SIZE", parser=_size, help="What a plugin_path holds. [default: 512MiB]"),
-]
+def use_configuration(context: typer.Context, path: Path | None) -> Path | None:
+    """Let a TOML file say what neither the command line nor the environment says: its keys are the options' names."""
+    if path is None or context.resilient_parsing:
+        return path
+    import tomllib  # few starts have a file
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"The configuration file {path} cannot be read: {error}") from error
+    options = {each.opts[0].removeprefix("--"): each for each in context.command.params if each.name != "config"}
+    for key in table:
+        if key not in options:
+            close = get_close_matches(key.replace("_", "-"), options, n=1)
+            advice = f"Did you mean {close[0]}?" if close else "'synapse-agent serve --help' lists the options."
+            raise UsageError(f"{path}: {key!r} is not an option of serve. {advice}")
+    context.default_map = {
+        str(options[key].name): _configured(context, options[key], value, path) for key, value in table.items()
+    }
+    return path
+
+
+def _configured(context: typer.Context, option: Any, value: Any, path: Path) -> Any:
+    """Check a value of a configuration file; its paths are relative to the file's folder."""
+    source = f"{path}: {option.opts[0].removeprefix('--')}"
+    if isinstance(value, list) != option.multiple:
+        raise UsageError(f"{source} must {'' if option.multiple else 'not '}be a list, not {value!r}.")
+    values = value if option.multiple else [value]
+    for each in values:
+        if not isinstance(each, str | int | float) or isinstance(each, bool) != option.is_flag:
+            kind = "true or false" if option.is_flag else "a text or a number"
+            raise UsageError(f"{source} must be {kind}, not {each!r}.")
+    if option.type.name == "path":
+        values = [str(path.parent / str(each)) for each in values]
+    try:
+        for each in values:
+            option.type(each, param=option, ctx=context)
+    except typer.BadParameter as error:
+        raise UsageError(f"{source}: {error.message}") from error
+    return values if option.multiple else values[0]

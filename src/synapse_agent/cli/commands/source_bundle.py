@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from synapse_agent.cli.failures import UsageFailure
-from synapse_agent.plugins.config import CONFIG_FILE, REQUIREMENTS_FILE, read_config, read_requirements
+from synapse_agent.plugins.config import CONFIG_FILE, read_config
+from synapse_agent.plugins.requirements import REQUIREMENTS_FILE, read_requirements
 from synapse_agent.problems import Problem
 from synapse_agent.storage.trees import is_excluded, is_left_out
 

@@ -7,15 +7,12 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.resources import files
 from typing import Any
-from urllib.error import HTTPError as UrlHTTPError
-from urllib.error import URLError
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener, getproxies
+from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined] # the stubs lack it
 
 from synapse_agent.cli.doctor.findings import Finding, fault, ok, skipped, warning
 from synapse_agent.cli.target.filesystem_probe import may_share_files
@@ -29,19 +26,7 @@ CLOCK_SKEW = 60.0
 """Seconds that clocks may differ before it is worth a word."""
 EXPIRES_SOON = 14
 """Days."""
-MOST_BYTES = 8 * 2**20
 _GIVE_ANOTHER = "name the agent's address with --url, SYNAPSE_AGENT_URL or 'synapse-agent use NAME --url URL'"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A plain answer of whatever is at the address."""
-
-    status: int
-    date: datetime | None
-    asked_at: float
-    """By our own clock, in the middle between question and answer."""
-    body: bytes
 
 
 def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Iterator[Finding]:
@@ -65,19 +50,14 @@ def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Itera
     client = make_client()
     yield health_finding(client)
     yield token_finding(client, target)
-    health = fetch(f"{target.url.rstrip('/')}/health/", target.url)
-    yield skipped("clock", "the agent gave no answer to read a time from") if health is None else clock_finding(health)
-    yield contract_finding(own_contract_version(), fetch(f"{target.url.rstrip('/')}/openapi.json", target.url))
+    yield from contract_and_clock_findings(client)
 
 
 def proxy_of(url: str, proxies: Mapping[str, str]) -> str | None:
     """Return the proxy that requests to an address go through, None where they go straight."""
-    from synapse_sdk.clients.agent._transport.proxies import proxy_for
-
-    try:
-        return proxy_for(url, proxies)
-    except ValueError:
-        return None
+    parts = urlsplit(url)
+    is_direct = proxy_bypass_environment(parts.netloc.rpartition("@")[2], proxies)
+    return None if is_direct else proxies.get(parts.scheme) or proxies.get("all")
 
 
 def proxy_finding(parts: SplitResult, proxy: str | None) -> Finding:
@@ -127,10 +107,10 @@ def tls_finding(url: str, parts: SplitResult, proxy: str | None) -> Finding:
         return warning("TLS", "none: tokens and data can be read on the way", "put TLS before the agent, and use https")
     if proxy is not None:
         return skipped("TLS", "the proxy is in between; the client checks the certificate with each connection")
-    from synapse_sdk.clients.agent._transport.tls import tls_settings
+    from synapse_agent_api.http_library import httpx
 
     try:
-        context = tls_settings(url, True, None)()
+        context = httpx.create_ssl_context()
         with _connect(parts) as connection, context.wrap_socket(connection, server_hostname=parts.hostname) as secured:
             return certificate_finding(secured.version() or "TLS", secured.getpeercert() or {}, now=time.time())
     except ssl.SSLCertVerificationError as error:
@@ -185,11 +165,25 @@ def token_finding(client: AgentClient, target: Target) -> Finding:
     return ok("token", f"the agent takes {source}")
 
 
-def clock_finding(answer: Answer) -> Finding:
+def contract_and_clock_findings(client: AgentClient) -> Iterator[Finding]:
+    """Judge the agent's contract and its clock by one response."""
+    began = time.time()
+    try:
+        response = client.api.get_httpx_client().request(method="GET", url="/openapi.json")
+    except ClientError:
+        yield skipped("clock", "the agent gave no answer to read a time from")
+        yield contract_finding(own_contract_version(), None)
+        return
+    yield clock_finding(_moment(response.headers.get("Date")), (began + time.time()) / 2)
+    theirs = contract_version(response.content) if response.status_code == 200 else None
+    yield contract_finding(own_contract_version(), theirs)
+
+
+def clock_finding(theirs: datetime | None, ours: float) -> Finding:
     """Judge the difference between the agent's clock and ours."""
-    if answer.date is None:
+    if theirs is None:
         return skipped("clock", "the agent's answers say no time")
-    skew = answer.date.timestamp() + 0.5 - answer.asked_at  # the header has whole seconds
+    skew = theirs.timestamp() + 0.5 - ours  # the header has whole seconds
     if abs(skew) <= CLOCK_SKEW:
         return ok(
             "clock", f"the agent's is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}, within {CLOCK_SKEW:g} s"
@@ -198,9 +192,8 @@ def clock_finding(answer: Answer) -> Finding:
     return warning("clock", f"the agent's is {abs(skew):.0f} s {where} ours", "let both machines keep time by NTP")
 
 
-def contract_finding(own: str, answer: Answer | None) -> Finding:
+def contract_finding(own: str, theirs: str | None) -> Finding:
     """Judge by its contract whether the agent speaks as we do: the first number has to be the same."""
-    theirs = None if answer is None else _contract_version(answer)
     if theirs is None:
         return skipped("contract", f"the agent does not serve its contract; ours is {own}")
     found = f"the agent's is {theirs}, ours {own}"
@@ -215,33 +208,15 @@ def own_contract_version() -> str:
     return str(contract["info"]["version"])
 
 
-def fetch(address: str, base_url: str) -> Answer | None:
-    """Ask for something that needs no token; None where there is no answer."""
-    from synapse_sdk.clients.agent._transport.tls import tls_settings
-
-    opener = build_opener(_NoRedirects, HTTPSHandler(context=tls_settings(base_url, True, None)()))
-    began = time.time()
+def contract_version(body: bytes) -> str | None:
+    """Return the version of a contract, None for anything else."""
     try:
-        with opener.open(Request(address), timeout=SECONDS) as response:
-            return _read(response, began)
-    except UrlHTTPError as error:
-        with error:
-            return _read(error, began)
-    except (URLError, OSError, ValueError):
+        content = json.loads(body)
+    except ValueError:
         return None
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    """The client follows none either."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Follow nothing."""
-
-
-def _read(response: Any, began: float) -> Answer:
-    date = response.headers.get("Date")
-    asked_at = (began + time.time()) / 2
-    return Answer(response.status, _moment(date), asked_at, response.read(MOST_BYTES))
+    info = content.get("info") if isinstance(content, dict) else None
+    version = info.get("version") if isinstance(info, dict) else None
+    return one_line(version, longest=40) if isinstance(version, str) else None
 
 
 def _moment(date: str | None) -> datetime | None:
@@ -250,16 +225,6 @@ def _moment(date: str | None) -> datetime | None:
     except ValueError:
         return None
     return moment.astimezone(UTC) if moment else None
-
-
-def _contract_version(answer: Answer) -> str | None:
-    try:
-        content = json.loads(answer.body) if answer.status == 200 else None
-    except ValueError:
-        return None
-    info = content.get("info") if isinstance(content, dict) else None
-    version = info.get("version") if isinstance(info, dict) else None
-    return one_line(version, longest=40) if isinstance(version, str) else None
 
 
 def _connect(parts: SplitResult) -> socket.socket:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.cli.target.named_agents import Agents, NamedAgent
+from synapse_agent.settings import default_data_dir
+from synapse_agent.storage.address_file import kept_address
+from synapse_agent.storage.token_file import TOKEN_FILE
 
 URL_VARIABLE = "SYNAPSE_AGENT_URL"
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
@@ -119,3 +122,14 @@ def _local_token(local: Local) -> tuple[str, str] | None:
 
 def _same(one: str, other: str) -> bool:
     return one.strip().rstrip("/").casefold() == other.strip().rstrip("/").casefold()
+
+
+def local_agent() -> Local:
+    """Return what `serve` has left in the user's own data folder."""
+    folder = default_data_dir()
+    path = folder / TOKEN_FILE
+    try:
+        token = path.read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        token = None
+    return Local(kept_address(folder), token, path)

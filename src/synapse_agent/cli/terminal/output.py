@@ -12,7 +12,7 @@ from synapse_agent.cli.terminal.sanitize import safe
 if TYPE_CHECKING:
     from rich.console import Console
 
-View = Literal["agents", "findings", "health", "job", "jobs", "release", "releases", "value"]
+View = Literal["agents", "environments", "findings", "health", "job", "jobs", "release", "releases", "value"]
 """A function of `views`, which is imported for a terminal only, as Rich takes its time."""
 
 

@@ -13,12 +13,15 @@ from rich.text import Text
 from rich.tree import Tree
 
 from synapse_agent.cli.terminal.sanitize import one_line, safe
+from synapse_agent.util.sizes import show_size
 
 MOST_ITEMS = 200
 """What a tree shows of a list; all of it is in the JSON."""
 MOST_IN_ROW = 30
 LONGEST_IN_ROW = 24
 LONGEST_TEXT = 2000
+SHOWN_ID = 12
+"""Characters of an environment's ID."""
 STATUS_STYLES = {"SUCCEEDED": "green", "RUNNING": "cyan", "PENDING": "yellow", "FAILED": "red", "STOPPED": "magenta"}
 
 FINDING_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "red"), "skipped": ("·", "dim")}
@@ -100,6 +103,22 @@ def agents(found: Sequence[Mapping[str, Any]]) -> RenderableType:
     for agent in found:
         mark = Text("→", "green") if agent["current"] else Text("")
         table.add_row(mark, _text(agent["name"]), _text(agent["url"]), Text("kept" if agent["has_token"] else "none"))
+    return table
+
+
+def environments(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Show environments, one a row."""
+    table = _table("ID", "Python", "Size", "Last used", "In use", "Requirements")
+    for environment in found:
+        known = environment["requirements"]
+        table.add_row(
+            _text(environment["id"][:SHOWN_ID]),
+            _text(f"{environment['python'] or 'unknown'}{'' if environment['usable'] else ' (gone)'}"),
+            Text(show_size(environment["size"])),
+            _when(environment["last_used"]),
+            Text("yes" if environment["in_use"] else "no"),
+            _text("unknown" if known is None else ", ".join(known) or "none"),
+        )
     return table
 
 

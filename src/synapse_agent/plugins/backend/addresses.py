@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from synapse_agent.plugins.backend.faults import BackendFault
 from synapse_agent.problems import quoted
 from synapse_agent.settings import UsageError
 from synapse_agent_api.http_library import httpx
 
 WEB = ("http", "https")
 _SAID_CHARACTERS = 200
+
+
+class BackendFault(Exception):
+    """Why something cannot be had; the message goes on from a subject such as "its archive"."""
+
+
+class NotThere(BackendFault):
+    """The backend answers, and does not have it."""
 
 
 def backend_address(text: str) -> httpx.URL:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from synapse_agent.plugins.backend.faults import BackendFault
-from synapse_agent.storage.trees import MEBIBYTE
+from synapse_agent.plugins.backend.addresses import BackendFault
+from synapse_agent.util.sizes import MEBIBYTE
 from synapse_agent.util.threads import in_thread
 from synapse_agent_api.http_library import httpx
 

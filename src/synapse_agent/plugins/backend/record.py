@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synapse_agent.plugins.backend.faults import BackendFault
+from synapse_agent.plugins.backend.addresses import BackendFault
 from synapse_agent.problems import quoted
 
 URL_FIELDS = ("archive_url", "download_url", "file", "url")

@@ -8,17 +8,33 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
-from synapse_agent import __version__
-from synapse_agent.plugins.backend.addresses import origin, redirected, short
-from synapse_agent.plugins.backend.bounds import Bounds
-from synapse_agent.plugins.backend.faults import BackendFault, NotThere
-from synapse_agent.settings import StartError
+from synapse_agent.errors import StartError
+from synapse_agent.plugins.backend.addresses import BackendFault, NotThere, origin, redirected, short
+from synapse_agent.settings import default
+from synapse_agent.storage.trees import TreeLimits
+from synapse_agent.util.sizes import MEBIBYTE
 from synapse_agent_api.http_library import httpx
+from synapse_sdk._version import __version__
 
 MAX_REDIRECTS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How long a backend may take, in seconds, and how much it may send."""
+
+    connect: float = default("backend_connect_timeout")
+    silence: float = default("backend_read_timeout")
+    """Between two pieces of an answer."""
+    total: float = default("backend_time_limit")
+    """For the record and the archive together."""
+    record_bytes: int = MEBIBYTE
+    archive_bytes: int = default("max_archive_bytes")
+    unpacked: TreeLimits = field(default_factory=TreeLimits)
 
 
 class BackendSession:

@@ -13,12 +13,10 @@ from typing import Self
 from urllib.parse import quote
 
 from synapse_agent.plugins.archives import DamagedArchive, unpack
-from synapse_agent.plugins.backend.addresses import backend_address, origin, resolved
-from synapse_agent.plugins.backend.bounds import Bounds
+from synapse_agent.plugins.backend.addresses import BackendFault, NotThere, backend_address, origin, resolved
 from synapse_agent.plugins.backend.download import download
-from synapse_agent.plugins.backend.faults import BackendFault, NotThere
 from synapse_agent.plugins.backend.record import Record
-from synapse_agent.plugins.backend.session import BackendSession
+from synapse_agent.plugins.backend.session import BackendSession, Bounds
 from synapse_agent.plugins.sources import ARCHIVE_SUFFIX
 from synapse_agent.problems import Problem, quoted
 from synapse_agent.storage.trees import TreeError

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from synapse_agent.runner.environments.pip_config import uv_options, uv_settings
+from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.environ import installer_env
-from synapse_agent.runner.processes.execution import Execution, ProcessExit
+from synapse_agent.runner.processes.execution import ProcessExit
 from synapse_agent.runner.processes.limits import RunLimits
-from synapse_agent.runner.processes.sandbox import OFF, SandboxPolicy
-from synapse_agent.runner.processes.zygote import ZygoteSpec
-from synapse_agent.runner.processes.zygote_pool import ZygotePool
+from synapse_agent.runner.processes.outcomes import cannot_start
+from synapse_agent.runner.processes.zygote import ZygoteLost
 from synapse_agent.settings import StartError
 
 Output = Callable[[bytes], None]
@@ -24,6 +24,12 @@ Output = Callable[[bytes], None]
 _LIMITS = RunLimits(time=1800.0)
 _SETTINGS = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
 _KEPT_OUTPUT = 16_000
+_MUST_BUILD = re.compile(r"[Bb]uilding (from source|source distributions)\b.*? is disabled")
+"""uv's words for packages, or releases of them, that come without a wheel for this Python."""
+_LACKS_RESOURCES = re.compile(r"\(os error (11|12|23|24)\)|\bcode: (11|12|23|24)\b")
+"""How Rust shows EAGAIN, ENOMEM, ENFILE and EMFILE."""
+_PANIC = 101
+_ERROR = b"error:"
 
 
 class InstallFailed(Exception):
@@ -34,48 +40,71 @@ class InstallFailed(Exception):
         self.output = output
         self.timed_out = timed_out
 
+    @property
+    def words(self) -> str:
+        """The output on one line, as uv breaks its lines anywhere."""
+        return " ".join(self.output.split())
+
+
+class PythonUnusable(InstallFailed):
+    """uv can't make an environment with a Python, whatever is to go into it."""
+
 
 class Installer:
     """Makes virtual environments with uv and installs packages into them.
 
-    Installing runs code of whoever made the packages, so it has a sandbox too: it may write to the environment's folder
-    and, as uv has to, to uv's cache.
+    uv links the files of an environment to those of its cache, so whoever writes to that changes every environment.
+    Only uv itself works with the cache that environments share. What has to be built, which runs code of whoever made
+    the package, is installed from a cache of that environment's own.
     """
 
-    def __init__(
-        self,
-        zygotes: ZygotePool,
-        *,
-        folder: Path,
-        sandbox: SandboxPolicy = OFF,
-        environ: Mapping[str, str] = os.environ,
-    ) -> None:
+    def __init__(self, commands: Commands, *, spare_cache: Path, environ: Mapping[str, str] = os.environ) -> None:
+        """`spare_cache` is for users whose own cache can't be written to, as without a home folder."""
         self._uv = find_uv()
-        self._zygotes = zygotes
-        self._folder = folder
-        self._sandbox = sandbox
+        self._commands = commands
+        self._spare_cache = spare_cache
         self._cache: Path | None = None
         self._env = {**uv_settings(environ), **installer_env(environ), **_SETTINGS}
         self._options = uv_options(environ)
 
     async def make(self, folder: Path, *, python: Path, on_output: Output) -> None:
-        """Make an empty environment, which can be moved afterwards; the folder around it is the installer's room."""
+        """Make an empty environment, which can be moved afterwards; the folder around it is the installer's room.
+
+        Raises `PythonUnusable` if uv does not get along with that Python.
+        """
         command = ["venv", "--quiet", "--relocatable", "--python", str(python), str(folder)]
-        await self._run(command, folder.parent, on_output)
+        try:
+            await self._run(command, folder.parent, await self._shared_cache(), on_output)
+        except InstallFailed as failure:
+            raise PythonUnusable(failure.output, timed_out=failure.timed_out) from failure
 
     async def install(self, requirements: Sequence[str], *, python: Path, on_output: Output) -> None:
-        """Install packages: from uv's cache alone where that has all of them, which saves asking an index."""
-        command = ["pip", "install", *self._options, "--python", str(python)]
-        room = python.parents[2]
+        """Install packages.
+
+        Wheels come from uv's cache alone if that has all of them, which saves asking an index. Of a package that is
+        not pinned, a release with a wheel is preferred to a newer one that has to be built.
+        """
+        room, cache = python.parents[2], await self._shared_cache()
+        install = ["pip", "install", *self._options, "--python", str(python)]
+        wheels = [*install, "--no-build"]
         held_back = bytearray()
         try:
-            await self._run([*command, "--offline", "--", *requirements], room, held_back.extend)
+            await self._run([*wheels, "--offline", "--", *requirements], room, cache, held_back.extend)
         except InstallFailed:
-            await self._run([*command, "--", *requirements], room, on_output)
+            pass
         else:
             on_output(bytes(held_back))
+            return
+        heard = _UpToError(on_output)
+        try:
+            await self._run([*wheels, "--", *requirements], room, cache, heard)
+        except InstallFailed as failure:
+            if not _MUST_BUILD.search(failure.words):
+                heard.pass_on_error()
+                raise
+            await self._run([*install, "--", *requirements], room, room / "cache", on_output)
 
-    async def _run(self, arguments: Sequence[str], room: Path, on_output: Output) -> None:
+    async def _run(self, arguments: Sequence[str], room: Path, cache: Path, on_output: Output) -> None:
         said = bytearray()
 
         def hear(data: bytes) -> None:
@@ -83,37 +112,69 @@ class Installer:
             del said[:-_KEPT_OUTPUT]
             on_output(data)
 
-        ending = await self._execute([self._uv, *arguments], room, hear)
-        if ending.status != 0:
-            raise InstallFailed(_complaint(said), timed_out=ending.timed_out)
+        ending = await self._execute([self._uv, *arguments], room, cache, hear)
+        if ending.status == 0:
+            return
+        failure = InstallFailed(_complaint(said), timed_out=ending.timed_out)
+        if not ending.timed_out and (_broke_down(ending.status) or _LACKS_RESOURCES.search(failure.words)):
+            raise cannot_start(f"uv, which makes environments, broke down ({failure.words[:500] or 'without a word'})")
+        raise failure
 
-    async def _execute(self, command: Sequence[str], room: Path, on_output: Output) -> ProcessExit:
-        request = {
-            "command": command,
-            "env": {**self._env, "TMPDIR": str(room)},
-            "folder": "/",
-            "limits": {},
-            "writable": [str(room)],
-        }
-        async with self._zygotes.use(await self._ground()) as zygote:
-            return await Execution(zygote, _LIMITS, on_output=on_output).run(request)
+    async def _execute(self, command: Sequence[str], room: Path, cache: Path, on_output: Output) -> ProcessExit:
+        env = {**self._env, "TMPDIR": str(room), "UV_CACHE_DIR": str(cache)}
+        await asyncio.to_thread(_can_write, cache)  # makes it, each time, as people clean caches
+        try:
+            return await self._commands.run(
+                command, env=env, writable=[room, cache], limits=_LIMITS, on_output=on_output
+            )
+        except ZygoteLost as lost:
+            raise cannot_start(f"the process that starts uv has ended ({lost})") from lost
 
-    async def _ground(self) -> ZygoteSpec:
+    async def _shared_cache(self) -> Path:
         if self._cache is None:
-            self._cache = await asyncio.to_thread(_cache_folder, self._uv, self._env)
-        writable = self._sandbox.around([self._cache])
-        return ZygoteSpec(Path(sys.executable), self._folder, bytecode=self._folder, writable=writable)
+            users = await asyncio.to_thread(_users_cache, self._uv, self._env)
+            self._cache = users if users is not None and _can_write(users) else self._spare_cache
+        return self._cache
 
 
-def _cache_folder(uv: str, env: Mapping[str, str]) -> Path:
-    """Ask uv where its cache is, as its configuration files may say, and make it; uv tells why it can't be made."""
+class _UpToError:
+    """Passes output on up to an error, which is kept until it is known to be the last word."""
+
+    def __init__(self, on_output: Output) -> None:
+        self._on_output = on_output
+        self._error = bytearray()
+
+    def __call__(self, data: bytes) -> None:
+        before, mark, after = (b"", b"", data) if self._error else data.partition(_ERROR)
+        if before:
+            self._on_output(before)
+        self._error += mark + after
+
+    def pass_on_error(self) -> None:
+        """Pass on what was kept."""
+        self._on_output(bytes(self._error))
+
+
+def _users_cache(uv: str, env: Mapping[str, str]) -> Path | None:
+    """Ask uv where its cache is, as its configuration files may say; None if it does not know."""
     asked = subprocess.run([uv, "cache", "dir"], capture_output=True, check=False, env=dict(env), cwd="/", text=True)
-    if asked.returncode != 0:
-        raise InstallFailed(asked.stderr.strip(), timed_out=False)
-    folder = Path("/", asked.stdout.strip())
-    with suppress(OSError):
+    return Path("/", asked.stdout.strip()) if asked.returncode == 0 else None
+
+
+def _can_write(folder: Path) -> bool:
+    """Make a folder if it is not there, and tell whether it can be written to."""
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def _broke_down(status: int | None) -> bool:
+    """Tell whether uv ended otherwise than by saying that it can't do what it was asked to."""
+    if status is None or status < 0:
+        return True
+    return os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) in (_PANIC, 128 + signal.SIGABRT)
 
 
 def _complaint(said: bytearray) -> str:

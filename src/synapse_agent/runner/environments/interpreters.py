@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
@@ -17,10 +18,15 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from synapse_agent.runner.processes.environ import worker_env
+from synapse_agent.runner.processes.outcomes import lacks_resources
+
+logger = logging.getLogger(__name__)
 
 _OLDEST = SpecifierSet(">=3.8")
 _NAME = re.compile(r"python(3(\.\d+)?)?")
-_PROBE = "import sys, ctypes; print('%d.%d.%d' % sys.version_info[:3])"
+_PROBE = "import sys, ctypes; print('\\nsynapse: %d.%d.%d' % sys.version_info[:3])"
+_ANSWER = re.compile(rb"^synapse: (\d+\.\d+\.\d+)\r?$", re.MULTILINE)
+"""Whatever a `sitecustomize` prints before and after it."""
 _PROBE_SECONDS = 20.0
 
 
@@ -56,7 +62,7 @@ class Interpreters:
         wanted = SpecifierSet(requires_python or "")
         for candidate in self._candidates:
             probe = self._probes.get(candidate)
-            if probe is None or not probe.done():
+            if probe is None or not probe.done() or probe.exception() is not None:
                 return
             if _fits(interpreter := probe.result(), wanted):
                 yield interpreter
@@ -89,9 +95,12 @@ class Interpreters:
         return [candidate for path in paths if (candidate := _candidate(path)) is not None]
 
     async def _learn(self, candidate: _Candidate) -> Interpreter | None:
-        """Start a Python to learn its version, once however many ask and whoever goes away meanwhile."""
+        """Start a Python to learn its version, once however many ask and whoever goes away meanwhile.
+
+        Where it could not be started for lack of resources, the next one who asks tries again.
+        """
         probe = self._probes.get(candidate)
-        if probe is None:
+        if probe is None or (probe.done() and probe.exception() is not None):
             asking = asyncio.to_thread(_probe, candidate.path, worker_env(self._environ))
             probe = self._probes[candidate] = asyncio.create_task(asking)
         return await asyncio.shield(probe)
@@ -109,25 +118,33 @@ def _on_path(environ: Mapping[str, str]) -> Iterator[Path]:
 
 def _in_pyenv(environ: Mapping[str, str]) -> Iterator[Path]:
     root = Path(environ.get("PYENV_ROOT") or Path(environ.get("HOME", "/"), ".pyenv"))
-    with suppress(OSError):  # a variable that was inherited may name another user's folder
+    with _others_left_out():  # a variable that was inherited may name another user's folder
         for folder in root.glob("versions/*/bin"):
             yield from _pythons_in(folder)
 
 
 def _pythons_in(folder: Path) -> Iterator[Path]:
-    with suppress(OSError), os.scandir(folder) as entries:
+    with _others_left_out(), os.scandir(folder) as entries:
         yield from (Path(entry.path) for entry in entries if _NAME.fullmatch(entry.name))
 
 
 def _candidate(path: Path) -> _Candidate | None:
     """Describe what can be a Python: a script of that name is a shim of pyenv or the like."""
+    with _others_left_out(), path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if file.read(2) != b"#!" and os.access(path, os.X_OK):
+            return _Candidate(path, status.st_ino, status.st_mtime_ns)
+    return None
+
+
+@contextmanager
+def _others_left_out() -> Iterator[None]:
+    """Pass over what can't be looked at, unless nothing can be now."""
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            is_program = file.read(2) != b"#!" and os.access(path, os.X_OK)
-    except OSError:
-        return None
-    return _Candidate(path, status.st_ino, status.st_mtime_ns) if is_program else None
+        yield
+    except OSError as error:
+        if lacks_resources(error):
+            raise
 
 
 def _likely_version(path: Path) -> tuple[int, int, Path]:
@@ -140,7 +157,14 @@ def _probe(path: Path, env: Mapping[str, str]) -> Interpreter | None:
     command = [str(path), "-I", "-c", _PROBE]
     try:
         answer = subprocess.run(command, capture_output=True, check=True, timeout=_PROBE_SECONDS, env=dict(env))
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        if lacks_resources(error):
+            raise
+        logger.info("%s is passed over, as it can't be started as a Python: %s", path, error)
         return None
-    version = answer.stdout.decode().strip()
-    return Interpreter(path, version) if Version(version) in _OLDEST else None
+    version = _ANSWER.search(answer.stdout)
+    if version is None:
+        logger.warning("%s is passed over: it does not answer as a Python does, but with %.100r", path, answer.stdout)
+        return None
+    found = Interpreter(path, version[1].decode())
+    return found if Version(found.version) in _OLDEST else None

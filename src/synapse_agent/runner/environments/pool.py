@@ -15,7 +15,7 @@ from pathlib import Path
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
-from synapse_agent.runner.environments.installer import Installer, InstallFailed
+from synapse_agent.runner.environments.installer import Installer, InstallFailed, PythonUnusable
 from synapse_agent.runner.environments.interpreters import Interpreter, Interpreters
 from synapse_agent.runner.environments.leases import EnvironmentLease, EnvironmentLeases
 from synapse_agent.runner.environments.store import PYTHON, Remover, describe, stored_environments
@@ -64,7 +64,7 @@ class Environments:
         bounds: CacheBounds,
         on_lost: Callable[[Path], None],
     ) -> None:
-        """`on_lost` is called with the Python of an environment that is gone or has changed."""
+        """`on_lost` is called with the folder of an environment that is gone or has changed."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._interpreters = interpreters
@@ -72,7 +72,7 @@ class Environments:
         self._scratch = scratch
         self._bounds = bounds
         self._remover = Remover(folder, bytecode=bytecode, trash=scratch.name)
-        self._leases = EnvironmentLeases(on_lost=lambda folder: on_lost(folder / PYTHON))
+        self._leases = EnvironmentLeases(on_lost=on_lost)
         self._making: dict[str, _Making] = {}
         self._made = asyncio.Event()
         self._tidying: asyncio.Task[None] | None = None
@@ -122,21 +122,30 @@ class Environments:
         """Take the environment of the first Python on which there is one, or on which it can be made."""
         await self._interpreters.look_again()
         refused: dict[str, tuple[Interpreter, InstallFailed]] = {}
-        async for python in self._interpreters.fitting(requires_python):
+        async for python in self._candidates(requires_python, wanted):
             key = _key(python, wanted)
-            if key in self._refused:
-                continue
             try:
                 return await self._get(key, python, wanted, on_output)
             except InstallFailed as failure:
                 if _DISK_FULL in failure.output:
                     raise disk_full() from failure
                 refused[key] = (python, failure)
-                if not _REFUSES_PYTHON.search(" ".join(failure.output.split())):
+                if not (isinstance(failure, PythonUnusable) or _REFUSES_PYTHON.search(failure.words)):
                     break
                 self._refused.add(key)
         self._refused.difference_update(refused)  # none would do, so the next call asks again
         raise await self._none(requires_python, list(refused.values()))
+
+    async def _candidates(self, requires_python: str | None, wanted: tuple[str, ...]) -> AsyncIterator[Interpreter]:
+        """Give the Pythons to try, last those that were refused before: to another plugin, they may be all there is."""
+        refused = []
+        async for python in self._interpreters.fitting(requires_python):
+            if _key(python, wanted) in self._refused:
+                refused.append(python)
+            else:
+                yield python
+        for python in refused:
+            yield python
 
     async def _get(
         self, key: str, python: Interpreter, requirements: tuple[str, ...], on_output: Output
@@ -257,7 +266,7 @@ class _Making:
     async def cancel(self) -> None:
         """End it, and wait until nothing of it is left."""
         self._task.cancel()
-        with suppress(asyncio.CancelledError, InstallFailed):
+        with suppress(asyncio.CancelledError, InstallFailed, Problem):
             await self._task
 
     def _hear(self, data: bytes) -> None:
@@ -288,6 +297,6 @@ def _python_not_found(requires_python: str | None, versions: list[str]) -> Probl
 
 def _requirements_failed(failure: InstallFailed, versions: list[str]) -> Problem:
     how = "took too long" if failure.timed_out else "could not be installed"
-    said = " ".join(failure.output.split())[-_SAID_CHARACTERS:] or "nothing"
+    said = failure.words[-_SAID_CHARACTERS:] or "nothing"
     message = f"The requirements {how} (Python {', '.join(versions)}). The installer said: {said}"
     return Problem(422, "requirements_failed", message, installer_output=failure.output)

@@ -99,7 +99,10 @@ class Remover:
     """Removes environments of one folder, and the bytecode of what is in them."""
 
     def __init__(self, folder: Path, *, bytecode: Path, trash: Callable[[], Path]) -> None:
-        """Prepare for a folder; `bytecode` holds one for each of them, `trash` names places on the same file system."""
+        """Prepare for a folder; `bytecode` has compiled code by the path of its source, and `trash` names places.
+
+        All of it is on one file system.
+        """
         self._folder = folder
         self._bytecode = bytecode
         self._trash = trash
@@ -121,7 +124,7 @@ class Remover:
         for folder in _environments_in(self._folder):
             if not os.path.lexists(folder / PYTHON):
                 self._remove(folder)
-        for bytecode in _entries(self._bytecode):
+        for bytecode in _entries(self._bytecode_of(self._folder)):
             if not (self._folder / bytecode.name).exists():
                 self.discard(bytecode)
 
@@ -132,6 +135,9 @@ class Remover:
             return None
         return _delete(taken)
 
+    def _bytecode_of(self, folder: Path) -> Path:
+        return self._bytecode / folder.absolute().relative_to("/")
+
     def _take_away(self, folder: Path) -> list[Path]:
         """Make an environment be no more, in an order of which no step leaves a part of it for use."""
         with folder_locked(folder) as descriptor:
@@ -139,7 +145,7 @@ class Remover:
                 raise BlockingIOError(f"{folder} has just been replaced")
             taken = []
             with suppress(FileNotFoundError):
-                taken.append((self._bytecode / folder.name).rename(self._trash()))
+                taken.append(self._bytecode_of(folder).rename(self._trash()))
             (folder / PYTHON).unlink(missing_ok=True)
             return [*taken, folder.rename(self._trash())]
 

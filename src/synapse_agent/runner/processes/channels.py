@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import logging
+import math
 import os
 import secrets
 import socket
+import struct
+import termios
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +20,9 @@ from synapse_agent.runner.synapse_worker import protocol
 logger = logging.getLogger(__name__)
 
 _READ_BYTES = 65_536
+_WAITING_REPORTS = 1024
+"""More than the kernel keeps for one socket; what comes after these comes from a run that is over."""
+_COUNT = struct.Struct("i")
 _DROPPED = b"\n... more than %d bytes of output; the rest is left out ...\n"
 
 
@@ -36,9 +43,10 @@ class LogPipe:
         self._loop.add_reader(self._reader, self._receive)
 
     def drain(self) -> None:
-        """Take what is in the pipe now."""
-        while self._receive():
-            pass
+        """Take what is in the pipe now, and not what a run that prints without end adds to it meanwhile."""
+        (left,) = _COUNT.unpack(fcntl.ioctl(self._reader, termios.FIONREAD, bytes(_COUNT.size)))
+        while left > 0 and (count := self._receive()):
+            left -= count
 
     def close(self) -> None:
         """Take what is left in the pipe, and be done with it."""
@@ -47,17 +55,17 @@ class LogPipe:
         self._loop.remove_reader(self._reader)
         os.close(self._reader)
 
-    def _receive(self) -> bool:
-        """Take one piece; false when there is none, now or ever."""
+    def _receive(self) -> int:
+        """Take one piece and return its size; 0 when nothing has come, or nothing more can."""
         try:
             data = os.read(self._reader, _READ_BYTES)
         except BlockingIOError:
-            return False
+            return 0
         if data:
             self._pass_on(data)
         else:
             self._loop.remove_reader(self._reader)
-        return bool(data)
+        return len(data)
 
     def _pass_on(self, data: bytes) -> None:
         left = self._limit - self._read
@@ -71,16 +79,35 @@ class LogPipe:
 class ReportSocket:
     """The socket on which a run reports events and its outcome.
 
-    What lacks the run's secret is not from the worker but from a plugin that writes where it should not: ignored.
+    The plugin's code can write anything to it, so nothing is believed that would cost the agent: an outcome over the
+    limit is not kept, and an event that is not of the contract's form is dropped.
     """
 
-    def __init__(self, on_event: Callable[[Mapping[str, Any]], None] | None, *, on_outcome: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        on_event: Callable[[Mapping[str, Any]], None] | None,
+        *,
+        on_finished: Callable[[], None],
+        on_uncompiled: Callable[[bytes], None] | None = None,
+        limit: int,
+    ) -> None:
+        """`on_finished` is called when the outcome is there and what the action had queued is done.
+
+        `on_uncompiled` hears the file of each module that has no compiled code. `limit` is that of the outcome, in
+        bytes.
+        """
         self._on_event = on_event
-        self._on_outcome = on_outcome
+        self._on_finished = on_finished
+        self._on_uncompiled = on_uncompiled
+        self._limit = limit
         self.secret = secrets.token_bytes(protocol.SECRET_BYTES)
+        self.has_begun = False
+        """Whether the process has got as far as the plugin's code."""
+        self.has_queued_work = False
         self.result: bytes | None = None
         self.failure: bytes | None = None
         self._parts = bytearray()
+        self._has_warned = False
         self._socket, self.writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._loop = asyncio.get_running_loop()
@@ -89,8 +116,9 @@ class ReportSocket:
     def close(self) -> None:
         """Take the reports that have come, and be done with it."""
         self.writer.close()
-        while self._receive():
-            pass
+        for _ in range(_WAITING_REPORTS):
+            if not self._receive():
+                break
         self._loop.remove_reader(self._socket)
         self._socket.close()
 
@@ -107,23 +135,80 @@ class ReportSocket:
     def _take(self, kind: bytes, payload: bytes) -> None:
         if kind == protocol.EVENT:
             self._pass_on(payload)
-        elif self.result is None and self.failure is None:
-            self._parts += payload
-            if kind != protocol.PART:
-                self._complete(kind, bytes(self._parts))
+        elif kind == protocol.UNCOMPILED:
+            if self._on_uncompiled is not None:
+                self._on_uncompiled(payload)
+        elif kind == protocol.BEGUN:
+            self.has_begun = True
+        elif kind == protocol.QUEUED:
+            self.has_queued_work = True
+        elif kind == protocol.DONE:
+            self.has_queued_work = False
+            self._on_finished()
+        elif kind in (protocol.PART, protocol.RESULT, protocol.FAILURE) and not self._has_outcome:
+            self._add(kind, payload)
+
+    @property
+    def _has_outcome(self) -> bool:
+        return self.result is not None or self.failure is not None
 
     def _pass_on(self, payload: bytes) -> None:
-        try:
-            event = json.loads(payload)
-        except RecursionError:  # Python 3.12 and later write more than this one can read
-            logger.warning("An event of %d bytes is nested too deeply, and left out", len(payload))
-            return
-        if self._on_event is not None:
+        event = _event(payload)
+        if event is None:
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning("A run reported an event of %d bytes that cannot be read; it is dropped", len(payload))
+        elif self._on_event is not None:
             self._on_event(event)
 
+    def _add(self, kind: bytes, payload: bytes) -> None:
+        self._parts += payload
+        if len(self._parts) > self._limit:
+            message = f"The action's result takes more than the {self._limit} bytes of JSON that this agent keeps."
+            self._complete(protocol.FAILURE, _failure("result_too_large", message, limit=self._limit))
+        elif kind != protocol.PART:
+            self._complete(kind, bytes(self._parts))
+
     def _complete(self, kind: bytes, payload: bytes) -> None:
+        self._parts = bytearray()
         if kind == protocol.RESULT:
             self.result = payload
         else:
             self.failure = payload
-        self._on_outcome()
+        if not self.has_queued_work:
+            self._on_finished()
+
+
+def _failure(error_type: str, message: str, **extra: Any) -> bytes:
+    return json.dumps({"error_type": error_type, "message": message, **extra}).encode()
+
+
+def _event(payload: bytes) -> dict[str, Any] | None:
+    """Read an event, reduced to what belongs in one; None where it is not of the form of `RunListener.event`."""
+    try:
+        event = _DECODER.decode(payload.decode())
+    except (ValueError, RecursionError):  # Python 3.12 and later write more than this one can read
+        return None
+    if not isinstance(event, dict):
+        return None
+    kind = event.get("type")
+    if kind == "event" and isinstance(event.get("event"), str):
+        return {"type": "event", "event": event["event"], "data": event.get("data")}
+    if kind == "progress" and _is_number(event.get("current")) and _is_number(event.get("total", 0) or 0):
+        step = {"step": event["step"]} if isinstance(event.get("step"), str) else {}
+        return {"type": "progress", "current": event["current"], "total": event.get("total"), **step}
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text:.40} is not a number that JSON can say")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)

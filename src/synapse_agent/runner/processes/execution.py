@@ -30,6 +30,10 @@ class ProcessExit:
     result: bytes | None
     failure: bytes | None
     timed_out: bool
+    has_begun: bool = True
+    """Whether it got as far as the plugin's code."""
+    was_cut: bool = False
+    """Whether it was ended at its time limit while it did what the action had queued."""
 
 
 class Execution:
@@ -43,12 +47,14 @@ class Execution:
         on_output: Callable[[bytes], None],
         on_event: Callable[[Mapping[str, Any]], None] | None = None,
         on_started: Callable[[], None] | None = None,
+        on_uncompiled: Callable[[bytes], None] | None = None,
     ) -> None:
         self._zygote = zygote
         self._limits = limits
         self._on_output = on_output
         self._on_event = on_event
         self._on_started = on_started
+        self._on_uncompiled = on_uncompiled
         self._loop = asyncio.get_running_loop()
         self._status: asyncio.Future[int | None] = self._loop.create_future()
         self._timers: list[asyncio.TimerHandle] = []
@@ -64,7 +70,12 @@ class Execution:
         with ExitStack() as stack:
             log = LogPipe(self._on_output, limit=self._limits.log_bytes)
             stack.callback(log.close)
-            reports = ReportSocket(self._in_order(log), on_outcome=self._limit_lingering)
+            reports = ReportSocket(
+                self._in_order(log),
+                on_finished=self._limit_lingering,
+                on_uncompiled=self._on_uncompiled,
+                limit=self._limits.result_bytes,
+            )
             stack.callback(reports.close)
             await self._start({**request, "secret": reports.secret.hex()}, params, log, reports)
             stack.callback(self._let_go)
@@ -74,7 +85,8 @@ class Execution:
             status = await self._end()
         if status is None and not self._has_started:
             raise ZygoteLost(self._zygote.last_words())
-        return ProcessExit(status, reports.result, reports.failure, self._timed_out)
+        was_cut = self._timed_out and reports.has_queued_work
+        return ProcessExit(status, reports.result, reports.failure, self._timed_out, reports.has_begun, was_cut)
 
     def started(self) -> None:
         """Hear from the zygote that the process is there."""
@@ -125,7 +137,7 @@ class Execution:
         self._ask_to_end()
 
     def _limit_lingering(self) -> None:
-        """The outcome is there; what the action leaves to run at exit has a while, and no longer."""
+        """The outcome is there, and what was queued is done: whatever still lingers has a while, and no longer."""
         if not self._status.done():  # else it is heard of when all is over
             self._later(_LINGER_SECONDS, self._kill)
 

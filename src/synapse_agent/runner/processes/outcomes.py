@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +15,52 @@ from synapse_agent.problems import Problem
 from synapse_agent.runner.processes.execution import ProcessExit
 
 _VMSTAT = Path("/proc/vmstat")
-_CHECKED_BYTES = 1024 * 1024
+_MAX_FAILURE_BYTES = 2**20
+_STATUSES = {
+    "action_failed": 500,
+    "result_not_serializable": 500,
+    "result_too_large": 500,
+    "invalid_params": 422,
+    "entrypoint_not_found": 422,
+    "invalid_plugin": 422,
+}
+"""Of the failures that a run can report: it says which one it was, the agent what that means."""
+_TEXTS = frozenset({"exception_type", "exception_message", "traceback", "entrypoint", "path"})
+_NUMBERS = frozenset({"size", "limit"})
 
 
 def result_of(ending: ProcessExit, *, job_id: str, time_limit: float | None, out_of_memory: bool) -> bytes:
-    """Give the result that the run reported, as JSON text, or raise the `Problem` that says how else it ended.
+    """Return the result that the run reported, as JSON text, or raise the `Problem` that says how else it ended.
 
-    A result counts once it is complete, whatever the process did afterwards. `out_of_memory` says whether the kernel
-    has ended a process for lack of memory meanwhile.
+    A result counts once it is complete, whatever the process did to itself afterwards; not if the agent ended it before
+    what the action had queued was done. That it is JSON is for `json_check` to say. `out_of_memory` says whether the
+    kernel has ended a process for lack of memory meanwhile.
     """
-    if ending.result is not None and _is_json(ending.result, job_id):
-        return ending.result
-    if ending.failure is not None:
+    if ending.failure is not None and ending.has_begun:
         raise _reported(ending.failure, job_id)
+    if ending.was_cut and ending.result is not None:
+        message = f"The action returned, but what it had queued was not done within its time limit of {time_limit:g} s."
+        raise Problem(500, "action_timeout", message, job_id=job_id, time_limit=time_limit)
+    if ending.result is not None:
+        return ending.result
     if ending.timed_out:
         message = f"The action was ended after its time limit of {time_limit:g} s."
         raise Problem(500, "action_timeout", message, job_id=job_id, time_limit=time_limit)
+    if not ending.has_begun:
+        raise _not_begun(ending)
     raise _by_status(ending.status, job_id, out_of_memory)
+
+
+def cannot_start(why: str) -> Problem:
+    """Say that a run was not started, for a reason that may pass."""
+    return Problem(503, "unavailable", f"The agent cannot start another process now: {why}. Try again later.")
+
+
+def lacks_resources(error: BaseException) -> bool:
+    """Tell whether something failed because the machine, or the agent's share of it, has no more of what it takes."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "start new thread" in str(error))
 
 
 def action_stopped(job_id: str) -> Problem:
@@ -46,18 +78,73 @@ def oom_kills() -> int:
     return int(after.split(maxsplit=1)[0]) if after else 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A failure that a run has reported, in the form that the agent knows."""
+
+    error_type: str
+    message: str
+    extra: Mapping[str, Any]
+
+
 def _reported(failure: bytes, job_id: str) -> Problem:
-    said: dict[str, Any] = json.loads(failure)
-    return Problem(said.pop("status"), said.pop("error_type"), said.pop("message"), job_id=job_id, **said)
+    read = _failure(failure) or _Failure("action_failed", "The action failed, and its report cannot be read.", {})
+    return Problem(_STATUSES[read.error_type], read.error_type, read.message, job_id=job_id, **read.extra)
+
+
+def _failure(payload: bytes) -> _Failure | None:
+    """Read what a run reported; None where it is no failure that the agent knows."""
+    if len(payload) > _MAX_FAILURE_BYTES:
+        return None
+    try:
+        said = json.loads(payload.decode())
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict) or not all(type(said.get(name)) is str for name in ("error_type", "message")):
+        return None
+    if said["error_type"] not in _STATUSES:
+        return None
+    extra = {name: value for name, value in said.items() if _is_field(name, value)}
+    return _Failure(said["error_type"], said["message"], extra)
+
+
+def _is_field(name: str, value: Any) -> bool:
+    if name == "errors":
+        return type(value) is list and all(map(_is_fault, value))
+    return (name in _TEXTS and type(value) is str) or (name in _NUMBERS and type(value) is int)
+
+
+def _is_fault(value: Any) -> bool:
+    """Check one entry of `errors`: what is wrong with which param."""
+    if type(value) is not dict or value.keys() != {"loc", "msg", "type"}:
+        return False
+    loc = value["loc"]
+    is_place = type(loc) is list and all(type(step) in (str, int) for step in loc)
+    return is_place and type(value["msg"]) is str and type(value["type"]) is str
+
+
+def _not_begun(ending: ProcessExit) -> Problem:
+    """Say why a process did not get as far as the plugin's code: nothing has run."""
+    if ending.failure is not None:
+        return cannot_start(_preparation(ending.failure))
+    if ending.status is None:
+        return cannot_start("the process that starts runs has ended")
+    if ending.status < 0:
+        return cannot_start(os.strerror(-ending.status))
+    if os.WIFSIGNALED(ending.status):
+        return cannot_start(f"the run's process was killed by {_signal_name(os.WTERMSIG(ending.status))} at once")
+    return cannot_start(f"the run's process left with exit code {os.waitstatus_to_exitcode(ending.status)} at once")
+
+
+def _preparation(failure: bytes) -> str:
+    """Read what went wrong before the plugin's code; the agent's own worker has written it."""
+    return f"the run's process could not be prepared ({json.loads(failure)['message']})"
 
 
 def _by_status(status: int | None, job_id: str, out_of_memory: bool) -> Problem:
     if status is None:
         message = "The action was killed together with the process that had started it."
         return Problem(500, "action_killed", message, job_id=job_id, signal=None)
-    if status < 0:
-        why = os.strerror(-status)
-        return Problem(503, "unavailable", f"The agent cannot start another process now: {why}. Try again later.")
     if os.WIFSIGNALED(status):
         return _killed(os.WTERMSIG(status), job_id, out_of_memory)
     code = os.waitstatus_to_exitcode(status)
@@ -85,17 +172,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal
         return f"signal {number}"
-
-
-def _is_json(payload: bytes, job_id: str) -> bool:
-    """Check what the worker says is JSON; for more than a megabyte the run's secret has to do, as it takes long."""
-    if len(payload) > _CHECKED_BYTES:
-        return True
-    try:
-        json.loads(payload)
-    except ValueError:
-        return False
-    except RecursionError:  # Python 3.12 and later write more than others can read
-        message = "The action's result cannot be written as JSON: $ is nested too deeply."
-        raise Problem(500, "result_not_serializable", message, job_id=job_id, path="$") from None
-    return True

@@ -82,7 +82,6 @@ class ZygotePool:
             self._close(kept.zygote)
 
     def _start(self, ground: ZygoteSpec) -> Zygote:
-        ground.bytecode.mkdir(parents=True, exist_ok=True)
         return Zygote(ground, env=self._env)
 
     def _close(self, zygote: Zygote) -> asyncio.Task[None]:

@@ -1,25 +1,124 @@
-"""The cache of compiled code: files are in it whole, or not at all."""
+"""Compiled code: runs read it and tell which modules lack it, and a process of the agent's own writes it.
+
+Whoever writes compiled code decides what is executed, so no run may. It lies below one folder, as `sys.pycache_prefix`
+has it: each file under the path of its source.
+
+As a program this module compiles what stdin names, each path ending in a null byte, folders with all below them, and
+`*` for this Python's own library: `python -I -S bytecode.py FOLDER WHERE...`. Nothing outside of `WHERE` and that
+library is compiled.
+"""
 
 from __future__ import annotations
 
+import marshal
 import os
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.machinery import SourceFileLoader
+from importlib.util import MAGIC_NUMBER, cache_from_source
 from typing import Any
 
+LIBRARY = "*"
+_LIBRARY = os.path.dirname(os.path.abspath(os.__file__))
+_NOT_LIBRARY = ("site-packages", "dist-packages", "test", "tests", "__pycache__")
+_HEAD_BYTES = 16
 
-def keep_whole_files_only() -> None:
-    """Have no file kept of which a part is missing.
 
-    On a full disk, or at a limit on the size of files, Python keeps as much of a module's compiled code as there was
-    room for (newer ones don't), and every later import of that module fails.
-    """
-    write = SourceFileLoader.set_data
+def tell_instead_of_writing(tell: Callable[[str], None]) -> None:
+    """Have `tell` called with the file of each module that is compiled from now on, and nothing written."""
 
-    def write_and_look(self: SourceFileLoader, path: str, data: bytes, **options: Any) -> None:
-        write(self, path, data, **options)
+    def set_data(self: SourceFileLoader, *_: Any, **__: Any) -> None:
+        tell(self.path)
+
+    SourceFileLoader.set_data = set_data  # type: ignore[method-assign]
+
+
+def compile_all(paths: list[str], *, below: list[str]) -> None:
+    """Compile what lies below one of these folders; what can't be compiled is left out."""
+    for path in paths:
+        for source in _library() if path == LIBRARY else _sources(path):
+            if any(source.startswith(folder + os.sep) for folder in below):
+                with suppress(OSError, SyntaxError, ValueError, MemoryError, RecursionError):
+                    _compile(source)
+
+
+def _sources(path: str) -> Iterator[str]:
+    path = os.path.abspath(path)
+    if not os.path.isdir(path):
+        yield path
+        return
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        yield from (os.path.join(folder, name) for name in sorted(files) if name.endswith(".py"))
+
+
+def _library() -> Iterator[str]:
+    """Give the modules of this Python's own library that it has compiled code of itself: to refer to that is cheap."""
+    for folder, folders, files in os.walk(_LIBRARY):
+        folders[:] = [name for name in folders if name not in _NOT_LIBRARY]
+        for name in files:
+            source = os.path.join(folder, name)
+            if name.endswith(".py") and _is_valid(_own(source), os.stat(source)):
+                yield source
+
+
+def _compile(source: str) -> None:
+    status, target = os.stat(source), cache_from_source(source)
+    if _is_valid(target, status):
+        return
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    draft = f"{target}.{os.getpid()}"
+    try:
+        if source.startswith(_LIBRARY + os.sep) and _is_valid(_own(source), status):
+            os.symlink(_own(source), draft)
+        else:
+            _write(draft, _compiled(source, status))
+        os.replace(draft, target)
+    except BaseException:
         with suppress(OSError):
-            if os.stat(path).st_size != len(data):
-                os.unlink(path)
+            os.unlink(draft)
+        raise
 
-    SourceFileLoader.set_data = write_and_look  # type: ignore[method-assign,assignment]
+
+def _compiled(source: str, status: os.stat_result) -> bytes:
+    with open(source, "rb") as file:
+        code = compile(file.read(), source, "exec", dont_inherit=True)
+    return _head(status) + marshal.dumps(code)
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def _head(status: os.stat_result) -> bytes:
+    """Give the first bytes of compiled code, by which an import knows whether it is that of its source."""
+    numbers = (0, int(status.st_mtime), status.st_size)
+    return MAGIC_NUMBER + b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in numbers)
+
+
+def _is_valid(path: str, status: os.stat_result) -> bool:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(_HEAD_BYTES) == _head(status)
+    except OSError:
+        return False
+
+
+def _own(source: str) -> str:
+    """Give where a Python keeps the compiled code of a module by itself."""
+    folder, name = os.path.split(source)
+    return os.path.join(folder, "__pycache__", f"{name[:-3]}.{sys.implementation.cache_tag}.pyc")
+
+
+def main() -> None:
+    """Compile what stdin names, with a low priority."""
+    os.nice(10)
+    sys.pycache_prefix, *below = sys.argv[1:]
+    paths = [os.fsdecode(path) for path in sys.stdin.buffer.read().split(b"\0") if path]
+    compile_all(paths, below=[*below, _LIBRARY])
+
+
+if __name__ == "__main__":
+    main()

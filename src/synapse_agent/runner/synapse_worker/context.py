@@ -76,7 +76,7 @@ class Context:
 
 def _number(name: str, value: Any) -> float:
     """Give a number as one of Python's own; numpy's and torch's scalars, decimals and fractions are some."""
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         return value
     for read in (operator.index, float):
         with suppress(TypeError, ValueError):

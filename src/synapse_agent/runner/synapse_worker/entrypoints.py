@@ -14,7 +14,7 @@ from .failures import ActionFailure
 def load(entrypoint: str, *, folder: str) -> Any:
     """Import what `package.module:attribute` or `package.module.attribute` names.
 
-    Raises `ActionFailure` 422 `entrypoint_not_found` where there is no such module or attribute. What the plugin's own
+    Raises `ActionFailure` `entrypoint_not_found` where there is no such module or attribute. What the plugin's own
     import raises is left as it is.
     """
     for module_name, attributes in _readings(entrypoint):
@@ -79,4 +79,4 @@ def _what_there_is(holder: Any) -> str:
 
 
 def _not_found(entrypoint: str, why: str) -> ActionFailure:
-    return ActionFailure(422, "entrypoint_not_found", f"entrypoint '{entrypoint}': {why}", entrypoint=entrypoint)
+    return ActionFailure("entrypoint_not_found", f"entrypoint '{entrypoint}': {why}", entrypoint=entrypoint)

@@ -13,11 +13,11 @@ _MAX_TRACEBACK = 40_000
 
 
 class ActionFailure(Exception):
-    """What the caller is told instead of a result; its fields are those of the agent's `Problem`."""
+    """What is reported instead of a result; the agent decides on the status (see `processes.outcomes`)."""
 
-    def __init__(self, status: int, error_type: str, message: str, **extra: Any) -> None:
+    def __init__(self, error_type: str, message: str, **extra: Any) -> None:
         super().__init__(message)
-        self.fields: dict[str, Any] = {"status": status, "error_type": error_type, "message": message, **extra}
+        self.fields: dict[str, Any] = {"error_type": error_type, "message": message, **extra}
 
 
 def action_failed(error: BaseException, *, folder: str, hint: str = "") -> ActionFailure:
@@ -25,7 +25,6 @@ def action_failed(error: BaseException, *, folder: str, hint: str = "") -> Actio
     name, message = _name(type(error)), _shortened(_text(error), _MAX_MESSAGE)
     said = f"{name}: {message}" if message else name
     return ActionFailure(
-        500,
         "action_failed",
         f"{said}. {hint}" if hint else said,
         exception_type=name,

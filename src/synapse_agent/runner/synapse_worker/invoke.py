@@ -18,15 +18,16 @@ from types import GeneratorType
 from typing import Any
 
 from .failures import ActionFailure
-from .sdk_actions import action_context, call_sdk_action, check_result, is_sdk_action
+from .sdk_actions import MAX_FAULTS, action_context, call_sdk_action, check_result, is_sdk_action
 from .signatures import WHOLE, CallSignature
 
 _HAS_COROUTINE_MARK = 0x100  # in a code object's flags: `types.coroutine`
 _METHODS = ("run", "execute", "__call__")
+_MAX_NAME = 200
 
 
 def call(target: Any, *, action: str, params: Mapping[str, Any], context: Any) -> Any:
-    """Call what an entrypoint names; a call that does not fit is an `ActionFailure` 422 `invalid_params`."""
+    """Call what an entrypoint names; a call that does not fit is an `ActionFailure` `invalid_params`."""
     if is_sdk_action(target):
         return _call_sdk_action(target, params, context)
     if isinstance(target, type):
@@ -106,13 +107,14 @@ def _check(shapes: list[CallSignature], params: Mapping[str, Any]) -> None:
 
 
 def _invalid_params(missing: list[str], unexpected: list[str], shapes: list[CallSignature]) -> ActionFailure:
+    missing, unexpected = missing[:MAX_FAULTS], [name[:_MAX_NAME] for name in unexpected[:MAX_FAULTS]]
     wrong = [f"'{name}' is missing" for name in missing] + [f"'{name}' is unexpected" for name in unexpected]
     taken = ", ".join(text for text in map(str, shapes) if text)
     errors = [{"loc": ["params", name], "msg": "Field required", "type": "missing"} for name in missing]
     errors += [{"loc": ["params", name], "msg": "Unexpected field", "type": "unexpected"} for name in unexpected]
     message = f"The params do not fit the action: {', '.join(wrong)}. It takes ({taken})."
-    return ActionFailure(422, "invalid_params", message, errors=errors)
+    return ActionFailure("invalid_params", message, errors=errors)
 
 
 def _not_callable(why: str) -> ActionFailure:
-    return ActionFailure(422, "entrypoint_not_found", f"The entrypoint cannot be called: {why}.")
+    return ActionFailure("entrypoint_not_found", f"The entrypoint cannot be called: {why}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+from contextlib import suppress
 
 from . import protocol
 
@@ -29,6 +30,17 @@ class Reports:
         for start in range(0, last, protocol.MAX_PAYLOAD):
             self._send(protocol.PART, view[start : start + protocol.MAX_PAYLOAD])
         self._send(kind, view[last:])
+
+    def tell(self, kind: bytes) -> None:
+        """Send a message that is its kind alone."""
+        self._send(kind, b"")
+
+    def uncompiled(self, path: str) -> None:
+        """Tell of a module that there is no compiled code of."""
+        payload = os.fsencode(path)
+        if len(payload) <= protocol.MAX_PAYLOAD:
+            with suppress(OSError):  # the action may have closed the descriptor, which is no fault of this module's
+                self._send(protocol.UNCOMPILED, payload)
 
     def close(self) -> None:
         """Send nothing more."""

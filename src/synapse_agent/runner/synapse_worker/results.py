@@ -15,7 +15,7 @@ _WRITTEN_AS_TEXT = {("uuid", "UUID"), ("decimal", "Decimal")}
 
 
 def to_json(value: Any) -> bytes:
-    """Give a value as JSON in UTF-8, or raise `ActionFailure` 500 `result_not_serializable` naming the path in it.
+    """Give a value as JSON in UTF-8, or raise `ActionFailure` `result_not_serializable` naming the path in it.
 
     Beside what JSON knows: pydantic models, dataclasses, dates and times, paths, enums, UUIDs, decimals (as text),
     mappings, and what has `tolist`, as numpy's scalars and arrays do.
@@ -61,7 +61,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 def _not_serializable(value: Any, error: Exception) -> ActionFailure:
     path, why = _find(value, error)
     message = f"The action's result cannot be written as JSON: {path} {why}."
-    return ActionFailure(500, "result_not_serializable", message, path=path)
+    return ActionFailure("result_not_serializable", message, path=path)
 
 
 def _find(value: Any, error: Exception) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from . import protocol
+from .bytecode import tell_instead_of_writing
 from .context import Context
 from .entrypoints import load
 from .failures import ActionFailure, action_failed
@@ -40,7 +41,7 @@ def become_run(connection: socket, *, zygote: int, folder: str, in_time: bool, r
         sandbox = Sandbox(rules)
         report, log, request = _wait(connection)
         _take_log(log)
-        status = _execute(*_read(request), report, folder, sandbox)
+        status = _execute(request, report, folder, sandbox)
     except SystemExit as leaving:
         status = _exit_status(leaving.code)
     except BaseException:  # nothing may return into the zygote's loop
@@ -98,7 +99,7 @@ def _take_log(descriptor: int) -> None:
 
 def _read(descriptor: int) -> tuple[dict[str, Any], bytes]:
     """Read the request: a line of JSON, then the params as they came. The agent wrote and rewound the file."""
-    with open(descriptor, "rb", buffering=0) as file:
+    with open(descriptor, "rb", buffering=0, closefd=False) as file:
         return _parted(file.read())
 
 
@@ -107,27 +108,76 @@ def _parted(request: bytes) -> tuple[dict[str, Any], bytes]:
     return _decode(head.decode()), params
 
 
-def _execute(request: dict[str, Any], params: bytes, report: int, folder: str, sandbox: Sandbox) -> int:
+def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox) -> int:
+    request, params = _read(request_file)
     if "command" in request:
         _settle(request, sandbox)
-        os.execve(request["command"][0], request["command"], request["env"])
+        _become_command(request, request_file, len(params))
+    os.close(request_file)
     reports = Reports(report, bytes.fromhex(request["secret"]))
     try:
         _settle(request, sandbox)
     except (OSError, ValueError) as error:
-        message = f"The run's process could not be prepared: {error}"
-        reports.outcome(*_failed(ActionFailure(503, "unavailable", message)))
-        return 0
+        reports.outcome(protocol.FAILURE, json.dumps({"message": str(error)}).encode())
+        return 1
     _set_environ(request["env"])
     _look_like_a_fresh_interpreter(request["entrypoint"])
     context = Context(reports, job_id=request["job_id"], action=request["action"], language=request["language"])
+    tell_instead_of_writing(reports.uncompiled)
+    reports.tell(protocol.BEGUN)
+    return _act(request, params, context, reports, folder, sandbox)
+
+
+def _become_command(request: dict[str, Any], request_file: int, input_size: int) -> NoReturn:
+    """Become another program, which reads what came after the request on its stdin."""
+    os.lseek(request_file, -input_size, os.SEEK_END)
+    os.dup2(request_file, 0)
+    os.execve(request["command"][0], request["command"], request["env"])
+
+
+def _act(
+    request: dict[str, Any], params: bytes, context: Context, reports: Reports, folder: str, sandbox: Sandbox
+) -> int:
+    """Run the action, report what became of it, and end as an interpreter does: what it has queued is done first."""
     process = os.getpid()
-    kind, payload = _outcome(request, params, context, folder, sandbox)
-    if os.getpid() == process:  # an action's own fork may come back here as well
-        context.flush()
-        reports.outcome(kind, payload)
-        atexit._run_exitfuncs()
-    return 0
+    outcome: tuple[bytes, bytes] | None = None
+    status = 0
+    try:
+        outcome = _outcome(request, params, context, folder, sandbox)
+    except SystemExit as leaving:
+        status = _exit_status(leaving.code)
+    if os.getpid() != process:  # a child that the action forked may come back here as well
+        return status
+    context.flush()
+    is_queued = _has_queued_work()
+    if is_queued:
+        reports.tell(protocol.QUEUED)
+    if outcome is not None:
+        reports.outcome(*outcome)
+    if is_queued:
+        _do_queued_work()
+        reports.tell(protocol.DONE)
+    return status
+
+
+def _has_queued_work() -> bool:
+    if atexit._ncallbacks() > 0:  # where executors of Python 3.8 wait for their threads, which are daemons
+        return True
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return False
+    main = threading.main_thread()
+    return any(not thread.daemon for thread in threading.enumerate() if thread is not main)
+
+
+def _do_queued_work() -> None:
+    """Wait for threads and call exit handlers, in the order of an interpreter that ends."""
+    threading = sys.modules.get("threading")
+    for wait in (*([] if threading is None else [threading._shutdown]), atexit._run_exitfuncs):
+        try:
+            wait()
+        except BaseException:  # an interpreter prints what comes out of them, and goes on
+            sys.excepthook(*sys.exc_info())
 
 
 def _set_environ(env: dict[str, str]) -> None:
@@ -167,7 +217,7 @@ def _params(text: bytes) -> dict[str, Any]:
     try:
         params: dict[str, Any] = _decode(text.decode())
     except RecursionError:
-        raise ActionFailure(422, "invalid_params", "The params are nested too deeply for Python to read.") from None
+        raise ActionFailure("invalid_params", "The params are nested too deeply for Python to read.") from None
     return params
 
 
@@ -178,7 +228,7 @@ def _failed(failure: ActionFailure) -> tuple[bytes, bytes]:
 def _checked(payload: bytes, limit: int) -> bytes:
     if len(payload) > limit:
         message = f"The action's result takes {len(payload)} bytes of JSON; this agent keeps {limit}."
-        raise ActionFailure(500, "result_too_large", message, size=len(payload), limit=limit)
+        raise ActionFailure("result_too_large", message, size=len(payload), limit=limit)
     return payload
 
 

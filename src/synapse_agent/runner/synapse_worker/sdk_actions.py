@@ -18,7 +18,7 @@ from .failures import ActionFailure
 _SDK = "synapse_sdk.plugins"
 """The part of the SDK that an action imports; this project's client, of the same import path, has no such module."""
 
-_MAX_FAULTS = 20
+MAX_FAULTS = 20
 """What is told of params that do not fit; a list of them can have any number."""
 
 
@@ -40,7 +40,7 @@ def action_context(context: Any) -> Any:
 
 
 def call_sdk_action(target: Any, params: Mapping[str, Any], ctx: Any) -> Any:
-    """Call an action with its params and the SDK's context; refused params are an `ActionFailure` 422."""
+    """Call an action with its params and the SDK's context; refused params are an `ActionFailure`."""
     call = _call_class if isinstance(target, type) else _call_function
     return call(target, dict(params), ctx)
 
@@ -71,7 +71,7 @@ def _call_function(function: Any, params: dict[str, Any], ctx: Any) -> Any:
         inspect.signature(function).bind(params, ctx)
     except TypeError as error:
         why = f"a function marked by @action is called with (params, ctx), which this one does not take: {error}"
-        raise ActionFailure(422, "entrypoint_not_found", f"The entrypoint cannot be called: {why}.") from None
+        raise ActionFailure("entrypoint_not_found", f"The entrypoint cannot be called: {why}.") from None
     model = getattr(function, "_action_params", None)
     return function(params if model is None else _validated(model, params, ctx), ctx)
 
@@ -87,11 +87,11 @@ def _validated(model: Any, params: dict[str, Any], ctx: Any) -> Any:
 
 
 def _invalid_params(faults: list[dict[str, Any]], *, show_input: bool) -> ActionFailure:
-    told = faults[:_MAX_FAULTS]
+    told = faults[:MAX_FAULTS]
     wrong = "; ".join(_told(fault, show_input) for fault in told)
     wrong += f"; and {len(faults) - len(told)} more" if len(faults) > len(told) else ""
     errors = [{"loc": ["params", *fault["loc"]], "msg": fault["msg"], "type": fault["type"]} for fault in told]
-    return ActionFailure(422, "invalid_params", f"The params do not fit the action: {wrong}.", errors=errors)
+    return ActionFailure("invalid_params", f"The params do not fit the action: {wrong}.", errors=errors)
 
 
 def _told(fault: dict[str, Any], show_input: bool) -> str:

@@ -25,7 +25,7 @@ _SHOWN = 1000
 def runtime_context(run: Context) -> Any:
     """Build the context that the SDK's own executors give an action, as far as its release has the fields.
 
-    Raises `ActionFailure` 422 `invalid_plugin` for an SDK that is built otherwise. Python's own `logging` writes to the
+    Raises `ActionFailure` `invalid_plugin` for an SDK that is built otherwise. Python's own `logging` writes to the
     job's log from INFO on, as it does under those executors.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -34,7 +34,7 @@ def runtime_context(run: Context) -> Any:
     except (ImportError, AttributeError, TypeError) as error:
         why = f"the `synapse_sdk` in the plugin's environment is not built as this agent knows it ({error})"
         message = f"The action cannot be given its runtime context: {why}. Ask for another release of synapse-sdk."
-        raise ActionFailure(422, "invalid_plugin", message) from error
+        raise ActionFailure("invalid_plugin", message) from error
 
 
 def _built(run: Context) -> Any:

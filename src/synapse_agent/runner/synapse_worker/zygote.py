@@ -24,7 +24,7 @@ from importlib.machinery import PathFinder
 from typing import TextIO
 
 from . import landlock, protocol, run
-from .bytecode import keep_whole_files_only
+from .bytecode import tell_instead_of_writing
 from .capabilities import give_up_capabilities
 from .kernel import become_subreaper, open_children, pidfd_open, read_children, receive, send
 from .sandbox import Sandbox, SandboxRules
@@ -46,7 +46,7 @@ def serve(control_fd: int, *, folder: str, bytecode: str, writable: list[str] | 
         signal.signal(number, signal.SIG_IGN)  # meant for the agent, which ends its zygotes when it is done
     sys.stdout, sys.stderr = (_unbreakable(descriptor) for descriptor in (1, 2))
     sys.pycache_prefix = bytecode
-    keep_whole_files_only()
+    tell_instead_of_writing(lambda _: None)
     sys.path.insert(0, folder)
     PathFinder.find_spec("synapse_worker_warms_the_finders")  # lists the folders on sys.path; imports nothing
     rules = SandboxRules.of(writable, abi=landlock.abi())

@@ -86,7 +86,7 @@ def test_environments_are_listed(make: Callable[..., Path], data: Path) -> None:
     empty, small = make(), make("six>=1", "idna")
     age(empty, days=3)
     lines = show("list", data=data)
-    assert lines[0].split() == ["ID", "PYTHON", "SIZE", "LAST", "USED", "IN", "USE", "REQUIREMENTS"]
+    assert lines[0].split() == ["ID", "Python", "Size", "Last", "used", "In", "use", "Requirements"]
     assert lines[1].split()[0] == small.name[:12]
     assert lines[1].endswith("  no      idna, six>=1")
     assert lines[2].split()[0] == empty.name[:12]
@@ -132,14 +132,14 @@ def test_what_goes_and_what_it_frees_is_said(make: Callable[..., Path], data: Pa
     for days, environment in zip((9, 6, 3), made, strict=True):
         age(environment, days=days)
     said = show("prune", "--unused-for", "7.5", data=data)
-    assert said[0].split()[0] == "REMOVED"
+    assert said[0].split()[0] == "ID"
     assert said[1].split()[0] == made[0].name[:12]
     assert said[2].startswith("1 environment removed, ")
     assert " freed" in said[2]
     assert said[3].startswith("left: 2 environments, ")
     (removed,) = read("prune", "--max-count", "1", data=data)["removed"]
     assert removed["id"] == made[1].name
-    assert 0 < removed["freed"] <= removed["size"]
+    assert removed["freed"] > 0  # less than its size if files are shared with uv's cache, more with the bytecode
     assert read("prune", "--max-size", "1GB", data=data)["removed"] == []
     assert [found["id"] for found in read("prune", "--max-size", "1k", data=data)["removed"]] == [made[2].name]
     assert show("prune", "--all", data=data) == [
@@ -172,7 +172,7 @@ def test_without_a_running_agent_it_is_all_the_same(plugins: Path, data: Path) -
         (["prune"], 2, "Say which are to go: --max-count, --max-size, --unused-for or --all."),
         (["prune", "--max-count", "-1"], 2, "--max-count"),
         (["prune", "--unused-for", "soon"], 2, "--unused-for"),
-        (["prune", "--max-size", "much"], 2, "--max-size: 'much' is no size"),
+        (["prune", "--max-size", "much"], 2, "'--max-size': 'much' is no size"),
         (["remove"], 2, "remove"),
         (["list", "--data-dir", "/no/such/folder"], 1, "There is no data folder /no/such/folder."),
         (["prune", "--all", "--data-dir", "/no/such/folder"], 1, "There is no data folder /no/such/folder."),

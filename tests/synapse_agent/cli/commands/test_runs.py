@@ -122,7 +122,9 @@ def test_a_time_limit_of_the_caller_leaves_the_job_alone(cli, tmp_path: Path) ->
 
 def test_an_agent_that_sees_the_same_files_reads_the_folder(cli, source: Path) -> None:
     """Which it proves by a file that it can only know by reading it; nothing is left of that, and no job is made."""
-    before = len(json.loads(cli("jobs", "list", "--limit", "1000").out))
+    listed = cli("jobs", "list", "--limit", "1000")
+    assert listed.code == 0, listed.err
+    before = len(json.loads(listed.out))
     ended = cli("debug", str(source), "go", "-p", "name=Ada")
     assert (ended.code, json.loads(ended.out), ended.err) == (0, "Hello, Ada", "")
     assert len(json.loads(cli("jobs", "list", "--limit", "1000").out)) == before + 1

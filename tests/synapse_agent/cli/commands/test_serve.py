@@ -368,7 +368,7 @@ def test_a_port_in_use_is_said_in_one_line(serve: Serve, plugins: Path, tmp_path
         (["--max-zygotes", "none"], 2, "--max-zygotes"),
         (["--allow-write", "/no/such/folder"], 2, "--allow-write /no/such/folder is not there"),
         (["--debug-root", "/no/such/folder"], 2, "--debug-root /no/such/folder is not there"),
-        (["--allow-debug", "--no-debug"], 2, "one of"),
+        (["--config", "/no/such/file"], 2, "The configuration file /no/such/file cannot be read"),
         (["--debug-root", "/", "--no-debug"], 2, "add --allow-debug, or leave it out"),
         (["--tls-cert", "/x"], 2, "--tls-cert and --tls-key go together"),
         (

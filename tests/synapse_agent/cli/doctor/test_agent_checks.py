@@ -12,16 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import trustme
 
 from synapse_agent.cli.doctor.agent_checks import (
-    Answer,
     address_finding,
     certificate_finding,
     check_agent,
     clock_finding,
+    contract_and_clock_findings,
     contract_finding,
+    contract_version,
     proxy_finding,
     proxy_of,
     tls_finding,
@@ -190,29 +192,36 @@ def test_a_certificate_that_ends_soon_is_pointed_out(days: int, status: str) -> 
 @pytest.mark.parametrize(("skew", "status"), [(0, "ok"), (50, "ok"), (-50, "ok"), (90, "warning"), (-4000, "warning")])
 def test_clocks_are_compared(skew: int, status: str) -> None:
     """By the answer's Date; a minute's difference is let pass."""
-    finding = clock_finding(Answer(200, NOON, NOON.timestamp() - skew, b""))
+    finding = clock_finding(NOON, NOON.timestamp() - skew)
     assert finding.status == status
 
 
 def test_a_clock_that_is_not_told_is_skipped() -> None:
     """Without a word of blame."""
-    assert clock_finding(Answer(200, None, 0, b"")).status == "skipped"
+    assert clock_finding(None, 0).status == "skipped"
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "expected"),
+    ("body", "expected"),
     [
-        (200, b'{"info": {"version": "1.9.0"}}', "ok"),
-        (200, b'{"info": {"version": "2.0.0"}}', "fault"),
-        (200, b"<html>", "skipped"),
-        (200, b"[]", "skipped"),
-        (404, b'{"info": {"version": "2.0.0"}}', "skipped"),
+        (b'{"info": {"version": "1.9.0"}}', "ok"),
+        (b'{"info": {"version": "2.0.0"}}', "fault"),
+        (b"<html>", "skipped"),
+        (b"[]", "skipped"),
     ],
 )
-def test_contracts_are_compared_by_their_first_number(status: int, body: bytes, expected: str) -> None:
+def test_contracts_are_compared_by_their_first_number(body: bytes, expected: str) -> None:
     """Where the agent serves its own."""
-    assert contract_finding("1.0.0", Answer(status, None, 0, body)).status == expected
-    assert contract_finding("1.0.0", None).status == "skipped"
+    assert contract_finding("1.0.0", contract_version(body)).status == expected
+
+
+def test_an_agent_without_a_contract_and_a_time_is_not_blamed() -> None:
+    """Both checks are skipped, whatever its response holds."""
+    body = b'{"info": {"version": "2.0.0"}}'
+    with AgentClient(
+        "http://agent.test", "x", transport=httpx.MockTransport(lambda _: httpx.Response(404, content=body))
+    ) as client:
+        assert [each.status for each in contract_and_clock_findings(client)] == ["skipped", "skipped"]
 
 
 def test_an_agent_that_is_never_reached_is_asked_nothing() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from synapse_agent.plugins.backend.faults import BackendFault
+from synapse_agent.plugins.backend.addresses import BackendFault
 from synapse_agent.plugins.backend.record import SHA256_FIELDS, URL_FIELDS, Record
 
 SHA256 = "0123456789abcdef" * 4

@@ -22,7 +22,7 @@ from backends import MAIN, answer, moved, plugin_zip, record, release, send, zip
 from faults import FaultServer, Step
 
 from synapse_agent.plugins.backend.addresses import origin
-from synapse_agent.plugins.backend.bounds import Bounds
+from synapse_agent.plugins.backend.session import Bounds
 from synapse_agent.plugins.backend.source import BackendSource
 from synapse_agent.problems import Problem
 from synapse_agent.settings import StartError, UsageError

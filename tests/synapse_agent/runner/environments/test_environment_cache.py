@@ -19,6 +19,8 @@ from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pool import Environments
 from synapse_agent.runner.environments.store import Remover, stored_environments
 from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.processes.commands import Commands
+from synapse_agent.runner.processes.sandbox import OFF
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.storage.scratch import Scratch
 
@@ -169,8 +171,8 @@ async def test_one_that_others_removed_is_made_again(data, make_runner, write_pl
     plugin = write_plugin("import red, sys\n\ndef act():\n    return sys.prefix\n", requirements="red")
     prefix = await plugin.run(runner)
     (zygote,) = (path for path in zygotes_of(prefix) if is_zygote(path))
-    bytecode = data / "bytecode" / Path(prefix).name
-    assert list(bytecode.rglob("red*.pyc"))
+    bytecode = data / "bytecode" / Path(prefix).relative_to("/")
+    await until(lambda: list(bytecode.rglob("red*.pyc")))
     assert prune(data, tmp_path) == [Path(prefix).name]
     assert not bytecode.exists()
     assert await plugin.run(runner) == prefix
@@ -307,11 +309,16 @@ async def environments(data, wheels):
     """Give environments without a runner around them."""
     zygotes = ZygotePool(limit=2)
     scratch = Scratch(data / "scratch")
-    environments = make_environments(data, scratch, Installer(zygotes, folder=data, environ=wheels.environ))
+    environments = make_environments(data, scratch, installer(zygotes, data, wheels))
     yield environments
     await environments.close()
     await zygotes.close()
     scratch.close()
+
+
+def installer(zygotes, data, wheels):
+    commands = Commands(zygotes, folder=data, sandbox=OFF)
+    return Installer(commands, spare_cache=data / "uv-cache", environ=wheels.environ)
 
 
 def make_environments(data, scratch, installer):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from descriptors import descriptors
 
 from synapse_agent.runner.environments.interpreters import Interpreters
 
@@ -90,3 +93,51 @@ async def test_what_has_changed_is_seen_when_it_is_looked_for(tmp_path):
     assert names() == [OWN.name]
     assert [python.path.name for python in await interpreters.all()] == [OWN.name, "python3.92"]
     assert names() == [OWN.name, "python3.92"]
+
+
+def compiled(path, source):
+    """Write a program, which no shim is: those are scripts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".c").write_text(source)
+    try:
+        subprocess.run(["cc", "-o", path, path.with_suffix(".c")], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("this machine has no C compiler")
+    return path
+
+
+PRINTS = """
+#include <stdio.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    printf("Welcome to this Python!\\n"); fflush(stdout);
+    argv[0] = "%s";
+    return execv(argv[0], argv);
+}
+"""
+
+
+async def test_a_python_that_prints_at_its_start_is_a_python(tmp_path):
+    """Its version is in a line of its own."""
+    path = compiled(tmp_path / "python3.9", PRINTS % OWN)
+    found = await Interpreters([path], environ={}).all()
+    assert (found[0].path, found[0].version) == (path, ".".join(map(str, sys.version_info[:3])))
+
+
+async def test_a_program_that_is_no_python_is_passed_over_by_name(tmp_path, caplog):
+    """Whatever it prints; the others are used."""
+    for number, says in enumerate(("3.9", "Python 3.9.1", "", "synapse: x", "\\xff")):
+        compiled(tmp_path / f"python3.{number}", f'#include <stdio.h>\nint main() {{ printf("{says}\\n"); return 0; }}')
+    found = await Interpreters(environ={"PATH": str(tmp_path)}).all()
+    assert [python.path for python in found] == [OWN]
+    assert all(f"{tmp_path}/python3.{number} is passed over" in caplog.text for number in range(5))
+
+
+async def test_a_lack_of_descriptors_makes_no_python_unknown():
+    """It passes, and what was not learned meanwhile is asked again."""
+    interpreters = Interpreters(environ={})
+    await asyncio.to_thread(list)  # the thread that starts Pythons is there
+    with descriptors(free=0), pytest.raises(OSError, match="Too many open files"):
+        await interpreters.all()
+    assert [python.path for python in await interpreters.all()] == [OWN]
+    assert [python.path for python in interpreters.known(None)] == [OWN]

@@ -145,6 +145,27 @@ async def test_the_next_python_is_tried_where_a_requirement_refuses_one(tmp_path
     assert len(environments(tmp_path)) == 1
 
 
+async def test_a_python_refused_to_one_plugin_is_tried_for_the_next(tmp_path, wheels, write_plugin):
+    """To which it may be the only one: it gets the installer's own words, or the environment once that can be made."""
+    pythons = await Interpreters().all()
+    minors = sorted({tuple(map(int, python.version.split(".")[:2])) for python in pythons})
+    if len(minors) < 2:
+        pytest.skip("this machine has one Python only")
+    newest, lowest = (".".join(map(str, minors[end])) for end in (-1, 0))
+    name = "picky-package-for-a-test"
+    wheels.write(name, {}, requires_python=f">={newest}")
+    oldest = next(python.path for python in pythons if python.version.startswith(f"{lowest}."))
+    runner = LocalRunner(tmp_path / "data", environ=wheels.environ, pythons=[oldest])
+    await write_plugin(ACT, requirements=name).run(runner)
+    bound = write_plugin(ACT, requirements=name, requires={"python": f"=={lowest}.*"})
+    problem = await bound.problem(runner)
+    assert problem.error_type == "requirements_failed"
+    assert f"requires Python >={newest}" in problem.message.replace("Python>=", "requires Python >=")
+    wheels.write(name, {}, requires_python=f">={lowest}")
+    assert (await bound.run(runner))["python"].startswith(f"{lowest}.")
+    await runner.close()
+
+
 async def test_requirements_that_refuse_every_python_are_asked_again_each_time(tmp_path, wheels, write_plugin):
     """All that were tried are named, in the second answer as in the first."""
     wheels.write("future-package-for-a-test", {}, requires_python=">=4")

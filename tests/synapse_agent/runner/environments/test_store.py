@@ -36,7 +36,7 @@ def remover(folder, tmp_path):
 
 def bytecode_of(environment, tmp_path):
     """Tell where the bytecode of what is in an environment lies."""
-    return tmp_path / "bytecode" / environment.name
+    return tmp_path / "bytecode" / environment.relative_to("/")
 
 
 def test_what_is_in_an_environment_is_told(folder, write_environment):
@@ -202,7 +202,7 @@ def test_what_the_killed_left_is_swept_away(folder, tmp_path, remover, write_env
         bytecode_of(environment, tmp_path).mkdir(parents=True)
     remover.sweep()
     assert list(folder.iterdir()) == [kept]
-    assert [path.name for path in (tmp_path / "bytecode").iterdir()] == [FIRST]
+    assert [path.name for path in bytecode_of(folder, tmp_path).iterdir()] == [FIRST]
 
 
 def test_what_is_described_can_be_read_by_others(tmp_path):

@@ -6,18 +6,95 @@ import os
 
 import pytest
 
-from synapse_agent.runner.processes.channels import ReportSocket
+from synapse_agent.runner.processes.channels import LogPipe, ReportSocket
 from synapse_agent.runner.synapse_worker import protocol
 
+pytestmark = pytest.mark.anyio
 
-@pytest.mark.anyio
-async def test_an_event_that_cannot_be_read_is_left_out(caplog):
-    """It neither ends the run, nor keeps back what comes after it; the agent's log says so."""
+DEEP = b'{"type": "event", "event": "deep", "data": %b%b}' % (b"[" * 20_000, b"]" * 20_000)
+
+
+def reports(heard):
+    """Open a socket that takes outcomes of ten bytes."""
+    return ReportSocket(heard.append, on_finished=lambda: None, limit=10)
+
+
+def send(socket, kind, payload=b""):
+    """Write what a run would, or a plugin that knows its secret."""
+    os.write(socket.writer.fileno(), protocol.REPORT.pack(socket.secret, kind) + payload)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        *(DEEP, b"", b"{", b"5", b"[]", b"{}", b"\xff", b'{"type": "event"}', b'{"type": "event", "event": 5}'),
+        *(b'{"type": "end", "event": "x"}', b'{"type": "event", "event": "x", "data": NaN}'),
+        *(b'{"type": "event", "event": "x", "data": 1e999}', b'{"type": "progress", "current": "half"}'),
+        *(b'{"type": "progress", "current": true}', b'{"type": "progress", "current": 1, "total": [2]}'),
+        b'{"type": "progress"}',
+    ],
+)
+async def test_an_event_that_is_none_is_dropped(caplog, payload):
+    """It neither ends the run, nor keeps back what comes after it; the agent's log says so once."""
     heard = []
-    reports = ReportSocket(heard.append, on_outcome=lambda: None)
-    deep = b'{"type": "event", "event": "deep", "data": %b%b}' % (b"[" * 20_000, b"]" * 20_000)
-    for kind, payload in ((protocol.EVENT, deep), (protocol.EVENT, b'{"type": "event"}'), (protocol.RESULT, b"1")):
-        os.write(reports.writer.fileno(), protocol.REPORT.pack(reports.secret, kind) + payload)
-    reports.close()
-    assert (heard, reports.result) == ([{"type": "event"}], b"1")
-    assert "An event of 40044 bytes is nested too deeply" in caplog.text
+    socket = reports(heard)
+    for kind, part in ((protocol.EVENT, payload), (protocol.EVENT, payload), (protocol.RESULT, b"1")):
+        send(socket, kind, part)
+    socket.close()
+    assert (heard, socket.result) == ([], b"1")
+    assert caplog.text.count(f"an event of {len(payload)} bytes that cannot be read") == 1
+
+
+async def test_an_event_has_what_belongs_in_one_and_nothing_else():
+    """What else a run puts there would be taken for the agent's own, such as the place in the log."""
+    heard = []
+    socket = reports(heard)
+    send(socket, protocol.EVENT, b'{"type": "event", "event": "x", "log": -7, "at": "never"}')
+    send(socket, protocol.EVENT, b'{"type": "progress", "current": 1, "total": null, "step": 5, "log": 7}')
+    socket.close()
+    assert heard == [
+        {"type": "event", "event": "x", "data": None},
+        {"type": "progress", "current": 1, "total": None},
+    ]
+
+
+async def test_an_outcome_over_the_limit_is_not_kept():
+    """What comes of it is let go of, and the failure is the agent's own word."""
+    socket = reports([])
+    for _ in range(3):
+        send(socket, protocol.PART, b"12345")
+    send(socket, protocol.RESULT, b"1")
+    socket.close()
+    assert socket.result is None
+    assert socket.failure == (
+        b'{"error_type": "result_too_large", "message": "The action\'s result takes more than the 10 bytes of JSON that'
+        b' this agent keeps.", "limit": 10}'
+    )
+    assert not socket._parts
+
+
+async def test_the_first_outcome_counts():
+    """What a run, or a process that it has forked, says after it changes nothing."""
+    socket = reports([])
+    for kind, payload in ((protocol.RESULT, b"1"), (protocol.FAILURE, b"{}"), (protocol.RESULT, b"2")):
+        send(socket, kind, payload)
+    socket.close()
+    assert (socket.result, socket.failure) == (b"1", None)
+
+
+async def test_draining_ends_though_the_run_prints_on():
+    """It takes what is there, once."""
+    heard = []
+    pipe = LogPipe(heard.append, limit=10**9)
+
+    def print_on(data):
+        heard.append(data)
+        os.write(pipe.writer.fileno(), b"x" * 1000)
+
+    pipe._on_output = print_on
+    os.write(pipe.writer.fileno(), b"x" * 1000)
+    pipe.drain()
+    assert len(heard) == 1
+    pipe._on_output = heard.append
+    pipe.close()
+    assert b"".join(heard) == b"x" * 2000

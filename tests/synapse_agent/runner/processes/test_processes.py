@@ -11,7 +11,9 @@ from textwrap import dedent
 
 import pytest
 
+from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.processes import execution
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.sandbox import probed
 
@@ -181,12 +183,108 @@ async def test_a_child_that_holds_the_output_does_not_hold_up_the_end(runner, wr
     assert plugin.heard.log == b"done\n"
 
 
-async def test_threads_that_never_end_do_not_hold_up_the_end(runner, write_plugin):
-    """The process goes when the action has returned."""
+QUEUED = """
+    import atexit, sys, threading, time
+    from concurrent.futures import ThreadPoolExecutor
+    from pathlib import Path
+
+    def upload(mark):
+        time.sleep(0.2)
+        Path(mark).touch()
+
+    def submit(mark):
+        ThreadPoolExecutor().submit(upload, mark)
+
+    def thread(mark):
+        threading.Thread(target=upload, args=(mark,)).start()
+
+    def handler(mark):
+        atexit.register(upload, mark)
+
+    def act(how, mark, leave=None):
+        globals()[how](mark)
+        if leave == "raise":
+            raise ValueError("after that")
+        if leave == "exit":
+            sys.exit(3)
+        return 1
+    """
+
+
+@pytest.mark.parametrize("how", ["submit", "thread", "handler"])
+async def test_what_is_queued_when_the_action_returns_is_done(data_dir, write_plugin, tmp_path, how):
+    """As when a Python ends; on every Python of the machine, and however the action leaves."""
+    pythons = {python.version: python.path for python in reversed(await Interpreters().all())}
+    for version, path in pythons.items():
+        runner = LocalRunner(data_dir, pythons=[path])
+        for leave in (None, "raise", "exit"):
+            mark = tmp_path / f"{how}-{version}-{leave}"
+            plugin = write_plugin(QUEUED, requires={"python": f"=={version}"})
+            params = {"how": how, "mark": str(mark), "leave": leave}
+            if leave is None:
+                assert await plugin.run(runner, params) == 1
+            else:
+                ended = await plugin.problem(runner, params)
+                assert ended.error_type == {"raise": "action_failed", "exit": "action_exited"}[leave]
+            assert mark.exists(), (version, leave)
+        await runner.close()
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "    threading.Thread(target=time.sleep, args=(60,)).start()\n    return 1\n",
+        "    atexit.register(time.sleep, 60)\n    return 1\n",
+    ],
+)
+async def test_what_is_queued_ends_with_the_time_limit(runner, write_plugin, action):
+    """The agent has ended it, so that the run has not succeeded."""
+    plugin = write_plugin(f"import atexit, threading, time\n\ndef act():\n{action}")
+    began = time.monotonic()
+    problem = await plugin.problem(runner, time_limit=0.5)
+    assert time.monotonic() - began < 8
+    assert (problem.status, problem.error_type) == (500, "action_timeout")
+    assert problem.message.startswith("The action returned, but what it had queued was not done within its time limit")
+
+
+async def test_a_failure_is_told_though_something_queued_never_ends(runner, write_plugin):
+    """What went wrong is worth more to know than that it took too long."""
     source = (
-        dedent(START) + "\nimport threading\n\ndef act():\n    threading.Thread(target=wait).start()\n    return 1\n"
+        "import threading, time\n\ndef act():\n    threading.Thread(target=time.sleep, args=(60,)).start()\n    1 / 0\n"
     )
+    problem = await write_plugin(source).problem(runner, time_limit=0.5)
+    assert problem.extra["exception_type"] == "ZeroDivisionError"
+
+
+async def test_what_lingers_after_that_is_ended(runner, write_plugin, monkeypatch):
+    """A stream of the plugin's own that can't be flushed has a moment, and no time limit is needed."""
+    monkeypatch.setattr(execution, "_LINGER_SECONDS", 0.3)
+    source = """
+        import sys, time
+
+        class Stuck:
+            def write(self, text): pass
+            def flush(self): time.sleep(60)
+
+        def act():
+            sys.stdout = Stuck()
+            return 1
+        """
     assert await write_plugin(source).run(runner) == 1
+
+
+async def test_daemon_threads_do_not_hold_up_the_end(runner, write_plugin):
+    """As in a plain Python."""
+    source = """
+        import threading, time
+
+        def act():
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+            return 1
+        """
+    began = time.monotonic()
+    assert await write_plugin(source).run(runner) == 1
+    assert time.monotonic() - began < 8
 
 
 async def test_what_an_action_registers_at_exit_is_run(runner, write_plugin, tmp_path):
@@ -331,8 +429,8 @@ async def test_a_zygote_that_cannot_start_says_why(tmp_path, write_plugin):
     (environment / "bin" / "python").symlink_to("/bin/false")
     problem = await plugin.problem(runner, release=None)
     await runner.close()
-    assert (problem.status, problem.error_type) == (500, "internal_error")
-    assert problem.message.startswith("The process that starts the plugin's runs ended before it did so.")
+    assert (problem.status, problem.error_type) == (503, "unavailable")
+    assert "the one that starts the plugin's runs has ended" in problem.message
 
 
 async def test_runs_leave_nothing_behind(data_dir, write_plugin):

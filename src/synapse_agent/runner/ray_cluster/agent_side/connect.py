@@ -11,9 +11,9 @@ from pathlib import Path
 
 from synapse_agent.runner.ray_cluster import messages
 from synapse_agent.runner.ray_cluster.agent_side.driver_process import LOG, DriverProcess
-from synapse_agent.runner.ray_cluster.agent_side.head import probe
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent
 from synapse_agent.runner.ray_cluster.messages import Begin
+from synapse_agent.runner.ray_cluster.probe import probe
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from synapse_agent import __version__
 from synapse_agent.runner.ray_cluster.driver.placement import NodeState
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
 from synapse_agent.runner.ray_cluster.node.actor import ALONE_SECONDS, Stock
 from synapse_agent.settings import Settings
+from synapse_sdk._version import __version__
 
 if TYPE_CHECKING:
     from synapse_agent.runner.ray_cluster.driver.ray_api import Actor, Cluster

@@ -21,10 +21,10 @@ from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
-from synapse_agent.runner.ray_cluster.agent_side.head import probe
 from synapse_agent.runner.ray_cluster.driver.placement import NodeState
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
 from synapse_agent.runner.ray_cluster.node.actor import Node
+from synapse_agent.runner.ray_cluster.probe import probe
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from synapse_agent.plugins.config import check_requirements, read_requirements
+from synapse_agent.plugins.requirements import check_requirements, read_requirements
 from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run

@@ -11,11 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synapse_agent import __version__
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run
-from synapse_agent.runner.factory import local_runner
-from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.local import LocalRunner, local_runner
 from synapse_agent.runner.processes.outcomes import action_stopped
 from synapse_agent.runner.ray_cluster.messages import Failed, Item, SourceMissing
 from synapse_agent.runner.ray_cluster.node.batching_listener import BatchingListener
@@ -24,6 +22,7 @@ from synapse_agent.runner.ray_cluster.source_archive import BadArchive
 from synapse_agent.settings import Settings, default_data_dir
 from synapse_agent.storage.disk import disk_full, is_disk_full
 from synapse_agent.storage.trees import remove_tree
+from synapse_sdk._version import __version__
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,49 @@
+"""Jobs as those who follow them see them: running, or over."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from synapse_agent.jobs.event_stream import JobEnd, Notifier
+from synapse_agent.jobs.recorder import Recorder
+from synapse_agent.problems import Problem
+from synapse_agent.storage.repositories.jobs import JobRow
+
+
+@dataclass(slots=True)
+class RunningJob:
+    """A job that is not over yet."""
+
+    row: JobRow
+    task: asyncio.Task[bytes | Problem] | None = None
+    is_waiting: bool = True
+    """For its turn, or its folder: cancelling its task ends that. Later its runner ends it."""
+    is_to_stop: bool = False
+    recorder: Recorder | None = None
+    news: Notifier = field(default_factory=Notifier)
+    ending: JobEnd | None = None
+
+    @property
+    def progress(self) -> str | None:
+        """The newest progress as JSON text."""
+        return self.recorder.progress if self.recorder else None
+
+    @property
+    def events(self) -> str | None:
+        """The last events as JSON text."""
+        return self.recorder.events if self.recorder else None
+
+    @property
+    def started_at(self) -> str | None:
+        """When the action's process was started; before, nothing of it can have run."""
+        return self.recorder.started_at if self.recorder else None
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedJob:
+    """A job that is over."""
+
+    progress: str | None
+    ending: JobEnd
+    news: Notifier = field(default_factory=Notifier)

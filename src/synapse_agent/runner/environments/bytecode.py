@@ -1,0 +1,142 @@
+"""Compiled code of environments and releases, made once for all their runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from synapse_agent.runner.environments.store import PYTHON
+from synapse_agent.runner.processes.commands import Commands
+from synapse_agent.runner.processes.limits import MIB, RunLimits
+from synapse_agent.runner.processes.zygote import ZygoteLost
+from synapse_agent.runner.synapse_worker import bytecode
+from synapse_agent.storage.trees import remove_tree
+
+logger = logging.getLogger(__name__)
+
+_LIMITS = RunLimits(time=1800.0, memory=2048 * MIB, log_bytes=4096)
+_REST_SECONDS = 2.0
+"""After the first run of an environment has begun: an agent that is gone by then has no use for the rest."""
+_MOST_TOLD = 50_000
+"""Modules, of one environment, that wait to be compiled; a run that tells more makes them up."""
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    """What is to be compiled for one environment."""
+
+    folder: Path
+    below: set[Path]
+    """Where it may lie: in the environment, and in the releases that run in it."""
+    told: dict[bytes, None] = field(default_factory=dict)
+    """What runs had to compile for themselves: it comes first."""
+    rest: list[Path] = field(default_factory=list)
+    has_library: bool = False
+    has_failed: bool = False
+
+    def take(self) -> list[bytes]:
+        """Take what comes next."""
+        if self.told:
+            told, self.told = list(self.told), {}
+            return told
+        rest, self.rest = [os.fsencode(path) for path in self.rest], []
+        if rest and not self.has_library:
+            self.has_library = True
+            rest.append(bytecode.LIBRARY.encode())
+        return rest
+
+
+class BytecodeCompiler:
+    """Compiles modules in a confined process of low priority, so that runs need not, and can't, write compiled code."""
+
+    def __init__(self, folder: Path, commands: Commands) -> None:
+        """`folder` is what runs have as `sys.pycache_prefix`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._commands = commands
+        self._works: dict[Path, _Work] = {}
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, environment: Path, release: Path | None) -> None:
+        """Have an environment and a release compiled, of which a run has begun; once, however often this is called."""
+        work = self._works.get(environment)
+        if work is None:
+            work = self._works[environment] = _Work(environment, {environment})
+            self._later(work, environment / "lib")
+        if release is not None and release not in work.below:
+            work.below.add(release)
+            self._later(work, release)
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep_compiling())
+
+    def told(self, environment: Path, source: bytes) -> None:
+        """Hear from a run of a module that it had to compile."""
+        work = self._works.get(environment)
+        if work is not None and len(work.told) < _MOST_TOLD and not work.has_failed:
+            work.told[source] = None
+            self._news.set()
+
+    def place_of(self, folder: Path) -> Path:
+        """Return where the compiled code of what is in a folder lies."""
+        return self.folder / folder.relative_to("/")
+
+    def forget(self, folder: Path) -> None:
+        """Let go of an environment or a release that is gone."""
+        self._works.pop(folder, None)
+        for work in self._works.values():
+            work.below.discard(folder)
+
+    async def close(self) -> None:
+        """End what is being compiled."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _later(self, work: _Work, folder: Path) -> None:
+        def add() -> None:
+            work.rest.append(folder)
+            self._news.set()
+
+        asyncio.get_running_loop().call_later(_REST_SECONDS, add)
+
+    async def _keep_compiling(self) -> None:
+        await asyncio.to_thread(_remove_stale, self.folder)
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            for work in list(self._works.values()):
+                while not work.has_failed and (paths := work.take()):
+                    await self._compile(work, paths)
+
+    async def _compile(self, work: _Work, paths: list[bytes]) -> None:
+        said = bytearray()
+        command = [_python(work.folder), "-I", "-S", bytecode.__file__, str(self.folder), *map(str, work.below)]
+        try:
+            ending = await self._commands.run(
+                command, stdin=b"\0".join(paths), writable=[self.folder], limits=_LIMITS, on_output=said.extend
+            )
+        except (OSError, ZygoteLost) as error:
+            logger.info("Modules of environment %s are not compiled: %s", work.folder.name, error)
+            return
+        if ending.status != 0:
+            work.has_failed = True
+            why = said.decode(errors="replace")[-500:] or f"status {ending.status}"
+            logger.warning("No more modules of environment %s are compiled: %s", work.folder.name, why)
+
+
+def _python(environment: Path) -> str:
+    """Give the Python of an environment by its own path: started so, it runs no code of the environment's."""
+    return os.path.realpath(environment / PYTHON)
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove the compiled code that nothing is left of, as of releases that were deleted while no agent ran."""
+    for parent, names, _ in os.walk(folder):
+        there = [name for name in names if Path("/", Path(parent, name).relative_to(folder)).is_dir()]
+        for name in set(names).difference(there):
+            remove_tree(Path(parent, name))
+        names[:] = there

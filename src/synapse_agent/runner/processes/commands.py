@@ -1,0 +1,46 @@
+"""Programs of the agent's own, run like actions: confined, bounded, and ended with the agent."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from synapse_agent.runner.processes.execution import Execution, ProcessExit
+from synapse_agent.runner.processes.limits import RunLimits
+from synapse_agent.runner.processes.sandbox import SandboxPolicy
+from synapse_agent.runner.processes.zygote import ZygoteSpec
+from synapse_agent.runner.processes.zygote_pool import ZygotePool
+
+
+class Commands:
+    """Starts programs from a zygote of the agent's own Python."""
+
+    def __init__(self, zygotes: ZygotePool, *, folder: Path, sandbox: SandboxPolicy) -> None:
+        """`folder` stands for them among the zygotes; nothing is imported from it."""
+        self._zygotes = zygotes
+        self._spec = ZygoteSpec(Path(sys.executable), folder, bytecode=folder, writable=sandbox.around([]))
+
+    async def run(
+        self,
+        command: Sequence[str],
+        *,
+        limits: RunLimits,
+        on_output: Callable[[bytes], None],
+        env: Mapping[str, str] | None = None,
+        writable: Sequence[Path] = (),
+        stdin: bytes = b"",
+    ) -> ProcessExit:
+        """Run a program to its end; it may write to these paths and nowhere else.
+
+        Raises `ZygoteLost`, or an `OSError` for lack of resources, if it could not be started.
+        """
+        request = {
+            "command": list(command),
+            "env": dict(env or {}),
+            "folder": "/",
+            "limits": limits.resources,
+            "writable": [str(path) for path in writable],
+        }
+        async with self._zygotes.use(self._spec) as zygote:
+            return await Execution(zygote, limits, on_output=on_output).run(request, stdin)

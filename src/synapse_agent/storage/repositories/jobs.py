@@ -1,0 +1,214 @@
+"""The jobs: every run that was taken, how far it has come and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+
+from synapse_agent.storage.repositories.keys import KeyRepository, KeyRow
+from synapse_agent.storage.repositories.statements import Statements
+
+_CARRIES_KEY = (
+    "id IN (SELECT id FROM jobs WHERE idempotency_key = :key UNION SELECT job FROM idempotency_keys WHERE key = :key)"
+)
+_IS_FREE = "NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE job = jobs.id)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job before it has its row."""
+
+    job_id: str
+    content: str
+    """Digest of what was asked for: the same again is the same run."""
+    release: str | None
+    action: str
+    method: str
+    created_at: str
+    idempotency_key: str | None = None
+    """The key of the request that created it, as a record; what a key is bound to is a `KeyRow`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow(NewJob):
+    """A job; `progress`, `events` and `error` are JSON text, `result` too when it is small enough to be kept here."""
+
+    id: int
+    status: str
+    started_at: str | None
+    finished_at: str | None
+    progress: str | None
+    is_replaced: int
+    """Another job has taken its `job_id`; it is kept as long as a key asks for it."""
+    error: str | None
+    result: bytes | None
+    status_code: int | None
+    """The status of the answer that carried the error."""
+    events: str | None
+    size: int
+    """Bytes that its log and its result take, once it is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverJob:
+    """What decides whether a job that is over is kept."""
+
+    id: int
+    finished_at: str
+    size: int
+    is_free: int
+    """No key is bound to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndRecord:
+    """How a job ended; what is None of `started_at`, `progress` and `events` stays as it was recorded before."""
+
+    status: str
+    """`SUCCEEDED`, `FAILED` or `STOPPED`."""
+    finished_at: str
+    started_at: str | None = None
+    progress: str | None = None
+    events: str | None = None
+    error: str | None = None
+    status_code: int | None = None
+    result: bytes | None = None
+    size: int = 0
+    keys_until: str | None = None
+    """Until when its idempotency keys stay bound; None frees them at once."""
+
+
+class JobRepository:
+    """Stores jobs. Each method that changes one is a step of its life: create, start, report, finish."""
+
+    def __init__(self, statements: Statements, keys: KeyRepository) -> None:
+        self._statements = statements
+        self._keys = keys
+
+    def create(self, job: NewJob, *, request: str | None = None) -> JobRow:
+        """Record a job in the place of an earlier one of the same `job_id`.
+
+        `request` is the digest that its idempotency key came with, and binds that key. The earlier job stays, out of
+        sight and without its files, as long as a key is bound to it.
+        """
+        return self._statements.transaction(lambda: self._create(job, request))
+
+    def start(self, row_id: int, *, at: str) -> None:
+        """Record that the action's process has been started."""
+        statement = "UPDATE jobs SET status = 'RUNNING', started_at = :at WHERE id = :id"
+        self._statements.write(statement, {"id": row_id, "at": at})
+
+    def report(self, row_id: int, *, progress: str | None, events: str | None) -> None:
+        """Record how far a running job has come."""
+        statement = "UPDATE jobs SET progress = :progress, events = :events WHERE id = :id"
+        self._statements.write(statement, {"id": row_id, "progress": progress, "events": events})
+
+    def finish(self, row_id: int, end: EndRecord) -> None:
+        """Record how a job ended, and until when its keys stay bound. A second call changes nothing more."""
+
+        def write() -> None:
+            self._statements.write(_FINISH, {"id": row_id, **asdict(end)})
+            self._keys.keep(row_id, until=end.keys_until)
+
+        self._statements.transaction(write)
+
+    def shrink(self, row_id: int, *, by: int) -> None:
+        """Record that so many bytes of a job's log were removed."""
+        self._statements.write("UPDATE jobs SET size = max(0, size - :by) WHERE id = :id", {"id": row_id, "by": by})
+
+    def delete(self, row_ids: Iterable[int]) -> None:
+        """Delete jobs."""
+        self._statements.write_each("DELETE FROM jobs WHERE id = :id", [{"id": each} for each in row_ids])
+
+    def find(self, job_id: str) -> JobRow | None:
+        """Find a job by the ID that callers know it by."""
+        row = self._statements.row("SELECT * FROM jobs WHERE job_id = :id AND NOT is_replaced", {"id": job_id})
+        return JobRow(**row) if row else None
+
+    def get(self, row_id: int) -> JobRow | None:
+        """Find a job by its row."""
+        row = self._statements.row("SELECT * FROM jobs WHERE id = :id", {"id": row_id})
+        return JobRow(**row) if row else None
+
+    def page(
+        self,
+        *,
+        limit: int,
+        before: int | None = None,
+        status: str | None = None,
+        idempotency_key: str | None = None,
+        newer: Mapping[int, str] = MappingProxyType({}),
+    ) -> list[JobRow]:
+        """Return jobs, newest first; `before` is a row, and a key finds also what it was bound to later.
+
+        `newer` are the statuses of rows, few of them, that are not recorded yet: those count.
+        """
+        conditions = ["NOT is_replaced" if idempotency_key is None else _CARRIES_KEY]
+        if before is not None:
+            conditions.append("id < :before")
+        values = {"before": before, "status": status, "key": idempotency_key, "limit": limit}
+        if status is None:
+            return self._page(conditions, values)
+        fitting = [row_id for row_id, each in newer.items() if each == status]
+        recorded = self._page([*conditions, "status = :status", *_none_of(newer)], values)
+        others = self._page([*conditions, f"id IN ({_numbers(fitting)})"], values) if fitting else []
+        return sorted([*recorded, *others], key=lambda row: -row.id)[:limit]
+
+    def _page(self, conditions: Iterable[str], values: Mapping[str, object]) -> list[JobRow]:
+        statement = f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
+        return [JobRow(**row) for row in self._statements.rows(statement, values)]
+
+    def unfinished(self) -> list[JobRow]:
+        """Return the jobs that were not over when they were last written."""
+        return [
+            JobRow(**row) for row in self._statements.rows("SELECT * FROM jobs WHERE status IN ('PENDING', 'RUNNING')")
+        ]
+
+    def over(self, *, after: OverJob | None, limit: int) -> list[OverJob]:
+        """Return some of the jobs that are over, those that ended first; `after` is the last one of the call before."""
+        statement = (
+            f"SELECT id, finished_at, size, {_IS_FREE} AS is_free FROM jobs"
+            " WHERE finished_at IS NOT NULL AND (finished_at, id) > (:finished_at, :id)"
+            " ORDER BY finished_at, id LIMIT :limit"
+        )
+        begin = {"finished_at": "", "id": 0} if after is None else {"finished_at": after.finished_at, "id": after.id}
+        return [OverJob(**row) for row in self._statements.rows(statement, {**begin, "limit": limit})]
+
+    def total_size(self) -> int:
+        """Return how many bytes the logs and results of all jobs take that are over; the database keeps the sum."""
+        row = self._statements.row("SELECT size FROM job_totals")
+        return row["size"] if row else 0
+
+    def missing(self, row_ids: Sequence[int]) -> list[int]:
+        """Return those of these rows that there are no jobs for."""
+        statement = f"SELECT id FROM jobs WHERE id IN ({_numbers(row_ids)})"
+        known = {row["id"] for row in self._statements.rows(statement)}
+        return [each for each in row_ids if each not in known]
+
+    def _create(self, job: NewJob, request: str | None) -> JobRow:
+        self._statements.write(
+            "UPDATE jobs SET is_replaced = 1, size = 0 WHERE job_id = :job_id AND NOT is_replaced",
+            {"job_id": job.job_id},
+        )
+        self._statements.write(f"DELETE FROM jobs WHERE is_replaced AND {_IS_FREE}")
+        row = JobRow(**self._statements.insert("jobs", {**asdict(job), "status": "PENDING"}))
+        if request is not None and job.idempotency_key is not None:
+            self._keys.bind(KeyRow(key=job.idempotency_key, request=request, job=row.id, expires_at=None))
+        return row
+
+
+_FINISH = """
+    UPDATE jobs SET status = :status, finished_at = :finished_at, started_at = coalesce(:started_at, started_at),
+        progress = coalesce(:progress, progress), events = coalesce(:events, events), error = :error,
+        status_code = :status_code, result = :result, size = :size
+    WHERE id = :id
+"""
+
+
+def _none_of(row_ids: Iterable[int]) -> list[str]:
+    return [f"id NOT IN ({_numbers(row_ids)})"] if row_ids else []
+
+
+def _numbers(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))

@@ -1,0 +1,48 @@
+"""The idempotency keys that are bound to jobs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from synapse_agent.storage.repositories.statements import Statements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRow:
+    """An idempotency key that is bound to a job."""
+
+    key: str
+    request: str
+    """Digest of the request that it came with."""
+    job: int
+    """The job's row."""
+    expires_at: str | None
+    """None while the job is not over."""
+
+
+class KeyRepository:
+    """Stores which key is bound to which job."""
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    def find(self, key: str) -> KeyRow | None:
+        """Find a key that is bound to a job."""
+        row = self._statements.row("SELECT * FROM idempotency_keys WHERE key = :key", {"key": key})
+        return KeyRow(**row) if row else None
+
+    def bind(self, key: KeyRow) -> None:
+        """Bind a key, which is free, to a job."""
+        self._statements.insert("idempotency_keys", asdict(key))
+
+    def keep(self, job: int, *, until: str | None) -> None:
+        """Keep the keys of a job bound until a time; None frees them at once."""
+        if until is None:
+            self._statements.write("DELETE FROM idempotency_keys WHERE job = :job", {"job": job})
+        else:
+            statement = "UPDATE idempotency_keys SET expires_at = :until WHERE job = :job"
+            self._statements.write(statement, {"job": job, "until": until})
+
+    def free_expired(self, *, now: str) -> None:
+        """Free the keys whose time is over; a job that only they kept goes when the next one comes."""
+        self._statements.write("DELETE FROM idempotency_keys WHERE expires_at <= :now", {"now": now})

@@ -1,0 +1,67 @@
+"""SQL statements and transactions on one connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from synapse_agent.storage.disk import is_disk_full
+
+Values = Mapping[str, object]
+Row = dict[str, Any]
+T = TypeVar("T")
+
+
+class Statements:
+    """Runs statements; each one is a transaction of its own unless it runs inside `transaction()`.
+
+    A statement that finds the disk full is tried again as long as `make_room` can do something about it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, *, make_room: Callable[[], bool] = lambda: False) -> None:
+        self._connection = connection
+        self._make_room = make_room
+
+    def rows(self, statement: str, values: Values | None = None) -> Iterator[Row]:
+        """Yield what a query finds."""
+        return iter(self._connection.execute(statement, values or {}))
+
+    def row(self, statement: str, values: Values | None = None) -> Row | None:
+        """Return the first row that a query finds."""
+        row: Row | None = self._connection.execute(statement, values or {}).fetchone()
+        return row
+
+    def write(self, statement: str, values: Values | None = None) -> None:
+        """Run a statement that changes something."""
+        self._with_room(lambda: self._connection.execute(statement, values or {}))
+
+    def write_each(self, statement: str, values: Sequence[Values]) -> None:
+        """Run one statement for each of these values, all in one transaction."""
+        self.transaction(lambda: self._connection.executemany(statement, values))
+
+    def insert(self, table: str, values: Values) -> Row:
+        """Insert a row and return it as it is now, defaults and ID included."""
+        columns, marks = ", ".join(values), ", ".join(f":{column}" for column in values)
+        statement = f"INSERT INTO {table} ({columns}) VALUES ({marks}) RETURNING *"
+        rows: list[Row] = self._with_room(lambda: self._connection.execute(statement, values).fetchall())
+        return rows[0]
+
+    def transaction(self, work: Callable[[], T]) -> T:
+        """Make all that `work` does one transaction: everything is written, or nothing. It may be called again."""
+        return self._with_room(lambda: self._at_once(work))
+
+    def _at_once(self, work: Callable[[], T]) -> T:
+        self._connection.execute("BEGIN IMMEDIATE")
+        with self._connection:
+            return work()
+
+    def _with_room(self, work: Callable[[], T]) -> T:
+        if self._connection.in_transaction:  # which is tried again as a whole
+            return work()
+        while True:
+            try:
+                return work()
+            except sqlite3.OperationalError as error:
+                if not is_disk_full(error) or not self._make_room():
+                    raise

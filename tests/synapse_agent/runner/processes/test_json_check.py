@@ -1,0 +1,57 @@
+"""Results, checked before the agent passes them on."""
+
+from __future__ import annotations
+
+import pytest
+
+from synapse_agent.problems import Problem
+from synapse_agent.runner.processes.commands import Commands
+from synapse_agent.runner.processes.json_check import check_result
+from synapse_agent.runner.processes.sandbox import probed
+from synapse_agent.runner.processes.zygote_pool import ZygotePool
+
+pytestmark = pytest.mark.anyio
+
+LARGE = b'[{"a": [1, 2.5, "\xc3\xa4", null, true]}, %b' % (b'"x", ' * 300_000)
+
+
+@pytest.fixture
+async def commands(tmp_path):
+    """Give what starts programs, with a sandbox where the kernel has one."""
+    zygotes = ZygotePool(limit=1)
+    yield Commands(zygotes, folder=tmp_path, sandbox=probed(wanted=True))
+    await zygotes.close()
+
+
+@pytest.mark.parametrize("result", [b"1", b'"x"', b"null", b"1e999", b" [1] ", LARGE + b"0]"])
+async def test_json_passes(commands, result):
+    """Small or large."""
+    await check_result(commands, result, job_id="job")
+
+
+@pytest.mark.parametrize(
+    "result", [b"", b"{", b"NaN", b"1,2", b"\xff", '"x"'.encode("utf-16"), b"\xef\xbb\xbf1", LARGE, LARGE + b"NaN]"]
+)
+async def test_what_is_no_json_is_refused(commands, result):
+    """Small or large; also what Python takes for JSON and others don't."""
+    with pytest.raises(Problem, match=r"cannot be written as JSON: it is not JSON\.$") as caught:
+        await check_result(commands, result, job_id="job")
+    assert (caught.value.status, caught.value.error_type) == (500, "result_not_serializable")
+
+
+@pytest.mark.parametrize("depth", [5000, 1_000_000])
+async def test_what_is_nested_too_deeply_is_refused(commands, depth):
+    """Newer Pythons write what this one, and a caller's, can't read."""
+    with pytest.raises(Problem, match=r"\$ is nested too deeply\.$"):
+        await check_result(commands, b"[" * depth + b"]" * depth, job_id="job")
+
+
+async def test_a_result_is_not_lost_for_lack_of_a_process(commands, caplog, monkeypatch):
+    """It is checked here then, which takes a while."""
+
+    async def run(*_, **__):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(commands, "run", run)
+    await check_result(commands, LARGE + b"0]", job_id="job")
+    assert "is checked inside the agent" in caplog.text
