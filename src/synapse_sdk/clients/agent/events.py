@@ -22,7 +22,7 @@ class ProgressEvent(TypedDict):
     message: NotRequired[str]
     current: float
     total: float | None
-    """None if the action does not know how much there is to do."""
+    """None if the action does not know how much work there is."""
     step: NotRequired[str]
 
 

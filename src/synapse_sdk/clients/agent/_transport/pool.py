@@ -110,7 +110,7 @@ class _Pool(Generic[S]):
             self._idle.put(connection)
         else:
             connection.stream.close()
-        if self.closed:  # while this was going on
+        if self.closed:  # in the meantime
             self._idle.clear()
 
     def _keep_cookies(self, connection: HttpConnection[S], send: Send) -> None:

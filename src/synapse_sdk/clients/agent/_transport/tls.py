@@ -63,7 +63,7 @@ def _present(context: ssl.SSLContext, cert: tuple[str, ...]) -> None:
 
 
 def _trusted(verify: bool | str, environ: Mapping[str, str]) -> tuple[bool | str, str]:
-    """Return the CA certificates to trust, and what messages are to call them."""
+    """Return the CA certificates to trust, and what messages call them."""
     if verify is not True:
         return verify, "verify"
     named = next(((environ[name], name) for name in CA_VARIABLES if environ.get(name)), None)
