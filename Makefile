@@ -81,10 +81,10 @@ check: setup ## Format, lint, types, the walls, the contract, and whether what i
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python docs/scripts/readme_types.py
 	$(BIN)/mypy build/typing/readme.py
 	node_modules/.bin/pyright --warnings
-	$(BIN)/lint-imports --no-cache --no-logo
 	node_modules/.bin/redocly lint
 	$(BIN)/openapi-spec-validator openapi.yaml
 	$(BIN)/python generator/generate.py --check

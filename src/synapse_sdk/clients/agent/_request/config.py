@@ -32,7 +32,7 @@ LONGEST_LIMIT = 2_000_000.0
 """Seconds, some three weeks: a socket counts milliseconds in 32 bits, and longer limits would end early or never."""
 
 MAX_RESPONSE_BYTES = 1024 * 1024 * 1024
-"""The most that a client takes in memory of one answer, decoded, if it is not told otherwise."""
+"""The most that a client takes in memory of one answer, decoded, by default."""
 
 WRITE_LIMIT = 60.0
 """Seconds to wait until the peer takes more of a request, where reading has no limit."""
@@ -181,7 +181,7 @@ def _hook(value: Any, name: str) -> Any:
 
 
 def _setting(given: Any, name: str, environ: Mapping[str, str], variable: str) -> tuple[Any, str]:
-    """Return what was given, else what the environment has, and what messages call it."""
+    """Return the argument, else what the environment has, and what messages call it."""
     if given is None and environ.get(variable):
         return environ[variable], variable
     return given, name
