@@ -25,6 +25,7 @@ from synapse_agent.options import (
     option_of,
     type_of,
 )
+from synapse_agent.util.cpus import usable_cpus
 from synapse_agent.util.hosts import host_name, is_loopback_host
 from synapse_agent.util.sizes import LARGEST_NUMBER, MEBIBYTE
 
@@ -73,6 +74,12 @@ class Settings:
             "TOKEN",
         ),
     ] = field(default=None, repr=False)
+    backend_allow: Annotated[
+        tuple[str, ...],
+        Option(
+            PLUGINS, "Host, address or network that its records may name although it is not public; repeatable.", "HOST"
+        ),
+    ] = ()
     backend_connect_timeout: Annotated[
         float, Option(PLUGINS, "Longest to wait for a connection to the backend.", "SECONDS")
     ] = 5.0
@@ -137,7 +144,7 @@ class Settings:
     runner: Annotated[str, Option(RUNS, "Where actions run: local, or ray for a Ray cluster.", "NAME")] = "local"
     max_concurrent_runs: Annotated[
         int | None,
-        Option(RUNS, "Runs at once.", "N", least=1, shown=f"the number of cores; on a cluster {RUNS_ON_A_CLUSTER}"),
+        Option(RUNS, "Runs at once.", "N", least=1, shown=f"the cores it may use; on a cluster {RUNS_ON_A_CLUSTER}"),
     ] = None
     max_queued_runs: Annotated[int, Option(RUNS, "Runs that wait for their turn; one more gets 429.", "N", least=0)] = (
         1000
@@ -217,6 +224,18 @@ class Settings:
             name="--max-jobs-size",
         ),
     ] = 10 * 1024 * MEBIBYTE
+    allow_requirement_urls: Annotated[
+        bool,
+        Option(SANDBOX, "Take requirements at addresses, indexes that a plugin names, and paths outside it."),
+    ] = False
+    index_url: Annotated[
+        str | None, Option(PLUGINS, "Index that requirements come from.", "URL", shown="as pip and uv are set up")
+    ] = field(default=None, repr=False)
+    """It may hold a password."""
+    extra_index_urls: Annotated[
+        tuple[str, ...],
+        Option(PLUGINS, "Further index of requirements; repeatable.", "URL", name="--extra-index-url"),
+    ] = field(default=(), repr=False)
     max_environments: Annotated[
         int, Option(DATA, "Environments to keep; the least recently used go first.", "N", least=1)
     ] = 64
@@ -243,7 +262,7 @@ class Settings:
     @property
     def runs_at_once(self) -> int:
         """How many runs are carried out at once; the next ones wait for their turn."""
-        return self.max_concurrent_runs or (RUNS_ON_A_CLUSTER if self.runner == "ray" else os.cpu_count() or 1)
+        return self.max_concurrent_runs or (RUNS_ON_A_CLUSTER if self.runner == "ray" else usable_cpus())
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -328,7 +347,7 @@ def for_other_machines(settings: Settings) -> Settings:
 
     What must not be seen is what `repr` leaves out.
     """
-    hidden: dict[str, Any] = {each.name: None for each in fields(settings) if not each.repr}
+    hidden: dict[str, Any] = {each.name: each.default for each in fields(settings) if not each.repr}
     door: dict[str, Any] = {"host": "127.0.0.1", "tls_cert": None, "tls_key": None, "debug_roots": ()}
     return replace(settings, **hidden, **door)
 

@@ -31,6 +31,8 @@ FITTING: dict[str, Any] = {
     "ray_address": "10.0.0.5:6379",
     "backend": "http://backend.test",
     "allowed_hosts": ("agent.test", "other.test"),
+    "backend_allow": ("minio.test", "10.1.0.0/16"),
+    "extra_index_urls": ("https://one.test/simple", "https://two.test/simple"),
     "plugins": (Path("/"), Path("/tmp")),
     "pythons": (Path(sys.executable),),
 }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .job_stream_event import JobStreamEvent
     from .legacy_run_payload import LegacyRunPayload
     from .plugin_action import PluginAction
+    from .plugin_action_params_schema import PluginActionParamsSchema
     from .plugin_config_override import PluginConfigOverride
     from .plugin_modules import PluginModules
     from .plugin_release import PluginRelease
@@ -47,6 +48,7 @@ _MODULES = {
     "JobStreamEvent": "job_stream_event",
     "LegacyRunPayload": "legacy_run_payload",
     "PluginAction": "plugin_action",
+    "PluginActionParamsSchema": "plugin_action_params_schema",
     "PluginConfigOverride": "plugin_config_override",
     "PluginModules": "plugin_modules",
     "PluginRelease": "plugin_release",
@@ -72,6 +74,7 @@ __all__ = (
     "JobStreamEvent",
     "LegacyRunPayload",
     "PluginAction",
+    "PluginActionParamsSchema",
     "PluginConfigOverride",
     "PluginModules",
     "PluginRelease",

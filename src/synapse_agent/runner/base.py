@@ -50,6 +50,8 @@ class Run:
     language: str | None = None
     time_limit: float | None = None
     """Seconds from the start of the action; None for the runner's own limit."""
+    describes: bool = False
+    """Run no action: return the JSON Schema of the params of each, from their annotations."""
 
 
 class RunListener(Protocol):

@@ -15,6 +15,7 @@ import pytest
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent.plugins.releases import Releases
+from synapse_agent.plugins.requirements import STRICT
 from synapse_agent.plugins.sources import DirectorySource
 from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
@@ -331,7 +332,9 @@ async def test_a_fetch_that_somebody_removes_is_made_again(shelf: Path, tmp_path
     source = RemovedOnceSource(shelf)
     folder = DataFolder(tmp_path / "data")
     with closing(folder), closing(Database(folder.database)) as database:
-        releases = Releases(folder=folder, database=database, source=source, on_removed=removed)
+        releases = Releases(
+            folder=folder, database=database, source=source, rules=STRICT, schemas=lambda _: {}, on_removed=removed
+        )
         release, is_new = await releases.create("small", "1.0.0")
         assert (release.plugin, is_new, source.fetches) == ("small", True, 2)
         assert (releases.path(release.digest) / "config.yaml").exists()

@@ -15,6 +15,7 @@ from synapse_agent.errors import UsageError
 from synapse_agent.options import ACCESS, PLUGINS, variable_name
 from synapse_agent.server.process_secrets import keep_to_itself
 from synapse_agent.settings import Settings, check_plugins_folder, default_data_dir
+from synapse_agent.util.standard_streams import warn
 
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
 BACKEND_TOKEN_VARIABLE = "SYNAPSE_BACKEND_TOKEN"
@@ -87,8 +88,9 @@ def _check_sources(settings: Settings) -> None:
         raise UsageError("The agent has no place to get plugins from: give --plugins, --backend or both.")
     if settings.backend is not None:
         from synapse_agent.plugins.backend.addresses import backend_address
+        from synapse_agent.plugins.backend.reach import Reach
 
-        backend_address(settings.backend)
+        Reach(backend_address(settings.backend), allowed=settings.backend_allow)
 
 
 def _backend_token(token: str | None, file: Path | None) -> str | None:
@@ -120,5 +122,5 @@ def _token(settings: Settings, token: str | None, file: Path | None, *, no_token
     if no_token or not settings.is_on_loopback:
         return None
     kept, path = kept_token(settings.data_dir)
-    typer.echo(f"synapse-agent: callers must send the token in {path}", err=True)
+    warn(f"synapse-agent: callers must send the token in {path}")
     return kept

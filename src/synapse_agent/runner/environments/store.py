@@ -25,7 +25,7 @@ from typing import Any
 
 from synapse_agent.storage.atomic_write import write_atomically
 from synapse_agent.storage.locks import is_used, locked_for_removal, remove_unheld
-from synapse_agent.storage.trees import remove_tree, walk
+from synapse_agent.storage.trees import remove_tree, set_aside, walk
 
 PYTHON = "bin/python"
 _MANIFEST = "environment.json"
@@ -121,7 +121,7 @@ class Remover:
     def discard(self, folder: Path) -> None:
         """Remove what is no environment any more, whoever uses it; none there is fine."""
         with suppress(FileNotFoundError):
-            _delete([folder.rename(self._trash())])
+            _delete([self._set_aside(folder)])
 
     def sweep(self) -> None:
         """Remove what makers and removers left behind when they were killed."""
@@ -157,9 +157,14 @@ class Remover:
             folder.stat()  # FileNotFoundError if there is none
             taken = []
             with suppress(FileNotFoundError):
-                taken.append(self._bytecode_of(folder).rename(self._trash()))
+                taken.append(self._set_aside(self._bytecode_of(folder)))
             (folder / PYTHON).unlink(missing_ok=True)
-            return [*taken, folder.rename(self._trash())]
+            return [*taken, self._set_aside(folder)]
+
+    def _set_aside(self, folder: Path) -> Path:
+        trash = self._trash()
+        set_aside(folder, trash)
+        return trash
 
 
 def measure(folder: Path) -> Usage:
