@@ -35,8 +35,8 @@ export interface paths {
         put?: never;
         /**
          * Back up the agent's database
-         * @description Write a copy of the database, as it is now, into the agent's data folder, in the place of the copy before. Nobody
-         *     else can read the database while the agent runs. To restore, put the copy in the place of `agent.sqlite3`, beside
+         * @description Write a copy of the database, as it is now, into the agent's data folder, in the place of the copy before. No
+         *     other program can read the database while the agent runs. To restore, put the copy in the place of `agent.sqlite3`, beside
          *     the folders `releases` and `jobs`.
          */
         post: operations["create_backup"];

@@ -1,4 +1,4 @@
-"""Let everything happen to an agent while many call it, and count what it costs them: `make chaos SECONDS=300`."""
+"""Befall an agent with every fault while many call it, and count what it costs them: `make chaos SECONDS=300`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def befall(agent: UnrulyAgent, load: Load, names: Sequence[str], *, seconds: float, seed: int) -> None:
-    """Let one fault after the other come, each kind at least once."""
+    """Cause one fault after the other, each kind at least once."""
     draw = random.Random(seed)
     possible = [name for name in names if agent.has_disk or name != "fill_disk"]
     end = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""Fifty callers who do everything at once, and what they saw of lost, doubled, hanging and untyped calls."""
+"""Fifty callers that do everything at once, and what they saw of lost, doubled, hanging and untyped calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TYPED = {
     *("unavailable", "agent_restarted", "action_stopped", "too_many_runs", "release_not_found"),
     *("action_killed", "node_lost", "cluster_unavailable", "cluster_busy", "plugin_not_found"),
 }
-"""What may become of a call while all this goes on."""
+"""What may become of a call in the middle of all this."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Load:
             thread.start()
 
     def stop(self) -> None:
-        """Let the last calls end, and find those that don't."""
+        """Wait for the last calls, and find those that don't."""
         self._is_over.set()
         end = time.monotonic() + HANG_SECONDS
         for thread in self._threads:
@@ -76,7 +76,7 @@ class Load:
                 self.findings.hanging.append(f"{self._since[number][1]} has not ended")
 
     def check(self) -> None:
-        """Compare what callers were told with what the agent says now, and with what the actions did."""
+        """Compare what callers were told with what the agent has now, and with what the actions did."""
         with self._client() as client:
             for job_id, result in self._results.items():
                 try:
@@ -121,7 +121,7 @@ class Load:
                 self._is_over.wait(draw.uniform(0, 0.2))
 
     def _judge(self, name: str, error: ClientError) -> None:
-        """An answer that is an error has to say which; a broken connection has its type already."""
+        """An answer that is an error has to name which; a broken connection has its type already."""
         if isinstance(error, HTTPError) and error.error_type == "result_not_kept":
             self.findings.lost.append(f"{name}: {error}")
         elif isinstance(error, HTTPError) and error.error_type not in TYPED and not isinstance(error, ConflictError):

@@ -94,7 +94,7 @@ class UnrulyAgent:
 
 
 def mounted(folder: Path) -> bool:
-    """Put a small file system at a folder, where that is allowed."""
+    """Put a small file system at a folder, if that is allowed."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
@@ -186,7 +186,7 @@ def kill_agent(agent: UnrulyAgent, draw: random.Random) -> None:
 
 
 def freeze(agent: UnrulyAgent, draw: random.Random) -> None:
-    """Stop its process, and let it go on."""
+    """Stop its process for a while."""
     assert agent.process
     agent.process.send_signal(signal.SIGSTOP)
     time.sleep(draw.uniform(0.2, 2))

@@ -1,4 +1,4 @@
-"""One caller's large JSON costs that caller time, and nobody else."""
+"""One caller's large JSON costs that caller time, and no other."""
 
 from __future__ import annotations
 

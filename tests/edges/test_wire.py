@@ -250,7 +250,7 @@ def test_an_attack_costs_a_bounded_amount_of_memory(served, attack, most):
 
 
 def test_connections_without_a_request_are_bounded(serve):
-    """The longest silent go first, a line in the log says so, and callers are answered all the while."""
+    """The longest silent go first, a line in the log reports it, and callers are answered all the while."""
     served = serve(prefix=["prlimit", "--nofile=256"])
     url = httpx.URL(served.base_url)
     with ExitStack() as stack:

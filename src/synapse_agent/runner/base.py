@@ -20,7 +20,7 @@ class Params:
     text: bytes
     """A JSON object in UTF-8."""
     resources: Mapping[str, Any] = field(default_factory=dict)
-    """Those of its values that may say what the run needs of a node."""
+    """Those of its values that may state what the run needs of a node."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Params:

@@ -1,4 +1,4 @@
-"""Processes that parse large bodies, so that nobody else waits: `json.loads` lets no other thread work meanwhile."""
+"""Processes that parse large bodies, so that no other caller waits: `json.loads` blocks every other thread."""
 
 from __future__ import annotations
 

@@ -55,9 +55,9 @@ class ClientGone(Exception):
 
 
 async def read_body(headers: Mapping[str, str], receive: Receive, limits: BodyLimits) -> bytearray:
-    """Read a body that is said to be JSON within its limits.
+    """Read a body of JSON within its limits.
 
-    Raises `Problem`: 415 for another content type or a content encoding, 413 for a body over the limit, 503 where
+    Raises `Problem`: 415 for another content type or a content encoding, 413 for a body over the limit, 503 when
     others take up the room, 408 for one that does not come.
     """
     require_json(headers.get("content-type", ""))

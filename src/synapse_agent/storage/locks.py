@@ -64,13 +64,13 @@ def folder_locked(folder: Path, *, wait: float = 0) -> Iterator[int]:
         os.close(descriptor)
 
 
-# A lock for those who use something and those who remove it. Its file has to be opened for writing to be locked alone,
+# A lock for the users of something, and for its remover. Its file has to be opened for writing to be locked alone,
 # which a sandboxed run can't do: it could keep something from being removed, never from being used. Such a lock belongs
 # to the open file, as one of `flock` does, and goes with its last descriptor.
 
 
 def open_use_lock(path: Path) -> int:
-    """Open the file of such a lock, and make it if there is none."""
+    """Open the file of such a lock, and create it if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
@@ -201,7 +201,7 @@ async def _acquire(path: Path, wait: float) -> int:
 
 
 def _ignore_reader(descriptor: int, path: Path) -> None:
-    """Let nobody wait for a run that locked what it can only read: who may hold this lock holds it alone."""
+    """Ignore a run that locked what it can only read: every holder of this lock holds it alone."""
     if _conflict(descriptor) == fcntl.F_RDLCK:
         path.unlink(missing_ok=True)
 

@@ -77,7 +77,7 @@ class Scratch:
 def _begun(parent: Path) -> tuple[Path, int]:
     """Make a folder in another, and lock it."""
     parent.mkdir(parents=True, exist_ok=True)
-    with folder_locked(parent, wait=LOCK_SECONDS):  # until it is locked as well, nobody may take it for abandoned
+    with folder_locked(parent, wait=LOCK_SECONDS):  # until it is locked as well, no other may take it for abandoned
         folder = Path(tempfile.mkdtemp(dir=parent))
         return folder, lock_folder(folder)
 

@@ -1,4 +1,4 @@
-"""Who waits for whom: a slow installation keeps no run waiting whose environment is there."""
+"""Turns: a slow installation keeps no run waiting whose environment is there."""
 
 from __future__ import annotations
 

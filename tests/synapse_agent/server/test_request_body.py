@@ -33,7 +33,7 @@ def test_another_content_type_is_refused(http: httpx.Client, content_type: str |
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, identity"])
 def test_a_compressed_body_is_refused(http: httpx.Client, encoding: str) -> None:
-    """415 that says what is taken, in words and in `Accept-Encoding`."""
+    """415 that names what is taken, in words and in `Accept-Encoding`."""
     body = gzip.compress(b'{"plugin": "none", "version": "1"}')
     answer = http.post("/plugin_releases/", content=body, headers={**JSON, "Content-Encoding": encoding})
     assert (answer.status_code, answer.json()["detail"]["error_type"]) == (415, "unsupported_media_type")

@@ -74,7 +74,7 @@ def test_head_is_answered_as_get_without_a_body(http: httpx.Client, path: str) -
 
 
 def test_head_of_a_stream_ends_at_once(http: httpx.Client, tools: str, tmp_path: Path) -> None:
-    """Though the job that it follows goes on."""
+    """Though the job that it follows is running."""
     params = {"path": str(tmp_path / "go")}
     http.post(f"{tools}/run/", json={"action": "wait_in_background", "job_id": "headed", "params": params})
     answer = http.head("/jobs/headed/logs/stream/")

@@ -30,7 +30,7 @@ def jobs_in(path: Path) -> list[str]:
 
 @pytest.mark.anyio
 async def test_a_backup_is_whole_while_jobs_come(tmp_path: Path) -> None:
-    """It has what there was when it began, it can be opened, and the database goes on."""
+    """It has what there was when it began, it can be opened, and the database takes further jobs."""
     with closing(Database(tmp_path / "db")) as database:
         for number in range(500):
             add_job(database, f"before {number}")

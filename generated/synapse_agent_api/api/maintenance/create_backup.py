@@ -90,8 +90,8 @@ def sync(
 ) -> Backup | Error | None:
     """Back up the agent's database.
 
-    Write a copy of the database, as it is now, into the agent's data folder, in the place of the copy before. Nobody
-    else can read the database while the agent runs. To restore, put the copy in the place of `agent.sqlite3`, beside
+    Write a copy of the database, as it is now, into the agent's data folder, in the place of the copy before. No
+    other program can read the database while the agent runs. To restore, put the copy in the place of `agent.sqlite3`, beside
     the folders `releases` and `jobs`.
     """
 
@@ -115,8 +115,8 @@ async def asyncio(
 ) -> Backup | Error | None:
     """Back up the agent's database.
 
-    Write a copy of the database, as it is now, into the agent's data folder, in the place of the copy before. Nobody
-    else can read the database while the agent runs. To restore, put the copy in the place of `agent.sqlite3`, beside
+    Write a copy of the database, as it is now, into the agent's data folder, in the place of the copy before. No
+    other program can read the database while the agent runs. To restore, put the copy in the place of `agent.sqlite3`, beside
     the folders `releases` and `jobs`.
     """
 

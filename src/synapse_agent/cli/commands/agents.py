@@ -26,9 +26,10 @@ def health(invocation: Invocation) -> None:
 
 @with_agent
 def backup(invocation: Invocation) -> None:
-    """Have the agent write a copy of its database into its data folder, and print where it is.
+    """Have the agent write a copy of its database into its data folder, and print its path.
 
-    Nobody else can read the database while the agent runs. The folders releases and jobs can be copied at any time.
+    No other program can read the database while the agent runs. The folders releases and jobs can be
+    copied at any time.
     """
     with invocation.calling():
         written = invocation.client.create_backup()

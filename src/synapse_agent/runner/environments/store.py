@@ -4,7 +4,7 @@
         bin/python          a folder without it is no environment
         environment.json    what is in it (older ones have none)
         last-use            modified when it was used last
-    ../locks/<id>           locked by all who use it, or by the one who removes it
+    ../locks/<id>           locked by all its users together, or by its remover alone
     ../locks/<id>.lock      held by whoever makes it
 
 Whoever uses an environment holds its lock together with others (see `leases`). Whoever removes one holds the lock alone
@@ -81,7 +81,7 @@ class Removal:
 
 
 def lock_path(folder: Path) -> Path:
-    """Return where the lock of an environment is: not among what runs see; a maker's has the suffix `.lock`."""
+    """Return the path of the lock of an environment: not among what runs see; a maker's has the suffix `.lock`."""
     return folder.parent.with_name("locks") / folder.name
 
 
@@ -154,7 +154,7 @@ class Remover:
     def _take_away(self, folder: Path) -> list[Path]:
         """Make an environment be no more, in an order of which no step leaves a part of it for use."""
         with locked_for_removal(lock_path(folder)):
-            folder.stat()  # FileNotFoundError if there is none
+            folder.stat()  # FileNotFoundError if it is gone
             taken = []
             with suppress(FileNotFoundError):
                 taken.append(self._set_aside(self._bytecode_of(folder)))

@@ -22,7 +22,7 @@ class HealthClientMixin:
         return health
 
     def create_backup(self) -> Backup:
-        """Have the agent write a copy of its database into its data folder, and return where it is."""
+        """Have the agent write a copy of its database into its data folder, and return its path."""
         backup: Backup = self._session.send(calls.create_backup())
         return backup
 
@@ -38,6 +38,6 @@ class AsyncHealthClientMixin:
         return health
 
     async def create_backup(self) -> Backup:
-        """Have the agent write a copy of its database into its data folder, and return where it is."""
+        """Have the agent write a copy of its database into its data folder, and return its path."""
         backup: Backup = await self._session.send(calls.create_backup())
         return backup
