@@ -81,6 +81,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
         for each in folders:
             stack.push_async_callback(_cancel, asyncio.create_task(each.look_ahead()))
+        folder.reserve.refill()
         retention = Retention(database, folder.jobs, limits, reserve=folder.reserve)
         stack.push_async_callback(_cancel, asyncio.create_task(retention.keep()))
         rules = RequirementRules(urls=settings.allow_requirement_urls)
