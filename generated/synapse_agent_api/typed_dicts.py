@@ -176,6 +176,7 @@ class PluginAction(TypedDict):
     name: str
     method: NotRequired[str]
     description: NotRequired[str]
+    params_schema: NotRequired[dict[str, Any]]
 
 
 PluginConfigOverride: TypeAlias = dict[str, Any]
@@ -207,6 +208,7 @@ class PluginRelease(TypedDict):
     actions: NotRequired[list[PluginAction]]
     digest: NotRequired[str]
     created_at: NotRequired[str]
+    warnings: NotRequired[list[str]]
 
 
 class PluginReleasePage(TypedDict):

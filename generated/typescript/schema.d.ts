@@ -325,6 +325,8 @@ export interface components {
              * @description When the agent cached it.
              */
             created_at?: string;
+            /** @description What the plugin's author should know, one sentence each; keys and files without effect are named. */
+            warnings?: string[];
         } & {
             [key: string]: unknown;
         };
@@ -334,6 +336,13 @@ export interface components {
             /** @description `local` and `task` answer with the result, `job` answers at once with the job record. */
             method?: string;
             description?: string;
+            /**
+             * @description JSON Schema of the params that the action takes, from its annotations. Absent until the release has run once, and
+             *     for an action that cannot be described.
+             */
+            params_schema?: {
+                [key: string]: unknown;
+            };
         } & {
             [key: string]: unknown;
         };

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .job_stream_event import JobStreamEvent
     from .legacy_run_payload import LegacyRunPayload
     from .plugin_action import PluginAction
+    from .plugin_action_params_schema import PluginActionParamsSchema
     from .plugin_config_override import PluginConfigOverride
     from .plugin_modules import PluginModules
     from .plugin_release import PluginRelease
@@ -45,6 +46,7 @@ _MODULES = {
     "JobStreamEvent": "job_stream_event",
     "LegacyRunPayload": "legacy_run_payload",
     "PluginAction": "plugin_action",
+    "PluginActionParamsSchema": "plugin_action_params_schema",
     "PluginConfigOverride": "plugin_config_override",
     "PluginModules": "plugin_modules",
     "PluginRelease": "plugin_release",
@@ -69,6 +71,7 @@ __all__ = (
     "JobStreamEvent",
     "LegacyRunPayload",
     "PluginAction",
+    "PluginActionParamsSchema",
     "PluginConfigOverride",
     "PluginModules",
     "PluginRelease",

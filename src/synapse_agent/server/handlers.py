@@ -14,8 +14,7 @@ from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey, digest
 from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
-from synapse_agent.plugins.releases import release_json, release_record
-from synapse_agent.plugins.requirements import check_requirements
+from synapse_agent.plugins.requirements import RequirementRules, check_requirements
 from synapse_agent.problems import invalid
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES
@@ -52,7 +51,7 @@ async def list_plugin_releases(agent: Agent, call: OperationRequest) -> Response
                 "count": count,
                 "next": _page_url(call, page + 1) if page * page_size < count else None,
                 "previous": _page_url(call, page - 1) if page > 1 else None,
-                "results": [release_record(row) for row in rows],
+                "results": [agent.releases.record(row) for row in rows],
             }
         )
     )
@@ -60,13 +59,13 @@ async def list_plugin_releases(agent: Agent, call: OperationRequest) -> Response
 
 async def get_plugin_release(agent: Agent, call: OperationRequest) -> Response:
     """Give a release."""
-    return json_answer(release_json(agent.releases.find(call.path["lookup"])))
+    return json_answer(json_bytes(agent.releases.record(agent.releases.find(call.path["lookup"]))))
 
 
 async def create_plugin_release(agent: Agent, call: OperationRequest) -> Response:
     """Fetch and cache a release: 201 where this call did, 200 where it was there."""
     row, is_new = await agent.releases.create(call.body["plugin"], call.body["version"])
-    return json_answer(release_json(row), 201 if is_new else 200)
+    return json_answer(json_bytes(agent.releases.record(row)), 201 if is_new else 200)
 
 
 async def delete_plugin_release(agent: Agent, call: OperationRequest) -> Response:
@@ -148,7 +147,7 @@ def _release_order(agent: Agent, call: OperationRequest) -> RunSpec:
         config=config,
         workspace=agent.releases.lease(release),
         release=f"{release.plugin}@{release.version}",
-        **_common(call.body),
+        **_common(call.body, agent.rules),
     )
 
 
@@ -159,7 +158,7 @@ def _debug_order(agent: Agent, call: OperationRequest) -> RunSpec:
         config=source.config,
         workspace=DebugWorkspace(source, agent.folder.temporary("debug"), limits=agent.debug.limits),
         source={name: call.body[name] for name in ("plugin_path", "config", "modules") if name in call.body},
-        **_common(call.body),
+        **_common(call.body, agent.rules),
     )
 
 
@@ -169,10 +168,10 @@ async def _parts(log: Path) -> AsyncIterator[str]:
         yield part
 
 
-def _common(body: dict[str, Any]) -> dict[str, Any]:
+def _common(body: dict[str, Any], rules: RequirementRules) -> dict[str, Any]:
     """Give what both kinds of run take, absent keys left out."""
     given: dict[str, Any] = {name: body[name] for name in ("params", "language", "job_id") if name in body}
-    return {**given, "requirements": check_requirements(body.get("requirements", []))}
+    return {**given, "requirements": check_requirements(body.get("requirements", []), rules)}
 
 
 def _page_url(call: OperationRequest, page: int) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 
 from synapse_agent.storage.atomic_write import write_atomically
 from synapse_agent.storage.locks import folder_locked, remove_unheld
-from synapse_agent.storage.trees import remove_tree
+from synapse_agent.storage.trees import remove_tree, set_aside, walk
 
 PYTHON = "bin/python"
 _MANIFEST = "environment.json"
@@ -115,7 +115,7 @@ class Remover:
     def discard(self, folder: Path) -> None:
         """Remove what is no environment any more, whoever uses it; none there is fine."""
         with suppress(FileNotFoundError):
-            _delete([folder.rename(self._trash())])
+            _delete([self._set_aside(folder)])
 
     def sweep(self) -> None:
         """Remove what makers and removers left behind when they were killed."""
@@ -143,18 +143,23 @@ class Remover:
         with folder_locked(folder):
             taken = []
             with suppress(FileNotFoundError):
-                taken.append(self._bytecode_of(folder).rename(self._trash()))
+                taken.append(self._set_aside(self._bytecode_of(folder)))
             (folder / PYTHON).unlink(missing_ok=True)
-            return [*taken, folder.rename(self._trash())]
+            return [*taken, self._set_aside(folder)]
+
+    def _set_aside(self, folder: Path) -> Path:
+        trash = self._trash()
+        set_aside(folder, trash)
+        return trash
 
 
 def measure(folder: Path) -> Usage:
     """Add up what a folder takes up on the disk; what vanishes meanwhile does not count."""
     own = shared = 0
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            with suppress(FileNotFoundError):
-                status = os.lstat(f"{parent}/{name}")
+    for _, entries in walk(folder):
+        for entry in entries:
+            with suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
                 if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
                     shared += status.st_blocks * _BLOCK
                 else:
