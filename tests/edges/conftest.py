@@ -64,7 +64,7 @@ class Holdings:
             unfinished_jobs=sum(status in ("PENDING", "RUNNING") for status in jobs),
             temporary=entries(data / "tmp") + sum(any(path.iterdir()) for path in data.glob("scratch/*/*")),
             processes=others,
-            descriptors=descriptors(without=data / "environments") - 2 * zygotes,
+            descriptors=descriptors(without=(data / "environments", data / "locks")) - 2 * zygotes,
         )
 
     def plus(self, more: Mapping[str, int]) -> Holdings:
@@ -154,12 +154,12 @@ def entries(folder: Path) -> int:
     return len(list(folder.iterdir())) if folder.is_dir() else 0
 
 
-def descriptors(*, without: Path) -> int:
-    """Count the open files of this process but for those below a folder."""
+def descriptors(*, without: Sequence[Path]) -> int:
+    """Count the open files of this process but for those below some folders."""
     found = 0
     for link in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the one with which they are listed
-            found += not link.readlink().is_relative_to(without)
+            found += not any(link.readlink().is_relative_to(folder) for folder in without)
     return found
 
 

@@ -134,14 +134,14 @@ def test_a_run_works_once_the_cause_is_gone(facade, fail, ledger, plain, package
     shutil.rmtree(made)
 
 
-def test_a_bad_line_in_a_plugins_own_file_is_named(facade, ledger, plugins, write_files):
-    """By file and place."""
+def test_a_bad_line_in_a_plugins_own_file_is_named(facade, plugins, write_files):
+    """By file and line, and when the release is created: no caller of an action has to find it."""
     config = "code: demanding\nversion: 1.0.0\nactions: {go: {entrypoint: 'main:go', method: local}}\n"
-    files = {"config.yaml": config, "main.py": "", "requirements.txt": "# tools\npaint\n--pre\n"}
+    files = {"config.yaml": config, "main.py": "", "requirements.txt": "# tools\npaint\n--index-url https://x.test\n"}
     write_files(plugins / "demanding", files)
-    facade.create_plugin_release("demanding", "1.0.0")
-    ledger.expect(jobs=1)
-    error = facade.error("run_plugin_release", "demanding@1.0.0", "go")
-    assert (error.error_type, error.outcome) == ("invalid_requirement", "rejected")
-    assert error.message == f"requirements.txt[1] is '--pre'; {WANTED}"
-    facade.delete_plugin_release("demanding@1.0.0")
+    error = facade.error("create_plugin_release", "demanding", "1.0.0")
+    assert (error.status_code, error.error_type, error.outcome) == (422, "invalid_requirement", "rejected")
+    assert error.message == (
+        "requirements.txt, line 3, is '--index-url https://x.test'; "
+        "indexes are the agent's to choose: `serve --index-url` and `--extra-index-url`"
+    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from synapse_agent.plugins.config import CONFIG_FILE, PluginConfig, merge_config, read_config
+from synapse_agent.plugins.config import CONFIG_FILE, PluginConfig, merge_config, read_config, rename_hint
 from synapse_agent.problems import Problem, quoted, renamed
 from synapse_agent.settings import Settings
 from synapse_agent.storage.disk import is_disk_full
@@ -144,7 +144,9 @@ def _checked(folder: Path) -> Path:
 def _config(folder: Path | None, override: Mapping[str, Any] | None) -> PluginConfig:
     has_own = folder is not None and (folder / CONFIG_FILE).exists()
     if folder and not has_own and override is None:
-        raise _invalid_path(folder, f"has no {CONFIG_FILE}: add one, or send `config`", error_type="invalid_plugin")
+        raise _invalid_path(
+            folder, f"has no {CONFIG_FILE}: add one, or send `config`{rename_hint(folder)}", error_type="invalid_plugin"
+        )
     if folder and has_own and not (folder / CONFIG_FILE).resolve().is_relative_to(folder.resolve()):
         raise _invalid_path(folder, f"cannot be taken: its {CONFIG_FILE} is a link that leads out of it")
     own = read_config(folder) if folder and has_own else {}

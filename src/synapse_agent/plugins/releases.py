@@ -7,20 +7,21 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.plugins.advice import advice
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.integrity import Integrity
+from synapse_agent.plugins.project import read_requirements
+from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import PluginSource
 from synapse_agent.problems import Problem, quoted, shutting_down
 from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.repositories.releases import NewRelease, ReleaseRow
 from synapse_agent.storage.trees import remove_tree, sync_tree, tree_digest
-from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 
@@ -38,6 +39,8 @@ class Releases:
         folder: DataFolder,
         database: Database,
         source: PluginSource,
+        rules: RequirementRules,
+        schemas: Callable[[Path], Mapping[str, Any]],
         on_removed: Callable[[Path], Awaitable[None]],
     ) -> None:
         """Bring rows and folders together; `on_removed` is told of each folder that has been removed since."""
@@ -46,11 +49,14 @@ class Releases:
         self._source = source
         self._integrity = Integrity(folder.root / "release-marks")
         self._restoring: dict[str, asyncio.Task[None]] = {}
+        self._rules = rules
+        self._schemas = schemas
         self._on_removed = on_removed
         self._fetching: dict[tuple[str, str], asyncio.Task[ReleaseRow]] = {}
         self._is_closing = False
         self._uses: Counter[str] = Counter()
         self._configs: dict[str, PluginConfig] = {}
+        self._warnings: dict[str, tuple[str, ...]] = {}
         self._found: dict[str, ReleaseRow] = {}
         self._remove_leftovers()
 
@@ -119,6 +125,13 @@ class Releases:
             config = self._configs[row.digest] = PluginConfig.read(self.path(row.digest))
         return config
 
+    def record(self, row: ReleaseRow) -> dict[str, Any]:
+        """Return a release as the contract has it, without what the plugin leaves out."""
+        warnings = self._warnings.get(row.digest)
+        if warnings is None:
+            warnings = self._warnings[row.digest] = self._advice(row)
+        return _record(row, warnings, self._schemas(self.path(row.digest)))
+
     def path(self, digest: str) -> Path:
         """Give the folder that holds the content of this digest."""
         return self._folder.releases / digest.removeprefix("sha256:")
@@ -152,6 +165,13 @@ class Releases:
             del self._uses[digest]
             await self._remove_unused(digest)
 
+    def _advice(self, row: ReleaseRow) -> tuple[str, ...]:
+        """List what its author should know; nothing for one that an earlier agent has cached and this one refuses."""
+        try:
+            return advice(self.path(row.digest), self.config(row))
+        except Problem:
+            return ()
+
     def _find(self, lookup: str) -> ReleaseRow | None:
         if _ID.fullmatch(lookup):
             return self._rows.get(int(lookup))
@@ -162,7 +182,7 @@ class Releases:
         temporary = self._folder.temporary("fetch")
         try:
             await self._source.fetch(plugin=plugin, version=version, into=temporary)
-            config, digest = await in_thread(_examine, temporary, plugin, version)
+            config, digest = await in_thread(_examine, temporary, plugin, version, self._rules)
             # From here to the row there is no await: no other request can see, or remove, a folder without its row.
             self._place(temporary, digest)
             return self._rows.create(_new_release(config, plugin, version, digest))
@@ -176,7 +196,7 @@ class Releases:
         temporary = self._folder.temporary("fetch")
         try:
             await self._source.fetch(plugin=row.plugin, version=row.version, into=temporary)
-            _, digest = await in_thread(_examine, temporary, row.plugin, row.version)
+            _, digest = await in_thread(_examine, temporary, row.plugin, row.version, self._rules)
             if digest != row.digest:
                 raise _damaged(row, "its source has other files now")
             trash = self._folder.discard(self.path(digest))
@@ -199,6 +219,7 @@ class Releases:
             return
         self._configs.pop(digest, None)
         self._integrity.forget(self.path(digest))
+        self._warnings.pop(digest, None)
         trash = self._folder.discard(self.path(digest))
         if trash:
             await self._on_removed(self.path(digest))
@@ -241,14 +262,11 @@ class ReleaseLease:
         await self._releases.give_back(self._row.digest)
 
 
-@lru_cache
-def release_json(row: ReleaseRow) -> bytes:
-    """Say a release as the contract does, as JSON."""
-    return json_bytes(release_record(row))
-
-
-def release_record(row: ReleaseRow) -> dict[str, Any]:
-    """Say a release as the contract does; what the plugin does not say is left out."""
+def _record(row: ReleaseRow, warnings: Sequence[str], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    actions = json.loads(row.actions)
+    for action in actions:
+        if action["name"] in schemas:
+            action["params_schema"] = schemas[action["name"]]
     record = {
         "id": row.id,
         "plugin": row.plugin,
@@ -256,19 +274,21 @@ def release_record(row: ReleaseRow) -> dict[str, Any]:
         "name": row.name,
         "category": row.category,
         "description": row.description,
-        "actions": json.loads(row.actions),
+        "actions": actions,
         "digest": row.digest,
         "created_at": row.created_at,
+        "warnings": list(warnings) or None,
     }
     return {name: value for name, value in record.items() if value is not None}
 
 
-def _examine(folder: Path, plugin: str, version: str) -> tuple[PluginConfig, str]:
-    """Read what has been fetched, put it on the disk for good, and name it by its content."""
+def _examine(folder: Path, plugin: str, version: str, rules: RequirementRules) -> tuple[PluginConfig, str]:
+    """Judge what has been fetched as far as it can be without installing, put it on the disk, and name its content."""
     config = PluginConfig.read(folder)
     if (config.code, config.version) != (plugin, version):
         message = f"What was fetched as {plugin}@{version} calls itself {config.code}@{config.version}."
         raise Problem(422, "invalid_plugin", message)
+    read_requirements(folder, rules)
     sync_tree(folder)
     return config, tree_digest(folder)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -14,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.plugins.config import Action
-from synapse_agent.plugins.requirements import check_requirements, read_requirements
+from synapse_agent.plugins.project import read_requirements, release_requirements
+from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
 from synapse_agent.problems import shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
 from synapse_agent.runner.environments.eviction import CacheBounds
 from synapse_agent.runner.environments.installer import Installer
 from synapse_agent.runner.environments.interpreters import Interpreters
+from synapse_agent.runner.environments.pip_config import index_environ
 from synapse_agent.runner.environments.pool import Environment, Environments
 from synapse_agent.runner.environments.store import PYTHON
 from synapse_agent.runner.processes.commands import Commands
@@ -39,7 +40,7 @@ from synapse_agent.runner.processes.zygote import Zygote, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
-from synapse_agent.storage.trees import remove_tree
+from synapse_agent.storage.trees import remove_tree, set_aside
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class LocalRunner:
         max_zygotes: int = default("max_zygotes"),
         bounds: CacheBounds | None = None,
         sandbox: SandboxPolicy = OFF,
+        rules: RequirementRules = STRICT,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
@@ -66,6 +68,7 @@ class LocalRunner:
         Of `environ` actions see a few harmless variables.
         """
         self._limits = limits or RunLimits()
+        self._rules = rules
         data_dir = data_dir.absolute()  # processes have working folders of their own
         self._sandbox = sandbox
         self._zygotes = ZygotePool(limit=max_zygotes, environ=environ)
@@ -115,7 +118,7 @@ class LocalRunner:
         self._bytecode.forget(folder)
         trash = self._scratch.name()
         with suppress(FileNotFoundError):
-            self._bytecode.place_of(folder).rename(trash)
+            set_aside(self._bytecode.place_of(folder), trash)
         await asyncio.to_thread(remove_tree, trash)
 
     async def close(self) -> None:
@@ -154,7 +157,8 @@ class LocalRunner:
 
     async def _run(self, run: Run, heard: _Start) -> bytes:
         action = run.config.action(run.action)
-        requirements = (*read_requirements(run.folder), *check_requirements(run.requirements))
+        own = read_requirements if run.release is None else release_requirements
+        requirements = (*own(run.folder, self._rules), *check_requirements(run.requirements, self._rules))
         async with (
             self._environments.use(
                 requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
@@ -164,7 +168,8 @@ class LocalRunner:
             return await self._run_in(environment, run, action, heard)
 
     async def _run_in(self, environment: Environment, run: Run, action: Action, heard: _Start) -> bytes:
-        limits = self._limits if run.time_limit is None else replace(self._limits, time=run.time_limit)
+        times = (run.time_limit or self._limits.time, action.timeout)
+        limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
         async with self._home() as home, self._zygote(run, environment) as zygote:
             execution = Execution(
@@ -178,7 +183,7 @@ class LocalRunner:
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
             request = _request(run, action, limits, env=self._env(environment, home), home=home)
             try:
-                ending = await execution.run(request, json.dumps(run.params).encode())
+                ending = await execution.run(request, run.params.text)
             except ZygoteLost as lost:
                 raise cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}") from lost
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
@@ -251,6 +256,7 @@ def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, s
         "limits": limits.resources,
         "writable": [str(home)],
         "result_bytes": limits.result_bytes,
+        **({"describe": {each.name: each.entrypoint for each in run.config.actions.values()}} if run.describes else {}),
     }
 
 
@@ -270,6 +276,8 @@ def local_runner(settings: Settings) -> LocalRunner:
         max_zygotes=settings.max_zygotes,
         bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
         sandbox=sandbox_of(settings),
+        rules=RequirementRules(urls=settings.allow_requirement_urls),
+        environ={**os.environ, **index_environ(settings.index_url, settings.extra_index_urls)},
     )
 
 

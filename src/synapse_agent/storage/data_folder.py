@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from contextlib import suppress
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from synapse_agent.errors import StartError
 from synapse_agent.storage.locks import lock
 from synapse_agent.storage.reserve import Reserve
-from synapse_agent.storage.trees import remove_tree
+from synapse_agent.storage.trees import remove_tree, set_aside
 
+_LOCK = "lock"
 _OWNER_BYTES = 20
+_YOUNG_SECONDS = 60.0
 
 
 class DataFolder:
@@ -22,8 +25,10 @@ class DataFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.database = root / "agent.sqlite3"
+        self.backup = root / "backup.sqlite3"
         self.releases = root / "releases"
         self.jobs = root / "jobs"
+        self.schemas = root / "schemas"
         self._temporary = root / "tmp"
         self._lock = self._open()
         self.reserve = Reserve(root / "reserve")
@@ -37,13 +42,13 @@ class DataFolder:
         """Put a folder out of the way at once and say where it is now, so that it can be removed at leisure."""
         trash = self.temporary("trash")
         try:
-            folder.rename(trash)
+            set_aside(folder, trash)
         except FileNotFoundError:
             return None
         return trash
 
     def close(self) -> None:
-        """Let another agent use the folder."""
+        """Release the folder for another agent."""
         os.close(self._lock)
 
     def _open(self) -> int:
@@ -67,6 +72,20 @@ class DataFolder:
             threading.Thread(target=lambda: [remove_tree(path) for path in leftovers], daemon=True).start()
 
 
+def is_abandoned(root: Path) -> bool:
+    """Return whether a folder of this user's was an agent's that is gone; a young one may be about to be locked."""
+    with suppress(OSError), ExitStack() as stack:
+        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        stack.callback(os.close, folder)
+        file = os.open(_LOCK, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+        stack.callback(os.close, file)
+        is_old = time.time() - os.fstat(file).st_mtime > _YOUNG_SECONDS
+        if is_old and all(os.fstat(each).st_uid == os.geteuid() for each in (folder, file)):
+            lock(file)
+            return True
+    return False
+
+
 def unusable(root: Path, error: OSError) -> StartError:
     """Say why an agent cannot work in a data folder."""
     where = f" ({error.filename})" if error.filename and Path(error.filename) != root else ""
@@ -74,7 +93,7 @@ def unusable(root: Path, error: OSError) -> StartError:
 
 
 def _locked(root: Path) -> int:
-    descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         lock(descriptor)
     except BlockingIOError as error:

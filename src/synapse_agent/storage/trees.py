@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -74,20 +75,25 @@ class Meter:
 
 
 def is_excluded(name: str) -> bool:
-    """Tell whether a file or folder of this name is no part of a plugin: version control, caches, environments."""
-    return name in EXCLUDED_NAMES or name.endswith((".pyc", ".pyo"))
+    """Return whether a file or folder of this name is no part of a plugin: version control, caches, environments."""
+    return name in EXCLUDED_NAMES or name.endswith(".pyo")
+
+
+def is_bytecode(name: str) -> bool:
+    """Return whether it is a compiled module, which belongs to a plugin only if its source does not."""
+    return name.endswith(".pyc")
 
 
 def is_left_out(folder: Path) -> bool:
-    """Tell whether a folder is no part of a plugin by what it holds: a virtual environment, an agent's data folder."""
+    """Return whether what a folder holds excludes it from a plugin: a virtual environment, an agent's data folder."""
     return any((folder / mark).exists() for mark in _LEFT_OUT_MARKS)
 
 
 def copy_tree(source: Path, target: Path, *, limits: TreeLimits) -> None:
     """Copy a folder without what is no part of a plugin; `target` must not be there.
 
-    Symbolic links are copied as links where they are relative and stay inside; others, and whatever is neither file,
-    folder nor link, are a `TreeError`. A full disk is an `OSError`.
+    Symbolic links are copied as links where they are relative and stay inside; others, and names that are not UTF-8,
+    are a `TreeError`. Sockets, pipes and devices are left out, with a line in the log. A full disk is an `OSError`.
     """
     if is_left_out(source):
         raise TreeError("it is a virtual environment, or an agent's data folder")
@@ -110,6 +116,12 @@ def tree_digest(folder: Path) -> str:
         kind, content = _identity(path)
         digest.update(b"%d:%s%s%d:" % (len(name), name, kind, len(content)) + content)
     return f"sha256:{digest.hexdigest()}"
+
+
+def file_digest(path: Path) -> str:
+    """Name a file by its content: `sha256:` and hexadecimal digits."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def sync_tree(folder: Path) -> None:
@@ -148,6 +160,19 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
             continue
         folders += [parent / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
         yield parent, entries
+
+
+def set_aside(folder: Path, trash: Path) -> None:
+    """Move a folder to `trash` at once, so that it can be removed at leisure; `FileNotFoundError` if it does not exist.
+
+    A folder of an overlay's lower layer, as of a container's image, can't be renamed: it is removed at once.
+    """
+    try:
+        folder.rename(trash)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        remove_tree(folder)
 
 
 def check_depth(depth: int) -> None:
@@ -232,13 +257,15 @@ def _remove_files(descriptor: int) -> list[str]:
 def _copy_folder(root: str, source: str, target: Path, meter: Meter, *, depth: int) -> None:
     with os.scandir(source) as entries:
         for entry in entries:
-            if not is_excluded(entry.name):
+            has_source = is_bytecode(entry.name) and os.path.lexists(entry.path[:-1])
+            if not has_source and not is_excluded(entry.name):
                 _copy_entry(root, entry, target / entry.name, meter, depth=depth)
 
 
 def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter, *, depth: int) -> None:
     meter.add_file()
     check_depth(depth)
+    _check_name(entry)
     if entry.is_symlink():
         target.symlink_to(_inner_link(root, entry.path))
     elif entry.is_dir(follow_symlinks=False):
@@ -251,7 +278,14 @@ def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter, 
         shutil.copyfile(entry.path, target, follow_symlinks=False)
         set_mode(target, status.st_mode)
     else:
-        raise TreeError(f"{entry.path} is neither a file nor a folder")
+        logger.warning("%s is left out of the plugin: it is neither a file nor a folder.", entry.path)
+
+
+def _check_name(entry: os.DirEntry[str]) -> None:
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError as error:
+        raise TreeError(f"it holds a file whose name is not UTF-8: {os.fsencode(entry.name)!r}") from error
 
 
 def set_mode(path: Path, mode: int) -> None:

@@ -153,7 +153,7 @@ async def test_params_that_do_not_fit_name_the_parameter(runner, write_plugin):
     problem = await write_plugin("def act(epochs, rate=0.1):\n    pass\n").problem(runner, {"epoch": 1})
     assert (problem.status, problem.error_type) == (422, "invalid_params")
     assert problem.message == (
-        "The params do not fit the action: 'epochs' is missing, 'epoch' is unexpected. It takes (epochs, rate=0.1)."
+        "The params do not fit the action: 'epochs' is missing; 'epoch' is unexpected. It takes (epochs, rate=0.1)."
     )
     assert [(error["loc"], error["type"]) for error in problem.extra["errors"]] == [
         (["params", "epochs"], "missing"),

@@ -70,7 +70,7 @@ def test_environments_caches_and_an_agents_data_are_left_out(tmp_path: Path, wri
         "env/pyvenv.cfg": "",
         "data/agent.sqlite3": "",
         "x/__pycache__/a.pyc": "",
-        "b.pyc": "",
+        "b.pyo": "",
     }
     source = write_plugin(tmp_path / "source", files)
     copy_tree(source, source / "data" / "target", limits=TreeLimits())
@@ -124,12 +124,30 @@ SPECIAL = {"pipe": stat.S_IFIFO, "socket": stat.S_IFSOCK} | (
 
 
 @pytest.mark.parametrize("kind", SPECIAL)
-def test_pipes_sockets_and_devices_are_refused(tmp_path: Path, write_plugin: Any, kind: str) -> None:
-    """And are not opened: a pipe would keep whoever reads it waiting."""
+def test_pipes_sockets_and_devices_are_left_out(tmp_path: Path, write_plugin: Any, caplog: Any, kind: str) -> None:
+    """With a warning, and without being opened: a pipe would keep its reader waiting."""
     source = write_plugin(tmp_path / "source", FILES)
     os.mknod(source / "odd", SPECIAL[kind] | 0o600, os.makedev(1, 3))
-    with pytest.raises(TreeError, match="odd is neither a file nor a folder"):
+    copy_tree(source, tmp_path / "target", limits=TreeLimits())
+    assert digest_of(tmp_path / "without", write_plugin, FILES) == tree_digest(tmp_path / "target")
+    assert f"{source}/odd is left out of the plugin: it is neither a file nor a folder." in caplog.text
+
+
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path, write_plugin: Any) -> None:
+    """No JSON and no other system could name it."""
+    source = write_plugin(tmp_path / "source", FILES)
+    Path(os.fsdecode(os.fsencode(source) + b"/caf\xe9.txt")).touch()
+    with pytest.raises(TreeError, match=r"a file whose name is not UTF-8: b'caf\\xe9.txt'"):
         copy_tree(source, tmp_path / "target", limits=TreeLimits())
+
+
+def test_a_module_without_its_source_is_copied(tmp_path: Path, write_plugin: Any) -> None:
+    """Python imports it; what is compiled beside its source is a cache."""
+    source = write_plugin(
+        tmp_path / "source", {"alone.pyc": "", "both.pyc": "", "both.py": "", "__pycache__/c.pyc": ""}
+    )
+    copy_tree(source, tmp_path / "target", limits=TreeLimits())
+    assert {path.name for path in (tmp_path / "target").iterdir()} == {"alone.pyc", "both.py"}
 
 
 def test_a_file_with_holes_counts_as_large_as_it_reads(tmp_path: Path, write_plugin: Any) -> None:
