@@ -14,7 +14,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 PYTEST_ARGS ?=
 # More than there are cores here: tests wait for about half of their time.
 WORKERS ?= 3
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+SEED ?=
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(if $(SEED),--randomly-seed=$(SEED))
 # What the HTTP library can change: the client's connections and what it passes through to httpx, the backend's client,
 # and the conformance cases.
 HTTPX2_TESTS := tests/synapse_sdk/clients/agent/_transport tests/synapse_sdk/clients/agent/test_client.py \
@@ -137,6 +138,11 @@ KILLS ?= 100
 .PHONY: crash
 crash: setup ## Kill an agent KILLS times (100), and look for what is lost, half-done or left over
 	$(BIN)/python tests/crash --kills $(KILLS) --runner $(RUNNER)
+
+SECONDS_OF_CHAOS ?= 300
+.PHONY: chaos
+chaos: setup ## Fill disks, lock, reset, kill and freeze at random for SECONDS_OF_CHAOS (300), under a load of 50 callers
+	$(BIN)/python tests/chaos --seconds $(SECONDS_OF_CHAOS) --runner $(RUNNER)
 
 MINUTES ?= 10
 .PHONY: soak

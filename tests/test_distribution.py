@@ -82,7 +82,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Distribution:
 
 
 @pytest.fixture(scope="module")
-def agent() -> Iterator[EmbeddedAgent]:
+def installed_agent() -> Iterator[EmbeddedAgent]:
     """Run an agent for clients to call."""
     with EmbeddedAgent(PLUGINS) as agent, agent.client() as client:
         client.create_plugin_release("my_plugin", "1.0.0")
@@ -149,22 +149,24 @@ def test_there_is_a_use_for_every_extra() -> None:
 
 @pytest.mark.parametrize("extras", USES, ids=lambda extras: extras or "bare")
 def test_the_wheel_works_in_a_clean_environment(
-    extras: str, install: Install, agent: EmbeddedAgent, tmp_path: Path, request: pytest.FixtureRequest
+    extras: str, install: Install, installed_agent: EmbeddedAgent, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Without this repository in reach, and with warnings as errors."""
-    reached = {"SYNAPSE_AGENT_URL": agent.base_url, "SYNAPSE_AGENT_TOKEN": agent.token}
+    reached = {"SYNAPSE_AGENT_URL": installed_agent.base_url, "SYNAPSE_AGENT_TOKEN": installed_agent.token}
     if "ray" in extras:
         reached["CLUSTER"] = request.getfixturevalue("ray_cluster").address
     used = run(install(extras) / "python", "-I", "-W", "error", "-c", USES[extras], cwd=tmp_path, **reached)
     assert used.returncode == 0, used.stderr
 
 
-def test_the_client_commands_need_the_extra_cli_alone(install: Install, agent: EmbeddedAgent, tmp_path: Path) -> None:
+def test_the_client_commands_need_the_extra_cli_alone(
+    install: Install, installed_agent: EmbeddedAgent, tmp_path: Path
+) -> None:
     """Every one of them works; what needs an agent here says what to install."""
     bin_ = install("cli")
     reached = {
-        "SYNAPSE_AGENT_URL": agent.base_url,
-        "SYNAPSE_AGENT_TOKEN": agent.token,
+        "SYNAPSE_AGENT_URL": installed_agent.base_url,
+        "SYNAPSE_AGENT_TOKEN": installed_agent.token,
         "XDG_CONFIG_HOME": str(tmp_path),
     }
     source = str(ROOT / "examples" / "plugins" / "my_plugin")

@@ -1,6 +1,6 @@
-"""Write `docs/reference/cli.md` from the commands, and the settings' tables in `configuration.md` from the settings.
+"""Write `docs/reference/cli.md` from the commands, the settings' tables in `configuration.md`, and those of the rooms.
 
-With `--check`, tell whether the pages are what these give.
+With `--check`, fail if the pages are not what these give.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
+
+import rooms_page
 
 from synapse_agent.cli.environment import VARIABLES
 from synapse_agent.cli.exit_codes import ExitCode
@@ -30,13 +32,14 @@ PROGRAM_OPTIONS = ("--version", "--install-completion", "--show-completion")
 def main() -> int:
     """Write the pages, or check them, and return the exit code."""
     is_check, stale = "--check" in sys.argv[1:], []
-    for path, text in {REFERENCE / "cli.md": page(), CONFIGURATION: configuration()}.items():
+    pages = {REFERENCE / "cli.md": page(), CONFIGURATION: configuration(), rooms_page.PAGE: rooms_page.text()}
+    for path, text in pages.items():
         if not is_check:
             path.write_text(text, encoding="utf-8")
         elif not path.is_file() or path.read_text(encoding="utf-8") != text:
             stale.append(path)
     for path in stale:
-        print(f"{path} is not what the commands give: run `make reference` and commit it.", file=sys.stderr)
+        print(f"{path} is not what the code gives: run `make reference` and commit it.", file=sys.stderr)
     return 1 if stale else 0
 
 
@@ -98,7 +101,7 @@ def arguments(each: Any, *, has_commands: bool) -> list[str]:
 
 
 def is_argument(parameter: Any) -> bool:
-    """Tell an argument from an option."""
+    """Check that a parameter is an argument and not an option."""
     return bool(parameter.param_type_name == "argument")
 
 

@@ -28,6 +28,19 @@ ActionResult = TypeAliasType(
 )
 
 
+class Backup(BaseModel):
+    """
+    A copy of the agent's database.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    path: Annotated[str, Field(description="Where it is on the agent's machine.")]
+    size: Annotated[int, Field(description="Its bytes.")]
+    created_at: Annotated[AwareDatetime, Field(description="The database is as it was then.")]
+
+
 class CreatePluginReleaseRequest(BaseModel):
     """
     The release to fetch and cache.
@@ -289,6 +302,12 @@ class PluginAction(BaseModel):
         Field(description="`local` and `task` answer with the result, `job` answers at once with the job record."),
     ] = MISSING
     description: str | MISSING = MISSING
+    params_schema: Annotated[
+        dict[str, Any] | MISSING,
+        Field(
+            description="JSON Schema of the params that the action takes, from its annotations. Absent until the release has run once, and\nfor an action that cannot be described.\n"
+        ),
+    ] = MISSING
 
 
 PluginConfigOverride = TypeAliasType("PluginConfigOverride", dict[str, Any])
@@ -325,6 +344,12 @@ class PluginRelease(BaseModel):
         str | MISSING, Field(description="`sha256:` and the hash of the cached content, in hexadecimal digits.")
     ] = MISSING
     created_at: Annotated[AwareDatetime | MISSING, Field(description="When the agent cached it.")] = MISSING
+    warnings: Annotated[
+        list[str] | MISSING,
+        Field(
+            description="What the plugin's author should know, one sentence each; keys and files without effect are named."
+        ),
+    ] = MISSING
 
 
 class PluginReleasePage(BaseModel):

@@ -22,6 +22,16 @@ run is to have to itself on its node. They count for more than what the plugin's
 ActionResult: TypeAlias = Any
 
 
+class Backup(TypedDict):
+    """
+    A copy of the agent's database.
+    """
+
+    path: str
+    size: int
+    created_at: str
+
+
 class CreatePluginReleaseRequest(TypedDict):
     """
     The release to fetch and cache.
@@ -176,6 +186,7 @@ class PluginAction(TypedDict):
     name: str
     method: NotRequired[str]
     description: NotRequired[str]
+    params_schema: NotRequired[dict[str, Any]]
 
 
 PluginConfigOverride: TypeAlias = dict[str, Any]
@@ -207,6 +218,7 @@ class PluginRelease(TypedDict):
     actions: NotRequired[list[PluginAction]]
     digest: NotRequired[str]
     created_at: NotRequired[str]
+    warnings: NotRequired[list[str]]
 
 
 class PluginReleasePage(TypedDict):

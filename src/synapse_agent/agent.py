@@ -15,8 +15,10 @@ from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
 from synapse_agent.plugins.debug_source import DebugRules
 from synapse_agent.plugins.releases import Releases
+from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
 from synapse_agent.runner.base import Runner
+from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.local import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
 from synapse_agent.settings import Settings, check_plugins_folder
@@ -36,10 +38,12 @@ class Agent:
     """Everything behind the operations."""
 
     folder: DataFolder
+    database: Database
     releases: Releases
     jobs: Jobs
     debug: DebugRules
     sandbox: SandboxPolicy
+    rules: RequirementRules
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
@@ -61,7 +65,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
-        runner = await _make(make_runner, settings, folder.reserve)
+        runner = DescribingRunner(await _make(make_runner, settings, folder.reserve), folder.schemas)
         stack.push_async_callback(runner.close)
         jobs = Jobs(
             database=database,
@@ -75,14 +79,24 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         )
         stack.push_async_callback(jobs.close, limit=0)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
+        for each in folders:
+            stack.push_async_callback(_cancel, asyncio.create_task(each.look_ahead()))
         retention = Retention(database, folder.jobs, limits, reserve=folder.reserve)
         stack.push_async_callback(_cancel, asyncio.create_task(retention.keep()))
-        releases = Releases(folder=folder, database=database, source=source, on_removed=runner.forget)
+        rules = RequirementRules(urls=settings.allow_requirement_urls)
+        releases = Releases(
+            folder=folder,
+            database=database,
+            source=source,
+            rules=rules,
+            schemas=runner.schemas,
+            on_removed=runner.forget,
+        )
         stack.push_async_callback(releases.close)
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
-        yield Agent(folder, releases, jobs, DebugRules.of(settings), sandbox)
+        yield Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules)
 
 
 def _unpacked(settings: Settings) -> TreeLimits:
@@ -108,7 +122,9 @@ async def _backend(settings: Settings, stack: AsyncExitStack) -> list[PluginSour
         archive_bytes=settings.max_archive_bytes,
         unpacked=_unpacked(settings),
     )
-    source = BackendSource(settings.backend, token=settings.backend_token, bounds=bounds)
+    source = BackendSource(
+        settings.backend, token=settings.backend_token, bounds=bounds, allowed=settings.backend_allow
+    )
     return [await stack.enter_async_context(source)]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - so that it registers before this module does, see `_end_all`
+import os
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
@@ -11,13 +13,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 import uvloop
 
 from synapse_agent.server.server import AgentServer
 from synapse_agent.settings import Settings
+from synapse_agent.storage.data_folder import is_abandoned
 from synapse_agent.storage.token_file import checked_token, make_token
 from synapse_agent.storage.trees import remove_tree
+from synapse_agent.util.forks import folder_withheld, port_withheld
+from synapse_agent.util.standard_streams import open_closed_descriptors
 
 if TYPE_CHECKING:
     from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 _PATH = ("tls_cert", "tls_key")
 _PATHS = ("plugins", "allow_write", "debug_roots", "pythons")
 """Settings that are one path, and several."""
+_TEMPORARY_PREFIX = "synapse-agent-"
+_SECONDS_AT_EXIT = 30.0
 
 
 class EmbeddedAgent:
@@ -57,7 +65,7 @@ class EmbeddedAgent:
 
     @property
     def base_url(self) -> str:
-        """Where the agent is to be found while it runs."""
+        """The address of the agent while it runs."""
         if self._thread is None:
             raise RuntimeError(
                 "The agent is not running: use it as a context manager, `with EmbeddedAgent(...) as agent:`."
@@ -109,6 +117,7 @@ class EmbeddedAgent:
     def _start(self) -> _AgentThread:
         if self._thread is not None:
             raise RuntimeError("The agent is running already.")
+        open_closed_descriptors()
         self._thread = _AgentThread(self._data_dir, self._settings)
         return self._thread
 
@@ -124,6 +133,7 @@ class _AgentThread:
     """A thread with an event loop and an agent in it."""
 
     def __init__(self, data_dir: Path | None, settings: dict[str, Any]) -> None:
+        self._process = os.getpid()
         self.ready: Future[str] = Future()
         """The base URL, or why there is none."""
         self._ended: Future[None] = Future()
@@ -133,20 +143,36 @@ class _AgentThread:
         self._settings = settings
         self._thread = threading.Thread(target=self._main, name="synapse-agent", daemon=True)
         self._thread.start()
+        _running.add(self)
 
     def stop(self) -> None:
         """Tell the agent to stop as soon as it has started."""
-        self.ready.add_done_callback(lambda _: self._tell())
+        if self._is_here:
+            self.ready.add_done_callback(lambda _: self._tell())
 
     def join(self) -> None:
         """Wait for the end; raise what the agent ended with."""
-        self._thread.join()
-        self._ended.result()
+        if self._is_here:
+            self._thread.join()
+            self._ended.result()
 
     async def ended_async(self) -> None:
         """Wait for the end without blocking; raise what the agent ended with."""
-        await asyncio.wrap_future(self._ended)
-        self._thread.join()
+        if self._is_here:
+            await asyncio.wrap_future(self._ended)
+            self._thread.join()
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether the agent is in this process; one that was forked has no part of it but this object."""
+        return self._process == os.getpid()
+
+    def end_at_exit(self) -> None:
+        """End an agent that was never closed, and its runs at once, or its temporary folder would be left."""
+        self.stop()
+        self.stop()
+        if self._is_here:
+            self._thread.join(_SECONDS_AT_EXIT)
 
     def _tell(self) -> None:
         if self.ready.exception() is None:
@@ -160,11 +186,20 @@ class _AgentThread:
             self._fail(error)
         else:
             self._ended.set_result(None)
+        finally:
+            _running.discard(self)
 
     async def _serve(self, undo: ExitStack) -> None:
         self._loop = asyncio.get_running_loop()
-        self._server = AgentServer(Settings(data_dir=self._data_dir or _temporary(undo), **self._settings))
-        await self._server.run(on_ready=self.ready.set_result)
+        settings = Settings(data_dir=self._data_dir or _temporary(undo), **self._settings)
+        undo.enter_context(folder_withheld(settings.data_dir))
+
+        def ready(base_url: str) -> None:
+            undo.enter_context(port_withheld(urlsplit(base_url).port or 0))
+            self.ready.set_result(base_url)
+
+        self._server = AgentServer(settings)
+        await self._server.run(on_ready=ready)
 
     def _fail(self, error: BaseException) -> None:
         if self.ready.done():
@@ -172,6 +207,22 @@ class _AgentThread:
         else:
             self._ended.set_result(None)
             self.ready.set_exception(error)
+
+
+_running: set[_AgentThread] = set()
+
+
+def _end_all() -> None:
+    """End the agents that are left when the program ends.
+
+    `atexit` comes after the executors of all threads have shut down, and an agent needs its own to end. What was
+    registered here first is called last.
+    """
+    for thread in list(_running):
+        thread.end_at_exit()
+
+
+threading._register_atexit(_end_all)  # type: ignore[attr-defined]
 
 
 def _with_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,6 +237,14 @@ def _as_paths(value: str | Path | Iterable[str | Path]) -> tuple[Path, ...]:
 
 
 def _temporary(undo: ExitStack) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="synapse-agent-"))
+    _remove_abandoned(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX))
     undo.callback(remove_tree, folder)
     return folder
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove the folders of agents that were killed: each has a lock without a holder."""
+    for folder in parent.glob(f"{_TEMPORARY_PREFIX}*"):
+        if is_abandoned(folder):
+            remove_tree(folder)

@@ -40,6 +40,21 @@ class InvalidRequest(Exception):
         self.items = items
 
 
+def shutting_down(what: str = "takes no new runs") -> Problem:
+    """Return the refusal of an agent that is about to end."""
+    return Problem(503, "unavailable", f"This agent is shutting down and {what}.")
+
+
+def renamed(problem: Problem, path: str, known: str) -> Problem:
+    """Return a problem that names files below a path as its reader knows them."""
+
+    def named(value: Any) -> Any:
+        return value.replace(path, known) if isinstance(value, str) else value
+
+    extra = {name: named(value) for name, value in problem.extra.items()}
+    return Problem(problem.status, problem.error_type, named(problem.message), **extra)
+
+
 def quoted(text: str) -> str:
     """Quote what a caller sent, on one line and no longer than a message should be."""
     return repr(text if len(text) <= _QUOTED_CHARACTERS else f"{text[:_QUOTED_CHARACTERS]}…")

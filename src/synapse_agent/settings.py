@@ -1,4 +1,4 @@
-"""What an agent can be told when it is started."""
+"""The settings of an agent."""
 
 # Without postponed annotations: what `Annotated` adds to a field is read from the class.
 
@@ -25,6 +25,7 @@ from synapse_agent.options import (
     option_of,
     type_of,
 )
+from synapse_agent.util.cpus import usable_cpus
 from synapse_agent.util.hosts import host_name, is_loopback_host
 from synapse_agent.util.sizes import LARGEST_NUMBER, MEBIBYTE
 
@@ -49,7 +50,7 @@ _LARGEST_PORT = 65535
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything an agent can be told; the defaults are safe on loopback.
+    """All settings of an agent; the defaults are safe on loopback.
 
     A field is the only place for its setting: the option of `serve`, its help, its variable, its key in a
     configuration file and its row in the reference are made from it.
@@ -73,6 +74,12 @@ class Settings:
             "TOKEN",
         ),
     ] = field(default=None, repr=False)
+    backend_allow: Annotated[
+        tuple[str, ...],
+        Option(
+            PLUGINS, "Host, address or network that its records may name although it is not public; repeatable.", "HOST"
+        ),
+    ] = ()
     backend_connect_timeout: Annotated[
         float, Option(PLUGINS, "Longest to wait for a connection to the backend.", "SECONDS")
     ] = 5.0
@@ -105,7 +112,7 @@ class Settings:
             shown="made, and kept in the data folder",
         ),
     ] = field(default=None, repr=False)
-    """What `Authorization` must hold; None lets everyone in."""
+    """What `Authorization` must hold; None admits everyone."""
     allowed_hosts: Annotated[
         tuple[str, ...],
         Option(
@@ -137,7 +144,7 @@ class Settings:
     runner: Annotated[str, Option(RUNS, "Where actions run: local, or ray for a Ray cluster.", "NAME")] = "local"
     max_concurrent_runs: Annotated[
         int | None,
-        Option(RUNS, "Runs at once.", "N", least=1, shown=f"the number of cores; on a cluster {RUNS_ON_A_CLUSTER}"),
+        Option(RUNS, "Runs at once.", "N", least=1, shown=f"the cores it may use; on a cluster {RUNS_ON_A_CLUSTER}"),
     ] = None
     max_queued_runs: Annotated[int, Option(RUNS, "Runs that wait for their turn; one more gets 429.", "N", least=0)] = (
         1000
@@ -147,7 +154,7 @@ class Settings:
     ] = 8
     time_limit: Annotated[float | None, Option(RUNS, "Longest that an action may take.", "SECONDS")] = None
     grace: Annotated[
-        float, Option(RUNS, "Longest that an action gets to end by itself once it is told to.", "SECONDS")
+        float, Option(RUNS, "Longest that an action gets to end by itself once it is asked to.", "SECONDS")
     ] = 10.0
     pythons: Annotated[
         tuple[Path, ...],
@@ -217,6 +224,18 @@ class Settings:
             name="--max-jobs-size",
         ),
     ] = 10 * 1024 * MEBIBYTE
+    allow_requirement_urls: Annotated[
+        bool,
+        Option(SANDBOX, "Take requirements at addresses, indexes that a plugin names, and paths outside it."),
+    ] = False
+    index_url: Annotated[
+        str | None, Option(PLUGINS, "Index that requirements come from.", "URL", shown="as pip and uv are set up")
+    ] = field(default=None, repr=False)
+    """It may hold a password."""
+    extra_index_urls: Annotated[
+        tuple[str, ...],
+        Option(PLUGINS, "Further index of requirements; repeatable.", "URL", name="--extra-index-url"),
+    ] = field(default=(), repr=False)
     max_environments: Annotated[
         int, Option(DATA, "Environments to keep; the least recently used go first.", "N", least=1)
     ] = 64
@@ -242,8 +261,8 @@ class Settings:
 
     @property
     def runs_at_once(self) -> int:
-        """How many runs go on at once; the next ones wait for their turn."""
-        return self.max_concurrent_runs or (RUNS_ON_A_CLUSTER if self.runner == "ray" else os.cpu_count() or 1)
+        """How many runs are carried out at once; the next ones wait for their turn."""
+        return self.max_concurrent_runs or (RUNS_ON_A_CLUSTER if self.runner == "ray" else usable_cpus())
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -315,7 +334,7 @@ def _check_there(option: str, paths: Iterable[Path]) -> None:
 def _check_names(hosts: Iterable[str]) -> None:
     for host in hosts:
         if host_name(f"[{host}]" if ":" in host else host) != host.lower().rstrip("."):
-            raise UsageError(f"--allowed-host {host!r} is no name of a host: leave out scheme, port and brackets.")
+            raise UsageError(f"--allowed-host {host!r} is not the name of a host: leave out scheme, port and brackets.")
 
 
 def _check_positive(value: float, rule: str, *, hint: str) -> None:
@@ -328,7 +347,7 @@ def for_other_machines(settings: Settings) -> Settings:
 
     What must not be seen is what `repr` leaves out.
     """
-    hidden: dict[str, Any] = {each.name: None for each in fields(settings) if not each.repr}
+    hidden: dict[str, Any] = {each.name: each.default for each in fields(settings) if not each.repr}
     door: dict[str, Any] = {"host": "127.0.0.1", "tls_cert": None, "tls_key": None, "debug_roots": ()}
     return replace(settings, **hidden, **door)
 
@@ -353,7 +372,7 @@ def _check_runner(runner: str, address: str | None) -> None:
 def check_plugins_folder(folder: Path) -> Path:
     """Give a folder of plugins; `StartError` where it is none."""
     if not folder.is_dir():
-        raise StartError(f"The plugins folder {folder} is not there, or is no folder. Name one that is with --plugins.")
+        raise StartError(f"The plugins folder {folder} is not there, or not a folder. Name one that is with --plugins.")
     return folder
 
 

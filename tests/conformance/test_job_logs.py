@@ -46,16 +46,16 @@ Follow = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def agent(runner_settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
+def bare_agent(runner_settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
     """An agent without plugins: what runs comes with the request."""
     with EmbeddedAgent(plugins=[], **runner_settings) as agent:
         yield agent
 
 
 @pytest.fixture
-def proxy(agent: EmbeddedAgent) -> Iterator[Proxy]:
+def proxy(bare_agent: EmbeddedAgent) -> Iterator[Proxy]:
     """The way to the agent; it cuts connections that follow a log."""
-    with Proxy(agent.base_url) as proxy:
+    with Proxy(bare_agent.base_url) as proxy:
         proxy.cuts = b"GET /jobs/"
         yield proxy
 
@@ -66,19 +66,19 @@ def start(agent: EmbeddedAgent, action: str, job_id: str, **params: Any) -> None
 
 
 @pytest.fixture(params=["sync", "async"])
-def use(request: pytest.FixtureRequest, agent: EmbeddedAgent) -> Callable[..., Any]:
+def use(request: pytest.FixtureRequest, bare_agent: EmbeddedAgent) -> Callable[..., Any]:
     """Call a method of either client, through an address of its own; what it yields comes as a list."""
 
     def call(base_url: str, method: str, *args: Any, **kwargs: Any) -> Any:
         chance = Clock(uniform=lambda _low, _high: 0.01)
         if request.param == "sync":
-            with AgentClient(base_url, agent.token) as client:
+            with AgentClient(base_url, bare_agent.token) as client:
                 client._session._chance = chance
                 value = getattr(client, method)(*args, **kwargs)
                 return list(value) if isinstance(value, Iterator) else value
 
         async def main() -> Any:
-            async with AsyncAgentClient(base_url, agent.token) as client:
+            async with AsyncAgentClient(base_url, bare_agent.token) as client:
                 client._session._chance = chance
                 value = getattr(client, method)(*args, **kwargs)
                 return [each async for each in value] if hasattr(value, "__aiter__") else await value
@@ -93,12 +93,12 @@ def told(events: list[dict[str, Any]]) -> list[Any]:
 
 
 def test_a_log_that_is_cut_after_every_few_bytes_comes_whole(
-    agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
+    bare_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
 ) -> None:
     """Wherever in an event the connection breaks, and however often: each line and event once, in order."""
     job_id = f"cut-{request.node.name}"
-    start(agent, "talk", job_id, lines=40)
-    whole = use(agent.base_url, "tail_job_logs", job_id)
+    start(bare_agent, "talk", job_id, lines=40)
+    whole = use(bare_agent.base_url, "tail_job_logs", job_id)
     assert len(told(whole)) == 80
     proxy.cuts_all = True
     for size in range(700, 740, 7):  # a head takes some 300 bytes
@@ -107,11 +107,11 @@ def test_a_log_that_is_cut_after_every_few_bytes_comes_whole(
 
 
 def test_a_running_job_is_followed_through_a_proxy_that_has_little_patience(
-    agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
+    bare_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
 ) -> None:
     """Connections live for a tenth of a second; every line comes once, while the job runs and after it."""
     job_id = f"impatient-{request.node.name}"
-    start(agent, "talk", job_id, lines=30, pause=0.02)
+    start(bare_agent, "talk", job_id, lines=30, pause=0.02)
     proxy.patience = 0.1
     events = use(proxy.base_url, "tail_job_logs", job_id)
     numbers = [each["data"]["number"] for each in events if each["type"] == "event"]
@@ -121,40 +121,40 @@ def test_a_running_job_is_followed_through_a_proxy_that_has_little_patience(
     assert events[-1]["status"] == "SUCCEEDED"
 
 
-def test_a_job_s_result_is_waited_for(agent: EmbeddedAgent, use: Callable[..., Any], request: Any) -> None:
+def test_a_job_s_result_is_waited_for(bare_agent: EmbeddedAgent, use: Callable[..., Any], request: Any) -> None:
     """It is what a run would have returned; a failure is what a run would have raised."""
-    start(agent, "talk", f"waited-{request.node.name}", lines=3, pause=0.05)
-    assert use(agent.base_url, "wait_for_job", f"waited-{request.node.name}") == 3
-    start(agent, "fail", f"unlucky-{request.node.name}")
+    start(bare_agent, "talk", f"waited-{request.node.name}", lines=3, pause=0.05)
+    assert use(bare_agent.base_url, "wait_for_job", f"waited-{request.node.name}") == 3
+    start(bare_agent, "fail", f"unlucky-{request.node.name}")
     with pytest.raises(ActionFailedError, match="no luck") as caught:
-        use(agent.base_url, "wait_for_job", f"unlucky-{request.node.name}")
+        use(bare_agent.base_url, "wait_for_job", f"unlucky-{request.node.name}")
     assert (caught.value.exception_type, caught.value.job_id) == ("ValueError", f"unlucky-{request.node.name}")
 
 
-def test_a_job_is_stopped(agent: EmbeddedAgent, use: Callable[..., Any], request: Any) -> None:
+def test_a_job_is_stopped(bare_agent: EmbeddedAgent, use: Callable[..., Any], request: Any) -> None:
     """Waiting for it has a limit that leaves it alone; stopped, it says so to whoever waits."""
     job_id = f"hanging-{request.node.name}"
-    start(agent, "hang", job_id)
-    until(lambda: "hanging" in use(agent.base_url, "get_job_logs", job_id), seconds=60)
+    start(bare_agent, "hang", job_id)
+    until(lambda: "hanging" in use(bare_agent.base_url, "get_job_logs", job_id), seconds=60)
     with pytest.raises(ClientTimeoutError):
-        use(agent.base_url, "wait_for_job", job_id, deadline=0.3)
-    assert use(agent.base_url, "get_job", job_id)["status"] == "RUNNING"
-    assert use(agent.base_url, "stop_job", job_id)["status"] == "STOPPED"
+        use(bare_agent.base_url, "wait_for_job", job_id, deadline=0.3)
+    assert use(bare_agent.base_url, "get_job", job_id)["status"] == "RUNNING"
+    assert use(bare_agent.base_url, "stop_job", job_id)["status"] == "STOPPED"
     with pytest.raises(ServerError, match="action_stopped"):
-        use(agent.base_url, "wait_for_job", job_id)
-    assert job_id in [each["job_id"] for each in use(agent.base_url, "list_jobs", status="STOPPED")]
+        use(bare_agent.base_url, "wait_for_job", job_id)
+    assert job_id in [each["job_id"] for each in use(bare_agent.base_url, "list_jobs", status="STOPPED")]
 
 
 def test_a_job_is_found_by_the_key_of_a_request_whose_answer_was_lost(
-    agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any]
+    bare_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any]
 ) -> None:
     """The error has the key, and the key has the job."""
     proxy.cuts, proxy.cut = b"POST ", Cut("answer", 10)
     arguments = {"params": {"lines": 1}, "config": CONFIG, "modules": {"talker": CODE}}
     headers = {"Idempotency-Key": f"key-{id(proxy)}"}
-    with AgentClient(proxy.base_url, agent.token, headers=headers, max_retries=0) as client:
+    with AgentClient(proxy.base_url, bare_agent.token, headers=headers, max_retries=0) as client:
         client._session._agent.features = frozenset()  # as with an agent that keeps no runs
         with pytest.raises(Exception, match="broke") as caught:
             client.run_debug_plugin_release("talk", **arguments)
-    (job,) = use(agent.base_url, "list_jobs", idempotency_key=caught.value.idempotency_key)  # type: ignore[attr-defined]
-    assert use(agent.base_url, "wait_for_job", job["job_id"]) == 1
+    (job,) = use(bare_agent.base_url, "list_jobs", idempotency_key=caught.value.idempotency_key)  # type: ignore[attr-defined]
+    assert use(bare_agent.base_url, "wait_for_job", job["job_id"]) == 1

@@ -54,7 +54,7 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def agent(plugins: Path, runner_settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
+def pen_agent(plugins: Path, runner_settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
     """An agent that has the plugin cached."""
     with EmbeddedAgent(plugins, allow_write=(plugins.parent,), **runner_settings) as agent, agent.client() as client:
         client.create_plugin_release("pen", "1.0.0")
@@ -62,9 +62,9 @@ def agent(plugins: Path, runner_settings: dict[str, Any]) -> Iterator[EmbeddedAg
 
 
 @pytest.fixture
-def proxy(agent: EmbeddedAgent) -> Iterator[Proxy]:
+def proxy(pen_agent: EmbeddedAgent) -> Iterator[Proxy]:
     """The way to the agent."""
-    with Proxy(agent.base_url) as proxy:
+    with Proxy(pen_agent.base_url) as proxy:
         yield proxy
 
 
@@ -104,13 +104,13 @@ def lines(paper: Path) -> list[str]:
 
 
 def test_a_reset_at_any_byte_of_the_answer_does_no_harm(
-    agent: EmbeddedAgent, runner_settings: dict[str, Any], proxy: Proxy, runner_of: Callable[..., Run], paper: Path
+    pen_agent: EmbeddedAgent, runner_settings: dict[str, Any], proxy: Proxy, runner_of: Callable[..., Run], paper: Path
 ) -> None:
     """From before the first byte to after the last: each run is executed once, and its result delivered.
 
     On a cluster every eleventh byte has to do: the connection that is cut is not the runner's.
     """
-    run = runner_of(proxy.base_url, agent.token)
+    run = runner_of(proxy.base_url, pen_agent.token)
     run("whole")
     step = 1 if runner_settings["runner"] == "local" else 11
     names = [f"{position:05}" for position in range(0, proxy.sizes["answer"] + 1, step)]
@@ -122,10 +122,10 @@ def test_a_reset_at_any_byte_of_the_answer_does_no_harm(
 
 
 def test_a_reset_within_the_request_does_no_harm(
-    agent: EmbeddedAgent, proxy: Proxy, runner_of: Callable[..., Run], paper: Path
+    pen_agent: EmbeddedAgent, proxy: Proxy, runner_of: Callable[..., Run], paper: Path
 ) -> None:
     """Head or body cut short, or complete and then the reset: executed once, result delivered."""
-    run = runner_of(proxy.base_url, agent.token)
+    run = runner_of(proxy.base_url, pen_agent.token)
     run("whole")
     size = proxy.sizes["request"]
     positions = [*range(0, size, 11), size - 1, size]
@@ -137,11 +137,11 @@ def test_a_reset_within_the_request_does_no_harm(
 
 
 def test_a_run_outlives_a_proxy_that_is_less_patient(
-    agent: EmbeddedAgent, proxy: Proxy, runner_of: Callable[..., Run], paper: Path
+    pen_agent: EmbeddedAgent, proxy: Proxy, runner_of: Callable[..., Run], paper: Path
 ) -> None:
     """It is taken up again as often as it takes: waiting for what goes on uses up no retries."""
     proxy.patience = 0.2
-    run = runner_of(proxy.base_url, agent.token, max_retries=2)
+    run = runner_of(proxy.base_url, pen_agent.token, max_retries=2)
     assert run("long", seconds=1.2) == "long"
     assert lines(paper) == ["long"]
 

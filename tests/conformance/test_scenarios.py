@@ -19,19 +19,19 @@ Call = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def agent(runner_settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
+def example_agent(runner_settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
     """Run an agent with the example plugins."""
     with EmbeddedAgent(plugins=EXAMPLES / "plugins", **runner_settings) as agent:
         yield agent
 
 
 @pytest.fixture(params=["sync", "async"])
-def call(request: pytest.FixtureRequest, agent: EmbeddedAgent) -> Iterator[Call]:
+def call(request: pytest.FixtureRequest, example_agent: EmbeddedAgent) -> Iterator[Call]:
     """Call a method of either client by its name; nothing is cached when a test begins."""
-    with asyncio.Runner() as loop, agent.client() as cleaner:
+    with asyncio.Runner() as loop, example_agent.client() as cleaner:
         for release in cleaner.iter_plugin_releases():
             cleaner.delete_plugin_release(release["id"])
-        client = agent.client() if request.param == "sync" else agent.async_client()
+        client = example_agent.client() if request.param == "sync" else example_agent.async_client()
 
         def call(method: str, *args: Any, **kwargs: Any) -> Any:
             value = getattr(client, method)(*args, **kwargs)
@@ -141,10 +141,13 @@ def test_a_job_s_record_and_log_stay(call: Call) -> None:
     assert "kept" in [job["job_id"] for job in call("list_jobs", status="SUCCEEDED")]
 
 
-def test_wrong_tokens_and_actions_are_refused(call: Call, agent: EmbeddedAgent) -> None:
+def test_wrong_tokens_and_actions_are_refused(call: Call, example_agent: EmbeddedAgent) -> None:
     """401 for a wrong token; an unknown action names those there are."""
     call("create_plugin_release", "my_plugin", "1.0.0")
-    with agent.client(access_token="s3cret") as stranger, pytest.raises(exceptions.AuthenticationError) as caught:
+    with (
+        example_agent.client(access_token="s3cret") as stranger,
+        pytest.raises(exceptions.AuthenticationError) as caught,
+    ):
         stranger.list_plugin_releases()
     assert "s3cret" not in str(caught.value)
     with pytest.raises(exceptions.ValidationError, match=r"process.*train") as refused:

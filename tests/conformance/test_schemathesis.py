@@ -34,7 +34,7 @@ def fail(**params):
 
 
 @pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAgent]:
+def fuzzed_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAgent]:
     """An agent with what the contract's examples speak of; it asks no package index for made-up requirements."""
     folder = tmp_path_factory.mktemp("plugins")
     for code in ("my_plugin", "doomed"):
@@ -68,21 +68,21 @@ def schemathesis(agent: EmbeddedAgent, contract: Path, *options: str) -> subproc
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def test_the_agent_keeps_the_contract(agent: EmbeddedAgent) -> None:
+def test_the_agent_keeps_the_contract(fuzzed_agent: EmbeddedAgent) -> None:
     """No request gets an answer that the contract does not have; warnings are errors."""
-    done = schemathesis(agent, REPOSITORY / "openapi.yaml")
+    done = schemathesis(fuzzed_agent, REPOSITORY / "openapi.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     operations = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text())["paths"].values()
     count = sum(name != "parameters" for item in operations for name in item)
     assert f"Tested: {count}" in done.stdout
 
 
-def test_a_difference_is_found(agent: EmbeddedAgent, tmp_path: Path) -> None:
+def test_a_difference_is_found(fuzzed_agent: EmbeddedAgent, tmp_path: Path) -> None:
     """Were the contract to promise what the agent does not keep, the check above would fail."""
     contract = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text())
     contract["components"]["schemas"]["Health"]["required"].append("weather")
     (tmp_path / "openapi.yaml").write_text(yaml.safe_dump(contract))
-    done = schemathesis(agent, tmp_path / "openapi.yaml", "--include-operation-id", "health_check")
+    done = schemathesis(fuzzed_agent, tmp_path / "openapi.yaml", "--include-operation-id", "health_check")
     assert done.returncode == 1
     assert "Response violates schema" in done.stdout
     assert "weather" in done.stdout

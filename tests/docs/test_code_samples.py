@@ -37,7 +37,7 @@ http() { command http --check-status --ignore-stdin --print=hb "$@"; }
 
 
 @pytest.fixture(scope="module")
-def agent() -> Iterator[EmbeddedAgent]:
+def sampled_agent() -> Iterator[EmbeddedAgent]:
     """An agent that has what the contract's examples speak of."""
     with EmbeddedAgent(REPOSITORY / "examples" / "plugins") as agent, agent.client() as client:
         client.create_plugin_release("my_plugin", "1.0.0")
@@ -54,19 +54,19 @@ def test_each_operation_has_a_command_of_curl_and_one_of_httpie() -> None:
 
 
 @pytest.mark.parametrize(("name", "source"), SAMPLES)
-def test_a_command_does_what_its_operation_does(name: str, source: str, agent: EmbeddedAgent) -> None:
+def test_a_command_does_what_its_operation_does(name: str, source: str, sampled_agent: EmbeddedAgent) -> None:
     """As it stands on the page, it asks for that very operation and gets one of its successes."""
     if source.startswith("curl") and shutil.which("curl") is None:
         pytest.skip("There is no curl here; as root on Debian, .ci/install installs it.")
-    with agent.client() as client:
+    with sampled_agent.client() as client:
         client.create_plugin_release("my_plugin", "1.0.0")
     method, path, operation = OPERATIONS[name]
     url = re.escape("$SYNAPSE_AGENT_URL") + re.sub(r"\\{\w+\\}", "[^/ ]+", re.escape(path)) + r'["?]'
     assert re.search(url, source)
     assert (method == "delete") is ("DELETE" in source)
     environment = os.environ | {
-        "SYNAPSE_AGENT_URL": agent.base_url,
-        "SYNAPSE_AGENT_TOKEN": agent.token,
+        "SYNAPSE_AGENT_URL": sampled_agent.base_url,
+        "SYNAPSE_AGENT_TOKEN": sampled_agent.token,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     done = subprocess.run(["bash", "-c", TOOLS + source], env=environment, capture_output=True, text=True, timeout=60)

@@ -30,7 +30,7 @@ WITH_COMMANDS = [page for page in PAGES if any(block.language in ("python", *SHE
 
 
 @pytest.fixture(scope="module")
-def agent() -> Iterator[EmbeddedAgent]:
+def page_agent() -> Iterator[EmbeddedAgent]:
     """Run an agent that has the example plugins."""
     with EmbeddedAgent(plugins=ROOT / "examples" / "plugins") as agent:
         yield agent
@@ -103,7 +103,7 @@ def test_data_on_a_page_can_be_read(block: Block, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)
 def test_the_commands_of_a_page_run(
     page: Path,
-    agent: EmbeddedAgent,
+    page_agent: EmbeddedAgent,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -113,7 +113,7 @@ def test_the_commands_of_a_page_run(
         pytest.skip("the public synapse-sdk, of which this page is, needs a Python 3.12, and this machine has none")
     monkeypatch.chdir(ROOT)
     links = {"examples": ROOT / "examples", "plugins": ROOT / "examples" / "plugins"}
-    with Shell(tmp_path, links, agent_url=agent.base_url, agent_token=agent.token) as shell:
+    with Shell(tmp_path, links, agent_url=page_agent.base_url, agent_token=page_agent.token) as shell:
         monkeypatch.delenv("SYNAPSE_AGENT_TOKEN", raising=False)
         for block in (each for each in blocks_of(page) if not is_listed(each) and not each.title):
             if block.language in SHELLS:
@@ -121,7 +121,7 @@ def test_the_commands_of_a_page_run(
                 for name, value in shell.exports().items():
                     monkeypatch.setenv(name, value)
             elif block.language == "python":
-                run_python(block, agent)
+                run_python(block, page_agent)
     if page.name == "opentelemetry.md":
         assert "GET list_plugin_releases" in capsys.readouterr().out
 

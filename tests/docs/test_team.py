@@ -48,7 +48,7 @@ LONGEST = 30
 
 
 @pytest.fixture(scope="module")
-def agent() -> Iterator[EmbeddedAgent]:
+def team_agent() -> Iterator[EmbeddedAgent]:
     """Run an agent that is known by the page's name."""
     with EmbeddedAgent(ROOT / "examples" / "plugins", allowed_hosts=(NAME,)) as agent:
         yield agent
@@ -117,7 +117,7 @@ def listens(port: int) -> bool:
 @pytest.mark.parametrize("proxy", [nginx, caddy], ids=["nginx", "caddy"])
 def test_a_proxy_of_the_page_passes_everything_on(
     proxy: Callable[[Path, int, EmbeddedAgent], list[str]],
-    agent: EmbeddedAgent,
+    team_agent: EmbeddedAgent,
     authority: trustme.CA,
     certificate: Path,
 ) -> None:
@@ -127,8 +127,8 @@ def test_a_proxy_of_the_page_passes_everything_on(
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
     port = free_port()
-    with running(proxy(certificate, port, agent), certificate, port):
-        with AgentClient(f"https://localhost:{port}", agent.token, verify=trust, max_retries=0) as client:
+    with running(proxy(certificate, port, team_agent), certificate, port):
+        with AgentClient(f"https://localhost:{port}", team_agent.token, verify=trust, max_retries=0) as client:
             release = client.create_plugin_release("my_plugin", "1.0.0")
             assert client.get_plugin_release(release["id"]) == client.get_plugin_release("my_plugin@1.0.0")
             large = {"input": "word " * 4_000_000}

@@ -64,7 +64,7 @@ class Holdings:
             unfinished_jobs=sum(status in ("PENDING", "RUNNING") for status in jobs),
             temporary=entries(data / "tmp") + sum(any(path.iterdir()) for path in data.glob("scratch/*/*")),
             processes=others,
-            descriptors=descriptors(without=data / "environments") - 2 * zygotes,
+            descriptors=descriptors(without=(data / "environments", data / "locks")) - 2 * zygotes,
         )
 
     def plus(self, more: Mapping[str, int]) -> Holdings:
@@ -154,12 +154,12 @@ def entries(folder: Path) -> int:
     return len(list(folder.iterdir())) if folder.is_dir() else 0
 
 
-def descriptors(*, without: Path) -> int:
-    """Count the open files of this process but for those below a folder."""
+def descriptors(*, without: Sequence[Path]) -> int:
+    """Count the open files of this process but for those below some folders."""
     found = 0
     for link in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the one with which they are listed
-            found += not link.readlink().is_relative_to(without)
+            found += not any(link.readlink().is_relative_to(folder) for folder in without)
     return found
 
 
@@ -253,7 +253,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedAgent]:
+def edges_agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedAgent]:
     """An agent that all tests share, with small limits; its packages come from the folder `packages`."""
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as environment:  # it is read when the agent starts
@@ -273,22 +273,25 @@ def agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedAgent]:
 
 
 @pytest.fixture(scope="session")
-def settle(agent: EmbeddedAgent, data: Path) -> Callable[[], None]:
+def settle(edges_agent: EmbeddedAgent, data: Path) -> Callable[[], None]:
     """Wait until what was given up outside of a test, as by a fixture at its end, is gone."""
 
     def settle() -> None:
-        now, before = Holdings.of(agent, data), None
+        now, before = Holdings.of(edges_agent, data), None
         while now != before:
             time.sleep(0.1)
-            now, before = Holdings.of(agent, data), now
+            now, before = Holdings.of(edges_agent, data), now
 
     return settle
 
 
 @pytest.fixture
-def ledger(agent: EmbeddedAgent, data: Path) -> Iterator[Ledger]:
+def ledger(edges_agent: EmbeddedAgent, data: Path) -> Iterator[Ledger]:
     """Count what the agent holds before and after a test, which must be equal but for what the test expects."""
-    ledger = Ledger(agent, data, Holdings.of(agent, data))
+    end = time.monotonic() + SETTLE_SECONDS
+    while (before := Holdings.of(edges_agent, data)).processes and time.monotonic() < end:
+        time.sleep(0.01)  # a zygote that the test before has made necessary starts
+    ledger = Ledger(edges_agent, data, before)
     yield ledger
     ledger.check()
 
@@ -307,16 +310,16 @@ def make_facade(request: pytest.FixtureRequest) -> Iterator[Callable[..., Facade
 
 
 @pytest.fixture
-def facade(ledger: Ledger, agent: EmbeddedAgent, make_facade: Callable[..., Facade]) -> Facade:  # noqa: ARG001 - as above
+def facade(ledger: Ledger, edges_agent: EmbeddedAgent, make_facade: Callable[..., Facade]) -> Facade:  # noqa: ARG001 - as above
     """A client of the shared agent, which is to hold no more after the test than before."""
-    return make_facade(agent.base_url, agent.token)
+    return make_facade(edges_agent.base_url, edges_agent.token)
 
 
 @pytest.fixture
-def http(ledger: Ledger, agent: EmbeddedAgent) -> Iterator[httpx.Client]:  # noqa: ARG001 - it counts
+def http(ledger: Ledger, edges_agent: EmbeddedAgent) -> Iterator[httpx.Client]:  # noqa: ARG001 - it counts
     """A plain client of the shared agent, for what the facade does not send."""
-    headers = {"Authorization": agent.token}
-    with httpx.Client(base_url=agent.base_url, headers=headers, timeout=60, trust_env=False) as client:
+    headers = {"Authorization": edges_agent.token}
+    with httpx.Client(base_url=edges_agent.base_url, headers=headers, timeout=60, trust_env=False) as client:
         yield client
 
 

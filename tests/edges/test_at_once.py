@@ -55,9 +55,9 @@ def life(client: AgentClient, number: int) -> tuple[int, str]:
     return result, "deleted"
 
 
-def test_ten_callers_create_run_and_delete_one_release(agent, ledger, together):
+def test_ten_callers_create_run_and_delete_one_release(edges_agent, ledger, together):
     """Each gets its own result or hears that another has deleted the release; in the end there is none."""
-    ends = together(agent, 10, life)
+    ends = together(edges_agent, 10, life)
     results = [result for result, _ in ends]
     assert all(result in (number, "deleted by another") for number, result in enumerate(results))
     assert "deleted" in [end for _, end in ends]
@@ -65,11 +65,11 @@ def test_ten_callers_create_run_and_delete_one_release(agent, ledger, together):
 
 
 @pytest.mark.usefixtures("ledger")
-def test_ten_callers_create_one_release(agent, together):
+def test_ten_callers_create_one_release(edges_agent, together):
     """All of them get the same."""
-    releases = together(agent, 10, lambda client, _: client.create_plugin_release("shared", "1.0.0"))
+    releases = together(edges_agent, 10, lambda client, _: client.create_plugin_release("shared", "1.0.0"))
     assert len({release["id"] for release in releases}) == 1
-    outcomes = together(agent, 10, lambda client, _: _deleted(client, releases[0]["id"]))
+    outcomes = together(edges_agent, 10, lambda client, _: _deleted(client, releases[0]["id"]))
     assert outcomes.count(True) == 1
 
 
@@ -81,23 +81,23 @@ def _deleted(client: AgentClient, lookup: int) -> bool:
     return True
 
 
-def test_a_hundred_runs_at_once_each_get_their_own_result(agent, ledger, together):
+def test_a_hundred_runs_at_once_each_get_their_own_result(edges_agent, ledger, together):
     """On however many cores there are."""
-    with agent.client() as client:
+    with edges_agent.client() as client:
         client.create_plugin_release("shared", "1.0.0")
     run = together(
-        agent, 100, lambda client, number: client.run_plugin_release("shared@1.0.0", "echo", {"value": number})
+        edges_agent, 100, lambda client, number: client.run_plugin_release("shared@1.0.0", "echo", {"value": number})
     )
     assert run == list(range(100))
-    with agent.client() as client:
+    with edges_agent.client() as client:
         client.delete_plugin_release("shared@1.0.0")
     ledger.expect(jobs=100)
 
 
 @pytest.mark.anyio
-async def test_a_hundred_runs_at_once_of_one_async_client(agent, ledger):
+async def test_a_hundred_runs_at_once_of_one_async_client(edges_agent, ledger):
     """On one event loop."""
-    async with agent.async_client() as client:
+    async with edges_agent.async_client() as client:
         await client.create_plugin_release("shared", "1.0.0")
         runs = (client.run_plugin_release("shared@1.0.0", "echo", {"value": number}) for number in range(100))
         assert await asyncio.gather(*runs) == list(range(100))
@@ -106,10 +106,10 @@ async def test_a_hundred_runs_at_once_of_one_async_client(agent, ledger):
 
 
 @pytest.mark.usefixtures("ledger")
-def test_two_agents_share_a_plugins_folder_and_nothing_else(agent, plugins, tmp_path, make_facade):
+def test_two_agents_share_a_plugins_folder_and_nothing_else(edges_agent, plugins, tmp_path, make_facade):
     """What one has cached or deleted, the other has not."""
     with EmbeddedAgent(plugins, data_dir=tmp_path / "other") as other:
-        first, second = (make_facade(each.base_url, each.token) for each in (agent, other))
+        first, second = (make_facade(each.base_url, each.token) for each in (edges_agent, other))
         first.create_plugin_release("shared", "1.0.0")
         error = second.error("get_plugin_release", "shared@1.0.0")
         assert error.message == "There is no release 'shared@1.0.0' on this agent; create it first."

@@ -15,7 +15,7 @@ WANTED = (
 
 
 @pytest.fixture(scope="module")
-def plain(agent, plugins, write_files, settle) -> Iterator[str]:
+def plain(edges_agent, plugins, write_files, settle) -> Iterator[str]:
     """A cached release whose one action says which of the packages it is asked about are there."""
     files = {
         "config.yaml": "code: plain\nversion: 1.0.0\nactions: {look: {entrypoint: 'main:look', method: local}}\n",
@@ -27,7 +27,7 @@ def plain(agent, plugins, write_files, settle) -> Iterator[str]:
             """,
     }
     write_files(plugins / "plain", files)
-    with agent.client() as client:
+    with edges_agent.client() as client:
         client.create_plugin_release("plain", "1.0.0")
         client.run_plugin_release("plain@1.0.0", "look", params={"names": []})  # makes the empty environment
         yield "plain@1.0.0"
@@ -134,14 +134,14 @@ def test_a_run_works_once_the_cause_is_gone(facade, fail, ledger, plain, package
     shutil.rmtree(made)
 
 
-def test_a_bad_line_in_a_plugins_own_file_is_named(facade, ledger, plugins, write_files):
-    """By file and place."""
+def test_a_bad_line_in_a_plugins_own_file_is_named(facade, plugins, write_files):
+    """By file and line, and when the release is created: no caller of an action has to find it."""
     config = "code: demanding\nversion: 1.0.0\nactions: {go: {entrypoint: 'main:go', method: local}}\n"
-    files = {"config.yaml": config, "main.py": "", "requirements.txt": "# tools\npaint\n--pre\n"}
+    files = {"config.yaml": config, "main.py": "", "requirements.txt": "# tools\npaint\n--index-url https://x.test\n"}
     write_files(plugins / "demanding", files)
-    facade.create_plugin_release("demanding", "1.0.0")
-    ledger.expect(jobs=1)
-    error = facade.error("run_plugin_release", "demanding@1.0.0", "go")
-    assert (error.error_type, error.outcome) == ("invalid_requirement", "rejected")
-    assert error.message == f"requirements.txt[1] is '--pre'; {WANTED}"
-    facade.delete_plugin_release("demanding@1.0.0")
+    error = facade.error("create_plugin_release", "demanding", "1.0.0")
+    assert (error.status_code, error.error_type, error.outcome) == (422, "invalid_requirement", "rejected")
+    assert error.message == (
+        "requirements.txt, line 3, is '--index-url https://x.test'; "
+        "indexes are the agent's to choose: `serve --index-url` and `--extra-index-url`"
+    )

@@ -96,7 +96,7 @@ def test_an_unknown_method_is_answered_with_those_there_are(http):
     """405."""
     answer = http.request("PROPFIND", CREATE)
     assert answer.status_code == 405
-    assert answer.json()["detail"]["message"] == "PROPFIND is not for this path; there is GET and POST."
+    assert answer.json()["detail"]["message"] == "PROPFIND is not for this path; there is GET, HEAD, POST."
 
 
 def test_too_much_through_the_client_is_a_validation_or_http_error(facade):
@@ -123,17 +123,17 @@ def test_params_that_nest_too_deep_are_refused_on_one_side_or_the_other(facade):
     ],
 )
 @pytest.mark.usefixtures("ledger")
-def test_a_foreign_host_or_origin_is_refused(agent, make_facade, header, said):
+def test_a_foreign_host_or_origin_is_refused(edges_agent, make_facade, header, said):
     """403, whatever the token."""
-    error = make_facade(agent.base_url, agent.token, headers=header).error("list_plugin_releases")
+    error = make_facade(edges_agent.base_url, edges_agent.token, headers=header).error("list_plugin_releases")
     assert type(error) is AuthorizationError
     assert error.message.startswith(said)
 
 
 @pytest.mark.usefixtures("ledger")
-def test_a_wrong_token_is_refused(agent, make_facade):
+def test_a_wrong_token_is_refused(edges_agent, make_facade):
     """401, and the message holds neither token."""
-    error = make_facade(agent.base_url, "a-wrong-one").error("list_plugin_releases")
+    error = make_facade(edges_agent.base_url, "a-wrong-one").error("list_plugin_releases")
     assert type(error) is AuthenticationError
     assert error.message == "The token in the Authorization header is wrong."
 
@@ -151,19 +151,19 @@ def test_a_wrong_token_is_refused(agent, make_facade):
     ],
 )
 @pytest.mark.usefixtures("ledger")
-def test_half_requests_and_floods_are_cut_off(agent, facade, sent, answered):
+def test_half_requests_and_floods_are_cut_off(edges_agent, facade, sent, answered):
     """After the time that a head may take, or at once; the agent answers others meanwhile."""
-    with closing(connect(agent)) as connection:
+    with closing(connect(edges_agent)) as connection:
         connection.sendall(sent)
         assert facade.health_check()["status"] == "ok"
         assert read(connection)[:13] == answered
 
 
 @pytest.mark.usefixtures("ledger")
-def test_a_body_that_stops_coming_is_answered(agent):
+def test_a_body_that_stops_coming_is_answered(edges_agent):
     """408 after the time that it may pause."""
-    request = head(f"POST {CREATE}", "Content-Type: application/json", "Content-Length: 90", token=agent.token)
-    with closing(connect(agent)) as connection:
+    request = head(f"POST {CREATE}", "Content-Type: application/json", "Content-Length: 90", token=edges_agent.token)
+    with closing(connect(edges_agent)) as connection:
         connection.sendall(request + b'\r\n{"plugin":')
         answer = read(connection)
     assert answer.startswith(b"HTTP/1.1 408 ")
@@ -247,3 +247,18 @@ def test_an_attack_costs_a_bounded_amount_of_memory(served, attack, most):
     while served.memory() - before > 50 and time.monotonic() < end:
         time.sleep(0.05)
     assert served.memory() - before <= 50
+
+
+def test_connections_without_a_request_are_bounded(serve):
+    """The longest silent go first, a line in the log says so, and callers are answered all the while."""
+    served = serve(prefix=["prlimit", "--nofile=256"])
+    url = httpx.URL(served.base_url)
+    with ExitStack() as stack:
+        connections = [stack.enter_context(socket.create_connection((url.host, url.port))) for _ in range(300)]
+        assert httpx.get(f"{served.base_url}/health/", trust_env=False).status_code == 200
+        connections[0].settimeout(5)
+        with suppress(ConnectionResetError):
+            assert connections[0].recv(1) == b""
+        connections[-1].sendall(b"GET /health/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connections[-1].recv(100).startswith(b"HTTP/1.1 200 ")
+    assert "More than 64 connections send no request" in served.end()

@@ -18,14 +18,14 @@ def examples() -> Path:
 
 
 @pytest.fixture(scope="module")
-def agent(examples: Path) -> Iterator[EmbeddedAgent]:
+def examples_agent(examples: Path) -> Iterator[EmbeddedAgent]:
     """Run an agent that has the example plugins, and nothing cached yet."""
     with EmbeddedAgent(plugins=examples / "plugins") as agent:
         yield agent
 
 
 @pytest.fixture(scope="module")
-def client(agent: EmbeddedAgent) -> Iterator[AgentClient]:
+def client(examples_agent: EmbeddedAgent) -> Iterator[AgentClient]:
     """Return a client of that agent."""
-    with agent.client() as client:
+    with examples_agent.client() as client:
         yield client

@@ -97,7 +97,7 @@ def test_the_page_runs_as_printed(
     block: Block,
     kind: str,
     examples: Path,
-    agent: EmbeddedAgent,
+    examples_agent: EmbeddedAgent,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -105,13 +105,13 @@ def test_the_page_runs_as_printed(
 
     So it does with `AsyncAgentClient`, given an `await` before each call.
     """
-    monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", agent.token)
-    with agent.client() as client:
+    monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", examples_agent.token)
+    with examples_agent.client() as client:
         release = client.create_plugin_release("my_plugin", "1.0.0")
         client.create_plugin_release("ocr_plugin", "2.0.0")
         given = {
-            "https://agent.example.com": agent.base_url,
-            "your-token": agent.token,
+            "https://agent.example.com": examples_agent.base_url,
+            "your-token": examples_agent.token,
             '"123"': f'"{release["id"]}"',
             "/data/document.pdf": str(examples / "data" / "document.pdf"),
             "/path/to/plugin/source": str(examples / "plugins" / "my_plugin"),
@@ -123,7 +123,7 @@ def test_the_page_runs_as_printed(
             exec(block.substituted(given), names)
             names["client"].close()
         else:
-            asyncio.run(run_awaited(block.substituted(given), agent))
+            asyncio.run(run_awaited(block.substituted(given), examples_agent))
     assert re.fullmatch(OUTPUTS.get(block.script, ""), capsys.readouterr().out)
 
 

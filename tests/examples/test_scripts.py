@@ -44,9 +44,9 @@ def releases(client: AgentClient) -> None:
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_a_script_prints_what_it_should(name: str, examples: Path, agent: EmbeddedAgent) -> None:
+def test_a_script_prints_what_it_should(name: str, examples: Path, examples_agent: EmbeddedAgent) -> None:
     """Each script works on its own on an agent that has the example plugins, and leaves stderr empty."""
-    done = run_script(examples / name, agent)
+    done = run_script(examples / name, examples_agent)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(OUTPUTS[name], done.stdout)
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,3 +157,93 @@ async def test_async_clients_come_with_address_and_token(plugins: Path) -> None:
     """`async_client()` is an `AsyncAgentClient` that gets in."""
     async with EmbeddedAgent(plugins) as agent, agent.async_client() as client:
         assert (await client.health_check())["status"] == "ok"
+
+
+def in_a_fork(work: Callable[[], object]) -> None:
+    """Do something in a forked process, and hear whether it went well."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        finally:
+            traceback.print_exc()
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_keeps_nothing_of_the_agents(plugins: Path, tmp_path: Path) -> None:
+    """It lives on when the agent is closed: the folder is free then, the port refuses, and connections have ended."""
+    gone, go = os.pipe()
+    with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent, httpx.Client(trust_env=False, timeout=60) as http:
+        address = agent.base_url
+        assert http.get(f"{address}/health/").status_code == 200
+        child = os.fork()
+        if child == 0:
+            os.close(go)
+            os.read(gone, 1)
+            os._exit(0)
+        try:
+            assert http.get(f"{address}/health/").status_code == 200
+            agent.__exit__(None, None, None)
+            with pytest.raises(httpx.TransportError):
+                http.get(f"{address}/health/", timeout=5)
+            with pytest.raises(httpx.ConnectError):
+                httpx.get(f"{address}/health/", timeout=5, trust_env=False)
+            with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as second:
+                use(second)
+            agent.__enter__()
+        finally:
+            os.close(go)
+            os.close(gone)
+            os.waitpid(child, 0)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_uses_the_agent_and_does_not_end_it(plugins: Path, tmp_path: Path) -> None:
+    """Neither by leaving the block nor by ending."""
+    with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent:
+        in_a_fork(lambda: use(agent))
+        in_a_fork(lambda: agent.__exit__(None, None, None))
+        file = (tmp_path / "of-the-program").open("w+")
+        in_a_fork(lambda: file.write("still open") and file.flush())
+        assert (tmp_path / "of-the-program").read_text() == "still open"
+        file.close()
+        use(agent)
+
+
+NEVER_CLOSED = """
+import os, signal, sys, threading
+from contextlib import suppress
+from synapse_agent import EmbeddedAgent
+from synapse_sdk.exceptions import ClientError
+agent = EmbeddedAgent(sys.argv[1]).__enter__()
+with agent.client() as client:
+    client.create_plugin_release("tools", "1.0.0")
+    def run():
+        with suppress(ClientError):
+            client.run_plugin_release("tools@1.0.0", "wait", params={"path": sys.argv[2]})
+    threading.Thread(target=run, daemon=True).start()
+    while not os.path.exists(sys.argv[2] + ".started"):
+        pass
+    os.kill(os.getpid(), int(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("number", [0, signal.SIGKILL], ids=["ends", "is killed"])
+def test_an_agent_that_is_never_closed_leaves_nothing(plugins: Path, tmp_path: Path, number: int) -> None:
+    """When its program ends, its run and its folder go; those of one that was killed at the next start of another."""
+    (tmp_path / "tmp").mkdir()
+    own = tmp_path / "own"
+    environ = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    script = NEVER_CLOSED.replace("(sys.argv[1])", f"(sys.argv[1], allow_write={str(tmp_path)!r})")
+    command = [sys.executable, "-c", script, str(plugins), str(own), str(number)]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (-number, "")
+    if number:
+        (left,) = (tmp_path / "tmp").iterdir()
+        os.utime(left / "lock", (0, 0))
+        again = "from synapse_agent import EmbeddedAgent as E; E().__enter__().__exit__(None, None, None)"
+        subprocess.run([sys.executable, "-c", again], env=environ, check=True, timeout=60)
+    assert list((tmp_path / "tmp").iterdir()) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent.settings import Settings, UsageError, for_other_machines
+from synapse_agent.util.cpus import usable_cpus
 
 
 def settings(**given: Any) -> Settings:
@@ -70,9 +70,12 @@ def test_what_is_to_be_a_number_is_one(name: str, value: object) -> None:
         ({"tls_key": Path("k")}, "--tls-cert and --tls-key go together"),
         ({"allow_write": (Path("/no/such/folder"),)}, "--allow-write /no/such/folder is not there"),
         ({"debug_roots": (Path("/no/such/folder"),)}, "--debug-root /no/such/folder is not there"),
-        ({"allowed_hosts": ("https://agent.example.com",)}, "--allowed-host 'https://agent.example.com' is no name"),
-        ({"allowed_hosts": ("agent.example.com:8443",)}, "--allowed-host 'agent.example.com:8443' is no name"),
-        ({"allowed_hosts": ("",)}, "--allowed-host '' is no name"),
+        (
+            {"allowed_hosts": ("https://agent.example.com",)},
+            "--allowed-host 'https://agent.example.com' is not the name",
+        ),
+        ({"allowed_hosts": ("agent.example.com:8443",)}, "--allowed-host 'agent.example.com:8443' is not the name"),
+        ({"allowed_hosts": ("",)}, "--allowed-host '' is not the name"),
         ({"debug_roots": (Path("/"),), "allow_debug": False}, "add --allow-debug, or leave it out"),
         ({"debug_roots": (Path("/"),), "host": "::", "token": "x"}, "add --allow-debug, or leave it out"),
     ],
@@ -143,7 +146,7 @@ def test_an_address_is_a_host_and_a_port(address: str) -> None:
 
 def test_how_many_runs_go_on_at_once() -> None:
     """As many as there are cores; on a cluster, whose nodes bound them, many; or as many as is said."""
-    assert settings().runs_at_once == os.cpu_count()
+    assert settings().runs_at_once == usable_cpus()
     assert settings(runner="ray", ray_address="10.0.0.5:6379").runs_at_once == 256
     assert settings(max_concurrent_runs=3).runs_at_once == 3
 

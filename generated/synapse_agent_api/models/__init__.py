@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .action_params import ActionParams
+    from .backup import Backup
     from .create_plugin_release_request import CreatePluginReleaseRequest
     from .debug_run_request import DebugRunRequest
     from .error import Error
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .job_stream_event import JobStreamEvent
     from .legacy_run_payload import LegacyRunPayload
     from .plugin_action import PluginAction
+    from .plugin_action_params_schema import PluginActionParamsSchema
     from .plugin_config_override import PluginConfigOverride
     from .plugin_modules import PluginModules
     from .plugin_release import PluginRelease
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "ActionParams": "action_params",
+    "Backup": "backup",
     "CreatePluginReleaseRequest": "create_plugin_release_request",
     "DebugRunRequest": "debug_run_request",
     "Error": "error",
@@ -45,6 +48,7 @@ _MODULES = {
     "JobStreamEvent": "job_stream_event",
     "LegacyRunPayload": "legacy_run_payload",
     "PluginAction": "plugin_action",
+    "PluginActionParamsSchema": "plugin_action_params_schema",
     "PluginConfigOverride": "plugin_config_override",
     "PluginModules": "plugin_modules",
     "PluginRelease": "plugin_release",
@@ -56,6 +60,7 @@ _MODULES = {
 
 __all__ = (
     "ActionParams",
+    "Backup",
     "CreatePluginReleaseRequest",
     "DebugRunRequest",
     "Error",
@@ -69,6 +74,7 @@ __all__ = (
     "JobStreamEvent",
     "LegacyRunPayload",
     "PluginAction",
+    "PluginActionParamsSchema",
     "PluginConfigOverride",
     "PluginModules",
     "PluginRelease",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.plugin_action_params_schema import PluginActionParamsSchema
+
 
 T = TypeVar("T", bound="PluginAction")
 
@@ -21,11 +25,15 @@ class PluginAction:
         name (str):
         method (str | Unset): `local` and `task` answer with the result, `job` answers at once with the job record.
         description (str | Unset):
+        params_schema (PluginActionParamsSchema | Unset): JSON Schema of the params that the action takes, from its
+            annotations. Absent until the release has run once, and
+            for an action that cannot be described.
     """
 
     name: str
     method: str | Unset = UNSET
     description: str | Unset = UNSET
+    params_schema: PluginActionParamsSchema | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -34,6 +42,10 @@ class PluginAction:
         method = self.method
 
         description = self.description
+
+        params_schema: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.params_schema, Unset):
+            params_schema = self.params_schema.to_dict()
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -46,11 +58,15 @@ class PluginAction:
             field_dict["method"] = method
         if description is not UNSET:
             field_dict["description"] = description
+        if params_schema is not UNSET:
+            field_dict["params_schema"] = params_schema
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.plugin_action_params_schema import PluginActionParamsSchema  # noqa: PLC0415
+
         d = dict(src_dict)
         name = d.pop("name")
 
@@ -58,10 +74,18 @@ class PluginAction:
 
         description = d.pop("description", UNSET)
 
+        _params_schema = d.pop("params_schema", UNSET)
+        params_schema: PluginActionParamsSchema | Unset
+        if isinstance(_params_schema, Unset):
+            params_schema = UNSET
+        else:
+            params_schema = PluginActionParamsSchema.from_dict(_params_schema)
+
         plugin_action = cls(
             name=name,
             method=method,
             description=description,
+            params_schema=params_schema,
         )
 
         plugin_action.additional_properties = d

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -32,6 +32,8 @@ class PluginRelease:
         actions (list[PluginAction] | Unset): What the release can run.
         digest (str | Unset): `sha256:` and the hash of the cached content, in hexadecimal digits.
         created_at (datetime.datetime | Unset): When the agent cached it.
+        warnings (list[str] | Unset): What the plugin's author should know, one sentence each; keys and files without
+            effect are named.
     """
 
     id: int
@@ -43,6 +45,7 @@ class PluginRelease:
     actions: list[PluginAction] | Unset = UNSET
     digest: str | Unset = UNSET
     created_at: datetime.datetime | Unset = UNSET
+    warnings: list[str] | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,6 +74,10 @@ class PluginRelease:
         if not isinstance(self.created_at, Unset):
             created_at = self.created_at.isoformat()
 
+        warnings: list[str] | Unset = UNSET
+        if not isinstance(self.warnings, Unset):
+            warnings = self.warnings
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -92,6 +99,8 @@ class PluginRelease:
             field_dict["digest"] = digest
         if created_at is not UNSET:
             field_dict["created_at"] = created_at
+        if warnings is not UNSET:
+            field_dict["warnings"] = warnings
 
         return field_dict
 
@@ -130,6 +139,8 @@ class PluginRelease:
         else:
             created_at = datetime.datetime.fromisoformat(_created_at)
 
+        warnings = cast(list[str], d.pop("warnings", UNSET))
+
         plugin_release = cls(
             id=id,
             plugin=plugin,
@@ -140,6 +151,7 @@ class PluginRelease:
             actions=actions,
             digest=digest,
             created_at=created_at,
+            warnings=warnings,
         )
 
         plugin_release.additional_properties = d

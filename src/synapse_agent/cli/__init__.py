@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 
 from synapse_agent.coexistence import CURE, is_mixed
+from synapse_agent.util.standard_streams import open_closed_streams
 
 
 def main() -> None:
     """Run the command line and exit."""
+    open_closed_streams()
     try:
         from synapse_agent.cli.program import run
     except (ImportError, SyntaxError) as error:

@@ -44,6 +44,15 @@ def complete_actions(context: typer.Context, incomplete: str) -> list[Offer]:
     return _offered(incomplete, _asked(context, lambda client: _actions(client.get_plugin_release(lookup))))
 
 
+def complete_params(context: typer.Context, incomplete: str) -> list[Offer]:
+    """Offer the names of what the action takes that was named before, as far as the agent knows them."""
+    words = [*filter(None, (context.params.get("lookup"), context.params.get("action"))), *context.args]
+    if len(words) < 2:  # an option without its value keeps the words before it from being parsed
+        return []
+    lookup, action = words[:2]
+    return _offered(incomplete, _asked(context, lambda client: _params(client.get_plugin_release(lookup), action)))
+
+
 def complete_source_actions(context: typer.Context, incomplete: str) -> list[Offer]:
     """Offer the actions of the folder that was named before."""
     folder = context.params.get("path")
@@ -68,7 +77,9 @@ def complete_agents(incomplete: str) -> list[Offer]:
 
 
 def _offered(incomplete: str, found: Iterable[Offer]) -> list[Offer]:
-    return [(value, one_line(what)) for value, what in found if value.startswith(incomplete)]
+    """Keep what continues the word before the cursor; a value of several lines would be offered as several."""
+    fitting = ((value, what) for value, what in found if value.startswith(incomplete) and value == one_line(value))
+    return [(value, one_line(what)) for value, what in fitting]
 
 
 def _asked(context: typer.Context, ask: Callable[[Any], Iterable[Offer]]) -> list[Offer]:
@@ -102,6 +113,14 @@ def _releases(client: Any) -> Iterator[Offer]:
 def _actions(release: Mapping[str, Any]) -> Iterator[Offer]:
     for action in release.get("actions") or ():
         yield str(action["name"]), str(action.get("description") or action.get("method") or "")
+
+
+def _params(release: Mapping[str, Any], name: str) -> Iterator[Offer]:
+    for action in release.get("actions") or ():
+        if action["name"] == name:
+            schema = action.get("params_schema") or {}
+            for param, hint in schema.get("properties", {}).items():
+                yield f"{param}=", str(hint.get("type") or "") if isinstance(hint, dict) else ""
 
 
 def _jobs(client: Any) -> Iterator[Offer]:

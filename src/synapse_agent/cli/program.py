@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 from typing import Annotated, Any
 
@@ -20,11 +20,13 @@ from synapse_agent.cli.exit_codes import ExitCode
 from synapse_agent.cli.failures import Failure
 from synapse_agent.cli.options import group, with_shared_options
 from synapse_agent.cli.terminal.output import ReaderLeft
-from synapse_agent.cli.terminal.sanitize import one_line
-from synapse_agent.settings import StartError
+from synapse_agent.cli.terminal.sanitize import one_line, safe
+from synapse_agent.errors import StartError
+from synapse_agent.util.standard_streams import abandon, warn
 from synapse_sdk import __version__
 
 NAME = "synapse-agent"
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 RELEASES = "Releases"
 JOBS = "Jobs"
 AGENTS = "Agents"
@@ -63,10 +65,12 @@ app.command("run", rich_help_panel=RELEASES)(run_commands.run)
 app.command("debug", rich_help_panel=RELEASES)(run_commands.debug)
 app.command("list", rich_help_panel=RELEASES)(release_commands.list_releases)
 app.command("get", rich_help_panel=RELEASES)(release_commands.get)
+app.command("show", rich_help_panel=RELEASES)(release_commands.show)
 app.command("create", rich_help_panel=RELEASES)(release_commands.create)
 app.command("delete", rich_help_panel=RELEASES)(release_commands.delete)
 app.add_typer(jobs, rich_help_panel=JOBS)
 app.command("health", rich_help_panel=AGENTS)(agent_commands.health)
+app.command("backup", rich_help_panel=AGENTS)(agent_commands.backup)
 app.command("doctor", rich_help_panel=AGENTS)(doctor_command.doctor)
 app.command("use", rich_help_panel=AGENTS)(agent_commands.use)
 
@@ -86,7 +90,7 @@ def run(arguments: list[str] | None = None) -> int:
     except Failure as failure:
         _say(failure.line)
         if failure.details:
-            sys.stderr.write(f"{failure.details}\n")
+            warn(safe(failure.details))
         return failure.code
     except StartError as error:
         _say(str(error))
@@ -98,8 +102,10 @@ def run(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         return _missing(error)
     except ReaderLeft:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+        abandon(sys.stdout)
         return ExitCode.DONE
+    except OSError as error:
+        return _not_written(error)
     return ended if isinstance(ended, int) else ExitCode.DONE
 
 
@@ -122,8 +128,16 @@ def _missing(error: ModuleNotFoundError) -> int:
     return ExitCode.FAILED
 
 
+def _not_written(error: OSError) -> int:
+    if error.errno not in _UNWRITABLE:
+        raise error
+    abandon(sys.stdout)
+    _say(f"What the command prints could not be written: {error.strerror}.")
+    return ExitCode.FAILED
+
+
 def _say(line: str) -> None:
-    sys.stderr.write(f"{NAME}: {one_line(line)}\n")
+    warn(f"{NAME}: {one_line(line)}")
 
 
 def _keep_brackets(whole: Any) -> None:

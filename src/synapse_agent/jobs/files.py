@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
+from synapse_agent.storage.atomic_write import write_atomically
 from synapse_agent.storage.repositories.jobs import EndRecord
 
 logger = logging.getLogger(__name__)
@@ -93,15 +94,7 @@ class JobFiles:
 
     def _write(self, path: Path, content: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".new")
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, content, sync=True)
 
     def log_size(self) -> int:
         """Give how many bytes log and journal take."""

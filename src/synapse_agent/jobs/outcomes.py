@@ -17,11 +17,6 @@ def ending(outcome: bytes | Problem, *, is_closing: bool) -> JobEnd:
     return JobEnd("STOPPED" if is_stop else "FAILED", outcome.detail)
 
 
-def closing() -> Problem:
-    """Refuse a run because the agent is about to end."""
-    return Problem(503, "unavailable", "This agent is shutting down and takes no new runs.")
-
-
 def stopped_early(job_id: str) -> Problem:
     """Tell of a stop that came before the action."""
     return Problem(409, "action_stopped", "The run was stopped before its action had begun.", job_id=job_id)

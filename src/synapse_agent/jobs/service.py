@@ -8,8 +8,10 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
@@ -19,7 +21,6 @@ from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.live import FinishedJob, RunningJob
 from synapse_agent.jobs.outcomes import (
     HAS_RUN,
-    closing,
     ending,
     internal_error,
     not_recorded,
@@ -32,7 +33,7 @@ from synapse_agent.jobs.outcomes import (
 from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
-from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem
+from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, shutting_down
 from synapse_agent.runner.base import Run, Runner
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
@@ -45,6 +46,8 @@ from synapse_agent.util.times import now
 
 logger = logging.getLogger(__name__)
 
+_COPIES_PER_TURN = 4
+"""Debug runs that have their copy of the source, for each that may run: some wait for an environment."""
 SMALL_RESULT_BYTES = 64_000
 
 
@@ -68,6 +71,7 @@ class Jobs:
         self._runner = runner
         self._folder = folder
         self._turns = asyncio.Semaphore(max_concurrent)
+        self._copies = asyncio.Semaphore(_COPIES_PER_TURN * max_concurrent)
         self._most = max_concurrent + max_queued
         self._keep_keys = keep_keys
         self._time_limit = time_limit
@@ -98,7 +102,7 @@ class Jobs:
         Raises `Problem`: 409 where the job ID belongs to another run, 429 where too many wait, 503 when closing.
         """
         if self._is_closing:
-            raise closing()
+            raise shutting_down()
         self._ends.catch_up()
         content = order.content()
         earlier = self._rows.find(order.job_id) if order.job_id else None
@@ -249,7 +253,7 @@ class Jobs:
 
     async def _outcome(self, live: RunningJob, order: RunSpec) -> bytes | Problem:
         try:
-            async with self._turns:
+            async with self._copies if order.release is None else nullcontext():
                 return await self._execute(live, order)
         except Problem as problem:
             return _never_began(problem, live) or order.workspace.as_known(problem)
@@ -260,6 +264,14 @@ class Jobs:
                 return unwritable(error)
             logger.exception("Job %s failed inside the agent", live.row.job_id)
             return internal_error(live.row.job_id)
+
+    @asynccontextmanager
+    async def _turn(self, live: RunningJob) -> AsyncIterator[None]:
+        """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
+        live.is_waiting = True
+        async with self._turns:
+            live.is_waiting = False
+            yield
 
     async def _execute(self, live: RunningJob, order: RunSpec) -> bytes:
         folder = await order.workspace.prepare()
@@ -279,7 +291,10 @@ class Jobs:
         on_news = live.news.tell
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
-        with Recorder(self._rows, live.row.id, files, on_news=on_news, on_full=on_full) as live.recorder:
+        recorder = Recorder(
+            self._rows, live.row.id, files, turn=partial(self._turn, live), on_news=on_news, on_full=on_full
+        )
+        with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)
 
     async def _kept(self, row: JobRow, outcome: bytes | Problem) -> bytes | Problem:
@@ -381,7 +396,7 @@ def _cancelled(live: RunningJob) -> Problem:
     """Say what it means for a job that its task was cancelled."""
     if live.started_at:
         return stopped(live.row.job_id)
-    return stopped_early(live.row.job_id) if live.is_to_stop else closing()
+    return stopped_early(live.row.job_id) if live.is_to_stop else shutting_down()
 
 
 def _never_began(problem: Problem, live: RunningJob) -> Problem | None:

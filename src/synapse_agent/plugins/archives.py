@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 import stat
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-from synapse_agent.plugins.config import CONFIG_FILE, MAX_FILE_BYTES
+from synapse_agent.plugins.config import CONFIG_FILE, is_misnamed_config
+from synapse_agent.plugins.files import MAX_FILE_BYTES
 from synapse_agent.storage.disk import is_disk_full
-from synapse_agent.storage.trees import Meter, TreeError, TreeLimits, check_depth, is_excluded, set_mode
+from synapse_agent.storage.trees import Meter, TreeError, TreeLimits, check_depth, is_bytecode, is_excluded, set_mode
 from synapse_agent.util.sizes import MEBIBYTE
+
+ARCHIVE_SUFFIX = ".zip"
 
 _CHUNK = 2**16
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -33,15 +36,15 @@ class DamagedArchive(TreeError):
     """A file that is no zip archive, or not the one that was made."""
 
 
-@contextmanager
-def archived_config(path: Path, *, limits: TreeLimits | None = None) -> Iterator[Path]:
-    """Give a folder that holds nothing but the archive's `config.yaml`, for as long as the block runs."""
-    with tempfile.TemporaryDirectory(prefix="synapse-agent-") as folder:
-        with _opened(path, limits or TreeLimits()) as archive:
-            members = _members(archive)
-            member = members[_plugin_prefix(members) + CONFIG_FILE]
-            _extract(archive, member, Path(folder, CONFIG_FILE), Meter(TreeLimits(size=MAX_FILE_BYTES)))
-        yield Path(folder)
+def archived_config(path: Path, *, limits: TreeLimits | None = None) -> bytes:
+    """Read the archive's `config.yaml`; what it raises is what `unpack` does."""
+    with _opened(path, limits or TreeLimits()) as archive:
+        members = _members(archive)
+        content = io.BytesIO()
+        _extract(
+            archive, members[_plugin_prefix(members) + CONFIG_FILE], content, Meter(TreeLimits(size=MAX_FILE_BYTES))
+        )
+    return content.getvalue()
 
 
 def unpack(path: Path, target: Path, *, limits: TreeLimits) -> None:
@@ -57,8 +60,13 @@ def unpack(path: Path, target: Path, *, limits: TreeLimits) -> None:
         prefix = _plugin_prefix(members)
         for name, member in members.items():
             meter.add_file()
-            if name.startswith(prefix) and not any(map(is_excluded, PurePosixPath(name).parts)):
+            if name.startswith(prefix) and not _is_left_out(name, members):
                 _unpack_member(archive, member, target / name.removeprefix(prefix), meter)
+
+
+def _is_left_out(name: str, members: Collection[str]) -> bool:
+    has_source = is_bytecode(name) and name[:-1] in members
+    return has_source or any(map(is_excluded, PurePosixPath(name).parts))
 
 
 class _File(io.FileIO):
@@ -81,6 +89,8 @@ def _opened(path: Path, limits: TreeLimits) -> Iterator[zipfile.ZipFile]:
     try:
         with _File(path, limits) as file, zipfile.ZipFile(file) as archive:
             yield archive
+    except UnicodeDecodeError as error:
+        raise TreeError(f"it holds a file whose name is not UTF-8: {error.object[:200]!r}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, struct.error) as error:
         raise DamagedArchive(f"it is no zip archive or is damaged: {error}") from error
     except (NotImplementedError, RuntimeError) as error:
@@ -95,6 +105,8 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     members: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         name = _safe_name(member)
+        if not name:
+            continue
         if name in members:
             raise TreeError(f"it holds {name!r} twice")
         _check_kind(member, name)
@@ -103,9 +115,10 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def _safe_name(member: zipfile.ZipInfo) -> str:
+    """Return a member's path below the archive's top; "" for `./`, the top itself, which some programs write."""
     name = member.orig_filename
-    parts = name.rstrip("/").split("/")
-    if name.startswith("/") or "\\" in name or "\0" in name or any(part in ("", ".", "..") for part in parts):
+    parts = [part for part in name.rstrip("/").split("/") if part != "."]
+    if name.startswith("/") or "\\" in name or "\0" in name or any(part in ("", "..") for part in parts):
         raise TreeError(f"it holds a file whose name is not allowed: {name[:200]!r}")
     check_depth(len(parts))
     return "/".join(parts)
@@ -136,7 +149,9 @@ def _plugin_prefix(names: Collection[str]) -> str:
     below = [name for name in names if name.count("/") == 1 and name.endswith(f"/{CONFIG_FILE}")]
     if len(below) != 1:
         found = "no" if not below else "more than one"
-        raise TreeError(f"it holds {found} {CONFIG_FILE}, looked for at its top and one folder down")
+        looked = f"it holds {found} {CONFIG_FILE}, looked for at its top and one folder down"
+        misnamed = next((name for name in names if name.count("/") <= 1 and is_misnamed_config(name)), None)
+        raise TreeError(f"{looked}; rename its {misnamed} to {CONFIG_FILE}" if misnamed and not below else looked)
     return below[0].removesuffix(CONFIG_FILE)
 
 
@@ -146,15 +161,16 @@ def _unpack_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Pa
             target.mkdir(parents=True, exist_ok=True)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        _extract(archive, member, target, meter)
+        with target.open("xb") as file:
+            _extract(archive, member, file, meter)
         set_mode(target, member.external_attr >> 16)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise TreeError(f"it holds {member.filename[:200]!r} as a file and as a folder") from error
 
 
-def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, meter: Meter) -> None:
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: BinaryIO, meter: Meter) -> None:
     """Write one file, counting what really comes: the size that an archive declares may be a lie."""
-    with archive.open(member) as source, target.open("xb") as file:
+    with archive.open(member) as source:
         while chunk := source.read(_CHUNK):
             meter.add_bytes(len(chunk))
             file.write(chunk)

@@ -1,10 +1,11 @@
-"""What a plugin says of itself: its `config.yaml`."""
+"""A plugin's configuration: its `config.yaml`."""
 
 from __future__ import annotations
 
 import json
-import stat
-from collections.abc import Mapping, Sized
+import math
+from collections.abc import Iterator, Mapping, Sized
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,11 @@ from typing import Any
 import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from synapse_agent.plugins.files import MAX_FILE_BYTES, plugin_file
 from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem, quoted
 
 CONFIG_FILE = "config.yaml"
-MAX_FILE_BYTES = 256 * 1024
-"""Of this file, and of `requirements.txt`."""
 DEFAULT_VERSION = "0.1.0"
 DEFAULT_METHOD = "task"
 METHODS = ("local", "task", "job")
@@ -32,13 +32,47 @@ _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 class _TextLoader(yaml.SafeLoader):
     """Reads every scalar as the text that was written (`1.10`, `yes`, `2024-01-01`); only null stays null."""
 
+    _merged = 0
+    """Entries that merges have copied."""
+
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own class attribute, replaced, never mutated
         first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Merge nothing: `<<` is a key like any other, and merging what was merged has no bounds."""
+        """Merge what `<<` names, below a mapping's own keys; PyYAML's own way has no bounds when merges are merged."""
+        merges = [value for key, value in node.value if _is_merge(key)]
+        if not merges:
+            return
+        own = [(key, value) for key, value in node.value if not _is_merge(key)]
+        node.value = own  # a mapping that merges itself has nothing to add
+        merged: dict[Any, tuple[yaml.Node, yaml.Node]] = {}
+        for source in self._sources(merges):
+            self.flatten_mapping(source)
+            self._merged += len(source.value)
+            if self._merged > _MAX_WRITTEN_OUT:
+                raise yaml.constructor.ConstructorError(
+                    None, None, "merges (<<) that make far more of it", node.start_mark
+                )
+            for key, value in source.value:
+                merged.setdefault(_identity(key), (key, value))
+        node.value = [*(pair for name, pair in merged.items() if name not in {_identity(key) for key, _ in own}), *own]
+
+    def _sources(self, merges: list[yaml.Node]) -> Iterator[yaml.MappingNode]:
+        for each in merges:
+            for source in each.value if isinstance(each, yaml.SequenceNode) else [each]:
+                if not isinstance(source, yaml.MappingNode):
+                    raise yaml.constructor.ConstructorError(None, None, "<< must name a mapping", source.start_mark)
+                yield source
+
+
+def _is_merge(key: yaml.Node) -> bool:
+    return isinstance(key, yaml.ScalarNode) and key.value == "<<" and key.style is None
+
+
+def _identity(key: yaml.Node) -> Any:
+    return (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +87,8 @@ class Action:
     """What it asks of a cluster's node."""
     retryable: bool = False
     """Whether it may be run again where its node was lost in the middle of it."""
+    timeout: float | None = None
+    """Seconds that it may take; the agent's own limit holds as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +107,11 @@ class PluginConfig:
     def read(cls, folder: Path) -> PluginConfig:
         """Read `folder/config.yaml`; any defect is a `Problem` 422 `invalid_plugin`."""
         return cls.from_mapping(read_config(folder))
+
+    @classmethod
+    def from_yaml(cls, text: bytes) -> PluginConfig:
+        """Read the content of a `config.yaml`, as `read` does."""
+        return cls.from_mapping(parse_config(text))
 
     @classmethod
     def from_mapping(cls, raw: Mapping[str, Any]) -> PluginConfig:
@@ -107,15 +148,32 @@ class PluginConfig:
 def read_config(folder: Path) -> dict[str, Any]:
     """Read `folder/config.yaml` as a mapping of texts, unchecked; `{}` is an empty file's."""
     try:
-        raw = yaml.load(file_bytes(folder / CONFIG_FILE), Loader=_TextLoader)
+        return parse_config(plugin_file(folder / CONFIG_FILE, CONFIG_FILE))
     except FileNotFoundError as error:
-        raise invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder") from error
+        raise invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder{rename_hint(folder)}") from error
+
+
+def is_misnamed_config(name: str) -> bool:
+    """Return whether a file should probably be called `config.yaml`, going by its name."""
+    return name.rpartition("/")[2].lower() in ("config.yml", "config.yaml")
+
+
+def rename_hint(folder: Path) -> str:
+    """Return the end of a message: which file of a folder without `config.yaml` to rename."""
+    with suppress(OSError):
+        misnamed = next((path.name for path in sorted(folder.iterdir()) if is_misnamed_config(path.name)), None)
+        return f"; rename its {misnamed} to {CONFIG_FILE}" if misnamed else ""
+    return ""
+
+
+def parse_config(text: bytes) -> dict[str, Any]:
+    """Parse the content of a `config.yaml`, as `read_config` does."""
+    try:
+        raw = yaml.load(text, Loader=_TextLoader)
     except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # PyYAML's own of a tag's value
         raise invalid_plugin(f"{CONFIG_FILE} is not YAML: {_yaml_fault(error)}") from error
     except RecursionError as error:
         raise invalid_plugin(f"{CONFIG_FILE} is nested too deeply") from error
-    except OSError as error:
-        raise invalid_plugin(f"{CONFIG_FILE} cannot be read: {error.strerror}") from error
     if raw is None:
         return {}
     if not isinstance(raw, dict):
@@ -125,18 +183,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     return raw
 
 
-def file_bytes(path: Path) -> bytes:
-    """Read a file that is one, and no longer than a plugin's own need be; a pipe would never end."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise invalid_plugin(f"{path.name} is no file")
-    if status.st_size > MAX_FILE_BYTES:
-        raise invalid_plugin(f"{path.name} holds {status.st_size} bytes; {MAX_FILE_BYTES} are allowed")
-    return path.read_bytes()
-
-
 def _is_larger_than_written(raw: Any) -> bool:
-    """Tell whether values that are used again and again, within each other, make more of a config than its text is."""
+    """Return whether values that are used again, within each other, make more of a config than its text is."""
     size, left = 0, [raw]
     while left and size <= _MAX_WRITTEN_OUT:
         value = left.pop()
@@ -182,7 +230,16 @@ def _action(name: str, entry: Any) -> Action:
         description=_text(entry, "description", "", where=where),
         resources=_resources(entry, where),
         retryable=_flag(entry, "retryable", where=where),
+        timeout=_seconds(entry, "timeout", where=where),
     )
+
+
+def _seconds(entry: Mapping[str, Any], key: str, *, where: str) -> float | None:
+    text = _text(entry, key, "", where=where)
+    with suppress(ValueError):
+        if not text or 0 < float(text) < math.inf:
+            return float(text) if text else None
+    raise _invalid(_path(where, key), f"is {text!r}; wanted is a number of seconds above 0")
 
 
 def _resources(entry: Mapping[str, Any], where: str) -> Resources:
@@ -201,10 +258,11 @@ def _env(entries: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _env_value(name: str, value: Any) -> str:
-    try:
-        return value if isinstance(value, str) else json.dumps(value)
-    except TypeError as error:  # YAML has tags for more than JSON can say
-        raise _invalid(f"env.{name}", f"must be a text, not {_kind(value)}") from error
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int | float):  # of a debug run's `config`, which is JSON
+        return json.dumps(value)
+    raise _invalid(f"env.{name}", f"must be a text, not {_kind(value)}; put it into quotes")
 
 
 def _requires_python(requires: Mapping[str, Any]) -> str | None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from synapse_agent.plugins.config import CONFIG_FILE, PluginConfig, merge_config, read_config
-from synapse_agent.problems import Problem, quoted
+from synapse_agent.plugins.config import CONFIG_FILE, PluginConfig, merge_config, read_config, rename_hint
+from synapse_agent.problems import Problem, quoted, renamed
 from synapse_agent.settings import Settings
 from synapse_agent.storage.disk import is_disk_full
 from synapse_agent.storage.trees import MAX_DEPTH, TreeError, TreeLimits, copy_tree, remove_tree
@@ -99,8 +99,7 @@ class DebugWorkspace:
         """Name files as the caller does: below `plugin_path`, or relative where there is none."""
         known = f"{self._source.folder}{os.sep}" if self._source.folder else ""
         hidden = f"{self._scratch}{os.sep}"
-        extra = {name: _replace(value, hidden, known) for name, value in problem.extra.items()}
-        return Problem(problem.status, problem.error_type, _replace(problem.message, hidden, known), **extra)
+        return renamed(problem, hidden, known)
 
     async def release(self) -> None:
         """Remove the scratch folder."""
@@ -145,7 +144,9 @@ def _checked(folder: Path) -> Path:
 def _config(folder: Path | None, override: Mapping[str, Any] | None) -> PluginConfig:
     has_own = folder is not None and (folder / CONFIG_FILE).exists()
     if folder and not has_own and override is None:
-        raise _invalid_path(folder, f"has no {CONFIG_FILE}: add one, or send `config`", error_type="invalid_plugin")
+        raise _invalid_path(
+            folder, f"has no {CONFIG_FILE}: add one, or send `config`{rename_hint(folder)}", error_type="invalid_plugin"
+        )
     if folder and has_own and not (folder / CONFIG_FILE).resolve().is_relative_to(folder.resolve()):
         raise _invalid_path(folder, f"cannot be taken: its {CONFIG_FILE} is a link that leads out of it")
     own = read_config(folder) if folder and has_own else {}
@@ -201,10 +202,6 @@ def _make_packages(root: Path, package: PurePosixPath) -> None:
             module.rename(initial)
         else:
             initial.touch()
-
-
-def _replace(value: Any, hidden: str, known: str) -> Any:
-    return value.replace(hidden, known) if isinstance(value, str) else value
 
 
 def _not_allowed(message: str) -> Problem:

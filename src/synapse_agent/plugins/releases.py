@@ -7,19 +7,21 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.plugins.advice import advice
 from synapse_agent.plugins.config import PluginConfig
+from synapse_agent.plugins.integrity import Integrity
+from synapse_agent.plugins.project import read_requirements
+from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import PluginSource
-from synapse_agent.problems import Problem, quoted
+from synapse_agent.problems import Problem, quoted, shutting_down
 from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.repositories.releases import NewRelease, ReleaseRow
 from synapse_agent.storage.trees import remove_tree, sync_tree, tree_digest
-from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 
@@ -37,17 +39,24 @@ class Releases:
         folder: DataFolder,
         database: Database,
         source: PluginSource,
+        rules: RequirementRules,
+        schemas: Callable[[Path], Mapping[str, Any]],
         on_removed: Callable[[Path], Awaitable[None]],
     ) -> None:
         """Bring rows and folders together; `on_removed` is told of each folder that has been removed since."""
         self._folder = folder
         self._rows = database.releases
         self._source = source
+        self._integrity = Integrity(folder.root / "release-marks")
+        self._restoring: dict[str, asyncio.Task[None]] = {}
+        self._rules = rules
+        self._schemas = schemas
         self._on_removed = on_removed
         self._fetching: dict[tuple[str, str], asyncio.Task[ReleaseRow]] = {}
         self._is_closing = False
         self._uses: Counter[str] = Counter()
         self._configs: dict[str, PluginConfig] = {}
+        self._warnings: dict[str, tuple[str, ...]] = {}
         self._found: dict[str, ReleaseRow] = {}
         self._remove_leftovers()
 
@@ -68,9 +77,10 @@ class Releases:
         """
         row = self._rows.named(plugin, version)
         if row is not None:
+            await self.ready(row)
             return row, False
         if self._is_closing:
-            raise _closing()
+            raise shutting_down("fetches no releases")
         key = (plugin, version)
         task = self._fetching.get(key)
         is_first = task is None
@@ -81,13 +91,13 @@ class Releases:
             return await asyncio.shield(task), is_first
         except asyncio.CancelledError:
             if task.cancelled():
-                raise _closing() from None
+                raise shutting_down("fetches no releases") from None
             raise
 
     async def close(self) -> None:
         """Fetch nothing more, end what is being fetched, and tell those who wait for it."""
         self._is_closing = True
-        tasks = list(self._fetching.values())
+        tasks: list[asyncio.Task[Any]] = [*self._fetching.values(), *self._restoring.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -115,13 +125,34 @@ class Releases:
             config = self._configs[row.digest] = PluginConfig.read(self.path(row.digest))
         return config
 
+    def record(self, row: ReleaseRow) -> dict[str, Any]:
+        """Return a release as the contract has it, without what the plugin leaves out."""
+        warnings = self._warnings.get(row.digest)
+        if warnings is None:
+            warnings = self._warnings[row.digest] = self._advice(row)
+        return _record(row, warnings, self._schemas(self.path(row.digest)))
+
     def path(self, digest: str) -> Path:
         """Give the folder that holds the content of this digest."""
         return self._folder.releases / digest.removeprefix("sha256:")
 
+    async def ready(self, row: ReleaseRow) -> Path:
+        """Give a release's folder, fetched anew if somebody has removed or changed what is in it.
+
+        Raises `Problem` 409 `release_damaged` if it can't be.
+        """
+        path = self.path(row.digest)
+        if self._integrity.is_due(path) and not await in_thread(self._integrity.check, path, row.digest):
+            task = self._restoring.get(row.digest)
+            if task is None:
+                task = self._restoring[row.digest] = asyncio.create_task(self._restore(row))
+                task.add_done_callback(lambda _: self._restoring.pop(row.digest))
+            await asyncio.shield(task)
+        return path
+
     def lease(self, row: ReleaseRow) -> ReleaseLease:
         """Make a workspace out of a release's folder."""
-        return ReleaseLease(self, row.digest)
+        return ReleaseLease(self, row)
 
     def claim(self, digest: str) -> None:
         """Keep a folder from being removed until `give_back` has been called as often."""
@@ -134,6 +165,13 @@ class Releases:
             del self._uses[digest]
             await self._remove_unused(digest)
 
+    def _advice(self, row: ReleaseRow) -> tuple[str, ...]:
+        """List what its author should know; nothing for one that an earlier agent has cached and this one refuses."""
+        try:
+            return advice(self.path(row.digest), self.config(row))
+        except Problem:
+            return ()
+
     def _find(self, lookup: str) -> ReleaseRow | None:
         if _ID.fullmatch(lookup):
             return self._rows.get(int(lookup))
@@ -144,14 +182,35 @@ class Releases:
         temporary = self._folder.temporary("fetch")
         try:
             await self._source.fetch(plugin=plugin, version=version, into=temporary)
-            config, digest = await in_thread(_examine, temporary, plugin, version)
+            config, digest = await in_thread(_examine, temporary, plugin, version, self._rules)
             # From here to the row there is no await: no other request can see, or remove, a folder without its row.
             self._place(temporary, digest)
             return self._rows.create(_new_release(config, plugin, version, digest))
         finally:
             await in_thread(remove_tree, temporary)
 
+    async def _restore(self, row: ReleaseRow) -> None:
+        logger.warning(
+            "The files of %s@%s are not those that were cached; they are fetched anew", row.plugin, row.version
+        )
+        temporary = self._folder.temporary("fetch")
+        try:
+            await self._source.fetch(plugin=row.plugin, version=row.version, into=temporary)
+            _, digest = await in_thread(_examine, temporary, row.plugin, row.version, self._rules)
+            if digest != row.digest:
+                raise _damaged(row, "its source has other files now")
+            trash = self._folder.discard(self.path(digest))
+            self._place(temporary, digest)
+            await self._on_removed(self.path(digest))
+            if trash:
+                await in_thread(remove_tree, trash)
+        except Problem as problem:
+            raise _damaged(row, problem.message) from problem
+        finally:
+            await in_thread(remove_tree, temporary)
+
     def _place(self, temporary: Path, digest: str) -> None:
+        self._folder.releases.mkdir(exist_ok=True)  # somebody may have cleaned up
         if not self.path(digest).exists():
             temporary.rename(self.path(digest))
 
@@ -159,6 +218,8 @@ class Releases:
         if digest in self._uses or self._rows.holds(digest):
             return
         self._configs.pop(digest, None)
+        self._integrity.forget(self.path(digest))
+        self._warnings.pop(digest, None)
         trash = self._folder.discard(self.path(digest))
         if trash:
             await self._on_removed(self.path(digest))
@@ -180,17 +241,17 @@ class Releases:
 class ReleaseLease:
     """A run's hold on a release's folder."""
 
-    def __init__(self, releases: Releases, digest: str) -> None:
+    def __init__(self, releases: Releases, row: ReleaseRow) -> None:
         self._releases = releases
-        self._digest = digest
+        self._row = row
 
     def claim(self) -> None:
         """Keep the folder, also when its release is deleted."""
-        self._releases.claim(self._digest)
+        self._releases.claim(self._row.digest)
 
     async def prepare(self) -> Path:
-        """Give the folder."""
-        return self._releases.path(self._digest)
+        """Give the folder, with what was cached in it."""
+        return await self._releases.ready(self._row)
 
     def as_known(self, problem: Problem) -> Problem:
         """Give the problem with the files as the caller knows them; a release's have no other names."""
@@ -198,17 +259,14 @@ class ReleaseLease:
 
     async def release(self) -> None:
         """Let the folder go."""
-        await self._releases.give_back(self._digest)
+        await self._releases.give_back(self._row.digest)
 
 
-@lru_cache
-def release_json(row: ReleaseRow) -> bytes:
-    """Say a release as the contract does, as JSON."""
-    return json_bytes(release_record(row))
-
-
-def release_record(row: ReleaseRow) -> dict[str, Any]:
-    """Say a release as the contract does; what the plugin does not say is left out."""
+def _record(row: ReleaseRow, warnings: Sequence[str], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    actions = json.loads(row.actions)
+    for action in actions:
+        if action["name"] in schemas:
+            action["params_schema"] = schemas[action["name"]]
     record = {
         "id": row.id,
         "plugin": row.plugin,
@@ -216,25 +274,29 @@ def release_record(row: ReleaseRow) -> dict[str, Any]:
         "name": row.name,
         "category": row.category,
         "description": row.description,
-        "actions": json.loads(row.actions),
+        "actions": actions,
         "digest": row.digest,
         "created_at": row.created_at,
+        "warnings": list(warnings) or None,
     }
     return {name: value for name, value in record.items() if value is not None}
 
 
-def _examine(folder: Path, plugin: str, version: str) -> tuple[PluginConfig, str]:
-    """Read what has been fetched, put it on the disk for good, and name it by its content."""
+def _examine(folder: Path, plugin: str, version: str, rules: RequirementRules) -> tuple[PluginConfig, str]:
+    """Judge what has been fetched as far as it can be without installing, put it on the disk, and name its content."""
     config = PluginConfig.read(folder)
     if (config.code, config.version) != (plugin, version):
         message = f"What was fetched as {plugin}@{version} calls itself {config.code}@{config.version}."
         raise Problem(422, "invalid_plugin", message)
+    read_requirements(folder, rules)
     sync_tree(folder)
     return config, tree_digest(folder)
 
 
-def _closing() -> Problem:
-    return Problem(503, "unavailable", "This agent is shutting down and fetches no releases.")
+def _damaged(row: ReleaseRow, why: str) -> Problem:
+    what = f"The files of {quoted(f'{row.plugin}@{row.version}')} on this agent's disk were changed or removed"
+    message = f"{what}, and can't be fetched again: {why.rstrip('.')}. Delete the release and create it anew."
+    return Problem(409, "release_damaged", message)
 
 
 def _not_found(lookup: str) -> Problem:

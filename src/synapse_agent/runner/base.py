@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from synapse_agent.plugins.config import PluginConfig
+from synapse_agent.plugins.resources import ASKED_BY_PARAMS
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """A call's params: text that the agent never parses again, as that takes seconds when there are millions."""
+
+    text: bytes
+    """A JSON object in UTF-8."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    """Those of its values that may say what the run needs of a node."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Params:
+        """Write values as a run gets them."""
+        asked = {name: values[name] for name in ASKED_BY_PARAMS if name in values}
+        amounts = {name: value for name, value in asked.items() if isinstance(value, int | float | str)}
+        return cls(json.dumps(values).encode(), amounts)
+
+
+NO_PARAMS = Params(b"{}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +42,7 @@ class Run:
     """The plugin's code: a release's folder, never written to, or a debug run's scratch folder."""
     config: PluginConfig
     action: str
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Params = NO_PARAMS
     requirements: tuple[str, ...] = ()
     """PEP 508 strings that the call adds to the plugin's own."""
     release: str | None = None
@@ -27,6 +50,8 @@ class Run:
     language: str | None = None
     time_limit: float | None = None
     """Seconds from the start of the action; None for the runner's own limit."""
+    describes: bool = False
+    """Run no action: return the JSON Schema of the params of each, from their annotations."""
 
 
 class RunListener(Protocol):
@@ -34,6 +59,9 @@ class RunListener(Protocol):
 
     def started(self) -> None:
         """The environment is there and the action's process has been started."""
+
+    def turn(self) -> AbstractAsyncContextManager[object]:
+        """Enter this once all else is there, and keep it while the action runs: so many do at once."""
 
     def output(self, data: bytes) -> None:
         """Bytes that the run (or the making of its environment) printed, as they came."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.plugins.config import Action
-from synapse_agent.plugins.requirements import check_requirements, read_requirements
-from synapse_agent.problems import Problem
+from synapse_agent.plugins.project import read_requirements, release_requirements
+from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
+from synapse_agent.problems import shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
 from synapse_agent.runner.environments.eviction import CacheBounds
 from synapse_agent.runner.environments.installer import Installer
 from synapse_agent.runner.environments.interpreters import Interpreters
+from synapse_agent.runner.environments.pip_config import index_environ
 from synapse_agent.runner.environments.pool import Environment, Environments
 from synapse_agent.runner.environments.store import PYTHON
 from synapse_agent.runner.processes.commands import Commands
@@ -38,7 +40,9 @@ from synapse_agent.runner.processes.zygote import Zygote, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
-from synapse_agent.storage.trees import remove_tree
+from synapse_agent.storage.trees import remove_tree, set_aside
+
+logger = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 60.0
 
@@ -55,6 +59,7 @@ class LocalRunner:
         max_zygotes: int = default("max_zygotes"),
         bounds: CacheBounds | None = None,
         sandbox: SandboxPolicy = OFF,
+        rules: RequirementRules = STRICT,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
@@ -63,6 +68,7 @@ class LocalRunner:
         Of `environ` actions see a few harmless variables.
         """
         self._limits = limits or RunLimits()
+        self._rules = rules
         data_dir = data_dir.absolute()  # processes have working folders of their own
         self._sandbox = sandbox
         self._zygotes = ZygotePool(limit=max_zygotes, environ=environ)
@@ -83,12 +89,14 @@ class LocalRunner:
         self._path = environ.get("PATH", os.defpath)
         self._running: dict[str, asyncio.Timeout] = {}
         self._idle = asyncio.Event()
+        self._removals: set[asyncio.Future[None]] = set()
+        self._removing = asyncio.Semaphore(1)
         self._closed = False
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
         """Run one action to its end; see `Runner.run`."""
         if self._closed:
-            raise Problem(503, "unavailable", "This agent is shutting down and takes no new runs.")
+            raise shutting_down()
         async with self._stoppable(run.job_id):
             heard = _Start(listener)
             try:
@@ -110,7 +118,7 @@ class LocalRunner:
         self._bytecode.forget(folder)
         trash = self._scratch.name()
         with suppress(FileNotFoundError):
-            self._bytecode.place_of(folder).rename(trash)
+            set_aside(self._bytecode.place_of(folder), trash)
         await asyncio.to_thread(remove_tree, trash)
 
     async def close(self) -> None:
@@ -126,6 +134,8 @@ class LocalRunner:
         await self._environments.close()
         await self._bytecode.close()
         await self._zygotes.close()
+        if self._removals:
+            await asyncio.wait(self._removals, timeout=_CLOSE_SECONDS)
         await asyncio.to_thread(self._scratch.close)
 
     @asynccontextmanager
@@ -147,14 +157,19 @@ class LocalRunner:
 
     async def _run(self, run: Run, heard: _Start) -> bytes:
         action = run.config.action(run.action)
-        requirements = (*read_requirements(run.folder), *check_requirements(run.requirements))
-        async with self._environments.use(
-            requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
-        ) as environment:
+        own = read_requirements if run.release is None else release_requirements
+        requirements = (*own(run.folder, self._rules), *check_requirements(run.requirements, self._rules))
+        async with (
+            self._environments.use(
+                requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
+            ) as environment,
+            heard.listener.turn(),
+        ):
             return await self._run_in(environment, run, action, heard)
 
     async def _run_in(self, environment: Environment, run: Run, action: Action, heard: _Start) -> bytes:
-        limits = self._limits if run.time_limit is None else replace(self._limits, time=run.time_limit)
+        times = (run.time_limit or self._limits.time, action.timeout)
+        limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
         async with self._home() as home, self._zygote(run, environment) as zygote:
             execution = Execution(
@@ -168,7 +183,7 @@ class LocalRunner:
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
             request = _request(run, action, limits, env=self._env(environment, home), home=home)
             try:
-                ending = await execution.run(request, json.dumps(run.params).encode())
+                ending = await execution.run(request, run.params.text)
             except ZygoteLost as lost:
                 raise cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}") from lost
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
@@ -187,13 +202,23 @@ class LocalRunner:
 
     @asynccontextmanager
     async def _home(self) -> AsyncIterator[Path]:
-        """Give a run the folder that it may write to, and remove it with whatever else the run left."""
+        """Give a run the folder that it may write to; what it leaves there is removed after it has its result."""
         home = self._scratch.take()
         try:
             yield home
         finally:
             if not self._scratch.give_back(home):
-                await asyncio.to_thread(remove_tree, home)
+                removal = asyncio.ensure_future(self._remove(home))
+                self._removals.add(removal)
+                removal.add_done_callback(self._removals.discard)
+
+    async def _remove(self, folder: Path) -> None:
+        """Remove what a run has left, one run's at a time, as that may be millions of files."""
+        async with self._removing:
+            try:
+                await asyncio.to_thread(remove_tree, folder)
+            except Exception:  # whatever it is, it is no run's fault, and the next sweep tries again
+                logger.exception("%s cannot be removed now", folder)
 
     def _env(self, environment: Environment, home: Path) -> dict[str, str]:
         return {
@@ -231,6 +256,7 @@ def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, s
         "limits": limits.resources,
         "writable": [str(home)],
         "result_bytes": limits.result_bytes,
+        **({"describe": {each.name: each.entrypoint for each in run.config.actions.values()}} if run.describes else {}),
     }
 
 
@@ -250,6 +276,8 @@ def local_runner(settings: Settings) -> LocalRunner:
         max_zygotes=settings.max_zygotes,
         bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
         sandbox=sandbox_of(settings),
+        rules=RequirementRules(urls=settings.allow_requirement_urls),
+        environ={**os.environ, **index_environ(settings.index_url, settings.extra_index_urls)},
     )
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from synapse_agent.errors import StartError
 from synapse_agent.server.validation import Schema
-from synapse_agent.settings import StartError
 
 METHODS = ("get", "post", "put", "patch", "delete")
 

@@ -13,6 +13,9 @@ import uvloop
 from synapse_agent.server.server import AgentServer
 from synapse_agent.settings import Settings
 from synapse_agent.storage.address_file import address_kept
+from synapse_agent.util.standard_streams import abandon
+
+logger = logging.getLogger(__name__)
 
 
 def serve_until_stopped(settings: Settings) -> None:
@@ -42,5 +45,9 @@ async def _serve(settings: Settings) -> None:
 
 
 def _say_ready(base_url: str) -> None:
-    sys.stdout.write(f"ready {base_url}\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(f"ready {base_url}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        abandon(sys.stdout)
+        logger.warning("`ready %s` could not be written to standard output: %s.", base_url, error.strerror)

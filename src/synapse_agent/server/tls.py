@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from synapse_agent.settings import StartError
+from synapse_agent.errors import StartError
 
 _PASSPHRASE = "none"  # given so that OpenSSL does not ask for one on the terminal
 _NOT_YET_VALID, _EXPIRED = 9, 10

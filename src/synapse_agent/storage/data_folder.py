@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
-import shutil
-from contextlib import suppress
+import threading
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from synapse_agent.settings import StartError
+from synapse_agent.errors import StartError
+from synapse_agent.storage.locks import lock
 from synapse_agent.storage.reserve import Reserve
+from synapse_agent.storage.trees import remove_tree, set_aside
 
+_LOCK = "lock"
 _OWNER_BYTES = 20
+_YOUNG_SECONDS = 60.0
 
 
 class DataFolder:
@@ -21,27 +25,30 @@ class DataFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.database = root / "agent.sqlite3"
+        self.backup = root / "backup.sqlite3"
         self.releases = root / "releases"
         self.jobs = root / "jobs"
+        self.schemas = root / "schemas"
         self._temporary = root / "tmp"
         self._lock = self._open()
         self.reserve = Reserve(root / "reserve")
 
     def temporary(self, purpose: str) -> Path:
         """Name a new folder, not made yet, on the same file system; what is left of it goes at the next start."""
+        self._temporary.mkdir(exist_ok=True)  # somebody may have cleaned up
         return self._temporary / f"{purpose}-{secrets.token_hex(8)}"
 
     def discard(self, folder: Path) -> Path | None:
         """Put a folder out of the way at once and say where it is now, so that it can be removed at leisure."""
         trash = self.temporary("trash")
         try:
-            folder.rename(trash)
+            set_aside(folder, trash)
         except FileNotFoundError:
             return None
         return trash
 
     def close(self) -> None:
-        """Let another agent use the folder."""
+        """Release the folder for another agent."""
         os.close(self._lock)
 
     def _open(self) -> int:
@@ -50,14 +57,33 @@ class DataFolder:
             lock = _locked(self.root)
         except OSError as error:
             raise unusable(self.root, error) from error
-        shutil.rmtree(self._temporary, ignore_errors=True)
         try:
             for folder in (self.releases, self.jobs, self._temporary):
                 folder.mkdir(exist_ok=True)
         except OSError as error:
             os.close(lock)
             raise unusable(self.root, error) from error
+        self._begin_to_remove(list(self._temporary.iterdir()))
         return lock
+
+    def _begin_to_remove(self, leftovers: list[Path]) -> None:
+        """Remove what an earlier agent has left, beside all else, as that takes as long as it takes."""
+        with suppress(RuntimeError):  # no thread can be had: the next start tries again
+            threading.Thread(target=lambda: [remove_tree(path) for path in leftovers], daemon=True).start()
+
+
+def is_abandoned(root: Path) -> bool:
+    """Return whether a folder of this user's was an agent's that is gone; a young one may be about to be locked."""
+    with suppress(OSError), ExitStack() as stack:
+        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        stack.callback(os.close, folder)
+        file = os.open(_LOCK, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+        stack.callback(os.close, file)
+        is_old = time.time() - os.fstat(file).st_mtime > _YOUNG_SECONDS
+        if is_old and all(os.fstat(each).st_uid == os.geteuid() for each in (folder, file)):
+            lock(file)
+            return True
+    return False
 
 
 def unusable(root: Path, error: OSError) -> StartError:
@@ -67,9 +93,9 @@ def unusable(root: Path, error: OSError) -> StartError:
 
 
 def _locked(root: Path) -> int:
-    descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor)
     except BlockingIOError as error:
         owner = os.pread(descriptor, _OWNER_BYTES, 0).decode(errors="replace").strip()
         os.close(descriptor)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
-from synapse_agent.settings import StartError
+from synapse_agent.errors import StartError
+from synapse_agent.storage.atomic_write import write_atomically
 
 TOKEN_FILE = "token"
 STANDARD_INPUT = Path("-")
@@ -24,7 +24,8 @@ def kept_token(data_dir: Path) -> tuple[str, Path]:
         return read_token(path), path
     token = make_token()
     try:
-        _write_private(path, token)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(path, f"{token}\n".encode(), mode=0o600)
     except OSError as error:
         raise StartError(
             f"The token file {path} cannot be written: {error.strerror}. Name another data folder."
@@ -53,13 +54,3 @@ def checked_token(token: str, *, source: str) -> str:
             f"The token in {source} must be visible ASCII characters without blanks, at least one of them."
         )
     return token
-
-
-def _write_private(path: Path, token: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(token + "\n")
-    temporary.rename(path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
 import shutil
 import stat
@@ -17,6 +19,8 @@ from synapse_agent.settings import default
 from synapse_agent.storage.disk import is_disk_full
 from synapse_agent.util.sizes import MEBIBYTE
 
+logger = logging.getLogger(__name__)
+
 RATIO_FLOOR = 16 * MEBIBYTE
 """So much may come out of any archive, however small it is."""
 MAX_DEPTH = 100
@@ -27,6 +31,7 @@ EXCLUDED_NAMES = frozenset(
 )
 
 _LEFT_OUT_MARKS = ("pyvenv.cfg", "agent.sqlite3")
+_OWNERS = stat.S_IRWXU
 _REMOVALS = 5
 _REMOVAL_PAUSE = 0.05
 
@@ -70,20 +75,25 @@ class Meter:
 
 
 def is_excluded(name: str) -> bool:
-    """Tell whether a file or folder of this name is no part of a plugin: version control, caches, environments."""
-    return name in EXCLUDED_NAMES or name.endswith((".pyc", ".pyo"))
+    """Return whether a file or folder of this name is no part of a plugin: version control, caches, environments."""
+    return name in EXCLUDED_NAMES or name.endswith(".pyo")
+
+
+def is_bytecode(name: str) -> bool:
+    """Return whether it is a compiled module, which belongs to a plugin only if its source does not."""
+    return name.endswith(".pyc")
 
 
 def is_left_out(folder: Path) -> bool:
-    """Tell whether a folder is no part of a plugin by what it holds: a virtual environment, an agent's data folder."""
+    """Return whether what a folder holds excludes it from a plugin: a virtual environment, an agent's data folder."""
     return any((folder / mark).exists() for mark in _LEFT_OUT_MARKS)
 
 
 def copy_tree(source: Path, target: Path, *, limits: TreeLimits) -> None:
     """Copy a folder without what is no part of a plugin; `target` must not be there.
 
-    Symbolic links are copied as links where they are relative and stay inside; others, and whatever is neither file,
-    folder nor link, are a `TreeError`. A full disk is an `OSError`.
+    Symbolic links are copied as links where they are relative and stay inside; others, and names that are not UTF-8,
+    are a `TreeError`. Sockets, pipes and devices are left out, with a line in the log. A full disk is an `OSError`.
     """
     if is_left_out(source):
         raise TreeError("it is a virtual environment, or an agent's data folder")
@@ -108,6 +118,12 @@ def tree_digest(folder: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+def file_digest(path: Path) -> str:
+    """Name a file by its content: `sha256:` and hexadecimal digits."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
 def sync_tree(folder: Path) -> None:
     """Wait until a folder and all in it is on the disk."""
     for path in [folder, *_walk(folder)]:
@@ -115,18 +131,48 @@ def sync_tree(folder: Path) -> None:
             _sync(path)
 
 
-def remove_tree(folder: Path) -> None:
+def remove_tree(folder: Path) -> bool:
     """Remove a folder with all in it, also where a plugin took the right to do so away; none there is fine.
 
     Others may still write to it or remove from it, as an installer does for a moment when its agent was killed. What
-    can't be removed after a few attempts stays, for the next start to remove.
+    can't be removed after a few attempts stays, for the next start to remove, and the log names it; false then. Folders
+    within folders may be of any depth, beyond what a path can name and what Python can recurse.
     """
     for attempt in range(_REMOVALS):
         time.sleep(attempt * _REMOVAL_PAUSE)
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            _remove(folder)
         if not os.path.lexists(folder):
-            return
-        _allow_removal(folder)
+            return True
+    logger.warning("%s cannot be removed and is left as it is", folder)
+    return False
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
+    """Give each folder with its entries, from the top down and however deep; what can't be read is left out."""
+    folders = [folder]
+    while folders:
+        parent = folders.pop()
+        try:
+            with os.scandir(parent) as listing:
+                entries = list(listing)
+        except OSError:
+            continue
+        folders += [parent / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        yield parent, entries
+
+
+def set_aside(folder: Path, trash: Path) -> None:
+    """Move a folder to `trash` at once, so that it can be removed at leisure; `FileNotFoundError` if it does not exist.
+
+    A folder of an overlay's lower layer, as of a container's image, can't be renamed: it is removed at once.
+    """
+    try:
+        folder.rename(trash)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        remove_tree(folder)
 
 
 def check_depth(depth: int) -> None:
@@ -135,26 +181,91 @@ def check_depth(depth: int) -> None:
         raise TreeError(f"it holds folders within folders, more than {MAX_DEPTH} deep")
 
 
-def _allow_removal(folder: Path) -> None:
-    with suppress(OSError):
-        folder.chmod(0o700)
-    for parent, names, _ in os.walk(folder):
-        for child in (Path(parent, name) for name in names):
-            if not child.is_symlink():
+@dataclass(slots=True)
+class _Level:
+    """A folder that is being emptied, on the way down to the one that is open."""
+
+    name: str
+    identity: tuple[int, int]
+    folders: list[str]
+    """Those in it that are still to be emptied."""
+
+
+def _remove(folder: Path) -> None:
+    """Remove as much of a folder as can be: down and up again with one descriptor at a time."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink()
+        return
+    current = _open_for_removal(str(folder), None)
+    try:
+        levels = [_Level(str(folder), _identity_of(current), _remove_files(current))]
+        while levels:
+            level = levels[-1]
+            if level.folders:
+                name = level.folders.pop()
                 with suppress(OSError):
-                    child.chmod(0o700)
+                    below = _open_for_removal(name, current)
+                    os.close(current)
+                    current = below
+                    levels.append(_Level(name, _identity_of(current), _remove_files(current)))
+                continue
+            levels.pop()
+            if levels:
+                above = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=current)
+                os.close(current)
+                current = above
+                if _identity_of(current) != levels[-1].identity:
+                    return  # somebody has moved the folder meanwhile: it is left alone
+                with suppress(OSError):
+                    os.rmdir(level.name, dir_fd=current)
+    finally:
+        os.close(current)
+    folder.rmdir()
+
+
+def _open_for_removal(name: str, parent: int | None) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(name, flags, dir_fd=parent)
+    except PermissionError:
+        os.chmod(name, _OWNERS, dir_fd=parent)  # a path can't be that long
+        descriptor = os.open(name, flags, dir_fd=parent)
+    if os.fstat(descriptor).st_mode & _OWNERS != _OWNERS:
+        with suppress(OSError):
+            os.fchmod(descriptor, _OWNERS)
+    return descriptor
+
+
+def _identity_of(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
+def _remove_files(descriptor: int) -> list[str]:
+    """Remove what is no folder, and name the folders."""
+    folders = []
+    with os.scandir(descriptor) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            else:
+                with suppress(OSError):
+                    os.unlink(entry.name, dir_fd=descriptor)
+    return folders
 
 
 def _copy_folder(root: str, source: str, target: Path, meter: Meter, *, depth: int) -> None:
     with os.scandir(source) as entries:
         for entry in entries:
-            if not is_excluded(entry.name):
+            has_source = is_bytecode(entry.name) and os.path.lexists(entry.path[:-1])
+            if not has_source and not is_excluded(entry.name):
                 _copy_entry(root, entry, target / entry.name, meter, depth=depth)
 
 
 def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter, *, depth: int) -> None:
     meter.add_file()
     check_depth(depth)
+    _check_name(entry)
     if entry.is_symlink():
         target.symlink_to(_inner_link(root, entry.path))
     elif entry.is_dir(follow_symlinks=False):
@@ -167,7 +278,14 @@ def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter, 
         shutil.copyfile(entry.path, target, follow_symlinks=False)
         set_mode(target, status.st_mode)
     else:
-        raise TreeError(f"{entry.path} is neither a file nor a folder")
+        logger.warning("%s is left out of the plugin: it is neither a file nor a folder.", entry.path)
+
+
+def _check_name(entry: os.DirEntry[str]) -> None:
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError as error:
+        raise TreeError(f"it holds a file whose name is not UTF-8: {os.fsencode(entry.name)!r}") from error
 
 
 def set_mode(path: Path, mode: int) -> None:
@@ -185,9 +303,8 @@ def _inner_link(root: str, link: str) -> Path:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        for name in folders + files:
-            yield Path(parent, name)
+    for parent, entries in walk(folder):
+        yield from (parent / entry.name for entry in entries)
 
 
 def _identity(path: Path) -> tuple[bytes, bytes]:

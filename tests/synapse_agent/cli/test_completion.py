@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent.cli.completion import join_words
@@ -83,6 +84,13 @@ def test_other_shells_show_what_an_action_does(shell: str, offer: str) -> None:
     """zsh and fish leave words whole, and show descriptions."""
     assert any(offer in line for line in complete(shell, "synapse-agent run tools@1.0.0 e"))
     assert any("tools@1.0.0" in line for line in complete(shell, "synapse-agent get to"))
+
+
+def test_the_names_of_params_are_offered_once_they_are_known(known: EmbeddedAgent) -> None:
+    """Those of the action that was named before."""
+    with known.client() as client:
+        client.run_plugin_release("tools@1.0.0", "echo")
+    assert until(lambda: complete("fish", "synapse-agent run tools@1.0.0 wait -p ")) == ["path=", "seconds="]
 
 
 def test_the_scripts_are_for_their_shells() -> None:

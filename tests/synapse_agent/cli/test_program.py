@@ -115,7 +115,7 @@ def test_help_shows_every_command_and_its_options_whole(cli) -> None:
     assert whole.code == 0
     for name in ("serve", "demo", "health", "list", "get", "create", "delete", "run", "debug", "jobs", "doctor", "use"):
         assert f"│ {name} " in whole.out
-    assert "[default: the number of cores" in " ".join(cli("serve", "--help").out.replace("│", "").split())
+    assert "[default: the cores it may use" in " ".join(cli("serve", "--help").out.replace("│", "").split())
 
 
 @pytest.mark.usefixtures("known")

@@ -136,7 +136,7 @@ class Agent:
 
 
 @pytest.fixture
-async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
+async def idle_agent(tmp_path: Path) -> AsyncIterator[Agent]:
     """An agent without plugins, releases and processes."""
     made = Agent(tmp_path)
     yield made
@@ -147,72 +147,72 @@ async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_job_is_stopped_in_the_very_moment_it_comes(agent: Agent) -> None:
+async def test_a_job_is_stopped_in_the_very_moment_it_comes(idle_agent: Agent) -> None:
     """Before its task has taken a first step: it is over, its caller hears so, and its place is free again."""
-    agent.jobs.submit(agent.order("first"))
-    stopped = await agent.jobs.stop("first")
+    idle_agent.jobs.submit(idle_agent.order("first"))
+    stopped = await idle_agent.jobs.stop("first")
     assert (stopped.status, stopped.status_code) == ("STOPPED", 500)
     with pytest.raises(Problem, match="stopped"):
-        await agent.jobs.result(stopped)
-    assert agent.workspace.holds == 0
+        await idle_agent.jobs.result(stopped)
+    assert idle_agent.workspace.holds == 0
 
 
-async def test_an_agent_that_stops_ends_what_has_just_come(agent: Agent) -> None:
+async def test_an_agent_that_stops_ends_what_has_just_come(idle_agent: Agent) -> None:
     """Nothing stays PENDING, nobody waits for ever."""
-    row = agent.jobs.submit(agent.order("first"))
-    waiting = asyncio.create_task(agent.jobs.result(row))
-    await agent.jobs.close(limit=0)
+    row = idle_agent.jobs.submit(idle_agent.order("first"))
+    waiting = asyncio.create_task(idle_agent.jobs.result(row))
+    await idle_agent.jobs.close(limit=0)
     with pytest.raises(Problem):
         await waiting
-    assert agent.jobs.find("first").status == "STOPPED"
+    assert idle_agent.jobs.find("first").status == "STOPPED"
 
 
-async def test_a_run_goes_on_though_its_record_cannot_be_written(agent: Agent) -> None:
+async def test_a_run_goes_on_though_its_record_cannot_be_written(idle_agent: Agent) -> None:
     """What could not be written while it ran is in the record in the end."""
-    agent.database.jobs.is_full = True
-    row = agent.jobs.submit(agent.order("first"))
-    waiting = asyncio.create_task(agent.jobs.result(row))
+    idle_agent.database.jobs.is_full = True
+    row = idle_agent.jobs.submit(idle_agent.order("first"))
+    waiting = asyncio.create_task(idle_agent.jobs.result(row))
     await asyncio.sleep(0.01)
-    agent.database.jobs.is_full = False
-    agent.runner.go.set()
+    idle_agent.database.jobs.is_full = False
+    idle_agent.runner.go.set()
     assert await waiting == b'"done"'
-    record = json.loads(agent.jobs.record(agent.jobs.find("first")))
+    record = json.loads(idle_agent.jobs.record(idle_agent.jobs.find("first")))
     assert (record["status"], record["progress"]) == ("SUCCEEDED", {"current": 1, "total": 2})
     assert record["created_at"] < record["started_at"] < record["finished_at"]
 
 
-async def test_an_end_that_the_database_does_not_take_waits_beside_the_job(agent: Agent, tmp_path: Path) -> None:
+async def test_an_end_that_the_database_does_not_take_waits_beside_the_job(idle_agent: Agent, tmp_path: Path) -> None:
     """Its caller, its followers, stop, record and listings hear of it; the database gets it when it works again."""
-    row = agent.jobs.submit(agent.order("first"))
-    waiting = asyncio.create_task(agent.jobs.result(row))
-    following = asyncio.create_task(_last(agent.jobs.follow("first", after=None)))
+    row = idle_agent.jobs.submit(idle_agent.order("first"))
+    waiting = asyncio.create_task(idle_agent.jobs.result(row))
+    following = asyncio.create_task(_last(idle_agent.jobs.follow("first", after=None)))
     await asyncio.sleep(0.01)
-    agent.database.jobs.is_full = True
-    agent.runner.go.set()
+    idle_agent.database.jobs.is_full = True
+    idle_agent.runner.go.set()
     assert await waiting == b'"done"'
     assert b'"status":"SUCCEEDED"' in await following
-    assert (await agent.jobs.stop("first")).status == "SUCCEEDED"
-    assert json.loads(agent.jobs.record(agent.jobs.find("first")))["result"] == "done"
-    assert _listed(agent, "SUCCEEDED") == ["first"]
-    assert _listed(agent, "RUNNING") == []
+    assert (await idle_agent.jobs.stop("first")).status == "SUCCEEDED"
+    assert json.loads(idle_agent.jobs.record(idle_agent.jobs.find("first")))["result"] == "done"
+    assert _listed(idle_agent, "SUCCEEDED") == ["first"]
+    assert _listed(idle_agent, "RUNNING") == []
     assert JobFiles(tmp_path / "1").read_end()
-    agent.database.jobs.is_full = False
-    agent.jobs.submit(agent.order("second"))  # which is when the database is tried again, or a moment later
-    assert _recorded(agent, "first", "SUCCEEDED")
+    idle_agent.database.jobs.is_full = False
+    idle_agent.jobs.submit(idle_agent.order("second"))  # which is when the database is tried again, or a moment later
+    assert _recorded(idle_agent, "first", "SUCCEEDED")
     assert not (tmp_path / "1").exists()
 
 
-async def test_an_end_beside_its_job_is_found_at_the_next_start(agent: Agent) -> None:
+async def test_an_end_beside_its_job_is_found_at_the_next_start(idle_agent: Agent) -> None:
     """Its result is there, and its key leads to it."""
-    row = agent.jobs.submit(agent.order("first"), key=RequestKey("key", "digest"))
+    row = idle_agent.jobs.submit(idle_agent.order("first"), key=RequestKey("key", "digest"))
     await asyncio.sleep(0.01)
-    agent.database.jobs.is_full = True
-    agent.runner.go.set()
-    await agent.jobs.result(row)
-    await agent.jobs.close(limit=0.01)
-    assert _recorded(agent, "first", "RUNNING")
-    agent.database.jobs.is_full = False
-    restarted = agent.restarted()
+    idle_agent.database.jobs.is_full = True
+    idle_agent.runner.go.set()
+    await idle_agent.jobs.result(row)
+    await idle_agent.jobs.close(limit=0.01)
+    assert _recorded(idle_agent, "first", "RUNNING")
+    idle_agent.database.jobs.is_full = False
+    restarted = idle_agent.restarted()
     assert json.loads(restarted.record(restarted.find("first")))["result"] == "done"
     bound = restarted.attach(RequestKey("key", "digest"))
     assert bound
@@ -220,39 +220,39 @@ async def test_an_end_beside_its_job_is_found_at_the_next_start(agent: Agent) ->
     await restarted.close(limit=0)
 
 
-async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(agent: Agent, tmp_path: Path) -> None:
+async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agent: Agent, tmp_path: Path) -> None:
     """After a while. Until it is written down no new run is taken; then everything goes on."""
-    row = agent.jobs.submit(agent.order("first"))
+    row = idle_agent.jobs.submit(idle_agent.order("first"))
     await asyncio.sleep(0.01)
-    agent.database.jobs.is_full = True
+    idle_agent.database.jobs.is_full = True
     (tmp_path / str(row.id)).touch()  # where its folder would be
-    agent.runner.go.set()
-    waiting = asyncio.create_task(agent.jobs.result(row))
-    stopping = asyncio.create_task(agent.jobs.stop("first"))
+    idle_agent.runner.go.set()
+    waiting = asyncio.create_task(idle_agent.jobs.result(row))
+    stopping = asyncio.create_task(idle_agent.jobs.stop("first"))
     await asyncio.sleep(0.05)
     assert not waiting.done()
     async with asyncio.timeout(10):
         assert await waiting == b'"done"'
         assert (await stopping).status == "SUCCEEDED"
-    assert json.loads(agent.jobs.record(agent.jobs.find("first")))["result"] == "done"
+    assert json.loads(idle_agent.jobs.record(idle_agent.jobs.find("first")))["result"] == "done"
     with pytest.raises(Problem, match="cannot write down how runs end") as refused:
-        agent.jobs.submit(agent.order("second"))
+        idle_agent.jobs.submit(idle_agent.order("second"))
     assert (refused.value.status, refused.value.error_type) == (503, "unavailable")
-    agent.database.jobs.is_full = False
-    assert await agent.jobs.result(agent.jobs.submit(agent.order("second"))) == b'"done"'
-    assert _recorded(agent, "first", "SUCCEEDED")
+    idle_agent.database.jobs.is_full = False
+    assert await idle_agent.jobs.result(idle_agent.jobs.submit(idle_agent.order("second"))) == b'"done"'
+    assert _recorded(idle_agent, "first", "SUCCEEDED")
 
 
-async def test_a_job_that_nobody_runs_is_never_running(agent: Agent) -> None:
+async def test_a_job_that_nobody_runs_is_never_running(idle_agent: Agent) -> None:
     """Whatever fails when its end is recorded, and whatever fails when its folder is let go of."""
-    agent.workspace.fails = True
-    agent.database.jobs.error = ValueError("broken")
-    agent.database.jobs.is_full = True
-    row = agent.jobs.submit(agent.order("first"))
-    agent.runner.go.set()
+    idle_agent.workspace.fails = True
+    idle_agent.database.jobs.error = ValueError("broken")
+    idle_agent.database.jobs.is_full = True
+    row = idle_agent.jobs.submit(idle_agent.order("first"))
+    idle_agent.runner.go.set()
     with pytest.raises(Problem):
-        await agent.jobs.result(row)
-    assert agent.jobs.find("first").status == "FAILED"
+        await idle_agent.jobs.result(row)
+    assert idle_agent.jobs.find("first").status == "FAILED"
 
 
 def _listed(agent: Agent, status: str) -> list[str]:

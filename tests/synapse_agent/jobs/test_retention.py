@@ -64,73 +64,73 @@ def _new_job(job_id: str, *, created_at: str, key: str | None = None) -> NewJob:
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Agent]:
+def empty_agent(tmp_path: Path) -> Iterator[Agent]:
     """An agent with nothing in it."""
     made = Agent(tmp_path)
     yield made
     made.database.close()
 
 
-def test_old_jobs_go_with_their_files(agent: Agent) -> None:
+def test_old_jobs_go_with_their_files(empty_agent: Agent) -> None:
     """Those that ended before the limit; the younger ones stay."""
-    agent.add("old", days_ago=31, log=10)
-    agent.add("young", days_ago=29, log=10)
-    assert agent.sweep(days=30) == ["young"]
-    assert [path.name for path in agent.folder.iterdir()] == ["2"]
+    empty_agent.add("old", days_ago=31, log=10)
+    empty_agent.add("young", days_ago=29, log=10)
+    assert empty_agent.sweep(days=30) == ["young"]
+    assert [path.name for path in empty_agent.folder.iterdir()] == ["2"]
 
 
-def test_many_old_jobs_go_at_once(agent: Agent) -> None:
+def test_many_old_jobs_go_at_once(empty_agent: Agent) -> None:
     """However many there are."""
     for number in range(1200):
-        agent.add(str(number), days_ago=2 if number < 1199 else 0)
-    assert agent.sweep(days=1) == ["1199"]
+        empty_agent.add(str(number), days_ago=2 if number < 1199 else 0)
+    assert empty_agent.sweep(days=1) == ["1199"]
 
 
-def test_a_job_that_goes_on_stays(agent: Agent) -> None:
+def test_a_job_that_goes_on_stays(empty_agent: Agent) -> None:
     """However old it is, and however little room there is."""
-    agent.database.jobs.create(_new_job("running", created_at=now(plus=-timedelta(days=300))))
-    assert agent.sweep(days=1, size=0) == ["running"]
+    empty_agent.database.jobs.create(_new_job("running", created_at=now(plus=-timedelta(days=300))))
+    assert empty_agent.sweep(days=1, size=0) == ["running"]
 
 
-def test_the_oldest_go_where_all_take_too_much(agent: Agent) -> None:
+def test_the_oldest_go_where_all_take_too_much(empty_agent: Agent) -> None:
     """No more of them than need be; those without files take no room."""
-    agent.add("silent", days_ago=9)
+    empty_agent.add("silent", days_ago=9)
     for number in range(4):
-        agent.add(str(number), days_ago=8 - number, log=60, result=40)
-    assert agent.sweep(size=250) == ["silent", "2", "3"]
-    assert agent.sweep(size=250) == ["silent", "2", "3"]
+        empty_agent.add(str(number), days_ago=8 - number, log=60, result=40)
+    assert empty_agent.sweep(size=250) == ["silent", "2", "3"]
+    assert empty_agent.sweep(size=250) == ["silent", "2", "3"]
 
 
-def test_a_job_that_a_key_asks_for_keeps_its_result(agent: Agent) -> None:
+def test_a_job_that_a_key_asks_for_keeps_its_result(empty_agent: Agent) -> None:
     """Whatever its age; for want of room its log goes, once, and the next one after it."""
-    agent.add("bound", days_ago=40, log=60, result=40, key="k")
-    agent.add("free", days_ago=3, log=60, result=40)
-    agent.add("last", days_ago=2, log=60, result=40)
-    assert agent.sweep(days=30, size=240) == ["bound", "free", "last"]
-    assert agent.files_of("bound") == {"result.json"}
-    assert agent.sweep(days=30, size=240) == ["bound", "free", "last"]
-    assert agent.sweep(days=30, size=150) == ["bound", "last"]
+    empty_agent.add("bound", days_ago=40, log=60, result=40, key="k")
+    empty_agent.add("free", days_ago=3, log=60, result=40)
+    empty_agent.add("last", days_ago=2, log=60, result=40)
+    assert empty_agent.sweep(days=30, size=240) == ["bound", "free", "last"]
+    assert empty_agent.files_of("bound") == {"result.json"}
+    assert empty_agent.sweep(days=30, size=240) == ["bound", "free", "last"]
+    assert empty_agent.sweep(days=30, size=150) == ["bound", "last"]
 
 
-def test_a_run_that_was_run_again_takes_no_room(agent: Agent) -> None:
+def test_a_run_that_was_run_again_takes_no_room(empty_agent: Agent) -> None:
     """Its files are gone, though its key still answers with what became of it."""
-    agent.add("other", days_ago=3, log=40)
-    agent.add("again", days_ago=2, log=60, key="k")
-    agent.add("again", days_ago=1, log=40)
-    assert agent.sweep(size=100) == ["other", "again"]
+    empty_agent.add("other", days_ago=3, log=40)
+    empty_agent.add("again", days_ago=2, log=60, key="k")
+    empty_agent.add("again", days_ago=1, log=40)
+    assert empty_agent.sweep(size=100) == ["other", "again"]
 
 
-def test_files_without_a_job_go_at_the_next_start(agent: Agent) -> None:
+def test_files_without_a_job_go_at_the_next_start(empty_agent: Agent) -> None:
     """An agent that ended between row and files leaves them; what is made meanwhile is left alone."""
 
     async def start() -> None:
         limits = JobLimits(age=timedelta(days=1), size=10**9)
-        retention = Retention(agent.database, agent.folder, limits)
-        agent.add("new", days_ago=0, log=1)
+        retention = Retention(empty_agent.database, empty_agent.folder, limits)
+        empty_agent.add("new", days_ago=0, log=1)
         with suppress(TimeoutError):
             await asyncio.wait_for(retention.keep(), 0.2)
 
-    agent.add("kept", days_ago=0, log=1)
-    (agent.folder / "5").mkdir()
+    empty_agent.add("kept", days_ago=0, log=1)
+    (empty_agent.folder / "5").mkdir()
     asyncio.run(start())
-    assert {path.name for path in agent.folder.iterdir()} == {"1", "2"}
+    assert {path.name for path in empty_agent.folder.iterdir()} == {"1", "2"}

@@ -45,12 +45,40 @@ def member(name: str, *, mode: int) -> ZipInfo:
 @pytest.mark.parametrize("prefix", ["", "any name/"])
 def test_a_plugin_is_at_the_top_or_one_folder_down(tmp_path: Path, prefix: str) -> None:
     """What lies beside its folder, and what is no part of a plugin, is left out."""
-    files = {f"{prefix}src/main.py": b"1", f"{prefix}.git/HEAD": b"", f"{prefix}a.pyc": b"", "__MACOSX/x": b""}
+    files = {f"{prefix}src/main.py": b"1", f"{prefix}.git/HEAD": b"", f"{prefix}src/main.pyc": b"", "__MACOSX/x": b""}
     path = zipped(tmp_path / "a.zip", files, config=f"{prefix}config.yaml")
     assert unpacked(path) == {"config.yaml": CONFIG, "src/main.py": b"1"}
-    with archived_config(path) as folder:
-        assert (folder / "config.yaml").read_bytes() == CONFIG
-    assert not folder.exists()
+    assert archived_config(path) == CONFIG
+
+
+def test_names_may_begin_at_the_folder_that_was_packed(tmp_path: Path) -> None:
+    """`zip -r plugin.zip ./` and others write `./name`, and some the folder itself."""
+    path = zipped(tmp_path / "a.zip", {"./": b"", "./src/": b"", "./src/./main.py": b"1"}, config="./config.yaml")
+    assert unpacked(path) == {"config.yaml": CONFIG, "src/main.py": b"1"}
+    twice = zipped(tmp_path / "b.zip", {"./src/main.py": b"1", "src/main.py": b"2"})
+    with pytest.raises(TreeError, match=r"'src/main\.py' twice"):
+        unpack(twice, tmp_path / "twice", limits=TreeLimits())
+
+
+def test_a_module_that_is_there_only_compiled_is_part_of_the_plugin(tmp_path: Path) -> None:
+    """Python imports it; what is compiled beside its source is a cache."""
+    path = zipped(tmp_path / "a.zip", {"alone.pyc": b"1", "both.pyc": b"2", "both.py": b"", "__pycache__/c.pyc": b"3"})
+    assert unpacked(path) == {"config.yaml": CONFIG, "alone.pyc": b"1", "both.py": b""}
+
+
+def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    """An archive that declares UTF-8 names, and has one that is not."""
+    path = zipped(tmp_path / "a.zip", {"na\xefve.py": b""})
+    path.write_bytes(path.read_bytes().replace("\xef".encode(), b"\xef\x28"))
+    with pytest.raises(TreeError, match=r"a file whose name is not UTF-8: b'na\\xef\(ve.py'"):
+        unpacked(path)
+
+
+@pytest.mark.parametrize("name", ["config.yml", "Config.yaml", "plugin/config.yml"])
+def test_a_config_of_nearly_the_right_name_is_named(tmp_path: Path, name: str) -> None:
+    """The message names what to rename."""
+    with pytest.raises(TreeError, match=f"no config.yaml, .*; rename its {name} to config.yaml"):
+        unpacked(zipped(tmp_path / "a.zip", {}, config=name))
 
 
 def test_execute_bits_are_kept_and_nothing_else_of_modes(tmp_path: Path) -> None:
@@ -66,7 +94,7 @@ def test_execute_bits_are_kept_and_nothing_else_of_modes(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["../out", "/abs", "a/../../out", "a//b", "./a", "..", "a\\..\\b", "C:\\x", "a/./b", "/", "bad/../config.yaml"],
+    ["../out", "/abs", "a/../../out", "a//b", "..", "./../a", "a\\..\\b", "C:\\x", "/", "bad/../config.yaml"],
 )
 def test_names_that_reach_out_are_refused(tmp_path: Path, name: str) -> None:
     """And nothing is written anywhere but in the target."""
@@ -181,8 +209,8 @@ def test_a_config_that_is_a_folder_does_not_blow_up_either(tmp_path: Path) -> No
     """What is looked at before anything is unpacked."""
     with ZipFile(tmp_path / "a.zip", "w", ZIP_BZIP2) as archive:
         archive.writestr("config.yaml/", bytes(1000))
-    with pytest.raises(TreeError, match="something else than deflate"), archived_config(tmp_path / "a.zip"):
-        pass
+    with pytest.raises(TreeError, match="something else than deflate"):
+        archived_config(tmp_path / "a.zip")
 
 
 def test_too_many_files_are_refused(tmp_path: Path) -> None:
@@ -210,8 +238,7 @@ def test_a_config_that_is_a_folder_is_none(tmp_path: Path) -> None:
     """It is looked at like any other."""
     with ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.mkdir("config.yaml")
-    with archived_config(tmp_path / "a.zip") as folder:
-        assert (folder / "config.yaml").read_bytes() == b""
+    assert archived_config(tmp_path / "a.zip") == b""
     assert unpacked(tmp_path / "a.zip") == {}
 
 

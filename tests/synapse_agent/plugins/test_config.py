@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from synapse_agent.plugins.config import Action, PluginConfig, merge_config
-from synapse_agent.plugins.requirements import check_requirements, read_requirements
 from synapse_agent.problems import Problem
 
 GOOD = """
@@ -95,7 +94,7 @@ def test_an_action_that_cannot_be_run_does_not_keep_others_from_running(tmp_path
         ("code: a\nactions: {t: {method: x}}", "config.yaml: `actions.t.method` is 'x'; known are local, task, job"),
         ("code: a\nenv: DEBUG", "config.yaml: `env` must be a mapping, not 'DEBUG'"),
         ("code: a\nenv: {'A=B': c}", "config.yaml: `env.A=B` is no environment variable that a process can be given"),
-        ("code: a\nenv: {A: !!binary aGk=}", "config.yaml: `env.A` must be a text, not b'hi'"),
+        ("code: a\nenv: {A: !!binary aGk=}", "config.yaml: `env.A` must be a text, not b'hi'; put it into quotes"),
         (
             "code: a\nrequires: {python: newest}",
             "config.yaml: `requires.python` is 'newest', no version specifier such as '>=3.10,<3.13'",
@@ -130,8 +129,8 @@ def test_a_config_that_is_nested_without_end_is_refused(tmp_path):
 
 def test_a_config_may_use_a_value_again(tmp_path):
     """As YAML has it: `&` names it, `*` stands for it."""
-    config = config_of("code: &it a\nname: *it\nenv: {A: &list [x], B: *list}", tmp_path)
-    assert (config.name, config.env) == ("a", {"A": '["x"]', "B": '["x"]'})
+    config = config_of("code: &it a\nname: *it\nenv: {A: &text x, B: *text}", tmp_path)
+    assert (config.name, config.env) == ("a", {"A": "x", "B": "x"})
 
 
 @pytest.mark.parametrize(
@@ -163,12 +162,12 @@ def test_a_config_can_come_as_json():
     raw: dict[str, Any] = {
         "code": "a",
         "version": 2,
-        "env": {"N": 1, "ON": True, "LIST": [1], "OFF": None},
+        "env": {"N": 1, "ON": True, "OFF": None},
         "actions": {},
     }
     config = PluginConfig.from_mapping(raw)
     assert (config.version, config.name) == ("2", "a")
-    assert config.env == {"N": "1", "ON": "true", "LIST": "[1]"}
+    assert config.env == {"N": "1", "ON": "true"}
 
 
 def test_configs_are_merged_key_by_key():
@@ -185,53 +184,68 @@ def test_configs_are_merged_key_by_key():
     assert base["actions"] == {"x": {"entrypoint": "p:x", "method": "job"}}
 
 
-def test_requirements_are_names_with_extras_versions_and_markers():
-    """They come back in one canonical form."""
-    given = ["six", "Pillow >= 9.0.0, <12", "uvicorn[standard]==0.30.*", "tomli; python_version < '3.11'"]
-    assert check_requirements(given) == (
-        "six",
-        "pillow<12,>=9.0.0",
-        "uvicorn[standard]==0.30.*",
-        'tomli; python_version < "3.11"',
-    )
+MERGING = """
+code: a
+defaults: &defaults {method: job, timeout: 60}
+more: &more {method: task, description: More}
+actions:
+  train: {<<: *defaults, entrypoint: "m:train"}
+  test: {entrypoint: "m:test", <<: [*defaults, *more]}
+  own: {method: local, <<: *defaults, entrypoint: "m:own"}
+  deep: &deep {<<: *more, entrypoint: "m:deep"}
+  deeper: {<<: *deep, timeout: 5}
+"""
 
 
-def test_what_means_the_same_comes_back_the_same():
-    """Case, spacing, quotes and the order of extras and versions are no difference; see PEP 503 and 685."""
-    given = ["Red_Ink[B_x, a.C]>=1,<2;python_version>'3'", 'red.ink [a-c,b-X] <2, >=1 ; python_version > "3"']
-    assert set(check_requirements(given)) == {'red-ink[a-c,b-x]<2,>=1; python_version > "3"'}
+def test_yaml_merges_are_merged(tmp_path):
+    """A mapping's own keys win, then the first that is merged, then what that has merged itself."""
+    (tmp_path / "config.yaml").write_text(MERGING)
+    actions = PluginConfig.read(tmp_path).actions
+    assert {name: (each.method, each.timeout, each.description) for name, each in actions.items()} == {
+        "train": ("job", 60, ""),
+        "test": ("job", 60, "More"),
+        "own": ("local", 60, ""),
+        "deep": ("task", None, "More"),
+        "deeper": ("task", 5, "More"),
+    }
+    assert actions["deeper"].entrypoint == "m:deep"
 
 
 @pytest.mark.parametrize(
-    "bad",
+    ("text", "said"),
     [
-        *("", "  ", "-r other.txt", "--index-url=x", "-e .", "./here", "/there", "x.whl", "six=1", "six\nidna"),
-        *("https://e.test/x.whl", "six @ https://e.test/six.whl", "six @ file:///tmp/six", "git+https://e.test/x"),
-        *("six --hash=sha256:00", "x.tar.gz"),
+        ("code: a\nactions: {<<: 3}", "<< must name a mapping"),
+        ("code: a\nactions: {<<: [{}, [1]]}", "<< must name a mapping"),
     ],
 )
-def test_a_requirement_that_is_none_is_refused_by_index_and_text(bad):
-    """Options, paths and URLs, which would let a caller install what they like from where they like."""
-    with pytest.raises(Problem) as caught:
-        check_requirements(["six", bad])
-    assert (caught.value.status, caught.value.error_type) == (422, "invalid_requirement")
-    assert caught.value.message.startswith("requirements[1] ")
-    assert caught.value.extra == {"requirement": bad}
+def test_a_merge_of_something_else_is_refused(tmp_path, text, said):
+    """With line and column."""
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(Problem, match=rf"config.yaml is not YAML: line \d, column \d+: {said}"):
+        PluginConfig.read(tmp_path)
 
 
-def test_a_requirements_file_has_comments_blank_lines_and_continuations(tmp_path):
-    """And perhaps a byte order mark and Windows line ends; none there at all is fine."""
-    assert read_requirements(tmp_path) == ()
-    text = "\ufeff# header\r\n\r\nsix>=1.0  # why\r\nidna \\\r\n  >=3\r\n"
-    (tmp_path / "requirements.txt").write_bytes(text.encode())
-    assert read_requirements(tmp_path) == ("six>=1.0", "idna>=3")
-    (tmp_path / "requirements.txt").write_text("six\n-r more.txt\n")
-    with pytest.raises(Problem, match=r"requirements.txt\[1\] is '-r more.txt'"):
-        read_requirements(tmp_path)
+def test_merges_of_merges_end(tmp_path):
+    """One of itself adds nothing; what would make millions of entries is refused in no time."""
+    (tmp_path / "config.yaml").write_text("code: a\nenv: &a {A: b, <<: *a}\n")
+    assert PluginConfig.read(tmp_path).env == {"A": "b"}
+    wide = "&a {" + ", ".join(f"k{number}: v" for number in range(4000)) + "}"
+    (tmp_path / "config.yaml").write_text(f"code: a\nw: {wide}\nm:\n" + "- {<<: [*a, *a, *a]}\n" * 5000)
+    with pytest.raises(Problem, match="far more"):
+        PluginConfig.read(tmp_path)
 
 
-def test_a_requirements_file_that_is_larger_than_any_is_not_read(tmp_path):
-    """It would take up the agent's memory, with every run."""
-    (tmp_path / "requirements.txt").write_text("#" * 300_000)
-    with pytest.raises(Problem, match=r"^requirements\.txt holds 300000 bytes; 262144 are allowed$"):
-        read_requirements(tmp_path)
+@pytest.mark.parametrize("value", ["[1, 2]", "{a: b}"])
+def test_an_environment_variable_is_a_text(tmp_path, value):
+    """A list has no form that a program would expect."""
+    (tmp_path / "config.yaml").write_text(f"code: a\nenv: {{D: {value}}}\n")
+    with pytest.raises(Problem, match=r"`env.D` must be a text, not a (list|mapping); put it into quotes"):
+        PluginConfig.read(tmp_path)
+
+
+@pytest.mark.parametrize("timeout", ["soon", "0", "-1", "inf", "nan", "[1]"])
+def test_a_timeout_is_a_number_of_seconds(tmp_path, timeout):
+    """Above none."""
+    (tmp_path / "config.yaml").write_text(f"code: a\nactions: {{go: {{entrypoint: 'm:go', timeout: {timeout}}}}}\n")
+    with pytest.raises(Problem, match=r"`actions.go.timeout` (is|must be)"):
+        PluginConfig.read(tmp_path)

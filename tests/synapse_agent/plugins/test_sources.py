@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import time
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
 from synapse_agent.plugins.sources import DirectorySource, SourceChain
 from synapse_agent.problems import Problem
+
+SETTLED_SECONDS = 2.1
+"""After which a file that changes gets another time on any file system."""
 
 
 def fetch(source: DirectorySource | SourceChain, into: Path, *, plugin: str = "small", version: str = "1.0.0") -> str:
@@ -78,3 +85,81 @@ def test_what_no_source_has_is_told_of_all_of_them(tmp_path: Path, write_plugin:
     with pytest.raises(Problem, match=r"plugins there are: one\..*plugins there are: two\.") as caught:
         fetch(chain, tmp_path / "a", plugin="other")
     assert caught.value.status == 404
+
+
+def problem(source: DirectorySource, into: Path, **wanted: str) -> Problem:
+    with pytest.raises(Problem) as caught:
+        fetch(source, into, **wanted)
+    return caught.value
+
+
+def test_an_alias_is_the_plugin_that_it_names(tmp_path: Path, write_plugin: Any) -> None:
+    """`demo -> demo-1.0.0`, as for the newest version; two folders of one release are still ambiguous."""
+    write_plugin(tmp_path / "all" / "small-1.0.0")
+    (tmp_path / "all" / "small").symlink_to("small-1.0.0")
+    (tmp_path / "all" / "nowhere").symlink_to("gone")
+    source = DirectorySource(tmp_path / "all")
+    assert "small@1.0.0" in fetch(source, tmp_path / "a")
+    write_plugin(tmp_path / "all" / "copy")
+    assert problem(source, tmp_path / "b").error_type == "ambiguous_release"
+
+
+def test_what_is_broken_spoils_nothing_for_others(tmp_path: Path, write_plugin: Any) -> None:
+    """A torn archive, a pipe of an archive's name, a folder without a config and one that is not to be read."""
+    write_plugin(tmp_path / "all" / "small")
+    (tmp_path / "all" / "torn.zip").write_bytes(b"PK\x03\x04")
+    os.mkfifo(tmp_path / "all" / "pipe.zip")
+    (tmp_path / "all" / "empty").mkdir()
+    (tmp_path / "all" / "closed").mkdir(mode=0)
+    source = DirectorySource(tmp_path / "all")
+    assert "small@1.0.0" in fetch(source, tmp_path / "a")
+    assert problem(source, tmp_path / "b", plugin="torn").error_type == "invalid_archive"
+
+
+@pytest.mark.parametrize("settled", [True, False], ids=["long known", "just written"])
+def test_what_has_come_or_changed_is_found_at_once(tmp_path: Path, write_plugin: Any, settled: bool) -> None:
+    """A plugin is read again only if it has changed, and always if it is too young to tell."""
+    write_plugin(tmp_path / "all" / "small")
+    write_plugin(tmp_path / "all" / "other", code="other")
+    if settled:
+        time.sleep(SETTLED_SECONDS)
+    source = DirectorySource(tmp_path / "all")
+    assert "small@1.0.0" in fetch(source, tmp_path / "a")
+    write_plugin(tmp_path / "all" / "other", version="1.0.1", code="other")
+    assert "other@1.0.1" in fetch(source, tmp_path / "b", plugin="other", version="1.0.1")
+    assert problem(source, tmp_path / "c", plugin="other").status == 404
+    write_plugin(tmp_path / "all" / "new", code="new")
+    assert "new@1.0.0" in fetch(source, tmp_path / "d", plugin="new")
+    shutil.rmtree(tmp_path / "all" / "new")
+    assert problem(source, tmp_path / "e", plugin="new").status == 404
+
+
+def test_a_changed_archive_is_found_at_once(tmp_path: Path) -> None:
+    """By its time, size and inode; its name may end in `.ZIP`."""
+    (tmp_path / "all").mkdir()
+    source = DirectorySource(tmp_path / "all")
+    for version in ("1.0.0", "1.0.1"):
+        with ZipFile(tmp_path / "all" / "packed.ZIP", "w") as archive:
+            archive.writestr("config.yaml", f"code: small\nversion: {version}\n")
+            archive.writestr("main.py", version)
+        assert fetch(source, tmp_path / version, version=version) == version
+
+
+def test_a_plugin_among_a_thousand_is_fetched_as_fast_as_one_of_two(tmp_path: Path, write_plugin: Any) -> None:
+    """All have been read ahead, as an agent does at its start: to parse a thousand again would take half a second."""
+    for number in range(1000):
+        write_plugin(tmp_path / "many" / f"p{number}", {"config.yaml": f"code: p{number}", "main.py": ""})
+    for number in range(2):
+        write_plugin(tmp_path / "few" / f"p{number}", {"config.yaml": f"code: p{number}", "main.py": ""})
+    time.sleep(SETTLED_SECONDS)
+    many, few = DirectorySource(tmp_path / "many"), DirectorySource(tmp_path / "few")
+
+    def seconds(source: DirectorySource, into: Path) -> float:
+        began = time.perf_counter()
+        fetch(source, into, plugin="p1", version="0.1.0")
+        return time.perf_counter() - began
+
+    for source in (many, few):
+        asyncio.run(source.look_ahead())
+    fastest = [min(seconds(each, tmp_path / f"{each}-{n}") for n in range(5)) for each in (many, few)]
+    assert fastest[0] < 2 * fastest[1] + 0.05

@@ -1,4 +1,4 @@
-"""`doctor`: what is wrong, and how to mend it."""
+"""`doctor`: what is wrong, and how to fix it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from synapse_agent.cli.commands.serve_options import default_of
 from synapse_agent.cli.exit_codes import ExitCode
 from synapse_agent.cli.invocation import Invocation
 from synapse_agent.cli.options import with_agent
@@ -17,15 +18,13 @@ def doctor(
     invocation: Invocation,
     data_dir: Annotated[
         Path | None,
-        typer.Option(
-            "--data-dir", metavar="DIR", help="The agent's data folder.", show_default="the user's state folder"
-        ),
+        typer.Option("--data-dir", metavar="DIR", help=f"The agent's data folder.{default_of('data_dir')}"),
     ] = None,
     ray_address: Annotated[
         str | None, typer.Option("--ray-address", metavar="HOST:PORT", help="Head of a Ray cluster to look at as well.")
     ] = None,
 ) -> None:
-    """Look at the way to the agent and at this machine, and say what is wrong and how to mend it.
+    """Check the way to the agent and this machine, and report what is wrong and how to fix it.
 
     Exits with 1 where there is a fault; a warning is none.
     """

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from synapse_agent.cli.completion import complete_lookups
-from synapse_agent.cli.failures import UsageFailure
+from synapse_agent.cli.completion import complete_actions, complete_lookups
+from synapse_agent.cli.exit_codes import ExitCode
+from synapse_agent.cli.failures import Failure, UsageFailure
 from synapse_agent.cli.invocation import Invocation
 from synapse_agent.cli.options import with_agent
 from synapse_agent.cli.terminal.display import make_display
@@ -46,6 +47,28 @@ def get(invocation: Invocation, lookup: Lookup) -> None:
 
 
 @with_agent
+def show(
+    invocation: Invocation,
+    lookup: Lookup,
+    action: Annotated[
+        str,
+        typer.Argument(metavar="ACTION", help="The action.", autocompletion=complete_actions, show_default=False),
+    ],
+) -> None:
+    """Show what params an action takes, as a JSON Schema; the agent knows it once the release has run."""
+    with invocation.calling(lookup=lookup):
+        found = invocation.client.get_plugin_release(lookup)
+    actions = {each["name"]: each for each in found.get("actions", [])}
+    if action not in actions:
+        raise Failure(f"{lookup} has no action {action!r}. It has {', '.join(actions) or 'none'}.", ExitCode.NOT_FOUND)
+    schema = actions[action].get("params_schema")
+    if schema is None:
+        what = f"The agent does not know yet what {action} of {lookup} takes"
+        raise Failure(f"{what}: it learns that beside the first run of the release.", ExitCode.FAILED)
+    invocation.output.result(schema, "value")
+
+
+@with_agent
 def create(
     invocation: Invocation,
     release: Annotated[str, typer.Argument(metavar="PLUGIN@VERSION", help="The release to fetch.", show_default=False)],
@@ -59,6 +82,8 @@ def create(
         make_display(invocation.output, f"fetching {release}"),
     ):
         found = invocation.client.create_plugin_release(plugin, version)
+    for warning in found.get("warnings", []):
+        invocation.output.note(f"warning: {warning}")
     invocation.output.result(found, "release")
 
 

@@ -12,7 +12,7 @@ import typer
 from synapse_agent.cli.commands.releases import Lookup
 from synapse_agent.cli.commands.run_params import read_params
 from synapse_agent.cli.commands.run_watcher import Watch
-from synapse_agent.cli.completion import complete_actions, complete_source_actions
+from synapse_agent.cli.completion import complete_actions, complete_params, complete_source_actions
 from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.cli.invocation import Invocation
 from synapse_agent.cli.options import with_agent
@@ -35,7 +35,11 @@ Params = Annotated[
 Param = Annotated[
     list[str] | None,
     typer.Option(
-        "--param", "-p", metavar="KEY=VALUE", help="One param, as JSON where it is JSON, else as text; repeatable."
+        "--param",
+        "-p",
+        metavar="KEY=VALUE",
+        help="One param, as JSON where it is JSON, else as text; repeatable.",
+        autocompletion=complete_params,
     ),
 ]
 Requirement = Annotated[

@@ -15,6 +15,7 @@ from synapse_agent.errors import UsageError
 from synapse_agent.options import ACCESS, PLUGINS, variable_name
 from synapse_agent.server.process_secrets import keep_to_itself
 from synapse_agent.settings import Settings, check_plugins_folder, default_data_dir
+from synapse_agent.util.standard_streams import warn
 
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
 BACKEND_TOKEN_VARIABLE = "SYNAPSE_BACKEND_TOKEN"
@@ -29,50 +30,22 @@ app = typer.Typer(
 app.add_typer(env_app, name="env", rich_help_panel="On this machine")
 
 
-TokenFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--token-file",
-        metavar="FILE",
-        envvar=variable_name("--token-file"),
-        show_envvar=False,
-        help="File that holds the token; - for standard input.",
-        rich_help_panel=ACCESS,
-    ),
-]
-NoToken = Annotated[
-    bool,
-    typer.Option(
-        "--no-token",
-        envvar=variable_name("--no-token"),
-        show_envvar=False,
-        help="Let every process on this machine in; on loopback only.",
-        rich_help_panel=ACCESS,
-    ),
-]
-BackendTokenFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--backend-token-file",
-        metavar="FILE",
-        envvar=variable_name("--backend-token-file"),
-        show_envvar=False,
-        help=f"File that holds the backend's token. Without either, {BACKEND_TOKEN_VARIABLE} holds it.",
-        rich_help_panel=PLUGINS,
-    ),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        envvar=variable_name("--config"),
-        show_envvar=False,
-        callback=use_configuration,
-        is_eager=True,
-        help="TOML file with options: `max-queued-runs = 50`. Paths in it are relative to its folder.",
-    ),
-]
+def _option(name: str, text: str, *, panel: str | None = None, metavar: str | None = "FILE", **more: Any) -> Any:
+    """Return an option beside those of the settings; its variable is named like theirs."""
+    variable = variable_name(name)
+    return typer.Option(
+        name, metavar=metavar, help=text, envvar=variable, show_envvar=False, rich_help_panel=panel, **more
+    )
+
+
+_CONFIG = "TOML file with options: `max-queued-runs = 50`. Paths in it are relative to its folder."
+_BACKEND_TOKEN_FILE = f"File that holds the backend's token. Without either, {BACKEND_TOKEN_VARIABLE} holds it."
+_TOKEN_FILE = "File that holds the token; - for standard input."
+_NO_TOKEN = "Admit every process on this machine; on loopback only."
+Config = Annotated[Path | None, _option("--config", _CONFIG, callback=use_configuration, is_eager=True)]
+BackendTokenFile = Annotated[Path | None, _option("--backend-token-file", _BACKEND_TOKEN_FILE, panel=PLUGINS)]
+TokenFile = Annotated[Path | None, _option("--token-file", _TOKEN_FILE, panel=ACCESS)]
+NoToken = Annotated[bool, _option("--no-token", _NO_TOKEN, panel=ACCESS, metavar=None)]
 
 
 @app.command(rich_help_panel="On this machine")
@@ -84,7 +57,7 @@ def serve(
     no_token: NoToken = False,
     **options: Any,
 ) -> None:
-    """Run the agent until it is told to stop. Prints `ready http://HOST:PORT` (or `https:`) once it takes requests.
+    """Run the agent until it is asked to stop. Prints `ready http://HOST:PORT` (or `https:`) once it takes requests.
 
     What the command line leaves out is taken from the environment, then from --config: --max-queued-runs 50 is also
     SYNAPSE_AGENT_MAX_QUEUED_RUNS=50. A list of paths is separated by colons there, one of names by spaces.
@@ -108,15 +81,16 @@ def serve(
 def _check_sources(settings: Settings) -> None:
     for path in settings.pythons:
         if not (path.is_file() and os.access(path, os.X_OK)):
-            raise UsageError(f"--python {path} is not there, or is no program. Name an interpreter.")
+            raise UsageError(f"--python {path} is not there, or not a program. Name an interpreter.")
     for path in settings.plugins:
         check_plugins_folder(path)
     if not settings.plugins and settings.backend is None:
         raise UsageError("The agent has no place to get plugins from: give --plugins, --backend or both.")
     if settings.backend is not None:
         from synapse_agent.plugins.backend.addresses import backend_address
+        from synapse_agent.plugins.backend.reach import Reach
 
-        backend_address(settings.backend)
+        Reach(backend_address(settings.backend), allowed=settings.backend_allow)
 
 
 def _backend_token(token: str | None, file: Path | None) -> str | None:
@@ -130,13 +104,13 @@ def _backend_token(token: str | None, file: Path | None) -> str | None:
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what was not said, so that the settings' own defaults hold."""
+    """Leave out what was not given, so that the settings' own defaults hold."""
     given = {name: value for name, value in options.items() if value not in (None, [])}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 def _token(settings: Settings, token: str | None, file: Path | None, *, no_token: bool) -> str | None:
-    """Decide which token callers must send; None lets everyone in, which the settings take on loopback only."""
+    """Decide which token callers must send; None admits everyone, which the settings take on loopback only."""
     from synapse_agent.storage.token_file import checked_token, kept_token, read_token
 
     if sum([token is not None, file is not None, no_token]) > 1:
@@ -148,5 +122,5 @@ def _token(settings: Settings, token: str | None, file: Path | None, *, no_token
     if no_token or not settings.is_on_loopback:
         return None
     kept, path = kept_token(settings.data_dir)
-    typer.echo(f"synapse-agent: callers must send the token in {path}", err=True)
+    warn(f"synapse-agent: callers must send the token in {path}")
     return kept

@@ -13,9 +13,10 @@ from typing import Any
 
 from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.plugins.config import CONFIG_FILE, read_config
-from synapse_agent.plugins.requirements import REQUIREMENTS_FILE, read_requirements
+from synapse_agent.plugins.project import read_requirements
+from synapse_agent.plugins.requirement_files import REQUIREMENTS_FILE
 from synapse_agent.problems import Problem
-from synapse_agent.storage.trees import is_excluded, is_left_out
+from synapse_agent.storage.trees import is_bytecode, is_excluded, is_left_out
 
 MOST_BYTES = 32 * 2**20
 """Of source, well within what an agent takes as a body."""
@@ -50,9 +51,19 @@ def pack(folder: Path) -> Pack:
                 "or have the agent read it, with --send-path."
             )
     try:
-        return Pack(read_config(folder), modules, read_requirements(folder), tuple(left))
+        return Pack(read_config(folder), modules, _requirements(folder), tuple(left))
     except Problem as problem:
         raise UsageFailure(f"{folder} is no plugin: {problem.message}") from problem
+
+
+def _requirements(folder: Path) -> tuple[str, ...]:
+    """Return what a plugin needs as a call can ask for it: by names alone."""
+    lines = read_requirements(folder)
+    for line in lines:
+        if line.startswith(("-", os.sep)) or " --hash=" in line:
+            what = f"no request can carry {line.partition('#')[0]!r} of its requirements"
+            raise UsageFailure(f"{folder}: {what}. Have the agent read the folder, with --send-path.")
+    return lines
 
 
 def module_name(path: PurePosixPath) -> str | None:
@@ -73,7 +84,7 @@ def _files(folder: Path) -> Iterator[PurePosixPath]:
         folders[:] = sorted(name for name in folders if not is_excluded(name) and not is_left_out(Path(parent, name)))
         for name in sorted(files):
             path = PurePosixPath(Path(parent, name).relative_to(folder).as_posix())
-            if not is_excluded(name) and str(path) not in (CONFIG_FILE, REQUIREMENTS_FILE):
+            if not is_excluded(name) and not is_bytecode(name) and str(path) not in (CONFIG_FILE, REQUIREMENTS_FILE):
                 yield path
 
 

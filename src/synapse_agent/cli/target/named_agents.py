@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.cli.failures import UsageFailure
+from synapse_agent.storage.atomic_write import write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ def write_agents(path: Path, agents: Agents) -> None:
     text = json.dumps({"current": agents.current, "agents": named}, indent=2, ensure_ascii=False)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _replace(path, f"{text}\n")
+        write_atomically(path, f"{text}\n".encode(), mode=0o600)
     except OSError as error:
         raise UsageFailure(f"The file {path} cannot be written: {error.strerror}. Set XDG_CONFIG_HOME.") from error
 
@@ -86,19 +85,6 @@ def is_open_to_others(path: Path) -> bool:
         return sys.platform != "win32" and bool(path.stat().st_mode & 0o077)
     except OSError:
         return False
-
-
-def _replace(path: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=".agents-", dir=path.parent)  # with mode 0600
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def _entry(agent: NamedAgent) -> dict[str, str]:

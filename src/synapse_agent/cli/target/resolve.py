@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.cli.target.named_agents import Agents, NamedAgent
+from synapse_agent.errors import StartError
 from synapse_agent.settings import default_data_dir
 from synapse_agent.storage.address_file import kept_address
-from synapse_agent.storage.token_file import TOKEN_FILE
+from synapse_agent.storage.token_file import TOKEN_FILE, read_token
 
 URL_VARIABLE = "SYNAPSE_AGENT_URL"
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
@@ -99,9 +101,9 @@ def _token(asked: Asked, environ: Mapping[str, str]) -> tuple[str, str] | None:
 def read_token_file(path: Path) -> str:
     """Read a token file: its text without the white space around it."""
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageFailure(f"The token file {path} cannot be read: {error}. Name another with --token-file.") from error
+        return read_token(path)
+    except StartError as error:
+        raise UsageFailure(f"{str(error).rstrip('.')}. Name another with --token-file.") from error
 
 
 def _kept_for(url: str, agents: Agents, local: Local) -> tuple[str, str] | None:
@@ -128,8 +130,7 @@ def local_agent() -> Local:
     """Return what `serve` has left in the user's own data folder."""
     folder = default_data_dir()
     path = folder / TOKEN_FILE
-    try:
-        token = path.read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeDecodeError):
-        token = None
+    token: str | None = None
+    with suppress(StartError):
+        token = read_token(path)
     return Local(kept_address(folder), token, path)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from synapse_agent.cli.terminal.sanitize import safe
+from synapse_agent.util.standard_streams import warn
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,8 +74,7 @@ class Output:
     def note(self, text: str) -> None:
         """Say something to whoever watches, unless they want quiet."""
         if not self.is_quiet:
-            self.stderr.write(f"{safe(text)}\n")
-            self.stderr.flush()
+            warn(safe(text))
 
     @property
     def is_animated(self) -> bool:

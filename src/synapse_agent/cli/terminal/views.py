@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from synapse_agent.cli.terminal.sanitize import one_line, safe
+from synapse_agent.cli.terminal.sanitize import identifier, one_line, safe
 from synapse_agent.util.sizes import show_size
 
 MOST_ITEMS = 200
@@ -62,7 +62,7 @@ def jobs(found: Sequence[Mapping[str, Any]]) -> RenderableType:
     table = _table("Job", "Status", "Release", "Action", "Created", "Took")
     for job in found:
         table.add_row(
-            _text(job.get("job_id")),
+            Text(identifier(str(job.get("job_id")))),
             _status(job.get("status")),
             _text(job.get("release") or "(from source)"),
             _text(job.get("action")),
@@ -74,7 +74,7 @@ def jobs(found: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def job(found: Mapping[str, Any]) -> RenderableType:
     """Show all that is known of a job."""
-    tree = Tree(Text.assemble((f"{_line(found.get('job_id'))}  ", "bold"), _status(found.get("status"))))
+    tree = Tree(Text.assemble((f"{identifier(str(found.get('job_id')))}  ", "bold"), _status(found.get("status"))))
     for name, value in found.items():
         if name in ("job_id", "status") or value is None:
             continue
@@ -168,7 +168,7 @@ def _add(tree: Tree, name: object, held: Any) -> None:
 
 
 def _is_row(held: Any) -> bool:
-    """Tell whether a list holds nothing but numbers and short texts, which read best side by side."""
+    """Return whether a list holds nothing but numbers and short texts, which read best side by side."""
     return isinstance(held, list) and all(
         len(each) <= LONGEST_IN_ROW if isinstance(each, str) else not isinstance(each, (dict, list)) for each in held
     )
@@ -187,7 +187,7 @@ def _summary(held: Mapping[str, Any] | Sequence[Any]) -> str:
 
 
 def _is_table(result: Any) -> bool:
-    """Tell whether a list holds nothing but objects with the same few keys and scalars in them."""
+    """Return whether a list holds nothing but objects with the same few keys and scalars in them."""
     if not isinstance(result, list) or not 1 <= len(result) <= MOST_ITEMS or not isinstance(result[0], dict):
         return False
     keys = list(result[0])

@@ -1,9 +1,9 @@
-"""Addresses of a backend and of what it points to: what they may be, and how much of them may be told."""
+"""Addresses of a backend and of what it points to: what they may be, and how much of them may be shown."""
 
 from __future__ import annotations
 
+from synapse_agent.errors import UsageError
 from synapse_agent.problems import quoted
-from synapse_agent.settings import UsageError
 from synapse_agent_api.http_library import httpx
 
 WEB = ("http", "https")
@@ -11,7 +11,7 @@ _SAID_CHARACTERS = 200
 
 
 class BackendFault(Exception):
-    """Why something cannot be had; the message goes on from a subject such as "its archive"."""
+    """Why something cannot be had; the message continues a subject such as "its archive"."""
 
 
 class NotThere(BackendFault):

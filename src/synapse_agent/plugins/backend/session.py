@@ -14,6 +14,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 from synapse_agent.errors import StartError
 from synapse_agent.plugins.backend.addresses import BackendFault, NotThere, origin, redirected, short
+from synapse_agent.plugins.backend.reach import Reach
 from synapse_agent.settings import default
 from synapse_agent.storage.trees import TreeLimits
 from synapse_agent.util.sizes import MEBIBYTE
@@ -40,11 +41,12 @@ class Bounds:
 class BackendSession:
     """Gets what a backend has, from wherever the backend sends it to; the token goes to the backend's origin alone."""
 
-    def __init__(self, address: httpx.URL, *, token: str | None, bounds: Bounds) -> None:
+    def __init__(self, address: httpx.URL, *, token: str | None, bounds: Bounds, reach: Reach) -> None:
         """Prepare connections; `StartError` where the environment's proxies or certificates cannot be used."""
         self._home = origin(address)
         self._token = token
         self._bounds = bounds
+        self._reach = reach
         self._client = _client(httpx.Timeout(bounds.silence, connect=bounds.connect, pool=None))
 
     async def close(self) -> None:
@@ -73,13 +75,22 @@ class BackendSession:
 
     async def _send(self, url: httpx.URL, headers: Mapping[str, str]) -> httpx.Response:
         for _ in range(MAX_REDIRECTS + 1):
+            await self._reach.check(url)
             request = self._client.build_request("GET", url, headers={**headers, **self._credentials(url)})
             response = await self._client.send(request, stream=True)
+            await self._check_peer(url, response)
             if not response.has_redirect_location:
                 return response
             await response.aclose()
             url = redirected(url, response.headers["location"])
         raise BackendFault(f"is behind more than {MAX_REDIRECTS} redirects, which may be a loop")
+
+    async def _check_peer(self, url: httpx.URL, response: httpx.Response) -> None:
+        try:
+            await self._reach.check_peer(url, response)
+        except BackendFault:
+            await response.aclose()
+            raise
 
     def _credentials(self, url: httpx.URL) -> dict[str, str]:
         return {"Authorization": f"Token {self._token}"} if self._token and origin(url) == self._home else {}

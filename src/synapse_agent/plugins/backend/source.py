@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from synapse_agent.plugins.archives import DamagedArchive, unpack
+from synapse_agent.plugins.archives import ARCHIVE_SUFFIX, DamagedArchive, unpack
 from synapse_agent.plugins.backend.addresses import BackendFault, NotThere, backend_address, origin, resolved
 from synapse_agent.plugins.backend.download import download
+from synapse_agent.plugins.backend.reach import Reach
 from synapse_agent.plugins.backend.record import Record
 from synapse_agent.plugins.backend.session import BackendSession, Bounds
-from synapse_agent.plugins.sources import ARCHIVE_SUFFIX
 from synapse_agent.problems import Problem, quoted
 from synapse_agent.storage.trees import TreeError
 from synapse_agent.util.threads import in_thread
@@ -30,17 +30,25 @@ class BackendSource:
     """Fetches the archives that a backend's records name, and takes none that is not what its record says."""
 
     def __init__(
-        self, address: str, *, token: str | None = None, bounds: Bounds | None = None, report_every: float = 5.0
+        self,
+        address: str,
+        *,
+        token: str | None = None,
+        bounds: Bounds | None = None,
+        allowed: Sequence[str] = (),
+        report_every: float = 5.0,
     ) -> None:
         """Prepare to fetch, asking nothing yet; downloads are told in the log every `report_every` seconds.
 
-        Raises `StartError` where the address, or the environment's proxies, cannot be used.
+        `allowed` are hosts and networks that records may name although they are not public; see `Reach`. Raises
+        `StartError` where the address, or the environment's proxies, cannot be used.
         """
         self._address = backend_address(address)
         self._token = token
         self._bounds = bounds or Bounds()
         self._report_every = report_every
-        self._session = BackendSession(self._address, token=token, bounds=self._bounds)
+        reach = Reach(self._address, allowed=allowed)
+        self._session = BackendSession(self._address, token=token, bounds=self._bounds, reach=reach)
 
     async def __aenter__(self) -> Self:
         return self

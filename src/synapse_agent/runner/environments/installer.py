@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from synapse_agent.errors import StartError
+from synapse_agent.runner.environments.install_files import install_files
 from synapse_agent.runner.environments.pip_config import uv_options, uv_settings
 from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.environ import installer_env
@@ -17,7 +19,6 @@ from synapse_agent.runner.processes.execution import ProcessExit
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import cannot_start
 from synapse_agent.runner.processes.zygote import ZygoteLost
-from synapse_agent.settings import StartError
 
 Output = Callable[[bytes], None]
 
@@ -85,24 +86,25 @@ class Installer:
         not pinned, a release with a wheel is preferred to a newer one that has to be built.
         """
         room, cache = python.parents[2], await self._shared_cache()
-        install = ["pip", "install", *self._options, "--python", str(python)]
-        wheels = [*install, "--no-build"]
-        held_back = bytearray()
-        try:
-            await self._run([*wheels, "--offline", "--", *requirements], room, cache, held_back.extend)
-        except InstallFailed:
-            pass
-        else:
-            on_output(bytes(held_back))
-            return
-        heard = _UpToError(on_output)
-        try:
-            await self._run([*wheels, "--", *requirements], room, cache, heard)
-        except InstallFailed as failure:
-            if not _MUST_BUILD.search(failure.words):
-                heard.pass_on_error()
-                raise
-            await self._run([*install, "--", *requirements], room, room / "cache", on_output)
+        with install_files(requirements, room) as files:
+            install = ["pip", "install", *self._options, "--python", str(python), *files]
+            wheels = [*install, "--no-build"]
+            held_back = bytearray()
+            try:
+                await self._run([*wheels, "--offline"], room, cache, held_back.extend)
+            except InstallFailed:
+                pass
+            else:
+                on_output(bytes(held_back))
+                return
+            heard = _UpToError(on_output)
+            try:
+                await self._run(wheels, room, cache, heard)
+            except InstallFailed as failure:
+                if not _MUST_BUILD.search(failure.words):
+                    heard.pass_on_error()
+                    raise
+                await self._run(install, room, room / "cache", on_output)
 
     async def _run(self, arguments: Sequence[str], room: Path, cache: Path, on_output: Output) -> None:
         said = bytearray()
@@ -171,7 +173,7 @@ def _can_write(folder: Path) -> bool:
 
 
 def _broke_down(status: int | None) -> bool:
-    """Tell whether uv ended otherwise than by saying that it can't do what it was asked to."""
+    """Return whether uv ended otherwise than by saying that it can't do what it was asked to."""
     if status is None or status < 0:
         return True
     return os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) in (_PANIC, 128 + signal.SIGABRT)

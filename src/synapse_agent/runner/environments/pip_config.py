@@ -7,7 +7,7 @@ would look elsewhere, or nowhere.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from configparser import Error, RawConfigParser
 from pathlib import Path
 
@@ -45,6 +45,12 @@ def uv_settings(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in settings.items()
         if name not in environ and _OLD_UV_NAMES.get(name, name) not in environ
     }
+
+
+def index_environ(index_url: str | None, extra_index_urls: Sequence[str]) -> dict[str, str]:
+    """Return the variables of `uv_settings` that the agent's own settings replace."""
+    chosen = {} if index_url is None else {"UV_DEFAULT_INDEX": index_url}
+    return {**chosen, **({"UV_INDEX": " ".join(extra_index_urls)} if extra_index_urls else {})}
 
 
 def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:

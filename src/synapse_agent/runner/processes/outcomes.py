@@ -57,7 +57,7 @@ def cannot_start(why: str) -> Problem:
 
 
 def lacks_resources(error: BaseException) -> bool:
-    """Tell whether something failed because the machine, or the agent's share of it, has no more of what it takes."""
+    """Return whether something failed because the machine, or the agent's share of it, has no more of what it takes."""
     if isinstance(error, OSError):
         return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "start new thread" in str(error))
@@ -97,7 +97,7 @@ def _failure(payload: bytes) -> _Failure | None:
     if len(payload) > _MAX_FAILURE_BYTES:
         return None
     try:
-        said = json.loads(payload.decode())
+        said = json.loads(payload.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
     if not isinstance(said, dict) or not all(type(said.get(name)) is str for name in ("error_type", "message")):
@@ -108,6 +108,10 @@ def _failure(payload: bytes) -> _Failure | None:
     return _Failure(said["error_type"], said["message"], extra)
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
 def _is_field(name: str, value: Any) -> bool:
     if name == "errors":
         return type(value) is list and all(map(_is_fault, value))
@@ -116,7 +120,7 @@ def _is_field(name: str, value: Any) -> bool:
 
 def _is_fault(value: Any) -> bool:
     """Check one entry of `errors`: what is wrong with which param."""
-    if type(value) is not dict or value.keys() != {"loc", "msg", "type"}:
+    if type(value) is not dict or value.keys() - {"input"} != {"loc", "msg", "type"}:
         return False
     loc = value["loc"]
     is_place = type(loc) is list and all(type(step) in (str, int) for step in loc)

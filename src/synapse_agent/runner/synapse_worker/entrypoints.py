@@ -22,6 +22,8 @@ def load(entrypoint: str, *, folder: str) -> Any:
             _check_not_hidden(entrypoint, module_name.partition(".")[0], folder)
             return _attribute(entrypoint, sys.modules[module_name], attributes)
     module_name, _ = next(_readings(entrypoint))
+    if _look_further(module_name.partition(".")[0], folder):
+        return load(entrypoint, folder=folder)
     raise _not_found(entrypoint, f"there is no module '{module_name}' in the plugin or its environment")
 
 
@@ -48,6 +50,35 @@ def _exists(module_name: str) -> bool:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
             return False
         raise
+    except ImportError as error:
+        if error.name == module_name and (error.path or "").endswith(".pyc"):
+            compiled = os.path.basename(error.path or "")
+            raise _not_found(
+                module_name, f"its module is there only compiled, as {compiled}, and not for this Python: {error}"
+            ) from None
+        raise
+    return True
+
+
+def _look_further(top: str, folder: str) -> bool:
+    """Make modules findable that a plugin has in other places than its folder; false if there are no more places.
+
+    These are `src/`, and the plugin's folder as a package itself, whatever the folder is called here.
+    """
+    source = os.path.join(folder, "src")
+    if os.path.isdir(source) and source not in sys.path:
+        sys.path.insert(1, source)
+        return True
+    initial = os.path.join(folder, "__init__.py")
+    if not os.path.isfile(initial) or top in sys.modules:
+        return False
+    from importlib.util import module_from_spec, spec_from_file_location  # rarely needed
+
+    spec = spec_from_file_location(top, initial, submodule_search_locations=[folder])
+    if spec is None or spec.loader is None:
+        return False
+    sys.modules[top] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[top])
     return True
 
 

@@ -22,6 +22,10 @@ class ActionFailure(Exception):
 
 def action_failed(error: BaseException, *, folder: str, hint: str = "") -> ActionFailure:
     """Describe an exception that left the plugin's code; files in `folder` are named as the plugin's author does."""
+    if isinstance(error, ModuleNotFoundError) and not hint:
+        from .missing_modules import cure  # which no other run has a use for
+
+        hint = cure(error, folder)
     name, message = _name(type(error)), _shortened(_text(error), _MAX_MESSAGE)
     said = f"{name}: {message}" if message else name
     return ActionFailure(

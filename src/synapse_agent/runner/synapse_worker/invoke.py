@@ -7,21 +7,27 @@
 - Anything else that is callable is called with the parameters that it names.
 - A parameter called `params` gets the whole params object, whatever it holds. It then takes every key, and beside it
   other names still get the key of their name.
-- A parameter called `context` or `ctx` gets the run's context, unless the caller's params have that key.
+- A parameter called `context` or `ctx` gets the run's context, unless the caller's params have that key, or it has a
+  default and is not annotated as a context.
+- Values are made into what annotations ask for: see `conversion`.
 - What is awaitable is awaited.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from types import GeneratorType
 from typing import Any
 
 from .failures import ActionFailure
-from .sdk_actions import MAX_FAULTS, action_context, call_sdk_action, check_result, is_sdk_action
+from .misfits import Misfit, fault, invalid_params
+from .sdk_actions import action_context, call_sdk_action, check_result, is_sdk_action
 from .signatures import WHOLE, CallSignature
 
 _HAS_COROUTINE_MARK = 0x100  # in a code object's flags: `types.coroutine`
+_OWN_FOLDER = os.path.dirname(os.path.abspath(__file__))
+_PYDANTIC = f"{os.sep}pydantic{os.sep}"
 _METHODS = ("run", "execute", "__call__")
 _MAX_NAME = 200
 
@@ -35,6 +41,18 @@ def call(target: Any, *, action: str, params: Mapping[str, Any], context: Any) -
     if callable(target):
         return _awaited(_call_function(target, params, context))
     raise _not_callable(f"it names {type(target).__name__} {target!r:.60}, which is neither a function nor a class")
+
+
+def signatures_of(target: Any, action: str) -> list[CallSignature]:
+    """Return the signatures of what `call` calls, without calling anything; none if they can't be read."""
+    if not isinstance(target, type):
+        return [each for each in [CallSignature.of(target)] if each is not None]
+    name = _method_name(target, action)
+    method = CallSignature.of(getattr(target, name))
+    if isinstance(_inherited(target)[name], (staticmethod, classmethod)):
+        return [] if method is None else [method]
+    shapes = [CallSignature.of(target), None if method is None else method.without_self()]
+    return [each for each in shapes if each is not None]
 
 
 def _is_awaitable(result: Any) -> bool:
@@ -65,8 +83,12 @@ def _call_function(function: Callable[..., Any], params: Mapping[str, Any], cont
     shape = CallSignature.of(function)
     if shape is None:
         return function(**params)
-    _check([shape], params)
-    return shape.call(function, params, context)
+    (named,) = _bound([shape], params, context)
+    try:
+        return shape.call(function, named, params)
+    except ValueError as error:
+        _check_arguments(error, function)
+        raise
 
 
 def _call_class(cls: type, action: str, params: Mapping[str, Any], context: Any) -> Any:
@@ -76,10 +98,14 @@ def _call_class(cls: type, action: str, params: Mapping[str, Any], context: Any)
         return _call_function(getattr(cls, name), params, context)
     method = method.without_self()
     constructor = CallSignature.of(cls) or CallSignature.anything()
-    _check([constructor, method], params)
+    for_constructor, for_method = _bound([constructor, method], params, context)
     rest = method.names if method.rest is None else params
-    instance = constructor.call(cls, params, context, elsewhere=rest)
-    return method.call(getattr(instance, name), params, context, elsewhere=constructor.names)
+    try:
+        instance = constructor.call(cls, for_constructor, params, elsewhere=rest)
+        return method.call(getattr(instance, name), for_method, params, elsewhere=constructor.names)
+    except ValueError as error:
+        _check_arguments(error, cls)
+        raise
 
 
 def _method_name(cls: type, action: str) -> str:
@@ -97,23 +123,40 @@ def _inherited(cls: type) -> dict[str, Any]:
     return {name: value for base in cls.__mro__[-2::-1] for name, value in vars(base).items()}
 
 
-def _check(shapes: list[CallSignature], params: Mapping[str, Any]) -> None:
+def _bound(shapes: list[CallSignature], params: Mapping[str, Any], context: Any) -> list[dict[str, Any]]:
+    """Return the arguments of each call, or raise an `ActionFailure` that names all that does not fit."""
     names = frozenset().union(*(shape.names for shape in shapes))
     takes_all = WHOLE in names or any(shape.rest is not None for shape in shapes)
     missing = [name for shape in shapes for name in shape.missing(params)]
     unexpected = [] if takes_all else [key for key in params if key not in names]
-    if missing or unexpected:
-        raise _invalid_params(missing, unexpected, shapes)
+    faults = [fault([name], params, "missing", "Field required") for name in missing]
+    faults += [fault([name], params[name], "unexpected", "Unexpected field") for name in unexpected]
+    bound = []
+    for shape in shapes:
+        try:
+            bound.append(shape.bound(params, context))
+        except Misfit as misfit:
+            faults += misfit.faults
+    if faults:
+        raise invalid_params(faults, ", ".join(text for text in map(str, shapes) if text))
+    return bound
 
 
-def _invalid_params(missing: list[str], unexpected: list[str], shapes: list[CallSignature]) -> ActionFailure:
-    missing, unexpected = missing[:MAX_FAULTS], [name[:_MAX_NAME] for name in unexpected[:MAX_FAULTS]]
-    wrong = [f"'{name}' is missing" for name in missing] + [f"'{name}' is unexpected" for name in unexpected]
-    taken = ", ".join(text for text in map(str, shapes) if text)
-    errors = [{"loc": ["params", name], "msg": "Field required", "type": "missing"} for name in missing]
-    errors += [{"loc": ["params", name], "msg": "Unexpected field", "type": "unexpected"} for name in unexpected]
-    message = f"The params do not fit the action: {', '.join(wrong)}. It takes ({taken})."
-    return ActionFailure("invalid_params", message, errors=errors)
+def _check_arguments(error: ValueError, target: Any) -> None:
+    """Raise pydantic's error about arguments (`validate_call`, a model as a class) as one about params."""
+    if _is_about_arguments(error):
+        raise invalid_params(Misfit.of_pydantic(error, target).faults) from None
+
+
+def _is_about_arguments(error: ValueError) -> bool:
+    """Return whether an error is pydantic's, raised before any code of the plugin's ran."""
+    if not type(error).__module__.startswith("pydantic") or not callable(getattr(error, "errors", None)):
+        return False
+    frames, files = error.__traceback__, set()
+    while frames is not None:
+        files.add(frames.tb_frame.f_code.co_filename)
+        frames = frames.tb_next
+    return all(os.path.dirname(file) == _OWN_FOLDER or _PYDANTIC in file for file in files)
 
 
 def _not_callable(why: str) -> ActionFailure:

@@ -201,6 +201,11 @@ def _outcome(
     request: dict[str, Any], text: bytes, context: Context, folder: str, sandbox: Sandbox
 ) -> tuple[bytes, bytes]:
     try:
+        if "describe" in request:
+            from .schemas import schemas_of  # which no other run has a use for
+
+            described = to_json(schemas_of(request["describe"], folder=folder))
+            return protocol.RESULT, _checked(described, request["result_bytes"])
         params = _params(text)
         target = load(request["entrypoint"], folder=folder)
         result = call(target, action=context.action, params=params, context=context)

@@ -14,12 +14,10 @@ from importlib import import_module
 from typing import Any
 
 from .failures import ActionFailure
+from .misfits import Misfit, invalid_params
 
 _SDK = "synapse_sdk.plugins"
 """The part of the SDK that an action imports; this project's client, of the same import path, has no such module."""
-
-MAX_FAULTS = 20
-"""What is told of params that do not fit; a list of them can have any number."""
 
 
 def is_sdk_action(target: Any) -> bool:
@@ -82,23 +80,4 @@ def _validated(model: Any, params: dict[str, Any], ctx: Any) -> Any:
     except ValueError as error:
         if not hasattr(error, "errors"):  # not pydantic's ValidationError, which this package can't import
             raise
-        show = not getattr(model, "model_config", {}).get("hide_input_in_errors")
-        raise _invalid_params(error.errors(), show_input=show) from None
-
-
-def _invalid_params(faults: list[dict[str, Any]], *, show_input: bool) -> ActionFailure:
-    told = faults[:MAX_FAULTS]
-    wrong = "; ".join(_told(fault, show_input) for fault in told)
-    wrong += f"; and {len(faults) - len(told)} more" if len(faults) > len(told) else ""
-    errors = [{"loc": ["params", *fault["loc"]], "msg": fault["msg"], "type": fault["type"]} for fault in told]
-    return ActionFailure("invalid_params", f"The params do not fit the action: {wrong}.", errors=errors)
-
-
-def _told(fault: dict[str, Any], show_input: bool) -> str:
-    where = ".".join(map(str, fault["loc"])) or "params"
-    if fault["type"] == "missing":
-        return f"'{where}' is missing"
-    if fault["type"] == "extra_forbidden":
-        return f"'{where}' is unexpected"
-    given = f" is {fault['input']!r:.60}" if show_input else ""
-    return f"'{where}'{given}: {fault['msg']}"
+        raise invalid_params(Misfit.of_pydantic(error, model).faults) from None

@@ -6,9 +6,13 @@ was forked a moment ago it costs many times the call: each page of memory that i
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 from typing import Any
+
+from .arguments import Parameters
+from .bounds import field_default, is_field, shown_default
 
 WHOLE = "params"
 CONTEXT = ("context", "ctx")
@@ -20,7 +24,7 @@ _HAS_KWARGS = 0x08
 class CallSignature:
     """The parameters that a callable names, and whether it takes others; its `*args` gets nothing."""
 
-    __slots__ = ("by_name_from", "by_position", "defaults", "names", "rest")
+    __slots__ = ("by_name_from", "by_position", "defaults", "hints", "names", "rest", "scope")
 
     def __init__(
         self,
@@ -30,6 +34,8 @@ class CallSignature:
         by_name_from: int = 0,
         defaults: Mapping[str, Any] | None = None,
         rest: str | None = None,
+        hints: Mapping[str, Any] | None = None,
+        scope: Mapping[str, Any] | None = None,
     ) -> None:
         self.names = names
         self.by_position = by_position
@@ -39,6 +45,10 @@ class CallSignature:
         self.defaults = defaults or {}
         self.rest = rest
         """The name of its `**kwargs`: keys that it does not name have a place there."""
+        self.hints = hints or {}
+        """The annotations of its parameters, as they were written."""
+        self.scope = scope or {}
+        """The names that the annotations use."""
 
     @classmethod
     def of(cls, target: Any) -> CallSignature | None:
@@ -67,23 +77,37 @@ class CallSignature:
             by_name_from=self.by_name_from - 1,
             defaults=self.defaults,
             rest=self.rest,
+            hints=self.hints,
+            scope=self.scope,
         )
 
     def missing(self, params: Mapping[str, Any]) -> list[str]:
         """List the parameters that must have a value and would get none."""
         given = (*CONTEXT, WHOLE)
-        return [n for n in self.names if n not in params and n not in self.defaults and n not in given]
+        needed = [n for n in self.names if n not in self.defaults or _needs_value(self.defaults[n])]
+        return [n for n in needed if n not in params and n not in given]
+
+    def bound(self, params: Mapping[str, Any], context: Any) -> dict[str, Any]:
+        """Return the values of what it names, as its annotations want them; `Misfit` names all that do not fit."""
+        named = {name: params[name] for name in self.names if name in params}
+        for name in CONTEXT:
+            if name in self.names and self.wants_context(name):
+                named.setdefault(name, context)
+        if WHOLE in self.names and (params or WHOLE not in self.defaults):
+            named[WHOLE] = dict(params)
+        if any(name in self.hints for name in named) or any(map(is_field, self.defaults.values())):
+            return Parameters(self.hints, self.defaults, self.scope).converted(named, given=params)
+        return named
 
     def call(
         self,
         function: Callable[..., Any],
+        named: dict[str, Any],
         params: Mapping[str, Any],
-        context: Any,
         *,
         elsewhere: Iterable[str] = (),
     ) -> Any:
-        """Call with what it names; `elsewhere` lists the keys that another callable of the run takes."""
-        named = self._named(params, context)
+        """Call with what `bound` gave; `elsewhere` lists the keys of params that another callable of the run takes."""
         positional = [named.pop(n) if n in named else self.defaults[n] for n in self.names[: self.by_position]]
         if self.rest is not None:
             others = frozenset(self.names).union(elsewhere)
@@ -92,17 +116,18 @@ class CallSignature:
 
     def __str__(self) -> str:
         """Say it as its author would have written it."""
-        named = [f"{name}={self.defaults[name]!r}" if name in self.defaults else name for name in self.names]
+        named = [
+            f"{name}={shown_default(self.defaults[name])}" if name in self.defaults else name for name in self.names
+        ]
         return ", ".join(named if self.rest is None else [*named, f"**{self.rest}"])
 
-    def _named(self, params: Mapping[str, Any], context: Any) -> dict[str, Any]:
-        named = {name: params[name] for name in self.names if name in params}
-        for name in CONTEXT:
-            if name in self.names:
-                named.setdefault(name, context)
-        if WHOLE in self.names:
-            named[WHOLE] = dict(params)
-        return named
+    def wants_context(self, name: str) -> bool:
+        """Whether a parameter of such a name is for the run's context; one with a default has a use of its own."""
+        if name not in self.defaults:
+            return True
+        hint = self.hints.get(name)
+        text = hint if isinstance(hint, str) else getattr(hint, "__name__", str(hint))
+        return text.partition("|")[0].strip(" ]'\"").endswith("Context")
 
     @classmethod
     def _of_function(cls, function: Any) -> CallSignature:
@@ -117,6 +142,8 @@ class CallSignature:
             by_name_from=code.co_argcount,
             defaults={**{with_default[i]: value for i, value in enumerate(values)}, **(function.__kwdefaults__ or {})},
             rest=code.co_varnames[count + has_args] if code.co_flags & _HAS_KWARGS else None,
+            hints=function.__annotations__,
+            scope=function.__globals__,
         )
 
     @classmethod
@@ -127,6 +154,8 @@ class CallSignature:
             parameters = signature(target).parameters.values()
         except (ValueError, TypeError):
             return None
+        whole = getattr(target, "__wrapped__", target)
+        scope = getattr(whole, "__globals__", None) or vars(sys.modules.get(getattr(whole, "__module__", ""), sys))
         named = [p for p in parameters if p.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)]
         kinds = [p.kind for p in named]
         return cls(
@@ -135,7 +164,13 @@ class CallSignature:
             by_name_from=len(kinds) - kinds.count(Parameter.KEYWORD_ONLY),
             defaults={p.name: p.default for p in named if p.default is not p.empty},
             rest=next((p.name for p in parameters if p.kind is Parameter.VAR_KEYWORD), None),
+            hints={p.name: p.annotation for p in named if p.annotation is not p.empty},
+            scope=scope,
         )
+
+
+def _needs_value(default: Any) -> bool:
+    return is_field(default) and not field_default(default)[0]
 
 
 def _says_it_all(target: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 
@@ -66,3 +67,18 @@ def test_a_release_that_is_none_is_a_wrong_call(cli) -> None:
             f"synapse-agent: {text!r} is no PLUGIN@VERSION, such as my_plugin@1.0.0.\n",
         )
     assert cli("get", "..").code == 2
+
+
+def test_what_an_action_takes_is_shown_once_the_release_has_run(cli) -> None:
+    """As a JSON Schema; an action that is not there is named with those that are."""
+    assert cli("run", "tools@1.0.0", "echo").code == 0
+    shown = until(lambda: (ended := cli("show", "tools@1.0.0", "large")).code == 0 and ended)
+    assert json.loads(shown.out) == {
+        "type": "object",
+        "properties": {"size": {}},
+        "required": ["size"],
+        "additionalProperties": False,
+    }
+    wrong = cli("show", "tools@1.0.0", "lareg")
+    assert (wrong.code, wrong.out) == (3, "")
+    assert wrong.err.startswith("synapse-agent: tools@1.0.0 has no action 'lareg'. It has echo, fail, ")

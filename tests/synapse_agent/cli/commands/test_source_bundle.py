@@ -66,5 +66,8 @@ def test_source_that_cannot_be_read_is_named(tmp_path: Path, write_plugin) -> No
 def test_requirements_that_no_agent_takes_are_named(tmp_path: Path, write_plugin) -> None:
     """As the agent would."""
     folder = write_plugin(tmp_path / "small", {"config.yaml": CONFIG, "requirements.txt": "--index-url x\n"})
-    with pytest.raises(UsageFailure, match=r"requirements\.txt\[0\] is '--index-url x'"):
+    with pytest.raises(UsageFailure, match=r"requirements\.txt, line 1, is '--index-url x'"):
+        pack(folder)
+    (folder / "requirements.txt").write_text("six\n--pre\n")
+    with pytest.raises(UsageFailure, match=r"no request can carry '--pre' of its requirements"):
         pack(folder)

@@ -142,3 +142,28 @@ def test_ctrl_c_works_where_all_is_piped(on_terminal, tmp_path: Path) -> None:
 def _joined(screen: str) -> str:
     """Join the lines that the terminal has folded."""
     return " ".join(screen.split())
+
+
+def test_a_job_whose_id_draws_lines_is_one_row(on_terminal) -> None:
+    """What an ID hides is shown escaped, and a long one is cut, so that it can't pass for other jobs."""
+    for name in ("drawn\u2028job-2  FAILED", "drawn" + "\u2800" * 80 + "job-3"):
+        assert on_terminal("run", "tools@1.0.0", "echo", "--job-id", name).ended()[0] == 0
+    _, listed = on_terminal("jobs", "list", "--limit", "2").ended()
+    header, *rows = listed.splitlines()
+    assert header.split()[0] == "Job"
+    assert "job-2" not in [line.split()[0] for line in rows]
+    assert "job-3" not in listed
+    assert "drawn\\u2028job-2\\x20\\x20FAILED" in listed
+
+
+def test_verbose_shows_a_traceback_without_its_escape_sequences(on_terminal) -> None:
+    """What an action raises must not clear the screen or set a window's title."""
+    message = "\x1b[2J\x1b]0;title\x07gone\u202e"
+    terminal = on_terminal("run", "tools@1.0.0", "fail", "-p", f"message={message}", "--verbose")
+    code, screen = terminal.ended()
+    assert code == 1
+    assert "ValueError: gone" in screen
+    assert "Traceback" in screen
+    assert b"\x1b[2J" not in terminal.written
+    assert b"title" not in terminal.written
+    assert "\u202e".encode() not in terminal.written

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ import trustme
 from backends import MAIN, answer, moved, plugin_zip, record, release, send, zip_of
 from faults import FaultServer, Step
 
-from synapse_agent.plugins.backend.addresses import origin
-from synapse_agent.plugins.backend.session import Bounds
+from synapse_agent.plugins.backend.addresses import BackendFault, origin
+from synapse_agent.plugins.backend.reach import Reach
+from synapse_agent.plugins.backend.session import BackendSession, Bounds
 from synapse_agent.plugins.backend.source import BackendSource
 from synapse_agent.problems import Problem
 from synapse_agent.settings import StartError, UsageError
@@ -528,3 +530,32 @@ async def test_a_certificate_that_nobody_vouches_for_is_told(
         with pytest.raises(Problem, match=r"its record is out of reach: .*certificate verify failed"):
             await source.fetch(plugin="small", version="1.0.0", into=tmp_path / "into")
     assert seen == []
+
+
+METADATA = "http://169.254.169.254/latest/meta-data"
+
+
+async def test_a_record_cannot_make_the_agent_ask_its_own_network(play: Play, refusal: Any) -> None:
+    """Neither by its address nor by a redirect; nothing is sent there, and the message names the option."""
+    for script in ([send(record(ZIP, archive_url=METADATA))], [send(record(ZIP)), moved(METADATA)]):
+        problem = await refusal(play(*script))
+        assert problem.message.endswith(
+            "is at http://169.254.169.254, which is not a public address, and was not asked for; "
+            "the agent's operator can allow it with --backend-allow 169.254.169.254."
+        )
+
+
+async def test_the_address_that_answers_is_looked_at_as_well(play: Play) -> None:
+    """A name that was public when it was looked up, and is this machine when it is connected to."""
+    server = play(*release(ZIP))
+
+    async def resolve(_: str) -> list[Any]:
+        return [ip_address("93.184.215.14")]
+
+    reach = Reach(httpx.URL("https://public.example"), resolve=resolve)
+    session = BackendSession(httpx.URL("https://public.example"), token=None, bounds=Bounds(), reach=reach)
+    url = httpx.URL(server.base_url).copy_with(host="localhost")
+    with pytest.raises(BackendFault, match="not a public address"):
+        async with session.get(url, headers={}, until=asyncio.get_running_loop().time() + 20):
+            pass
+    await session.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
@@ -150,9 +151,9 @@ async def test_an_entrypoint_is_called_by_its_shape(runner, write_plugin, row, p
 @pytest.mark.parametrize(
     ("source", "attribute", "said"),
     [
-        (FUNCTION_THAT_NAMES, "act", "'data' is missing, 'day' is unexpected. It takes (data, rate=0.5)."),
+        (FUNCTION_THAT_NAMES, "act", "'data' is missing; 'day' is unexpected. It takes (data, rate=0.5)."),
         (CLASS_WITH_THE_ACTIONS_METHOD, "Checker", "'data' is missing. It takes (**options, data)."),
-        (ASYNC_FUNCTION, "act", "'data' is missing, 'day' is unexpected. It takes (data)."),
+        (ASYNC_FUNCTION, "act", "'data' is missing; 'day' is unexpected. It takes (data)."),
     ],
 )
 async def test_a_call_that_does_not_fit_is_refused_by_parameter(runner, write_plugin, source, attribute, said):
@@ -242,4 +243,53 @@ async def test_what_is_no_progress_and_no_event_is_refused(runner, write_plugin)
     assert plugin.heard.events == [
         {"type": "progress", "current": 0.5, "total": None},
         {"type": "progress", "current": 1.5, "total": 3},
+    ]
+
+
+async def test_a_module_that_is_there_only_compiled_is_run(write_plugin, runner, oldest, python):
+    """As plugins without their source are; on another Python than that it was compiled for, it is named."""
+    plugin = write_plugin("def act():\n    return 1\n", entrypoint="plugin.bare:act")
+    source = plugin.folder / "plugin" / "main.py"
+    bare = source.with_name("bare.pyc")
+    compiler = oldest.path if python == "oldest" else sys.executable
+    script = "import py_compile, sys; py_compile.compile(*sys.argv[1:])"
+    assert await (await asyncio.create_subprocess_exec(compiler, "-c", script, source, bare)).wait() == 0
+    assert await plugin.run(runner) == 1
+    bare.write_bytes(b"\x00\x00\r\n" + bare.read_bytes()[4:])
+    problem = await plugin.problem(runner)
+    assert (problem.status, problem.error_type) == (422, "entrypoint_not_found")
+    assert "its module is there only compiled, as bare.pyc, and not for this Python" in problem.message
+
+
+ANNOTATED = """
+    import dataclasses
+    import datetime
+    import enum
+    from pathlib import Path
+    from typing import Dict, List, Optional, Tuple
+
+    class Kind(enum.Enum):
+        SMALL = "small"
+
+    @dataclasses.dataclass
+    class Layer:
+        size: int
+        kind: Kind = Kind.SMALL
+
+    Rates = Dict[str, float]
+
+    def act(layers: List[Layer], when: Optional[datetime.date], where: "Path", rates: Rates, at: Tuple[int, int]):
+        return [layers[0].size, layers[0].kind.name, when.year, where.name, rates, at, type(at).__name__]
+    """
+
+
+async def test_annotations_mean_something_on_every_python(runner, write_plugin):
+    """Without anything to install."""
+    plugin = write_plugin(ANNOTATED)
+    params = {"layers": [{"size": "3"}], "when": "2026-11-30", "where": "a/b", "rates": {"x": "0.5"}, "at": ["1", 2]}
+    assert await plugin.run(runner, params) == [3, "SMALL", 2026, "b", {"x": 0.5}, [1, 2], "tuple"]
+    problem = await plugin.problem(runner, {**params, "layers": [{"size": "many", "kind": "big"}]})
+    assert [(each["loc"], each["type"]) for each in problem.extra["errors"]] == [
+        (["params", "layers", 0, "size"], "int_parsing"),
+        (["params", "layers", 0, "kind"], "enum"),
     ]

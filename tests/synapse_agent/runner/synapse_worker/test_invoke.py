@@ -56,8 +56,20 @@ def question(question, context):
     return question, context
 
 
-async def later(data, ctx=None):
+async def later(data, ctx):
     return data, ctx
+
+
+def answer(question, context=""):
+    return question, context
+
+
+def annotated(data, context: Context | None = None, ctx: RuntimeContext = None):  # noqa: F821
+    return data, context, ctx
+
+
+def defaulted(ctx=None, params={"a": 1}):  # noqa: B006
+    return ctx, params
 
 
 class Callable:
@@ -81,6 +93,11 @@ class Callable:
         (question, {"question": "why"}, ("why", CONTEXT)),
         (question, {"question": "why", "context": "a text"}, ("why", "a text")),
         (later, {"data": 1}, (1, CONTEXT)),
+        (answer, {"question": "why"}, ("why", "")),
+        (answer, {"question": "why", "context": "a text"}, ("why", "a text")),
+        (annotated, {"data": 1}, (1, CONTEXT, CONTEXT)),
+        (defaulted, {}, (None, {"a": 1})),
+        (defaulted, {"b": 1}, (None, {"b": 1})),
         (Callable(), {"data": 1}, 1),
         (functools.partial(plain, rate=7), {"data": 1}, (1, 7)),
         (lambda: None, {}, None),
@@ -189,7 +206,7 @@ def test_an_actions_name_need_not_be_an_identifier():
 def test_a_call_that_does_not_fit_names_the_parameters(target, params, wrong):
     """All of them at once."""
     fields = failure(target, **params)
-    assert (fields["status"], fields["error_type"]) == (422, "invalid_params")
+    assert fields["error_type"] == "invalid_params"
     assert [(error["loc"][1], error["type"]) for error in fields["errors"]] == wrong
 
 

@@ -154,8 +154,9 @@ def test_a_call_gives_each_its_own_way():
     """By position what has no other way, by name the rest; defaults where nothing is given."""
     shape = CallSignature.of(all_kinds)
     given = {"a": 10, "d": 20, "x": 30, "y": 40}
-    assert shape.call(all_kinds, given, None) == (10, 1, 2, (), 20, 3, {"x": 30, "y": 40})
-    assert shape.call(all_kinds, {**given, "b": 5}, None, elsewhere=["y"]) == (10, 5, 2, (), 20, 3, {"x": 30})
+    assert shape.call(all_kinds, shape.bound(given, None), given) == (10, 1, 2, (), 20, 3, {"x": 30, "y": 40})
+    given["b"] = 5
+    assert shape.call(all_kinds, shape.bound(given, None), given, elsewhere=["y"]) == (10, 5, 2, (), 20, 3, {"x": 30})
 
 
 def test_a_shape_reads_as_it_was_written():

@@ -14,6 +14,7 @@ from synapse_agent.runner.ray_cluster.agent_side.driver_process import LOG, Driv
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent
 from synapse_agent.runner.ray_cluster.messages import Begin
 from synapse_agent.runner.ray_cluster.probe import probe
+from synapse_agent.storage.atomic_write import write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +53,8 @@ def identity(data_dir: Path) -> str:
     with suppress(FileNotFoundError):
         if known := file.read_text():  # two agents of the same name, be it none, would end each other's runs
             return known
-    name, draft = secrets.token_hex(8), file.with_suffix(".new")
-    draft.write_text(name)
-    draft.replace(file)
+    name = secrets.token_hex(8)
+    write_atomically(file, name.encode())
     return name
 
 

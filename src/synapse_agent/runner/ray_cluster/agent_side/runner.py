@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from synapse_agent.problems import Problem
+from synapse_agent.errors import StartError
+from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.ray_cluster import messages
 from synapse_agent.runner.ray_cluster.agent_side.connect import Unreachable, connect, identity
 from synapse_agent.runner.ray_cluster.agent_side.driver_process import DriverProcess
 from synapse_agent.runner.ray_cluster.messages import Begin
-from synapse_agent.settings import Settings, StartError, for_other_machines
+from synapse_agent.settings import Settings, for_other_machines
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +57,12 @@ class RayRunner:
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
         """Run one action to its end; see `Runner.run`."""
+        async with listener.turn():
+            return await self._run(run, listener)
+
+    async def _run(self, run: Run, listener: RunListener) -> bytes:
         if self._is_closed:
-            raise Problem(503, "unavailable", "This agent is shutting down and takes no new runs.")
+            raise shutting_down()
         if self._link is None:
             raise self._out_of_reach()
         number = next(self._numbers)

@@ -55,9 +55,9 @@ class ClusterBroker:
             raise
         return ReservedResources(reservation.node_id, reservation, env)
 
-    def release(self, grant: ReservedResources) -> None:
+    def release(self, reserved: ReservedResources) -> None:
         """Give it back to the cluster."""
-        reservation: RayReservation = grant.handle
+        reservation: RayReservation = reserved.handle
         self._cluster.release(reservation)
 
 

@@ -42,22 +42,22 @@ class ResourceBroker(Protocol):
     async def reserve(self, wanted: Resources, node_ids: Sequence[str], *, limit: float) -> ReservedResources:
         """Reserve on one of these nodes; `TimeoutError` where none has room within `limit` seconds."""
 
-    def release(self, grant: ReservedResources) -> None:
-        """Take a grant back."""
+    def release(self, reserved: ReservedResources) -> None:
+        """Take back what was reserved."""
 
 
 @dataclass(eq=False, slots=True)
 class Reservation:
-    """A grant, as one run at a time has it."""
+    """Reserved resources, as one run at a time has them."""
 
     wanted: Resources
-    grant: ReservedResources
+    reserved: ReservedResources
     timer: asyncio.TimerHandle | None = None
 
     @property
     def node_id(self) -> str:
         """Where the run goes."""
-        return self.grant.node_id
+        return self.reserved.node_id
 
 
 @dataclass(eq=False, slots=True)
@@ -81,7 +81,7 @@ class _Size:
 
 
 class Reservations:
-    """Lends grants to runs."""
+    """Lends reserved resources to runs."""
 
     def __init__(
         self, broker: ResourceBroker, *, nodes: Callable[[], Iterable[NodeState]], idle_seconds: float = IDLE_SECONDS
@@ -95,14 +95,14 @@ class Reservations:
         self._numbers = itertools.count()
 
     async def acquire(self, wanted: Resources, *, limit: float, has_environment: Callable[[str], bool]) -> Reservation:
-        """Lend a grant on the best node that has room, or on the first one to have some.
+        """Lend resources on the best node that has room, or on the first one to have some.
 
         Raises `TimeoutError` after `limit` seconds, `NoneFits` where there is no node any more that could, and what the
         broker raises.
         """
         self._sizes = {key: size for key, size in self._sizes.items() if size.idle or size.waiting or size.asking}
         size = self._size(wanted)
-        choice = None if size.waiting else best(amounts(wanted), self._standings(size, has_environment))
+        choice = None if size.waiting else best(amounts(wanted), self._loads(size, has_environment))
         if choice and not amounts(wanted):
             return self._lend(Reservation(wanted, ReservedResources(choice.state.id, None)))
         if choice and choice.has_idle:
@@ -121,7 +121,7 @@ class Reservations:
         """Take a lease back from its run: for whoever waits, for the next one, or for others on the cluster."""
         if lease in self._lent:
             self._lent.remove(lease)
-            if lease.grant.handle is not None:
+            if lease.reserved.handle is not None:
                 self._offer(lease)
 
     def drop(self, node_id: str) -> None:
@@ -156,8 +156,8 @@ class Reservations:
         return lease
 
     def _release(self, lease: Reservation) -> None:
-        if lease.grant.handle is not None:
-            self._broker.release(lease.grant)
+        if lease.reserved.handle is not None:
+            self._broker.release(lease.reserved)
 
     def _offer(self, lease: Reservation) -> None:
         """Give a lease to whoever waits for one; keep it where nobody waits for anything.
@@ -175,8 +175,8 @@ class Reservations:
             self._release(lease)
 
     def _is_enough(self, lease: Reservation, waiter: _Waiter) -> bool:
-        standings = self._standings(self._size(waiter.wanted), waiter.has_environment, released=lease)
-        return any(has_room(amounts(waiter.wanted), node) for node in standings if node.state.id == lease.node_id)
+        loads = self._loads(self._size(waiter.wanted), waiter.has_environment, released=lease)
+        return any(has_room(amounts(waiter.wanted), node) for node in loads if node.state.id == lease.node_id)
 
     def _let_go(self, lease: Reservation) -> None:
         self._release(self._taken(lease))
@@ -197,7 +197,7 @@ class Reservations:
             task.cancel()
 
     def _ask(self, size: _Size) -> None:
-        """Have grants made for those who wait, a few at a time."""
+        """Have resources reserved for those who wait, a few at a time."""
         while len(size.asking) < min(_ASKING, len(size.waiting)):
             waiter = size.waiting[len(size.asking)]
             choice = self._choose(size, waiter)
@@ -209,12 +209,12 @@ class Reservations:
     def _choose(self, size: _Size, waiter: _Waiter) -> NodeLoad | None:
         """Choose a node that has room, if need be by letting go of what is kept."""
         wanted = amounts(size.wanted)
-        choice = best(wanted, self._standings(size, waiter.has_environment), may_let_go=False)
+        choice = best(wanted, self._loads(size, waiter.has_environment), may_let_go=False)
         if choice is not None:
             return choice
         for lease in [lease for other in self._sizes.values() for lease in other.idle]:
             self._let_go(lease)
-        return best(wanted, self._standings(size, waiter.has_environment))
+        return best(wanted, self._loads(size, waiter.has_environment))
 
     def _asked(self, size: _Size, task: asyncio.Task[None]) -> None:
         del size.asking[task]
@@ -226,8 +226,8 @@ class Reservations:
     async def _reserve(self, size: _Size, waiter: _Waiter, node_id: str | None) -> None:
         if node_id is not None:
             with suppress(TimeoutError):
-                grant = await self._broker.reserve(size.wanted, [node_id], limit=_HURRY_SECONDS)
-                self._offer(Reservation(size.wanted, grant))
+                reserved = await self._broker.reserve(size.wanted, [node_id], limit=_HURRY_SECONDS)
+                self._offer(Reservation(size.wanted, reserved))
                 return
         task = asyncio.current_task()
         if task in size.asking:
@@ -238,10 +238,10 @@ class Reservations:
         left = max(0.0, waiter.until - time.monotonic())
         self._offer(Reservation(size.wanted, await self._broker.reserve(size.wanted, node_ids, limit=left)))
 
-    def _standings(
+    def _loads(
         self, size: _Size, has_environment: Callable[[str], bool], *, released: Reservation | None = None
     ) -> list[NodeLoad]:
-        """Say how the nodes stand for a run of that size, with a lease that is about to be let go of."""
+        """Return the load of each node for a run of that size, with a lease that is about to be released."""
         asked = [(node_id, other.wanted) for other in self._sizes.values() for node_id in other.asking.values()]
         running = _sums([*((lease.node_id, lease.wanted) for lease in self._lent), *asked])
         leases = [lease for other in self._sizes.values() for lease in other.idle] + ([released] if released else [])

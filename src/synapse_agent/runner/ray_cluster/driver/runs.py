@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from synapse_agent.plugins.requirements import check_requirements, read_requirements
+from synapse_agent.plugins.project import read_requirements
+from synapse_agent.plugins.requirements import RequirementRules, check_requirements, environment_key
 from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run
@@ -129,7 +129,7 @@ class Runs:
         action = run.config.action(run.action)
         environment = _environment_key(run)
         digest = await self._shipping.digest(run.folder, is_release=run.release is not None)
-        wanted = action.resources.with_params(run.params)
+        wanted = action.resources.with_params(run.params.resources)
         for _ in range(ATTEMPTS):
             try:
                 if await self._attempt(live, digest, environment, wanted):
@@ -280,13 +280,11 @@ def _env(run: Run, lease: Reservation, node: ReadyNode) -> Mapping[str, str]:
     """
     threads = {"OMP_NUM_THREADS": str(max(1, int(lease.wanted.num_cpus)))}
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if node.state.total.get("GPU") else {}
-    return {**threads, **run.config.env, **(lease.grant.env if lease.wanted.num_gpus else hidden)}
+    return {**threads, **run.config.env, **(lease.reserved.env if lease.wanted.num_gpus else hidden)}
 
 
 def _environment_key(run: Run) -> str:
     """Name an environment by what is to be in it; empty where nothing is, which every node has at once."""
-    requirements = sorted({*read_requirements(run.folder), *check_requirements(run.requirements)})
-    if not requirements:
-        return ""
-    text = "\n".join([run.config.requires_python or "", *requirements])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    rules = RequirementRules(urls=True)  # the node decides on them
+    requirements = sorted({*read_requirements(run.folder, rules), *check_requirements(run.requirements, rules)})
+    return environment_key(requirements, run.config.requires_python or "") if requirements else ""

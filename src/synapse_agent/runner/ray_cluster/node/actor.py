@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from synapse_agent.problems import Problem
+from synapse_agent.problems import Problem, renamed
 from synapse_agent.runner.base import Run
 from synapse_agent.runner.local import LocalRunner, local_runner
 from synapse_agent.runner.processes.outcomes import action_stopped
@@ -224,10 +223,4 @@ def _named_as_known(folder: Path, known: Path) -> Iterator[None]:
     try:
         yield
     except Problem as problem:
-        extra = {name: _renamed(value, folder, known) for name, value in problem.extra.items()}
-        message = _renamed(problem.message, folder, known)
-        raise Problem(problem.status, problem.error_type, message, **extra) from problem
-
-
-def _renamed(value: Any, folder: Path, known: Path) -> Any:
-    return value.replace(str(folder), str(known)) if isinstance(value, str) else value
+        raise renamed(problem, str(folder), str(known)) from problem

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
@@ -13,8 +12,9 @@ from pathlib import Path
 
 from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
 from synapse_agent.runner.ray_cluster.source_archive import unpack
-from synapse_agent.storage.scratch import Scratch
-from synapse_agent.storage.trees import remove_tree
+from synapse_agent.storage.locks import lock_folder
+from synapse_agent.storage.scratch import LOCK_SECONDS, Scratch
+from synapse_agent.storage.trees import remove_tree, set_aside, walk
 
 MAX_BYTES = 20 * 2**30
 """What is kept of sources; beyond it those go that were used least recently."""
@@ -53,7 +53,7 @@ class SourceStore:
     def use(self, digest: str) -> Iterator[Path | None]:
         """Give a source's folder and keep it there for as long as the block runs; None where there is none."""
         path = self.path(digest)
-        lock = _locked(path, fcntl.LOCK_SH)
+        lock = _locked(path, shared=True)
         if lock is None:
             yield None
             return
@@ -98,11 +98,11 @@ class SourceStore:
         return [kept.path for kept in going if self._discard(kept.path)]
 
     def _discard(self, path: Path) -> bool:
-        lock = _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = _locked(path, shared=False)
         if lock is None:
             return False
         trash = self._scratch.name()
-        path.rename(trash)
+        set_aside(path, trash)
         os.close(lock)
         remove_tree(trash)
         return True
@@ -140,17 +140,10 @@ class Draft:
         remove_tree(self._folder)
 
 
-def _locked(path: Path, how: int) -> int | None:
-    """Lock a folder and give the descriptor that holds the lock; None where it is not there, or not to be had."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
+def _locked(path: Path, *, shared: bool) -> int | None:
+    """Lock a folder and return the descriptor that holds the lock; None if it is not there, or others use it."""
     with suppress(BlockingIOError, FileNotFoundError):
-        fcntl.flock(descriptor, how)
-        if os.path.samestat(path.stat(), os.fstat(descriptor)):  # or it was removed before it was locked
-            return descriptor
-    os.close(descriptor)
+        return lock_folder(path, shared=shared, wait=LOCK_SECONDS if shared else 0)
     return None
 
 
@@ -167,8 +160,8 @@ def _used_at(path: Path) -> float:
 
 def _size(folder: Path) -> int:
     size = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                size += Path(parent, name).lstat().st_size
+    for _, entries in walk(folder):
+        for entry in entries:
+            with suppress(OSError):
+                size += 0 if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False).st_size
     return size

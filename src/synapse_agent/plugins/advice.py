@@ -1,0 +1,74 @@
+"""What a plugin's author should know and nothing fails by: keys and files without effect, methods left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from synapse_agent.plugins.config import CONFIG_FILE, PluginConfig
+from synapse_agent.plugins.project import unread_files
+from synapse_agent.problems import quoted
+
+_DESCRIPTIVE = frozenset(
+    [
+        *("name", "description", "title", "label", "summary", "readme", "tags", "keywords", "category", "categories"),
+        *(
+            "author",
+            "authors",
+            "maintainer",
+            "maintainers",
+            "license",
+            "homepage",
+            "repository",
+            "documentation",
+            "icon",
+        ),
+        *("task", "tasks", "data_type", "data_types", "supported_data_type", "annotation_category", "metadata"),
+        *("input_schema", "output_schema", "input_type", "output_type", "ui_schema", "hyperparameters", "params"),
+    ]
+)
+"""Keys that describe; they are not expected to have an effect."""
+_OF_PLUGINS = frozenset(["code", "version", "actions", "env", "requires", "<<"])
+_OF_ACTIONS = frozenset(["entrypoint", "method", "resources", "retryable", "timeout", "<<"])
+_CURES = {
+    "dependencies": "requirements go into requirements.txt",
+    "requirements": "requirements go into requirements.txt",
+    "runtime_env": "requirements go into requirements.txt, variables into `env`",
+    "retries": "`retryable: true` in an action makes it run again if its node is lost",
+    "accelerator": "`resources: {num_gpus: 1}` in an action asks for a GPU",
+    "num_gpus": "`resources: {num_gpus: 1}` in an action asks for a GPU",
+    "gpu": "`resources: {num_gpus: 1}` in an action asks for a GPU",
+    "concurrency": "`serve --max-concurrent-runs` bounds what runs at once",
+    "python": "`requires: {python: '>=3.11'}` chooses the interpreter",
+    "python_version": "`requires: {python: '>=3.11'}` chooses the interpreter",
+    "timeout": "it belongs into an action",
+    "environment": "variables go into `env`",
+}
+
+
+def advice(folder: Path, config: PluginConfig) -> tuple[str, ...]:
+    """List the warnings about a plugin, one sentence each."""
+    found = [*_unused_keys(config.raw, _OF_PLUGINS, place="")]
+    actions = config.raw.get("actions")
+    for name, entry in actions.items() if isinstance(actions, Mapping) else ():
+        if isinstance(entry, Mapping):
+            found += _unused_keys(entry, _OF_ACTIONS, place=f"actions.{name}.")
+        found += _hint_at_serve(str(name), entry)
+    return (*found, *unread_files(folder))
+
+
+def _unused_keys(entries: Mapping[str, Any], used: frozenset[str], *, place: str) -> Iterator[str]:
+    for key in entries:
+        if key not in used and key not in _DESCRIPTIVE:
+            cure = _CURES.get(str(key))
+            yield f"{CONFIG_FILE}: {quoted(f'{place}{key}')} has no effect{f': {cure}' if cure else ''}."
+
+
+def _hint_at_serve(name: str, entry: Any) -> Iterator[str]:
+    method = entry.get("method") if isinstance(entry, Mapping) else None
+    if name == "inference" and method is None:
+        yield (
+            f"{CONFIG_FILE}: 'actions.inference' has no method and runs as a task, in a new process for each call; "
+            "the public SDK takes it for `method: serve`."
+        )

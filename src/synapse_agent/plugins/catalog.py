@@ -1,0 +1,196 @@
+"""What lies in a plugins folder: which file or folder claims to be which release."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from synapse_agent.plugins.archives import ARCHIVE_SUFFIX, archived_config
+from synapse_agent.plugins.config import CONFIG_FILE, PluginConfig
+from synapse_agent.problems import Problem, quoted
+from synapse_agent.storage.trees import TreeError, TreeLimits
+
+MAX_LISTED = 10
+_UNSETTLED_NS = 2_000_000_000
+"""A file may change again without a new time as long as its clock has not ticked: 2 s on the coarsest file systems."""
+
+_Stamp = tuple[int, int, int, int, int]
+
+
+class Candidate(NamedTuple):
+    """A file or folder that can be a plugin by its name."""
+
+    path: str
+    is_folder: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something in a plugins folder that is, or should be, a plugin."""
+
+    path: Path
+    code: str | None = None
+    version: str | None = None
+    problem: Problem | None = None
+
+    def is_release(self, plugin: str, version: str) -> bool:
+        """Return whether it claims to be this release."""
+        return (self.code, self.version) == (plugin, version)
+
+    def is_named(self, plugin: str, version: str) -> bool:
+        """Return whether something broken looks like a plugin, going by the name of its file or folder alone."""
+        name = self.path.name
+        stem = name[: -len(ARCHIVE_SUFFIX)] if is_archive(name) else name
+        return stem in (plugin, f"{plugin}@{version}", f"{plugin}-{version}", f"{plugin}_{version}")
+
+
+class Catalog:
+    """The plugins of one folder, which can be a plugin itself; each is read again only when it has changed."""
+
+    def __init__(self, folder: Path, *, limits: TreeLimits) -> None:
+        self._folder = folder
+        self._limits = limits
+        self._known: dict[Candidate, tuple[_Stamp, Entry]] = {}
+        self._lock = threading.Lock()
+
+    def find(self, plugin: str, version: str) -> Path:
+        """Return the path of a release that is there now; `Problem` as `choose` and `candidates` raise it.
+
+        New names are always looked at. The others are looked at if none that is known to be the release still is: to
+        ask the file system about thousands of them takes longer than to fetch one.
+        """
+        with self._lock:
+            candidates = self.candidates()
+            found = self._unchanged(candidates, plugin, version) or self._look(candidates)
+        return choose(found, plugin, version)
+
+    def candidates(self) -> list[Candidate]:
+        """List what can be a plugin; `Problem` 502 `backend_error` when the folder cannot be read."""
+        if (self._folder / CONFIG_FILE).exists():
+            return [Candidate(str(self._folder), is_folder=True)]
+        try:
+            with os.scandir(self._folder) as entries:
+                return sorted(candidate for entry in entries if (candidate := _candidate(entry)) is not None)
+        except OSError as error:
+            message = f"The plugins folder {self._folder} cannot be read: {error.strerror}."
+            raise Problem(502, "backend_error", message) from error
+
+    def learn(self, candidates: Sequence[Candidate]) -> None:
+        """Read some ahead of the first request."""
+        with self._lock:
+            for candidate in candidates:
+                self._read(candidate, self._known)
+
+    def _unchanged(self, candidates: Sequence[Candidate], plugin: str, version: str) -> list[Entry]:
+        """Return those known to be the release; none if one has changed, or something else has come or gone."""
+        if self._known.keys() != set(candidates):
+            return []
+        claims = [known for known in self._known.items() if known[1][1].is_release(plugin, version)]
+        return [entry for _, (_, entry) in claims] if all(_stamp(each) == stamp for each, (stamp, _) in claims) else []
+
+    def _look(self, candidates: Sequence[Candidate]) -> list[Entry]:
+        known: dict[Candidate, tuple[_Stamp, Entry]] = {}
+        found = [self._read(candidate, known) for candidate in candidates]
+        self._known = known
+        return found
+
+    def _read(self, candidate: Candidate, known: dict[Candidate, tuple[_Stamp, Entry]]) -> Entry:
+        """Read a plugin if it has changed since it was read, and keep what cannot change without being noticed."""
+        stamp = _stamp(candidate)
+        before = self._known.get(candidate)
+        if before is not None and before[0] == stamp:
+            known[candidate] = before
+            return before[1]
+        is_settled = stamp is not None and time.time_ns() - max(stamp[:2]) > _UNSETTLED_NS
+        entry = _read(candidate, self._limits)
+        if stamp is not None and is_settled:
+            known[candidate] = (stamp, entry)
+        return entry
+
+
+def choose(found: Sequence[Entry], plugin: str, version: str) -> Path:
+    """Return the path of a release.
+
+    Raises `Problem`: 404 `release_not_found`; 422 `ambiguous_release` if several claim to be it, other names for one
+    folder not counted, or what is wrong with the one that has its name.
+    """
+    matching = [entry.path for entry in found if entry.is_release(plugin, version)]
+    by_place = {os.path.realpath(path): path for path in matching}
+    if len(by_place) > 1:
+        names = ", ".join(path.name for path in matching)
+        message = f"{plugin}@{version} is there more than once: {names}. Each of them claims that code and version."
+        raise Problem(422, "ambiguous_release", message)
+    if matching:
+        return matching[0]
+    for entry in found:
+        if entry.problem and entry.is_named(plugin, version):
+            raise entry.problem
+    raise not_found(found, plugin, version)
+
+
+def not_found(found: Sequence[Entry], plugin: str, version: str) -> Problem:
+    """Report a release that no entry claims to be, naming those that come near."""
+    versions = sorted(entry.version for entry in found if entry.version and entry.code == plugin)
+    codes = sorted({entry.code for entry in found if entry.code})
+    there = f"there is version {_listed(versions)}" if versions else f"the plugins there are: {_listed(codes)}"
+    broken = [entry.path.name for entry in found if entry.problem]
+    unread = f" Not readable as plugins: {_listed(broken)}." if broken else ""
+    message = f"There is no {quoted(f'{plugin}@{version}')} to be had; {there}.{unread}"
+    return Problem(404, "release_not_found", message)
+
+
+def refusal(path: Path, error: TreeError) -> Problem:
+    """Report a plugin that cannot be taken."""
+    kind = "invalid_plugin" if path.is_dir() else "invalid_archive"
+    return Problem(422, kind, f"{path.name}: {error}.")
+
+
+def is_archive(name: str) -> bool:
+    """Return whether a file of this name should be a zip archive."""
+    return name.lower().endswith(ARCHIVE_SUFFIX)
+
+
+def _candidate(entry: os.DirEntry[str]) -> Candidate | None:
+    if entry.name.startswith("."):
+        return None
+    try:
+        if entry.is_dir():
+            return Candidate(entry.path, is_folder=True)
+        return Candidate(entry.path, is_folder=False) if is_archive(entry.name) and entry.is_file() else None
+    except OSError:  # a link to what this user may not look at
+        return None
+
+
+def _stamp(candidate: Candidate) -> _Stamp | None:
+    """Return what changes whenever a plugin's own description does; None without one."""
+    try:
+        # As text, which takes a third of the time that a `Path` would; there may be thousands.
+        status = os.stat(f"{candidate.path}/{CONFIG_FILE}" if candidate.is_folder else candidate.path)  # noqa: PTH116
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev
+
+
+def _read(candidate: Candidate, limits: TreeLimits) -> Entry:
+    path = Path(candidate.path)
+    try:
+        if candidate.is_folder:
+            config = PluginConfig.read(path)
+        else:
+            config = PluginConfig.from_yaml(archived_config(path, limits=limits))
+    except TreeError as error:
+        return Entry(path, problem=refusal(path, error))
+    except Problem as problem:
+        message = f"{path.name}: {problem.message}"
+        return Entry(path, problem=Problem(problem.status, problem.error_type, message, **problem.extra))
+    return Entry(path, config.code, config.version)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more or "none"

@@ -1,0 +1,33 @@
+"""The files in which a plugin says what it is and needs: read whole, and refused if they are no such files."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from synapse_agent.problems import Problem
+
+MAX_FILE_BYTES = 256 * 1024
+MAX_LOCK_BYTES = 16 * 1024 * 1024
+
+
+def plugin_file(path: Path, name: str, *, most: int = MAX_FILE_BYTES) -> bytes:
+    """Read a file that is one, and no longer than a plugin's own need be; a pipe would never end.
+
+    Raises `Problem` 422 `invalid_plugin`, or `FileNotFoundError`.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise _invalid(f"{name} is not a regular file")
+        if status.st_size > most:
+            raise _invalid(f"{name} holds {status.st_size} bytes; {most} are allowed")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _invalid(f"{name} cannot be read: {error.strerror}") from error
+
+
+def _invalid(message: str) -> Problem:
+    return Problem(422, "invalid_plugin", message)

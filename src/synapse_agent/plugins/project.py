@@ -1,0 +1,141 @@
+"""What a plugin needs, from whichever of its files names it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from packaging.markers import InvalidMarker, Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from synapse_agent.plugins.files import MAX_LOCK_BYTES, plugin_file
+from synapse_agent.plugins.requirement_files import REQUIREMENTS_FILE, RequirementReader
+from synapse_agent.plugins.requirements import STRICT, RequirementRules, local_requirement, requirement
+from synapse_agent.problems import Problem
+
+PROJECT_FILE = "pyproject.toml"
+LOCKS = ("uv.lock", "pylock.toml")
+UNREAD = {
+    "Pipfile": "pipenv requirements > requirements.txt",
+    "environment.yml": "write its pip packages into requirements.txt",
+    "environment.yaml": "write its pip packages into requirements.txt",
+    "conda.yaml": "write its pip packages into requirements.txt",
+    "poetry.lock": "poetry export -o requirements.txt",
+    "pdm.lock": "pdm export -o requirements.txt",
+    "setup.py": "write its install_requires into requirements.txt",
+    "setup.cfg": "write its install_requires into requirements.txt",
+}
+"""Files that name requirements and that this agent does not read, and the cure."""
+
+
+def read_requirements(folder: Path, rules: RequirementRules = STRICT) -> tuple[str, ...]:
+    """Return what a plugin needs, in the form of `requirements`: from `requirements.txt`, else from `pyproject.toml`.
+
+    Raises `Problem` 422 `invalid_requirement` with file and line, or `invalid_plugin`.
+    """
+    if (folder / REQUIREMENTS_FILE).exists():
+        return RequirementReader(folder, rules).lines()
+    if not (folder / PROJECT_FILE).exists():
+        return ()
+    project = _toml(folder, PROJECT_FILE)
+    needed = tuple(_dependencies(folder, project, rules))
+    return (*needed, *_locked(folder)) if needed else ()
+
+
+@lru_cache(1000)
+def release_requirements(folder: Path, rules: RequirementRules) -> tuple[str, ...]:
+    """Do the same for a folder that never changes, and remember it."""
+    return read_requirements(folder, rules)
+
+
+def unread_files(folder: Path) -> list[str]:
+    """Name the files that the agent does not read although they name requirements."""
+    if (folder / REQUIREMENTS_FILE).exists():
+        return []
+    has_project = bool(read_requirements(folder, RequirementRules(urls=True)))
+    return [
+        f"{name} is not read: {cure}."
+        for name, cure in UNREAD.items()
+        if (folder / name).is_file() and not (has_project and name.startswith("setup."))
+    ]
+
+
+def _dependencies(folder: Path, project: Mapping[str, Any], rules: RequirementRules) -> Iterator[str]:
+    entries = _at(project, "project", "dependencies") or []
+    sources = _at(project, "tool", "uv", "sources") or {}
+    if not isinstance(entries, list) or not isinstance(sources, dict):
+        raise _invalid("project.dependencies must be a list, and tool.uv.sources a table")
+    for index, entry in enumerate(entries):
+        where = f"{PROJECT_FILE}: project.dependencies[{index}]"
+        if not isinstance(entry, str):
+            raise _invalid(f"project.dependencies[{index}] must be a text")
+        line = requirement(entry, where, rules)
+        name = canonicalize_name(Requirement(line).name)
+        source = next((value for key, value in sources.items() if canonicalize_name(key) == name), None)
+        yield line if source is None else _from_source(folder, name, source, rules)
+
+
+def _from_source(folder: Path, name: str, source: Any, rules: RequirementRules) -> str:
+    """Return the line of a package that does not come from an index: to take the one there would be another package."""
+    path = source.get("path") if isinstance(source, dict) else None
+    place = (folder / path).resolve() if isinstance(path, str) else None
+    if place is not None and place.exists() and (rules.urls or place.is_relative_to(folder.resolve())):
+        return local_requirement(place)
+    raise _invalid(
+        f"tool.uv.sources takes {name} from {source!r:.100}, which is not a path in the plugin. "
+        "Ship the package with the plugin, or leave the source out"
+    )
+
+
+def _locked(folder: Path) -> Iterator[str]:
+    """Yield a constraint for each package of the lock that lies beside the project, so that its versions are taken."""
+    for name in LOCKS:
+        if (folder / name).exists():
+            packages = _toml(folder, name).get("package" if name == "uv.lock" else "packages", [])
+            for package in packages if isinstance(packages, list) else []:
+                yield from _pinned(package, name)
+            return
+
+
+def _pinned(package: Mapping[str, Any], lock: str) -> Iterator[str]:
+    name, version = package.get("name"), package.get("version")
+    source = package.get("source", {})
+    is_elsewhere = any(kind in package for kind in ("vcs", "directory", "archive")) or not (
+        lock != "uv.lock" or "registry" in source
+    )
+    if not isinstance(name, str) or not isinstance(version, str) or is_elsewhere:
+        return
+    markers = [package["marker"]] if "marker" in package else package.get("resolution-markers", [])
+    for marker in [each for each in markers if _is_known(each)] or ([] if markers else [""]):
+        text = f"{name}=={version}" + (f" ; {marker}" if marker else "")
+        yield f"-c {requirement(text, f'{lock}: {name}')}"
+
+
+def _is_known(marker: str) -> bool:
+    """Return whether a marker asks about the machine alone; a lock's can ask about extras and groups of its project."""
+    try:
+        Marker(marker)
+    except InvalidMarker:
+        return False
+    return "extras" not in marker and "dependency_groups" not in marker
+
+
+def _toml(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(plugin_file(folder / name, name, most=MAX_LOCK_BYTES).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Problem(422, "invalid_plugin", f"{name} is not TOML: {error}") from error
+
+
+def _at(table: Any, *keys: str) -> Any:
+    for key in keys:
+        table = table.get(key) if isinstance(table, dict) else None
+    return table
+
+
+def _invalid(what: str) -> Problem:
+    return Problem(422, "invalid_requirement", f"{PROJECT_FILE}: {what}.")

@@ -1,0 +1,113 @@
+"""What params the actions of a release take: learned beside its first run, and kept in the data folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from synapse_agent.problems import Problem
+from synapse_agent.runner.base import NO_PARAMS, Run, RunListener, Runner
+
+_HEAD_START = 2.0
+"""Seconds that the first run has for itself."""
+_TIME_LIMIT = 60.0
+_MAX_BYTES = 2**20
+
+
+class _Silence:
+    """Hears nothing."""
+
+    def started(self) -> None:
+        """Hear nothing."""
+
+    def turn(self) -> AbstractAsyncContextManager[object]:
+        """Wait for no turn: the runs that callers wait for have theirs."""
+        return nullcontext()
+
+    def output(self, data: bytes) -> None:
+        """Hear nothing."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Hear nothing."""
+
+
+class DescribingRunner:
+    """A runner that describes the actions of each release once, by a run of its own that only imports them."""
+
+    def __init__(self, runner: Runner, folder: Path) -> None:
+        """`folder` holds the schemas; each release's are named as its own folder."""
+        folder.mkdir(exist_ok=True)
+        self._runner = runner
+        self._folder = folder
+        self._seen: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def schemas(self, folder: Path) -> Mapping[str, Any]:
+        """Return the JSON Schema of each action's params, for the release in a folder; empty if they are not known."""
+        try:
+            found = json.loads((self._folder / folder.name).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    async def run(self, run: Run, listener: RunListener) -> bytes:
+        """Run one action to its end; see `Runner.run`."""
+        if run.release is None or run.folder.name in self._seen:
+            return await self._runner.run(run, listener)
+        self._seen.add(run.folder.name)
+        first: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if not (self._folder / run.folder.name).exists():
+            task = asyncio.create_task(self._describe(run, first))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        try:
+            result = await self._runner.run(run, listener)
+        except BaseException as error:
+            _settle(first, is_well=not (isinstance(error, Problem) and error.status < 500))
+            raise
+        _settle(first, is_well=True)
+        return result
+
+    async def stop(self, job_id: str) -> None:
+        """End a run; see `Runner.stop`."""
+        await self._runner.stop(job_id)
+
+    async def forget(self, folder: Path) -> None:
+        """Let go of what was kept for the runs of a folder that is gone; see `Runner.forget`."""
+        self._seen.discard(folder.name)
+        (self._folder / folder.name).unlink(missing_ok=True)
+        await self._runner.forget(folder)
+
+    async def close(self) -> None:
+        """End every run and every helper process."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._runner.close()
+
+    async def _describe(self, run: Run, first: asyncio.Future[bool]) -> None:
+        """Describe the release of a first run; a run that was refused has no environment to describe it in."""
+        with suppress(TimeoutError):
+            if not await asyncio.wait_for(asyncio.shield(first), _HEAD_START):
+                self._seen.discard(run.folder.name)
+                return
+        job_id = f"describe-{secrets.token_hex(8)}"
+        asked = replace(run, job_id=job_id, params=NO_PARAMS, requirements=(), time_limit=_TIME_LIMIT, describes=True)
+        with suppress(Problem, TimeoutError, ValueError, OSError):
+            async with asyncio.timeout(2 * _TIME_LIMIT):
+                described = await self._runner.run(asked, _Silence())
+            if len(described) <= _MAX_BYTES and isinstance(json.loads(described), dict):
+                draft = self._folder / f".{run.folder.name}"
+                draft.write_bytes(described)
+                draft.rename(self._folder / run.folder.name)
+
+
+def _settle(future: asyncio.Future[bool], *, is_well: bool) -> None:
+    if not future.done():
+        future.set_result(is_well)

@@ -1,0 +1,79 @@
+"""Bounds beside a hint: of `Annotated`, of pydantic's `Field`, of `annotated_types`; known by their attributes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from .misfits import misfit
+
+_CHECKS: Mapping[str, tuple[str, Callable[[Any, Any], bool], str]] = {
+    "gt": ("greater_than", lambda value, bound: value > bound, "Input should be greater than {}"),
+    "ge": ("greater_than_equal", lambda value, bound: value >= bound, "Input should be greater than or equal to {}"),
+    "lt": ("less_than", lambda value, bound: value < bound, "Input should be less than {}"),
+    "le": ("less_than_equal", lambda value, bound: value <= bound, "Input should be less than or equal to {}"),
+    "multiple_of": ("multiple_of", lambda value, bound: value % bound == 0, "Input should be a multiple of {}"),
+    "min_length": ("too_short", lambda value, bound: len(value) >= bound, "Input should have at least {} items"),
+    "max_length": ("too_long", lambda value, bound: len(value) <= bound, "Input should have at most {} items"),
+    "pattern": (
+        "string_pattern_mismatch",
+        lambda value, bound: re.search(bound, value) is not None,
+        "Input should match '{}'",
+    ),
+}
+
+
+def metadata_of(hint: Any) -> tuple[Any, ...]:
+    """Return what `Annotated` has beside its type."""
+    metadata = getattr(hint, "__metadata__", ())
+    return metadata if isinstance(metadata, tuple) else ()
+
+
+def is_field(default: Any) -> bool:
+    """Return whether a default is pydantic's `Field(…)`."""
+    return type(default).__name__ == "FieldInfo" and type(default).__module__.startswith("pydantic")
+
+
+def field_default(field: Any) -> tuple[bool, Any]:
+    """Return whether a field has a default, and that."""
+    if hasattr(field, "is_required"):
+        return not field.is_required(), None if field.is_required() else field.get_default(call_default_factory=True)
+    has_default = field.default is not Ellipsis and type(field.default).__name__ != "UndefinedType"
+    return has_default or field.default_factory is not None, field.get_default() if has_default else None
+
+
+def bounds_in(metadata: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the name and the value of each bound."""
+    for each in metadata:
+        inner = getattr(each, "metadata", None)
+        if isinstance(inner, (list, tuple)):
+            yield from bounds_in(inner)
+        for name in _CHECKS:
+            bound = getattr(each, name, None)
+            if bound is not None and not callable(bound):
+                yield name, bound
+
+
+def check_bounds(metadata: Iterable[Any], value: Any, loc: tuple[Any, ...], given: Any) -> None:
+    """Hold a value to its bounds; what a bound cannot be compared with is left alone."""
+    if value is None:
+        return
+    for name, bound in bounds_in(metadata):
+        kind, fits, message = _CHECKS[name]
+        try:
+            holds = fits(value, bound)
+        except TypeError:
+            continue
+        if not holds:
+            text = message.replace("items", "characters") if isinstance(value, str) else message
+            misfit(loc, given, kind, text.format(getattr(bound, "pattern", bound)))
+
+
+def shown_default(default: Any) -> str:
+    """Write a default as people do in a signature."""
+    if is_field(default):
+        has_default, value = field_default(default)
+        bounds = [f"{name}={bound!r}" for name, bound in bounds_in([default])]
+        return f"Field({', '.join([*([repr(value)] if has_default else []), *bounds])})"
+    return str(default) if hasattr(type(default), "__members__") else repr(default)

@@ -1,0 +1,63 @@
+"""What a process that is forked from this one must not keep: locks and connections would outlive their owner in it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+_DESCRIPTORS = Path("/proc/self/fd")
+T = TypeVar("T")
+
+_folders: list[str] = []
+_ports: list[int] = []
+
+
+@contextmanager
+def folder_withheld(folder: Path) -> Iterator[None]:
+    """Keep what is open below a folder from forked processes while the block runs; databases are of no use to them."""
+    with _listed(_folders, f"{os.path.realpath(folder)}/"):
+        yield
+
+
+@contextmanager
+def port_withheld(port: int) -> Iterator[None]:
+    """Keep the sockets of a local TCP port from forked processes while the block runs."""
+    with _listed(_ports, port):
+        yield
+
+
+@contextmanager
+def _listed(entries: list[T], entry: T) -> Iterator[None]:
+    entries.append(entry)
+    try:
+        yield
+    finally:
+        entries.remove(entry)
+
+
+def _let_go() -> None:
+    """Put `/dev/null` in place of each descriptor: its number must stay taken, as its object may close it once more."""
+    if not (_folders or _ports):
+        return
+    devnull = os.open(os.devnull, os.O_RDWR)
+    for link in list(_DESCRIPTORS.iterdir()):
+        with suppress(OSError):  # as of the descriptor that lists them
+            if int(link.name) != devnull and _is_withheld(link):
+                os.dup2(devnull, int(link.name), inheritable=False)
+    os.close(devnull)
+
+
+def _is_withheld(link: Path) -> bool:
+    target = str(link.readlink())
+    if not target.startswith("socket:"):
+        return target.startswith(tuple(_folders))
+    with socket.socket(fileno=os.dup(int(link.name))) as copy:
+        is_tcp = copy.family in (socket.AF_INET, socket.AF_INET6) and copy.type == socket.SOCK_STREAM
+        return is_tcp and copy.getsockname()[1] in _ports
+
+
+os.register_at_fork(after_in_child=_let_go)

@@ -1,0 +1,43 @@
+"""Standard input, output and error, which can be closed, full or a pipe without a reader."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+_STREAMS = ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"))
+
+
+def open_closed_descriptors() -> None:
+    """Open `/dev/null` as each of descriptors 0, 1 and 2 that is closed, or the next file or socket gets its number."""
+    for number, _, _ in _STREAMS:
+        try:
+            os.fstat(number)
+        except OSError:
+            lowest_free = os.open(os.devnull, os.O_RDWR)  # which is `number`
+            os.set_inheritable(lowest_free, True)
+
+
+def open_closed_streams() -> None:
+    """Do the same for `sys.stdin`, `sys.stdout` and `sys.stderr`, which Python leaves None then."""
+    open_closed_descriptors()
+    for number, name, mode in _STREAMS:
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def warn(line: str) -> None:
+    """Write a line to stderr; one that can't be written is dropped, as there is no other place to complain in."""
+    try:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+    except OSError:
+        abandon(sys.stderr)
+
+
+def abandon(stream: TextIO) -> None:
+    """Drop what a stream still holds and all that is written to it, or Python complains when it flushes at exit."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, stream.fileno())
+    os.close(devnull)

@@ -1,0 +1,74 @@
+"""Warnings for a plugin's author."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synapse_agent import EmbeddedAgent
+from synapse_agent.plugins.advice import advice
+from synapse_agent.plugins.config import PluginConfig
+
+
+def advised(folder: Path, config: str) -> list[str]:
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text(f"code: a\n{config}")
+    return list(advice(folder, PluginConfig.read(folder)))
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("runtime_env: {pip: [six]}", "'runtime_env' has no effect: requirements go into requirements.txt"),
+        ("dependencies: [six]", "'dependencies' has no effect: requirements go into requirements.txt."),
+        ("actions: {go: {entrypoint: 'm:go', retries: 3}}", "'actions.go.retries' has no effect: `retryable: true`"),
+        ("actions: {go: {entrypoint: 'm:go', accelerator: gpu}}", "'actions.go.accelerator' has no effect: `resources"),
+        ("concurrency: 4", "'concurrency' has no effect: `serve --max-concurrent-runs`"),
+        ("timeout: 60", "'timeout' has no effect: it belongs into an action."),
+        ("flavor: red", "'flavor' has no effect."),
+        ("actions: {inference: {entrypoint: 'm:go'}}", "'actions.inference' has no method and runs as a task"),
+    ],
+)
+def test_a_key_without_effect_is_named(tmp_path: Path, config: str, said: str) -> None:
+    """With what has the effect that was meant, if anything has."""
+    (found,) = advised(tmp_path / "a", config)
+    assert found.startswith(f"config.yaml: {said}")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "name: A\nversion: 1\nauthor: me\ntags: [a]\nenv: {A: b}\nrequires: {python: '>=3.8'}",
+        "actions: {go: {entrypoint: 'm:go', method: job, timeout: 5, retryable: yes, resources: {num_cpus: 1}}}",
+        "actions: {inference: {entrypoint: 'm:go', method: task}, go: 'm:go'}",
+    ],
+)
+def test_what_is_used_and_what_describes_is_not_named(tmp_path: Path, config: str) -> None:
+    """A plugin as it should be has no warnings."""
+    assert advised(tmp_path / "a", config) == []
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[EmbeddedAgent]:
+    folder = tmp_path / "plugins" / "odd"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("code: odd\nversion: 1.0.0\nretries: 3\nactions: {go: 'main:go'}\n")
+    (folder / "main.py").write_text("def go(): pass")
+    (folder / "Pipfile").touch()
+    with EmbeddedAgent(tmp_path / "plugins") as running:
+        yield running
+
+
+def test_a_release_carries_its_warnings(agent: EmbeddedAgent) -> None:
+    """From its creation on, in every record of it."""
+    with agent.client() as client:
+        created: Any = client.create_plugin_release("odd", "1.0.0")
+        assert [each.partition(" has")[0].partition(" is not")[0] for each in created["warnings"]] == [
+            "config.yaml: 'retries'",
+            "Pipfile",
+        ]
+        assert client.get_plugin_release("odd@1.0.0") == created
+        assert client.list_plugin_releases()["results"] == [created]

@@ -1,0 +1,130 @@
+"""Requirement files, projects and shipped packages, really installed."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from synapse_agent.runner.local import LocalRunner
+
+pytestmark = pytest.mark.anyio
+
+SOURCE = """
+    from importlib import import_module, metadata
+
+    def act(names):
+        return {name: [import_module(name).VALUE, metadata.version(name)] for name in names}
+    """
+BACKEND = """
+import zipfile
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    open("written-by-the-build", "w").close()
+    with zipfile.ZipFile(folder + "/lib-2.0-py3-none-any.whl", "w") as wheel:
+        wheel.write("lib.py")
+        wheel.writestr("lib-2.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: lib\\nVersion: 2.0\\n")
+        wheel.writestr("lib-2.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("lib-2.0.dist-info/RECORD", "")
+    return "lib-2.0-py3-none-any.whl"
+"""
+
+
+@pytest.fixture
+async def runner(data_dir, wheels):
+    """Return a runner whose only index is the test's folder."""
+    runner = LocalRunner(data_dir, environ=wheels.environ)
+    yield runner
+    await runner.close()
+
+
+def write(plugin, **files):
+    for name, text in files.items():
+        path = plugin.folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def hash_of(wheels, name):
+    return hashlib.sha256((wheels.folder / f"{name}-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+
+
+async def test_hashes_constraints_and_included_files_are_installed(runner, write_plugin, wheels):
+    """As pip-compile writes them; another file than that of the hash is refused by the installer."""
+    for name in ("alpha", "beta"):
+        wheels.write(name, {name: f"VALUE = {name!r}"})
+    hashed = f"alpha==1.0 \\\n    --hash=sha256:{hash_of(wheels, 'alpha')}\n-r more.txt\n-c held.txt\n"
+    plugin = write_plugin(SOURCE, requirements=hashed)
+    write(plugin, **{"more.txt": "beta", "held.txt": "beta==1.0\nnever-there==7"})
+    assert await plugin.run(runner, {"names": ["alpha", "beta"]}) == {
+        "alpha": ["alpha", "1.0"],
+        "beta": ["beta", "1.0"],
+    }
+    other = write_plugin(SOURCE, requirements=f"alpha==1.0 --hash=sha256:{'0' * 64}")
+    problem = await other.problem(runner, {"names": []})
+    assert problem.error_type == "requirements_failed"
+    assert "ash" in problem.message
+
+
+async def test_a_constraint_that_does_not_fit_is_the_installers_to_say(runner, write_plugin, wheels):
+    """It holds for what is asked for."""
+    wheels.write("alpha", {"alpha": "VALUE = 1"})
+    plugin = write_plugin(SOURCE, requirements="alpha\n-c held.txt")
+    write(plugin, **{"held.txt": "alpha>=2"})
+    assert "alpha>=2" in (await plugin.problem(runner, {"names": []})).message
+
+
+async def test_packages_that_the_plugin_ships_are_installed(runner, write_plugin, wheels):
+    """A wheel, and a package that is built; not in the plugin's folder, which is read-only."""
+    wheels.write("shipped", {"shipped": "VALUE = 'wheel'"})
+    plugin = write_plugin(SOURCE, requirements="./vendor/shipped-1.0-py3-none-any.whl\n-e ./lib\n")
+    (plugin.folder / "vendor").mkdir()
+    (wheels.folder / "shipped-1.0-py3-none-any.whl").rename(plugin.folder / "vendor" / "shipped-1.0-py3-none-any.whl")
+    project = "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+    write(plugin, **{"lib__pyproject.toml": project, "lib__backend.py": BACKEND, "lib__lib.py": "VALUE = 'built'"})
+    assert await plugin.run(runner, {"names": ["shipped", "lib"]}) == {
+        "shipped": ["wheel", "1.0"],
+        "lib": ["built", "2.0"],
+    }
+    assert not (plugin.folder / "lib" / "written-by-the-build").exists()
+
+
+async def test_an_environment_is_shared_wherever_the_plugin_lies(runner, write_plugin, wheels, data_dir):
+    """The same packages are the same environment; a changed one is another."""
+    wheels.write("shipped", {"shipped": "VALUE = 1"})
+    content = (wheels.folder / "shipped-1.0-py3-none-any.whl").read_bytes()
+
+    async def environments(content):
+        plugin = write_plugin(SOURCE, requirements="./shipped-1.0-py3-none-any.whl")
+        (plugin.folder / "shipped-1.0-py3-none-any.whl").write_bytes(content)
+        await plugin.run(runner, {"names": ["shipped"]})
+        return {path.name for path in (data_dir / "environments").iterdir() if path.is_dir()}
+
+    first = await environments(content)
+    assert await environments(content) == first
+    wheels.write("shipped", {"shipped": "VALUE = 2"})
+    assert await environments((wheels.folder / "shipped-1.0-py3-none-any.whl").read_bytes()) > first
+
+
+async def test_a_project_is_installed_with_the_versions_of_its_lock(runner, write_plugin, wheels):
+    """`uv.lock` holds what is installed, and what that needs."""
+    wheels.write("alpha", {"alpha": "VALUE = 1"})
+    plugin = write_plugin(SOURCE)
+    registry = "source = { registry = 'https://packages.test' }\n"
+    write(
+        plugin,
+        **{
+            "pyproject.toml": "[project]\nname = 'p'\nversion = '1'\ndependencies = ['alpha']\n",
+            "uv.lock": f"version = 1\n[[package]]\nname = 'alpha'\nversion = '1.0'\n{registry}",
+        },
+    )
+    assert await plugin.run(runner, {"names": ["alpha"]}) == {"alpha": [1, "1.0"]}
+    other = write_plugin(SOURCE)
+    write(
+        other,
+        **{
+            "pyproject.toml": "[project]\nname = 'p'\nversion = '1'\ndependencies = ['alpha']\n",
+            "uv.lock": f"version = 1\n[[package]]\nname = 'alpha'\nversion = '1.1'\n{registry}",
+        },
+    )
+    assert "alpha==1.1" in (await other.problem(runner, {"names": []})).message
