@@ -83,7 +83,7 @@ def _begun(parent: Path) -> tuple[Path, int]:
 
 
 def _is_abandoned(folder: Path, locks: ExitStack) -> bool:
-    """Tell whether a folder is nobody's, and lock it then."""
+    """Tell whether the runner of a folder has ended, and lock it then."""
     with suppress(BlockingIOError, FileNotFoundError, NotADirectoryError):
         locks.enter_context(folder_locked(folder))
         return True
