@@ -1,4 +1,4 @@
-"""uv, run so that it and the builds it starts end with the agent, or when nobody waits for them any more."""
+"""uv, run so that it and the builds it starts end with the agent, or when no run waits for them any more."""
 
 from __future__ import annotations
 
