@@ -1,4 +1,4 @@
-"""The files in which a plugin says what it is and needs: read whole, and refused if they are no such files."""
+"""The files that describe a plugin and its needs, read whole, with a limit."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class DescribingRunner:
         await self._runner.stop(job_id)
 
     async def forget(self, folder: Path) -> None:
-        """Let go of what was kept for the runs of a folder that is gone; see `Runner.forget`."""
+        """Release what was kept for the runs of a folder that is gone; see `Runner.forget`."""
         self._seen.discard(folder.name)
         (self._folder / folder.name).unlink(missing_ok=True)
         await self._runner.forget(folder)
