@@ -14,7 +14,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 PYTEST_ARGS ?=
 # More than there are cores here: tests wait for about half of their time.
 WORKERS ?= 3
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+SEED ?=
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(if $(SEED),--randomly-seed=$(SEED))
 # What the HTTP library can change: the client's connections and what it passes through to httpx, the backend's client,
 # and the conformance cases.
 HTTPX2_TESTS := tests/synapse_sdk/clients/agent/_transport tests/synapse_sdk/clients/agent/test_client.py \

@@ -1,6 +1,6 @@
 """Write `docs/reference/cli.md` from the commands, the settings' tables in `configuration.md`, and those of the rooms.
 
-With `--check`, tell whether the pages are what these give.
+With `--check`, fail if the pages are not what these give.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def arguments(each: Any, *, has_commands: bool) -> list[str]:
 
 
 def is_argument(parameter: Any) -> bool:
-    """Tell an argument from an option."""
+    """Check that a parameter is an argument and not an option."""
     return bool(parameter.param_type_name == "argument")
 
 

@@ -52,7 +52,7 @@ def rooms_within() -> Iterator[tuple[str, ...]]:
 
 
 def sentence(name: str) -> str:
-    """Return the first line of what a module or a package says it is for."""
+    """Return the first line of the docstring of a module or a package."""
     path = ROOT.joinpath("src", *name.split("."))
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))

@@ -65,7 +65,7 @@ class EmbeddedAgent:
 
     @property
     def base_url(self) -> str:
-        """Where the agent is to be found while it runs."""
+        """The address of the agent while it runs."""
         if self._thread is None:
             raise RuntimeError(
                 "The agent is not running: use it as a context manager, `with EmbeddedAgent(...) as agent:`."

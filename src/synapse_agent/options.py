@@ -56,7 +56,7 @@ def option_name(setting: Field[Any]) -> str:
 
 
 def variable_name(option: str) -> str:
-    """Return the variable that says what an option says: `SYNAPSE_AGENT_MAX_ZYGOTES`."""
+    """Return the variable that stands for an option: `SYNAPSE_AGENT_MAX_ZYGOTES`."""
     return f"SYNAPSE_AGENT_{option.partition('/')[0].removeprefix('--').replace('-', '_').upper()}"
 
 

@@ -1,4 +1,4 @@
-"""What an agent can be told when it is started."""
+"""The settings of an agent."""
 
 # Without postponed annotations: what `Annotated` adds to a field is read from the class.
 
@@ -50,7 +50,7 @@ _LARGEST_PORT = 65535
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything an agent can be told; the defaults are safe on loopback.
+    """All settings of an agent; the defaults are safe on loopback.
 
     A field is the only place for its setting: the option of `serve`, its help, its variable, its key in a
     configuration file and its row in the reference are made from it.
@@ -112,7 +112,7 @@ class Settings:
             shown="made, and kept in the data folder",
         ),
     ] = field(default=None, repr=False)
-    """What `Authorization` must hold; None lets everyone in."""
+    """What `Authorization` must hold; None admits everyone."""
     allowed_hosts: Annotated[
         tuple[str, ...],
         Option(
@@ -154,7 +154,7 @@ class Settings:
     ] = 8
     time_limit: Annotated[float | None, Option(RUNS, "Longest that an action may take.", "SECONDS")] = None
     grace: Annotated[
-        float, Option(RUNS, "Longest that an action gets to end by itself once it is told to.", "SECONDS")
+        float, Option(RUNS, "Longest that an action gets to end by itself once it is asked to.", "SECONDS")
     ] = 10.0
     pythons: Annotated[
         tuple[Path, ...],
@@ -261,7 +261,7 @@ class Settings:
 
     @property
     def runs_at_once(self) -> int:
-        """How many runs go on at once; the next ones wait for their turn."""
+        """How many runs are carried out at once; the next ones wait for their turn."""
         return self.max_concurrent_runs or (RUNS_ON_A_CLUSTER if self.runner == "ray" else usable_cpus())
 
     def __post_init__(self) -> None:
@@ -334,7 +334,7 @@ def _check_there(option: str, paths: Iterable[Path]) -> None:
 def _check_names(hosts: Iterable[str]) -> None:
     for host in hosts:
         if host_name(f"[{host}]" if ":" in host else host) != host.lower().rstrip("."):
-            raise UsageError(f"--allowed-host {host!r} is no name of a host: leave out scheme, port and brackets.")
+            raise UsageError(f"--allowed-host {host!r} is not the name of a host: leave out scheme, port and brackets.")
 
 
 def _check_positive(value: float, rule: str, *, hint: str) -> None:
@@ -372,7 +372,7 @@ def _check_runner(runner: str, address: str | None) -> None:
 def check_plugins_folder(folder: Path) -> Path:
     """Give a folder of plugins; `StartError` where it is none."""
     if not folder.is_dir():
-        raise StartError(f"The plugins folder {folder} is not there, or is no folder. Name one that is with --plugins.")
+        raise StartError(f"The plugins folder {folder} is not there, or not a folder. Name one that is with --plugins.")
     return folder
 
 

@@ -17,8 +17,10 @@ from judge import Ending, check_ending
 
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.clients.agent._request.config import Config
 from synapse_sdk.clients.agent._session.retry import Clock
 from synapse_sdk.clients.agent._session.session import AsyncSession, Session
+from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport, TransportSettings
 from synapse_sdk.exceptions import Attempt, ClientError
 
 CASES = load()
@@ -36,7 +38,7 @@ class Player:
             {"token": "access_token"}.get(name, name): tuple(value) if isinstance(value, list) else value
             for name, value in options.items()
         }
-        self._chance = Clock(clock=lambda: time.monotonic() + sum(self.waits), uniform=lambda _, longest: longest)
+        self._clock = Clock(clock=lambda: time.monotonic() + sum(self.waits), uniform=lambda _, longest: longest)
 
     def call(self, expected: ExpectedCall) -> Any:
         """Make a call and return its result."""
@@ -52,9 +54,16 @@ class SyncPlayer(Player):
 
     def __init__(self, server: FaultServer, case: Case) -> None:
         super().__init__(server, case)
-        self._client = AgentClient(self._address, **self._options)
-        given = self._client._session
-        self._client._session = Session(given.config, given.transport, chance=self._chance, sleep=self.waits.append)
+        clock, sleep = self._clock, self.waits.append
+
+        class PlayedClient(AgentClient):
+            """A client whose session has the player's clock."""
+
+            @staticmethod
+            def _make_session(config: Config, settings: TransportSettings) -> Session:
+                return Session(config, Transport(settings), chance=clock, sleep=sleep)
+
+        self._client = PlayedClient(self._address, **self._options)
 
     def call(self, expected: ExpectedCall) -> Any:
         value = getattr(self._client, expected.method)(**expand(dict(expected.arguments)))
@@ -69,9 +78,16 @@ class AsyncPlayer(Player):
 
     def __init__(self, server: FaultServer, case: Case) -> None:
         super().__init__(server, case)
-        self._client = AsyncAgentClient(self._address, **self._options)
-        given = self._client._session
-        self._client._session = AsyncSession(given.config, given.transport, chance=self._chance, sleep=self._sleep)
+        clock, sleep = self._clock, self._sleep
+
+        class PlayedClient(AsyncAgentClient):
+            """A client whose session has the player's clock."""
+
+            @staticmethod
+            def _make_session(config: Config, settings: TransportSettings) -> AsyncSession:
+                return AsyncSession(config, AsyncTransport(settings), chance=clock, sleep=sleep)
+
+        self._client = PlayedClient(self._address, **self._options)
         self._runner = asyncio.Runner()
 
     def call(self, expected: ExpectedCall) -> Any:

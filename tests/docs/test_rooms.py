@@ -39,7 +39,7 @@ def test_only_those_who_name_the_embedded_agent_import_the_package_itself() -> N
 
 
 def test_no_class_has_the_name_of_another() -> None:
-    """One word for one thing: what is a `Run` here is no other thing there."""
+    """One word for one thing: a `Run` is the same everywhere."""
     found: dict[str, list[str]] = {}
     for path in sorted(SOURCES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

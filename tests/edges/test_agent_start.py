@@ -112,7 +112,7 @@ def test_a_plugins_folder_that_is_not_there(refuse, tmp_path):
     for path in (tmp_path / "nowhere", tmp_path / "file"):
         (tmp_path / "file").touch()
         assert refuse(folder=path) == (
-            f"The plugins folder {path} is not there, or is no folder. Name one that is with --plugins."
+            f"The plugins folder {path} is not there, or not a folder. Name one that is with --plugins."
         )
 
 
@@ -130,7 +130,7 @@ def test_uv_missing(refuse, tmp_path, source):
 def test_a_python_that_is_none(refuse, tmp_path):
     """A wrong call: exit code 2."""
     assert refuse("--python", str(tmp_path / "python"), code=2) == (
-        f"--python {tmp_path}/python is not there, or is no program. Name an interpreter."
+        f"--python {tmp_path}/python is not there, or not a program. Name an interpreter."
     )
 
 

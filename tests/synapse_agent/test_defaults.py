@@ -231,7 +231,7 @@ def test_paths_in_a_file_start_at_its_folder(tmp_path: Path) -> None:
         ("sandbox = 1", "agent.toml: sandbox must be true or false, not 1."),
         ("grace = 2026-01-01", "agent.toml: grace must be a text or a number, not datetime.date(2026, 1, 1)."),
         ('port = "many"', "agent.toml: port: 'many' is not a valid int"),
-        ('max-memory = "much"', "agent.toml: max-memory: 'much' is no size"),
+        ('max-memory = "much"', "agent.toml: max-memory: 'much' is not a size"),
         ("port =", "agent.toml cannot be read: "),
         (None, "agent.toml cannot be read: "),
     ],

@@ -1,4 +1,4 @@
-"""Idempotency keys: how a request that is sent again is told from a new one."""
+"""Idempotency keys: how a request that is sent again is recognized."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class RunningJob:
     row: JobRow
     task: asyncio.Task[bytes | Problem] | None = None
     is_waiting: bool = True
-    """For its turn, or its folder: cancelling its task ends that. Later its runner ends it."""
+    """For its folder, or its turn: cancelling its task ends that. Later its runner ends it."""
     is_to_stop: bool = False
     recorder: Recorder | None = None
     news: Notifier = field(default_factory=Notifier)

@@ -9,7 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -41,11 +41,13 @@ class Recorder:
         row_id: int,
         files: JobFiles,
         *,
+        turn: Callable[[], AbstractAsyncContextManager[object]],
         on_news: Callable[[], None],
         on_full: Callable[[], None] | None = None,
     ) -> None:
         self._rows = rows
         self._row_id = row_id
+        self._turn = turn
         self._on_news = on_news
         self._log = _Written(files.open_log, f"The log of job {row_id}", note=CUT_NOTE, on_full=on_full)
         self._journal = _Written(
@@ -64,11 +66,16 @@ class Recorder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._log.close()
         self._journal.close()
+        self._turn = nullcontext  # it knows the job, which knows this: a circle would outlive both for a while
 
     @property
     def events(self) -> str | None:
         """The last events, as JSON text."""
         return json.dumps(list(self._events)) if self._events else None
+
+    def turn(self) -> AbstractAsyncContextManager[object]:
+        """Wait until so many runs are over that this one may start."""
+        return self._turn()
 
     def started(self) -> None:
         """Record that the action's process runs."""

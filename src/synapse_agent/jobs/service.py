@@ -8,8 +8,10 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
@@ -44,6 +46,8 @@ from synapse_agent.util.times import now
 
 logger = logging.getLogger(__name__)
 
+_COPIES_PER_TURN = 4
+"""Debug runs that have their copy of the source, for each that may run: some wait for an environment."""
 SMALL_RESULT_BYTES = 64_000
 
 
@@ -67,6 +71,7 @@ class Jobs:
         self._runner = runner
         self._folder = folder
         self._turns = asyncio.Semaphore(max_concurrent)
+        self._copies = asyncio.Semaphore(_COPIES_PER_TURN * max_concurrent)
         self._most = max_concurrent + max_queued
         self._keep_keys = keep_keys
         self._time_limit = time_limit
@@ -248,7 +253,7 @@ class Jobs:
 
     async def _outcome(self, live: RunningJob, order: RunSpec) -> bytes | Problem:
         try:
-            async with self._turns:
+            async with self._copies if order.release is None else nullcontext():
                 return await self._execute(live, order)
         except Problem as problem:
             return _never_began(problem, live) or order.workspace.as_known(problem)
@@ -259,6 +264,14 @@ class Jobs:
                 return unwritable(error)
             logger.exception("Job %s failed inside the agent", live.row.job_id)
             return internal_error(live.row.job_id)
+
+    @asynccontextmanager
+    async def _turn(self, live: RunningJob) -> AsyncIterator[None]:
+        """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
+        live.is_waiting = True
+        async with self._turns:
+            live.is_waiting = False
+            yield
 
     async def _execute(self, live: RunningJob, order: RunSpec) -> bytes:
         folder = await order.workspace.prepare()
@@ -278,7 +291,10 @@ class Jobs:
         on_news = live.news.tell
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
-        with Recorder(self._rows, live.row.id, files, on_news=on_news, on_full=on_full) as live.recorder:
+        recorder = Recorder(
+            self._rows, live.row.id, files, turn=partial(self._turn, live), on_news=on_news, on_full=on_full
+        )
+        with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)
 
     async def _kept(self, row: JobRow, outcome: bytes | Problem) -> bytes | Problem:

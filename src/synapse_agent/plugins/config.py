@@ -1,4 +1,4 @@
-"""A plugin's `config.yaml`."""
+"""A plugin's configuration: its `config.yaml`."""
 
 from __future__ import annotations
 

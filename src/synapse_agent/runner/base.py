@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,6 +37,9 @@ class RunListener(Protocol):
 
     def started(self) -> None:
         """The environment is there and the action's process has been started."""
+
+    def turn(self) -> AbstractAsyncContextManager[object]:
+        """Enter this once all else is there, and keep it while the action runs: so many do at once."""
 
     def output(self, data: bytes) -> None:
         """Bytes that the run (or the making of its environment) printed, as they came."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ class _Silence:
 
     def started(self) -> None:
         """Hear nothing."""
+
+    def turn(self) -> AbstractAsyncContextManager[object]:
+        """Take no turn: to import is not to run an action."""
+        return nullcontext()
 
     def output(self, data: bytes) -> None:
         """Hear nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -41,6 +42,8 @@ from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
+
+logger = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 60.0
 
@@ -87,6 +90,8 @@ class LocalRunner:
         self._path = environ.get("PATH", os.defpath)
         self._running: dict[str, asyncio.Timeout] = {}
         self._idle = asyncio.Event()
+        self._removals: set[asyncio.Future[None]] = set()
+        self._removing = asyncio.Semaphore(1)
         self._closed = False
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
@@ -130,6 +135,8 @@ class LocalRunner:
         await self._environments.close()
         await self._bytecode.close()
         await self._zygotes.close()
+        if self._removals:
+            await asyncio.wait(self._removals, timeout=_CLOSE_SECONDS)
         await asyncio.to_thread(self._scratch.close)
 
     @asynccontextmanager
@@ -153,9 +160,12 @@ class LocalRunner:
         action = run.config.action(run.action)
         own = read_requirements if run.release is None else release_requirements
         requirements = (*own(run.folder, self._rules), *check_requirements(run.requirements, self._rules))
-        async with self._environments.use(
-            requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
-        ) as environment:
+        async with (
+            self._environments.use(
+                requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
+            ) as environment,
+            heard.listener.turn(),
+        ):
             return await self._run_in(environment, run, action, heard)
 
     async def _run_in(self, environment: Environment, run: Run, action: Action, heard: _Start) -> bytes:
@@ -193,13 +203,23 @@ class LocalRunner:
 
     @asynccontextmanager
     async def _home(self) -> AsyncIterator[Path]:
-        """Give a run the folder that it may write to, and remove it with whatever else the run left."""
+        """Give a run the folder that it may write to; what it leaves there is removed after it has its result."""
         home = self._scratch.take()
         try:
             yield home
         finally:
             if not self._scratch.give_back(home):
-                await asyncio.to_thread(remove_tree, home)
+                removal = asyncio.ensure_future(self._remove(home))
+                self._removals.add(removal)
+                removal.add_done_callback(self._removals.discard)
+
+    async def _remove(self, folder: Path) -> None:
+        """Remove what a run has left, one run's at a time, as that may be millions of files."""
+        async with self._removing:
+            try:
+                await asyncio.to_thread(remove_tree, folder)
+            except Exception:  # whatever it is, it is no run's fault, and the next sweep tries again
+                logger.exception("%s cannot be removed now", folder)
 
     def _env(self, environment: Environment, home: Path) -> dict[str, str]:
         return {

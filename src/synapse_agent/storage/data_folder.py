@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
+import threading
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from synapse_agent.errors import StartError
 from synapse_agent.storage.locks import lock
 from synapse_agent.storage.reserve import Reserve
-from synapse_agent.storage.trees import set_aside
+from synapse_agent.storage.trees import remove_tree, set_aside
 
 _LOCK = "lock"
 _OWNER_BYTES = 20
@@ -34,6 +34,7 @@ class DataFolder:
 
     def temporary(self, purpose: str) -> Path:
         """Name a new folder, not made yet, on the same file system; what is left of it goes at the next start."""
+        self._temporary.mkdir(exist_ok=True)  # somebody may have cleaned up
         return self._temporary / f"{purpose}-{secrets.token_hex(8)}"
 
     def discard(self, folder: Path) -> Path | None:
@@ -46,7 +47,7 @@ class DataFolder:
         return trash
 
     def close(self) -> None:
-        """Let another agent use the folder."""
+        """Release the folder for another agent."""
         os.close(self._lock)
 
     def _open(self) -> int:
@@ -55,14 +56,19 @@ class DataFolder:
             lock = _locked(self.root)
         except OSError as error:
             raise unusable(self.root, error) from error
-        shutil.rmtree(self._temporary, ignore_errors=True)
         try:
             for folder in (self.releases, self.jobs, self._temporary):
                 folder.mkdir(exist_ok=True)
         except OSError as error:
             os.close(lock)
             raise unusable(self.root, error) from error
+        self._begin_to_remove(list(self._temporary.iterdir()))
         return lock
+
+    def _begin_to_remove(self, leftovers: list[Path]) -> None:
+        """Remove what an earlier agent has left, beside all else, as that takes as long as it takes."""
+        with suppress(RuntimeError):  # no thread can be had: the next start tries again
+            threading.Thread(target=lambda: [remove_tree(path) for path in leftovers], daemon=True).start()
 
 
 def is_abandoned(root: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Locks between processes, which the kernel lets go of when their holder dies, however it dies."""
+"""Locks between processes, which the kernel releases when their holder dies, however it dies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> None:
 
 
 def unlock(descriptor: int) -> None:
-    """Let go of the lock of what stays open."""
+    """Release the lock of what stays open."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from contextlib import suppress
+import threading
+from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
 
@@ -19,19 +20,18 @@ class Scratch:
     """Hands out folders inside a folder of its own, which is locked for as long as this process lives."""
 
     def __init__(self, parent: Path) -> None:
-        parent.mkdir(parents=True, exist_ok=True)
         self._parent = parent
-        self.sweep()
-        with folder_locked(parent, wait=True):  # until it is locked as well, nobody may take it for abandoned
-            self.folder = Path(tempfile.mkdtemp(dir=parent))
-            self._lock = lock_folder(self.folder)
+        self.folder, self._lock = _begun(parent)
         self._numbers = count(1)
         self._clean: list[Path] = []
+        with suppress(RuntimeError):  # no thread can be had: the next start tries again
+            threading.Thread(target=self.sweep, daemon=True).start()  # which takes as long as it takes
 
     def take(self) -> Path:
         """Give an empty folder, new or as good as new."""
-        if self._clean:
-            return self._clean.pop()
+        while self._clean:
+            if (folder := self._clean.pop()).is_dir():  # or somebody has cleaned up
+                return folder
         folder = self.name()
         folder.mkdir(mode=_PRIVATE)
         return folder
@@ -50,7 +50,10 @@ class Scratch:
         return is_as_it_was
 
     def name(self) -> Path:
-        """Give a path where nothing is yet."""
+        """Give a path where nothing is yet, also after somebody has removed the folder that it is in."""
+        if not self.folder.is_dir():
+            os.close(self._lock)
+            self.folder, self._lock = _begun(self._parent)
         return self.folder / str(next(self._numbers))
 
     def sweep(self) -> None:
@@ -58,12 +61,29 @@ class Scratch:
 
         What these had started may outlive them by a moment and write once more, so that one sweep may not be enough.
         """
-        with folder_locked(self._parent, wait=True):
-            for folder in self._parent.iterdir():
-                with suppress(BlockingIOError, FileNotFoundError, NotADirectoryError), folder_locked(folder):
-                    remove_tree(folder)
+        with suppress(OSError), ExitStack() as locks:
+            with folder_locked(self._parent, wait=True):
+                abandoned = [folder for folder in self._parent.iterdir() if _is_abandoned(folder, locks)]
+            for folder in abandoned:
+                remove_tree(folder)
 
     def close(self) -> None:
         """Remove everything."""
         remove_tree(self.folder)
         os.close(self._lock)
+
+
+def _begun(parent: Path) -> tuple[Path, int]:
+    """Make a folder in another, and lock it."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with folder_locked(parent, wait=True):  # until it is locked as well, nobody may take it for abandoned
+        folder = Path(tempfile.mkdtemp(dir=parent))
+        return folder, lock_folder(folder)
+
+
+def _is_abandoned(folder: Path, locks: ExitStack) -> bool:
+    """Tell whether a folder is nobody's, and lock it then."""
+    with suppress(BlockingIOError, FileNotFoundError, NotADirectoryError):
+        locks.enter_context(folder_locked(folder))
+        return True
+    return False

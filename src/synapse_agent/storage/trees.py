@@ -31,6 +31,7 @@ EXCLUDED_NAMES = frozenset(
 )
 
 _LEFT_OUT_MARKS = ("pyvenv.cfg", "agent.sqlite3")
+_OWNERS = stat.S_IRWXU
 _REMOVALS = 5
 _REMOVAL_PAUSE = 0.05
 
@@ -130,18 +131,35 @@ def sync_tree(folder: Path) -> None:
             _sync(path)
 
 
-def remove_tree(folder: Path) -> None:
+def remove_tree(folder: Path) -> bool:
     """Remove a folder with all in it, also where a plugin took the right to do so away; none there is fine.
 
     Others may still write to it or remove from it, as an installer does for a moment when its agent was killed. What
-    can't be removed after a few attempts stays, for the next start to remove.
+    can't be removed after a few attempts stays, for the next start to remove, and the log names it; false then. Folders
+    within folders may be of any depth, beyond what a path can name and what Python can recurse.
     """
     for attempt in range(_REMOVALS):
         time.sleep(attempt * _REMOVAL_PAUSE)
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            _remove(folder)
         if not os.path.lexists(folder):
-            return
-        _allow_removal(folder)
+            return True
+    logger.warning("%s cannot be removed and is left as it is", folder)
+    return False
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
+    """Give each folder with its entries, from the top down and however deep; what can't be read is left out."""
+    folders = [folder]
+    while folders:
+        parent = folders.pop()
+        try:
+            with os.scandir(parent) as listing:
+                entries = list(listing)
+        except OSError:
+            continue
+        folders += [parent / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        yield parent, entries
 
 
 def set_aside(folder: Path, trash: Path) -> None:
@@ -154,7 +172,7 @@ def set_aside(folder: Path, trash: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        shutil.rmtree(folder)  # by descriptors, so that it never removes what takes the folder's place meanwhile
+        _remove(folder)
 
 
 def check_depth(depth: int) -> None:
@@ -163,14 +181,77 @@ def check_depth(depth: int) -> None:
         raise TreeError(f"it holds folders within folders, more than {MAX_DEPTH} deep")
 
 
-def _allow_removal(folder: Path) -> None:
-    with suppress(OSError):
-        folder.chmod(0o700)
-    for parent, names, _ in os.walk(folder):
-        for child in (Path(parent, name) for name in names):
-            if not child.is_symlink():
+@dataclass(slots=True)
+class _Level:
+    """A folder that is being emptied, on the way down to the one that is open."""
+
+    name: str
+    identity: tuple[int, int]
+    folders: list[str]
+    """Those in it that are still to be emptied."""
+
+
+def _remove(folder: Path) -> None:
+    """Remove as much of a folder as can be: down and up again with one descriptor at a time."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink()
+        return
+    current = _open_for_removal(str(folder), None)
+    try:
+        levels = [_Level(str(folder), _identity_of(current), _remove_files(current))]
+        while levels:
+            level = levels[-1]
+            if level.folders:
+                name = level.folders.pop()
                 with suppress(OSError):
-                    child.chmod(0o700)
+                    below = _open_for_removal(name, current)
+                    os.close(current)
+                    current = below
+                    levels.append(_Level(name, _identity_of(current), _remove_files(current)))
+                continue
+            levels.pop()
+            if levels:
+                above = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=current)
+                os.close(current)
+                current = above
+                if _identity_of(current) != levels[-1].identity:
+                    return  # somebody has moved the folder meanwhile: it is left alone
+                with suppress(OSError):
+                    os.rmdir(level.name, dir_fd=current)
+    finally:
+        os.close(current)
+    folder.rmdir()
+
+
+def _open_for_removal(name: str, parent: int | None) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(name, flags, dir_fd=parent)
+    except PermissionError:
+        os.chmod(name, _OWNERS, dir_fd=parent)  # a path can't be that long
+        descriptor = os.open(name, flags, dir_fd=parent)
+    if os.fstat(descriptor).st_mode & _OWNERS != _OWNERS:
+        with suppress(OSError):
+            os.fchmod(descriptor, _OWNERS)
+    return descriptor
+
+
+def _identity_of(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
+def _remove_files(descriptor: int) -> list[str]:
+    """Remove what is no folder, and name the folders."""
+    folders = []
+    with os.scandir(descriptor) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            else:
+                with suppress(OSError):
+                    os.unlink(entry.name, dir_fd=descriptor)
+    return folders
 
 
 def _copy_folder(root: str, source: str, target: Path, meter: Meter, *, depth: int) -> None:
@@ -222,9 +303,8 @@ def _inner_link(root: str, link: str) -> Path:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        for name in folders + files:
-            yield Path(parent, name)
+    for parent, entries in walk(folder):
+        yield from (parent / entry.name for entry in entries)
 
 
 def _identity(path: Path) -> tuple[bytes, bytes]:

@@ -16,7 +16,7 @@ def parse_size(text: str) -> int:
     """Give a size in bytes; KiB, MiB, GiB, TiB are powers of 1024, kB, MB, GB, TB of 1000. `ValueError` for none."""
     match = _SIZE.fullmatch(text.strip())
     if match is None or (match[3] and not match[2]):
-        raise ValueError(f"{text!r} is no size; write one such as 512MiB, 10GB or a number of bytes.")
+        raise ValueError(f"{text!r} is not a size; write one such as 512MiB, 10GB or a number of bytes.")
     base = 1024 if match[3] else 1000
     whole, _, decimals = match[1].partition(".")
     size = int(whole + decimals) * int(base ** _POWERS[match[2].lower()]) // int(10 ** len(decimals))

@@ -38,7 +38,7 @@ def test_a_config_says_what_an_action_asks_for() -> None:
         ({"resources": {"num_cpus": "inf"}}, "`num_cpus` is 'inf', which is no number from 0 on"),
         ({"resources": {"num_cpus": 10**400}}, "which is no number from 0 on"),
         ({"resources": {"memory": "9" * 400}}, "is more than any size"),
-        ({"resources": {"memory": "2 cows"}}, "`memory` is no size: '2 cows' is no size"),
+        ({"resources": {"memory": "2 cows"}}, "`memory` is no size: '2 cows' is not a size"),
         ({"resources": {"gpus": 1}}, "`gpus` is none of num_cpus, num_gpus and memory"),
         ({"resources": "2"}, "`actions.go.resources` must be a mapping"),
         ({"retryable": "perhaps"}, "`actions.go.retryable` must be true or false, not 'perhaps'"),

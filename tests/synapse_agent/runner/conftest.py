@@ -10,7 +10,7 @@ import sys
 import time
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -38,6 +38,9 @@ class Heard:
 
     def started(self) -> None:
         self.starts += 1
+
+    def turn(self) -> AbstractAsyncContextManager[object]:
+        return nullcontext()
 
     def output(self, data: bytes) -> None:
         self.log += data
@@ -172,6 +175,7 @@ def until() -> Callable[..., Awaitable[None]]:
 
 AGENT = """
 import asyncio, json, sys, time
+from contextlib import nullcontext
 from pathlib import Path
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.runner.base import Run
@@ -179,6 +183,7 @@ from synapse_agent.runner.local import LocalRunner
 
 class Printing:
     def started(self): pass
+    def turn(self): return nullcontext()
     def output(self, data): sys.stdout.buffer.write(data)
     def event(self, event): pass
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import weakref
 from pathlib import Path
 
@@ -427,3 +428,40 @@ async def test_a_run_that_is_over_holds_nothing(runner, write_plugin):
         assert [each for each in kept if each() is not None] == []
     finally:
         gc.enable()
+
+
+async def test_what_a_run_leaves_costs_neither_its_result_nor_a_start(tmp_path, write_plugin):
+    """Folders within folders, beyond Python's own recursion."""
+    source = """
+        import os
+
+        def act(levels):
+            os.chdir(os.environ["HOME"])
+            for _ in range(levels):
+                os.mkdir("d")
+                os.chdir("d")
+            return levels
+        """
+    plugin = write_plugin(source)
+    runner = LocalRunner(tmp_path / "data")
+    assert await plugin.run(runner, {"levels": 3000}) == 3000
+    assert await plugin.run(runner, {"levels": 0}) == 0
+    await runner.close()
+    assert list((tmp_path / "data" / "scratch").iterdir()) == []
+
+
+async def test_what_a_killed_runner_left_is_removed_beside_the_first_runs(tmp_path, write_plugin, until):
+    """However deep, and however long that takes."""
+    left = tmp_path / "data" / "scratch" / "left"
+    left.mkdir(parents=True)
+    current = os.open(left, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=current)
+        below = os.open("d", os.O_RDONLY, dir_fd=current)
+        os.close(current)
+        current = below
+    os.close(current)
+    runner = LocalRunner(tmp_path / "data")
+    assert await write_plugin("def act():\n    return 1\n").run(runner) == 1
+    await until(lambda: not left.exists())
+    await runner.close()

@@ -10,7 +10,7 @@ from synapse_agent.storage.atomic_write import write_atomically
 
 
 def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:
-    """Who has the old one open goes on reading that; nothing else is left in the folder."""
+    """A reader that has the old one open keeps it; nothing else is left in the folder."""
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with path.open("rb") as old:

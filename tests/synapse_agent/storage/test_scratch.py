@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from waiting import until
+
 from synapse_agent.storage.scratch import Scratch
 
 
@@ -45,7 +47,7 @@ def test_what_a_killed_agent_left_is_removed_and_what_a_live_one_has_is_not(tmp_
         assert theirs.exists()
         other.kill()
     second = Scratch(tmp_path)
-    assert not theirs.exists()
+    until(lambda: not theirs.exists())
     assert first.folder.exists()
     first.close()
     second.close()

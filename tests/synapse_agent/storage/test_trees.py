@@ -7,13 +7,16 @@ import stat
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from descriptors import descriptors
 
-from synapse_agent.storage.trees import TreeError, TreeLimits, copy_tree, remove_tree, tree_digest
+from synapse_agent.storage.trees import TreeError, TreeLimits, copy_tree, remove_tree, tree_digest, walk
 
 FILES = {"config.yaml": "code: a", "src/main.py": "1", "empty/.keep": ""}
 
@@ -181,7 +184,8 @@ def test_a_tree_to_which_others_still_write_is_removed(tmp_path: Path) -> None:
     def write() -> None:
         end = time.monotonic() + 0.1
         for number in count():
-            (tree / str(number) / "inner").mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # removed between one folder and the one in it
+                (tree / str(number) / "inner").mkdir(parents=True, exist_ok=True)
             is_going.set()
             if time.monotonic() > end:
                 return
@@ -193,3 +197,79 @@ def test_a_tree_to_which_others_still_write_is_removed(tmp_path: Path) -> None:
         writing.result()
     remove_tree(tree)
     assert not tree.exists()
+
+
+def dig(folder: Path, levels: int) -> None:
+    """Make folders within folders, deeper than a path can say."""
+    folder.mkdir()
+    current = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("d", dir_fd=current)
+        below = os.open("d", os.O_RDONLY, dir_fd=current)
+        os.close(current)
+        current = below
+    os.close(current)
+
+
+def test_folders_of_any_depth_are_removed(tmp_path: Path) -> None:
+    """Thirty thousand within each other; the recursion of Python's own function ends at a thousand."""
+    with TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path) as memory:
+        dig(Path(memory, "deep"), 30_000)
+        assert remove_tree(Path(memory, "deep"))
+        assert list(Path(memory).iterdir()) == []
+
+
+def test_folders_of_any_depth_can_be_walked(tmp_path: Path) -> None:
+    """As far as a path can name them."""
+    dig(tmp_path / "deep", 3000)
+    assert 1500 < sum(1 for _ in walk(tmp_path / "deep")) < 3000
+    assert remove_tree(tmp_path / "deep")
+
+
+def test_a_wide_and_deep_tree_is_removed_with_few_descriptors(tmp_path: Path) -> None:
+    """Links are removed, and not what they lead to; folders without any rights are no obstacle."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").touch()
+    folder = tmp_path / "folder"
+    for number in range(50):
+        place = folder / str(number) / "x" / "y"
+        place.mkdir(parents=True)
+        (place / "link").symlink_to(kept)
+        (place / "file").touch()
+        place.chmod(0)
+        place.parent.chmod(0o100)
+    with descriptors(free=4):
+        assert remove_tree(folder)
+    assert list(tmp_path.iterdir()) == [kept]
+    assert list(kept.iterdir()) == [kept / "file"]
+
+
+def test_what_cannot_be_removed_is_left_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It costs whoever wanted it removed nothing more."""
+    folder = tmp_path / "folder"
+    (folder / "stays").mkdir(parents=True)
+    (folder / "goes").mkdir()
+    real = os.rmdir
+
+    def rmdir(name: str, **options: Any) -> None:
+        if name == "stays":
+            raise PermissionError(1, "Operation not permitted", name)
+        real(name, **options)
+
+    monkeypatch.setattr(os, "rmdir", rmdir)
+    assert not remove_tree(folder)
+    assert [path.name for path in folder.iterdir()] == ["stays"]
+    assert f"{folder} cannot be removed and is left as it is" in caplog.text
+
+
+def test_none_there_and_a_file_are_fine(tmp_path: Path) -> None:
+    """Whatever is there goes."""
+    assert remove_tree(tmp_path / "none")
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert remove_tree(tmp_path / "file")
+    assert remove_tree(tmp_path / "link")
+    assert list(tmp_path.iterdir()) == []

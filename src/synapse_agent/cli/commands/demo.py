@@ -37,7 +37,7 @@ class Step:
         return dedent(self.call).strip()
 
     def is_met(self, result: Any) -> bool:
-        """Tell whether a result is what it should be, also one of quite another shape."""
+        """Check that a result is what it should be, also one of quite another shape."""
         try:
             return self.holds(result)
         except (LookupError, TypeError):
@@ -50,14 +50,14 @@ def is_release(code: str, version: str) -> Callable[[Any], bool]:
 
 
 def is_fit(result: Any) -> bool:
-    """Tell whether training found the line through the calibration data, getting better with each epoch."""
+    """Check that training found the line through the calibration data, getting better with each epoch."""
     losses = result["losses"]
     falling = len(losses) == 10 and all(after < before for before, after in pairwise(losses))
     return falling and abs(result["slope"] - 2) < 0.1 and abs(result["intercept"] - 0.5) < 0.1
 
 
 def is_document(result: Any) -> bool:
-    """Tell whether the document was read: its two pages, and the image on each."""
+    """Check that the document was read: its two pages, and the image on each."""
     return len(result["pages"]) == len(result["images"]) == 2 and "calibration" in result["pages"][0]
 
 

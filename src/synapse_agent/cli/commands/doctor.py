@@ -1,4 +1,4 @@
-"""`doctor`: what is wrong, and how to mend it."""
+"""`doctor`: what is wrong, and how to fix it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def doctor(
         str | None, typer.Option("--ray-address", metavar="HOST:PORT", help="Head of a Ray cluster to look at as well.")
     ] = None,
 ) -> None:
-    """Look at the way to the agent and at this machine, and say what is wrong and how to mend it.
+    """Check the way to the agent and this machine, and report what is wrong and how to fix it.
 
     Exits with 1 where there is a fault; a warning is none.
     """

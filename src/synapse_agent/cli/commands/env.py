@@ -68,7 +68,7 @@ def prune(
     from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
 
     if not everything and (max_count, max_size, unused_for) == (None, None, None):
-        raise UsageError("Say which are to go: --max-count, --max-size, --unused-for or --all.")
+        raise UsageError("Choose what to remove: --max-count, --max-size, --unused-for or --all.")
     bounds = CacheBounds(
         count=0 if everything else max_count,
         size=max_size,

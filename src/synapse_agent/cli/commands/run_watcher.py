@@ -30,7 +30,7 @@ MOST_AT_ONCE = 200
 MOST_WAITING = 1000
 """Events that may wait to be shown; the agent keeps the others."""
 SECONDS_TO_APPEAR = 3.0
-"""What a job that is to be stopped gets to appear on the agent."""
+"""How long a job that should stop may take to appear on the agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Watch:
                 break
 
     def _tell_phase(self) -> None:
-        """Say what goes on; what is printed before an action runs is printed by the installer."""
+        """Show what the job is doing; what is printed before an action runs is printed by the installer."""
         if self._job is None or self._is_stopping:
             return
         what = self._what or f"{self._job.get('release') or 'source'} {self._job.get('action')}"

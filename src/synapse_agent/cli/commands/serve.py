@@ -31,7 +31,7 @@ app.add_typer(env_app, name="env", rich_help_panel="On this machine")
 
 
 def _option(name: str, text: str, *, panel: str | None = None, metavar: str | None = "FILE", **more: Any) -> Any:
-    """Return an option that is no setting; its variable is named as those of the settings are."""
+    """Return an option beside those of the settings; its variable is named like theirs."""
     variable = variable_name(name)
     return typer.Option(
         name, metavar=metavar, help=text, envvar=variable, show_envvar=False, rich_help_panel=panel, **more
@@ -41,7 +41,7 @@ def _option(name: str, text: str, *, panel: str | None = None, metavar: str | No
 _CONFIG = "TOML file with options: `max-queued-runs = 50`. Paths in it are relative to its folder."
 _BACKEND_TOKEN_FILE = f"File that holds the backend's token. Without either, {BACKEND_TOKEN_VARIABLE} holds it."
 _TOKEN_FILE = "File that holds the token; - for standard input."
-_NO_TOKEN = "Let every process on this machine in; on loopback only."
+_NO_TOKEN = "Admit every process on this machine; on loopback only."
 Config = Annotated[Path | None, _option("--config", _CONFIG, callback=use_configuration, is_eager=True)]
 BackendTokenFile = Annotated[Path | None, _option("--backend-token-file", _BACKEND_TOKEN_FILE, panel=PLUGINS)]
 TokenFile = Annotated[Path | None, _option("--token-file", _TOKEN_FILE, panel=ACCESS)]
@@ -57,7 +57,7 @@ def serve(
     no_token: NoToken = False,
     **options: Any,
 ) -> None:
-    """Run the agent until it is told to stop. Prints `ready http://HOST:PORT` (or `https:`) once it takes requests.
+    """Run the agent until it is asked to stop. Prints `ready http://HOST:PORT` (or `https:`) once it takes requests.
 
     What the command line leaves out is taken from the environment, then from --config: --max-queued-runs 50 is also
     SYNAPSE_AGENT_MAX_QUEUED_RUNS=50. A list of paths is separated by colons there, one of names by spaces.
@@ -81,7 +81,7 @@ def serve(
 def _check_sources(settings: Settings) -> None:
     for path in settings.pythons:
         if not (path.is_file() and os.access(path, os.X_OK)):
-            raise UsageError(f"--python {path} is not there, or is no program. Name an interpreter.")
+            raise UsageError(f"--python {path} is not there, or not a program. Name an interpreter.")
     for path in settings.plugins:
         check_plugins_folder(path)
     if not settings.plugins and settings.backend is None:
@@ -104,13 +104,13 @@ def _backend_token(token: str | None, file: Path | None) -> str | None:
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what was not said, so that the settings' own defaults hold."""
+    """Leave out what was not given, so that the settings' own defaults hold."""
     given = {name: value for name, value in options.items() if value not in (None, [])}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 def _token(settings: Settings, token: str | None, file: Path | None, *, no_token: bool) -> str | None:
-    """Decide which token callers must send; None lets everyone in, which the settings take on loopback only."""
+    """Decide which token callers must send; None admits everyone, which the settings take on loopback only."""
     from synapse_agent.storage.token_file import checked_token, kept_token, read_token
 
     if sum([token is not None, file is not None, no_token]) > 1:

@@ -52,7 +52,7 @@ def setting_option(name: str, *, envvar: str | None = None) -> Any:
 
 
 def default_of(name: str) -> str:
-    """Return the end of a help text that says what leaving the option out means."""
+    """Return the end of a help text: what leaving the option out means."""
     default = shown_default(SETTINGS[name])
     return "" if default is None else f" [default: {default}]"
 
@@ -76,7 +76,7 @@ def size(text: str | int) -> int:
 
 
 def use_configuration(context: typer.Context, path: Path | None) -> Path | None:
-    """Let a TOML file say what neither the command line nor the environment says: its keys are the options' names."""
+    """Take from a TOML file what neither command line nor environment has; its keys are the options' names."""
     if path is None or context.resilient_parsing:
         return path
     import tomllib  # few starts have a file

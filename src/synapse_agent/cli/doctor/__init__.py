@@ -1,1 +1,1 @@
-"""`doctor`: looks at all that a run needs, and says what is wrong and how to mend it."""
+"""`doctor`: checks all that a run needs, and reports what is wrong and how to fix it."""

@@ -1,4 +1,4 @@
-"""The way to the agent, and what it says of itself."""
+"""The way to the agent, and what it reports of itself."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Itera
     try:
         parts = urlsplit(target.url)
     except ValueError as error:
-        found = f"{target.url}, from {target.url_from}, is no address: {one_line(str(error))}"
+        found = f"{target.url}, from {target.url_from}, is not an address: {one_line(str(error))}"
         yield fault("address", found, _GIVE_ANOTHER)
         return
     proxy = proxy_of(target.url, getproxies())
@@ -77,7 +77,7 @@ def proxy_finding(parts: SplitResult, proxy: str | None) -> Finding:
         return fault(
             "proxy",
             f"the proxy {shown} is not there: {error}",
-            f"mend {parts.scheme.upper()}_PROXY, or add {parts.hostname} to NO_PROXY",
+            f"fix {parts.scheme.upper()}_PROXY, or add {parts.hostname} to NO_PROXY",
         )
     return ok("proxy", f"requests go through {shown}")
 
@@ -86,7 +86,7 @@ def address_finding(target: Target, parts: SplitResult, proxy: str | None) -> Fi
     """Judge the address: whether it is one, and somebody listens there."""
     found = f"{target.url}, from {target.url_from}"
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        return fault("address", f"{found}, is no address such as https://agent.example.com", _GIVE_ANOTHER)
+        return fault("address", f"{found}, is not an address such as https://agent.example.com", _GIVE_ANOTHER)
     if proxy is not None:
         return ok("address", f"{found}; the proxy connects to it")
     try:
@@ -133,7 +133,7 @@ def certificate_finding(version: str, certificate: Mapping[str, Any], *, now: fl
 
 
 def health_finding(client: AgentClient) -> Finding:
-    """Judge what the agent says of itself."""
+    """Judge what the agent reports of itself."""
     began = time.perf_counter()
     try:
         health = client.health_check()
@@ -182,7 +182,7 @@ def contract_and_clock_findings(client: AgentClient) -> Iterator[Finding]:
 def clock_finding(theirs: datetime | None, ours: float) -> Finding:
     """Judge the difference between the agent's clock and ours."""
     if theirs is None:
-        return skipped("clock", "the agent's answers say no time")
+        return skipped("clock", "the agent's responses carry no time")
     skew = theirs.timestamp() + 0.5 - ours  # the header has whole seconds
     if abs(skew) <= CLOCK_SKEW:
         return ok(

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def may_share_files(url: str) -> bool:
-    """Tell whether it is worth asking: whether the address is one of this machine's own."""
+    """Check that asking is worth it: the address is one of this machine's own."""
     host = urlsplit(url).hostname or ""
     return is_loopback_name(host) or host.endswith(".localhost")
 
 
 def shares_files(client: AgentClient) -> bool:
-    """Tell whether an agent reads what we write.
+    """Check that an agent reads what we write.
 
     It is asked to debug an action that isn't there, in a folder that we have just made, and has to name the one that
     is: a word that it can only know from the file. Nothing runs.

@@ -1,4 +1,4 @@
-"""Addresses of a backend and of what it points to: what they may be, and how much of them may be told."""
+"""Addresses of a backend and of what it points to: what they may be, and how much of them may be shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SAID_CHARACTERS = 200
 
 
 class BackendFault(Exception):
-    """Why something cannot be had; the message goes on from a subject such as "its archive"."""
+    """Why something cannot be had; the message continues a subject such as "its archive"."""
 
 
 class NotThere(BackendFault):

@@ -13,7 +13,7 @@ from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.limits import MIB, RunLimits
 from synapse_agent.runner.processes.zygote import ZygoteLost
 from synapse_agent.runner.synapse_worker import bytecode
-from synapse_agent.storage.trees import remove_tree
+from synapse_agent.storage.trees import remove_tree, walk
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +114,7 @@ class BytecodeCompiler:
 
     async def _compile(self, work: _Work, paths: list[bytes]) -> None:
         said = bytearray()
+        await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True)  # somebody may have cleaned up
         command = [_python(work.folder), "-I", "-S", bytecode.__file__, str(self.folder), *map(str, work.below)]
         try:
             ending = await self._commands.run(
@@ -135,8 +136,7 @@ def _python(environment: Path) -> str:
 
 def _remove_stale(folder: Path) -> None:
     """Remove the compiled code that nothing is left of, as of releases that were deleted while no agent ran."""
-    for parent, names, _ in os.walk(folder):
-        there = [name for name in names if Path("/", Path(parent, name).relative_to(folder)).is_dir()]
-        for name in set(names).difference(there):
-            remove_tree(Path(parent, name))
-        names[:] = there
+    for place, entries in walk(folder):
+        for name in (entry.name for entry in entries if entry.is_dir(follow_symlinks=False)):
+            if not Path("/", place.relative_to(folder), name).is_dir():
+                remove_tree(place / name)

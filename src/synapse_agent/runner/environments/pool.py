@@ -34,6 +34,8 @@ _REFUSES_PYTHON = re.compile(r"Python ?[<>=!~]|matching Python")
 _DISK_FULL = f"(os error {errno.ENOSPC})"
 _TAKE_PAUSE = 0.002
 _TIDY_SECONDS = 60.0
+_MAKERS = 4
+"""Installations at once; runs whose environment is there wait for none of them."""
 _SAID_CHARACTERS = 1000
 """What of the installer's words goes into the message; all of what is kept stands beside it."""
 
@@ -74,6 +76,7 @@ class Environments:
         self._remover = Remover(folder, bytecode=bytecode, trash=scratch.name)
         self._leases = EnvironmentLeases(on_lost=on_lost)
         self._making: dict[str, _Making] = {}
+        self._makers = asyncio.Semaphore(_MAKERS)
         self._made = asyncio.Event()
         self._tidying: asyncio.Task[None] | None = None
         self._rooms: list[Path] = []
@@ -174,14 +177,16 @@ class Environments:
 
     async def _make(self, folder: Path, python: Interpreter, requirements: tuple[str, ...], on_output: Output) -> None:
         """Make an environment beside its place and move it there when it is whole, so that no part is ever used."""
+        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)  # somebody may have cleaned up
         async with file_locked(folder.with_suffix(".lock")):
             if Environment(folder).python.exists():
                 return
             await asyncio.to_thread(self._remover.discard, folder)
-            room = self._rooms.pop() if self._rooms else self._scratch.take()
+            room = self._room()
             draft = room / "environment"
             try:
-                await self._fill(draft, python, requirements, on_output)
+                async with self._makers:
+                    await self._fill(draft, python, requirements, on_output)
                 _move(draft, folder)
             except BaseException:
                 await asyncio.to_thread(remove_tree, room)
@@ -194,6 +199,13 @@ class Environments:
         if requirements:
             await self._installer.install(requirements, python=Environment(draft).python, on_output=on_output)
         describe(draft, python=python.version, requirements=requirements)
+
+    def _room(self) -> Path:
+        while self._rooms:
+            room = self._rooms.pop()
+            if room.is_dir():  # or somebody has cleaned up the data folder
+                return room
+        return self._scratch.take()
 
     def _keep(self, room: Path) -> None:
         """Keep a room for the next environment, as uv remembers places, unless something was left in it."""

@@ -24,7 +24,7 @@ from typing import Any
 
 from synapse_agent.storage.atomic_write import write_atomically
 from synapse_agent.storage.locks import folder_locked, remove_unheld
-from synapse_agent.storage.trees import remove_tree, set_aside
+from synapse_agent.storage.trees import remove_tree, set_aside, walk
 
 PYTHON = "bin/python"
 _MANIFEST = "environment.json"
@@ -156,10 +156,10 @@ class Remover:
 def measure(folder: Path) -> Usage:
     """Add up what a folder takes up on the disk; what vanishes meanwhile does not count."""
     own = shared = 0
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            with suppress(FileNotFoundError):
-                status = os.lstat(f"{parent}/{name}")
+    for _, entries in walk(folder):
+        for entry in entries:
+            with suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
                 if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
                     shared += status.st_blocks * _BLOCK
                 else:

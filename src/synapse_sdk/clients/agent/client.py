@@ -29,6 +29,7 @@ class _Client:
 
     @staticmethod
     def _make_session(config: Config, settings: TransportSettings) -> Session | AsyncSession:
+        """Return a session; the seam at which tests give a client another clock."""
         raise NotImplementedError
 
     @property

@@ -169,10 +169,10 @@ def test_without_a_running_agent_it_is_all_the_same(plugins: Path, data: Path) -
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["prune"], 2, "Say which are to go: --max-count, --max-size, --unused-for or --all."),
+        (["prune"], 2, "Choose what to remove: --max-count, --max-size, --unused-for or --all."),
         (["prune", "--max-count", "-1"], 2, "--max-count"),
         (["prune", "--unused-for", "soon"], 2, "--unused-for"),
-        (["prune", "--max-size", "much"], 2, "'--max-size': 'much' is no size"),
+        (["prune", "--max-size", "much"], 2, "'--max-size': 'much' is not a size"),
         (["remove"], 2, "remove"),
         (["list", "--data-dir", "/no/such/folder"], 1, "There is no data folder /no/such/folder."),
         (["prune", "--all", "--data-dir", "/no/such/folder"], 1, "There is no data folder /no/such/folder."),

@@ -96,7 +96,7 @@ def test_nobody_at_the_address(cli) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("agent.example.com", "is no address such as https://agent.example.com"),
+        ("agent.example.com", "is not an address such as https://agent.example.com"),
         ("http://nobody.invalid", "the name nobody.invalid is not known"),
     ],
 )
@@ -197,7 +197,7 @@ def test_clocks_are_compared(skew: int, status: str) -> None:
 
 
 def test_a_clock_that_is_not_told_is_skipped() -> None:
-    """Without a word of blame."""
+    """It is not blamed."""
     assert clock_finding(None, 0).status == "skipped"
 
 

@@ -409,7 +409,7 @@ async def test_the_sandbox_holds_on_other_pythons(sandboxed, write_plugin, tmp_p
 
 
 NESTED = """
-import asyncio, sys, threading
+import asyncio, contextlib, sys, threading
 from pathlib import Path
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.problems import Problem
@@ -420,6 +420,7 @@ from synapse_agent.runner.synapse_worker import landlock
 
 class Deaf:
     def started(self): pass
+    def turn(self): return contextlib.nullcontext()
     def output(self, data): print(data)
     def event(self, event): pass
 

@@ -57,6 +57,10 @@ class RayRunner:
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
         """Run one action to its end; see `Runner.run`."""
+        async with listener.turn():
+            return await self._run(run, listener)
+
+    async def _run(self, run: Run, listener: RunListener) -> bytes:
         if self._is_closed:
             raise shutting_down()
         if self._link is None:

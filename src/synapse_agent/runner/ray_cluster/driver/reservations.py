@@ -241,7 +241,7 @@ class Reservations:
     def _loads(
         self, size: _Size, has_environment: Callable[[str], bool], *, released: Reservation | None = None
     ) -> list[NodeLoad]:
-        """Return the load of each node for a run of that size, with a lease that is about to be let go of."""
+        """Return the load of each node for a run of that size, with a lease that is about to be released."""
         asked = [(node_id, other.wanted) for other in self._sizes.values() for node_id in other.asking.values()]
         running = _sums([*((lease.node_id, lease.wanted) for lease in self._lent), *asked])
         leases = [lease for other in self._sizes.values() for lease in other.idle] + ([released] if released else [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Any
 
 from synapse_agent.runner.ray_cluster.messages import Item, LogOutput, Part, RunEvent, Started, Succeeded
@@ -28,6 +28,10 @@ class BatchingListener:
         """The action's process has been started."""
         self.has_started = True
         self._say(Started())
+
+    def turn(self) -> AbstractAsyncContextManager[object]:
+        """Never wait: the agent has given the run its turn."""
+        return nullcontext()
 
     def output(self, data: bytes) -> None:
         """Take what was printed, together with what was printed just before."""

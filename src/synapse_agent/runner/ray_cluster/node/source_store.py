@@ -14,7 +14,7 @@ from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
 from synapse_agent.runner.ray_cluster.source_archive import unpack
 from synapse_agent.storage.locks import lock_folder
 from synapse_agent.storage.scratch import Scratch
-from synapse_agent.storage.trees import remove_tree, set_aside
+from synapse_agent.storage.trees import remove_tree, set_aside, walk
 
 MAX_BYTES = 20 * 2**30
 """What is kept of sources; beyond it those go that were used least recently."""
@@ -160,8 +160,8 @@ def _used_at(path: Path) -> float:
 
 def _size(folder: Path) -> int:
     size = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                size += Path(parent, name).lstat().st_size
+    for _, entries in walk(folder):
+        for entry in entries:
+            with suppress(OSError):
+                size += 0 if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False).st_size
     return size
