@@ -288,6 +288,9 @@ def settle(edges_agent: EmbeddedAgent, data: Path) -> Callable[[], None]:
 @pytest.fixture
 def ledger(edges_agent: EmbeddedAgent, data: Path) -> Iterator[Ledger]:
     """Count what the agent holds before and after a test, which must be equal but for what the test expects."""
+    end = time.monotonic() + SETTLE_SECONDS
+    while processes(os.getpid())[1] and time.monotonic() < end:  # a release that is being described
+        time.sleep(0.01)
     ledger = Ledger(edges_agent, data, Holdings.of(edges_agent, data))
     yield ledger
     ledger.check()
