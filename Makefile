@@ -139,6 +139,11 @@ KILLS ?= 100
 crash: setup ## Kill an agent KILLS times (100), and look for what is lost, half-done or left over
 	$(BIN)/python tests/crash --kills $(KILLS) --runner $(RUNNER)
 
+SECONDS_OF_CHAOS ?= 300
+.PHONY: chaos
+chaos: setup ## Fill disks, lock, reset, kill and freeze at random for SECONDS_OF_CHAOS (300), under a load of 50 callers
+	$(BIN)/python tests/chaos --seconds $(SECONDS_OF_CHAOS) --runner $(RUNNER)
+
 MINUTES ?= 10
 .PHONY: soak
 soak: setup ## Load an agent for MINUTES (10), and look for what grows

@@ -45,13 +45,14 @@ class Environment:
 
 
 def prepare() -> dict[str, Environment]:
-    """Make what is missing; return the environments `client`, `peers` and, where a Python is new enough, `public`."""
+    """Make what is missing; return the environments `client`, `peers`, `niquests` and, with a new Python, `public`."""
     public = find_python(PUBLIC_NEEDS)
     python = public or Path(sys.executable)
     wheel = build()
     made = {
         "client": make("client", python, [str(wheel), "--constraint", str(constraints())], [wheel]),
         "peers": make("peers", python, *locked("peers.txt", hashed=True)),
+        "niquests": make("niquests", python, *locked("niquests.txt", hashed=True)),
     }
     if public is not None:
         made["public"] = make("public", public, *locked("public.txt", hashed=False))

@@ -35,5 +35,6 @@ async def opened(url: str) -> Callable[[], Awaitable[object]]:
 SCENARIOS = {
     "get": get,
     "async_1": lambda url: in_flight(1, partial(opened, url)),
+    "async_50": lambda url: in_flight(50, partial(opened, url)),
     "async_100": lambda url: in_flight(100, partial(opened, url)),
 }

@@ -35,6 +35,7 @@ def add(url: str, requirements: Sequence[str] = ()) -> Run:
 SCENARIOS = {
     **scenarios(lambda url: AgentClient(url, TOKEN), lambda client, query: client.iter_plugin_releases(query)),
     "async_1": lambda url: in_flight(1, partial(opened, url)),
+    "async_50": lambda url: in_flight(50, partial(opened, url)),
     "async_100": lambda url: in_flight(100, partial(opened, url)),
     "add": add,
     "new_small": partial(add, requirements=SMALL),

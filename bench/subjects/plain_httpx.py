@@ -76,6 +76,7 @@ def result(client: httpx.Client, url: str) -> Callable[[], object]:
 SCENARIOS = {
     "get": with_client(get),
     "async_1": lambda url: in_flight(1, partial(opened, url)),
+    "async_50": lambda url: in_flight(50, partial(opened, url)),
     "async_100": lambda url: in_flight(100, partial(opened, url)),
     "list_all": with_client(lambda client, url: lambda: check(pages(client, url, HUNDRED_PAGES), 10_000)),
     "iterate": with_client(lambda client, url: lambda: check(pages(client, url, HUNDRED_THOUSAND), 100_000)),

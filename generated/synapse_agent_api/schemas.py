@@ -28,6 +28,19 @@ ActionResult = TypeAliasType(
 )
 
 
+class Backup(BaseModel):
+    """
+    A copy of the agent's database.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    path: Annotated[str, Field(description="Where it is on the agent's machine.")]
+    size: Annotated[int, Field(description="Its bytes.")]
+    created_at: Annotated[AwareDatetime, Field(description="The database is as it was then.")]
+
+
 class CreatePluginReleaseRequest(BaseModel):
     """
     The release to fetch and cache.

@@ -22,6 +22,16 @@ run is to have to itself on its node. They count for more than what the plugin's
 ActionResult: TypeAlias = Any
 
 
+class Backup(TypedDict):
+    """
+    A copy of the agent's database.
+    """
+
+    path: str
+    size: int
+    created_at: str
+
+
 class CreatePluginReleaseRequest(TypedDict):
     """
     The release to fetch and cache.

@@ -24,6 +24,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/backup/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Back up the agent's database
+         * @description Write a copy of the database, as it is now, into the agent's data folder, in the place of the copy before. Nobody
+         *     else can read the database while the agent runs. To restore, put the copy in the place of `agent.sqlite3`, beside
+         *     the folders `releases` and `jobs`.
+         */
+        post: operations["create_backup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/plugin_releases/": {
         parameters: {
             query?: never;
@@ -267,6 +289,20 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A copy of the agent's database. */
+        Backup: {
+            /** @description Where it is on the agent's machine. */
+            path: string;
+            /** @description Its bytes. */
+            size: number;
+            /**
+             * Format: date-time
+             * @description The database is as it was then.
+             */
+            created_at: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description How the agent is. */
         Health: {
             /** @description `ok` when the agent can work. */
@@ -644,7 +680,8 @@ export interface components {
         };
         /**
          * @description Nothing ran: the `job_id` belongs to another run (`job_conflict`), the `Idempotency-Key` was sent with another
-         *     request before (`idempotency_key_reused`), or the run was stopped while it waited for its turn (`action_stopped`).
+         *     request before (`idempotency_key_reused`), the run was stopped while it waited for its turn (`action_stopped`), or
+         *     the release's files were changed on the agent's disk and can't be fetched again (`release_damaged`).
          */
         Conflict: {
             headers: {
@@ -820,6 +857,31 @@ export interface operations {
                 };
             };
             403: components["responses"]["Forbidden"];
+        };
+    };
+    create_backup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The copy is on the disk. */
+            200: {
+                headers: {
+                    "Synapse-Agent-Features": components["headers"]["Features"];
+                    "X-Request-ID": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backup"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
         };
     };
     list_plugin_releases: {

@@ -38,6 +38,7 @@ class Agent:
     """Everything behind the operations."""
 
     folder: DataFolder
+    database: Database
     releases: Releases
     jobs: Jobs
     debug: DebugRules
@@ -95,7 +96,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
-        yield Agent(folder, releases, jobs, DebugRules.of(settings), sandbox, rules)
+        yield Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules)
 
 
 def _unpacked(settings: Settings) -> TreeLimits:

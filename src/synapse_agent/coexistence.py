@@ -13,7 +13,7 @@ CURE = (
 
 
 def is_mixed() -> bool:
-    """Tell whether files of the public SDK lie in our `synapse_sdk`, or it took some of ours with it when it left."""
+    """Return whether files of the public SDK lie in our `synapse_sdk`, or it took some of ours with it when it left."""
     found = find_spec("synapse_sdk")
     folders = [Path(each) for each in (found and found.submodule_search_locations) or ()]
     return not folders or any(

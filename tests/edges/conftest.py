@@ -64,7 +64,7 @@ class Holdings:
             unfinished_jobs=sum(status in ("PENDING", "RUNNING") for status in jobs),
             temporary=entries(data / "tmp") + sum(any(path.iterdir()) for path in data.glob("scratch/*/*")),
             processes=others,
-            descriptors=descriptors(without=data / "environments") - 2 * zygotes,
+            descriptors=descriptors(without=(data / "environments", data / "locks")) - 2 * zygotes,
         )
 
     def plus(self, more: Mapping[str, int]) -> Holdings:
@@ -154,12 +154,12 @@ def entries(folder: Path) -> int:
     return len(list(folder.iterdir())) if folder.is_dir() else 0
 
 
-def descriptors(*, without: Path) -> int:
-    """Count the open files of this process but for those below a folder."""
+def descriptors(*, without: Sequence[Path]) -> int:
+    """Count the open files of this process but for those below some folders."""
     found = 0
     for link in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the one with which they are listed
-            found += not link.readlink().is_relative_to(without)
+            found += not any(link.readlink().is_relative_to(folder) for folder in without)
     return found
 
 
@@ -289,9 +289,9 @@ def settle(edges_agent: EmbeddedAgent, data: Path) -> Callable[[], None]:
 def ledger(edges_agent: EmbeddedAgent, data: Path) -> Iterator[Ledger]:
     """Count what the agent holds before and after a test, which must be equal but for what the test expects."""
     end = time.monotonic() + SETTLE_SECONDS
-    while processes(os.getpid())[1] and time.monotonic() < end:  # a release that is being described
-        time.sleep(0.01)
-    ledger = Ledger(edges_agent, data, Holdings.of(edges_agent, data))
+    while (before := Holdings.of(edges_agent, data)).processes and time.monotonic() < end:
+        time.sleep(0.01)  # a zygote that the test before has made necessary starts
+    ledger = Ledger(edges_agent, data, before)
     yield ledger
     ledger.check()
 

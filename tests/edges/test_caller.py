@@ -142,7 +142,7 @@ def test_a_lookup_that_names_nothing_is_refused(client, name, lookup):
         ("//agent.test", ValueError, "base_url must look like https://agent.example.com, not '//agent.test'."),
         ("ftp://agent.test", ValueError, "base_url must look like https://agent.example.com, not 'ftp://agent.test'."),
         ("http://", ValueError, "base_url must look like https://agent.example.com, not 'http://'."),
-        ("http://agent.test:port", ValueError, "base_url is no address: "),
+        ("http://agent.test:port", ValueError, "base_url is not an address: "),
         (5, TypeError, "base_url must be a str, not int."),
     ],
 )

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from waiting import until
 
 from synapse_sdk.exceptions import ActionFailedError, ServerError, ValidationError
 
@@ -407,3 +408,32 @@ def test_the_agent_answers_on_after_a_run_was_killed(run, fail):
     """The next run of the same release is none the worse for it."""
     assert fail("kills_itself").detail["detail"]["signal"] == signal.SIGKILL.name
     assert run("reads", path="x") == 10
+
+
+def test_an_action_that_locks_its_environment_keeps_nobody_waiting(agent, make_facade, plugins):
+    """Nor what lies beside it: no lock of the agent's is one that a run can take from it."""
+    code = (
+        "import fcntl, glob, os, time\n"
+        "def lock(path):\n"
+        "    home = os.environ['VIRTUAL_ENV']\n"
+        "    found = [home, *glob.glob(home + '/*'), *glob.glob(home + '/../*'), *glob.glob(home + '/../../locks/*')]\n"
+        "    files = [os.open(each, os.O_RDONLY) for each in found if os.access(each, os.R_OK)]\n"
+        "    for file in files:\n"
+        "        try: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "        except OSError: pass\n"
+        "    open(path, 'w').close()\n"
+        "    time.sleep(100)\n"
+        "def go():\n"
+        "    return 1\n"
+    )
+    actions = {"lock": {"entrypoint": "m:lock", "method": "job"}, "go": {"entrypoint": "m:go"}}
+    source = {"modules": {"m": code}, "config": {"actions": actions}}
+    facade = make_facade(agent.base_url, agent.token, timeout=30)
+    begun = plugins.parent / "locked"
+    begun.unlink(missing_ok=True)
+    job = facade.run_debug_plugin_release("lock", params={"path": str(begun)}, **source)["job_id"]
+    try:
+        until(begun.exists)
+        assert facade.run_debug_plugin_release("go", **source) == 1
+    finally:
+        facade.stop_job(job)

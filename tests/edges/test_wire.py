@@ -96,7 +96,7 @@ def test_an_unknown_method_is_answered_with_those_there_are(http):
     """405."""
     answer = http.request("PROPFIND", CREATE)
     assert answer.status_code == 405
-    assert answer.json()["detail"]["message"] == "PROPFIND is not for this path; there is GET and POST."
+    assert answer.json()["detail"]["message"] == "PROPFIND is not for this path; there is GET, HEAD, POST."
 
 
 def test_too_much_through_the_client_is_a_validation_or_http_error(facade):
@@ -247,3 +247,18 @@ def test_an_attack_costs_a_bounded_amount_of_memory(served, attack, most):
     while served.memory() - before > 50 and time.monotonic() < end:
         time.sleep(0.05)
     assert served.memory() - before <= 50
+
+
+def test_connections_without_a_request_are_bounded(serve):
+    """The longest silent go first, a line in the log says so, and callers are answered all the while."""
+    served = serve(prefix=["prlimit", "--nofile=256"])
+    url = httpx.URL(served.base_url)
+    with ExitStack() as stack:
+        connections = [stack.enter_context(socket.create_connection((url.host, url.port))) for _ in range(300)]
+        assert httpx.get(f"{served.base_url}/health/", trust_env=False).status_code == 200
+        connections[0].settimeout(5)
+        with suppress(ConnectionResetError):
+            assert connections[0].recv(1) == b""
+        connections[-1].sendall(b"GET /health/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connections[-1].recv(100).startswith(b"HTTP/1.1 200 ")
+    assert "More than 64 connections send no request" in served.end()

@@ -1,4 +1,4 @@
-"""The public SDK beside this package: whoever came last, it is said in one sentence."""
+"""The public SDK beside this package: whichever came last, it is reported in one sentence."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def beyond_the_contract(client: AgentClient) -> list[object]:
 
 
 def run(client: AgentClient) -> float | None:
-    """Run an action, and tell the errors apart."""
+    """Run an action, and handle each error."""
     patient = client.with_options(deadline=60, headers={"X-Own": "1"}, max_retries=5)
     try:
         result = patient.run_plugin_release("my_plugin@1.0.0", "train", params={"epochs": 3}, timeout=(3, None))
@@ -47,7 +47,7 @@ def run(client: AgentClient) -> float | None:
 
 
 def follow(client: AgentClient) -> Iterator[str]:
-    """Tell events apart by their type: each has its own keys then."""
+    """Narrow events by their type: each has its own keys then."""
     for event in client.tail_job_logs("j"):
         if event["type"] == "log":
             yield event["message"]

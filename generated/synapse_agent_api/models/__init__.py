@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .action_params import ActionParams
+    from .backup import Backup
     from .create_plugin_release_request import CreatePluginReleaseRequest
     from .debug_run_request import DebugRunRequest
     from .error import Error
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "ActionParams": "action_params",
+    "Backup": "backup",
     "CreatePluginReleaseRequest": "create_plugin_release_request",
     "DebugRunRequest": "debug_run_request",
     "Error": "error",
@@ -58,6 +60,7 @@ _MODULES = {
 
 __all__ = (
     "ActionParams",
+    "Backup",
     "CreatePluginReleaseRequest",
     "DebugRunRequest",
     "Error",

@@ -70,6 +70,7 @@ app.command("create", rich_help_panel=RELEASES)(release_commands.create)
 app.command("delete", rich_help_panel=RELEASES)(release_commands.delete)
 app.add_typer(jobs, rich_help_panel=JOBS)
 app.command("health", rich_help_panel=AGENTS)(agent_commands.health)
+app.command("backup", rich_help_panel=AGENTS)(agent_commands.backup)
 app.command("doctor", rich_help_panel=AGENTS)(doctor_command.doctor)
 app.command("use", rich_help_panel=AGENTS)(agent_commands.use)
 

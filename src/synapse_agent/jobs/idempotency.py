@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from synapse_agent.problems import Problem
+
+LONGEST_CANONICAL = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +22,24 @@ class RequestKey:
     """Digest of what the request says: the same again is the same request."""
 
 
-def digest(value: Any) -> str:
-    """Give the SHA-256 of a JSON value, whatever the order of its keys."""
+def canonical(value: Any) -> bytes:
+    """Write a JSON value so that equal values are equal, whatever the order of their keys."""
     try:
-        return sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
+        return json.dumps(value, sort_keys=True, allow_nan=False).encode()
     except RecursionError as error:
         raise Problem(400, "invalid_json", "The body is not JSON: it is nested too deeply.") from error
+
+
+def canonical_object(parts: Mapping[str, bytes]) -> bytes:
+    """Write an object whose values are canonical already."""
+    return b"{" + b", ".join(canonical(name) + b": " + text for name, text in sorted(parts.items())) + b"}"
+
+
+def digest(text: bytes) -> str:
+    """Return the SHA-256 of a text."""
+    return sha256(text).hexdigest()
+
+
+def shortened(text: bytes) -> bytes:
+    """Return a canonical text, or one that stands for it if it is long."""
+    return text if len(text) <= LONGEST_CANONICAL else canonical(f"sha256:{digest(text)}")

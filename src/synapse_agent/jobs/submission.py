@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from synapse_agent.jobs.idempotency import digest
+from synapse_agent.jobs.idempotency import canonical, canonical_object, digest
 from synapse_agent.plugins.config import Action, PluginConfig
 from synapse_agent.problems import Problem
+from synapse_agent.runner.base import NO_PARAMS, Params
 
 
 class Workspace(Protocol):
@@ -37,13 +38,22 @@ class RunSpec:
     workspace: Workspace
     release: str | None = None
     """`code@version`; None for a debug run."""
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Params = NO_PARAMS
     requirements: tuple[str, ...] = ()
     language: str | None = None
     job_id: str | None = None
-    source: Mapping[str, Any] = field(default_factory=dict)
-    """What a debug run's code is made of, as the caller said it."""
+    identities: Mapping[str, bytes] = field(default_factory=dict)
+    """JSON that stands for the params and, of a debug run, for what its code is made of."""
 
     def content(self) -> str:
         """Name what is to be run: two orders of the same content are the same run."""
-        return digest([self.release, self.source, self.action.name, self.params, self.requirements, self.language])
+        source = {name: text for name, text in self.identities.items() if name != "params"}
+        parts = (
+            canonical(self.release),
+            canonical_object(source),
+            canonical(self.action.name),
+            self.identities.get("params", b"{}"),
+            canonical(self.requirements),
+            canonical(self.language),
+        )
+        return digest(b"[" + b", ".join(parts) + b"]")

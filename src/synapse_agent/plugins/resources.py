@@ -10,6 +10,8 @@ from typing import Any
 from synapse_agent.util.sizes import LARGEST_NUMBER, parse_size
 
 _NUMBERS = ("num_cpus", "num_gpus")
+ASKED_BY_PARAMS = (*_NUMBERS, "memory")
+"""The params of a call that `Resources.with_params` looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Resources:
     @classmethod
     def from_config(cls, entry: Mapping[str, Any]) -> Resources:
         """Read an action's `resources`; `ValueError` names what is wrong with which key."""
-        unknown = sorted(entry.keys() - {*_NUMBERS, "memory"})
+        unknown = sorted(entry.keys() - {*ASKED_BY_PARAMS})
         if unknown:
             raise ValueError(f"`{unknown[0]}` is none of num_cpus, num_gpus and memory")
         numbers = {name: _number(name, entry[name]) for name in _NUMBERS if entry.get(name) is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -9,6 +10,27 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from synapse_agent.plugins.config import PluginConfig
+from synapse_agent.plugins.resources import ASKED_BY_PARAMS
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """A call's params: text that the agent never parses again, as that takes seconds when there are millions."""
+
+    text: bytes
+    """A JSON object in UTF-8."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    """Those of its values that may say what the run needs of a node."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Params:
+        """Write values as a run gets them."""
+        asked = {name: values[name] for name in ASKED_BY_PARAMS if name in values}
+        amounts = {name: value for name, value in asked.items() if isinstance(value, int | float | str)}
+        return cls(json.dumps(values).encode(), amounts)
+
+
+NO_PARAMS = Params(b"{}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +42,7 @@ class Run:
     """The plugin's code: a release's folder, never written to, or a debug run's scratch folder."""
     config: PluginConfig
     action: str
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Params = NO_PARAMS
     requirements: tuple[str, ...] = ()
     """PEP 508 strings that the call adds to the plugin's own."""
     release: str | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.problems import Problem
-from synapse_agent.runner.base import Run, RunListener, Runner
+from synapse_agent.runner.base import NO_PARAMS, Run, RunListener, Runner
 
 _HEAD_START = 2.0
 """Seconds that the first run has for itself."""
@@ -27,7 +27,7 @@ class _Silence:
         """Hear nothing."""
 
     def turn(self) -> AbstractAsyncContextManager[object]:
-        """Take no turn: to import is not to run an action."""
+        """Wait for no turn: the runs that callers wait for have theirs."""
         return nullcontext()
 
     def output(self, data: bytes) -> None:
@@ -101,7 +101,7 @@ class DescribingRunner:
                 self._seen.discard(run.folder.name)
                 return
         job_id = f"describe-{secrets.token_hex(8)}"
-        asked = replace(run, job_id=job_id, params={}, requirements=(), time_limit=_TIME_LIMIT, describes=True)
+        asked = replace(run, job_id=job_id, params=NO_PARAMS, requirements=(), time_limit=_TIME_LIMIT, describes=True)
         with suppress(Problem, TimeoutError, ValueError, OSError):
             async with asyncio.timeout(2 * _TIME_LIMIT):
                 described = await self._runner.run(asked, _Silence())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -184,7 +183,7 @@ class LocalRunner:
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
             request = _request(run, action, limits, env=self._env(environment, home), home=home)
             try:
-                ending = await execution.run(request, json.dumps(run.params).encode())
+                ending = await execution.run(request, run.params.text)
             except ZygoteLost as lost:
                 raise cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}") from lost
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before

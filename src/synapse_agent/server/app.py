@@ -17,6 +17,7 @@ from synapse_agent.server import handlers
 from synapse_agent.server.api_docs import FILES, ReferenceFile
 from synapse_agent.server.auth import AuthMiddleware
 from synapse_agent.server.operations import Operation, load_contract, match_handlers, read_operations
+from synapse_agent.server.parser_process import BodyParser
 from synapse_agent.server.request_body import BodyLimits, ClientGone, MemoryBudget
 from synapse_agent.server.requests import OperationRequest, read_call
 from synapse_agent.server.response_headers import request_id, signature
@@ -32,8 +33,9 @@ BODIES_AT_ONCE = 4
 """Largest ones, that is; of the usual size there is room for thousands."""
 
 
-def build_app(agent: Agent, settings: Settings) -> ASGIApp:
+def build_app(agent: Agent, settings: Settings, parser: BodyParser | None = None) -> ASGIApp:
     """Build the application that answers for an agent."""
+    parser = parser or BodyParser()
     contract = load_contract()
     operations = read_operations(contract)
     table = _handlers(handlers)
@@ -41,7 +43,8 @@ def build_app(agent: Agent, settings: Settings) -> ASGIApp:
     room = MemoryBudget(BODIES_AT_ONCE * settings.max_body_bytes)
     limits = BodyLimits(settings.max_body_bytes, settings.request_timeout, room)
     apps: dict[str, ASGIApp] = {
-        path: _Endpoint(agent, table, group, limits=limits) for path, group in _by_path(operations).items()
+        path: _Endpoint(agent, table, group, limits=limits, parser=parser)
+        for path, group in _by_path(operations).items()
     }
     apps |= {path: ReferenceFile(path) for path in FILES}
     hosts = [settings.host, *settings.allowed_hosts]
@@ -87,21 +90,31 @@ class _Endpoint:
     """The operations of one path."""
 
     def __init__(
-        self, agent: Agent, table: dict[str, Handler], group: Iterable[Operation], *, limits: BodyLimits
+        self,
+        agent: Agent,
+        table: dict[str, Handler],
+        group: Iterable[Operation],
+        *,
+        limits: BodyLimits,
+        parser: BodyParser,
     ) -> None:
         self._agent = agent
         self._operations = {operation.method: (operation, table[operation.operation_id]) for operation in group}
         self._limits = limits
+        self._parser = parser
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._operations.get(scope["method"])
+        is_head = scope["method"] == "HEAD"
+        found = self._operations.get("GET" if is_head else scope["method"])
         if found is None:
-            allowed = sorted(self._operations)
-            message = f"{scope['method']} is not for this path; there is {' and '.join(allowed)}."
+            allowed = sorted({*self._operations, *(["HEAD"] if "GET" in self._operations else [])})
+            message = f"{scope['method']} is not for this path; there is {', '.join(allowed)}."
             raise Problem(405, "method_not_allowed", message, allow=allowed)
         operation, handler = found
-        call = await read_call(operation, Request(scope, receive), limits=self._limits)
+        call = await read_call(operation, Request(scope, receive), limits=self._limits, parser=self._parser)
         response = await handler(self._agent, call)
+        if is_head:
+            response = _without_body(response)
         await response(scope, receive, send)
 
 
@@ -120,6 +133,13 @@ def _by_path(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
         groups.setdefault(operation.path, []).append(operation)
     slashed = {f"{path}/": group for path, group in groups.items() if path.endswith("}")}
     return {**groups, **slashed}
+
+
+def _without_body(response: Response) -> Response:
+    """Return the answer to HEAD: all but the body, which may have no end."""
+    head = Response(status_code=response.status_code)
+    head.raw_headers = response.raw_headers
+    return head
 
 
 def _error_answer(error: Exception, request: str) -> Response:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import resource
+import time
+from collections import OrderedDict
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -11,10 +15,55 @@ from synapse_agent.server.response_headers import request_id, signature
 from synapse_agent.settings import default
 from synapse_agent.util.json_text import json_bytes
 
+logger = logging.getLogger(__name__)
+
+MOST_WAITING = 1000
+LOG_SECONDS = 10.0
 MAX_OVERHEAD_BYTES = 64 * 1024
 OVERHEAD_PER_BODY_BYTE = 16
 MAX_PIPELINED = 100
 """Requests on one connection that wait for the answer to an earlier one; what is read at a time may hold thousands."""
+
+
+class WaitingConnections:
+    """The connections from which a request, or the rest of one, is awaited: bounded, the longest silent go first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._connections: OrderedDict[Connection, None] = OrderedDict()
+        self._logged_at = float("-inf")
+        self._closed = 0
+
+    def add(self, connection: Connection) -> None:
+        """Begin to wait for a connection, and close the one that has been silent for longest if there are too many."""
+        self._connections[connection] = None
+        if len(self._connections) > self._most:
+            oldest, _ = self._connections.popitem(last=False)
+            oldest.transport.abort()
+            self._log()
+
+    def heard(self, connection: Connection) -> None:
+        """Note that something came from a connection."""
+        if connection in self._connections:
+            self._connections.move_to_end(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """Wait for a connection no longer."""
+        self._connections.pop(connection, None)
+
+    def _log(self) -> None:
+        self._closed += 1
+        if time.monotonic() - self._logged_at >= LOG_SECONDS:
+            self._logged_at = time.monotonic()
+            message = "More than %d connections send no request: %d that were silent for longest have been closed."
+            logger.warning(message, self._most, self._closed)
+            self._closed = 0
+
+
+def most_waiting() -> int:
+    """Return how many connections may be awaited at once: a quarter of the files that this process may open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_WAITING if soft == resource.RLIM_INFINITY else min(MOST_WAITING, soft // 4)
 
 
 class Connection(HttpToolsProtocol):
@@ -26,6 +75,8 @@ class Connection(HttpToolsProtocol):
     """
 
     patience: float = default("request_timeout")
+    waiting = WaitingConnections(MOST_WAITING)
+    """Shared by the connections of one server."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -39,11 +90,13 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        self.waiting.add(self)
         self._close_in(self.patience)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop_waiting()
+        self.waiting.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -51,6 +104,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._received += len(data)
+        self.waiting.heard(self)
         super().data_received(data)
         if self._received - self._body > MAX_OVERHEAD_BYTES + OVERHEAD_PER_BODY_BYTE * self._body:
             self._refuse(431, "headers_too_large", f"The request's headers are larger than {MAX_OVERHEAD_BYTES} bytes.")
@@ -80,6 +134,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is there as a whole."""
         self._stop_waiting()
+        self.waiting.remove(self)
         self._received = self._body = 0
         self._is_between_requests = True
         super().on_message_complete()
@@ -87,6 +142,8 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Don't listen for long to what was answered already."""
         super().on_response_complete()
+        if not self.pipeline and not self.transport.is_closing():
+            self.waiting.add(self)
         if not self._is_between_requests and not self.pipeline:
             self._close_in(self.patience)
 

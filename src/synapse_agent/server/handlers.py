@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from synapse_agent.agent import Agent
 from synapse_agent.jobs.files import read_log
-from synapse_agent.jobs.idempotency import RequestKey, digest
+from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import RequirementRules, check_requirements
@@ -21,6 +21,7 @@ from synapse_agent.server.response_headers import FEATURES
 from synapse_agent.server.responses import json_answer
 from synapse_agent.storage.repositories.releases import RELEASE_FILTERS
 from synapse_agent.util.json_text import json_bytes
+from synapse_agent.util.times import now
 from synapse_sdk._version import __version__
 
 DEFAULT_PAGE_SIZE = 100
@@ -34,6 +35,14 @@ async def health_check(agent: Agent, _call: OperationRequest) -> Response:
         "restricts": agent.sandbox.restricts,
     }
     return json_answer(json_bytes({"status": "ok", "version": __version__, "features": FEATURES, "sandbox": sandbox}))
+
+
+async def create_backup(agent: Agent, _call: OperationRequest) -> Response:
+    """Write a copy of the database."""
+    created_at = now()
+    await agent.database.back_up(agent.folder.backup)
+    size = agent.folder.backup.stat().st_size
+    return json_answer(json_bytes({"path": str(agent.folder.backup), "size": size, "created_at": created_at}))
 
 
 async def list_plugin_releases(agent: Agent, call: OperationRequest) -> Response:
@@ -136,7 +145,7 @@ def _read_key(call: OperationRequest) -> RequestKey | None:
     `plugin_path` moved, and it is still the same request.
     """
     value = call.headers.get("Idempotency-Key")
-    return RequestKey(value, digest([dict(call.path), call.body])) if value else None
+    return RequestKey(value, call.digest) if value else None
 
 
 def _release_order(agent: Agent, call: OperationRequest) -> RunSpec:
@@ -147,7 +156,7 @@ def _release_order(agent: Agent, call: OperationRequest) -> RunSpec:
         config=config,
         workspace=agent.releases.lease(release),
         release=f"{release.plugin}@{release.version}",
-        **_common(call.body, agent.rules),
+        **_common(call, agent.rules, "params"),
     )
 
 
@@ -157,8 +166,7 @@ def _debug_order(agent: Agent, call: OperationRequest) -> RunSpec:
         action=source.config.action(call.body["action"]),
         config=source.config,
         workspace=DebugWorkspace(source, agent.folder.temporary("debug"), limits=agent.debug.limits),
-        source={name: call.body[name] for name in ("plugin_path", "config", "modules") if name in call.body},
-        **_common(call.body, agent.rules),
+        **_common(call, agent.rules, "params", "plugin_path", "config", "modules"),
     )
 
 
@@ -168,10 +176,13 @@ async def _parts(log: Path) -> AsyncIterator[str]:
         yield part
 
 
-def _common(body: dict[str, Any], rules: RequirementRules) -> dict[str, Any]:
-    """Give what both kinds of run take, absent keys left out."""
+def _common(call: OperationRequest, rules: RequirementRules, *parts: str) -> dict[str, Any]:
+    """Return what both kinds of run take, absent keys left out; `parts` are those that make out its content."""
+    body = call.body
     given: dict[str, Any] = {name: body[name] for name in ("params", "language", "job_id") if name in body}
-    return {**given, "requirements": check_requirements(body.get("requirements", []), rules)}
+    requirements = check_requirements(body.get("requirements", []), rules)
+    identities = {name: call.identities[name] for name in parts if name in call.identities}
+    return {**given, "requirements": requirements, "identities": identities}
 
 
 def _page_url(call: OperationRequest, page: int) -> str:

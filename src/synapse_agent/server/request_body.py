@@ -54,14 +54,15 @@ class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
 
-async def read_json(headers: Mapping[str, str], receive: Receive, limits: BodyLimits) -> Any:
-    """Read a body within its limits and parse it.
+async def read_body(headers: Mapping[str, str], receive: Receive, limits: BodyLimits) -> bytearray:
+    """Read a body that is said to be JSON within its limits.
 
-    Raises `Problem`: 415 for another content type, 413 for a body over the limit, 503 where others take up the room,
-    408 for one that does not come, 400 for one that is not JSON.
+    Raises `Problem`: 415 for another content type or a content encoding, 413 for a body over the limit, 503 where
+    others take up the room, 408 for one that does not come.
     """
     require_json(headers.get("content-type", ""))
-    return parse_json(await _read(receive, limits))
+    require_plain(headers.get("content-encoding", "identity"))
+    return await _read(receive, limits)
 
 
 def require_json(content_type: str) -> None:
@@ -70,6 +71,13 @@ def require_json(content_type: str) -> None:
     if media_type != "application/json":
         found = f"as {media_type[:100]}" if media_type else "without a content type"
         raise Problem(415, "unsupported_media_type", f"Send the body as application/json, not {found}.")
+
+
+def require_plain(encoding: str) -> None:
+    """Refuse a body that is compressed: how large it becomes shows too late."""
+    if encoding.strip().lower() != "identity":
+        message = f"Send the body without Content-Encoding, not as {encoding[:100]}."
+        raise Problem(415, "unsupported_media_type", message, accept_encoding="identity")
 
 
 def parse_json(body: bytes | bytearray) -> Any:

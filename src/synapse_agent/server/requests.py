@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 
 from synapse_agent.problems import invalid
+from synapse_agent.server.body_parser import BodyRules
 from synapse_agent.server.operations import Operation
-from synapse_agent.server.request_body import BodyLimits, read_json
-from synapse_agent.server.validation import Schema
+from synapse_agent.server.parser_process import BodyParser
+from synapse_agent.server.request_body import BodyLimits, read_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,26 @@ class OperationRequest:
     headers: Mapping[str, str]
     """Header parameters that the operation names and the request brings, by the contract's names."""
     body: Any
-    """The JSON body as it was parsed; None for operations without one."""
+    """The JSON body as it was parsed, its `params` as `Params`; None for operations without one."""
+    digest: str = ""
+    """Of path and body: the same again is the same request."""
+    identities: Mapping[str, bytes] = field(default_factory=dict)
+    """What stands for the parts of a run in the digest of its content."""
 
 
-async def read_call(operation: Operation, request: Request, *, limits: BodyLimits) -> OperationRequest:
+async def read_call(
+    operation: Operation, request: Request, *, limits: BodyLimits, parser: BodyParser
+) -> OperationRequest:
     """Read and check a request, or raise `InvalidRequest` or `Problem`."""
     path = {name: _path_value(operation, name, raw) for name, raw in request.path_params.items()}
     query, filters = _query_values(operation, request)
     headers = _header_values(operation, request)
-    body = await _body(operation.body, operation, request, limits) if operation.body else None
-    return OperationRequest(request, path, query, filters, headers, body)
+    if operation.body is None:
+        return OperationRequest(request, path, query, filters, headers, None)
+    text = await read_body(request.headers, request.receive, limits)
+    rules = BodyRules(operation.body.definition, operation.is_body_lenient, path)
+    body = await parser.parse(text, rules, operation.body)
+    return OperationRequest(request, path, query, filters, headers, body.value, body.digest, body.identities)
 
 
 def _path_value(operation: Operation, name: str, raw: str) -> str:
@@ -75,11 +86,3 @@ def _header_values(operation: Operation, request: Request) -> dict[str, str]:
                 raise invalid("repeated", "Input should be given once", at=["header", name], value=value)
             known[name] = schema.check(value, at=["header", name])
     return known
-
-
-async def _body(schema: Schema, operation: Operation, request: Request, limits: BodyLimits) -> Any:
-    body = await read_json(request.headers, request.receive, limits)
-    if operation.is_body_lenient and isinstance(body, dict):
-        body = {name: value for name, value in body.items() if value is not None}
-    schema.check(body, at=["body"])
-    return body

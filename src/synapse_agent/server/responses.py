@@ -27,6 +27,8 @@ def problem_answer(problem: Problem) -> Response:
         headers["retry-after"] = str(problem.extra.get("retry_after", RETRY_AFTER_SECONDS))
     if problem.status == 408:
         headers["connection"] = "close"
+    if "accept_encoding" in problem.extra:
+        headers["accept-encoding"] = problem.extra["accept_encoding"]
     if "allow" in problem.extra:
         headers["allow"] = ", ".join(problem.extra["allow"])
     return error_answer(problem.status, problem.detail, headers)

@@ -13,12 +13,14 @@ import ssl
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from synapse_agent.agent import Agent, open_agent
 from synapse_agent.errors import StartError
 from synapse_agent.runner.factory import make_runner
 from synapse_agent.server.app import build_app
-from synapse_agent.server.connection import Connection
+from synapse_agent.server.connection import Connection, WaitingConnections, most_waiting
+from synapse_agent.server.parser_process import BodyParser
 from synapse_agent.server.tls import load, server_context
 from synapse_agent.settings import Settings
 
@@ -72,7 +74,8 @@ class AgentServer:
             logger.warning("The certificate stays as it was. %s", error)
 
     async def _serve(self, agent: Agent, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
-        server = _Uvicorn(_uvicorn_config(agent, self._settings, self._tls))
+        parser = BodyParser()
+        server = _Uvicorn(_uvicorn_config(build_app(agent, self._settings, parser), self._settings, self._tls))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await _first(serving, server.is_accepting)
         on_ready(_base_url("https" if self._tls else "http", self._settings.host, listener))
@@ -92,6 +95,7 @@ class AgentServer:
                 await _first(serving, self._hurrying)
         server.hang_up()
         await serving
+        await parser.close()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -131,10 +135,11 @@ class _Uvicorn(uvicorn.Server):
             connection.transport.abort()
 
 
-def _uvicorn_config(agent: Agent, settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
+def _uvicorn_config(app: ASGIApp, settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    connection_options = {"patience": settings.request_timeout, "waiting": WaitingConnections(most_waiting())}
     return uvicorn.Config(
-        build_app(agent, settings),
-        http=type("Connection", (Connection,), {"patience": settings.request_timeout}),
+        app,
+        http=type("Connection", (Connection,), connection_options),
         ws="none",
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         lifespan="off",

@@ -25,6 +25,7 @@ class DataFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.database = root / "agent.sqlite3"
+        self.backup = root / "backup.sqlite3"
         self.releases = root / "releases"
         self.jobs = root / "jobs"
         self.schemas = root / "schemas"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,16 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.errors import StartError
-from synapse_agent.storage.disk import PRIMARY_CODE, is_disk_full
+from synapse_agent.storage.disk import is_disk_full, is_locked
 from synapse_agent.storage.locks import lock_holders
 from synapse_agent.storage.repositories.jobs import JobRepository
 from synapse_agent.storage.repositories.keys import KeyRepository
 from synapse_agent.storage.repositories.releases import ReleaseRepository
 from synapse_agent.storage.repositories.statements import Statements
 from synapse_agent.storage.schema import NewerSchemaError, migrate
+from synapse_agent.util.threads import in_thread
 
 START_SECONDS = 5.0
 """How long another program may go on using the database when the agent starts."""
+
+
+CHECKPOINT_PAGES = 1000
+"""As SQLite has it by itself."""
 
 
 class Database:
@@ -36,7 +42,7 @@ class Database:
         try:
             self._connection = _open(path, make_room)
         except sqlite3.Error as error:
-            if error.sqlite_errorcode & PRIMARY_CODE == sqlite3.SQLITE_BUSY:
+            if is_locked(error):
                 raise _locked(path) from error
             raise StartError(
                 f"The database {path} cannot be used: {error}. Name another data folder with --data-dir."
@@ -46,14 +52,28 @@ class Database:
                 f"The database {path} was made by a newer version of the agent ({error}). "
                 "Update the agent, or name another data folder with --data-dir."
             ) from error
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         statements = Statements(self._connection, make_room=make_room)
         self.releases = ReleaseRepository(statements)
         self.keys = KeyRepository(statements)
         self.jobs = JobRepository(statements, self.keys)
 
+    async def back_up(self, target: Path) -> None:
+        """Write a copy of the database as it is now; it replaces the one that is there when it is whole.
+
+        Everything goes from the log into the file first. While that is copied, only the log changes.
+        """
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+        try:
+            await in_thread(_copy, self._file, target)
+        finally:
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+
     def close(self) -> None:
         """Close the connection; SQLite then folds its log into the file."""
         self._connection.close()
+        os.close(self._file)  # not before: closing any descriptor of the file ends the lock
 
 
 def _open(path: Path, make_room: Callable[[], bool]) -> sqlite3.Connection:
@@ -83,6 +103,19 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # takes the lock
     connection.execute("PRAGMA busy_timeout = 0")
+
+
+def _copy(file: int, target: Path) -> None:
+    draft = target.with_name(f".{target.name}.new")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as copy:
+            size, offset = os.fstat(file).st_size, 0
+            while offset < size:
+                offset += os.sendfile(copy.fileno(), file, offset, size - offset)
+            os.fsync(copy.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _locked(path: Path) -> StartError:

@@ -10,21 +10,21 @@ from synapse_agent.problems import Problem
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _UNWRITABLE = (*_FULL, errno.EFBIG, errno.EIO, errno.EROFS)
 _DATABASE_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-PRIMARY_CODE = 0xFF
+_PRIMARY_CODE = 0xFF
 """SQLite's extended codes say more in their higher bits."""
 
 
 def is_disk_full(error: BaseException) -> bool:
     """Tell whether something failed because the disk is full."""
     if isinstance(error, sqlite3.OperationalError):
-        return error.sqlite_errorcode & PRIMARY_CODE == sqlite3.SQLITE_FULL
+        return _primary_code(error) == sqlite3.SQLITE_FULL
     return isinstance(error, OSError) and error.errno in _FULL
 
 
 def is_unwritable(error: BaseException) -> bool:
     """Tell whether something failed because nothing can be written: a full or broken disk, a locked database."""
-    if isinstance(error, sqlite3.OperationalError | sqlite3.DatabaseError):
-        return type(error) is sqlite3.OperationalError or error.sqlite_errorcode & PRIMARY_CODE in _DATABASE_BROKEN
+    if isinstance(error, sqlite3.DatabaseError):
+        return type(error) is sqlite3.OperationalError or _primary_code(error) in _DATABASE_BROKEN
     return isinstance(error, OSError) and error.errno in _UNWRITABLE
 
 
@@ -38,3 +38,13 @@ def unwritable(error: BaseException) -> Problem:
     if is_disk_full(error):
         return disk_full()
     return Problem(503, "unavailable", f"The agent cannot use its data folder now ({error}); nothing was done.")
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Tell whether another program uses the database."""
+    return _primary_code(error) == sqlite3.SQLITE_BUSY
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & _PRIMARY_CODE

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
+import struct
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+from synapse_agent.problems import Problem
+
+MAKER_SECONDS = 1800.0
 _PAUSE = 0.02
 
 
@@ -17,9 +23,9 @@ def open_folder(folder: Path) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> None:
+def lock(descriptor: int, *, shared: bool = False) -> None:
     """Take the lock of what is open, alone or shared; `BlockingIOError` when another has it."""
-    fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+    fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 def unlock(descriptor: int) -> None:
@@ -27,14 +33,19 @@ def unlock(descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-def lock_folder(folder: Path, *, shared: bool = False, wait: bool = False) -> int:
+def lock_folder(folder: Path, *, shared: bool = False, wait: float = 0) -> int:
     """Lock a folder and return the descriptor that holds the lock.
 
-    Raises `BlockingIOError` when another has it, `FileNotFoundError` if the folder is gone before it is locked.
+    Raises `BlockingIOError` when another has it for so many seconds, `FileNotFoundError` if the folder is gone before
+    it is locked.
     """
     descriptor = open_folder(folder)
+    limit = time.monotonic() + wait
     try:
-        lock(descriptor, shared=shared, wait=wait)
+        while not _flock(descriptor, shared=shared):
+            if time.monotonic() >= limit:
+                raise BlockingIOError(errno.EWOULDBLOCK, f"It is locked by {_names(folder)}", str(folder))
+            time.sleep(_PAUSE)
         if not _is_at(descriptor, folder):
             raise FileNotFoundError(folder)
     except OSError:
@@ -44,7 +55,7 @@ def lock_folder(folder: Path, *, shared: bool = False, wait: bool = False) -> in
 
 
 @contextmanager
-def folder_locked(folder: Path, *, wait: bool = False) -> Iterator[int]:
+def folder_locked(folder: Path, *, wait: float = 0) -> Iterator[int]:
     """Hold the lock of a folder, and give the descriptor that does; `BlockingIOError` when another has it."""
     descriptor = lock_folder(folder, wait=wait)
     try:
@@ -53,10 +64,98 @@ def folder_locked(folder: Path, *, wait: bool = False) -> Iterator[int]:
         os.close(descriptor)
 
 
+# A lock for those who use something and those who remove it. Its file has to be opened for writing to be locked alone,
+# which a sandboxed run can't do: it could keep something from being removed, never from being used. Such a lock belongs
+# to the open file, as one of `flock` does, and goes with its last descriptor.
+
+
+def open_use_lock(path: Path) -> int:
+    """Open the file of such a lock, and make it if there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def lock_for_use(descriptor: int) -> bool:
+    """Lock for use, with others; false when the lock's file has gone with what it was for.
+
+    `BlockingIOError` while somebody removes what is used.
+    """
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_RDLCK))
+    if os.fstat(descriptor).st_nlink:
+        return True
+    end_use(descriptor)
+    return False
+
+
+def end_use(descriptor: int) -> None:
+    """End a use; the descriptor can be locked again."""
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_UNLCK))
+
+
+@contextmanager
+def locked_for_removal(path: Path, *, with_file: bool = False) -> Iterator[None]:
+    """Keep others from using something; `BlockingIOError` when somebody does. The lock's own file goes if asked to."""
+    descriptor = open_use_lock(path)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_WRLCK))
+        yield
+        if with_file:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def is_used(path: Path) -> bool:
+    """Tell whether somebody holds such a lock, without taking it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return _conflict(descriptor) != fcntl.F_UNLCK
+    finally:
+        os.close(descriptor)
+
+
+def _conflict(descriptor: int) -> int:
+    """Return the kind of a lock that keeps this descriptor from locking its file alone."""
+    found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _whole_file(fcntl.F_WRLCK))
+    kind: int = struct.unpack("hhqqi", found)[0]
+    return kind
+
+
+def _lock_alone(descriptor: int) -> bool:
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_WRLCK))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _whole_file(kind: int) -> bytes:
+    return struct.pack("hhqqi", kind, os.SEEK_SET, 0, 0, 0)
+
+
+def _flock(descriptor: int, *, shared: bool) -> bool:
+    try:
+        lock(descriptor, shared=shared)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _names(path: Path) -> str:
+    holders = ", ".join(map(str, lock_holders(path)))
+    return f"process {holders}" if holders else "another process"
+
+
 @asynccontextmanager
-async def file_locked(path: Path) -> AsyncIterator[None]:
-    """Hold a lock that is a file, there while somebody holds it or waits for it."""
-    descriptor = await _acquire(path)
+async def file_locked(path: Path, *, wait: float = MAKER_SECONDS) -> AsyncIterator[None]:
+    """Hold a lock that is a file, there while somebody holds it or waits for it.
+
+    Raises `Problem` 503 after so many seconds.
+    """
+    descriptor = await _acquire(path, wait)
     try:
         yield
     finally:
@@ -86,22 +185,30 @@ def lock_holders(path: Path) -> list[int]:
     return sorted(holders - {os.getpid(), -1, 0})  # -1 and 0: a lock that belongs to a file, or a hidden process
 
 
-async def _acquire(path: Path) -> int:
+async def _acquire(path: Path, wait: float) -> int:
+    limit = time.monotonic() + wait
     while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if _try(descriptor, path):
             return descriptor
+        _ignore_reader(descriptor, path)
         os.close(descriptor)
+        if time.monotonic() >= limit:
+            message = f"{path} has been locked by {_names(path)} for {wait:g} s; nothing was done."
+            raise Problem(503, "unavailable", message)
         await asyncio.sleep(_PAUSE)
+
+
+def _ignore_reader(descriptor: int, path: Path) -> None:
+    """Let nobody wait for a run that locked what it can only read: who may hold this lock holds it alone."""
+    if _conflict(descriptor) == fcntl.F_RDLCK:
+        path.unlink(missing_ok=True)
 
 
 def _try(descriptor: int, path: Path) -> bool:
     """Take a lock; one on a file that has been removed meanwhile counts for nothing."""
-    try:
-        lock(descriptor)
-    except BlockingIOError:
-        return False
-    return _is_at(descriptor, path)
+    return _lock_alone(descriptor) and _is_at(descriptor, path)
 
 
 def _remove(descriptor: int, path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from synapse_agent.storage.locks import folder_locked, lock_folder
 from synapse_agent.storage.trees import remove_tree
 
+LOCK_SECONDS = 10.0
 _PRIVATE = 0o700
 
 
@@ -62,7 +63,7 @@ class Scratch:
         What these had started may outlive them by a moment and write once more, so that one sweep may not be enough.
         """
         with suppress(OSError), ExitStack() as locks:
-            with folder_locked(self._parent, wait=True):
+            with folder_locked(self._parent, wait=LOCK_SECONDS):
                 abandoned = [folder for folder in self._parent.iterdir() if _is_abandoned(folder, locks)]
             for folder in abandoned:
                 remove_tree(folder)
@@ -76,7 +77,7 @@ class Scratch:
 def _begun(parent: Path) -> tuple[Path, int]:
     """Make a folder in another, and lock it."""
     parent.mkdir(parents=True, exist_ok=True)
-    with folder_locked(parent, wait=True):  # until it is locked as well, nobody may take it for abandoned
+    with folder_locked(parent, wait=LOCK_SECONDS):  # until it is locked as well, nobody may take it for abandoned
         folder = Path(tempfile.mkdtemp(dir=parent))
         return folder, lock_folder(folder)
 

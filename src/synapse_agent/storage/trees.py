@@ -172,7 +172,7 @@ def set_aside(folder: Path, trash: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _remove(folder)
+        remove_tree(folder)
 
 
 def check_depth(depth: int) -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.problems import Problem
-from synapse_agent.runner.base import Run
+from synapse_agent.runner.base import Params, Run
 from synapse_agent.runner.environments.store import describe
 from synapse_agent.runner.local import LocalRunner
 
@@ -60,7 +60,7 @@ class Plugin:
     def prepared(self, params: Mapping[str, Any], **more: Any) -> Run:
         """Describe a run of `act` as a release's."""
         job_id = f"job-{next(_job_numbers)}"
-        given = {"action": "act", "release": "tried@1.0.0", "params": params, **more}
+        given = {"action": "act", "release": "tried@1.0.0", "params": Params.of(params), **more}
         return Run(job_id=job_id, folder=self.folder, config=self.config, **given)
 
     async def run(self, runner: LocalRunner, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
@@ -178,7 +178,7 @@ import asyncio, json, sys, time
 from contextlib import nullcontext
 from pathlib import Path
 from synapse_agent.plugins.config import PluginConfig
-from synapse_agent.runner.base import Run
+from synapse_agent.runner.base import Params, Run
 from synapse_agent.runner.local import LocalRunner
 
 class Printing:
@@ -192,7 +192,7 @@ class Stuck(Printing):
 
 async def main(data_dir, folder, params, runs):
     config = PluginConfig.from_mapping({"code": "tried", "actions": {"act": "plugin.main:act"}})
-    params, runner = json.loads(params), LocalRunner(Path(data_dir))
+    params, runner = Params.of(json.loads(params)), LocalRunner(Path(data_dir))
     jobs = [Run(f"job-{n}", Path(folder), config, "act", params, release="tried@1.0.0") for n in range(int(runs))]
     await asyncio.gather(*(runner.run(job, Printing() if len(jobs) == 1 else Stuck()) for job in jobs))
 

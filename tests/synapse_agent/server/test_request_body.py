@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,19 @@ def test_another_content_type_is_refused(http: httpx.Client, content_type: str |
     """415: a web page can send those without asking, `application/json` it can't."""
     answer = post(http, b'{"plugin": "a", "version": "1"}', content_type)
     assert (answer.status_code, answer.json()["detail"]["error_type"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, identity"])
+def test_a_compressed_body_is_refused(http: httpx.Client, encoding: str) -> None:
+    """415 that says what is taken, in words and in `Accept-Encoding`."""
+    body = gzip.compress(b'{"plugin": "none", "version": "1"}')
+    answer = http.post("/plugin_releases/", content=body, headers={**JSON, "Content-Encoding": encoding})
+    assert (answer.status_code, answer.json()["detail"]["error_type"]) == (415, "unsupported_media_type")
+    assert answer.headers["accept-encoding"] == "identity"
+    plain = http.post(
+        "/plugin_releases/", content=gzip.decompress(body), headers={**JSON, "Content-Encoding": "identity"}
+    )
+    assert plain.status_code == 404
 
 
 @pytest.mark.parametrize(

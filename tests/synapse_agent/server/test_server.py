@@ -43,15 +43,15 @@ def head(agent: EmbeddedAgent, line: str = "GET /health/ HTTP/1.1", *headers: st
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/plugin_releases/", "GET, POST"),
-        ("DELETE", "/plugin_releases/", "GET, POST"),
-        ("POST", "/plugin_releases/1", "DELETE, GET"),
-        ("PATCH", "/plugin_releases/1/", "DELETE, GET"),
+        ("PUT", "/plugin_releases/", "GET, HEAD, POST"),
+        ("DELETE", "/plugin_releases/", "GET, HEAD, POST"),
+        ("POST", "/plugin_releases/1", "DELETE, GET, HEAD"),
+        ("PATCH", "/plugin_releases/1/", "DELETE, GET, HEAD"),
         ("GET", "/plugin_releases/run_debug/", "POST"),
         ("GET", "/plugin_releases/1/run/", "POST"),
-        ("POST", "/health/", "GET"),
-        ("OPTIONS", "/jobs/", "GET"),
-        ("PROPFIND", "/jobs/x/", "GET"),
+        ("POST", "/health/", "GET, HEAD"),
+        ("OPTIONS", "/jobs/", "GET, HEAD"),
+        ("PROPFIND", "/jobs/x/", "GET, HEAD"),
     ],
 )
 def test_another_method_is_answered_with_those_there_are(
@@ -61,6 +61,26 @@ def test_another_method_is_answered_with_those_there_are(
     answer = http.request(method, path)
     assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
     assert answer.json()["detail"]["error_type"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    "path", ["/health/", "/plugin_releases/", "/plugin_releases/1", "/jobs/", "/jobs/x/", "/jobs/x/logs/", "/nowhere/"]
+)
+def test_head_is_answered_as_get_without_a_body(http: httpx.Client, path: str) -> None:
+    """Status and headers are those of GET, errors included."""
+    head, get = http.head(path), http.get(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert {**head.headers, "x-request-id": "", "date": ""} == {**get.headers, "x-request-id": "", "date": ""}
+
+
+def test_head_of_a_stream_ends_at_once(http: httpx.Client, tools: str, tmp_path: Path) -> None:
+    """Though the job that it follows goes on."""
+    params = {"path": str(tmp_path / "go")}
+    http.post(f"{tools}/run/", json={"action": "wait_in_background", "job_id": "headed", "params": params})
+    answer = http.head("/jobs/headed/logs/stream/")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert http.get("/jobs/headed/").json()["status"] in ("PENDING", "RUNNING")
+    http.post("/jobs/headed/stop/")
 
 
 @pytest.mark.parametrize(

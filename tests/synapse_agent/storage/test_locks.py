@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
+import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from synapse_agent.storage.locks import file_locked, folder_locked, remove_unheld
+from synapse_agent.problems import Problem
+from synapse_agent.storage.locks import (
+    end_use,
+    file_locked,
+    folder_locked,
+    is_used,
+    lock_folder,
+    lock_for_use,
+    locked_for_removal,
+    open_use_lock,
+    remove_unheld,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -81,3 +96,52 @@ async def test_a_folder_is_locked_once(tmp_path):
         pass
     with folder_locked(tmp_path):
         pass
+
+
+def test_what_can_only_read_a_lock_can_keep_nobody_from_use(tmp_path: Path) -> None:
+    """As a sandboxed run, which may hold whatever locks it likes: what is used goes later, and is used meanwhile."""
+    lock = tmp_path / "locks" / "one"
+    mine = open_use_lock(lock)
+    code = (
+        "import fcntl, os, struct, sys; file = os.open(sys.argv[1], os.O_RDONLY); fcntl.flock(file, fcntl.LOCK_EX);"
+        "fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack('hhqqi', fcntl.F_RDLCK, 0, 0, 0, 0));"
+        "print(flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+        assert run.stdout
+        run.stdout.readline()
+        assert lock_for_use(mine)
+        end_use(mine)
+        with pytest.raises(BlockingIOError), locked_for_removal(lock):
+            pass
+        run.communicate(b"\n")
+    with locked_for_removal(lock, with_file=True), pytest.raises(BlockingIOError):
+        lock_for_use(mine)
+    assert not lock_for_use(mine)
+    assert not is_used(lock)
+    os.close(mine)
+
+
+@pytest.mark.anyio
+async def test_a_run_that_holds_a_makers_lock_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """It can open the file for reading only, and so hold no lock that a maker has to respect."""
+    lock = tmp_path / "lock"
+    lock.touch()
+    reader = os.open(lock, os.O_RDONLY)
+    fcntl.fcntl(reader, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_RDLCK, 0, 0, 0, 0))
+    fcntl.flock(reader, fcntl.LOCK_EX)
+    async with asyncio.timeout(5), file_locked(lock):
+        pass
+    os.close(reader)
+
+
+@pytest.mark.anyio
+async def test_waiting_for_a_lock_has_an_end(tmp_path: Path) -> None:
+    """With an error that names the file, and the process that holds it."""
+    async with file_locked(tmp_path / "lock"):
+        with pytest.raises(Problem, match=r"has been locked by another process for 0\.1 s") as refused:
+            async with file_locked(tmp_path / "lock", wait=0.1):
+                pass
+    assert (refused.value.status, refused.value.error_type) == (503, "unavailable")
+    with folder_locked(tmp_path), pytest.raises(BlockingIOError, match="It is locked by"):
+        lock_folder(tmp_path, wait=0.05)

@@ -24,6 +24,17 @@ def health(invocation: Invocation) -> None:
     invocation.output.note(f"{invocation.target.url} ({invocation.target.url_from})")
 
 
+@with_agent
+def backup(invocation: Invocation) -> None:
+    """Have the agent write a copy of its database into its data folder, and print where it is.
+
+    Nobody else can read the database while the agent runs. The folders releases and jobs can be copied at any time.
+    """
+    with invocation.calling():
+        written = invocation.client.create_backup()
+    invocation.output.result(written, "value")
+
+
 @with_output
 def use(
     invocation: Invocation,

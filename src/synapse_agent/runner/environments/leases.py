@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from synapse_agent.runner.environments.store import PYTHON, note_use
-from synapse_agent.storage.locks import lock, open_folder, unlock
+from synapse_agent.runner.environments.store import PYTHON, lock_path, note_use
+from synapse_agent.storage.locks import end_use, lock_for_use, open_folder, open_use_lock
 
 _NOTE_SECONDS = 60.0
 _OPEN_FOLDERS = 64
@@ -28,6 +28,8 @@ class EnvironmentLease:
 
     folder: Path
     descriptor: int
+    lock: int
+    """The open file of its lock."""
     python: os.stat_result
     """Its interpreter's file, behind all links, when the folder was opened."""
     users: int = 0
@@ -61,9 +63,9 @@ class EnvironmentLeases:
         self._note(lease)
         lease.users -= 1
         if not lease.users:
-            unlock(lease.descriptor)
+            end_use(lease.lock)
             if self._open.get(lease.folder) is not lease:
-                os.close(lease.descriptor)
+                _close(lease)
             self._trim()
 
     def lose(self, folder: Path) -> None:
@@ -86,7 +88,7 @@ class EnvironmentLeases:
         with suppress(FileNotFoundError):
             descriptor = open_folder(folder)
             try:
-                lease = EnvironmentLease(folder, descriptor, _python(descriptor))
+                lease = EnvironmentLease(folder, descriptor, open_use_lock(lock_path(folder)), _python(descriptor))
             except FileNotFoundError:
                 os.close(descriptor)
                 raise
@@ -111,13 +113,18 @@ class EnvironmentLeases:
     def _close(self, folder: Path) -> None:
         lease = self._open.pop(folder, None)
         if lease is not None and not lease.users:
-            os.close(lease.descriptor)
+            _close(lease)
+
+
+def _close(lease: EnvironmentLease) -> None:
+    os.close(lease.descriptor)
+    os.close(lease.lock)
 
 
 def _take(lease: EnvironmentLease) -> bool:
     """Lock it, then look: once the lock is held, what is there stays."""
-    if not lease.users:
-        lock(lease.descriptor, shared=True)
+    if not lease.users and not lock_for_use(lease.lock):
+        return False
     if _is_there(lease):
         lease.users += 1
         return True

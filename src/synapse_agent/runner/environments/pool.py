@@ -18,7 +18,7 @@ from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
 from synapse_agent.runner.environments.installer import Installer, InstallFailed, PythonUnusable
 from synapse_agent.runner.environments.interpreters import Interpreter, Interpreters
 from synapse_agent.runner.environments.leases import EnvironmentLease, EnvironmentLeases
-from synapse_agent.runner.environments.store import PYTHON, Remover, describe, stored_environments
+from synapse_agent.runner.environments.store import PYTHON, Remover, describe, lock_path, stored_environments
 from synapse_agent.storage.disk import disk_full
 from synapse_agent.storage.locks import file_locked
 from synapse_agent.storage.scratch import Scratch
@@ -178,7 +178,7 @@ class Environments:
     async def _make(self, folder: Path, python: Interpreter, requirements: tuple[str, ...], on_output: Output) -> None:
         """Make an environment beside its place and move it there when it is whole, so that no part is ever used."""
         await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)  # somebody may have cleaned up
-        async with file_locked(folder.with_suffix(".lock")):
+        async with file_locked(lock_path(folder).with_suffix(".lock")):
             if Environment(folder).python.exists():
                 return
             await asyncio.to_thread(self._remover.discard, folder)

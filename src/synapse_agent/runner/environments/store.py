@@ -4,9 +4,10 @@
         bin/python          a folder without it is no environment
         environment.json    what is in it (older ones have none)
         last-use            modified when it was used last
-    <id>.lock               held by whoever makes it
+    ../locks/<id>           locked by all who use it, or by the one who removes it
+    ../locks/<id>.lock      held by whoever makes it
 
-Whoever uses an environment holds a shared lock on its folder (see `leases`). Whoever removes one holds the lock alone
+Whoever uses an environment holds its lock together with others (see `leases`). Whoever removes one holds the lock alone
 while taking `bin/python` away and the folder out of the way; only then the rest is deleted, which takes its time.
 """
 
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.storage.atomic_write import write_atomically
-from synapse_agent.storage.locks import folder_locked, remove_unheld
+from synapse_agent.storage.locks import is_used, locked_for_removal, remove_unheld
 from synapse_agent.storage.trees import remove_tree, set_aside, walk
 
 PYTHON = "bin/python"
@@ -79,6 +80,11 @@ class Removal:
     usage: Usage
 
 
+def lock_path(folder: Path) -> Path:
+    """Return where the lock of an environment is: not among what runs see; a maker's has the suffix `.lock`."""
+    return folder.parent.with_name("locks") / folder.name
+
+
 def describe(folder: Path, *, python: str, requirements: Sequence[str]) -> None:
     """Write down what is in an environment that was just made."""
     _write_manifest(folder, {"python": python, "requirements": list(requirements)})
@@ -119,14 +125,21 @@ class Remover:
 
     def sweep(self) -> None:
         """Remove what makers and removers left behind when they were killed."""
-        for lock in self._folder.glob("*.lock"):
-            remove_unheld(lock)
+        for lock in lock_path(self._folder / "*").parent.glob("*"):
+            self._remove_lock(lock)
         for folder in _environments_in(self._folder):
             if not os.path.lexists(folder / PYTHON):
                 self._remove(folder)
         for bytecode in _entries(self._bytecode_of(self._folder)):
             if not (self._folder / bytecode.name).exists():
                 self.discard(bytecode)
+
+    def _remove_lock(self, lock: Path) -> None:
+        if lock.suffix:
+            remove_unheld(lock)
+        elif not (self._folder / lock.name).exists():
+            with suppress(BlockingIOError), locked_for_removal(lock, with_file=True):
+                pass
 
     def _remove(self, folder: Path) -> Usage | None:
         try:
@@ -140,7 +153,8 @@ class Remover:
 
     def _take_away(self, folder: Path) -> list[Path]:
         """Make an environment be no more, in an order of which no step leaves a part of it for use."""
-        with folder_locked(folder):
+        with locked_for_removal(lock_path(folder)):
+            folder.stat()  # FileNotFoundError if there is none
             taken = []
             with suppress(FileNotFoundError):
                 taken.append(self._set_aside(self._bytecode_of(folder)))
@@ -211,11 +225,7 @@ def _measured(folder: Path, manifest: dict[str, Any], last_used: float) -> int:
 
 
 def _is_in_use(folder: Path) -> bool:
-    try:
-        with folder_locked(folder):
-            return False
-    except BlockingIOError:
-        return True
+    return is_used(lock_path(folder))
 
 
 def _last_use(folder: Path) -> float:

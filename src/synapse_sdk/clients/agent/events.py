@@ -1,4 +1,4 @@
-"""What `tail_job_logs` yields: events told apart by their `type`, for type checkers. Each is a plain dictionary.
+"""What `tail_job_logs` yields: events of different `type`s, for type checkers. Each is a plain dictionary.
 
 The contract describes all of them in one schema, so that agents may add types; a test holds these to it.
 """
@@ -22,7 +22,7 @@ class ProgressEvent(TypedDict):
     message: NotRequired[str]
     current: float
     total: float | None
-    """None if the action does not know how much there is to do."""
+    """None if the action does not know how much work there is."""
     step: NotRequired[str]
 
 

@@ -1,4 +1,4 @@
-"""Is the agent there?"""
+"""Is the agent there, and how does its operator look after it?"""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from synapse_sdk.clients.agent._request import calls
 
 if TYPE_CHECKING:
-    from synapse_agent_api.typed_dicts import Health
+    from synapse_agent_api.typed_dicts import Backup, Health
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 
 
 class HealthClientMixin:
-    """The health check of an agent's client."""
+    """The health check of an agent's client, and its backup."""
 
     _session: Session
 
@@ -20,6 +20,11 @@ class HealthClientMixin:
         """Ask the agent how it is; agents answer this without a token too."""
         health: Health = self._session.send(calls.health_check())
         return health
+
+    def create_backup(self) -> Backup:
+        """Have the agent write a copy of its database into its data folder, and return where it is."""
+        backup: Backup = self._session.send(calls.create_backup())
+        return backup
 
 
 class AsyncHealthClientMixin:
@@ -31,3 +36,8 @@ class AsyncHealthClientMixin:
         """Ask the agent how it is; agents answer this without a token too."""
         health: Health = await self._session.send(calls.health_check())
         return health
+
+    async def create_backup(self) -> Backup:
+        """Have the agent write a copy of its database into its data folder, and return where it is."""
+        backup: Backup = await self._session.send(calls.create_backup())
+        return backup

@@ -7,13 +7,21 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from itertools import count
 
 import pytest
 
 from synapse_agent.runner.environments.leases import EnvironmentLeases
-from synapse_agent.runner.environments.store import Remover, describe, measure, note_use, stored_environments
-from synapse_agent.storage.locks import folder_locked
+from synapse_agent.runner.environments.store import (
+    Remover,
+    describe,
+    lock_path,
+    measure,
+    note_use,
+    stored_environments,
+)
+from synapse_agent.storage.locks import lock_for_use, open_use_lock
 
 FIRST, SECOND = ("1" * 32, "2" * 32)
 
@@ -89,7 +97,8 @@ def test_what_was_written_down_and_damaged_does_no_harm(folder, write_environmen
 
 def test_what_is_no_environment_is_not_listed(folder, write_environment):
     """Files, locks, folders of other names; and there need be no folder at all."""
-    (folder / f"{FIRST}.lock").touch()
+    lock_path(folder / FIRST).parent.mkdir()
+    lock_path(folder / FIRST).with_suffix(".lock").touch()
     (folder / "mine").mkdir()
     assert stored_environments(folder) == []
     assert stored_environments(folder / "none") == []
@@ -126,10 +135,20 @@ def test_an_environment_goes_with_its_bytecode(folder, tmp_path, remover, write_
     assert list((tmp_path / "trash").iterdir()) == []
 
 
+@contextmanager
+def in_use(environment):
+    descriptor = open_use_lock(lock_path(environment))
+    assert lock_for_use(descriptor)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def test_one_that_is_in_use_is_not_removed(folder, remover, write_environment):
     """Whoever uses it; it is told of as such."""
     environment = write_environment(FIRST)
-    with folder_locked(environment):
+    with in_use(environment):
         (found,) = stored_environments(folder)
         assert found.in_use
         assert remover.remove(found) is None
@@ -197,7 +216,8 @@ def test_what_the_killed_left_is_swept_away(folder, tmp_path, remover, write_env
     kept = write_environment(FIRST)
     begun = write_environment(SECOND)
     (begun / "bin" / "python").unlink()
-    (folder / f"{FIRST}.lock").touch()
+    lock_path(folder / FIRST).parent.mkdir()
+    lock_path(folder / FIRST).with_suffix(".lock").touch()
     for environment in (kept, folder / ("3" * 32)):
         bytecode_of(environment, tmp_path).mkdir(parents=True)
     remover.sweep()

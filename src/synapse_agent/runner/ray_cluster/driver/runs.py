@@ -129,7 +129,7 @@ class Runs:
         action = run.config.action(run.action)
         environment = _environment_key(run)
         digest = await self._shipping.digest(run.folder, is_release=run.release is not None)
-        wanted = action.resources.with_params(run.params)
+        wanted = action.resources.with_params(run.params.resources)
         for _ in range(ATTEMPTS):
             try:
                 if await self._attempt(live, digest, environment, wanted):

@@ -13,7 +13,7 @@ from pathlib import Path
 from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
 from synapse_agent.runner.ray_cluster.source_archive import unpack
 from synapse_agent.storage.locks import lock_folder
-from synapse_agent.storage.scratch import Scratch
+from synapse_agent.storage.scratch import LOCK_SECONDS, Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside, walk
 
 MAX_BYTES = 20 * 2**30
@@ -143,7 +143,7 @@ class Draft:
 def _locked(path: Path, *, shared: bool) -> int | None:
     """Lock a folder and return the descriptor that holds the lock; None if it is not there, or others use it."""
     with suppress(BlockingIOError, FileNotFoundError):
-        return lock_folder(path, shared=shared, wait=shared)
+        return lock_folder(path, shared=shared, wait=LOCK_SECONDS if shared else 0)
     return None
 
 

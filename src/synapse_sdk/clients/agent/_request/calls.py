@@ -68,6 +68,13 @@ def health_check() -> Request:
     return _call(operation, operation.build_request())
 
 
+def create_backup() -> Request:
+    """Return the call for `create_backup`."""
+    from synapse_agent_api.api.maintenance import create_backup as operation
+
+    return _call(operation, operation.build_request())
+
+
 def list_plugin_releases(params: Mapping[str, Any] | None = None) -> Request:
     """Return the call for a page of releases; every filter is passed through."""
     from synapse_agent_api.api.plugin_releases import list_plugin_releases as operation

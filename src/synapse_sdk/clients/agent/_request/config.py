@@ -32,7 +32,7 @@ LONGEST_LIMIT = 2_000_000.0
 """Seconds, some three weeks: a socket counts milliseconds in 32 bits, and longer limits would end early or never."""
 
 MAX_RESPONSE_BYTES = 1024 * 1024 * 1024
-"""The most that a client takes in memory of one answer, decoded, if it is not told otherwise."""
+"""The most that a client takes in memory of one answer, decoded, by default."""
 
 WRITE_LIMIT = 60.0
 """Seconds to wait until the peer takes more of a request, where reading has no limit."""
@@ -181,7 +181,7 @@ def _hook(value: Any, name: str) -> Any:
 
 
 def _setting(given: Any, name: str, environ: Mapping[str, str], variable: str) -> tuple[Any, str]:
-    """Return what was given, else what the environment has, and what messages are to call it."""
+    """Return the argument, else what the environment has, and what messages call it."""
     if given is None and environ.get(variable):
         return environ[variable], variable
     return given, name
@@ -204,7 +204,7 @@ def _check_url(url: str, name: str) -> None:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ValueError(f"{name} is no address: {error}.") from error
+        raise ValueError(f"{name} is not an address: {error}.") from error
     if parts.username is not None or parts.password is not None:
         raise ValueError(f"{name} holds a user name or password, which agents don't take: use access_token.")
     if parts.scheme not in ("http", "https") or not host:
@@ -218,7 +218,7 @@ def _check_url(url: str, name: str) -> None:
     try:
         labels = httpx.URL(url).raw_host.decode("ascii").removesuffix(".").split(".")
     except httpx.InvalidURL as error:
-        raise ValueError(f"{name} is no address: {error}.") from error
+        raise ValueError(f"{name} is not an address: {error}.") from error
     if any(not 0 < len(label) < 64 for label in labels):
         raise ValueError(f"{name} is not an address: each part of a host's name has 1 to 63 characters: {url!r}.")
 

@@ -13,7 +13,7 @@ _GZIP = zlib.MAX_WBITS | 16
 
 
 class Decoder:
-    """Decodes what `Content-Encoding` names; `ValueError` when the body is not what it says."""
+    """Decodes what `Content-Encoding` names; `ValueError` when the body is something else."""
 
     def __init__(self, content_encoding: str) -> None:
         names = [name.strip().lower() for name in content_encoding.split(",")]

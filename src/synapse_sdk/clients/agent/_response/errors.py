@@ -71,7 +71,7 @@ class StreamingResponse(Answer):
 
 
 def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
-    """Tell whether an answer is a stream of events; a proxy's page is none, and is judged as any answer."""
+    """Return whether an answer is a stream of events; a proxy's page is none, and is judged as any answer."""
     media_type = headers.get("content-type", "").partition(";")[0]
     return 200 <= status < 300 and media_type.strip().lower() == "text/event-stream"
 

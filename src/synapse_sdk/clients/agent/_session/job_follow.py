@@ -116,5 +116,5 @@ def _data(event: Event) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ResponseParseError(f"An event of the log is not JSON ({error}): {event.data[:200]!r}") from error
     if not isinstance(data, dict):
-        raise ResponseParseError(f"An event of the log is no object: {event.data[:200]!r}")
+        raise ResponseParseError(f"An event of the log is not an object: {event.data[:200]!r}")
     return data

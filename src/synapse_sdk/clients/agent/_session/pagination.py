@@ -53,7 +53,7 @@ class Paginator:
         self._empty_pages = 0
 
     def take(self, value: Any) -> Page:
-        """Check the page that the next call has brought, and go on to the one after it."""
+        """Check the page that the next call has brought, and take the one after it as the next."""
         page = _page(value)
         self.next = None if page.query is None else calls.list_plugin_releases(page.query)
         if self.next is not None:
@@ -109,13 +109,13 @@ def _ahead(page: Page, *, missing: int) -> list[Request]:
 def _page(value: Mapping[str, Any]) -> Page:
     results, link, count = value.get("results"), value.get("next"), value.get("count")
     if not isinstance(results, list):
-        raise ResponseParseError(f"A page of releases holds no list of 'results', but {sorted(value)}.")
+        raise ResponseParseError(f"A page of releases has no list of 'results', but {sorted(value)}.")
     if link is not None and not isinstance(link, str):
         raise ResponseParseError(f"A page's 'next' is neither text nor null, but {link!r}.")
     if isinstance(count, bool) or not isinstance(count, int):
-        raise ResponseParseError(f"A page's 'count' is no integer, but {count!r}.")
+        raise ResponseParseError(f"A page's 'count' is not an integer, but {count!r}.")
     try:
         query = None if link is None else parse_qs(urlsplit(link).query, keep_blank_values=True)
     except ValueError as error:
-        raise ResponseParseError(f"A page's 'next' is no address, but {link!r}.") from error
+        raise ResponseParseError(f"A page's 'next' is not an address, but {link!r}.") from error
     return Page(results, count, query)

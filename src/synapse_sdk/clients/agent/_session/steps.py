@@ -65,7 +65,7 @@ class Limit:
 
 
 Step = Ask | NextPart | Emit | Wait | Sequence[Ask]
-"""A sequence of calls is made side by side; the reply has what each call gave, or its error."""
+"""A sequence of calls is made side by side; the reply has each call's result, or its error."""
 
 Steps = Generator[Step, Any, T]
 """A method that takes several steps. An error of a step is raised where it was yielded."""

@@ -31,7 +31,7 @@ class Bypass:
         self._is_untouched = False
 
     def is_open(self) -> bool:
-        """Tell whether the next call may take it; cheap enough to ask every time."""
+        """Return whether the next call may take it; cheap enough to ask every time."""
         seen = (*self._methods(httpx), self._look_at_core())
         # By identity: a wrapper may well say that it equals what it wraps.
         if len(seen) != len(self._seen) or not all(map(is_, seen, self._seen)):
@@ -45,7 +45,7 @@ class Bypass:
 
 
 def _is_own(method: object) -> bool:
-    """Tell whether a method is the library's; what wraps one copies its names, but not its globals."""
+    """Return whether a method is the library's; what wraps one copies its names, but not its globals."""
     if method is None:
         return True
     return type(method) is FunctionType and method.__globals__["__name__"].partition(".")[0] in (_LIBRARY, _CORE)

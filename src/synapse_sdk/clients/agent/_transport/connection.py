@@ -102,7 +102,7 @@ class HttpConnection(Generic[S]):
             yield from self._body.decoded(part)
 
     def is_events(self) -> bool:
-        """Tell whether the answer is a stream of events, and was asked for."""
+        """Return whether the answer is a stream of events, and was asked for."""
         status = 0 if self._response is None else self._response.status_code
         return self._send.call.is_stream and is_event_stream(status, self.headers)
 

@@ -84,7 +84,7 @@ def without_frames(error: Exception) -> Exception:
 
 
 def check_kind(given: object, kind: str, name: str) -> None:
-    """Raise `TypeError` if what the caller gave is not of the kind of one of the libraries."""
+    """Raise `TypeError` if an argument is not of the kind of one of the libraries."""
     if given is not None and not any(isinstance(given, getattr(library, kind)) for library in _loaded()):
         raise TypeError(f"{name} must be an {httpx.__name__}.{kind}, not {type(given).__name__}.")
 

@@ -75,7 +75,7 @@ class _Pool(Generic[S]):
         self._idle.clear()
 
     def _abandon(self) -> None:
-        """In a forked process, let go of the parent's connections and begin anew."""
+        """In a forked process, close the parent's connections and begin anew."""
         for kept in self._open:
             kept.close()
         self._begin()
@@ -110,7 +110,7 @@ class _Pool(Generic[S]):
             self._idle.put(connection)
         else:
             connection.stream.close()
-        if self.closed:  # while this was going on
+        if self.closed:  # in the meantime
             self._idle.clear()
 
     def _keep_cookies(self, connection: HttpConnection[S], send: Send) -> None:

@@ -24,7 +24,7 @@ def proxy_for(base_url: str, proxies: Mapping[str, str]) -> str | None:
         proxies: Proxies by scheme and what they are not for, as `urllib.request.getproxies` returns them.
 
     Raises:
-        ValueError: The proxy for this address can't be used; the message says why.
+        ValueError: The proxy for this address can't be used; the message has the reason.
     """
     url = urlsplit(base_url)
     scheme = next((name for name in (url.scheme, "all") if proxies.get(name)), None)
@@ -34,7 +34,7 @@ def proxy_for(base_url: str, proxies: Mapping[str, str]) -> str | None:
 
 
 def is_excepted(url: SplitResult, no_proxy: str) -> bool:
-    """Tell whether NO_PROXY has an address: by a name or a domain above it, an IP address, a network, or `*`."""
+    """Return whether NO_PROXY has an address: by a name or a domain above it, an IP address, a network, or `*`."""
     return any(name == "*" or _covers(name, url) for name in re.split(r"[\s,]+", no_proxy) if name)
 
 
@@ -74,7 +74,7 @@ def _host_and_port(name: str) -> tuple[str, str]:
 
 
 def _is_within(name: str, host: str) -> bool:
-    """Tell whether a host is what an entry names, below its domain, or in its network."""
+    """Return whether a host is what an entry names, below its domain, or in its network."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

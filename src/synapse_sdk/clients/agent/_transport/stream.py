@@ -139,7 +139,7 @@ def connect(origin: Origin, tls: Tls, limit: float | None, deadline: float | Non
         origin: The agent.
         tls: Returns the TLS settings.
         limit: Seconds for all addresses together.
-        deadline: When, by the clock, to give up.
+        deadline: When, by the clock, to stop trying.
         preferred: The address to try first, if it is still one of the host's.
     """
     end = deadline if limit is None else min(CLOCK.clock() + limit, deadline or float("inf"))
@@ -222,7 +222,7 @@ def check_protocol(secured: ssl.SSLSocket | ssl.SSLObject) -> None:
 
 
 def _first(addresses: Sequence[Address], end: float | None) -> socket.socket:
-    """Return a connection to the address that answers first, each one given a head start before the next."""
+    """Return a connection to the address that answers first, each one with a head start before the next."""
     waiting = deque(addresses)
     failed = OSError(NO_ADDRESS)
     with selectors.DefaultSelector() as attempts:

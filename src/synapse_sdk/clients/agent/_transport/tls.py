@@ -1,4 +1,4 @@
-"""TLS settings, made of what the caller gave or of the CA bundle that the environment names."""
+"""TLS settings, made of the caller's arguments or of the CA bundle that the environment names."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_
 
 
 def tls_settings(base_url: str, verify: Verify, cert: Cert | None) -> Tls:
-    """Return what gives the TLS settings, made once: at once for an https address, else when they are asked for.
+    """Return a function for the TLS settings, made once: at once for an https address, else when they are asked for.
 
-    Raises `ValueError` if they can't be made of what the caller or the environment gave.
+    Raises `ValueError` if they can't be made of the arguments or the environment.
     """
 
     @cache
@@ -63,7 +63,7 @@ def _present(context: ssl.SSLContext, cert: tuple[str, ...]) -> None:
 
 
 def _trusted(verify: bool | str, environ: Mapping[str, str]) -> tuple[bool | str, str]:
-    """Return the CA certificates to trust, and what messages are to call them."""
+    """Return the CA certificates to trust, and what messages call them."""
     if verify is not True:
         return verify, "verify"
     named = next(((environ[name], name) for name in CA_VARIABLES if environ.get(name)), None)

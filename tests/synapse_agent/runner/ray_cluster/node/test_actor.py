@@ -12,7 +12,7 @@ import pytest
 
 from synapse_agent import __version__
 from synapse_agent.plugins.config import PluginConfig
-from synapse_agent.runner.base import Run
+from synapse_agent.runner.base import Params, Run
 from synapse_agent.runner.ray_cluster.messages import Failed, Item, LogOutput, Part, SourceMissing, Started, Succeeded
 from synapse_agent.runner.ray_cluster.node.actor import Assignment, Node, node_folder
 from synapse_agent.runner.ray_cluster.source_archive import pack
@@ -59,7 +59,7 @@ def source(tmp_path: Path) -> Path:
 def assignment(source: Path, action: str = "go", *, release: str | None = "p@1", **params: Any) -> Assignment:
     actions = {name: {"entrypoint": f"m:{name}"} for name in ("go", "fail")}
     config = PluginConfig.from_mapping({"code": "p", "actions": actions})
-    run = Run("job-1", source, config, action, params, release=release)
+    run = Run("job-1", source, config, action, Params.of(params), release=release)
     return Assignment(run, tree_digest(source), {"MODE": "quick"}, "key of nothing")
 
 

@@ -52,7 +52,7 @@ def test_bodies_are_decoded_however_they_are_cut(coding: str, size: int) -> None
 @pytest.mark.parametrize("coding", [name for name in BODIES if name != "identity"])
 @pytest.mark.parametrize("cut", [1, 4, 8])
 def test_a_body_that_is_cut_off_is_no_answer(coding: str, cut: int) -> None:
-    """Also within the trailer, whose checksum says whether it is whole."""
+    """Also within the trailer, whose checksum shows whether it is whole."""
     body = BODIES[coding].rstrip(b"\0")
     with pytest.raises(ResponseParseError, match=r"can't be decoded: its \S+ data is cut off"):
         read(coding, body[:-cut])

@@ -51,7 +51,7 @@ def test_odd_streams_give_what_the_standard_says(stream: bytes, events: list[Eve
 
 @pytest.mark.parametrize("part", [b"x" * 65536, b"data: " + b"x" * 65530, b"data\n" * 10_000, b": y" * 20_000])
 def test_an_event_has_an_end(part: bytes) -> None:
-    """A line or an event that goes on and on is an error, before it fills the memory."""
+    """A line or an event without an end is an error, before it fills the memory."""
     reader = EventReader()
 
     def read_on() -> None:

@@ -29,7 +29,7 @@ ONLY_HTTPX = pytest.mark.skipif(httpx.__name__ != "httpx", reason="these librari
 
 
 def are_open() -> tuple[bool, bool]:
-    """Tell whether calls may go past the library, for the synchronous client and on an event loop."""
+    """Return whether calls may go past the library, for the synchronous client and on an event loop."""
 
     async def ask() -> bool:
         return Bypass(is_async=True).is_open()

@@ -862,7 +862,7 @@ Pairs = list[tuple[HttpConnection[stream.Stream], socket.socket]]
 
 
 def test_the_connection_used_last_is_taken_first(pairs: Pairs) -> None:
-    """So that idle ones expire; beyond its number the oldest is closed, and one that the peer closed is not given."""
+    """So that idle ones expire; beyond its number the oldest is closed, and none that the peer closed is returned."""
     idle: IdleConnections[stream.Stream] = IdleConnections(3, 5.0)
     for connection, _ in pairs:
         idle.put(connection)

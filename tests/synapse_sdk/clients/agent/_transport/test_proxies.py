@@ -204,7 +204,7 @@ def first_of(events: Any, facade: Any) -> Any:
 def test_calls_and_streams_take_the_same_way(
     make_facade: Callable[..., Any], set_variables: Callable[..., None]
 ) -> None:
-    """Both go through the proxy, or neither does, whatever ALL_PROXY says beside a direct address."""
+    """Both go through the proxy, or neither does, whatever ALL_PROXY has beside a direct address."""
     with proxy() as (url, asked):
         set_variables(http_proxy=url)
         facade = make_facade("http://agent.invalid")

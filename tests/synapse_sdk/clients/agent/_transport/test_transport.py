@@ -180,7 +180,7 @@ def test_a_lookup_that_makes_too_long_an_address_is_refused(make: Make) -> None:
 
 
 def test_a_server_that_demands_a_certificate_says_so(make: Make) -> None:
-    """With TLS 1.3 it says so after the handshake."""
+    """With TLS 1.3 the alert comes after the handshake."""
     authority = trustme.CA()
     demanding = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(demanding)
@@ -370,7 +370,7 @@ def frames_of(error: BaseException | None) -> Iterator[Any]:
 
 
 def is_shown(value: Any, depth: int = 0) -> bool:
-    """Tell whether the token can be read in a value as pytest and Sentry show it: by its repr, or its bytes."""
+    """Return whether the token can be read in a value as pytest and Sentry show it: by its repr, or its bytes."""
     if isinstance(value, Secret):
         return TOKEN in Secret.__sentry_repr__(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -580,7 +580,7 @@ def test_all_pages_can_be_listed_when_a_program_ends(moment: str) -> None:
 
 
 def test_a_frozen_clock_does_no_harm(make: Make) -> None:
-    """Deadlines are told by a clock that freezegun does not stop."""
+    """Deadlines come from a clock that freezegun does not stop."""
     with agent(answering(OK)) as (port, _):
         facade = make(f"http://127.0.0.1:{port}", deadline=5)
         with freeze_time("2020-01-01") as frozen:

@@ -1,0 +1,73 @@
+"""From a request's JSON text to what a handler needs of it; large texts are parsed in another process, by this too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from synapse_agent.jobs.idempotency import canonical, canonical_object, digest, shortened
+from synapse_agent.problems import invalid
+from synapse_agent.runner.base import Params
+from synapse_agent.server.request_body import parse_json
+from synapse_agent.server.validation import Schema
+
+_PARTS = ("params", "plugin_path", "config", "modules")
+"""What a run is made of: the content of its job."""
+LARGEST_HEAD = 2**20
+MOST_MODULES = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class BodyRules:
+    """How an operation's body is to be read."""
+
+    schema: Mapping[str, Any]
+    is_lenient: bool
+    """Keys with null are as if absent."""
+    path: Mapping[str, str]
+    """The request's path parameters, which its digest covers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedBody:
+    """A JSON body that fits its schema."""
+
+    value: Any
+    """The body; an object's `params` are `Params`."""
+    digest: str
+    """Of path and body: the same again is the same request."""
+    identities: Mapping[str, bytes]
+    """What stands for `params`, `plugin_path`, `config` and `modules` in the digest of a job's content."""
+
+
+def parse_body(text: bytes | bytearray, rules: BodyRules, schema: Schema | None = None) -> ParsedBody:
+    """Parse, check and digest a body; raises `Problem` 400 and `InvalidRequest`."""
+    value = parse_json(text)
+    if rules.is_lenient and isinstance(value, dict):
+        value = {name: each for name, each in value.items() if each is not None}
+    (schema or Schema(rules.schema)).check(value, at=["body"])
+    path = canonical(dict(rules.path))
+    if not isinstance(value, dict):
+        return ParsedBody(value, digest(b"[" + path + b", " + canonical(value) + b"]"), {})
+    parts = {name: canonical(each) for name, each in value.items()}
+    request = digest(b"[" + path + b", " + canonical_object(parts) + b"]")
+    identities = {name: shortened(parts[name]) for name in _PARTS if name in parts}
+    if isinstance(value.get("params"), dict):
+        value = {**value, "params": Params.of(value["params"])}
+    return ParsedBody(value, request, identities)
+
+
+def check_head(value: Any) -> None:
+    """Refuse a body that is large in what the agent has to look at itself; `params` and the modules' text may be."""
+    if not isinstance(value, dict):
+        return
+    head = {name: each for name, each in value.items() if name not in ("params", "modules")}
+    if len(json.dumps(head)) > LARGEST_HEAD:
+        message = f"Input should take at most {LARGEST_HEAD} bytes besides params and modules"
+        raise invalid("too_large", message, at=["body"], value=sorted(head))
+    modules = value.get("modules")
+    if isinstance(modules, dict) and len(modules) > MOST_MODULES:
+        message = f"Input should have at most {MOST_MODULES} modules"
+        raise invalid("too_large", message, at=["body", "modules"], value=modules)
