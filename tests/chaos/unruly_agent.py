@@ -85,7 +85,7 @@ class UnrulyAgent:
             raise AssertionError(f"It did not start: {self.errors.read_text()[-2000:]}")
 
     def end(self) -> None:
-        """End it well, and give its disk back."""
+        """End it well, and release its disk."""
         if self.process is not None:
             self.process.terminate()
             self.process.communicate(timeout=60)

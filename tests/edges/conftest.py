@@ -288,7 +288,10 @@ def settle(edges_agent: EmbeddedAgent, data: Path) -> Callable[[], None]:
 @pytest.fixture
 def ledger(edges_agent: EmbeddedAgent, data: Path) -> Iterator[Ledger]:
     """Count what the agent holds before and after a test, which must be equal but for what the test expects."""
-    ledger = Ledger(edges_agent, data, Holdings.of(edges_agent, data))
+    end = time.monotonic() + SETTLE_SECONDS
+    while (before := Holdings.of(edges_agent, data)).processes and time.monotonic() < end:
+        time.sleep(0.01)  # a zygote that the test before has made necessary starts
+    ledger = Ledger(edges_agent, data, before)
     yield ledger
     ledger.check()
 

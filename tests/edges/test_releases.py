@@ -47,15 +47,18 @@ def test_a_release_that_is_not_cached_is_not_found(facade, name, lookup, hint):
 
 
 def test_a_plugin_that_is_not_there_is_answered_with_those_there_are(facade, plugins, write_files: WriteFiles):
-    """Also what cannot be read is listed: it may be the one, and under another name."""
-    write_files(plugins / "seen", {"config.yaml": config("seen")})
-    write_files(plugins / "unseen-folder", {"config.yaml": "code: [never_seen"})
+    """Also what cannot be read is listed: it may be the one, and under another name.
+
+    The first ten of each are: the names stand before those of other tests.
+    """
+    write_files(plugins / "a-seen", {"config.yaml": config("a_seen")})
+    write_files(plugins / "a-folder", {"config.yaml": "code: [never_seen"})
     error = facade.error("create_plugin_release", "never_seen", "1.0.0")
     assert type(error) is NotFoundError
     assert error.message.startswith("There is no 'never_seen@1.0.0' to be had; the plugins there are: ")
-    assert "seen" in error.message
+    assert "a_seen" in error.message
     assert "Not readable as plugins: " in error.message
-    assert "unseen-folder" in error.message
+    assert "a-folder" in error.message
 
 
 def test_a_version_that_is_not_there_is_answered_with_those_there_are(facade, plugins, write_files: WriteFiles):
