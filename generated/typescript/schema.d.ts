@@ -680,7 +680,8 @@ export interface components {
         };
         /**
          * @description Nothing ran: the `job_id` belongs to another run (`job_conflict`), the `Idempotency-Key` was sent with another
-         *     request before (`idempotency_key_reused`), or the run was stopped while it waited for its turn (`action_stopped`).
+         *     request before (`idempotency_key_reused`), the run was stopped while it waited for its turn (`action_stopped`), or
+         *     the release's files were changed on the agent's disk and can't be fetched again (`release_damaged`).
          */
         Conflict: {
             headers: {

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from synapse_agent import EmbeddedAgent
+from synapse_agent.plugins import integrity
+from synapse_agent.storage.trees import tree_digest
 
 
 @pytest.fixture
@@ -20,6 +23,13 @@ def plugins(tmp_path: Path) -> Path:
     (folder / "config.yaml").write_text("code: plain\nversion: 1.0.0\nactions: {go: {entrypoint: 'm:go'}}\n")
     (folder / "m.py").write_text("from pathlib import Path\ndef go():\n    (Path.home() / 'x').touch()\n    return 1\n")
     return folder.parent
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have files looked at before each run."""
+    monkeypatch.setattr(integrity, "_LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(integrity, "_PER_CHECK", 0)
 
 
 @pytest.fixture
@@ -61,3 +71,80 @@ def test_what_is_in_scratch_can_be_removed(http: httpx.Client, tmp_path: Path) -
         for path in (tmp_path / "data").glob(pattern):
             shutil.rmtree(path, ignore_errors=True)
         assert [run(http).text, debug(http).text, run(http).text] == ["1", "1", "1"]
+
+
+def release(tmp_path: Path) -> Path:
+    """Give the folder of the release."""
+    (folder,) = (tmp_path / "data" / "releases").iterdir()
+    return folder
+
+
+def changed(folder: Path) -> None:
+    (folder / "m.py").write_text("from pathlib import Path\ndef go():\n    return 2\n")
+
+
+def changed_without_a_trace(folder: Path) -> None:
+    before = (folder / "m.py").stat()
+    text = (folder / "m.py").read_text().replace("return 1", "return 2")
+    (folder / "m.py").write_text(text)
+    os.utime(folder / "m.py", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def added(folder: Path) -> None:
+    (folder / "pathlib.py").write_text("raise SystemExit(5)\n")
+
+
+def made_executable(folder: Path) -> None:
+    (folder / "m.py").chmod(0o755)
+
+
+CHANGES = [changed, changed_without_a_trace, added, made_executable, lambda folder: (folder / "m.py").unlink()]
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("change", [*CHANGES, shutil.rmtree, lambda folder: shutil.rmtree(folder.parent)])
+def test_a_release_that_was_changed_on_disk_is_fetched_anew(
+    http: httpx.Client, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    """Whatever the change was; the process that was kept ready goes with what it had read."""
+    assert run(http).text == "1"
+    change(release(tmp_path))
+    assert [run(http).text for _ in range(2)] == ["1", "1"]
+
+
+def test_a_release_that_is_gone_is_noticed_at_once(http: httpx.Client, tmp_path: Path) -> None:
+    """By the next run, or by creating it again."""
+    for call in (run, lambda http: http.post("/plugin_releases/", json={"plugin": "plain", "version": "1.0.0"})):
+        shutil.rmtree(release(tmp_path))
+        assert call(http).status_code == 200
+        assert (release(tmp_path) / "m.py").exists()
+
+
+def test_a_changed_release_without_its_source_is_refused(http: httpx.Client, tmp_path: Path, plugins: Path) -> None:
+    """Nothing runs, and the message names the cure."""
+    shutil.rmtree(plugins / "plain")
+    shutil.rmtree(release(tmp_path))
+    for _ in range(2):
+        refused = run(http)
+        assert (refused.status_code, refused.json()["detail"]["error_type"]) == (409, "release_damaged")
+    assert "Delete the release and create it anew." in refused.json()["detail"]["message"]
+
+
+def test_a_copy_of_the_files_is_as_good(tmp_path: Path) -> None:
+    """As after a restored backup: what the kernel notes has changed, what is in the files has not."""
+    first, second = tmp_path / "first", tmp_path / "release"
+    first.mkdir()
+    (first / "m.py").write_text("1")
+    shutil.copytree(first, second)
+    digest = tree_digest(second)
+    marks = integrity.Integrity(tmp_path / "marks")
+    assert marks.is_due(second)
+    assert marks.check(second, digest)
+    assert not marks.is_due(second)
+    shutil.rmtree(second)
+    shutil.copytree(first, second)
+    assert marks.is_due(second)
+    assert marks.check(second, digest)
+    (second / "m.py").write_text("2")
+    assert not marks.check(second, digest)
+    assert integrity.Integrity(tmp_path / "marks").is_due(second)

@@ -13,6 +13,7 @@ from typing import Any
 
 from synapse_agent.plugins.advice import advice
 from synapse_agent.plugins.config import PluginConfig
+from synapse_agent.plugins.integrity import Integrity
 from synapse_agent.plugins.project import read_requirements
 from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import PluginSource
@@ -46,6 +47,8 @@ class Releases:
         self._folder = folder
         self._rows = database.releases
         self._source = source
+        self._integrity = Integrity(folder.root / "release-marks")
+        self._restoring: dict[str, asyncio.Task[None]] = {}
         self._rules = rules
         self._schemas = schemas
         self._on_removed = on_removed
@@ -74,6 +77,7 @@ class Releases:
         """
         row = self._rows.named(plugin, version)
         if row is not None:
+            await self.ready(row)
             return row, False
         if self._is_closing:
             raise shutting_down("fetches no releases")
@@ -91,9 +95,9 @@ class Releases:
             raise
 
     async def close(self) -> None:
-        """Fetch nothing more, end what is being fetched, and tell those who wait for it."""
+        """Fetch nothing more, end what is being fetched, and tell the callers that wait for it."""
         self._is_closing = True
-        tasks = list(self._fetching.values())
+        tasks: list[asyncio.Task[Any]] = [*self._fetching.values(), *self._restoring.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -132,9 +136,23 @@ class Releases:
         """Give the folder that holds the content of this digest."""
         return self._folder.releases / digest.removeprefix("sha256:")
 
+    async def ready(self, row: ReleaseRow) -> Path:
+        """Give a release's folder, fetched anew if somebody has removed or changed what is in it.
+
+        Raises `Problem` 409 `release_damaged` if it can't be.
+        """
+        path = self.path(row.digest)
+        if self._integrity.is_due(path) and not await in_thread(self._integrity.check, path, row.digest):
+            task = self._restoring.get(row.digest)
+            if task is None:
+                task = self._restoring[row.digest] = asyncio.create_task(self._restore(row))
+                task.add_done_callback(lambda _: self._restoring.pop(row.digest))
+            await asyncio.shield(task)
+        return path
+
     def lease(self, row: ReleaseRow) -> ReleaseLease:
         """Make a workspace out of a release's folder."""
-        return ReleaseLease(self, row.digest)
+        return ReleaseLease(self, row)
 
     def claim(self, digest: str) -> None:
         """Keep a folder from being removed until `give_back` has been called as often."""
@@ -171,7 +189,28 @@ class Releases:
         finally:
             await in_thread(remove_tree, temporary)
 
+    async def _restore(self, row: ReleaseRow) -> None:
+        logger.warning(
+            "The files of %s@%s are not those that were cached; they are fetched anew", row.plugin, row.version
+        )
+        temporary = self._folder.temporary("fetch")
+        try:
+            await self._source.fetch(plugin=row.plugin, version=row.version, into=temporary)
+            _, digest = await in_thread(_examine, temporary, row.plugin, row.version, self._rules)
+            if digest != row.digest:
+                raise _damaged(row, "its source has other files now")
+            trash = self._folder.discard(self.path(digest))
+            self._place(temporary, digest)
+            await self._on_removed(self.path(digest))
+            if trash:
+                await in_thread(remove_tree, trash)
+        except Problem as problem:
+            raise _damaged(row, problem.message) from problem
+        finally:
+            await in_thread(remove_tree, temporary)
+
     def _place(self, temporary: Path, digest: str) -> None:
+        self._folder.releases.mkdir(exist_ok=True)  # somebody may have cleaned up
         if not self.path(digest).exists():
             temporary.rename(self.path(digest))
 
@@ -179,6 +218,7 @@ class Releases:
         if digest in self._uses or self._rows.holds(digest):
             return
         self._configs.pop(digest, None)
+        self._integrity.forget(self.path(digest))
         self._warnings.pop(digest, None)
         trash = self._folder.discard(self.path(digest))
         if trash:
@@ -201,17 +241,17 @@ class Releases:
 class ReleaseLease:
     """A run's hold on a release's folder."""
 
-    def __init__(self, releases: Releases, digest: str) -> None:
+    def __init__(self, releases: Releases, row: ReleaseRow) -> None:
         self._releases = releases
-        self._digest = digest
+        self._row = row
 
     def claim(self) -> None:
         """Keep the folder, also when its release is deleted."""
-        self._releases.claim(self._digest)
+        self._releases.claim(self._row.digest)
 
     async def prepare(self) -> Path:
-        """Give the folder."""
-        return self._releases.path(self._digest)
+        """Give the folder, with what was cached in it."""
+        return await self._releases.ready(self._row)
 
     def as_known(self, problem: Problem) -> Problem:
         """Give the problem with the files as the caller knows them; a release's have no other names."""
@@ -219,7 +259,7 @@ class ReleaseLease:
 
     async def release(self) -> None:
         """Let the folder go."""
-        await self._releases.give_back(self._digest)
+        await self._releases.give_back(self._row.digest)
 
 
 def _record(row: ReleaseRow, warnings: Sequence[str], schemas: Mapping[str, Any]) -> dict[str, Any]:
@@ -251,6 +291,12 @@ def _examine(folder: Path, plugin: str, version: str, rules: RequirementRules) -
     read_requirements(folder, rules)
     sync_tree(folder)
     return config, tree_digest(folder)
+
+
+def _damaged(row: ReleaseRow, why: str) -> Problem:
+    what = f"The files of {quoted(f'{row.plugin}@{row.version}')} on this agent's disk were changed or removed"
+    message = f"{what}, and can't be fetched again: {why.rstrip('.')}. Delete the release and create it anew."
+    return Problem(409, "release_damaged", message)
 
 
 def _not_found(lookup: str) -> Problem:

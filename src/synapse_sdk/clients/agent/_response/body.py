@@ -22,9 +22,8 @@ class BodyReader:
         self._headers = headers
         self._limit = limit
         self._body = bytearray()
-        coding = headers.get("content-encoding")
         try:
-            self._decoder = Decoder(coding) if coding else None
+            self._decoder = Decoder(headers["content-encoding"]) if "content-encoding" in headers else None
         except ValueError as error:
             raise self._failure(f"can't be decoded: {error}") from error
 
@@ -32,7 +31,9 @@ class BodyReader:
         """Keep what a part decodes to."""
         for piece in self.decoded(part):
             if len(self._body) + len(piece) > self._limit:
-                raise self._failure(f"is larger than max_response_bytes={self._limit}")
+                # A success, however large, shows that the request was carried out: a retry would only repeat it.
+                outcome: Outcome = "executed" if 200 <= self._status < 300 else "unknown"
+                raise self._failure(f"is larger than max_response_bytes={self._limit}", outcome)
             self._body += piece  # in place: many small parts would cost page faults when they are joined
 
     def decoded(self, part: bytes) -> Iterator[bytes]:
@@ -54,9 +55,7 @@ class BodyReader:
             raise self._failure(f"can't be decoded: {error}") from error
         return bytes(self._body)
 
-    def _failure(self, what: str) -> ResponseParseError:
-        # A success, however large, shows that the request was carried out: another try would only bring it again.
-        outcome: Outcome = "executed" if 200 <= self._status < 300 else "unknown"
+    def _failure(self, what: str, outcome: Outcome = "unknown") -> ResponseParseError:
         return ResponseParseError(
             f"The body of the answer {what}.",
             status_code=self._status,
