@@ -232,7 +232,10 @@ def test_an_entrypoint_that_does_not_import_shows_the_plugins_own_traceback(fail
     """It begins in the plugin's file, not in the agent."""
     error = fail("unimportable")
     assert type(error) is ActionFailedError
-    assert error.message == "ModuleNotFoundError: No module named 'library_that_nobody_installed'"
+    assert error.message == (
+        "ModuleNotFoundError: No module named 'library_that_nobody_installed'. Add library-that-nobody-installed to "
+        "requirements.txt, or pass requirements=['library-that-nobody-installed']."
+    )
     assert error.traceback == (
         "Traceback (most recent call last):\n"
         '  File "plugin/unimportable.py", line 2, in <module>\n'

@@ -121,7 +121,7 @@ def test_a_release_that_is_gone_is_noticed_at_once(http: httpx.Client, tmp_path:
 
 
 def test_a_changed_release_without_its_source_is_refused(http: httpx.Client, tmp_path: Path, plugins: Path) -> None:
-    """Nothing runs, and what to do is said."""
+    """Nothing runs, and the message names the cure."""
     shutil.rmtree(plugins / "plain")
     shutil.rmtree(release(tmp_path))
     for _ in range(2):

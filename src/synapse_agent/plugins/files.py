@@ -1,4 +1,4 @@
-"""The files in which a plugin says what it is and needs: read whole, and refused if they are no such files."""
+"""The files that describe a plugin and its needs, read whole, with a limit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def plugin_file(path: Path, name: str, *, most: int = MAX_FILE_BYTES) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise _invalid(f"{name} is not a regular file")
+            raise _invalid(f"{name} is no file")
         if status.st_size > most:
             raise _invalid(f"{name} holds {status.st_size} bytes; {most} are allowed")
         return path.read_bytes()

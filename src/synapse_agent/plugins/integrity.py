@@ -20,8 +20,8 @@ _PER_CHECK = 200
 class Integrity:
     """Remembers what each release's files looked like: their content is read only when that has changed.
 
-    The kernel notes when a file was changed last, which no one can set to an earlier time; so a look at what it has
-    noted of each file, a few microseconds, is enough.
+    The kernel notes when a file was changed last, and no program can set that. Comparing what it has noted of each
+    file, which takes microseconds, is enough.
     """
 
     def __init__(self, folder: Path) -> None:

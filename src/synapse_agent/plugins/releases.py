@@ -95,7 +95,7 @@ class Releases:
             raise
 
     async def close(self) -> None:
-        """Fetch nothing more, end what is being fetched, and tell those who wait for it."""
+        """Fetch nothing more, end what is being fetched, and tell the callers that wait for it."""
         self._is_closing = True
         tasks: list[asyncio.Task[Any]] = [*self._fetching.values(), *self._restoring.values()]
         for task in tasks:

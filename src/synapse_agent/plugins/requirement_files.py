@@ -76,7 +76,7 @@ class RequirementReader:
         if option in ("--requirement", "--constraint"):
             path = self._inside(value, text, place, beside)
             if not path.is_file():
-                raise invalid_requirement(text, place, f"there is no file {value!r} in the plugin")
+                raise invalid_requirement(text, place, f"the plugin has no file {value!r}")
             name = os.path.relpath(path, self._root)
             yield from self._file(path, name, is_constraint=is_constraint or option == "--constraint")
         elif option == "--editable":
@@ -119,7 +119,7 @@ class RequirementReader:
             raise invalid_requirement(line, place, "it leads out of the plugin's folder")
         found = next((path for path in inner if path.exists()), None)
         if found is None:
-            raise invalid_requirement(line, place, f"there is no {text!r} in the plugin")
+            raise invalid_requirement(line, place, f"the plugin has no {text!r}")
         return found
 
 

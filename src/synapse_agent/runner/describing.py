@@ -46,7 +46,7 @@ class DescribingRunner:
         self._runner = runner
         self._folder = folder
         self._seen: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def schemas(self, folder: Path) -> Mapping[str, Any]:
         """Return the JSON Schema of each action's params, for the release in a folder; empty if they are not known."""
@@ -63,9 +63,7 @@ class DescribingRunner:
         self._seen.add(run.folder.name)
         first: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if not (self._folder / run.folder.name).exists():
-            task = asyncio.create_task(self._describe(run, first))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[run.folder.name] = asyncio.create_task(self._describe(run, first))
         try:
             result = await self._runner.run(run, listener)
         except BaseException as error:
@@ -79,17 +77,22 @@ class DescribingRunner:
         await self._runner.stop(job_id)
 
     async def forget(self, folder: Path) -> None:
-        """Let go of what was kept for the runs of a folder that is gone; see `Runner.forget`."""
+        """Release what was kept for the runs of a folder that is gone; see `Runner.forget`."""
         self._seen.discard(folder.name)
+        await self._cancel(folder.name)
         (self._folder / folder.name).unlink(missing_ok=True)
         await self._runner.forget(folder)
 
     async def close(self) -> None:
         """End every run and every helper process."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*map(self._cancel, list(self._tasks)))
         await self._runner.close()
+
+    async def _cancel(self, name: str) -> None:
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
 
     async def _describe(self, run: Run, first: asyncio.Future[bool]) -> None:
         """Describe the release of a first run; a run that was refused has no environment to describe it in."""

@@ -232,7 +232,7 @@ class LocalRunner:
 
 
 class _Start:
-    """Whether a run's process has been started, beside who hears of it."""
+    """Whether a run's process has been started, beside its listener."""
 
     def __init__(self, listener: RunListener) -> None:
         self.listener = listener

@@ -58,7 +58,7 @@ class Scratch:
         return self.folder / str(next(self._numbers))
 
     def sweep(self) -> None:
-        """Remove the folders of runners that were killed: nobody holds their locks.
+        """Remove the folders of runners that were killed: their locks are free.
 
         What these had started may outlive them by a moment and write once more, so that one sweep may not be enough.
         """
@@ -77,13 +77,13 @@ class Scratch:
 def _begun(parent: Path) -> tuple[Path, int]:
     """Make a folder in another, and lock it."""
     parent.mkdir(parents=True, exist_ok=True)
-    with folder_locked(parent, wait=LOCK_SECONDS):  # until it is locked as well, nobody may take it for abandoned
+    with folder_locked(parent, wait=LOCK_SECONDS):  # until it is locked as well, it must not be taken for abandoned
         folder = Path(tempfile.mkdtemp(dir=parent))
         return folder, lock_folder(folder)
 
 
 def _is_abandoned(folder: Path, locks: ExitStack) -> bool:
-    """Tell whether a folder is nobody's, and lock it then."""
+    """Tell whether the runner of a folder has ended, and lock it then."""
     with suppress(BlockingIOError, FileNotFoundError, NotADirectoryError):
         locks.enter_context(folder_locked(folder))
         return True

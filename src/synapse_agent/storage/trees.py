@@ -75,7 +75,7 @@ class Meter:
 
 
 def is_excluded(name: str) -> bool:
-    """Return whether a file or folder of this name is no part of a plugin: version control, caches, environments."""
+    """Return whether this name excludes a file or folder from a plugin: version control, caches, environments."""
     return name in EXCLUDED_NAMES or name.endswith(".pyo")
 
 

@@ -28,7 +28,7 @@ def open_closed_streams() -> None:
 
 
 def warn(line: str) -> None:
-    """Write a line to stderr; one that can't be written is dropped, as there is no other place to complain in."""
+    """Write a line to stderr; one that can't be written is dropped."""
     try:
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Who waits for whom: a slow installation keeps no run waiting whose environment is there."""
+"""A slow installation keeps no run waiting whose environment is there."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_slow_installation_holds_no_turn(slow: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_that_waits_for_its_turn_can_be_stopped(tmp_path: Path) -> None:
-    """It never begins; the one that goes on does so."""
+    """It never begins; the other one continues."""
     source = WAITS.format(end=str(tmp_path / "end"))
     with EmbeddedAgent(data_dir=tmp_path / "data", max_concurrent_runs=1) as agent, ThreadPoolExecutor(2) as pool:
         headers = {"Authorization": agent.token}

@@ -55,7 +55,7 @@ def test_a_release_says_what_its_config_says(http: httpx.Client, tools: str) -> 
     assert (release["plugin"], release["version"]) == ("tools", "1.0.0")
     assert (release["name"], release["category"]) == ("Tools", "custom")
     echo = next(action for action in release["actions"] if action["name"] == "echo")
-    echo.pop("params_schema", None)  # there once the action's module has been imported by a run
+    echo.pop("params_schema", None)  # there after a run of the release
     assert echo == {"name": "echo", "method": "local", "description": "Gives back what it gets."}
     assert release["digest"].startswith("sha256:")
     assert release["created_at"].endswith("+00:00")

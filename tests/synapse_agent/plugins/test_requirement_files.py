@@ -109,7 +109,7 @@ def test_packages_that_a_plugin_ships_are_named_by_their_content(write: Write, t
         ("-i https://packages.test", "indexes are the agent's to choose"),
         ("-r https://packages.test/r.txt", "it is an address, and must be a path in the plugin"),
         ("-r ../outside.txt", "it leads out of the plugin's folder"),
-        ("-c missing.txt", "there is no 'missing.txt' in the plugin"),
+        ("-c missing.txt", "the plugin has no 'missing.txt'"),
         ("-e ../lib", "it leads out of the plugin's folder"),
         ("/srv/paint", "it leads out of the plugin's folder"),
         ("./main.py", "it is neither the folder of a package nor an archive"),

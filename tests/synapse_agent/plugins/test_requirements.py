@@ -20,7 +20,7 @@ def test_requirements_are_names_with_extras_versions_and_markers():
 
 
 def test_what_means_the_same_comes_back_the_same():
-    """Case, spacing, quotes and the order of extras and versions are no difference; see PEP 503 and 685."""
+    """Case, spacing, quotes and the order of extras and versions make no difference; see PEP 503 and 685."""
     given = ["Red_Ink[B_x, a.C]>=1,<2;python_version>'3'", 'red.ink [a-c,b-X] <2, >=1 ; python_version > "3"']
     assert set(check_requirements(given)) == {'red-ink[a-c,b-x]<2,>=1; python_version > "3"'}
 
@@ -34,7 +34,7 @@ def test_what_means_the_same_comes_back_the_same():
     ],
 )
 def test_a_requirement_that_is_none_is_refused_by_index_and_text(bad):
-    """Options, paths and URLs, which would let a caller install what they like from where they like."""
+    """Options, paths and URLs, with which a caller could install anything from anywhere."""
     with pytest.raises(Problem) as caught:
         check_requirements(["six", bad])
     assert (caught.value.status, caught.value.error_type) == (422, "invalid_requirement")

@@ -118,7 +118,7 @@ def test_what_is_broken_spoils_nothing_for_others(tmp_path: Path, write_plugin: 
 
 @pytest.mark.parametrize("settled", [True, False], ids=["long known", "just written"])
 def test_what_has_come_or_changed_is_found_at_once(tmp_path: Path, write_plugin: Any, settled: bool) -> None:
-    """A plugin is read again only if it has changed, and always if it is too young to tell."""
+    """A plugin is read again only if it has changed, and always if it is too young to know."""
     write_plugin(tmp_path / "all" / "small")
     write_plugin(tmp_path / "all" / "other", code="other")
     if settled:

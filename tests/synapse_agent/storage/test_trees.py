@@ -200,7 +200,7 @@ def test_a_tree_to_which_others_still_write_is_removed(tmp_path: Path) -> None:
 
 
 def dig(folder: Path, levels: int) -> None:
-    """Make folders within folders, deeper than a path can say."""
+    """Make folders within folders, deeper than a path can name."""
     folder.mkdir()
     current = os.open(folder, os.O_RDONLY)
     for _ in range(levels):

@@ -1,4 +1,4 @@
-"""uv, run so that it and the builds it starts end with the agent, or when nobody waits for them any more."""
+"""uv, run so that it and the builds it starts end with the agent, or when no run waits for them any more."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _can_write(folder: Path) -> bool:
 
 
 def _broke_down(status: int | None) -> bool:
-    """Return whether uv ended otherwise than by saying that it can't do what it was asked to."""
+    """Return whether uv ended without reporting what it could not do."""
     if status is None or status < 0:
         return True
     return os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) in (_PANIC, 128 + signal.SIGABRT)

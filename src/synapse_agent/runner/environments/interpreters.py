@@ -97,7 +97,7 @@ class Interpreters:
     async def _learn(self, candidate: _Candidate) -> Interpreter | None:
         """Start a Python to learn its version, once however many ask and whoever goes away meanwhile.
 
-        Where it could not be started for lack of resources, the next one who asks tries again.
+        Where it could not be started for lack of resources, the next call tries again.
         """
         probe = self._probes.get(candidate)
         if probe is None or (probe.done() and probe.exception() is not None):

@@ -1,4 +1,4 @@
-"""The environments that this process uses, so that nobody removes one meanwhile.
+"""The environments that this process uses, so that none is removed meanwhile.
 
 While a run uses an environment, a shared lock on its folder says so to every process. The folder stays open from one
 run to the next, which leaves little to be done for the next one: lock, one look whether the environment is still
@@ -69,7 +69,7 @@ class EnvironmentLeases:
             self._trim()
 
     def lose(self, folder: Path) -> None:
-        """Let go of an environment that is gone, or is another now; who uses it still does so to the end."""
+        """Let go of an environment that is gone, or is another now; its users keep it to the end."""
         self._close(folder)
         self._on_lost(folder)
 

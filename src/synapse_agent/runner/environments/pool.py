@@ -87,7 +87,7 @@ class Environments:
     async def use(
         self, requirements: Iterable[str], *, requires_python: str | None, on_output: Output
     ) -> AsyncIterator[Environment]:
-        """Lend an environment that has these requirements, made now where there is none yet; nobody removes it.
+        """Lend an environment that has these requirements, made now if it is missing, and kept from being removed.
 
         Where a requirement refuses a Python, the next one that `requires_python` allows is tried. Raises `Problem` 422:
         `python_not_found`, or `requirements_failed` with the installer's last lines.
@@ -260,7 +260,7 @@ class _Making:
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody can wait for it any more."""
+        """Whether no run can wait for it any more."""
         return self._task.done() or not self._listeners
 
     async def wait(self, on_output: Output) -> None:

@@ -4,7 +4,7 @@
         bin/python          a folder without it is no environment
         environment.json    what is in it (older ones have none)
         last-use            modified when it was used last
-    ../locks/<id>           locked by all who use it, or by the one who removes it
+    ../locks/<id>           locked by its users, or by its remover
     ../locks/<id>.lock      held by whoever makes it
 
 Whoever uses an environment holds its lock together with others (see `leases`). Whoever removes one holds the lock alone
@@ -154,7 +154,7 @@ class Remover:
     def _take_away(self, folder: Path) -> list[Path]:
         """Make an environment be no more, in an order of which no step leaves a part of it for use."""
         with locked_for_removal(lock_path(folder)):
-            folder.stat()  # FileNotFoundError if there is none
+            folder.stat()  # FileNotFoundError if it is gone
             taken = []
             with suppress(FileNotFoundError):
                 taken.append(self._set_aside(self._bytecode_of(folder)))
@@ -216,7 +216,7 @@ def _size(folder: Path, manifest: dict[str, Any], last_used: float) -> int:
 
 def _measured(folder: Path, manifest: dict[str, Any], last_used: float) -> int:
     size = measure(folder).total
-    with suppress(OSError):  # as for somebody who may look but not write
+    with suppress(OSError):  # as for users that may look but not write
         _write_manifest(folder, {**manifest, "size": size})
         if not (folder / _LAST_USE).exists():  # an older agent's, of whose use the folder itself told until just now
             note_use(folder)

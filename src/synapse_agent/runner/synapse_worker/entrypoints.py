@@ -61,7 +61,7 @@ def _exists(module_name: str) -> bool:
 
 
 def _look_further(top: str, folder: str) -> bool:
-    """Make modules findable that a plugin has in other places than its folder; false if there are no more places.
+    """Make modules findable that a plugin has in other places than its folder; false without more places.
 
     These are `src/`, and the plugin's folder as a package itself, whatever the folder is called here.
     """

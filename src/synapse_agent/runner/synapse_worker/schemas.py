@@ -1,4 +1,4 @@
-"""JSON Schemas of what actions take, as far as their signatures and annotations say it."""
+"""JSON Schemas of what actions take, as far as their signatures and annotations show it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def schemas_of(entrypoints: Mapping[str, str], *, folder: str) -> dict[str, Any]
 
 
 def schema_of(target: Any, action: str) -> dict[str, Any] | None:
-    """Return the schema of the params that an entrypoint's target takes; None if nothing says it."""
+    """Return the schema of the params that an entrypoint's target takes; None without a signature."""
     model: Any = getattr(target, "params_model", None) or getattr(target, "_action_params", None)
     if hasattr(model, "model_json_schema"):
         return dict(model.model_json_schema())
@@ -105,7 +105,7 @@ class _Writer:
         self._depth = depth
 
     def schema(self, hint: Any) -> dict[str, Any]:
-        """Return what a hint says; `{}` for what says nothing."""
+        """Return the schema of a hint; `{}` for a hint without a meaning here."""
         hint = evaluated(hint, self._scope)
         hint = type(None) if hint is None else hint
         origin = getattr(hint, "__origin__", None)

@@ -1,4 +1,4 @@
-"""Environments in use: nobody removes one, and little is done to say so."""
+"""Environments in use: none is removed, and little is done to say so."""
 
 from __future__ import annotations
 

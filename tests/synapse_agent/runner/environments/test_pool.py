@@ -59,7 +59,7 @@ async def test_requirements_of_plugin_and_call_are_there(fresh, write_plugin, tm
 
 
 async def test_what_the_installer_says_is_in_the_log(fresh, write_plugin):
-    """A caller who waits for an installation can see what it does."""
+    """A caller that waits for an installation can see what it does."""
     plugin = write_plugin(ACT, requirements="six\n")
     await plugin.run(fresh)
     assert b"+ six==" in plugin.heard.log

@@ -212,7 +212,7 @@ WHOLE = ["bin", "content", "environment.json", "last-use", "pyvenv.cfg"]
 
 
 def test_what_the_killed_left_is_swept_away(folder, tmp_path, remover, write_environment):
-    """Locks that nobody holds, bytecode of what is gone, what a remover had begun with; all else stays."""
+    """Locks without a holder, bytecode of what is gone, what a remover had begun with; all else stays."""
     kept = write_environment(FIRST)
     begun = write_environment(SECOND)
     (begun / "bin" / "python").unlink()

@@ -282,3 +282,21 @@ def test_an_actor_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None
 def parent(pid: int | str) -> int:
     """Give the ID of the process that a process is a child of."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_a_run_on_a_node_does_not_decide_on_its_status(site: Site) -> None:
+    """Nor on the form of what it reports: the node's runner judges it, as an agent's own does."""
+    source = """if True:
+        import gc, os
+        from synapse_worker import protocol
+        from synapse_worker.reports import Reports
+
+        def go(kind, text):
+            reports = next(each for each in gc.get_objects() if isinstance(each, Reports))
+            reports.outcome(getattr(protocol, kind), text.encode())
+            os._exit(0)
+        """
+    forged = '{"status": 503, "error_type": "unavailable", "message": "Send it again."}'
+    for kind, text, error_type in (("FAILURE", forged, "action_failed"), ("RESULT", "{", "result_not_serializable")):
+        answer = site.debug(source, params={"kind": kind, "text": text})
+        assert (answer.status_code, answer.json()["detail"]["error_type"]) == (500, error_type)

@@ -7,6 +7,8 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -267,11 +269,20 @@ def _header_value(value: Any, name: str) -> str:
     return value
 
 
-def limits(pace: TimeoutProfile, client: Mapping[str, float | None], left: float | None) -> dict[str, float | None]:
+def limits(pace: TimeoutProfile, client: Mapping[str, float | None], left: float | None) -> Mapping[str, float | None]:
     """Return the limits of one request in seconds: the client's, else those of its pace, and never past a deadline."""
-    chosen = {**LIMITS[pace], **client}
-    connect, read = chosen["connect"], chosen["read"]
+    usual = LIMITS[pace]
+    connect, read = client.get("connect", usual["connect"]), client.get("read", usual["read"])
+    return _usual_bounds(connect, read) if left is None else _bounds(connect, read, left)
+
+
+def _bounds(connect: float | None, read: float | None, left: float | None) -> dict[str, float | None]:
     bounds = {"connect": connect, "read": read, "write": WRITE_LIMIT if read is None else read, "pool": connect}
     longest = LONGEST_LIMIT if left is None else min(left, LONGEST_LIMIT)
     unbounded = None if left is None else longest
     return {name: unbounded if bound is None else min(bound, longest) for name, bound in bounds.items()}
+
+
+@lru_cache(maxsize=64)
+def _usual_bounds(connect: float | None, read: float | None) -> Mapping[str, float | None]:
+    return MappingProxyType(_bounds(connect, read, None))

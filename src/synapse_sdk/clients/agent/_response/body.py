@@ -22,9 +22,8 @@ class BodyReader:
         self._headers = headers
         self._limit = limit
         self._body = bytearray()
-        coding = headers.get("content-encoding")
         try:
-            self._decoder = Decoder(coding) if coding else None
+            self._decoder = Decoder(headers["content-encoding"]) if "content-encoding" in headers else None
         except ValueError as error:
             raise self._failure(f"can't be decoded: {error}") from error
 

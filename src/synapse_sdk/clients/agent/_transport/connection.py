@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import h11
 
@@ -43,6 +43,9 @@ class Fields(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         return _text(self._values[name.lower().encode()])
 
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower().encode() in self._values
+
     def __iter__(self) -> Iterator[str]:
         return map(_text, self._values)
 
@@ -61,7 +64,7 @@ class HttpConnection(Generic[S]):
         self._ahead: list[bytes] = []
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
 
-    def ask(self, send: Send, target: bytes, headers: Headers) -> list[Outgoing]:
+    def ask(self, send: Send, target: bytes, headers: Any) -> list[Outgoing]:
         """Return a request's bytes, in one piece or two; a body needs its `Content-Length` among the headers."""
         self._send = send
         self._response: h11.Response | None = None
@@ -209,6 +212,14 @@ class IdleConnections(Generic[S]):
         with self._lock:
             while self._connections:
                 self._connections.pop().stream.close()
+
+
+def check_headers(headers: Headers) -> Any:
+    """Return a request's headers as h11 has checked them; it checks them once."""
+    try:
+        return h11.Request(method="GET", target="/", headers=headers).headers
+    except h11.LocalProtocolError as error:
+        raise httpx.LocalProtocolError(str(error)) from None  # its frames hold the headers
 
 
 def _joined(raw: Headers) -> dict[bytes, bytes]:

@@ -14,9 +14,10 @@ class Cookies:
 
     def __init__(self) -> None:
         self._jar = CookieJar()
+        self._is_empty = True
 
     def __bool__(self) -> bool:
-        return any(True for _ in self._jar)
+        return not self._is_empty
 
     def header(self, url: str) -> bytes | None:
         """Return the value of a request's `Cookie` header."""
@@ -31,6 +32,7 @@ class Cookies:
         for value in values:
             headers["Set-Cookie"] = value.decode("latin-1")
         self._jar.extract_cookies(cast("Any", _Response(headers)), Request(url))
+        self._is_empty = False
 
 
 class _Response:

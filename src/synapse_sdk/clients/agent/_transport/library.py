@@ -48,7 +48,7 @@ def request_options(base_url: str, send: Send) -> dict[str, Any]:
         "url": base_url + send.call.target,
         "headers": send.headers,
         "content": send.call.body,
-        "extensions": {"timeout": send.limits},
+        "extensions": {"timeout": dict(send.limits)},
     }
 
 

@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Generic
 
 from synapse_agent_api.http_library import httpx
@@ -19,7 +19,7 @@ from synapse_sdk.clients.agent._response.content_coding import ACCEPT_ENCODING
 from synapse_sdk.clients.agent._response.errors import Answer, StreamingResponse
 from synapse_sdk.clients.agent._transport import async_stream, stream
 from synapse_sdk.clients.agent._transport.async_stream import AsyncStream
-from synapse_sdk.clients.agent._transport.connection import HttpConnection, IdleConnections, S
+from synapse_sdk.clients.agent._transport.connection import Headers, HttpConnection, IdleConnections, S, check_headers
 from synapse_sdk.clients.agent._transport.cookies import Cookies
 from synapse_sdk.clients.agent._transport.stream import Origin, Outgoing, Stream, left
 from synapse_sdk.clients.agent._transport.tls import Tls
@@ -61,6 +61,7 @@ class _Pool(Generic[S]):
             "accept-encoding": (b"Accept-Encoding", ACCEPT_ENCODING.encode()),
             "connection": (b"Connection", b"keep-alive"),
         }
+        self._last_headers: tuple[Mapping[str, str] | None, Any] = None, None
         self._begin()
         _POOLS.add(self)
 
@@ -93,16 +94,27 @@ class _Pool(Generic[S]):
         return HttpConnection(stream)
 
     def _ask(self, connection: HttpConnection[S], send: Send) -> list[Outgoing]:
-        method, target, body = send.call.method, send.call.target.encode("ascii"), send.call.body
+        target = self._origin.prefix + send.call.target.encode("ascii")
+        # Most requests have the headers of the one before: to check them again would take as long as to send them.
+        is_bare = send.call.body is None and send.call.method not in _LENGTH_EXPECTED and not self._cookies
+        asked, checked = self._last_headers
+        if is_bare and send.headers == asked:
+            return connection.ask(send, target, checked)
+        checked = check_headers(self._headers(send))
+        if is_bare:
+            self._last_headers = dict(send.headers), checked  # a hook may change its own later
+        return connection.ask(send, target, checked)
+
+    def _headers(self, send: Send) -> Headers:
         given = {name.lower() for name in send.headers}
         headers = [header for name, header in self._defaults.items() if name not in given]
         headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in send.headers.items()]
-        if body is not None or method in _LENGTH_EXPECTED:
-            headers.append((b"Content-Length", b"%d" % len(body or b"")))
+        if send.call.body is not None or send.call.method in _LENGTH_EXPECTED:
+            headers.append((b"Content-Length", b"%d" % len(send.call.body or b"")))
         if self._cookies and "cookie" not in given:
             cookie = self._cookies.header(self._base_url + send.call.target)
             headers += [] if cookie is None else [(b"Cookie", cookie)]
-        return connection.ask(send, self._origin.prefix + target, headers)
+        return headers
 
     def _settle(self, connection: HttpConnection[S]) -> None:
         """Keep the connection if it is good for another exchange."""
