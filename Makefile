@@ -72,6 +72,11 @@ lock: .venv/.uv-installed ## Pin the newest releases that pyproject.toml admits
 	$(COMPILE) --constraint requirements/dev.lock --output-file requirements/bootstrap.lock - <<< uv
 	npm install --package-lock-only $(NPM_OPTIONS)
 	npm install --package-lock-only $(NPM_OPTIONS) --prefix tests/mock --omit-lockfile-registry-resolved
+	for client in fastmcp openapi_python_client python; do (cd tests/clients/$$client && \
+		$(CURDIR)/$(COMPILE) --output-file requirements.txt requirements.in); done
+	cd tests/clients && $(CURDIR)/$(COMPILE) --output-file openapi_generator.txt openapi_generator.in
+	for client in hey_api openapi_fetch; do npm install --package-lock-only $(NPM_OPTIONS) --prefix tests/clients/$$client \
+		--omit-lockfile-registry-resolved; done
 
 .PHONY: generate
 generate: setup ## Write generated/ from openapi.yaml
@@ -129,6 +134,10 @@ CHECKS ?=
 .PHONY: long
 long: setup ## Run the checks that take minutes, docs/design/long-checks.md; with CHECKS="crash soak" some of them
 	$(BIN)/python docs/scripts/long_checks.py $(CHECKS)
+
+.PHONY: clients
+clients: setup ## Make a client with each of seven other generators, and have it do the main job (some minutes)
+	$(BIN)/python -m pytest -m "long or not long" tests/clients
 
 .PHONY: mutants
 mutants: setup ## Break the retry and error modules in every small way; fail where no test notices (some minutes)

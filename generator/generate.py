@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
+from stock_templates import MovedText, write_edited
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "synapse_agent_api"
@@ -47,8 +48,10 @@ def generate(folder: Path, *, templates: Path) -> None:
     package = folder / PACKAGE
     lay_out_templates(templates)
     package.mkdir(parents=True)
+    plain_objects = templates / "openapi.yaml"
+    plain_objects.write_text(json.dumps(with_plain_objects(contract)), encoding="utf-8")
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda command: run(command, ROOT), generators(folder, templates)))
+        list(pool.map(lambda command: run(command, ROOT), generators(folder, templates, plain_objects)))
     require_operations(contract, package)
     shutil.copytree(ROOT / "generator" / "static", package, dirs_exist_ok=True)
     for name in SWAGGER_UI:
@@ -60,13 +63,31 @@ def generate(folder: Path, *, templates: Path) -> None:
 
 
 def lay_out_templates(templates: Path) -> None:
-    """Put our templates where the generator finds them, with those they build on under `stock/`."""
+    """Put our templates where the generator finds them, and the stock ones that we change a little beside them."""
     shutil.copytree(ROOT / "generator" / "templates", templates)
     stock = distribution("openapi-python-client").locate_file("openapi_python_client/templates")
-    shutil.copytree(str(stock), templates / "stock")
+    try:
+        write_edited(Path(str(stock)), templates)
+    except MovedText as moved:
+        raise SystemExit(f"{moved} generated/ is as it was.") from moved
 
 
-def generators(folder: Path, templates: Path) -> Iterator[list[str | Path]]:
+def with_plain_objects(part: Any) -> Any:
+    """Return a contract for datamodel-code-generator, with `{}` as the further properties of free-form objects.
+
+    Of these it makes a dict, of `true` a class. The contract has `true`, which means the same: OpenAPI Generator makes
+    a plain map of it in Go.
+    """
+    if isinstance(part, list):
+        return [with_plain_objects(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    is_free_form = part.get("additionalProperties") is True and "properties" not in part
+    copy = {key: with_plain_objects(value) for key, value in part.items()}
+    return copy | {"additionalProperties": {}} if is_free_form else copy
+
+
+def generators(folder: Path, templates: Path, plain_objects: Path) -> Iterator[list[str | Path]]:
     """The commands that write into the folder, none of which reads what another one writes."""
     package = folder / PACKAGE
     yield [
@@ -74,8 +95,8 @@ def generators(folder: Path, templates: Path) -> Iterator[list[str | Path]]:
         *("--meta", "none", "--overwrite", "--fail-on-warning"),
         *("--custom-template-path", templates, "--output-path", package),
     ]
-    yield ["datamodel-codegen", "--profile", "typed-dicts", "--output", package / "typed_dicts.py"]
-    yield ["datamodel-codegen", "--profile", "schemas", "--output", package / "schemas.py"]
+    for profile, module in (("typed-dicts", "typed_dicts.py"), ("schemas", "schemas.py")):
+        yield ["datamodel-codegen", "--profile", profile, "--input", plain_objects, "--output", package / module]
     yield [
         *(NODE_MODULES / ".bin" / "openapi-typescript", "openapi.yaml"),
         *("--redocly", "generator/openapi_typescript.yaml"),

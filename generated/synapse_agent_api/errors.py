@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+NOT_IN_CONTRACT = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
+"""What reading a body raises that is not what the contract says: no JSON, or JSON of another shape."""
+
 
 class UnexpectedResponse(Exception):
     """An answer that is not what the contract says."""
@@ -25,4 +28,4 @@ class UnexpectedBody(UnexpectedResponse):
     """The answer's body is not what the contract says for its status."""
 
 
-__all__ = ["UnexpectedBody", "UnexpectedResponse", "UnexpectedStatus"]
+__all__ = ["NOT_IN_CONTRACT", "UnexpectedBody", "UnexpectedResponse", "UnexpectedStatus"]

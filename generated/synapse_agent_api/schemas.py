@@ -81,7 +81,7 @@ class DebugRunRequest(BaseModel):
     ] = MISSING
 
 
-class Error(BaseModel):
+class ErrorBody(BaseModel):
     """
     Every error answer of an agent.
     """
@@ -145,9 +145,15 @@ class InvalidItem(BaseModel):
     input: Annotated[Any | MISSING, Field(description="What was found there.")] = MISSING
 
 
-Detail = TypeAliasType(
-    "Detail", Annotated[str | list[InvalidItem] | ErrorDetail, Field(description="What went wrong.")]
+InvalidItems = TypeAliasType(
+    "InvalidItems", Annotated[list[InvalidItem], Field(description="What does not fit its schema, part by part.")]
 )
+"""
+What does not fit its schema, part by part.
+"""
+
+
+Detail = TypeAliasType("Detail", Annotated[str | InvalidItems | ErrorDetail, Field(description="What went wrong.")])
 
 
 class Job(BaseModel):
@@ -161,12 +167,22 @@ class Job(BaseModel):
     job_id: str
     release: Annotated[str | None, Field(description="`code@version` of the release, `null` for a debug run.")]
     action: str
-    method: Annotated[str, Field(description="`local`, `task` or `job`.")]
-    status: JobStatus
+    method: Annotated[
+        str,
+        Field(
+            description="How the plugin runs this action. The caller may have had it run in the background all the same."
+        ),
+    ]
+    status: Annotated[
+        str,
+        Field(
+            description="The job's state. The last three of the list are final; with any other, look at `finished_at`."
+        ),
+    ]
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
-    progress: Annotated[JobProgress | None, Field(description="`null` until the action reports some.")]
+    progress: JobProgress | None
     result: Annotated[Any | MISSING, Field(description="The action's result, `null` until it has succeeded.")] = MISSING
     error: Annotated[
         Any,
@@ -216,7 +232,7 @@ JobId = TypeAliasType(
 
 class JobProgress(BaseModel):
     """
-    What the action last reported of its progress.
+    What the action last reported of its progress, `null` before that.
     """
 
     model_config = ConfigDict(
@@ -233,7 +249,7 @@ class JobProgress(BaseModel):
 
 class JobStatus(StrEnum):
     """
-    Where a job is. The last three are final.
+    A state of jobs to ask for. In answers it is open, since newer agents may have others.
     """
 
     PENDING = "PENDING"
@@ -251,7 +267,7 @@ class JobStreamEvent(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    type: Annotated[str, Field(description="`log`, `progress`, `event`, `error` or `complete`.")]
+    type: Annotated[str, Field(description="What this event is about; `stream_job_logs` describes each.")]
     message: Annotated[str | MISSING, Field(description="The line, or a sentence for people.")] = MISSING
     current: Annotated[float | MISSING, Field(description="`progress`: how much is done.")] = MISSING
     total: Annotated[
@@ -379,6 +395,9 @@ class RunRequest(BaseModel):
     What to run, and with what.
     """
 
+    model_config = ConfigDict(
+        extra="allow",
+    )
     action: Annotated[str, Field(description="Name of the action, as the plugin's `config.yaml` has it.", min_length=1)]
     params: ActionParams | MISSING = MISSING
     requirements: Annotated[
@@ -422,6 +441,6 @@ class Sandbox(BaseModel):
     restricts: Annotated[
         list[str] | MISSING,
         Field(
-            description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others). More may come.\n"
+            description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others).\n"
         ),
     ] = MISSING

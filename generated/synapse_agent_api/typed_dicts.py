@@ -56,7 +56,7 @@ class DebugRunRequest(TypedDict):
     language: NotRequired[str]
 
 
-class Error(TypedDict):
+class ErrorBody(TypedDict):
     """
     Every error answer of an agent.
     """
@@ -100,7 +100,13 @@ class InvalidItem(TypedDict):
     input: NotRequired[Any]
 
 
-Detail: TypeAlias = str | list[InvalidItem] | ErrorDetail
+InvalidItems: TypeAlias = list[InvalidItem]
+"""
+What does not fit its schema, part by part.
+"""
+
+
+Detail: TypeAlias = str | InvalidItems | ErrorDetail
 
 
 class Job(TypedDict):
@@ -112,7 +118,7 @@ class Job(TypedDict):
     release: str | None
     action: str
     method: str
-    status: JobStatus
+    status: str
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -139,7 +145,7 @@ JobId: TypeAlias = str
 
 class JobProgress(TypedDict):
     """
-    What the action last reported of its progress.
+    What the action last reported of its progress, `null` before that.
     """
 
     current: NotRequired[float]

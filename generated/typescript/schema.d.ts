@@ -7,7 +7,18 @@ export interface paths {
     "/health/": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -27,7 +38,18 @@ export interface paths {
     "/backup/": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -49,7 +71,18 @@ export interface paths {
     "/plugin_releases/": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -75,7 +108,18 @@ export interface paths {
     "/plugin_releases/{lookup}": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path: {
                 /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
                 lookup: components["parameters"]["Lookup"];
@@ -103,7 +147,18 @@ export interface paths {
     "/plugin_releases/{lookup}/run/": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path: {
                 /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
                 lookup: components["parameters"]["Lookup"];
@@ -115,8 +170,8 @@ export interface paths {
         /**
          * Run an action of a release
          * @description Runs one action and answers with its result, any JSON value. Actions whose `method` is `job` are answered at once
-         *     with 202 and their job record; `GET /jobs/{job_id}/` tells how they end. An action may take hours: set no read timeout
-         *     that is shorter.
+         *     with 202 and their job record, and so is every action with `Prefer: respond-async`; `GET /jobs/{job_id}/` shows how
+         *     they end. An action may take hours: set no read timeout that is shorter.
          */
         post: operations["run_plugin_release"];
         delete?: never;
@@ -128,7 +183,18 @@ export interface paths {
     "/plugin_releases/run_debug/": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -151,7 +217,18 @@ export interface paths {
     "/jobs/": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -171,7 +248,18 @@ export interface paths {
     "/jobs/{job_id}/": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path: {
                 /**
                  * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
@@ -188,7 +276,13 @@ export interface paths {
         get: operations["get_job"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Forget a job
+         * @description Removes a job that is over, with its result, its log and its other files. Its `job_id` is free then. Its
+         *     `Idempotency-Key` is not: as long as the agent keeps it, a repeated request is answered with 500 `job_deleted`,
+         *     and nothing runs again.
+         */
+        delete: operations["delete_job"];
         options?: never;
         head?: never;
         patch?: never;
@@ -197,7 +291,18 @@ export interface paths {
     "/jobs/{job_id}/stop/": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path: {
                 /**
                  * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
@@ -224,7 +329,18 @@ export interface paths {
     "/jobs/{job_id}/logs/": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path: {
                 /**
                  * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
@@ -250,7 +366,18 @@ export interface paths {
     "/jobs/{job_id}/logs/stream/": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path: {
                 /**
                  * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
@@ -327,7 +454,7 @@ export interface components {
             /**
              * @description What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change
              *     other processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`
-             *     (of others). More may come.
+             *     (of others).
              */
             restricts?: string[];
         } & {
@@ -413,6 +540,8 @@ export interface components {
             job_id?: components["schemas"]["JobId"];
             /** @description Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`. */
             language?: string;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * @description A payload as older clients build it: any JSON object, taken as it is. It holds what a run request holds; an agent
@@ -465,12 +594,12 @@ export interface components {
         /** @description Whatever the action returned, as JSON. */
         ActionResult: unknown;
         /**
-         * @description Where a job is. The last three are final.
+         * @description A state of jobs to ask for. In answers it is open, since newer agents may have others.
          * @enum {string}
          */
         JobStatus: "PENDING" | "RUNNING" | "SUCCEEDED" | "FAILED" | "STOPPED";
-        /** @description What the action last reported of its progress. */
-        JobProgress: {
+        /** @description What the action last reported of its progress, `null` before that. */
+        JobProgress: ({
             /** @description How much is done. */
             current?: number;
             /** @description How much there is to do, where the action knows. */
@@ -479,24 +608,24 @@ export interface components {
             step?: string;
         } & {
             [key: string]: unknown;
-        };
+        }) | null;
         /** @description The record of a run. */
         Job: {
             job_id: string;
             /** @description `code@version` of the release, `null` for a debug run. */
             release: string | null;
             action: string;
-            /** @description `local`, `task` or `job`. */
+            /** @description How the plugin runs this action. The caller may have had it run in the background all the same. */
             method: string;
-            status: components["schemas"]["JobStatus"];
+            /** @description The job's state. The last three of the list are final; with any other, look at `finished_at`. */
+            status: string;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
             started_at: string | null;
             /** Format: date-time */
             finished_at: string | null;
-            /** @description `null` until the action reports some. */
-            progress: components["schemas"]["JobProgress"] | null;
+            progress: components["schemas"]["JobProgress"];
             /** @description The action's result, `null` until it has succeeded. */
             result?: unknown;
             /** @description The `detail` that an error answer would carry, `null` unless the job failed or was stopped. */
@@ -529,7 +658,7 @@ export interface components {
         };
         /** @description The data of a server-sent event about a job. */
         JobStreamEvent: {
-            /** @description `log`, `progress`, `event`, `error` or `complete`. */
+            /** @description What this event is about; `stream_job_logs` describes each. */
             type: string;
             /** @description The line, or a sentence for people. */
             message?: string;
@@ -556,13 +685,15 @@ export interface components {
             [key: string]: unknown;
         };
         /** @description Every error answer of an agent. */
-        Error: {
+        ErrorBody: {
             detail: components["schemas"]["Detail"];
         } & {
             [key: string]: unknown;
         };
         /** @description What went wrong. */
-        Detail: string | components["schemas"]["InvalidItem"][] | components["schemas"]["ErrorDetail"];
+        Detail: string | components["schemas"]["InvalidItems"] | components["schemas"]["ErrorDetail"];
+        /** @description What does not fit its schema, part by part. */
+        InvalidItems: components["schemas"]["InvalidItem"][];
         /** @description One part of a request that does not fit its schema. */
         InvalidItem: {
             /** @description The way to it, from `body`, `query`, `path` or `header` on. */
@@ -597,48 +728,52 @@ export interface components {
         };
     };
     responses: {
-        /** @description The action's result: any JSON value, `null`, `0`, `""` and `false` included. */
-        Result: {
+        /** @description There is no such page. */
+        PageNotFound: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["ActionResult"];
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description The action's `method` is `job`. It runs on; this is its record. */
-        Accepted: {
+        /**
+         * @description The request does not fit its schema, or what was found under that name is not a plugin (`invalid_plugin`,
+         *     `invalid_archive`, `ambiguous_release`).
+         */
+        ReleaseRefused: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Job"];
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description Where the agent gets its plugins did not give the release (`backend_error`). Nothing was cached. */
+        BackendFailed: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
         /** @description The body is not JSON (`invalid_json`). */
         BadRequest: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
         /** @description The token is missing or wrong. */
         Unauthorized: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
         /**
@@ -648,34 +783,37 @@ export interface components {
          */
         Forbidden: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
         /** @description There is no such release. */
         ReleaseNotFound: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
         /** @description There is no such job. */
         JobNotFound: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The job waits or runs (`job_not_over`). Nothing was removed. */
+        JobNotOver: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
         /**
@@ -685,68 +823,56 @@ export interface components {
          */
         Conflict: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
         /** @description The body did not arrive in time (`request_timeout`). Nothing was done, and the connection is closed. */
         RequestTimeout: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
         /** @description As many runs as the agent takes are going on or waiting (`too_many_runs`). Nothing ran. */
         TooManyRuns: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 "Retry-After": components["headers"]["RetryAfter"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
         /** @description The body is larger than the agent takes (`content_too_large`). */
         ContentTooLarge: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
         /** @description The body is not `application/json` (`unsupported_media_type`). */
         UnsupportedMediaType: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
         /** @description Something in the request does not fit its schema. */
         Unprocessable: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
         /**
@@ -759,29 +885,26 @@ export interface components {
          */
         RunRefused: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
         /**
-         * @description The action ran and did not end well. `error_type` says how: it raised (`action_failed`), took longer than its time
+         * @description The action ran and did not end well, as `error_type` has it: it raised (`action_failed`), took longer than its time
          *     limit (`action_timeout`), was killed (`action_killed`), left without a result (`action_exited`), was stopped
          *     (`action_stopped`), was lost when the agent was restarted (`agent_restarted`) or with its node of a cluster
          *     (`node_lost`), or gave back what JSON can't say (`result_not_serializable`), too much (`result_too_large`) or what
-         *     the agent's disk has no room for (`result_not_kept`). Or the agent itself failed (`internal_error`).
+         *     the agent's disk has no room for (`result_not_kept`). Or its job was deleted since (`job_deleted`), or the agent
+         *     itself failed (`internal_error`).
          */
         ActionFailed: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
         /**
@@ -790,17 +913,45 @@ export interface components {
          */
         Unavailable: {
             headers: {
-                "Synapse-Agent-Features": components["headers"]["Features"];
-                "X-Request-ID": components["headers"]["RequestId"];
                 "Retry-After": components["headers"]["RetryAfter"];
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /**
+         * @description Any other error: of a newer agent, or of something between you and the agent, whose body may not be JSON at all. The
+         *     headers of this answer come with every other one of an agent as well.
+         */
+        OtherError: {
+            headers: {
+                "Synapse-Agent-Features": components["headers"]["Features"];
+                "X-Request-ID": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
             };
         };
     };
     parameters: {
+        /**
+         * @description `Token <user token>`: the user to act for.
+         * @example Token 0123abcd
+         */
+        User: string;
+        /**
+         * @description `Token <tenant>`: the tenant to act within.
+         * @example Token example
+         */
+        Tenant: string;
+        /**
+         * @description `respond-async` asks for the job record at once, with 202, whatever the action's `method` (RFC 7240). Other
+         *     preferences are ignored.
+         * @example respond-async
+         */
+        Prefer: string;
         /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
         Lookup: components["schemas"]["Lookup"];
         /**
@@ -839,7 +990,18 @@ export interface operations {
     health_check: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -848,8 +1010,6 @@ export interface operations {
             /** @description The agent is there. */
             200: {
                 headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -857,12 +1017,24 @@ export interface operations {
                 };
             };
             403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
         };
     };
     create_backup: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -871,8 +1043,6 @@ export interface operations {
             /** @description The copy is on the disk. */
             200: {
                 headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -882,6 +1052,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
         };
     };
     list_plugin_releases: {
@@ -908,16 +1079,37 @@ export interface operations {
                  */
                 version?: string;
                 /**
+                 * @description Only releases of plugins with this name.
+                 * @example My plugin
+                 */
+                name?: string;
+                /**
+                 * @description Only releases of this category.
+                 * @example custom
+                 */
+                category?: string;
+                /**
                  * @description Any further filter that the agent knows, each a query parameter of its own. The embedded agent takes every
-                 *     field of a release that holds a text or a number (`id`, `name`, `category`, …), and answers 422 to a filter
-                 *     that it does not know.
+                 *     field of a release that holds a text or a number (`id`, `digest`, …), and answers 422 to a filter that it
+                 *     does not know.
                  * @example {
-                 *       "category": "custom"
+                 *       "id": "123"
                  *     }
                  */
                 filters?: components["schemas"]["ReleaseFilters"];
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -926,8 +1118,6 @@ export interface operations {
             /** @description A page of releases. */
             200: {
                 headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -936,24 +1126,25 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description There is no such page. */
-            404: {
-                headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            404: components["responses"]["PageNotFound"];
             422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
         };
     };
     create_plugin_release: {
         parameters: {
             query?: never;
             header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
                  * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
                  *     again. See *Sending a request again*.
@@ -972,8 +1163,6 @@ export interface operations {
             /** @description The release had been cached already. */
             200: {
                 headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -983,8 +1172,6 @@ export interface operations {
             /** @description The release has been fetched now. */
             201: {
                 headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -998,38 +1185,27 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
-            /**
-             * @description The request does not fit its schema, or what was found under that name is no plugin (`invalid_plugin`,
-             *     `invalid_archive`, `ambiguous_release`).
-             */
-            422: {
-                headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description Where the agent gets its plugins did not give the release (`backend_error`). Nothing was cached. */
-            502: {
-                headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
+            422: components["responses"]["ReleaseRefused"];
+            502: components["responses"]["BackendFailed"];
             503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
         };
     };
     get_plugin_release: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path: {
                 /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
                 lookup: components["parameters"]["Lookup"];
@@ -1041,8 +1217,6 @@ export interface operations {
             /** @description The release. */
             200: {
                 headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1053,12 +1227,24 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["ReleaseNotFound"];
             422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
         };
     };
     delete_plugin_release: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path: {
                 /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
                 lookup: components["parameters"]["Lookup"];
@@ -1070,8 +1256,6 @@ export interface operations {
             /** @description The release is gone. */
             204: {
                 headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -1080,6 +1264,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["ReleaseNotFound"];
             422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
         };
     };
     run_plugin_release: {
@@ -1087,10 +1272,26 @@ export interface operations {
             query?: never;
             header?: {
                 /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+                /**
                  * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
                  *     again. See *Sending a request again*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description `respond-async` asks for the job record at once, with 202, whatever the action's `method` (RFC 7240). Other
+                 *     preferences are ignored.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
             };
             path: {
                 /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
@@ -1104,8 +1305,24 @@ export interface operations {
             };
         };
         responses: {
-            200: components["responses"]["Result"];
-            202: components["responses"]["Accepted"];
+            /** @description The action's result: any JSON value, `null`, `0`, `""` and `false` included. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActionResult"];
+                };
+            };
+            /** @description The action runs in the background, since its `method` is `job` or the request asked for that; this is its job. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
@@ -1118,6 +1335,7 @@ export interface operations {
             429: components["responses"]["TooManyRuns"];
             500: components["responses"]["ActionFailed"];
             503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
         };
     };
     run_debug_plugin_release: {
@@ -1125,10 +1343,26 @@ export interface operations {
             query?: never;
             header?: {
                 /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+                /**
                  * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
                  *     again. See *Sending a request again*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description `respond-async` asks for the job record at once, with 202, whatever the action's `method` (RFC 7240). Other
+                 *     preferences are ignored.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
             };
             path?: never;
             cookie?: never;
@@ -1139,8 +1373,24 @@ export interface operations {
             };
         };
         responses: {
-            200: components["responses"]["Result"];
-            202: components["responses"]["Accepted"];
+            /** @description The action's result: any JSON value, `null`, `0`, `""` and `false` included. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActionResult"];
+                };
+            };
+            /** @description The action runs in the background, since its `method` is `job` or the request asked for that; this is its job. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
@@ -1152,6 +1402,7 @@ export interface operations {
             429: components["responses"]["TooManyRuns"];
             500: components["responses"]["ActionFailed"];
             503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
         };
     };
     list_jobs: {
@@ -1179,7 +1430,18 @@ export interface operations {
                  */
                 idempotency_key?: string;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1188,8 +1450,6 @@ export interface operations {
             /** @description The jobs, newest first. */
             200: {
                 headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1200,12 +1460,24 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
             422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
         };
     };
     get_job: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path: {
                 /**
                  * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
@@ -1220,8 +1492,6 @@ export interface operations {
             /** @description The job. */
             200: {
                 headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1232,12 +1502,65 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
             422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    delete_job: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["JobNotFound"];
+            409: components["responses"]["JobNotOver"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
         };
     };
     stop_job: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path: {
                 /**
                  * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
@@ -1252,8 +1575,6 @@ export interface operations {
             /** @description The job, which is over now. */
             200: {
                 headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1264,12 +1585,24 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
             422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
         };
     };
     get_job_logs: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
             path: {
                 /**
                  * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
@@ -1284,8 +1617,6 @@ export interface operations {
             /** @description The log. */
             200: {
                 headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1296,12 +1627,23 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
             422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
         };
     };
     stream_job_logs: {
         parameters: {
             query?: never;
             header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
                  * @description The `id` of the last event that you have.
                  * @example 7-1024-0
@@ -1322,8 +1664,6 @@ export interface operations {
             /** @description The events. */
             200: {
                 headers: {
-                    "Synapse-Agent-Features": components["headers"]["Features"];
-                    "X-Request-ID": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1334,6 +1674,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
             422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
         };
     };
 }

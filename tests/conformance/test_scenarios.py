@@ -141,6 +141,34 @@ def test_a_job_s_record_and_log_stay(call: Call) -> None:
     assert "kept" in [job["job_id"] for job in call("list_jobs", status="SUCCEEDED")]
 
 
+def test_a_run_in_the_background_is_a_job_at_once(call: Call) -> None:
+    """Any action, from a release or from source; `wait_for_job` has its result or its error."""
+    call("create_plugin_release", "my_plugin", "1.0.0")
+    job = call("run_plugin_release", "my_plugin@1.0.0", "train", params={"epochs": 3}, background=True)
+    assert (job["method"], job["status"], job["result"]) == ("task", "PENDING", None)
+    assert len(call("wait_for_job", job["job_id"])["losses"]) == 3
+    config = {"actions": {"fail": {"entrypoint": "failing:fail"}}}
+    source = {"failing": "def fail():\n    raise ValueError('no luck')\n"}
+    failing = call("run_debug_plugin_release", "fail", config=config, modules=source, background=True)
+    with pytest.raises(exceptions.ActionFailedError, match="no luck"):
+        call("wait_for_job", failing["job_id"])
+
+
+def test_a_job_is_forgotten_once_it_is_over(call: Call) -> None:
+    """While it runs that is a conflict; afterwards neither record nor log is left."""
+    config = {"actions": {"sleep": {"entrypoint": "sleeping:sleep"}}}
+    source = {"sleeping": "import time\ndef sleep():\n    time.sleep(100)\n"}
+    job = call("run_debug_plugin_release", "sleep", config=config, modules=source, background=True)
+    with pytest.raises(exceptions.ConflictError, match="Stop it, or wait for its end") as caught:
+        call("delete_job", job["job_id"])
+    assert caught.value.error_type == "job_not_over"
+    assert call("stop_job", job["job_id"])["status"] == "STOPPED"
+    assert call("delete_job", job["job_id"]) is None
+    for method in ("get_job", "get_job_logs", "delete_job"):
+        with pytest.raises(exceptions.NotFoundError, match=job["job_id"]):
+            call(method, job["job_id"])
+
+
 def test_wrong_tokens_and_actions_are_refused(call: Call, example_agent: EmbeddedAgent) -> None:
     """401 for a wrong token; an unknown action names those there are."""
     call("create_plugin_release", "my_plugin", "1.0.0")

@@ -38,10 +38,8 @@ http() { command http --check-status --ignore-stdin --print=hb "$@"; }
 
 @pytest.fixture(scope="module")
 def sampled_agent() -> Iterator[EmbeddedAgent]:
-    """An agent that has what the contract's examples speak of."""
-    with EmbeddedAgent(REPOSITORY / "examples" / "plugins") as agent, agent.client() as client:
-        client.create_plugin_release("my_plugin", "1.0.0")
-        client.run_plugin_release("my_plugin@1.0.0", "train", {"epochs": 2}, job_id="job_abc123")
+    """An agent with the example plugins."""
+    with EmbeddedAgent(REPOSITORY / "examples" / "plugins") as agent:
         yield agent
 
 
@@ -58,8 +56,9 @@ def test_a_command_does_what_its_operation_does(name: str, source: str, sampled_
     """As it stands on the page, it asks for that very operation and gets one of its successes."""
     if source.startswith("curl") and shutil.which("curl") is None:
         pytest.skip("There is no curl here; as root on Debian, .ci/install installs it.")
-    with sampled_agent.client() as client:
+    with sampled_agent.client() as client:  # what the commands are about, which others of them delete
         client.create_plugin_release("my_plugin", "1.0.0")
+        client.run_plugin_release("my_plugin@1.0.0", "train", {"epochs": 2}, job_id="job_abc123")
     method, path, operation = OPERATIONS[name]
     url = re.escape("$SYNAPSE_AGENT_URL") + re.sub(r"\\{\w+\\}", "[^/ ]+", re.escape(path)) + r'["?]'
     assert re.search(url, source)

@@ -42,10 +42,39 @@ assert asyncio.run(names()) == ["train", "process"]
 """What the page says beside its blocks."""
 
 
-def titled(title: str) -> str:
-    """Return the block of a title."""
-    (block,) = (block for block in BLOCKS if block.title == title)
-    return block.text
+HANDLERS = "src/synapse_agent/server/handlers.py"
+ARCHIVES = """
+from io import BytesIO
+from synapse_agent_api.api.jobs import get_job_archive, put_job_archive
+from synapse_agent_api.types import File
+
+client.run_plugin_release("my_plugin@1.0.0", "train", params={"epochs": 1}, job_id="packed")
+put_job_archive.sync("packed", client=client.api, body=File(BytesIO(b"PK\\x00")))
+assert get_job_archive.sync("packed", client=client.api).payload.read() == b"PK\\x00"
+assert get_job_archive.SUCCESS == {200: "bytes"}
+assert put_job_archive.build_request("packed", body=File(BytesIO()))["headers"] == {"Content-Type": "application/zip"}
+
+from synapse_sdk.clients.agent._request import calls
+from synapse_sdk.clients.agent._response.sse import EventReader
+from synapse_agent_api.api.jobs import stream_countdown
+
+answer = client._session.send(calls._call(get_job_archive, get_job_archive.build_request("packed")))
+assert answer == b"PK\\x00"
+stream = client._session.send(calls._call(stream_countdown, stream_countdown.build_request("packed"), "stream"))
+reader = EventReader()
+assert [event.data for part in stream.parts for event in reader.read(part)][-1] == '{"left": 0}'
+"""
+"""The page's sentences about facade methods for files and streams, with another kind of file."""
+
+
+def titled(title: str) -> list[str]:
+    """Return the blocks of a title."""
+    return [block.text for block in BLOCKS if block.title == title]
+
+
+def as_archive(text: str) -> str:
+    """Return a block about a note, `application/octet-stream`, as one about an archive, `application/zip`."""
+    return text.replace("note", "archive").replace("octet-stream", "zip")
 
 
 def insert(path: Path, text: str, *, before: str | None = None) -> None:
@@ -76,29 +105,34 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def change_contract(path: Path) -> None:
-    """Add the field and the operation."""
+    """Add the field and the operations."""
     contract = yaml.safe_load(path.read_text(encoding="utf-8"))
-    field, operation = (yaml.safe_load(block.text) for block in BLOCKS if block.title == "openapi.yaml")
-    contract["components"]["schemas"]["RunRequest"]["properties"] |= field
-    contract["paths"] |= operation
+    field, operation, files, stream = titled("openapi.yaml")
+    contract["components"]["schemas"]["RunRequest"]["properties"] |= yaml.safe_load(field)
+    for paths in (operation, files, as_archive(files), stream):
+        contract["paths"] |= yaml.safe_load(paths)
     path.write_text(yaml.safe_dump(contract, sort_keys=False), encoding="utf-8")
 
 
 def change_facade(copy: Path) -> None:
     """Add the method, in both clients."""
     calls = "src/synapse_sdk/clients/agent/_request/calls.py"
-    insert(copy / calls, f"\n\n{titled(calls)}")
-    method, twin = (titled(f"{PLUGIN}, {mixin}") for mixin in ("PluginClientMixin", "AsyncPluginClientMixin"))
+    insert(copy / calls, f"\n\n{titled(calls)[0]}")
+    method, twin = (titled(f"{PLUGIN}, {mixin}")[0] for mixin in ("PluginClientMixin", "AsyncPluginClientMixin"))
     insert(copy / PLUGIN, "\n" + textwrap.indent(method, "    "), before=r"\n\nclass AsyncPluginClientMixin")
     insert(copy / PLUGIN, "\n" + textwrap.indent(twin, "    "))
 
 
 def change_agent(copy: Path) -> None:
-    """Add the handler, the error type, and the setting with its option."""
-    for name in ("src/synapse_agent/server/handlers.py", "src/synapse_agent/problems.py"):
-        insert(copy / name, f"\n\n{titled(name)}")
+    """Add the handlers, the error type, and the setting with its option."""
+    operation, files, stream = titled(HANDLERS)
+    insert(copy / HANDLERS, "\n\n" + "\n\n".join([operation, files, as_archive(files), stream]))
+    problems = "src/synapse_agent/problems.py"
+    insert(copy / problems, f"\n\n{titled(problems)[0]}")
     settings = "src/synapse_agent/settings.py"
-    insert(copy / settings, textwrap.indent(titled(settings), "    "), before=r"\n    @property\n    def runs_at_once")
+    insert(
+        copy / settings, textwrap.indent(titled(settings)[0], "    "), before=r"\n    @property\n    def runs_at_once"
+    )
     (user,) = (path for path in (copy / "src").rglob("*.py") if "grace=settings.grace" in path.read_text())
     insert(user, "log_bytes=settings.max_log_bytes, ", before=r"grace=settings\.grace")
 
@@ -121,9 +155,9 @@ def is_example(block: Block) -> bool:
 def test_what_the_page_shows_works_after_its_changes(changed: Path) -> None:
     """Its examples give what they say, for both clients, with an agent that has handler and setting."""
     examples = [block.text for block in BLOCKS if is_example(block)]
-    assert len(examples) == 3
+    assert len(examples) == 5
     code = PREPARED + "    from blocks import compiled\n"
-    for text in [*examples, FURTHER]:
+    for text in [*examples, FURTHER, ARCHIVES]:
         code += f"    exec(compiled({text!r}, 'CONTRIBUTING.md'), globals())\n"
     done = run(changed, code)
     assert done.returncode == 0, done.stderr
@@ -181,5 +215,5 @@ def test_the_new_error_type_wants_its_row(changed: Path) -> None:
     text = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
     found = set(error_types(changed / "src" / "synapse_agent"))
     assert found - documented(text) == {"release_in_use"}
-    row = titled("docs/reference/errors.md, 409")
+    (row,) = titled("docs/reference/errors.md, 409")
     assert found == documented(text.replace("### 422 {", f"{row}\n### 422 {{"))

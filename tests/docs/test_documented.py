@@ -142,6 +142,14 @@ def test_the_contract_names_no_error_type_that_the_agent_does_not_have() -> None
     assert (examples | described) - found == set()
 
 
+def test_the_contract_lists_the_error_types_that_the_agent_has() -> None:
+    """For generators and editors to read; the list is sorted."""
+    listed = CONTRACT["components"]["schemas"]["ErrorDetail"]["properties"]["error_type"]["x-extensible-enum"]
+    assert listed == sorted(error_types(ROOT / "src" / "synapse_agent")), (
+        "Name each error type under ErrorDetail.error_type of openapi.yaml, and run `make generate`."
+    )
+
+
 @pytest.mark.parametrize(
     ("source", "found"),
     [

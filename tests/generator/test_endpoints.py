@@ -26,7 +26,7 @@ from synapse_agent_api.errors import UnexpectedBody, UnexpectedStatus
 from synapse_agent_api.http_library import httpx
 from synapse_agent_api.models import (
     CreatePluginReleaseRequest,
-    Error,
+    ErrorBody,
     Job,
     LegacyRunPayload,
     PluginRelease,
@@ -160,7 +160,7 @@ def test_answers_become_models_by_their_status() -> None:
     assert get_job_logs.sync("j", client=client_that_gets(200, text="epoch 1\n")) == "epoch 1\n"
     assert delete_plugin_release.sync("1", client=client_that_gets(204)) is None
     refused = create_plugin_release.sync(client=client_that_gets(404, json={"detail": "no"}), body=create)
-    assert refused == Error("no")
+    assert refused == ErrorBody("no")
 
 
 @pytest.mark.parametrize("status", [418, 499, 520, 302])
@@ -224,16 +224,29 @@ print([name for name in sys.modules if name in ("httpx", "pydantic") or ".models
     assert result.stdout == "[]\n"
 
 
-def test_an_enum_value_of_a_newer_agent_is_kept() -> None:
+def test_a_status_of_a_newer_agent_is_kept() -> None:
     """A status that the contract does not have arrives as it was sent, and goes back out so."""
     record = {"job_id": "j", "release": None, "action": "a", "method": "local", "status": "SUSPENDED"}
     record |= {"created_at": "2026-11-22T14:53:00+00:00", "started_at": None, "finished_at": None, "progress": None}
     record |= {"error": None, "idempotency_key": None, "node": "n1"}
     jobs = list_jobs.sync(client=client_that_gets(200, json=[record]))
     assert isinstance(jobs, list)
-    assert (jobs[0].status, jobs[0].status.name, jobs[0]["node"]) == ("SUSPENDED", "SUSPENDED", "n1")
-    assert jobs[0].to_dict()["status"] == "SUSPENDED"
-    assert pickle.loads(pickle.dumps(jobs[0].status)) == "SUSPENDED"
-    assert list_jobs.build_request(status=jobs[0].status)["params"] == {"status": "SUSPENDED"}
-    with pytest.raises(ValueError, match="7 is not a valid JobStatus"):
-        type(jobs[0].status)(7)
+    assert (jobs[0].status, jobs[0]["node"]) == ("SUSPENDED", "n1")
+    assert jobs[0].to_dict() == record
+
+
+@pytest.mark.parametrize("status", [404, 418, 520])
+def test_an_error_in_the_contract_s_shape_is_typed_whatever_its_status(status: int) -> None:
+    """The contract's `default` stands for every status that it does not name."""
+    body = {"detail": {"error_type": "teapot", "message": "Short and stout."}}
+    got = get_plugin_release.sync("1", client=client_that_gets(status, json=body))
+    assert isinstance(got, ErrorBody)
+    assert got.to_dict() == body
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"[1]", b'{"error": "x"}', b"null"])
+def test_what_a_proxy_answers_is_an_unexpected_status(content: bytes) -> None:
+    """A body that is not the contract's error makes no model out of `default`, and no bare exception."""
+    with pytest.raises(UnexpectedStatus) as caught:
+        get_plugin_release.sync("1", client=client_that_gets(520, content=content))
+    assert (caught.value.status_code, caught.value.content) == (520, content)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import spec_diff
 from spec_change import Level
+from spec_changes import ADDS, CHANGES, DOCUMENT, changed
 from spec_documents import changes
 
 REPOSITORY = Path(__file__).parents[2]
@@ -67,7 +68,6 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
     ("a parameter's bound loosened", MINOR, "maximum", put(f"{JOBS}>parameters>1>schema>maximum", 10_000)),
     ("a parameter's default changed", MAJOR, "default", put(f"{JOBS}>parameters>1>schema>default", 5)),
     ("a parameter's pattern changed", MAJOR, "pattern", put(f"{SCHEMAS}>Lookup>pattern", "^[a-z]+$")),
-    ("a path parameter renamed", PATCH, "document", put("components>parameters>Lookup>name", "release")),
     ("a header parameter gone", MAJOR, "Idempotency-Key", put(f"{CREATE}>parameters", [])),
     (
         "a field of a request added",
@@ -124,6 +124,12 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
     ("a field of an answer never null", MINOR, "no null", put(f"{SCHEMAS}>Job>properties>release>type", "string")),
     ("an answer's field without its format", MAJOR, "format", put(f"{SCHEMAS}>Job>properties>created_at>format", GONE)),
     ("a value of an enumeration added", MINOR, '"LOST" is new', put(f"{SCHEMAS}>JobStatus>enum>+", "LOST")),
+    (
+        "a value of a list that may grow added",
+        MINOR,
+        '"LOST" is new',
+        put(f"{SCHEMAS}>Job>properties>status>x-extensible-enum>+", "LOST"),
+    ),
     # It can't be asked for any more: the same enumeration is a filter's.
     ("a value of an enumeration gone", MAJOR, '"STOPPED" is gone', put(f"{SCHEMAS}>JobStatus>enum>4", GONE)),
     ("a kind of detail added", MAJOR, "choice number is new", put(f"{SCHEMAS}>Detail>anyOf>+", {"type": "number"})),
@@ -147,12 +153,17 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
         "a header of an answer added",
         MINOR,
         "Age is new",
-        put(f"{LOGS}>responses>200>headers>Age", {"schema": {"type": "integer"}}),
+        put(f"{LOGS}>responses>200>headers", {"Age": {"schema": {"type": "integer"}}}),
     ),
     ("a token that is needed now", MAJOR, "no longer", put("paths>/health/>get>security", [{"agentToken": []}])),
     ("a token that is not needed any more", MINOR, "further way", put(f"{JOBS}>security", [{"agentToken": []}, {}])),
     ("a token in another header", MAJOR, "agentToken", put("components>securitySchemes>agentToken>name", "X-Token")),
-    ("what is not understood", MAJOR, "not known here", put(f"{SCHEMAS}>Job>unevaluatedProperties", False)),
+    (
+        "what is not understood",
+        MAJOR,
+        "not known here",
+        put(f"{SCHEMAS}>Job>discriminator", {"propertyName": "method"}),
+    ),
 ]
 
 
@@ -261,3 +272,20 @@ def test_a_ref_can_be_named(repository: Path, capsys: pytest.CaptureFixture[str]
     assert "there are additions. Raise info.version to 1.1.0" in capsys.readouterr().out
     assert spec_diff.main(["nowhere", "--repository", str(repository)]) == 2
     assert "There is no openapi.yaml at 'nowhere'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("verdict", "edit"), [each[1:] for each in CHANGES], ids=[each[0] for each in CHANGES])
+def test_a_change_of_any_part_of_a_document_is_classified(verdict: str, edit: Edit) -> None:
+    """In every subschema, in servers, callbacks and names: what breaks clients differs from what does not."""
+    found = changes(DOCUMENT, changed(edit))
+    assert found
+    assert str(found[0]).partition(":")[0] == verdict, list(map(str, found))
+
+
+def test_a_change_and_its_reverse_are_both_seen() -> None:
+    """What is an addition one way round is none the other way round, but for what has no direction."""
+    for name, verdict, edit in CHANGES:
+        back = changes(changed(edit), DOCUMENT)
+        assert back, name
+        if verdict == ADDS and "deprecated" not in name and "may grow" not in name:
+            assert back[0].level == MAJOR, (name, list(map(str, back)))

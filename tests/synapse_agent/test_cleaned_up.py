@@ -74,7 +74,7 @@ def test_what_is_in_scratch_can_be_removed(http: httpx.Client, tmp_path: Path) -
 
 
 def release(tmp_path: Path) -> Path:
-    """Give the folder of the release."""
+    """Return the folder of the release."""
     (folder,) = (tmp_path / "data" / "releases").iterdir()
     return folder
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .backup import Backup
     from .create_plugin_release_request import CreatePluginReleaseRequest
     from .debug_run_request import DebugRunRequest
-    from .error import Error
+    from .error_body import ErrorBody
     from .error_detail import ErrorDetail
     from .health import Health
     from .invalid_item import InvalidItem
@@ -37,7 +37,7 @@ _MODULES = {
     "Backup": "backup",
     "CreatePluginReleaseRequest": "create_plugin_release_request",
     "DebugRunRequest": "debug_run_request",
-    "Error": "error",
+    "ErrorBody": "error_body",
     "ErrorDetail": "error_detail",
     "Health": "health",
     "InvalidItem": "invalid_item",
@@ -63,7 +63,7 @@ __all__ = (
     "Backup",
     "CreatePluginReleaseRequest",
     "DebugRunRequest",
-    "Error",
+    "ErrorBody",
     "ErrorDetail",
     "Health",
     "InvalidItem",

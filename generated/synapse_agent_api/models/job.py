@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.job_status import JobStatus
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -28,12 +27,12 @@ class Job:
         job_id (str):
         release (None | str): `code@version` of the release, `null` for a debug run.
         action (str):
-        method (str): `local`, `task` or `job`.
-        status (JobStatus): Where a job is. The last three are final.
+        method (str): How the plugin runs this action. The caller may have had it run in the background all the same.
+        status (str): The job's state. The last three of the list are final; with any other, look at `finished_at`.
         created_at (datetime.datetime):
         started_at (datetime.datetime | None):
         finished_at (datetime.datetime | None):
-        progress (JobProgress | None): `null` until the action reports some.
+        progress (JobProgress | None): What the action last reported of its progress, `null` before that.
         error (Any): The `detail` that an error answer would carry, `null` unless the job failed or was stopped.
         idempotency_key (None | str): The key that the request carried, where it carried one.
         result (Any | Unset): The action's result, `null` until it has succeeded.
@@ -48,7 +47,7 @@ class Job:
     release: None | str
     action: str
     method: str
-    status: JobStatus
+    status: str
     created_at: datetime.datetime
     started_at: datetime.datetime | None
     finished_at: datetime.datetime | None
@@ -72,7 +71,7 @@ class Job:
 
         method = self.method
 
-        status = self.status.value
+        status = self.status
 
         created_at = self.created_at.isoformat()
 
@@ -159,7 +158,7 @@ class Job:
 
         method = d.pop("method")
 
-        status = JobStatus(d.pop("status"))
+        status = d.pop("status")
 
         created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
 
@@ -199,9 +198,9 @@ class Job:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                progress_type_0 = JobProgress.from_dict(data)
+                componentsschemas_job_progress_type_0 = JobProgress.from_dict(data)
 
-                return progress_type_0
+                return componentsschemas_job_progress_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             return cast(JobProgress | None, data)

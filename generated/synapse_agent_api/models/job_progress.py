@@ -15,7 +15,7 @@ T = TypeVar("T", bound="JobProgress")
 
 @_attrs_define
 class JobProgress:
-    """What the action last reported of its progress.
+    """What the action last reported of its progress, `null` before that.
 
     Attributes:
         current (float | Unset): How much is done.

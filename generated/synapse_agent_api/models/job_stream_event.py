@@ -19,7 +19,7 @@ class JobStreamEvent:
     """The data of a server-sent event about a job.
 
     Attributes:
-        type_ (str): `log`, `progress`, `event`, `error` or `complete`.
+        type_ (str): What this event is about; `stream_job_logs` describes each.
         message (str | Unset): The line, or a sentence for people.
         current (float | Unset): `progress`: how much is done.
         total (float | None | Unset): `progress`: how much there is to do, where the action knows.

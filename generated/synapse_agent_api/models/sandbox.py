@@ -25,7 +25,7 @@ class Sandbox:
         restricts (list[str] | Unset): What is kept from actions: `write` (to create, change, move or remove files),
             `ptrace` (to look into or change
             other processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`
-            (of others). More may come.
+            (of others).
     """
 
     status: str

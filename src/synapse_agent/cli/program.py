@@ -32,11 +32,12 @@ JOBS = "Jobs"
 AGENTS = "Agents"
 HERE = "On this machine"
 
-jobs = typer.Typer(name="jobs", no_args_is_help=True, help="Look at jobs, follow them, stop them, wait for them.")
+jobs = typer.Typer(name="jobs", no_args_is_help=True, help="Follow jobs, stop them, wait for them, delete them.")
 jobs.command("list")(job_commands.list_jobs)
 jobs.command("get")(job_commands.get)
 jobs.command("logs")(job_commands.logs)
 jobs.command("stop")(job_commands.stop)
+jobs.command("delete")(job_commands.delete)
 jobs.command("wait")(job_commands.wait)
 
 

@@ -33,6 +33,12 @@ def restarted(job_id: str, *, has_begun: bool) -> Problem:
     return Problem(HAS_RUN, "agent_restarted", f"The agent was restarted {when}.", job_id=job_id)
 
 
+def deleted(job_id: str) -> Problem:
+    """Answer a request that is sent again, and whose job was deleted since its run ended."""
+    message = f"The run of this Idempotency-Key has ended, and its job {job_id!r} was deleted. A new key runs it again."
+    return Problem(HAS_RUN, "job_deleted", message, job_id=job_id)
+
+
 def result_not_kept(job_id: str, size: int, error: OSError) -> Problem:
     """Tell of a result that there was no place for."""
     message = f"The action ended well, but its result of {size} bytes could not be kept: {error.strerror}."

@@ -21,6 +21,7 @@ from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.live import FinishedJob, RunningJob
 from synapse_agent.jobs.outcomes import (
     HAS_RUN,
+    deleted,
     ending,
     internal_error,
     not_recorded,
@@ -169,6 +170,18 @@ class Jobs:
             await self._tell_to_end(live)
             await asyncio.wait([live.task])
         return self._ends.applied(self._rows.get(row.id) or row)
+
+    async def delete(self, job_id: str) -> None:
+        """Forget a job that is over, and remove its files; raise `Problem` 409 `job_not_over` for any other."""
+        row = self.find(job_id)
+        if self._live_of(row):
+            message = f"The job {job_id!r} is not over. Stop it, or wait for its end, and delete it then."
+            raise Problem(409, "job_not_over", message, job_id=job_id)
+        self._ends.catch_up()
+        self._keys.free_expired(now=now())
+        gone = deleted(job_id)
+        self._rows.forget(row.id, error=json.dumps(gone.detail), status_code=gone.status)
+        await in_thread(self._files(row).remove)
 
     def follow(self, job_id: str, *, after: str | None) -> AsyncIterator[bytes]:
         """Give a job's log and events as server-sent events, from the beginning or after an event's `id`."""

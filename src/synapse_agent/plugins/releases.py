@@ -139,7 +139,7 @@ class Releases:
         return self._folder.releases / digest.removeprefix("sha256:")
 
     async def ready(self, row: ReleaseRow) -> Path:
-        """Give a release's folder, fetched anew if somebody has removed or changed what is in it.
+        """Return a release's folder, fetched anew if somebody has removed or changed what is in it.
 
         Raises `Problem` 409 `release_damaged` if it can't be.
         """
@@ -259,7 +259,7 @@ class ReleaseLease:
         self._releases.claim(self._row.digest)
 
     async def prepare(self) -> Path:
-        """Give the folder, with what was cached in it."""
+        """Return the folder, with what was cached in it."""
         return await self._releases.ready(self._row)
 
     def as_known(self, problem: Problem) -> Problem:

@@ -32,8 +32,9 @@ logger = logging.getLogger(__name__)
 LARGE = 4 * 2**20
 """A body of more bytes is not parsed where the contract says nothing of what it holds."""
 _ERRORS_OF_ANY_PATH = (401, 403)
+_ERROR = {"$ref": "#/components/schemas/ErrorBody"}
 _FAILURE = {
-    "$ref": "#/components/schemas/Error",
+    **_ERROR,
     "properties": {"detail": {"properties": {"error_type": {"const": "internal_error"}}}},
 }
 """What every operation may be answered with: the agent itself has failed."""
@@ -50,7 +51,9 @@ class ContractRule:
     """What the contract says of an answer."""
 
     headers: Mapping[str, Validator]
-    """By name in lower case; all of them must be there."""
+    """By name in lower case."""
+    required: frozenset[str]
+    """The headers that must be there, in lower case."""
     content: Mapping[str, Validator]
     """By media type; nothing where there must be no body."""
     says_nothing: bool = False
@@ -58,11 +61,11 @@ class ContractRule:
 
     def check_head(self, headers: Mapping[str, str]) -> None:
         """Check an answer's headers."""
-        for name, validator in self.headers.items():
-            if name not in headers:
-                raise Mismatch(f"the header {name} is missing")
+        for name in sorted(self.required - headers.keys()):
+            raise Mismatch(f"the header {name} is missing")
+        for name in self.headers.keys() & headers.keys():
             given = headers[name]
-            _check(validator, int(given) if given.isdecimal() else given, f"the header {name}")
+            _check(self.headers[name], int(given) if given.isdecimal() else given, f"the header {name}")
         media_type = _media_type(headers)
         if media_type not in self.content and (media_type or self.content):
             raise Mismatch(f"the content type is {media_type or 'missing'}, not one of {sorted(self.content)}")
@@ -82,7 +85,7 @@ class ContractRules:
     """The contract's rules, by request and status."""
 
     def __init__(self, contract: Mapping[str, Any]) -> None:
-        self._contract = contract
+        self._contract = _closed(contract)
         operations = sorted(read_operations(contract), key=lambda operation: "{" in operation.path)
         # A path that ends in a parameter is found with a slash at its end, too.
         self._paths = {operation.path: _form(operation.path) for operation in operations}
@@ -103,20 +106,27 @@ class ContractRules:
             expected = 404 if template is None else 405
             if status not in (*_ERRORS_OF_ANY_PATH, expected, 405):
                 raise Mismatch(f"the status is {status} where nothing is, not {expected}")
-            return ContractRule({}, {"application/json": self._validator({"$ref": "#/components/schemas/Error"})})
+            return ContractRule({}, frozenset(), {"application/json": self._validator(_ERROR)})
         answers = operation["responses"]
         if status == 500 and "500" not in answers:
-            return ContractRule({}, {"application/json": self._validator(_FAILURE)})
+            return ContractRule({}, frozenset(), {"application/json": self._validator(_FAILURE)})
         if str(status) not in answers:
+            # `default` is for newer agents and for proxies; this agent's own statuses have names.
             raise Mismatch(f"the status is {status}, not one of {', '.join(answers)}")
         answer = resolved(self._contract, answers[str(status)])
-        headers = {name.lower(): resolved(self._contract, header) for name, header in answer.get("headers", {}).items()}
-        content = {name: media["schema"] for name, media in answer.get("content", {}).items()}
+        headers, common = self._headers(answer), self._headers(answers.get("default", {}))
+        content = {name: media.get("schema", {}) for name, media in answer.get("content", {}).items()}
         return ContractRule(
-            {name: self._validator(header["schema"]) for name, header in headers.items()},
+            {name: self._validator(header["schema"]) for name, header in {**common, **headers}.items()},
+            frozenset(common).union(name for name, header in headers.items() if header.get("required")),
             {name: self._validator(schema.get("contentSchema", schema)) for name, schema in content.items()},
             says_nothing=[*content.values()] == [{"$ref": "#/components/schemas/ActionResult"}],
         )
+
+    def _headers(self, answer: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+        """Return the headers that an answer documents; those of `default` are on every answer of this agent."""
+        headers = resolved(self._contract, answer).get("headers", {})
+        return {name.lower(): resolved(self._contract, header) for name, header in headers.items()}
 
     def _validator(self, schema: Mapping[str, Any]) -> Validator:
         from jsonschema_rs import Draft202012Validator
@@ -196,6 +206,16 @@ class _Answer:
     async def _begin(self, message: Message) -> None:
         self.has_begun = True
         await self._send(message)
+
+
+def _closed(part: Any) -> Any:
+    """Return the contract with the lists closed that may grow: this agent's own values are all in them."""
+    if isinstance(part, list):
+        return [_closed(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    closed = {key: _closed(value) for key, value in part.items()}
+    return closed | {"enum": closed["x-extensible-enum"]} if "x-extensible-enum" in closed else closed
 
 
 def _check(validator: Validator, value: Any, what: str) -> None:

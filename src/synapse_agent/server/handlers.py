@@ -104,6 +104,12 @@ async def get_job(agent: Agent, call: OperationRequest) -> Response:
     return json_answer(agent.jobs.record(agent.jobs.find(call.path["job_id"])))
 
 
+async def delete_job(agent: Agent, call: OperationRequest) -> Response:
+    """Forget a job."""
+    await agent.jobs.delete(call.path["job_id"])
+    return Response(status_code=204)
+
+
 async def get_job_logs(agent: Agent, call: OperationRequest) -> Response:
     """Give what a run has printed so far."""
     path = agent.jobs.log(call.path["job_id"])
@@ -133,9 +139,15 @@ async def _run_once(
     job = agent.jobs.attach(key) if key else None
     if job is None:
         job = agent.jobs.submit(read_order(agent, call), key=key)
-    if job.method == "job":
+    if job.method == "job" or _prefers_async(call):
         return json_answer(agent.jobs.record(job), 202)
     return json_answer(await agent.jobs.result(job))
+
+
+def _prefers_async(call: OperationRequest) -> bool:
+    """Return whether the request asks for its job rather than for the result, as RFC 7240 writes it."""
+    preferences = call.headers.get("Prefer", "").split(",")
+    return any(preference.partition(";")[0].strip().lower() == "respond-async" for preference in preferences)
 
 
 def _read_key(call: OperationRequest) -> RequestKey | None:

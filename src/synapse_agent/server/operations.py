@@ -12,6 +12,7 @@ from synapse_agent.errors import StartError
 from synapse_agent.server.validation import Schema
 
 METHODS = ("get", "post", "put", "patch", "delete")
+JSON = "application/json"
 
 
 class ContractError(StartError):
@@ -33,6 +34,8 @@ class Operation:
     body: Schema | None
     is_body_lenient: bool
     """The contract takes any object, too: keys that the body's schema knows may be null then, as if absent."""
+    file_type: str | None
+    """The media type of a body that is a file, not JSON; the handler reads it."""
 
 
 def load_contract() -> dict[str, Any]:
@@ -79,16 +82,21 @@ def _operation(contract: Mapping[str, Any], path: str, method: str, item: Mappin
         takes_any_query=len(scalar) < len(query),
         body=body,
         is_body_lenient=is_lenient,
+        file_type=_file_type(details.get("requestBody")),
     )
 
 
 def _body(contract: Mapping[str, Any], body: Mapping[str, Any] | None) -> tuple[Schema | None, bool]:
     """Give the schema to check a body by: of several, the first, which is the one that says something."""
-    if body is None:
+    if body is None or JSON not in body["content"]:
         return None, False
-    reference = body["content"]["application/json"]["schema"]
+    reference = body["content"][JSON]["schema"]
     choices = resolved(contract, reference).get("anyOf")
     return (Schema(choices[0]), True) if choices else (Schema(reference), False)
+
+
+def _file_type(body: Mapping[str, Any] | None) -> str | None:
+    return None if body is None or JSON in body["content"] else str(next(iter(body["content"])))
 
 
 def _is_object(contract: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:

@@ -60,17 +60,17 @@ async def read_body(headers: Mapping[str, str], receive: Receive, limits: BodyLi
     Raises `Problem`: 415 for another content type or a content encoding, 413 for a body over the limit, 503 when
     others take up the room, 408 for one that does not come.
     """
-    require_json(headers.get("content-type", ""))
+    require_type(headers, "application/json")
     require_plain(headers.get("content-encoding", "identity"))
     return await _read(receive, limits)
 
 
-def require_json(content_type: str) -> None:
-    """Refuse every content type but `application/json`, with or without parameters."""
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type != "application/json":
+def require_type(headers: Mapping[str, str], wanted: str) -> None:
+    """Refuse every content type but the one that is wanted, with or without parameters."""
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != wanted:
         found = f"as {media_type[:100]}" if media_type else "without a content type"
-        raise Problem(415, "unsupported_media_type", f"Send the body as application/json, not {found}.")
+        raise Problem(415, "unsupported_media_type", f"Send the body as {wanted}, not {found}.")
 
 
 def require_plain(encoding: str) -> None:
@@ -96,7 +96,7 @@ async def _read(receive: Receive, limits: BodyLimits) -> bytearray:
     body = bytearray()
     size = 0
     with limits.room.share() as take:
-        async for chunk in _chunks(receive, limits.idle):
+        async for chunk in read_parts(receive, limits.idle):
             size += len(chunk)
             if size > 2 * limits.size:
                 break
@@ -113,7 +113,8 @@ async def _read(receive: Receive, limits: BodyLimits) -> bytearray:
     return body
 
 
-async def _chunks(receive: Receive, idle: float) -> AsyncIterator[bytes]:
+async def read_parts(receive: Receive, idle: float) -> AsyncIterator[bytes]:
+    """Yield a body as it comes; raise `Problem` 408 after `idle` silent seconds, `ClientGone` if it breaks off."""
     more = True
     while more:
         try:

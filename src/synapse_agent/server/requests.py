@@ -13,7 +13,7 @@ from synapse_agent.problems import invalid
 from synapse_agent.server.body_parser import BodyRules
 from synapse_agent.server.operations import Operation
 from synapse_agent.server.parser_process import BodyParser
-from synapse_agent.server.request_body import BodyLimits, read_body
+from synapse_agent.server.request_body import BodyLimits, read_body, read_parts, require_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class OperationRequest:
     headers: Mapping[str, str]
     """Header parameters that the operation names and the request brings, by the contract's names."""
     body: Any
-    """The JSON body as it was parsed, its `params` as `Params`; None for operations without one."""
+    """The JSON body as it was parsed, its `params` as `Params`; the parts of a file as they come; None without one."""
     digest: str = ""
     """Of path and body: the same again is the same request."""
     identities: Mapping[str, bytes] = field(default_factory=dict)
@@ -44,6 +44,10 @@ async def read_call(
     path = {name: _path_value(operation, name, raw) for name, raw in request.path_params.items()}
     query, filters = _query_values(operation, request)
     headers = _header_values(operation, request)
+    if operation.file_type:
+        require_type(request.headers, operation.file_type)
+        parts = read_parts(request.receive, limits.idle)
+        return OperationRequest(request, path, query, filters, headers, parts)
     if operation.body is None:
         return OperationRequest(request, path, query, filters, headers, None)
     text = await read_body(request.headers, request.receive, limits)

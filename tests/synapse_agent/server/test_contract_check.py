@@ -68,7 +68,7 @@ async def answer(
         ("GET /jobs/j/", 200, JOB),
         ("GET /jobs/", 200, [JOB]),
         ("GET /plugin_releases/a@1", 200, {"id": 1, "plugin": "a", "version": "1"}),
-        ("GET /plugin_releases/a@1/", 404, {"detail": {"error_type": "e", "message": "m"}}),
+        ("GET /plugin_releases/a@1/", 404, {"detail": {"error_type": "release_not_found", "message": "m"}}),
         ("POST /plugin_releases/a@1/run/", 200, 0),
         ("POST /plugin_releases/run_debug/", 202, JOB),
         ("GET /nowhere", 404, {"detail": "m"}),
@@ -95,7 +95,13 @@ async def test_a_right_answer_comes_through_as_it_is(target: str, status: int, b
         ("GET /jobs/", 201, [], "the status is 201, not one of 200, "),
         ("GET /jobs/j/", 404, {"error": "m"}, '"detail" is a required property'),
         ("GET /plugin_releases/a@1", 409, {"detail": "m"}, "the status is 409"),
-        ("GET /plugin_releases/a@1", 500, {"detail": {"error_type": "e", "message": "m"}}, "detail.error_type"),
+        (
+            "GET /plugin_releases/a@1",
+            500,
+            {"detail": {"error_type": "unavailable", "message": "m"}},
+            "detail.error_type",
+        ),
+        ("GET /plugin_releases/a@1", 404, {"detail": {"error_type": "lost", "message": "m"}}, "the body at detail"),
         ("GET /jobs//", 200, [], "the status is 200 where nothing is, not 404"),
         ("GET /nowhere", 200, {}, "the status is 200 where nothing is"),
         ("PATCH /jobs/", 200, [], "the status is 200 where nothing is, not 405"),
@@ -135,7 +141,9 @@ async def test_events_are_checked_as_they_pass() -> None:
     given = await answer("GET /jobs/j/logs/stream/", headers=headers, raw=good)
     assert given.content == good
     with pytest.raises(Mismatch, match="an event at current"):
-        await answer("GET /jobs/j/logs/stream/", headers=headers, raw=good + b'data: {"type": "x", "current": "1"}\n\n')
+        await answer(
+            "GET /jobs/j/logs/stream/", headers=headers, raw=good + b'data: {"type": "progress", "current": "1"}\n\n'
+        )
 
 
 @pytest.mark.anyio
@@ -167,7 +175,7 @@ def test_what_is_answered_below_the_application_has_the_contract_s_shape(
         connection.sendall(request_bytes)
         head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status)
-    schema = {"components": load_contract()["components"], "$ref": "#/components/schemas/Error"}
+    schema = {"components": load_contract()["components"], "$ref": "#/components/schemas/ErrorBody"}
     error = json.loads(body)
     jsonschema_rs.validate(schema, error)
     assert error["detail"]["error_type"] == error_type

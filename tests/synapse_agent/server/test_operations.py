@@ -12,7 +12,7 @@ def test_every_operation_is_read_with_what_its_requests_may_hold() -> None:
     operations = {operation.operation_id: operation for operation in read_operations(load_contract())}
     listing = operations["list_plugin_releases"]
     assert (listing.method, listing.path, listing.takes_any_query) == ("GET", "/plugin_releases/", True)
-    assert set(listing.query_parameters) == {"page", "page_size", "plugin", "version"}
+    assert set(listing.query_parameters) == {"page", "page_size", "plugin", "version", "name", "category"}
     run = operations["run_plugin_release"]
     assert (run.method, run.path) == ("POST", "/plugin_releases/{lookup}/run/")
     assert set(run.path_parameters) == {"lookup"}

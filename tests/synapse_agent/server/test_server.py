@@ -51,7 +51,7 @@ def head(agent: EmbeddedAgent, line: str = "GET /health/ HTTP/1.1", *headers: st
         ("GET", "/plugin_releases/1/run/", "POST"),
         ("POST", "/health/", "GET, HEAD"),
         ("OPTIONS", "/jobs/", "GET, HEAD"),
-        ("PROPFIND", "/jobs/x/", "GET, HEAD"),
+        ("PROPFIND", "/jobs/x/", "DELETE, GET, HEAD"),
     ],
 )
 def test_another_method_is_answered_with_those_there_are(

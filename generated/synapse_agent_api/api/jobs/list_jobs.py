@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ...errors import NOT_IN_CONTRACT
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
     from ...http_library import httpx
-    from ...models.error import Error
+    from ...models.error_body import ErrorBody
     from ...models.job import Job
     from ...models.job_status import JobStatus
 
@@ -21,7 +23,7 @@ OPERATION_ID = "list_jobs"
 SUCCESS = {
     200: "array",
 }
-"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+"""What a good answer holds, by status: JSON ("object", "array" or "any"), "text", "bytes", "events" or "empty"."""
 
 
 def build_request(
@@ -30,8 +32,17 @@ def build_request(
     limit: int | Unset = UNSET,
     before: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+
+    headers: dict[str, Any] = {}
+    if not isinstance(synapse_user, Unset):
+        headers["SYNAPSE-User"] = synapse_user
+
+    if not isinstance(synapse_tenant, Unset):
+        headers["SYNAPSE-Tenant"] = synapse_tenant
 
     params: dict[str, Any] = {}
 
@@ -54,11 +65,12 @@ def build_request(
         "url": "/jobs/",
         "params": params,
     }
+    _kwargs["headers"] = headers
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Error | list[Job] | None:
-    from ...models.error import Error
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> ErrorBody | list[Job] | None:
+    from ...models.error_body import ErrorBody
     from ...models.job import Job
 
     if response.status_code == 200:
@@ -72,34 +84,41 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return response_200
 
     if response.status_code == 401:
-        response_401 = Error.from_dict(response.json())
+        response_401 = ErrorBody.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response_403 = Error.from_dict(response.json())
+        response_403 = ErrorBody.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = ErrorBody.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 422:
-        response_422 = Error.from_dict(response.json())
+        response_422 = ErrorBody.from_dict(response.json())
 
         return response_422
+
+    with suppress(*NOT_IN_CONTRACT):
+        response_default = ErrorBody.from_dict(response.json())
+
+        return response_default
 
     if client.raise_on_unexpected_status:
         raise client.unexpected(response)
     return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Error | list[Job]]:
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorBody | list[Job]]:
     try:
         parsed = _parse_response(client=client, response=response)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+    except NOT_IN_CONTRACT as cause:
         raise client.unexpected(response, cause) from cause
     return Response(
         status_code=response.status_code,
@@ -116,13 +135,17 @@ def sync_detailed(
     limit: int | Unset = UNSET,
     before: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
-) -> Response[Error | list[Job]]:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[ErrorBody | list[Job]]:
     """Do as `sync` does, and give status and headers besides."""
     kwargs = build_request(
         status=status,
         limit=limit,
         before=before,
         idempotency_key=idempotency_key,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
 
@@ -134,16 +157,21 @@ def sync(
     limit: int | Unset = UNSET,
     before: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
-) -> Error | list[Job] | None:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> ErrorBody | list[Job] | None:
     """List jobs.
 
     Job records, newest first. A `result` of more than 64 kB is left out here; `GET /jobs/{job_id}/` has it.
 
     Args:
-        status (JobStatus | Unset): Where a job is. The last three are final.
+        status (JobStatus | Unset): A state of jobs to ask for. In answers it is open, since newer agents
+            may have others.
         limit (int | Unset):  Default: 100.
         before (str | Unset):
         idempotency_key (str | Unset):
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
@@ -152,6 +180,8 @@ def sync(
         limit=limit,
         before=before,
         idempotency_key=idempotency_key,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     ).parsed
 
 
@@ -162,13 +192,17 @@ async def asyncio_detailed(
     limit: int | Unset = UNSET,
     before: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
-) -> Response[Error | list[Job]]:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[ErrorBody | list[Job]]:
     """Do as `asyncio` does, and give status and headers besides."""
     kwargs = build_request(
         status=status,
         limit=limit,
         before=before,
         idempotency_key=idempotency_key,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
 
@@ -180,16 +214,21 @@ async def asyncio(
     limit: int | Unset = UNSET,
     before: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
-) -> Error | list[Job] | None:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> ErrorBody | list[Job] | None:
     """List jobs.
 
     Job records, newest first. A `result` of more than 64 kB is left out here; `GET /jobs/{job_id}/` has it.
 
     Args:
-        status (JobStatus | Unset): Where a job is. The last three are final.
+        status (JobStatus | Unset): A state of jobs to ask for. In answers it is open, since newer agents
+            may have others.
         limit (int | Unset):  Default: 100.
         before (str | Unset):
         idempotency_key (str | Unset):
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
     """
 
     return (
@@ -199,5 +238,7 @@ async def asyncio(
             limit=limit,
             before=before,
             idempotency_key=idempotency_key,
+            synapse_user=synapse_user,
+            synapse_tenant=synapse_tenant,
         )
     ).parsed

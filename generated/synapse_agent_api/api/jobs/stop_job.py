@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ...errors import NOT_IN_CONTRACT
 from ...path import segment
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
     from ...http_library import httpx
-    from ...models.error import Error
+    from ...models.error_body import ErrorBody
     from ...models.job import Job
 
 
@@ -21,23 +23,34 @@ OPERATION_ID = "stop_job"
 SUCCESS = {
     200: "object",
 }
-"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+"""What a good answer holds, by status: JSON ("object", "array" or "any"), "text", "bytes", "events" or "empty"."""
 
 
 def build_request(
     job_id: str,
+    *,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+
+    headers: dict[str, Any] = {}
+    if not isinstance(synapse_user, Unset):
+        headers["SYNAPSE-User"] = synapse_user
+
+    if not isinstance(synapse_tenant, Unset):
+        headers["SYNAPSE-Tenant"] = synapse_tenant
 
     _kwargs: dict[str, Any] = {
         "method": "POST",
         "url": f"/jobs/{segment(job_id)}/stop/",
     }
+    _kwargs["headers"] = headers
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Error | Job | None:
-    from ...models.error import Error
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> ErrorBody | Job | None:
+    from ...models.error_body import ErrorBody
     from ...models.job import Job
 
     if response.status_code == 200:
@@ -46,34 +59,39 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return response_200
 
     if response.status_code == 401:
-        response_401 = Error.from_dict(response.json())
+        response_401 = ErrorBody.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response_403 = Error.from_dict(response.json())
+        response_403 = ErrorBody.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = ErrorBody.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 422:
-        response_422 = Error.from_dict(response.json())
+        response_422 = ErrorBody.from_dict(response.json())
 
         return response_422
+
+    with suppress(*NOT_IN_CONTRACT):
+        response_default = ErrorBody.from_dict(response.json())
+
+        return response_default
 
     if client.raise_on_unexpected_status:
         raise client.unexpected(response)
     return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Error | Job]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[ErrorBody | Job]:
     try:
         parsed = _parse_response(client=client, response=response)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+    except NOT_IN_CONTRACT as cause:
         raise client.unexpected(response, cause) from cause
     return Response(
         status_code=response.status_code,
@@ -87,10 +105,14 @@ def sync_detailed(
     job_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Error | Job]:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[ErrorBody | Job]:
     """Do as `sync` does, and give status and headers besides."""
     kwargs = build_request(
         job_id=job_id,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
 
@@ -99,7 +121,9 @@ def sync(
     job_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Error | Job | None:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> ErrorBody | Job | None:
     """Stop a job.
 
     Ends the run and everything that it started, and answers when that is done. An action is asked to end (SIGTERM) before it is
@@ -107,11 +131,15 @@ def sync(
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
         job_id=job_id,
         client=client,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     ).parsed
 
 
@@ -119,10 +147,14 @@ async def asyncio_detailed(
     job_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Error | Job]:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[ErrorBody | Job]:
     """Do as `asyncio` does, and give status and headers besides."""
     kwargs = build_request(
         job_id=job_id,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
 
@@ -131,7 +163,9 @@ async def asyncio(
     job_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Error | Job | None:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> ErrorBody | Job | None:
     """Stop a job.
 
     Ends the run and everything that it started, and answers when that is done. An action is asked to end (SIGTERM) before it is
@@ -139,11 +173,15 @@ async def asyncio(
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
     """
 
     return (
         await asyncio_detailed(
             job_id=job_id,
             client=client,
+            synapse_user=synapse_user,
+            synapse_tenant=synapse_tenant,
         )
     ).parsed

@@ -5,37 +5,51 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...types import Response
+from ...errors import NOT_IN_CONTRACT
+from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
     from ...http_library import httpx
     from ...models.backup import Backup
-    from ...models.error import Error
+    from ...models.error_body import ErrorBody
 
 
 OPERATION_ID = "create_backup"
 SUCCESS = {
     200: "object",
 }
-"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+"""What a good answer holds, by status: JSON ("object", "array" or "any"), "text", "bytes", "events" or "empty"."""
 
 
-def build_request() -> dict[str, Any]:
+def build_request(
+    *,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> dict[str, Any]:
     """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+
+    headers: dict[str, Any] = {}
+    if not isinstance(synapse_user, Unset):
+        headers["SYNAPSE-User"] = synapse_user
+
+    if not isinstance(synapse_tenant, Unset):
+        headers["SYNAPSE-Tenant"] = synapse_tenant
 
     _kwargs: dict[str, Any] = {
         "method": "POST",
         "url": "/backup/",
     }
+    _kwargs["headers"] = headers
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Backup | Error | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Backup | ErrorBody | None:
     from ...models.backup import Backup
-    from ...models.error import Error
+    from ...models.error_body import ErrorBody
 
     if response.status_code == 200:
         response_200 = Backup.from_dict(response.json())
@@ -43,29 +57,34 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return response_200
 
     if response.status_code == 401:
-        response_401 = Error.from_dict(response.json())
+        response_401 = ErrorBody.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response_403 = Error.from_dict(response.json())
+        response_403 = ErrorBody.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 503:
-        response_503 = Error.from_dict(response.json())
+        response_503 = ErrorBody.from_dict(response.json())
 
         return response_503
+
+    with suppress(*NOT_IN_CONTRACT):
+        response_default = ErrorBody.from_dict(response.json())
+
+        return response_default
 
     if client.raise_on_unexpected_status:
         raise client.unexpected(response)
     return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Backup | Error]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Backup | ErrorBody]:
     try:
         parsed = _parse_response(client=client, response=response)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+    except NOT_IN_CONTRACT as cause:
         raise client.unexpected(response, cause) from cause
     return Response(
         status_code=response.status_code,
@@ -78,50 +97,76 @@ def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Backup | Error]:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[Backup | ErrorBody]:
     """Do as `sync` does, and give status and headers besides."""
-    kwargs = build_request()
+    kwargs = build_request(
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
+    )
     return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
 
 
 def sync(
     *,
     client: AuthenticatedClient | Client,
-) -> Backup | Error | None:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Backup | ErrorBody | None:
     """Back up the agent's database.
 
     Write a copy of the database, as it is now, into the agent's data folder, in the place of the copy before. No
     other program can read the database while the agent runs. To restore, put the copy in the place of `agent.sqlite3`, beside
     the folders `releases` and `jobs`.
+
+    Args:
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
         client=client,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     ).parsed
 
 
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Backup | Error]:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[Backup | ErrorBody]:
     """Do as `asyncio` does, and give status and headers besides."""
-    kwargs = build_request()
+    kwargs = build_request(
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
+    )
     return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
 
 
 async def asyncio(
     *,
     client: AuthenticatedClient | Client,
-) -> Backup | Error | None:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Backup | ErrorBody | None:
     """Back up the agent's database.
 
     Write a copy of the database, as it is now, into the agent's data folder, in the place of the copy before. No
     other program can read the database while the agent runs. To restore, put the copy in the place of `agent.sqlite3`, beside
     the folders `releases` and `jobs`.
+
+    Args:
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
     """
 
     return (
         await asyncio_detailed(
             client=client,
+            synapse_user=synapse_user,
+            synapse_tenant=synapse_tenant,
         )
     ).parsed

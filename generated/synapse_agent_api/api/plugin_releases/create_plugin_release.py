@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ...errors import NOT_IN_CONTRACT
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
     from ...http_library import httpx
     from ...models.create_plugin_release_request import CreatePluginReleaseRequest
-    from ...models.error import Error
+    from ...models.error_body import ErrorBody
     from ...models.plugin_release import PluginRelease
 
 
@@ -22,19 +24,27 @@ SUCCESS = {
     200: "object",
     201: "object",
 }
-"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+"""What a good answer holds, by status: JSON ("object", "array" or "any"), "text", "bytes", "events" or "empty"."""
 
 
 def build_request(
     *,
     body: CreatePluginReleaseRequest,
     idempotency_key: str | Unset = UNSET,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
 
     headers: dict[str, Any] = {}
     if not isinstance(idempotency_key, Unset):
         headers["Idempotency-Key"] = idempotency_key
+
+    if not isinstance(synapse_user, Unset):
+        headers["SYNAPSE-User"] = synapse_user
+
+    if not isinstance(synapse_tenant, Unset):
+        headers["SYNAPSE-Tenant"] = synapse_tenant
 
     _kwargs: dict[str, Any] = {
         "method": "POST",
@@ -47,8 +57,10 @@ def build_request(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Error | PluginRelease | None:
-    from ...models.error import Error
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorBody | PluginRelease | None:
+    from ...models.error_body import ErrorBody
     from ...models.plugin_release import PluginRelease
 
     if response.status_code == 200:
@@ -62,54 +74,59 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return response_201
 
     if response.status_code == 400:
-        response_400 = Error.from_dict(response.json())
+        response_400 = ErrorBody.from_dict(response.json())
 
         return response_400
 
     if response.status_code == 401:
-        response_401 = Error.from_dict(response.json())
+        response_401 = ErrorBody.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response_403 = Error.from_dict(response.json())
+        response_403 = ErrorBody.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = ErrorBody.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 408:
-        response_408 = Error.from_dict(response.json())
+        response_408 = ErrorBody.from_dict(response.json())
 
         return response_408
 
     if response.status_code == 413:
-        response_413 = Error.from_dict(response.json())
+        response_413 = ErrorBody.from_dict(response.json())
 
         return response_413
 
     if response.status_code == 415:
-        response_415 = Error.from_dict(response.json())
+        response_415 = ErrorBody.from_dict(response.json())
 
         return response_415
 
     if response.status_code == 422:
-        response_422 = Error.from_dict(response.json())
+        response_422 = ErrorBody.from_dict(response.json())
 
         return response_422
 
     if response.status_code == 502:
-        response_502 = Error.from_dict(response.json())
+        response_502 = ErrorBody.from_dict(response.json())
 
         return response_502
 
     if response.status_code == 503:
-        response_503 = Error.from_dict(response.json())
+        response_503 = ErrorBody.from_dict(response.json())
 
         return response_503
+
+    with suppress(*NOT_IN_CONTRACT):
+        response_default = ErrorBody.from_dict(response.json())
+
+        return response_default
 
     if client.raise_on_unexpected_status:
         raise client.unexpected(response)
@@ -118,10 +135,10 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Error | PluginRelease]:
+) -> Response[ErrorBody | PluginRelease]:
     try:
         parsed = _parse_response(client=client, response=response)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+    except NOT_IN_CONTRACT as cause:
         raise client.unexpected(response, cause) from cause
     return Response(
         status_code=response.status_code,
@@ -136,11 +153,15 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: CreatePluginReleaseRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Response[Error | PluginRelease]:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[ErrorBody | PluginRelease]:
     """Do as `sync` does, and give status and headers besides."""
     kwargs = build_request(
         body=body,
         idempotency_key=idempotency_key,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
 
@@ -150,7 +171,9 @@ def sync(
     client: AuthenticatedClient | Client,
     body: CreatePluginReleaseRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Error | PluginRelease | None:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> ErrorBody | PluginRelease | None:
     """Fetch and cache a release.
 
     Fetches the release from where the agent gets its plugins and caches it. Caching twice is caching once: a release
@@ -158,6 +181,8 @@ def sync(
 
     Args:
         idempotency_key (str | Unset):
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
         body (CreatePluginReleaseRequest): The release to fetch and cache.
     """
 
@@ -165,6 +190,8 @@ def sync(
         client=client,
         body=body,
         idempotency_key=idempotency_key,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     ).parsed
 
 
@@ -173,11 +200,15 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: CreatePluginReleaseRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Response[Error | PluginRelease]:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[ErrorBody | PluginRelease]:
     """Do as `asyncio` does, and give status and headers besides."""
     kwargs = build_request(
         body=body,
         idempotency_key=idempotency_key,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
 
@@ -187,7 +218,9 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: CreatePluginReleaseRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Error | PluginRelease | None:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> ErrorBody | PluginRelease | None:
     """Fetch and cache a release.
 
     Fetches the release from where the agent gets its plugins and caches it. Caching twice is caching once: a release
@@ -195,6 +228,8 @@ async def asyncio(
 
     Args:
         idempotency_key (str | Unset):
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
         body (CreatePluginReleaseRequest): The release to fetch and cache.
     """
 
@@ -203,5 +238,7 @@ async def asyncio(
             client=client,
             body=body,
             idempotency_key=idempotency_key,
+            synapse_user=synapse_user,
+            synapse_tenant=synapse_tenant,
         )
     ).parsed

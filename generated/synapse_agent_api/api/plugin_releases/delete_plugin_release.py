@@ -5,72 +5,90 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
+from ...errors import NOT_IN_CONTRACT
 from ...path import segment
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
     from ...http_library import httpx
-    from ...models.error import Error
+    from ...models.error_body import ErrorBody
 
 
 OPERATION_ID = "delete_plugin_release"
 SUCCESS = {
     204: "empty",
 }
-"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+"""What a good answer holds, by status: JSON ("object", "array" or "any"), "text", "bytes", "events" or "empty"."""
 
 
 def build_request(
     lookup: str,
+    *,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+
+    headers: dict[str, Any] = {}
+    if not isinstance(synapse_user, Unset):
+        headers["SYNAPSE-User"] = synapse_user
+
+    if not isinstance(synapse_tenant, Unset):
+        headers["SYNAPSE-Tenant"] = synapse_tenant
 
     _kwargs: dict[str, Any] = {
         "method": "DELETE",
         "url": f"/plugin_releases/{segment(lookup)}",
     }
+    _kwargs["headers"] = headers
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | Error | None:
-    from ...models.error import Error
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | ErrorBody | None:
+    from ...models.error_body import ErrorBody
 
     if response.status_code == 204:
         response_204 = cast(Any, None)
         return response_204
 
     if response.status_code == 401:
-        response_401 = Error.from_dict(response.json())
+        response_401 = ErrorBody.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response_403 = Error.from_dict(response.json())
+        response_403 = ErrorBody.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = ErrorBody.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 422:
-        response_422 = Error.from_dict(response.json())
+        response_422 = ErrorBody.from_dict(response.json())
 
         return response_422
+
+    with suppress(*NOT_IN_CONTRACT):
+        response_default = ErrorBody.from_dict(response.json())
+
+        return response_default
 
     if client.raise_on_unexpected_status:
         raise client.unexpected(response)
     return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | Error]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | ErrorBody]:
     try:
         parsed = _parse_response(client=client, response=response)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+    except NOT_IN_CONTRACT as cause:
         raise client.unexpected(response, cause) from cause
     return Response(
         status_code=response.status_code,
@@ -84,10 +102,14 @@ def sync_detailed(
     lookup: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Any | Error]:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[Any | ErrorBody]:
     """Do as `sync` does, and give status and headers besides."""
     kwargs = build_request(
         lookup=lookup,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
 
@@ -96,7 +118,9 @@ def sync(
     lookup: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Any | Error | None:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Any | ErrorBody | None:
     """Delete a cached release.
 
     Removes the release from the agent's cache. An action of it that is running goes on to its end. An agent answers
@@ -104,11 +128,15 @@ def sync(
 
     Args:
         lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
         lookup=lookup,
         client=client,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     ).parsed
 
 
@@ -116,10 +144,14 @@ async def asyncio_detailed(
     lookup: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Any | Error]:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[Any | ErrorBody]:
     """Do as `asyncio` does, and give status and headers besides."""
     kwargs = build_request(
         lookup=lookup,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
 
@@ -128,7 +160,9 @@ async def asyncio(
     lookup: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Any | Error | None:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Any | ErrorBody | None:
     """Delete a cached release.
 
     Removes the release from the agent's cache. An action of it that is running goes on to its end. An agent answers
@@ -136,11 +170,15 @@ async def asyncio(
 
     Args:
         lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
     """
 
     return (
         await asyncio_detailed(
             lookup=lookup,
             client=client,
+            synapse_user=synapse_user,
+            synapse_tenant=synapse_tenant,
         )
     ).parsed

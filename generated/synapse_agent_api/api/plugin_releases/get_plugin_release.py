@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ...errors import NOT_IN_CONTRACT
 from ...path import segment
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
     from ...http_library import httpx
-    from ...models.error import Error
+    from ...models.error_body import ErrorBody
     from ...models.plugin_release import PluginRelease
 
 
@@ -21,23 +23,36 @@ OPERATION_ID = "get_plugin_release"
 SUCCESS = {
     200: "object",
 }
-"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+"""What a good answer holds, by status: JSON ("object", "array" or "any"), "text", "bytes", "events" or "empty"."""
 
 
 def build_request(
     lookup: str,
+    *,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+
+    headers: dict[str, Any] = {}
+    if not isinstance(synapse_user, Unset):
+        headers["SYNAPSE-User"] = synapse_user
+
+    if not isinstance(synapse_tenant, Unset):
+        headers["SYNAPSE-Tenant"] = synapse_tenant
 
     _kwargs: dict[str, Any] = {
         "method": "GET",
         "url": f"/plugin_releases/{segment(lookup)}",
     }
+    _kwargs["headers"] = headers
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Error | PluginRelease | None:
-    from ...models.error import Error
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorBody | PluginRelease | None:
+    from ...models.error_body import ErrorBody
     from ...models.plugin_release import PluginRelease
 
     if response.status_code == 200:
@@ -46,24 +61,29 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return response_200
 
     if response.status_code == 401:
-        response_401 = Error.from_dict(response.json())
+        response_401 = ErrorBody.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response_403 = Error.from_dict(response.json())
+        response_403 = ErrorBody.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = ErrorBody.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 422:
-        response_422 = Error.from_dict(response.json())
+        response_422 = ErrorBody.from_dict(response.json())
 
         return response_422
+
+    with suppress(*NOT_IN_CONTRACT):
+        response_default = ErrorBody.from_dict(response.json())
+
+        return response_default
 
     if client.raise_on_unexpected_status:
         raise client.unexpected(response)
@@ -72,10 +92,10 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Error | PluginRelease]:
+) -> Response[ErrorBody | PluginRelease]:
     try:
         parsed = _parse_response(client=client, response=response)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+    except NOT_IN_CONTRACT as cause:
         raise client.unexpected(response, cause) from cause
     return Response(
         status_code=response.status_code,
@@ -89,10 +109,14 @@ def sync_detailed(
     lookup: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Error | PluginRelease]:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[ErrorBody | PluginRelease]:
     """Do as `sync` does, and give status and headers besides."""
     kwargs = build_request(
         lookup=lookup,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
 
@@ -101,18 +125,24 @@ def sync(
     lookup: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Error | PluginRelease | None:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> ErrorBody | PluginRelease | None:
     """Get one release.
 
     An agent answers with and without a slash at the end; clients send the path as it stands here.
 
     Args:
         lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
         lookup=lookup,
         client=client,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     ).parsed
 
 
@@ -120,10 +150,14 @@ async def asyncio_detailed(
     lookup: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Error | PluginRelease]:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[ErrorBody | PluginRelease]:
     """Do as `asyncio` does, and give status and headers besides."""
     kwargs = build_request(
         lookup=lookup,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
 
@@ -132,18 +166,24 @@ async def asyncio(
     lookup: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Error | PluginRelease | None:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> ErrorBody | PluginRelease | None:
     """Get one release.
 
     An agent answers with and without a slash at the end; clients send the path as it stands here.
 
     Args:
         lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
     """
 
     return (
         await asyncio_detailed(
             lookup=lookup,
             client=client,
+            synapse_user=synapse_user,
+            synapse_tenant=synapse_tenant,
         )
     ).parsed

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ...errors import NOT_IN_CONTRACT
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
     from ...http_library import httpx
-    from ...models.error import Error
+    from ...models.error_body import ErrorBody
     from ...models.plugin_release_page import PluginReleasePage
     from ...models.release_filters import ReleaseFilters
 
@@ -21,7 +23,7 @@ OPERATION_ID = "list_plugin_releases"
 SUCCESS = {
     200: "object",
 }
-"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+"""What a good answer holds, by status: JSON ("object", "array" or "any"), "text", "bytes", "events" or "empty"."""
 
 
 def build_request(
@@ -30,9 +32,20 @@ def build_request(
     page_size: int | Unset = UNSET,
     plugin: str | Unset = UNSET,
     version: str | Unset = UNSET,
+    name: str | Unset = UNSET,
+    category: str | Unset = UNSET,
     filters: ReleaseFilters | Unset = UNSET,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+
+    headers: dict[str, Any] = {}
+    if not isinstance(synapse_user, Unset):
+        headers["SYNAPSE-User"] = synapse_user
+
+    if not isinstance(synapse_tenant, Unset):
+        headers["SYNAPSE-Tenant"] = synapse_tenant
 
     params: dict[str, Any] = {}
 
@@ -43,6 +56,10 @@ def build_request(
     params["plugin"] = plugin
 
     params["version"] = version
+
+    params["name"] = name
+
+    params["category"] = category
 
     json_filters: dict[str, Any] | Unset = UNSET
     if not isinstance(filters, Unset):
@@ -57,13 +74,14 @@ def build_request(
         "url": "/plugin_releases/",
         "params": params,
     }
+    _kwargs["headers"] = headers
     return _kwargs
 
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Error | PluginReleasePage | None:
-    from ...models.error import Error
+) -> ErrorBody | PluginReleasePage | None:
+    from ...models.error_body import ErrorBody
     from ...models.plugin_release_page import PluginReleasePage
 
     if response.status_code == 200:
@@ -72,24 +90,29 @@ def _parse_response(
         return response_200
 
     if response.status_code == 401:
-        response_401 = Error.from_dict(response.json())
+        response_401 = ErrorBody.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response_403 = Error.from_dict(response.json())
+        response_403 = ErrorBody.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = ErrorBody.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 422:
-        response_422 = Error.from_dict(response.json())
+        response_422 = ErrorBody.from_dict(response.json())
 
         return response_422
+
+    with suppress(*NOT_IN_CONTRACT):
+        response_default = ErrorBody.from_dict(response.json())
+
+        return response_default
 
     if client.raise_on_unexpected_status:
         raise client.unexpected(response)
@@ -98,10 +121,10 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Error | PluginReleasePage]:
+) -> Response[ErrorBody | PluginReleasePage]:
     try:
         parsed = _parse_response(client=client, response=response)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+    except NOT_IN_CONTRACT as cause:
         raise client.unexpected(response, cause) from cause
     return Response(
         status_code=response.status_code,
@@ -118,15 +141,23 @@ def sync_detailed(
     page_size: int | Unset = UNSET,
     plugin: str | Unset = UNSET,
     version: str | Unset = UNSET,
+    name: str | Unset = UNSET,
+    category: str | Unset = UNSET,
     filters: ReleaseFilters | Unset = UNSET,
-) -> Response[Error | PluginReleasePage]:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[ErrorBody | PluginReleasePage]:
     """Do as `sync` does, and give status and headers besides."""
     kwargs = build_request(
         page=page,
         page_size=page_size,
         plugin=plugin,
         version=version,
+        name=name,
+        category=category,
         filters=filters,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
 
@@ -138,8 +169,12 @@ def sync(
     page_size: int | Unset = UNSET,
     plugin: str | Unset = UNSET,
     version: str | Unset = UNSET,
+    name: str | Unset = UNSET,
+    category: str | Unset = UNSET,
     filters: ReleaseFilters | Unset = UNSET,
-) -> Error | PluginReleasePage | None:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> ErrorBody | PluginReleasePage | None:
     """List the cached releases.
 
     One page of the releases that the agent has cached, oldest first. Follow `next` until it is `null` for all of
@@ -150,7 +185,11 @@ def sync(
         page_size (int | Unset):  Default: 100.
         plugin (str | Unset):
         version (str | Unset):
+        name (str | Unset):
+        category (str | Unset):
         filters (ReleaseFilters | Unset): Further filters, by the name of a release's field.
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
@@ -159,7 +198,11 @@ def sync(
         page_size=page_size,
         plugin=plugin,
         version=version,
+        name=name,
+        category=category,
         filters=filters,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     ).parsed
 
 
@@ -170,15 +213,23 @@ async def asyncio_detailed(
     page_size: int | Unset = UNSET,
     plugin: str | Unset = UNSET,
     version: str | Unset = UNSET,
+    name: str | Unset = UNSET,
+    category: str | Unset = UNSET,
     filters: ReleaseFilters | Unset = UNSET,
-) -> Response[Error | PluginReleasePage]:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[ErrorBody | PluginReleasePage]:
     """Do as `asyncio` does, and give status and headers besides."""
     kwargs = build_request(
         page=page,
         page_size=page_size,
         plugin=plugin,
         version=version,
+        name=name,
+        category=category,
         filters=filters,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
 
@@ -190,8 +241,12 @@ async def asyncio(
     page_size: int | Unset = UNSET,
     plugin: str | Unset = UNSET,
     version: str | Unset = UNSET,
+    name: str | Unset = UNSET,
+    category: str | Unset = UNSET,
     filters: ReleaseFilters | Unset = UNSET,
-) -> Error | PluginReleasePage | None:
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> ErrorBody | PluginReleasePage | None:
     """List the cached releases.
 
     One page of the releases that the agent has cached, oldest first. Follow `next` until it is `null` for all of
@@ -202,7 +257,11 @@ async def asyncio(
         page_size (int | Unset):  Default: 100.
         plugin (str | Unset):
         version (str | Unset):
+        name (str | Unset):
+        category (str | Unset):
         filters (ReleaseFilters | Unset): Further filters, by the name of a release's field.
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
     """
 
     return (
@@ -212,6 +271,10 @@ async def asyncio(
             page_size=page_size,
             plugin=plugin,
             version=version,
+            name=name,
+            category=category,
             filters=filters,
+            synapse_user=synapse_user,
+            synapse_tenant=synapse_tenant,
         )
     ).parsed

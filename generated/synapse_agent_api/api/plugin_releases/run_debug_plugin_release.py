@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ...errors import NOT_IN_CONTRACT
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
     from ...http_library import httpx
     from ...models.debug_run_request import DebugRunRequest
-    from ...models.error import Error
+    from ...models.error_body import ErrorBody
     from ...models.job import Job
 
 
@@ -22,19 +24,31 @@ SUCCESS = {
     200: "any",
     202: "object",
 }
-"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+"""What a good answer holds, by status: JSON ("object", "array" or "any"), "text", "bytes", "events" or "empty"."""
 
 
 def build_request(
     *,
     body: DebugRunRequest,
     idempotency_key: str | Unset = UNSET,
+    prefer: str | Unset = UNSET,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
 
     headers: dict[str, Any] = {}
     if not isinstance(idempotency_key, Unset):
         headers["Idempotency-Key"] = idempotency_key
+
+    if not isinstance(prefer, Unset):
+        headers["Prefer"] = prefer
+
+    if not isinstance(synapse_user, Unset):
+        headers["SYNAPSE-User"] = synapse_user
+
+    if not isinstance(synapse_tenant, Unset):
+        headers["SYNAPSE-Tenant"] = synapse_tenant
 
     _kwargs: dict[str, Any] = {
         "method": "POST",
@@ -47,8 +61,8 @@ def build_request(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | Error | Job | None:
-    from ...models.error import Error
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | ErrorBody | Job | None:
+    from ...models.error_body import ErrorBody
     from ...models.job import Job
 
     if response.status_code == 200:
@@ -61,69 +75,76 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return response_202
 
     if response.status_code == 400:
-        response_400 = Error.from_dict(response.json())
+        response_400 = ErrorBody.from_dict(response.json())
 
         return response_400
 
     if response.status_code == 401:
-        response_401 = Error.from_dict(response.json())
+        response_401 = ErrorBody.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response_403 = Error.from_dict(response.json())
+        response_403 = ErrorBody.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 408:
-        response_408 = Error.from_dict(response.json())
+        response_408 = ErrorBody.from_dict(response.json())
 
         return response_408
 
     if response.status_code == 409:
-        response_409 = Error.from_dict(response.json())
+        response_409 = ErrorBody.from_dict(response.json())
 
         return response_409
 
     if response.status_code == 413:
-        response_413 = Error.from_dict(response.json())
+        response_413 = ErrorBody.from_dict(response.json())
 
         return response_413
 
     if response.status_code == 415:
-        response_415 = Error.from_dict(response.json())
+        response_415 = ErrorBody.from_dict(response.json())
 
         return response_415
 
     if response.status_code == 422:
-        response_422 = Error.from_dict(response.json())
+        response_422 = ErrorBody.from_dict(response.json())
 
         return response_422
 
     if response.status_code == 429:
-        response_429 = Error.from_dict(response.json())
+        response_429 = ErrorBody.from_dict(response.json())
 
         return response_429
 
     if response.status_code == 500:
-        response_500 = Error.from_dict(response.json())
+        response_500 = ErrorBody.from_dict(response.json())
 
         return response_500
 
     if response.status_code == 503:
-        response_503 = Error.from_dict(response.json())
+        response_503 = ErrorBody.from_dict(response.json())
 
         return response_503
+
+    with suppress(*NOT_IN_CONTRACT):
+        response_default = ErrorBody.from_dict(response.json())
+
+        return response_default
 
     if client.raise_on_unexpected_status:
         raise client.unexpected(response)
     return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | Error | Job]:
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[Any | ErrorBody | Job]:
     try:
         parsed = _parse_response(client=client, response=response)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+    except NOT_IN_CONTRACT as cause:
         raise client.unexpected(response, cause) from cause
     return Response(
         status_code=response.status_code,
@@ -138,11 +159,17 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: DebugRunRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Response[Any | Error | Job]:
+    prefer: str | Unset = UNSET,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[Any | ErrorBody | Job]:
     """Do as `sync` does, and give status and headers besides."""
     kwargs = build_request(
         body=body,
         idempotency_key=idempotency_key,
+        prefer=prefer,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
 
@@ -152,7 +179,10 @@ def sync(
     client: AuthenticatedClient | Client,
     body: DebugRunRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Any | Error | Job | None:
+    prefer: str | Unset = UNSET,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Any | ErrorBody | Job | None:
     """Run an action from source.
 
     Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source that the request
@@ -162,6 +192,9 @@ def sync(
 
     Args:
         idempotency_key (str | Unset):
+        prefer (str | Unset):
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
         body (DebugRunRequest): What to run from source, and with what.
     """
 
@@ -169,6 +202,9 @@ def sync(
         client=client,
         body=body,
         idempotency_key=idempotency_key,
+        prefer=prefer,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     ).parsed
 
 
@@ -177,11 +213,17 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: DebugRunRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Response[Any | Error | Job]:
+    prefer: str | Unset = UNSET,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[Any | ErrorBody | Job]:
     """Do as `asyncio` does, and give status and headers besides."""
     kwargs = build_request(
         body=body,
         idempotency_key=idempotency_key,
+        prefer=prefer,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
 
@@ -191,7 +233,10 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: DebugRunRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Any | Error | Job | None:
+    prefer: str | Unset = UNSET,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Any | ErrorBody | Job | None:
     """Run an action from source.
 
     Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source that the request
@@ -201,6 +246,9 @@ async def asyncio(
 
     Args:
         idempotency_key (str | Unset):
+        prefer (str | Unset):
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
         body (DebugRunRequest): What to run from source, and with what.
     """
 
@@ -209,5 +257,8 @@ async def asyncio(
             client=client,
             body=body,
             idempotency_key=idempotency_key,
+            prefer=prefer,
+            synapse_user=synapse_user,
+            synapse_tenant=synapse_tenant,
         )
     ).parsed

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ...errors import NOT_IN_CONTRACT
 from ...path import segment
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
     from ...http_library import httpx
-    from ...models.error import Error
+    from ...models.error_body import ErrorBody
     from ...models.job import Job
     from ...models.legacy_run_payload import LegacyRunPayload
     from ...models.run_request import RunRequest
@@ -24,7 +26,7 @@ SUCCESS = {
     200: "any",
     202: "object",
 }
-"""What the body of a good answer is, by status: JSON ("object", "array" or "any"), "text", "bytes" or "empty"."""
+"""What a good answer holds, by status: JSON ("object", "array" or "any"), "text", "bytes", "events" or "empty"."""
 
 
 def build_request(
@@ -32,6 +34,9 @@ def build_request(
     *,
     body: LegacyRunPayload | RunRequest,
     idempotency_key: str | Unset = UNSET,
+    prefer: str | Unset = UNSET,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
     from ...models.run_request import RunRequest
@@ -39,6 +44,15 @@ def build_request(
     headers: dict[str, Any] = {}
     if not isinstance(idempotency_key, Unset):
         headers["Idempotency-Key"] = idempotency_key
+
+    if not isinstance(prefer, Unset):
+        headers["Prefer"] = prefer
+
+    if not isinstance(synapse_user, Unset):
+        headers["SYNAPSE-User"] = synapse_user
+
+    if not isinstance(synapse_tenant, Unset):
+        headers["SYNAPSE-Tenant"] = synapse_tenant
 
     _kwargs: dict[str, Any] = {
         "method": "POST",
@@ -55,8 +69,8 @@ def build_request(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | Error | Job | None:
-    from ...models.error import Error
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | ErrorBody | Job | None:
+    from ...models.error_body import ErrorBody
     from ...models.job import Job
 
     if response.status_code == 200:
@@ -69,74 +83,81 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return response_202
 
     if response.status_code == 400:
-        response_400 = Error.from_dict(response.json())
+        response_400 = ErrorBody.from_dict(response.json())
 
         return response_400
 
     if response.status_code == 401:
-        response_401 = Error.from_dict(response.json())
+        response_401 = ErrorBody.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response_403 = Error.from_dict(response.json())
+        response_403 = ErrorBody.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = ErrorBody.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 408:
-        response_408 = Error.from_dict(response.json())
+        response_408 = ErrorBody.from_dict(response.json())
 
         return response_408
 
     if response.status_code == 409:
-        response_409 = Error.from_dict(response.json())
+        response_409 = ErrorBody.from_dict(response.json())
 
         return response_409
 
     if response.status_code == 413:
-        response_413 = Error.from_dict(response.json())
+        response_413 = ErrorBody.from_dict(response.json())
 
         return response_413
 
     if response.status_code == 415:
-        response_415 = Error.from_dict(response.json())
+        response_415 = ErrorBody.from_dict(response.json())
 
         return response_415
 
     if response.status_code == 422:
-        response_422 = Error.from_dict(response.json())
+        response_422 = ErrorBody.from_dict(response.json())
 
         return response_422
 
     if response.status_code == 429:
-        response_429 = Error.from_dict(response.json())
+        response_429 = ErrorBody.from_dict(response.json())
 
         return response_429
 
     if response.status_code == 500:
-        response_500 = Error.from_dict(response.json())
+        response_500 = ErrorBody.from_dict(response.json())
 
         return response_500
 
     if response.status_code == 503:
-        response_503 = Error.from_dict(response.json())
+        response_503 = ErrorBody.from_dict(response.json())
 
         return response_503
+
+    with suppress(*NOT_IN_CONTRACT):
+        response_default = ErrorBody.from_dict(response.json())
+
+        return response_default
 
     if client.raise_on_unexpected_status:
         raise client.unexpected(response)
     return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | Error | Job]:
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[Any | ErrorBody | Job]:
     try:
         parsed = _parse_response(client=client, response=response)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as cause:
+    except NOT_IN_CONTRACT as cause:
         raise client.unexpected(response, cause) from cause
     return Response(
         status_code=response.status_code,
@@ -152,12 +173,18 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: LegacyRunPayload | RunRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Response[Any | Error | Job]:
+    prefer: str | Unset = UNSET,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[Any | ErrorBody | Job]:
     """Do as `sync` does, and give status and headers besides."""
     kwargs = build_request(
         lookup=lookup,
         body=body,
         idempotency_key=idempotency_key,
+        prefer=prefer,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
 
@@ -168,16 +195,22 @@ def sync(
     client: AuthenticatedClient | Client,
     body: LegacyRunPayload | RunRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Any | Error | Job | None:
+    prefer: str | Unset = UNSET,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Any | ErrorBody | Job | None:
     """Run an action of a release.
 
     Runs one action and answers with its result, any JSON value. Actions whose `method` is `job` are answered at once
-    with 202 and their job record; `GET /jobs/{job_id}/` tells how they end. An action may take hours: set no read timeout
-    that is shorter.
+    with 202 and their job record, and so is every action with `Prefer: respond-async`; `GET /jobs/{job_id}/` shows how
+    they end. An action may take hours: set no read timeout that is shorter.
 
     Args:
         lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
         idempotency_key (str | Unset):
+        prefer (str | Unset):
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
         body (LegacyRunPayload | RunRequest): A run request, or a legacy payload.
     """
 
@@ -186,6 +219,9 @@ def sync(
         client=client,
         body=body,
         idempotency_key=idempotency_key,
+        prefer=prefer,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     ).parsed
 
 
@@ -195,12 +231,18 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: LegacyRunPayload | RunRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Response[Any | Error | Job]:
+    prefer: str | Unset = UNSET,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[Any | ErrorBody | Job]:
     """Do as `asyncio` does, and give status and headers besides."""
     kwargs = build_request(
         lookup=lookup,
         body=body,
         idempotency_key=idempotency_key,
+        prefer=prefer,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
     )
     return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
 
@@ -211,16 +253,22 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: LegacyRunPayload | RunRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Any | Error | Job | None:
+    prefer: str | Unset = UNSET,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Any | ErrorBody | Job | None:
     """Run an action of a release.
 
     Runs one action and answers with its result, any JSON value. Actions whose `method` is `job` are answered at once
-    with 202 and their job record; `GET /jobs/{job_id}/` tells how they end. An action may take hours: set no read timeout
-    that is shorter.
+    with 202 and their job record, and so is every action with `Prefer: respond-async`; `GET /jobs/{job_id}/` shows how
+    they end. An action may take hours: set no read timeout that is shorter.
 
     Args:
         lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
         idempotency_key (str | Unset):
+        prefer (str | Unset):
+        synapse_user (str | Unset):
+        synapse_tenant (str | Unset):
         body (LegacyRunPayload | RunRequest): A run request, or a legacy payload.
     """
 
@@ -230,5 +278,8 @@ async def asyncio(
             client=client,
             body=body,
             idempotency_key=idempotency_key,
+            prefer=prefer,
+            synapse_user=synapse_user,
+            synapse_tenant=synapse_tenant,
         )
     ).parsed

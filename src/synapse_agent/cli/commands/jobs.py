@@ -1,4 +1,4 @@
-"""`jobs list|get|logs|stop|wait`: what an agent has run and runs."""
+"""`jobs list|get|logs|stop|delete|wait`: what an agent has run and runs."""
 
 from __future__ import annotations
 
@@ -84,6 +84,14 @@ def stop(invocation: Invocation, job_id: JobId) -> None:
     with invocation.calling(job_id=job_id), make_display(invocation.output, f"stopping job {job_id}"):
         found = invocation.client.stop_job(job_id)
     invocation.output.result(found, "job")
+
+
+@with_agent
+def delete(invocation: Invocation, job_id: JobId) -> None:
+    """Delete a job that is over, with its result and its log; stop one that is running first."""
+    with invocation.calling(job_id=job_id):
+        invocation.client.delete_job(job_id)
+    invocation.output.note(f"Deleted job {job_id}.")
 
 
 @with_agent

@@ -56,6 +56,10 @@ Wait = Annotated[
     bool, typer.Option("--wait", help="Wait for the result of an action that the agent runs in the background, too.")
 ]
 
+Background = Annotated[
+    bool, typer.Option("--background", help="Have the agent run it in the background, and print the job at once.")
+]
+
 
 @with_agent
 def run(
@@ -68,6 +72,7 @@ def run(
     job_id: JobId = None,
     language: Language = None,
     wait: Wait = False,
+    background: Background = False,
 ) -> None:
     """Run an action of a release and print its result.
 
@@ -80,10 +85,16 @@ def run(
 
         def call(client: AgentClient) -> Any:
             return client.run_plugin_release(
-                lookup, action, given, requirements=requirement, job_id=job, language=language
+                lookup,
+                action,
+                given,
+                requirements=requirement,
+                job_id=job,
+                language=language,
+                background=background,
             )
 
-        _run(invocation, call, job, what=f"{lookup} {action}", wait=wait)
+        _run(invocation, call, job, what=f"{lookup} {action}", wait=wait, background=background)
 
 
 @with_agent
@@ -104,6 +115,7 @@ def debug(
     job_id: JobId = None,
     language: Language = None,
     wait: Wait = False,
+    background: Background = False,
     send_source: Annotated[
         bool | None,
         typer.Option(
@@ -125,14 +137,29 @@ def debug(
         source = _source(invocation, folder, send_source, requirement or [])
 
         def call(client: AgentClient) -> Any:
-            return client.run_debug_plugin_release(action, given, job_id=job, language=language, **source)
+            return client.run_debug_plugin_release(
+                action, given, job_id=job, language=language, background=background, **source
+            )
 
-        _run(invocation, call, job, what=f"{folder.name} {action}", wait=wait)
+        _run(invocation, call, job, what=f"{folder.name} {action}", wait=wait, background=background)
 
 
-def _run(invocation: Invocation, call: Callable[[AgentClient], Any], job_id: str, *, what: str, wait: bool) -> None:
+def _run(
+    invocation: Invocation,
+    call: Callable[[AgentClient], Any],
+    job_id: str,
+    *,
+    what: str,
+    wait: bool,
+    background: bool,
+) -> None:
+    if wait and background:
+        raise UsageFailure("--wait waits for the result, --background does not: leave one of them out.")
     key = str(uuid.uuid4())
     client = invocation.client
+    if background:
+        _show_job(invocation, call(client), job_id)
+        return
 
     def run_to_end() -> Any:
         result = call(client.with_options(headers={"Idempotency-Key": key}))
@@ -141,10 +168,14 @@ def _run(invocation: Invocation, call: Callable[[AgentClient], Any], job_id: str
     watch = Watch(client, job_id, make_display(invocation.output, what), key=key, what=what, is_to_end=wait)
     result = watch.wait_for(run_to_end)
     if watch.method == "job" and not wait:
-        invocation.output.note(f"It runs in the background. 'synapse-agent jobs logs -f {job_id}' follows it.")
-        invocation.output.result(result, "job")
+        _show_job(invocation, result, job_id)
     else:
         invocation.output.result(result, "value")
+
+
+def _show_job(invocation: Invocation, job: Any, job_id: str) -> None:
+    invocation.output.note(f"It runs in the background. 'synapse-agent jobs logs -f {job_id}' follows it.")
+    invocation.output.result(job, "job")
 
 
 def _is_background(client: AgentClient, job_id: str) -> bool:

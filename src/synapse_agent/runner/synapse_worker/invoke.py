@@ -29,7 +29,6 @@ _HAS_COROUTINE_MARK = 0x100  # in a code object's flags: `types.coroutine`
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__))
 _PYDANTIC = f"{os.sep}pydantic{os.sep}"
 _METHODS = ("run", "execute", "__call__")
-_MAX_NAME = 200
 
 
 def call(target: Any, *, action: str, params: Mapping[str, Any], context: Any) -> Any:

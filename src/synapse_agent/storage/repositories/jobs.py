@@ -40,7 +40,7 @@ class JobRow(NewJob):
     finished_at: str | None
     progress: str | None
     is_replaced: int
-    """Another job has taken its `job_id`; it is kept as long as a key asks for it."""
+    """It was deleted, or another job has taken its `job_id`; it is kept as long as a key asks for it."""
     error: str | None
     result: bytes | None
     status_code: int | None
@@ -116,6 +116,15 @@ class JobRepository:
     def shrink(self, row_id: int, *, by: int) -> None:
         """Record that so many bytes of a job's log were removed."""
         self._statements.write("UPDATE jobs SET size = max(0, size - :by) WHERE id = :id", {"id": row_id, "by": by})
+
+    def forget(self, row_id: int, *, error: str, status_code: int) -> None:
+        """Delete a job; one that a key is bound to stays, out of sight, with this error and nothing else."""
+
+        def write() -> None:
+            self._statements.write(f"DELETE FROM jobs WHERE id = :id AND {_IS_FREE}", {"id": row_id})
+            self._statements.write(_FORGET, {"id": row_id, "error": error, "status_code": status_code})
+
+        self._statements.transaction(write)
 
     def delete(self, row_ids: Iterable[int]) -> None:
         """Delete jobs."""
@@ -202,6 +211,13 @@ _FINISH = """
     UPDATE jobs SET status = :status, finished_at = :finished_at, started_at = coalesce(:started_at, started_at),
         progress = coalesce(:progress, progress), events = coalesce(:events, events), error = :error,
         status_code = :status_code, result = :result, size = :size
+    WHERE id = :id
+"""
+
+
+_FORGET = """
+    UPDATE jobs SET is_replaced = 1, status = 'FAILED', error = :error, status_code = :status_code, result = NULL,
+        progress = NULL, events = NULL, size = 0
     WHERE id = :id
 """
 

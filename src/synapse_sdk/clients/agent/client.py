@@ -155,7 +155,7 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
     def api(self) -> AuthenticatedClient:
         """The client to give to generated `sync` functions; it shares this client's session.
 
-        Their answers are attrs models, documented errors among them: `Error` is returned, not raised.
+        Their answers are attrs models, documented errors among them: `ErrorBody` is returned, not raised.
         """
         from synapse_sdk.clients.agent._session.generated_client import make_api
 
@@ -230,7 +230,7 @@ class AsyncAgentClient(AsyncPluginClientMixin, AsyncJobClientMixin, AsyncHealthC
     def api(self) -> AuthenticatedClient:
         """The client to give to generated `asyncio` functions; it shares this client's session.
 
-        Their answers are attrs models, documented errors among them: `Error` is returned, not raised.
+        Their answers are attrs models, documented errors among them: `ErrorBody` is returned, not raised.
         """
         from synapse_sdk.clients.agent._session.generated_client import make_async_api
 

@@ -54,6 +54,14 @@ class JobClientMixin:
         log: str = self._session.send(calls.get_job_logs(job_id))
         return log
 
+    def delete_job(self, job_id: str) -> None:
+        """Forget a job that is over, with its result, its log and its other files.
+
+        Raises:
+            ConflictError: It waits or runs; stop it first.
+        """
+        self._session.send(calls.delete_job(job_id))
+
     def stop_job(self, job_id: str) -> Job:
         """Stop a job and all it started, and return its record; one that is over stays as it is."""
         job: Job = self._session.send(calls.stop_job(job_id))
@@ -122,6 +130,10 @@ class AsyncJobClientMixin:
         """Get what a job has printed so far."""
         log: str = await self._session.send(calls.get_job_logs(job_id))
         return log
+
+    async def delete_job(self, job_id: str) -> None:
+        """Forget a job that is over, with its result, its log and its other files."""
+        await self._session.send(calls.delete_job(job_id))
 
     async def stop_job(self, job_id: str) -> Job:
         """Stop a job and all it started, and return its record; one that is over stays as it is."""

@@ -120,12 +120,14 @@ class PluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
     ) -> Any:
         """Run an action of a release and return its result, which may be any JSON value.
 
-        For an action whose `method` is `job`, the agent answers at once and the result is the job's record.
+        For an action whose `method` is `job`, and with `background`, the agent answers at once and the result is the
+        job's record; `wait_for_job` waits for its end.
 
         Args:
             lookup: The release's ID, or `code@version`.
@@ -135,6 +137,7 @@ class PluginClientMixin:
             requirements: PEP 508 requirements in addition to the plugin's own.
             job_id: An ID of your choice for the run.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
+            background: Return the job's record at once, whatever the action's `method`.
             timeout: Seconds, `{"connect": …, "read": …}` or `(connect, read)`. By default the client waits for the
                 result as long as it takes.
             deadline: Seconds for the whole call, all attempts and the waits between them.
@@ -146,6 +149,7 @@ class PluginClientMixin:
             RequirementsError: What the run requires could not be installed.
             NotFoundError: The agent has no such release.
             InvalidLookupError: The lookup can't name a release; nothing was sent.
+            ResponseParseError: With `background`: the agent can't do that and has run the action to its end.
         """
         call = calls.run_plugin_release(
             lookup,
@@ -155,6 +159,7 @@ class PluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
+            background=background,
         )
         return self._session.send(call, timeout=timeout, deadline=deadline)
 
@@ -169,6 +174,7 @@ class PluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
     ) -> Any:
@@ -183,6 +189,7 @@ class PluginClientMixin:
             requirements: PEP 508 requirements in addition to the plugin's own.
             job_id: An ID of your choice for the run.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
+            background: As for `run_plugin_release`.
             timeout: As for `run_plugin_release`, which also has the errors.
             deadline: As for `run_plugin_release`.
         """
@@ -195,6 +202,7 @@ class PluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
+            background=background,
         )
         return self._session.send(call, timeout=timeout, deadline=deadline)
 
@@ -267,6 +275,7 @@ class AsyncPluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
     ) -> Any:
@@ -279,6 +288,7 @@ class AsyncPluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
+            background=background,
         )
         return await self._session.send(call, timeout=timeout, deadline=deadline)
 
@@ -293,6 +303,7 @@ class AsyncPluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
     ) -> Any:
@@ -306,5 +317,6 @@ class AsyncPluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
+            background=background,
         )
         return await self._session.send(call, timeout=timeout, deadline=deadline)

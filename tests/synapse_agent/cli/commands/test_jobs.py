@@ -1,4 +1,4 @@
-"""`jobs list|get|logs|stop|wait`, piped."""
+"""`jobs list|get|logs|stop|delete|wait`, piped."""
 
 from __future__ import annotations
 
@@ -60,6 +60,18 @@ def test_a_job_is_stopped(cli, tmp_path: Path) -> None:
     assert waited.err.endswith("'synapse-agent jobs logs stopped-by-command' has its log.\n")
 
 
+def test_a_job_is_deleted(cli, tmp_path: Path) -> None:
+    """A running one is refused with what to do; one that is over is gone, and stdout stays empty."""
+    cli("run", "tools@1.0.0", "wait", "-p", f"path={tmp_path / 'never'}", "--job-id", "deleted", "--background")
+    refused = cli("jobs", "delete", "deleted")
+    assert (refused.code, refused.out) == (2, "")
+    assert "Stop it, or wait for its end, and delete it then." in refused.err
+    cli("jobs", "stop", "deleted")
+    gone = cli("jobs", "delete", "deleted")
+    assert (gone.code, gone.out, gone.err) == (0, "", "Deleted job deleted.\n")
+    assert cli("jobs", "get", "deleted").code == 3
+
+
 def test_waiting_brings_the_result_and_shows_the_log(cli, tmp_path: Path) -> None:
     """As `run` does."""
     go = tmp_path / "go"
@@ -72,7 +84,7 @@ def test_waiting_brings_the_result_and_shows_the_log(cli, tmp_path: Path) -> Non
 
 def test_a_job_that_is_not_there_says_where_to_look(cli) -> None:
     """Exit code 3."""
-    for command in (["get"], ["logs"], ["logs", "-f"], ["stop"], ["wait"]):
+    for command in (["get"], ["logs"], ["logs", "-f"], ["stop"], ["delete"], ["wait"]):
         missing = cli("jobs", *command, "nobody")
         assert (missing.code, missing.out) == (3, "")
         assert missing.err == (

@@ -145,3 +145,20 @@ def test_a_folder_that_is_no_plugin_is_a_wrong_call(cli, tmp_path: Path) -> None
     broken = cli("debug", "--send-source", str(tmp_path), "go")
     assert broken.code == 2
     assert "config.yaml is not YAML" in broken.err
+
+
+def test_any_action_goes_to_the_background(cli, tmp_path: Path) -> None:
+    """`--background` prints the job at once, whatever the action's method; `jobs wait` has the result."""
+    go = tmp_path / "go"
+    started = cli("run", "tools@1.0.0", "wait", "-p", f"path={go}", "--job-id", "behind", "--background")
+    assert (started.code, json.loads(started.out)["job_id"]) == (0, "behind")
+    assert "'synapse-agent jobs logs -f behind' follows it." in started.err
+    go.touch()
+    assert json.loads(cli("jobs", "wait", "behind").out) == "waited"
+
+
+def test_a_run_is_waited_for_or_not(cli) -> None:
+    """Both at once is a mistake."""
+    both = cli("run", "tools@1.0.0", "echo", "--wait", "--background")
+    assert (both.code, both.out) == (2, "")
+    assert "leave one of them out" in both.err

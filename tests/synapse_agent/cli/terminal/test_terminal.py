@@ -23,7 +23,7 @@ def test_a_terminal_shows_tables_and_trees(on_terminal) -> None:
     assert "├── actions" in release
     assert "echo  local  Gives back what it gets." in release
     assert on_terminal("run", "tools@1.0.0", "echo", "-p", "value=as it is").ended()[1] == "as it is"
-    assert on_terminal("get", "tools@1.0.0", "--json", lines=100).ended()[1].startswith("{")
+    assert on_terminal("get", "tools@1.0.0", "--json", lines=400).ended()[1].startswith("{")
 
 
 def test_a_list_of_like_objects_is_a_table(on_terminal) -> None:

@@ -112,6 +112,7 @@ def messages(events: list[dict[str, Any]]) -> list[str]:
         ("get_job", {"job_id": "a/b"}, "GET /jobs/a%2Fb/"),
         ("get_job_logs", {"job_id": "j"}, "GET /jobs/j/logs/"),
         ("stop_job", {"job_id": "j"}, "POST /jobs/j/stop/"),
+        ("delete_job", {"job_id": "j"}, "DELETE /jobs/j/"),
     ],
 )
 def test_a_job_method_sends_one_request(
@@ -137,6 +138,7 @@ def test_a_job_method_sends_one_request(
         ("list_jobs", {"before": ""}, "before is empty"),
         ("get_job", {"job_id": ""}, "job_id is empty"),
         ("stop_job", {"job_id": ".."}, "can't name a job"),
+        ("delete_job", {"job_id": ".."}, "can't name a job"),
         ("get_job_logs", {"job_id": "a\n"}, "can't name a job"),
         ("tail_job_logs", {"job_id": ""}, "job_id is empty"),
         ("tail_job_logs", {"job_id": "j", "deadline": 0}, "deadline must be more than 0"),
@@ -154,7 +156,9 @@ def test_arguments_that_cannot_be_right_are_refused(
     assert sent == []
 
 
-@pytest.mark.parametrize("method", ["get_job", "stop_job", "get_job_logs", "tail_job_logs", "wait_for_job"])
+@pytest.mark.parametrize(
+    "method", ["get_job", "stop_job", "delete_job", "get_job_logs", "tail_job_logs", "wait_for_job"]
+)
 def test_a_job_id_of_another_type_is_a_type_error(recording: Recording, method: str) -> None:
     """Job IDs are text."""
     facade, sent = recording()

@@ -263,7 +263,8 @@ def test_signatures_are_the_documented_ones() -> None:
     def parameters(method: Callable[..., Any]) -> list[str]:
         return list(inspect.signature(method).parameters)[1:]
 
-    run = ["lookup", "action", "params", "data", "requirements", "job_id", "language", "timeout", "deadline"]
+    ours = ["background", "timeout", "deadline"]
+    run = ["lookup", "action", "params", "data", "requirements", "job_id", "language", *ours]
     debug = ["action", "params", "plugin_path", "config", "modules", *run[4:]]
     assert parameters(AgentClient.list_plugin_releases) == ["params", "list_all", "max_concurrency"]
     assert parameters(AgentClient.get_plugin_release) == ["lookup"]
@@ -271,3 +272,29 @@ def test_signatures_are_the_documented_ones() -> None:
     assert parameters(AgentClient.delete_plugin_release) == ["lookup"]
     assert parameters(AgentClient.run_plugin_release) == run
     assert parameters(AgentClient.run_debug_plugin_release) == debug
+
+
+@pytest.mark.parametrize("method", ["run_plugin_release", "run_debug_plugin_release"])
+def test_a_run_in_the_background_asks_for_its_job(answering: Callable[..., Any], method: str) -> None:
+    """With the header of RFC 7240 and a key of its own; any other run has no such header."""
+    sent: list[httpx.Request] = []
+
+    def accept(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(202, json={"job_id": "j"})
+
+    given = ("p@1", "a") if method == "run_plugin_release" else ("a",)
+    facade = answering(accept)
+    assert getattr(facade, method)(*given, background=True) == {"job_id": "j"}
+    getattr(facade, method)(*given)
+    assert [request.headers.get("prefer") for request in sent] == ["respond-async", None]
+    assert len({request.headers["idempotency-key"] for request in sent}) == 2
+
+
+def test_an_agent_that_runs_to_the_end_instead_is_told_apart(answering: Callable[..., Any]) -> None:
+    """Its result is not a job: the error has it, and the outcome `executed`."""
+    facade = answering(lambda _: httpx.Response(200, json={"job_id": "looks like one"}))
+    with pytest.raises(exceptions.ResponseParseError, match="respond-async") as caught:
+        facade.run_plugin_release("p@1", "a", background=True)
+    assert (caught.value.outcome, caught.value.detail) == ("executed", {"job_id": "looks like one"})
+    assert len(caught.value.attempts) == 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -35,7 +35,7 @@ class Request:
     target: str
     """Path and query, percent-encoded."""
     answers: Mapping[int, str]
-    """The contract's successes: status to what the body is (object, array, any, text or empty)."""
+    """The contract's successes: status to what the answer holds, in the words of the generated `SUCCESS`."""
     pace: TimeoutProfile = "control"
     body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -117,6 +117,7 @@ def run_plugin_release(
     requirements: Sequence[str] | None,
     job_id: str | None,
     language: str | None,
+    background: bool = False,
 ) -> Request:
     """Return the call that runs an action; `data` goes out as it is, and the other fields are left out then."""
     from synapse_agent_api.api.plugin_releases import run_plugin_release as operation
@@ -133,7 +134,8 @@ def run_plugin_release(
     else:
         _warn_of_ignored({"action": action, **fields})
         body = LegacyRunPayload.from_dict(check_mapping(data, "data"))
-    return _call(operation, operation.build_request(check_lookup(lookup), body=body), "run")
+    request = operation.build_request(check_lookup(lookup), body=body, prefer=_preference(background))
+    return _run(operation, request, background=background)
 
 
 def run_debug_plugin_release(
@@ -146,6 +148,7 @@ def run_debug_plugin_release(
     requirements: Sequence[str] | None,
     job_id: str | None,
     language: str | None,
+    background: bool = False,
 ) -> Request:
     """Return the call that runs an action from source."""
     from synapse_agent_api.api.plugin_releases import run_debug_plugin_release as operation
@@ -161,7 +164,8 @@ def run_debug_plugin_release(
         "language": language,
     }
     body = DebugRunRequest.from_dict({"action": check_action(action), **check_fields(fields)})
-    return _call(operation, operation.build_request(body=body), "run")
+    request = operation.build_request(body=body, prefer=_preference(background))
+    return _run(operation, request, background=background)
 
 
 def list_jobs(
@@ -198,6 +202,13 @@ def get_job_logs(job_id: str) -> Request:
     return _call(operation, operation.build_request(check_job_id(job_id)))
 
 
+def delete_job(job_id: str) -> Request:
+    """Return the call that forgets a job."""
+    from synapse_agent_api.api.jobs import delete_job as operation
+
+    return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
 def stop_job(job_id: str) -> Request:
     """Return the call that stops a job."""
     from synapse_agent_api.api.jobs import stop_job as operation
@@ -211,10 +222,8 @@ def stream_job_logs(job_id: str, last_event_id: str | None) -> Request:
     from synapse_agent_api.types import UNSET
 
     request = operation.build_request(check_job_id(job_id), last_event_id=last_event_id or UNSET)
-    headers = {"Accept": "text/event-stream, application/json", **request["headers"]}
-    return Request(
-        operation.OPERATION_ID, request["method"], _target(request), {200: "events"}, "stream", None, headers
-    )
+    request["headers"]["Accept"] = "text/event-stream, application/json"
+    return _call(operation, request, "stream")
 
 
 def generic(request: Mapping[str, Any]) -> Request:
@@ -224,7 +233,20 @@ def generic(request: Mapping[str, Any]) -> Request:
 
 
 def _call(operation: _Operation, request: Mapping[str, Any], pace: TimeoutProfile = "control") -> Request:
-    return Request(operation.OPERATION_ID, request["method"], _target(request), operation.SUCCESS, pace, _body(request))
+    target, headers = _target(request), request.get("headers", {})
+    return Request(operation.OPERATION_ID, request["method"], target, operation.SUCCESS, pace, _body(request), headers)
+
+
+def _run(operation: _Operation, request: Mapping[str, Any], *, background: bool) -> Request:
+    call = _call(operation, request, "run")
+    # The result is not a job: it comes from an agent that does not know the preference.
+    return replace(call, answers={**call.answers, 200: "result"}) if background else call
+
+
+def _preference(background: bool) -> Any:
+    from synapse_agent_api.types import UNSET
+
+    return "respond-async" if background else UNSET
 
 
 def _target(request: Mapping[str, Any]) -> str:
@@ -235,7 +257,10 @@ def _target(request: Mapping[str, Any]) -> str:
 
 
 def _body(request: Mapping[str, Any]) -> bytes | None:
-    return encode(request["json"]) if "json" in request else None
+    if "json" in request:
+        return encode(request["json"])
+    content = request.get("content")
+    return content if content is None or isinstance(content, bytes) else bytes(content.read())
 
 
 def _job_status(value: Any) -> Any:

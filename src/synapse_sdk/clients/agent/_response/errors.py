@@ -89,6 +89,10 @@ def parse_response(call: Request, answer: Answer) -> Any:
         return None
     if kind == "text":
         return _text(answer)
+    if kind == "bytes":
+        return answer.body
+    if kind == "result":
+        raise _result_of_background_run(answer)
     return _json_of_kind(call, answer, kind)
 
 
@@ -151,6 +155,18 @@ def unreadable(answer: Answer, what: str) -> ResponseParseError:
         status_code=answer.status,
         detail=parse_body(answer),
         outcome="unknown",
+        request_id=answer.headers.get("x-request-id"),
+    )
+
+
+def _result_of_background_run(answer: Answer) -> ResponseParseError:
+    """Return the error for a run in the background that an agent ran to its end instead."""
+    return ResponseParseError(
+        "The agent ran the action to its end instead of in the background: it does not know `Prefer: respond-async`. "
+        "The result is in this error's detail.",
+        status_code=answer.status,
+        detail=parse_body(answer),
+        outcome="executed",
         request_id=answer.headers.get("x-request-id"),
     )
 

@@ -43,7 +43,9 @@ class Api(AuthenticatedClient):
     def unexpected(self, response: httpx.Response, cause: Exception | None = None) -> Exception:
         """Return our error for an answer that is not what the contract says."""
         answer = Answer(response.status_code, response.headers, response.content)
-        return http_error(answer) if cause is None else unreadable(answer, f"does not fit the contract ({cause!r})")
+        if cause is None or not response.is_success:
+            return http_error(answer)
+        return unreadable(answer, f"does not fit the contract ({cause!r})")
 
 
 def make_api(session: Session) -> Api:

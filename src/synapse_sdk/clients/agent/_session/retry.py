@@ -97,8 +97,6 @@ class _Exchange:
 
     def _request_headers(self) -> dict[str, str]:
         headers = {**self._config.headers, **self._call.headers}
-        if self._call.body is not None:
-            headers["Content-Type"] = "application/json"
         if self._call.pace in ("create", "run"):
             headers.setdefault("Idempotency-Key", self._chance.new_key())
         return headers

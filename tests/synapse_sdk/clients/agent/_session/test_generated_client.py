@@ -9,7 +9,7 @@ import pytest
 
 from synapse_agent_api.api.plugin_releases import get_plugin_release, list_plugin_releases, run_plugin_release
 from synapse_agent_api.http_library import httpx
-from synapse_agent_api.models.error import Error
+from synapse_agent_api.models.error_body import ErrorBody
 from synapse_agent_api.models.plugin_release import PluginRelease
 from synapse_agent_api.models.plugin_release_page import PluginReleasePage
 from synapse_agent_api.models.run_request import RunRequest
@@ -43,7 +43,7 @@ def test_a_documented_error_is_a_model(answering: Callable[..., Any]) -> None:
     """The typed API gives documented errors as models, as generated clients do."""
     facade = answering(lambda _: httpx.Response(404, json={"detail": "Not found."}))
     error = typed(facade, get_plugin_release, "p@1")
-    assert isinstance(error, Error)
+    assert isinstance(error, ErrorBody)
     assert error.detail == "Not found."
 
 

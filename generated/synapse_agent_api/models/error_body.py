@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from ..models.invalid_item import InvalidItem
 
 
-T = TypeVar("T", bound="Error")
+T = TypeVar("T", bound="ErrorBody")
 
 
 @_attrs_define
-class Error:
+class ErrorBody:
     """Every error answer of an agent.
 
     Attributes:
@@ -33,9 +33,9 @@ class Error:
         detail: dict[str, Any] | list[dict[str, Any]] | str
         if isinstance(self.detail, list):
             detail = []
-            for componentsschemas_detail_type_1_item_data in self.detail:
-                componentsschemas_detail_type_1_item = componentsschemas_detail_type_1_item_data.to_dict()
-                detail.append(componentsschemas_detail_type_1_item)
+            for componentsschemas_invalid_items_item_data in self.detail:
+                componentsschemas_invalid_items_item = componentsschemas_invalid_items_item_data.to_dict()
+                detail.append(componentsschemas_invalid_items_item)
 
         elif isinstance(self.detail, ErrorDetail):
             detail = self.detail.to_dict()
@@ -65,12 +65,12 @@ class Error:
                     raise TypeError()
                 componentsschemas_detail_type_1 = []
                 _componentsschemas_detail_type_1 = data
-                for componentsschemas_detail_type_1_item_data in _componentsschemas_detail_type_1:
-                    componentsschemas_detail_type_1_item = InvalidItem.from_dict(
-                        componentsschemas_detail_type_1_item_data
+                for componentsschemas_invalid_items_item_data in _componentsschemas_detail_type_1:
+                    componentsschemas_invalid_items_item = InvalidItem.from_dict(
+                        componentsschemas_invalid_items_item_data
                     )
 
-                    componentsschemas_detail_type_1.append(componentsschemas_detail_type_1_item)
+                    componentsschemas_detail_type_1.append(componentsschemas_invalid_items_item)
 
                 return componentsschemas_detail_type_1
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -87,12 +87,12 @@ class Error:
 
         detail = _parse_detail(d.pop("detail"))
 
-        error = cls(
+        error_body = cls(
             detail=detail,
         )
 
-        error.additional_properties = d
-        return error
+        error_body.additional_properties = d
+        return error_body
 
     @property
     def additional_keys(self) -> list[str]:

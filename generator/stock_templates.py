@@ -1,0 +1,81 @@
+"""What differs from openapi-python-client's own templates by a few lines: those lines, and nothing else of them.
+
+Each edit names text of a stock template. When a new release has moved or changed that text, generating fails and names
+the edit, rather than leaving out silently what it was for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Text of a stock template, which must be in it once, and what to put in its place."""
+
+    template: str
+    why: str
+    old: str
+    new: str
+
+
+CLIENT = "client.py.jinja"
+TYPES = "types.py.jinja"
+HIDDEN = "secrets stay out of repr()"
+
+EDITS = (
+    Edit(
+        CLIENT,
+        "the HTTP library is named in one module, and errors are made in one place",
+        "\nimport httpx\n",
+        "\nfrom . import errors\nfrom .http_library import httpx\n",
+    ),
+    Edit(CLIENT, HIDDEN, 'type="str", default="",', 'type="str", default="field(repr=False)",'),
+    Edit(CLIENT, HIDDEN, 'alias="headers")', 'alias="headers", repr=False)'),
+    Edit(CLIENT, HIDDEN, 'alias="cookies")', 'alias="cookies", repr=False)'),
+    Edit(CLIENT, HIDDEN, 'alias="httpx_args")', 'alias="httpx_args", repr=False)'),
+    Edit(
+        CLIENT,
+        "errors are made in one place, which a subclass can override",
+        "    def set_httpx_client(",
+        '''    def unexpected(self, response: httpx.Response, cause: Exception | None = None) -> Exception:
+        """Make the error for an answer that is not what the contract says: its status or, given a cause, its body"""
+        kind = errors.UnexpectedStatus if cause is None else errors.UnexpectedBody
+        return kind(response.status_code, response.content)
+
+    def set_httpx_client(''',
+    ),
+    Edit(
+        TYPES,
+        "statuses that http.HTTPStatus does not know (499, 520, ...) are kept as they are",
+        "status_code: HTTPStatus\n",
+        "status_code: int\n",
+    ),
+    Edit(
+        TYPES,
+        "UNSET is readable where it shows",
+        "        return False\n",
+        '        return False\n\n    def __repr__(self) -> str:\n        return "UNSET"\n',
+    ),
+)
+
+
+class MovedText(Exception):
+    """A stock template no longer has the text that an edit replaces."""
+
+
+def write_edited(stock: Path, folder: Path, edits: Iterable[Edit] = EDITS) -> None:
+    """Write the templates that have edits into a folder, edited; raise `MovedText` for an edit that does not fit."""
+    texts: dict[str, str] = {}
+    for edit in edits:
+        text = texts.get(edit.template) or (stock / edit.template).read_text(encoding="utf-8")
+        if text.count(edit.old) != 1:
+            raise MovedText(
+                f"openapi-python-client's {edit.template} has {edit.old!r} {text.count(edit.old)} times, not once, "
+                f"so generator/stock_templates.py cannot edit it ({edit.why})."
+            )
+        texts[edit.template] = text.replace(edit.old, edit.new)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
