@@ -214,9 +214,14 @@ def test_without_the_extras_the_command_names_them(install: Install, tmp_path: P
 
 
 def test_the_bare_wheel_needs_httpx_and_attrs_alone(built: Distribution) -> None:
-    """Everything else is an extra's."""
+    """And what httpx brings and the client imports itself; everything else is an extra's."""
     metadata, _ = metadata_of(built.wheel)
-    assert {need.name for need in metadata.requires_dist or () if not need.marker} == {"attrs", "httpx"}
+    assert {need.name for need in metadata.requires_dist or () if not need.marker} == {
+        "anyio",
+        "attrs",
+        "h11",
+        "httpx",
+    }
     assert set(metadata.provides_extra or ()) == set(PROJECT["optional-dependencies"])
 
 
