@@ -61,7 +61,10 @@ class BodyParser:
             else:
                 self._give_back(process)
         if isinstance(answer, Exception):
-            raise answer
+            try:
+                raise answer
+            finally:
+                del answer  # its traceback holds this frame: a cycle, which would keep the body
         return answer
 
     async def close(self) -> None:
