@@ -86,12 +86,17 @@ def at_rest(homes: Homes, of: Callable[[int, list[int]], float]) -> Values:
     with agent_with_release(homes["agent"]) as ours:
         compared({"ours": Player(homes["agent"].python, "four_callers", ours.url, times=400)}, "add", rounds=1)
         time.sleep(REST_SECONDS)
-        return {"ours": of(ours.pid, ours.zygotes()) / 1e6}
+        return {"ours": of(ours.pid, ours.keepers()) / 1e6}
 
 
-def with_spares(zygote: int) -> int:
-    """Return a zygote's memory and that of the processes it keeps ready, what they share counted once."""
-    return sum(memory(pid, "Pss") for pid in (zygote, *children(zygote)))
+def with_spares(keeper: int) -> int:
+    """Return the memory of a keeper, its zygote and the processes that wait, what they share counted once."""
+    return sum(memory(pid, "Pss") for pid in (keeper, *descendants(keeper)))
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes below a process."""
+    return [each for child in children(pid) for each in (child, *descendants(child))]
 
 
 def _medians(measured: Mapping[str, Sequence[Measure]], scale: float) -> Values:

@@ -18,7 +18,7 @@ from bench.subjects.payload import ADDER, TOKEN
 
 PLUGINS = Path(__file__).parent / "plugins"
 END_SECONDS = 30
-ZYGOTE = b"synapse_worker"
+KEEPER = b"keeper/__main__.py"
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,31 @@ class Agent:
 
     url: str
     pid: int
+    data: str
+    """Its data folder."""
     started_in: float
     """Seconds from its start until it said that it was ready."""
 
-    def zygotes(self) -> list[int]:
-        """Return the processes that it keeps to fork runs from."""
-        return [pid for pid in children(self.pid) if ZYGOTE in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    def keepers(self) -> list[int]:
+        """Return the processes that hold its zygotes and runs, which are not its children."""
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _keeps(pid, self.data)]  # noqa: PTH208
+
+
+def _keeps(pid: int, data: str) -> bool:
+    """Whether a process is a keeper for a data folder; what it has forked has the same command line."""
+    try:
+        return _is_forked_for(pid, data) and not _is_forked_for(_parent(pid), data)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _is_forked_for(pid: int, data: str) -> bool:
+    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return KEEPER in command and os.fsencode(data) in command
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @contextmanager
@@ -51,7 +70,7 @@ def agent(home: Environment) -> Iterator[Agent]:
                 line = process.stdout.readline()
                 if not line.startswith("ready "):
                     raise SystemExit(f"The agent did not start: {process.communicate()[1]}")
-                yield Agent(line.split()[1], process.pid, time.perf_counter() - begun)
+                yield Agent(line.split()[1], process.pid, data, time.perf_counter() - begun)
             finally:
                 process.terminate()
                 process.communicate(timeout=END_SECONDS)

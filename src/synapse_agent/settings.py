@@ -164,6 +164,14 @@ class Settings:
         bool,
         Option(SANDBOX, "Hold actions to writing into their own folder, if the kernel has Landlock."),
     ] = True
+    require_isolation: Annotated[
+        str | None,
+        Option(
+            SANDBOX,
+            "Start only if runs are kept apart by at least this: landlock, or namespaces, which includes it.",
+            "LEVEL",
+        ),
+    ] = None
     allow_write: Annotated[
         tuple[Path, ...],
         Option(SANDBOX, "File or folder that actions may write to as well; repeatable.", "PATH"),

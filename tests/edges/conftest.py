@@ -19,13 +19,13 @@ from typing import Any
 
 import httpx
 import pytest
+from keepers import running
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.exceptions import ClientError
 
 SETTLE_SECONDS = 5.0
-WORKER = b"synapse_worker"
 TRIVIAL: dict[str, Any] = {"modules": {"main": "def go(): pass"}, "config": {"actions": {"go": "main:go"}}}
 
 
@@ -42,18 +42,17 @@ class Holdings:
     job_folders: int
     unfinished_jobs: int
     temporary: int
-    """Folders of fetches, debug runs, runs and installations."""
+    """Folders of fetches and debug runs, files of runs and installations."""
     processes: int
-    """Those that belong to runs: the zygotes that are kept ready, and the processes these keep ready, don't count."""
+    """Those that belong to runs: keepers, zygotes and processes that wait for a run don't count."""
     descriptors: int
-    """Of this process, those of its zygotes and of the environments that it has used left out."""
+    """Of this process, those of its keepers and of the environments that it has used left out."""
 
     @classmethod
     def of(cls, agent: EmbeddedAgent, data: Path) -> Holdings:
         with agent.client() as client:  # nobody but the agent can read its database
             releases = len(client.list_plugin_releases(list_all=True)[0])
             jobs = [job["status"] for job in all_jobs(client)]
-        zygotes, others = processes(os.getpid())
         return cls(
             releases=releases,
             release_folders=entries(data / "releases"),
@@ -62,9 +61,9 @@ class Holdings:
             jobs=len(jobs),
             job_folders=entries(data / "jobs"),
             unfinished_jobs=sum(status in ("PENDING", "RUNNING") for status in jobs),
-            temporary=entries(data / "tmp") + sum(any(path.iterdir()) for path in data.glob("scratch/*/*")),
-            processes=others,
-            descriptors=descriptors(without=(data / "environments", data / "locks")) - 2 * zygotes,
+            temporary=entries(data / "tmp") + sum(len(files) for _, _, files in os.walk(data / "scratch")),
+            processes=len(running(data)),
+            descriptors=descriptors(without=(data / "environments", data / "locks")),
         )
 
     def plus(self, more: Mapping[str, int]) -> Holdings:
@@ -155,51 +154,14 @@ def entries(folder: Path) -> int:
 
 
 def descriptors(*, without: Sequence[Path]) -> int:
-    """Count the open files of this process but for those below some folders."""
+    """Count the open files of this process but for those below some folders, and three for each keeper."""
     found = 0
     for link in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the one with which they are listed
-            found += not any(link.readlink().is_relative_to(folder) for folder in without)
+            path = link.readlink()
+            found += not any(path.is_relative_to(folder) for folder in without)
+            found -= 3 * path.name.startswith("memfd:keeper-stderr")
     return found
-
-
-def children(pid: int) -> list[int]:
-    found: list[int] = []
-    try:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += map(int, (task / "children").read_text().split())
-    except FileNotFoundError:
-        return found
-    return found
-
-
-def descendants(pid: int) -> list[int]:
-    below = children(pid)
-    return below + [each for child in below for each in descendants(child)]
-
-
-def processes(pid: int) -> tuple[int, int]:
-    """Count a process's zygotes, and the processes below it that are neither a zygote nor one that waits for a run."""
-    zygotes = [child for child in children(pid) if is_zygote(child)]
-    others = [each for each in descendants(pid) if each not in zygotes and not waits_for_a_run(each)]
-    return len(zygotes), len(others)
-
-
-def waits_for_a_run(pid: int) -> bool:
-    """Tell by its output, which goes nowhere until a run gives it a log; what a run starts has the run's."""
-    try:
-        return WORKER in Path(f"/proc/{pid}/cmdline").read_bytes() and Path(f"/proc/{pid}/fd/1").readlink() == Path(
-            "/dev/null"
-        )
-    except FileNotFoundError:
-        return False
-
-
-def is_zygote(pid: int) -> bool:
-    try:
-        return WORKER in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
-        return False
 
 
 @pytest.fixture(scope="session")

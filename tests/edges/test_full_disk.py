@@ -83,7 +83,7 @@ def test_a_run_that_ends_on_a_full_disk_is_over(mount, write_files, tmp_path):
     config = "code: slow\nversion: 1.0.0\nactions: {wait: {entrypoint: 'main:wait', method: job}}\n"
     write_files(tmp_path / "plugins" / "slow", {"config.yaml": config, "main.py": wait})
     data = mount("size=16m")
-    with EmbeddedAgent(tmp_path / "plugins", data_dir=data) as agent, agent.client() as client:
+    with EmbeddedAgent(tmp_path / "plugins", data_dir=data, allow_write=tmp_path) as agent, agent.client() as client:
         client.create_plugin_release("slow", "1.0.0")
         client.run_plugin_release("slow@1.0.0", "wait", params={"path": str(tmp_path / "go")}, job_id="late")
         until(lambda: client.get_job("late")["status"] != "PENDING")

@@ -53,8 +53,9 @@ def test_the_unit_lets_runs_end(unit: str) -> None:
 
 
 def test_the_unit_leaves_the_agent_what_it_needs(unit: str) -> None:
-    """Landlock's system calls, which no group of systemd's has; its own folders; memory that code is made in."""
-    assert {"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"} <= set(
+    """What the sandbox is made of: system calls and namespaces; its own folders; memory that code is made in."""
+    assert set(values(unit, "RestrictNamespaces")[0].split()) == {"user", "mnt", "ipc", "pid"}
+    assert {"@mount", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"} <= set(
         values(unit, "SystemCallFilter")[0].split()
     )
     assert (values(unit, "StateDirectory"), values(unit, "CacheDirectory")) == (["synapse-agent"], ["synapse-agent"])

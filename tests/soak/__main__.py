@@ -21,6 +21,9 @@ from typing import Any
 from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.exceptions import ClientError, HTTPError
 
+sys.path.append(str(Path(__file__).parents[1] / "helpers"))
+import keepers
+
 CALLERS = 6
 ROUND_SECONDS = 15.0
 SHORT_ROUND_SECONDS = 1.0
@@ -170,14 +173,14 @@ def main() -> int:
     seconds = SHORT_ROUND_SECONDS if arguments.short else ROUND_SECONDS
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="soak-") as root, served(Path(root)) as (process, base_url):
-        samples = soak(process.pid, base_url, counts, rounds, seconds)
+        samples = soak(process.pid, Path(root, "data"), base_url, counts, rounds, seconds)
     print("calls:", ", ".join(f"{name} {count}" for name, count in counts.most_common()))
     faults = judge(samples[max(1, rounds // 5) :], with_memory=not arguments.short)
     print("\n".join(faults) or "nothing grew")
     return 1 if faults else 0
 
 
-def soak(pid: int, base_url: str, counts: Counter[str], rounds: int, seconds: float) -> list[Sample]:
+def soak(pid: int, data: Path, base_url: str, counts: Counter[str], rounds: int, seconds: float) -> list[Sample]:
     """Call from several threads, with a pause after each round in which the agent is looked at."""
     with AgentClient(base_url) as client:
         client.create_plugin_release("load", "1.0.0")
@@ -191,7 +194,7 @@ def soak(pid: int, base_url: str, counts: Counter[str], rounds: int, seconds: fl
             for done in [pool.submit(caller.call_until, end) for caller in callers]:
                 done.result()
             time.sleep(QUIET_SECONDS)
-            samples.append(look(pid, time.monotonic() - began, counts.total()))
+            samples.append(look(pid, data, time.monotonic() - began, counts.total()))
             print(*(f"{value:g}" for value in astuple(samples[-1])), sep="\t", flush=True)
     return samples
 
@@ -212,9 +215,9 @@ def judge(samples: Sequence[Sample], *, with_memory: bool) -> list[str]:
     return faults
 
 
-def look(pid: int, seconds: float, calls: int) -> Sample:
+def look(pid: int, data: Path, seconds: float, calls: int) -> Sample:
     """Count what an agent and its processes take."""
-    family = _descendants(pid)
+    family = keepers.family(data)
     states = [_status(each).get("State", "Z") for each in family]
     return Sample(
         seconds=round(seconds),
@@ -261,15 +264,6 @@ def _error(call: Callable[[], Any]) -> str | None:
     except ClientError as error:
         raise AssertionError(f"Under load: {error}") from error
     return None
-
-
-def _descendants(pid: int) -> list[int]:
-    try:
-        text = "".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children"))
-    except OSError:
-        return []
-    children = [int(child) for child in text.split()]
-    return [*children, *(each for child in children for each in _descendants(child))]
 
 
 def _status(pid: int) -> dict[str, str]:

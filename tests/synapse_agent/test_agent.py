@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zipfile import ZipFile
 
@@ -12,12 +13,14 @@ import httpx
 import pytest
 
 from synapse_agent import EmbeddedAgent
+from synapse_agent.errors import StartError
 from synapse_agent.runner.processes.sandbox import probed
 
 ClientOf = Callable[[EmbeddedAgent], httpx.Client]
 LOOK = """
 import os, resource
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 def limits():
     names = ("RLIMIT_CPU", "RLIMIT_AS", "RLIMIT_FSIZE", "RLIMIT_NPROC")
@@ -45,7 +48,14 @@ def test_an_action_has_no_limits_by_default(http: httpx.Client) -> None:
     assert debug(http, "limits").json()[:3] == [-1, -1, -1]
 
 
-def test_the_sandbox_is_on_unless_said_otherwise(plugins: Path, tmp_path: Path, client_of: ClientOf) -> None:
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A folder below none for temporary files, of which each run has its own."""
+    with TemporaryDirectory(dir=Path(__file__).parent, prefix=".elsewhere-") as folder:
+        yield Path(folder)
+
+
+def test_the_sandbox_is_on_unless_said_otherwise(plugins: Path, elsewhere: Path, client_of: ClientOf) -> None:
     """The health check tells, without a token, what holds; an action that was refused is told what to do."""
     found = probed(wanted=True)
     with EmbeddedAgent(plugins) as agent:
@@ -55,11 +65,11 @@ def test_the_sandbox_is_on_unless_said_otherwise(plugins: Path, tmp_path: Path, 
             "landlock_abi": found.landlock_abi,
             "restricts": found.restricts,
         }
-        answer = debug(http, "write", params={"path": str(tmp_path / "file")})
+        answer = debug(http, "write", params={"path": str(elsewhere / "file")})
         if found.status == "active":
             assert answer.status_code == 500
             assert "--allow-write" in answer.json()["detail"]["message"]
-            assert not (tmp_path / "file").exists()
+            assert not (elsewhere / "file").exists()
     with EmbeddedAgent(plugins, sandbox=False) as agent:
         http = client_of(agent)
         assert httpx.get(f"{agent.base_url}/health/").json()["sandbox"] == {
@@ -67,8 +77,25 @@ def test_the_sandbox_is_on_unless_said_otherwise(plugins: Path, tmp_path: Path, 
             "landlock_abi": found.landlock_abi,
             "restricts": [],
         }
-        assert debug(http, "write", params={"path": str(tmp_path / "file")}).status_code == 200
-        assert (tmp_path / "file").read_text() == "written"
+        assert debug(http, "write", params={"path": str(elsewhere / "file")}).status_code == 200
+        assert (elsewhere / "file").read_text() == "written"
+
+
+def test_an_agent_that_needs_isolation_does_not_start_without(plugins: Path) -> None:
+    """It says what there is instead, and where to read on; what is there is enough."""
+    found = probed(wanted=True)
+    with EmbeddedAgent(plugins, require_isolation=found.level):
+        pass
+    with (
+        pytest.raises(StartError, match="by none only"),
+        EmbeddedAgent(plugins, sandbox=False, require_isolation="landlock"),
+    ):
+        pass
+    with (
+        pytest.raises(StartError, match="Levels: none, landlock, namespaces"),
+        EmbeddedAgent(plugins, require_isolation="all"),
+    ):
+        pass
 
 
 def test_what_is_allowed_is_named_from_where_the_agent_was_started(
@@ -83,12 +110,22 @@ def test_what_is_allowed_is_named_from_where_the_agent_was_started(
         assert answer.status_code == 200, answer.text
 
 
+ZYGOTE_OF_RUN = """
+import os
+
+def go():
+    with open(f"/proc/{os.getppid()}/stat") as file:
+        started = file.read().rpartition(")")[2].split()[19]
+    return [os.readlink("/proc/self/ns/pid"), os.getppid(), started]
+"""
+
+
 def test_idle_processes_are_bounded(plugins: Path, client_of: ClientOf, write_plugin: Any) -> None:
     """Of three releases that have run, as many stay ready as were asked for."""
     for code in ("one", "two", "three"):
         files = {
             "config.yaml": f"code: zygote-{code}\nversion: '1'\nactions: {{go: 'main:go'}}",
-            "main.py": "import os\ndef go(): return os.getppid()",
+            "main.py": ZYGOTE_OF_RUN,
         }
         write_plugin(plugins / f"zygote-{code}", files)
     with EmbeddedAgent(plugins, max_zygotes=1) as agent:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from keepers import keepers
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent.settings import StartError
@@ -59,6 +60,7 @@ def test_nothing_is_left_when_the_block_ends(plugins: Path, temporary: Path) -> 
         with EmbeddedAgent(plugins) as agent:
             use(agent)
     assert traces() == before
+    assert keepers(temporary) == []
     assert list(temporary.iterdir()) == []
 
 

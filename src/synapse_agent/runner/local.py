@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.errors import StartError
 from synapse_agent.plugins.config import Action
 from synapse_agent.plugins.project import read_requirements, release_requirements
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
@@ -23,10 +24,10 @@ from synapse_agent.runner.environments.installer import Installer
 from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pip_config import index_environ
 from synapse_agent.runner.environments.pool import Environment, Environments
-from synapse_agent.runner.environments.store import PYTHON
 from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.execution import Execution
 from synapse_agent.runner.processes.json_check import check_result
+from synapse_agent.runner.processes.keeper import Keeper, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import (
     action_stopped,
@@ -35,8 +36,8 @@ from synapse_agent.runner.processes.outcomes import (
     oom_kills,
     result_of,
 )
-from synapse_agent.runner.processes.sandbox import OFF, SandboxPolicy, probed
-from synapse_agent.runner.processes.zygote import Zygote, ZygoteLost, ZygoteSpec
+from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, namespaces_missing, probed
+from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
@@ -71,12 +72,13 @@ class LocalRunner:
         self._rules = rules
         data_dir = data_dir.absolute()  # processes have working folders of their own
         self._sandbox = sandbox
-        self._zygotes = ZygotePool(limit=max_zygotes, environ=environ)
+        self._data_dir = data_dir
+        self._scratch = Scratch(data_dir / "scratch")
+        self._zygotes = ZygotePool(self._scratch, limit=max_zygotes, environ=environ)
         folder = data_dir / "environments"
         self._commands = Commands(self._zygotes, folder=folder, sandbox=sandbox)
         installer = Installer(self._commands, spare_cache=data_dir / "uv-cache", environ=environ)
         self._bytecode = BytecodeCompiler(data_dir / "bytecode", self._commands)
-        self._scratch = Scratch(data_dir / "scratch")
         self._environments = Environments(
             folder,
             bytecode=data_dir / "bytecode",
@@ -89,8 +91,6 @@ class LocalRunner:
         self._path = environ.get("PATH", os.defpath)
         self._running: dict[str, asyncio.Timeout] = {}
         self._idle = asyncio.Event()
-        self._removals: set[asyncio.Future[None]] = set()
-        self._removing = asyncio.Semaphore(1)
         self._closed = False
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
@@ -134,8 +134,6 @@ class LocalRunner:
         await self._environments.close()
         await self._bytecode.close()
         await self._zygotes.close()
-        if self._removals:
-            await asyncio.wait(self._removals, timeout=_CLOSE_SECONDS)
         await asyncio.to_thread(self._scratch.close)
 
     @asynccontextmanager
@@ -171,9 +169,9 @@ class LocalRunner:
         times = (run.time_limit or self._limits.time, action.timeout)
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
-        async with self._home() as home, self._zygote(run, environment) as zygote:
+        async with self._keeper(run, environment) as keeper:
             execution = Execution(
-                zygote,
+                keeper,
                 limits,
                 on_output=heard.listener.output,
                 on_event=heard.listener.event,
@@ -181,7 +179,9 @@ class LocalRunner:
                 on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
             )
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, action, limits, env=self._env(environment, home), home=home)
+            request = _request(run, action, limits, env=self._env(environment))
+            if self._sandbox.namespaces:
+                request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
             try:
                 ending = await execution.run(request, run.params.text)
             except ZygoteLost as lost:
@@ -193,37 +193,24 @@ class LocalRunner:
 
     def _lose(self, environment: Path) -> None:
         """Let go of what was kept for an environment that is gone, or has changed."""
-        self._zygotes.retire(python=environment / PYTHON)
+        self._zygotes.retire(environment=environment)
         self._bytecode.forget(environment)
 
-    def _zygote(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[Zygote]:
-        ground = ZygoteSpec(environment.python, run.folder, self._bytecode.folder, writable=self._sandbox.around([]))
+    def _keeper(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[Keeper]:
+        ground = ZygoteSpec(
+            environment.base,
+            environment.folder,
+            run.folder,
+            self._bytecode.folder,
+            writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
+            namespaces=self._sandbox.namespaces,
+            covered=self._sandbox.covering(self._data_dir),
+        )
         return self._zygotes.use_once(ground) if run.release is None else self._zygotes.use(ground)
 
-    @asynccontextmanager
-    async def _home(self) -> AsyncIterator[Path]:
-        """Give a run the folder that it may write to; what it leaves there is removed after it has its result."""
-        home = self._scratch.take()
-        try:
-            yield home
-        finally:
-            if not self._scratch.give_back(home):
-                removal = asyncio.ensure_future(self._remove(home))
-                self._removals.add(removal)
-                removal.add_done_callback(self._removals.discard)
-
-    async def _remove(self, folder: Path) -> None:
-        """Remove what a run has left, one run's at a time, as that may be millions of files."""
-        async with self._removing:
-            try:
-                await asyncio.to_thread(remove_tree, folder)
-            except Exception:  # whatever it is, it is no run's fault, and the next sweep tries again
-                logger.exception("%s cannot be removed now", folder)
-
-    def _env(self, environment: Environment, home: Path) -> dict[str, str]:
+    def _env(self, environment: Environment) -> dict[str, str]:
+        """Return what a run's environment variables are beside those of its own folder."""
         return {
-            "HOME": str(home),
-            "TMPDIR": str(home),
             "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(environment.folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
@@ -243,7 +230,7 @@ class _Start:
         self.listener.started()
 
 
-def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, str], home: Path) -> dict[str, Any]:
+def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, str]) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
     return {
@@ -254,7 +241,8 @@ def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, s
         "folder": str(run.folder),
         "env": {**env, **run.config.env, **language, "SYNAPSE_JOB_ID": run.job_id},
         "limits": limits.resources,
-        "writable": [str(home)],
+        "writable": [],
+        "shown": [],
         "result_bytes": limits.result_bytes,
         **({"describe": {each.name: each.entrypoint for each in run.config.actions.values()}} if run.describes else {}),
     }
@@ -282,5 +270,17 @@ def local_runner(settings: Settings) -> LocalRunner:
 
 
 def sandbox_of(settings: Settings) -> SandboxPolicy:
-    """Give the sandbox that this machine offers for what was asked."""
-    return probed(wanted=settings.sandbox, allow_write=settings.allow_write)
+    """Return the sandbox that this machine offers for what was asked; `StartError` if that is less than required."""
+    sandbox = probed(wanted=settings.sandbox, allow_write=settings.allow_write)
+    required = settings.require_isolation
+    if required is None:
+        return sandbox
+    if required not in LEVELS:
+        raise StartError(f"--require-isolation {required}: there is no such level. Levels: {', '.join(LEVELS)}.")
+    if LEVELS.index(sandbox.level) < LEVELS.index(required):
+        why = namespaces_missing() if sandbox.level == "landlock" else f"the sandbox is {sandbox.status}"
+        raise StartError(
+            f"--require-isolation {required}: this machine keeps runs apart by {sandbox.level} only ({why})."
+            " `synapse-agent doctor` and docs/guides/security.md say what it takes."
+        )
+    return sandbox

@@ -89,7 +89,8 @@ def disk_finding(folder: Path) -> Finding:
 
 def kernel_findings() -> Iterator[Finding]:
     """Judge what the kernel offers for keeping runs apart."""
-    from synapse_agent.runner.synapse_worker import landlock  # it knows Linux alone
+    from synapse_agent.runner.processes.sandbox import namespaces_missing  # these know Linux alone
+    from synapse_agent.runner.synapse_worker import landlock
 
     needed = {"pidfd": _has_pidfd(), "memfd": _has_memfd(), "child subreaper": _has_subreaper()}
     missing = [name for name, is_there in needed.items() if not is_there]
@@ -101,6 +102,7 @@ def kernel_findings() -> Iterator[Finding]:
     else:
         yield ok("kernel", f"{release} with {', '.join(needed)}")
     yield landlock_finding(landlock.abi())
+    yield namespaces_finding(namespaces_missing())
 
 
 def landlock_finding(abi: int) -> Finding:
@@ -112,6 +114,17 @@ def landlock_finding(abi: int) -> Finding:
             "boot Linux 5.13 or later with landlock among its security modules, or serve under a user of its own",
         )
     return ok("Landlock", f"version {abi}: actions write to their own folders only")
+
+
+def namespaces_finding(missing: str) -> Finding:
+    """Judge whether each run can have a view of the machine's files; `missing` says why not."""
+    if missing:
+        return warning(
+            "namespaces",
+            f"not permitted ({missing}): runs share /tmp and /dev/shm with each other and with the machine",
+            "allow unprivileged user namespaces; docs/guides/security.md has the settings of containers and systemd",
+        )
+    return ok("namespaces", "runs have /tmp, /var/tmp and /dev/shm of their own")
 
 
 def ray_finding(installed: str | None, address: str | None) -> Finding:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from synapse_agent.runner.environments.store import PYTHON
 from synapse_agent.runner.processes.commands import Commands
+from synapse_agent.runner.processes.keeper import ZygoteLost
 from synapse_agent.runner.processes.limits import MIB, RunLimits
-from synapse_agent.runner.processes.zygote import ZygoteLost
 from synapse_agent.runner.synapse_worker import bytecode
 from synapse_agent.storage.trees import remove_tree, walk
 

@@ -16,9 +16,9 @@ from synapse_agent.runner.environments.pip_config import uv_options, uv_settings
 from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.environ import installer_env
 from synapse_agent.runner.processes.execution import ProcessExit
+from synapse_agent.runner.processes.keeper import ZygoteLost
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import cannot_start
-from synapse_agent.runner.processes.zygote import ZygoteLost
 
 Output = Callable[[bytes], None]
 

@@ -45,11 +45,16 @@ class Environment:
     """A virtual environment, complete."""
 
     folder: Path
+    base: Path
+    """The interpreter that it was made with, which no build can have replaced as it can the one in the folder."""
 
     @property
     def python(self) -> Path:
         """Its interpreter."""
         return self.folder / PYTHON
+
+
+_Taken = tuple[EnvironmentLease, Interpreter]
 
 
 class Environments:
@@ -93,10 +98,11 @@ class Environments:
         `python_not_found`, or `requirements_failed` with the installer's last lines.
         """
         wanted = tuple(sorted(set(requirements)))
-        lease = await self._ready(wanted, requires_python) or await self._obtain(wanted, requires_python, on_output)
+        taken = await self._ready(wanted, requires_python) or await self._obtain(wanted, requires_python, on_output)
+        lease, python = taken
         self._begin_tidying()
         try:
-            yield Environment(lease.folder)
+            yield Environment(lease.folder, python.path)
         finally:
             self._leases.release(lease)
 
@@ -108,7 +114,7 @@ class Environments:
         await asyncio.gather(*(making.cancel() for making in self._making.values()))
         self._leases.close()
 
-    async def _ready(self, wanted: tuple[str, ...], requires_python: str | None) -> EnvironmentLease | None:
+    async def _ready(self, wanted: tuple[str, ...], requires_python: str | None) -> _Taken | None:
         """Take the environment of the Python that comes first, if it is there: the way of nearly all runs.
 
         It asks the file system once, and waits for nothing.
@@ -116,19 +122,18 @@ class Environments:
         for python in self._interpreters.known(requires_python):
             key = _key(python, wanted)
             if key not in self._refused:
-                return await self._take(self._folder / key)
+                lease = await self._take(self._folder / key)
+                return None if lease is None else (lease, python)
         return None
 
-    async def _obtain(
-        self, wanted: tuple[str, ...], requires_python: str | None, on_output: Output
-    ) -> EnvironmentLease:
+    async def _obtain(self, wanted: tuple[str, ...], requires_python: str | None, on_output: Output) -> _Taken:
         """Take the environment of the first Python on which there is one, or on which it can be made."""
         await self._interpreters.look_again()
         refused: dict[str, tuple[Interpreter, InstallFailed]] = {}
         async for python in self._candidates(requires_python, wanted):
             key = _key(python, wanted)
             try:
-                return await self._get(key, python, wanted, on_output)
+                return await self._get(key, python, wanted, on_output), python
             except InstallFailed as failure:
                 if _DISK_FULL in failure.output:
                     raise disk_full() from failure
@@ -179,7 +184,7 @@ class Environments:
         """Make an environment beside its place and move it there when it is whole, so that no part is ever used."""
         await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)  # somebody may have cleaned up
         async with file_locked(lock_path(folder).with_suffix(".lock")):
-            if Environment(folder).python.exists():
+            if (folder / PYTHON).exists():
                 return
             await asyncio.to_thread(self._remover.discard, folder)
             room = self._room()
@@ -197,7 +202,7 @@ class Environments:
     async def _fill(self, draft: Path, python: Interpreter, requirements: tuple[str, ...], on_output: Output) -> None:
         await self._installer.make(draft, python=python.path, on_output=on_output)
         if requirements:
-            await self._installer.install(requirements, python=Environment(draft).python, on_output=on_output)
+            await self._installer.install(requirements, python=draft / PYTHON, on_output=on_output)
         describe(draft, python=python.version, requirements=requirements)
 
     def _room(self) -> Path:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from synapse_agent.runner.processes.execution import Execution, ProcessExit
+from synapse_agent.runner.processes.keeper import ZygoteSpec
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
-from synapse_agent.runner.processes.zygote import ZygoteSpec
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
 
 
@@ -19,7 +19,9 @@ class Commands:
     def __init__(self, zygotes: ZygotePool, *, folder: Path, sandbox: SandboxPolicy) -> None:
         """`folder` stands for them among the zygotes; nothing is imported from it."""
         self._zygotes = zygotes
-        self._spec = ZygoteSpec(Path(sys.executable), folder, bytecode=folder, writable=sandbox.around([]))
+        python = Path(getattr(sys, "_base_executable", None) or sys.executable)
+        writable = sandbox.around([])
+        self._spec = ZygoteSpec(python, None, folder, folder, writable=writable, namespaces=sandbox.namespaces)
 
     async def run(
         self,
@@ -41,6 +43,7 @@ class Commands:
             "folder": "/",
             "limits": limits.resources,
             "writable": [str(path) for path in writable],
+            "shown": [],
         }
-        async with self._zygotes.use(self._spec) as zygote:
-            return await Execution(zygote, limits, on_output=on_output).run(request, stdin)
+        async with self._zygotes.use(self._spec) as keeper:
+            return await Execution(keeper, limits, on_output=on_output).run(request, stdin)

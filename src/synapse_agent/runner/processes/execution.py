@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from synapse_agent.runner.processes.channels import LogPipe, ReportSocket
+from synapse_agent.runner.processes.keeper import Keeper, ZygoteLost
 from synapse_agent.runner.processes.limits import RunLimits
-from synapse_agent.runner.processes.zygote import Zygote, ZygoteLost
 
 _LISTEN_SECONDS = 0.005
 """How old a process is when the agent begins to listen to its log; one that ended earlier has it read at once."""
@@ -41,7 +40,7 @@ class Execution:
 
     def __init__(
         self,
-        zygote: Zygote,
+        keeper: Keeper,
         limits: RunLimits,
         *,
         on_output: Callable[[bytes], None],
@@ -49,7 +48,7 @@ class Execution:
         on_started: Callable[[], None] | None = None,
         on_uncompiled: Callable[[bytes], None] | None = None,
     ) -> None:
-        self._zygote = zygote
+        self._keeper = keeper
         self._limits = limits
         self._on_output = on_output
         self._on_event = on_event
@@ -80,22 +79,26 @@ class Execution:
             await self._start({**request, "secret": reports.secret.hex()}, params, log, reports)
             stack.callback(self._let_go)
             self._later(_LISTEN_SECONDS, log.listen)
-            if self._limits.time is not None:
-                self._later(self._limits.time, self._time_out)
+            if self._limits.time is not None:  # in case that the keeper does not do it
+                self._later(self._limits.time + self._limits.grace + _KILLED_SECONDS, self._keeper.kill)
             status = await self._end()
         if status is None and not self._has_started:
-            raise ZygoteLost(self._zygote.last_words())
+            raise ZygoteLost(self._keeper.last_words())
         was_cut = self._timed_out and reports.has_queued_work
         return ProcessExit(status, reports.result, reports.failure, self._timed_out, reports.has_begun, was_cut)
 
     def started(self) -> None:
-        """Hear from the zygote that the process is there."""
+        """Hear from the keeper that the process is there."""
         if not self._has_started and self._on_started is not None:
             self._on_started()
         self._has_started = True
 
+    def timed_out(self) -> None:
+        """Hear from the keeper that it is being ended, as its time is over."""
+        self._timed_out = True
+
     def ended(self, status: int | None) -> None:
-        """Hear from the zygote that nothing is left of it."""
+        """Hear from the keeper that nothing is left of it."""
         if not self._status.done():
             self._status.set_result(status)
 
@@ -117,24 +120,24 @@ class Execution:
             stack.callback(reports.writer.close)
             file = _in_memory(json.dumps(request).encode() + b"\n", params)
             stack.callback(os.close, file)
-            self._number = await self._zygote.fork(self, (reports.writer.fileno(), log.writer.fileno(), file))
+            self._number = await self._keeper.run(
+                self,
+                (reports.writer.fileno(), log.writer.fileno(), file),
+                limit=self._limits.time,
+                grace=self._limits.grace,
+                shows=bool(request["shown"]),
+            )
 
     async def _end(self) -> int | None:
         try:
             return await asyncio.shield(self._status)
         except asyncio.CancelledError:
-            self._ask_to_end()
-            with suppress(TimeoutError):
+            self._keeper.stop(self._number)
+            try:
                 await asyncio.wait_for(asyncio.shield(self._status), self._limits.grace + _KILLED_SECONDS)
+            except TimeoutError:
+                self._keeper.kill()
             raise
-
-    def _ask_to_end(self) -> None:
-        self._zygote.signal(self._number, signal.SIGTERM)
-        self._later(self._limits.grace, self._kill)
-
-    def _time_out(self) -> None:
-        self._timed_out = True
-        self._ask_to_end()
 
     def _limit_lingering(self) -> None:
         """The outcome is there, and what was queued is done: whatever still lingers has a while, and no longer."""
@@ -142,7 +145,7 @@ class Execution:
             self._later(_LINGER_SECONDS, self._kill)
 
     def _kill(self) -> None:
-        self._zygote.signal(self._number, signal.SIGKILL)
+        self._keeper.kill_run(self._number)
 
     def _let_go(self) -> None:
         for timer in self._timers:

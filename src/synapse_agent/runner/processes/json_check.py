@@ -8,8 +8,8 @@ import sys
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.processes.commands import Commands
+from synapse_agent.runner.processes.keeper import ZygoteLost
 from synapse_agent.runner.processes.limits import MIB, RunLimits
-from synapse_agent.runner.processes.zygote import ZygoteLost
 from synapse_agent.runner.synapse_worker import json_check
 
 logger = logging.getLogger(__name__)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 from synapse_agent.runner.synapse_worker import landlock
+from synapse_agent.runner.synapse_worker.view import TEMPORARY, is_within
+
+KEEPER = Path(__file__).parents[1] / "keeper" / "__main__.py"
+"""The program that a keeper is started by."""
+_PROBE_SECONDS = 20.0
 
 _SINCE = (
     (1, "write"),
@@ -22,6 +29,11 @@ _SINCE = (
 )
 """What is kept from actions, by the ABI of Landlock that brought it."""
 
+_BY_NAMESPACES = ("attributes", "temporary_files", "ipc")
+"""What is kept from actions where each has namespaces of its own."""
+LEVELS = ("none", "landlock", "namespaces")
+"""How runs are kept apart; each includes those before it."""
+
 
 @dataclass(frozen=True, slots=True)
 class SandboxPolicy:
@@ -32,15 +44,38 @@ class SandboxPolicy:
     """The kernel's; 0 where it has none that can be used."""
     allow_write: tuple[Path, ...] = ()
     """What every run may write to."""
+    namespaces: bool = False
+    """Whether runs see the machine's files read-only and have temporary files of their own."""
+
+    @property
+    def level(self) -> str:
+        """How runs are kept apart, one of `LEVELS`."""
+        if self.status != "active":
+            return "none"
+        return "namespaces" if self.namespaces else "landlock"
 
     @property
     def restricts(self) -> list[str]:
-        """What is kept from actions: `write` and `ptrace`, with newer kernels more."""
-        return [what for since, what in _SINCE if self.status == "active" and since <= self.landlock_abi]
+        """What is kept from actions: `write` and `ptrace`, with newer kernels and with namespaces more."""
+        if self.status != "active":
+            return []
+        by_landlock = [what for since, what in _SINCE if since <= self.landlock_abi]
+        return by_landlock + [what for what in _BY_NAMESPACES if self.namespaces]
 
     def around(self, folders: Iterable[Path]) -> tuple[Path, ...] | None:
         """List what may be written to by runs that share these folders; None for no sandbox."""
         return (*folders, *self.allow_write) if self.status == "active" else None
+
+    def shared_temporary(self, data_dir: Path) -> tuple[Path, ...]:
+        """List the machine's folders for temporary files that runs write to for lack of their own.
+
+        One that the agent's data is in is not among them.
+        """
+        return () if self.namespaces else tuple(Path(f) for f in TEMPORARY if not is_within(str(data_dir.resolve()), f))
+
+    def covering(self, folder: Path) -> tuple[Path, ...] | None:
+        """List what is hidden from runs, which see a part of it; None where nothing can be."""
+        return (folder,) if self.namespaces else None
 
 
 OFF = SandboxPolicy("off")
@@ -51,7 +86,23 @@ def probed(*, wanted: bool, allow_write: Iterable[Path] = ()) -> SandboxPolicy:
     if not wanted:
         return SandboxPolicy("off", _usable_abi())
     abi = _usable_abi()
-    return SandboxPolicy("active" if abi else "unavailable", abi, tuple(allow_write))
+    if not abi:
+        return SandboxPolicy("unavailable", 0, tuple(allow_write))
+    return SandboxPolicy("active", abi, tuple(allow_write), namespaces=not namespaces_missing())
+
+
+@cache
+def namespaces_missing() -> str:
+    """Return why no namespaces can be made here, found by making some in another process; nothing if they can."""
+    python = getattr(sys, "_base_executable", None) or sys.executable
+    command = [python, "-I", "-S", str(KEEPER), "probe"]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=_PROBE_SECONDS, cwd="/", env={})
+    except subprocess.CalledProcessError as error:
+        return error.stderr.decode(errors="replace").strip().rpartition("\n")[2] or str(error)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return ""
 
 
 @cache

@@ -3,89 +3,122 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from synapse_agent.runner.processes.environ import worker_env
-from synapse_agent.runner.processes.zygote import Zygote, ZygoteSpec
+from synapse_agent.runner.processes.keeper import Keeper, ZygoteSpec
+from synapse_agent.storage.scratch import Scratch
+from synapse_agent.storage.trees import remove_tree
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
 class _Kept:
-    zygote: Zygote
+    keeper: Keeper
     users: int = 0
 
 
 class ZygotePool:
     """Keeps one zygote for each ground, up to a limit; the least recently used goes first, unless in use."""
 
-    def __init__(self, *, limit: int, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, scratch: Scratch, *, limit: int, environ: Mapping[str, str] = os.environ) -> None:
+        self._scratch = scratch
         self._limit = limit
         self._env = worker_env(environ)
         self._kept: OrderedDict[ZygoteSpec, _Kept] = OrderedDict()
         self._retired: list[_Kept] = []
         self._closing: set[asyncio.Task[None]] = set()
+        self._removing = asyncio.Lock()
 
     @asynccontextmanager
-    async def use(self, ground: ZygoteSpec) -> AsyncIterator[Zygote]:
+    async def use(self, ground: ZygoteSpec) -> AsyncIterator[Keeper]:
         """Lend the zygote of that ground, started where there is none, to one run."""
         kept = self._take(ground)
         kept.users += 1
         try:
-            yield kept.zygote
+            yield kept.keeper
         finally:
             kept.users -= 1
             self._trim()
 
     @asynccontextmanager
-    async def use_once(self, ground: ZygoteSpec) -> AsyncIterator[Zygote]:
+    async def use_once(self, ground: ZygoteSpec) -> AsyncIterator[Keeper]:
         """Lend a zygote that is started for this one run and ended with it."""
-        zygote = self._start(ground)
+        keeper = self._start(ground)
         try:
-            yield zygote
+            yield keeper
         finally:
-            await asyncio.shield(self._close(zygote))
+            await asyncio.shield(self._close(keeper))
 
-    def retire(self, *, folder: Path | None = None, python: Path | None = None) -> None:
-        """Begin to end those of a folder, or a Python, that is gone or has changed, each once its runs are over."""
-        affected = [ground for ground in self._kept if folder == ground.folder or python == ground.python]
+    def retire(self, *, folder: Path | None = None, environment: Path | None = None) -> None:
+        """Begin to end those of a folder or environment that is gone or has changed, each once its runs are over."""
+        affected = [
+            ground
+            for ground in self._kept
+            if folder == ground.folder or (environment is not None and environment == ground.environment)
+        ]
         self._retired += [self._kept.pop(ground) for ground in affected]
         self._trim()
 
     async def close(self) -> None:
         """End all of them, with all they started."""
         for kept in (*self._kept.values(), *self._retired):
-            self._close(kept.zygote)
+            self._close(kept.keeper)
         self._kept.clear()
         self._retired.clear()
-        await asyncio.gather(*self._closing)
+        while self._closing:
+            await asyncio.gather(*self._closing)
 
     def _take(self, ground: ZygoteSpec) -> _Kept:
         kept = self._kept.get(ground)
-        if kept is None or not kept.zygote.alive:
+        if kept is None or not kept.keeper.alive:
             if kept is not None:
-                self._close(kept.zygote)
+                self._close(kept.keeper)
             kept = self._kept[ground] = _Kept(self._start(ground))
         self._kept.move_to_end(ground)
         return kept
 
     def _trim(self) -> None:
-        idle = [ground for ground, kept in self._kept.items() if not kept.users]
-        for ground in idle[: max(0, len(self._kept) - self._limit)]:
-            self._close(self._kept.pop(ground).zygote)
+        of_releases = [ground for ground in self._kept if ground.environment is not None]  # the agent's own stays
+        idle = [ground for ground in of_releases if not self._kept[ground].users]
+        for ground in idle[: max(0, len(of_releases) - self._limit)]:
+            self._close(self._kept.pop(ground).keeper)
         for kept in [kept for kept in self._retired if not kept.users]:
             self._retired.remove(kept)
-            self._close(kept.zygote)
+            self._close(kept.keeper)
 
-    def _start(self, ground: ZygoteSpec) -> Zygote:
-        return Zygote(ground, env=self._env)
+    def _start(self, ground: ZygoteSpec) -> Keeper:
+        return Keeper(ground, place=self._scratch.take(), on_left=self._begin_removal, env=self._env)
 
-    def _close(self, zygote: Zygote) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(zygote.close())
+    def _close(self, keeper: Keeper) -> asyncio.Task[None]:
+        return self._in_background(self._end(keeper))
+
+    async def _end(self, keeper: Keeper) -> None:
+        await keeper.close()
+        if not self._scratch.give_back(keeper.place):
+            self._begin_removal(keeper.place)
+
+    def _begin_removal(self, folder: Path) -> None:
+        self._in_background(self._remove(folder))
+
+    async def _remove(self, folder: Path) -> None:
+        """Remove what runs have left, one run's at a time, as that may be millions of files."""
+        async with self._removing:
+            try:
+                await asyncio.to_thread(remove_tree, folder)
+            except Exception:  # whatever it is, it is no run's fault, and the next sweep tries again
+                logger.exception("%s cannot be removed now", folder)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
         return task

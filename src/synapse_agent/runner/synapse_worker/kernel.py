@@ -10,14 +10,26 @@ import ctypes
 import os
 import signal
 import struct
-from _signal import SIG_DFL, default_int_handler  # type: ignore[import-not-found] # private, and always there
+from _signal import (  # type: ignore[import-not-found] # private, and always there
+    SIG_DFL,
+    SIG_UNBLOCK,
+    default_int_handler,
+    pthread_sigmask,
+)
 from _signal import signal as set_handler
 from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
+from contextlib import suppress
 
+STOPS = (int(signal.SIGTERM), int(signal.SIGINT))
+"""The signals that a process is asked to end by."""
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
+_KILL_FIRST = b"500"  # of 1000
 _DESCRIPTOR = struct.Struct("i")
 _READ_BYTES = 65_536
+_STATUS = 49
+"""The place of the exit code in `/proc/PID/stat`, after the name."""
 _SYS_PIDFD_OPEN = 434  # the same number on every architecture
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -30,10 +42,18 @@ def become_subreaper() -> None:
     check(_prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 
 
+def offer_to_the_oom_killer() -> None:
+    """Have the kernel, when memory has run out, choose this process or one that it starts before the agent."""
+    score = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(score, _KILL_FIRST)
+    os.close(score)
+
+
 def end_when_told() -> None:
-    """Let SIGTERM and SIGINT do what they do in a new interpreter."""
+    """Let SIGTERM and SIGINT do what they do in a new interpreter; one that has come already does so now."""
     set_handler(signal.SIGTERM, SIG_DFL)
     set_handler(signal.SIGINT, default_int_handler)
+    pthread_sigmask(SIG_UNBLOCK, STOPS)
 
 
 def die_with_parent(parent: int) -> None:
@@ -49,25 +69,54 @@ def pidfd_open(pid: int) -> int:
     return check(descriptor)
 
 
-def open_children() -> int:
-    """Open the list of this process's children, zombies among them; only right for a process of one thread."""
-    pid = os.getpid()
-    return os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY)
+def own_children() -> list[int]:
+    """List this process's children, zombies among them; only right for a process of one thread."""
+    listing = os.open("/proc/thread-self/children", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = b""
+        while True:
+            part = os.pread(listing, _READ_BYTES, len(text))
+            if not part:
+                break
+            text += part
+    finally:
+        os.close(listing)
+    children = [int(child) for child in text.split()]
+    if os.readlink("/proc/self") == str(os.getpid()):
+        return children
+    return [pid for child in children for pid in _in_own_namespace(child)]
 
 
-def read_children(listing: int) -> list[int]:
-    """Read the list as it is now."""
-    text = b""
-    while True:
-        part = os.pread(listing, _READ_BYTES, len(text))
-        if not part:
-            return [int(child) for child in text.split()]
-        text += part
+def exit_status(pid: int) -> int | None:
+    """Return the wait status of a process that has ended, and that its parent has not reaped; None of another."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            fields = stat.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return int(fields[_STATUS]) if fields[0] == b"Z" and os.readlink("/proc/self") == str(os.getpid()) else None
 
 
-def receive(connection: socket, size: int) -> tuple[bytes, list[int]]:
+def _in_own_namespace(pid: int) -> list[int]:
+    """Return what a process of the machine's `/proc` is called here; nothing where it is gone."""
+    with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/status", "rb") as status:
+        return [int(line.split()[-1]) for line in status if line.startswith(b"NSpid:")]
+    return []
+
+
+def keep_from_being_traced() -> None:
+    """Keep other processes of this user from reading this one's memory and from tracing it."""
+    check(_prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
+
+
+def stay_as_traceable_as_others() -> None:
+    """Undo the above, in a process that was forked."""
+    check(_prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))
+
+
+def receive(connection: socket, size: int, most: int = 8, *, flags: int = 0) -> tuple[bytes, list[int]]:
     """Receive one message and the descriptors that came with it; an empty message is the other side's end."""
-    data, ancillary, _, _ = connection.recvmsg(size, CMSG_SPACE(8 * _DESCRIPTOR.size))
+    data, ancillary, _, _ = connection.recvmsg(size, CMSG_SPACE(most * _DESCRIPTOR.size), flags)
     descriptors: list[int] = []
     for level, kind, payload in ancillary:
         if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
@@ -78,6 +127,9 @@ def receive(connection: socket, size: int) -> tuple[bytes, list[int]]:
 
 def send(connection: socket, data: bytes, descriptors: list[int]) -> None:
     """Send one message with descriptors."""
+    if not descriptors:
+        connection.send(data)
+        return
     payload = b"".join([_DESCRIPTOR.pack(descriptor) for descriptor in descriptors])
     connection.sendmsg([data], [(SOL_SOCKET, SCM_RIGHTS, payload)])
 

@@ -1,7 +1,8 @@
-"""The messages between agent, zygote and run; both sides read them from here.
+"""The messages between keeper, zygote and run, and those of a run to the agent; all sides read them from here.
 
-Agent and zygote share one SEQPACKET socket, the control socket. Each run has two descriptors of its own besides: a
-DGRAM socket, on which it sends its reports, and the pipe that is its stdout and stderr.
+Keeper and zygote share one SEQPACKET socket, and keeper and waiting process one STREAM socket each. A run has two
+descriptors of the agent's besides: a DGRAM socket, on which it sends its reports, and the pipe that is its stdout and
+stderr.
 
 A report starts with the run's secret, 16 random bytes that its request brought: what a plugin writes to a descriptor
 that is not its own lacks them, arrives as a message of its own, and is ignored. The secret keeps accidents out, not a
@@ -12,19 +13,26 @@ from __future__ import annotations
 
 import struct
 
-COMMAND = struct.Struct("!cQi")
-"""Agent to zygote: kind, run number, signal."""
-RUN = b"R"
-"""Start a run. Three descriptors come along: its report socket, its log pipe, and a file with its request."""
-SIGNAL = b"S"
-"""Send a signal to the run's process group."""
+FORK = struct.Struct("!Q?")
+"""Keeper to zygote: fork a process that waits for a run. The number of its folders, and whether no run waits for it;
+with a view, the trees of its folders come along."""
 
 NOTICE = struct.Struct("!cQi")
-"""Zygote to agent: kind, run number, value."""
-STARTED = b"s"
-"""The run's process is there; the value is its process id. Told again where that one was gone and another took over."""
-ENDED = b"e"
-"""The run and all it started are gone; the value is its wait status."""
+"""Zygote to keeper: kind, number, value."""
+READY = b"r"
+"""The environment is entered, and processes can be forked."""
+WAITING = b"w"
+"""The process of that number waits for a run; the value is its process id, and its socket comes along."""
+NOT_FORKED = b"n"
+"""It could not be forked; the value is an errno."""
+REAPED = b"e"
+"""It has ended; the value is its wait status."""
+
+TAKE = b"R"
+"""Keeper to waiting process: be the run whose descriptors come along: report socket, log pipe, a file with its request,
+and a tree of files for each byte that follows, which is the index of its path in the request."""
+MAX_SHOWN = 100
+MAX_DESCRIPTORS = 3 + MAX_SHOWN
 
 SECRET_BYTES = 16
 REPORT = struct.Struct(f"!{SECRET_BYTES}sc")

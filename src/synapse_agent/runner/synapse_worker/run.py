@@ -9,6 +9,7 @@ import os
 import resource
 import sys
 from _socket import socket
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -21,27 +22,28 @@ from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .reports import Reports
 from .results import to_json
-from .sandbox import Sandbox, SandboxRules
+from .sandbox import Sandbox
 
 _decode = json.JSONDecoder().decode
 _REHEARSED = "SYNAPSE_REHEARSED"
-_KILL_FIRST = b"500"  # of 1000: out of memory, the kernel is to choose the action, not the agent
 
 
-def become_run(connection: socket, *, zygote: int, folder: str, in_time: bool, rules: SandboxRules | None) -> NoReturn:
+def become_run(
+    connection: socket, *, zygote: int | None, folder: str, in_time: bool, prepare: Callable[[], Sandbox]
+) -> NoReturn:
     """Turn this process, just forked, into the run whose descriptors come in; it ends here, whatever happens.
 
-    `in_time` is when none waits for it yet.
+    `in_time` is when none waits for it yet. It ends with `zygote` if that is given.
     """
     status = 1
     try:
         _separate(zygote)
         if in_time:
             warm_up()
-        sandbox = Sandbox(rules)
-        report, log, request = _wait(connection)
+        sandbox = prepare()
+        shown, (report, log, file, *trees) = _wait(connection)
         _take_log(log)
-        status = _execute(request, report, folder, sandbox)
+        status = _execute(file, report, folder, sandbox, zip(shown, trees))
     except SystemExit as leaving:
         status = _exit_status(leaving.code)
     except BaseException:  # nothing may return into the zygote's loop
@@ -51,15 +53,13 @@ def become_run(connection: socket, *, zygote: int, folder: str, in_time: bool, r
         os._exit(status)
 
 
-def _separate(zygote: int) -> None:
+def _separate(zygote: int | None) -> None:
     """Leave the zygote's session and its ways behind, but not its supervision."""
-    die_with_parent(zygote)
+    if zygote is not None:
+        die_with_parent(zygote)
     os.setsid()
     become_subreaper()
     end_when_told()
-    score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-    os.write(score, _KILL_FIRST)
-    os.close(score)
 
 
 def warm_up() -> None:
@@ -82,13 +82,13 @@ def warm_up() -> None:
     reports.close()
 
 
-def _wait(connection: socket) -> list[int]:
-    """Wait for the descriptors of a run; the zygote's end is this process's."""
-    message, descriptors = receive(connection, 1)
+def _wait(connection: socket) -> tuple[bytes, list[int]]:
+    """Wait for the descriptors of a run, and what they are; the keeper's end is this process's."""
+    message, descriptors = receive(connection, 1 + protocol.MAX_SHOWN, protocol.MAX_DESCRIPTORS)
     if not message:
         sys.exit()
     connection.close()
-    return descriptors
+    return message[len(protocol.TAKE) :], descriptors
 
 
 def _take_log(descriptor: int) -> None:
@@ -108,8 +108,9 @@ def _parted(request: bytes) -> tuple[dict[str, Any], bytes]:
     return _decode(head.decode()), params
 
 
-def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox) -> int:
+def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, shown: Iterable[tuple[int, int]]) -> int:
     request, params = _read(request_file)
+    request["shown"] = [(request["shown"][index][0], tree) for index, tree in shown]
     if "command" in request:
         _settle(request, sandbox)
         _become_command(request, request_file, len(params))
@@ -120,7 +121,7 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox) -> i
     except (OSError, ValueError) as error:
         reports.outcome(protocol.FAILURE, json.dumps({"message": str(error)}).encode())
         return 1
-    _set_environ(request["env"])
+    _set_environ({"HOME": sandbox.home, "TMPDIR": sandbox.home, **request["env"]})
     _look_like_a_fresh_interpreter(request["entrypoint"])
     context = Context(reports, job_id=request["job_id"], action=request["action"], language=request["language"])
     tell_instead_of_writing(reports.uncompiled)
@@ -186,9 +187,10 @@ def _set_environ(env: dict[str, str]) -> None:
 
 
 def _settle(request: dict[str, Any], sandbox: Sandbox) -> None:
-    os.chdir(request["folder"])
     _limit(request["limits"])
-    sandbox.enter(request["writable"])
+    os.chdir("/")  # into a view that was mounted over what this process was in
+    os.chdir(request["folder"])
+    sandbox.enter(writable=request["writable"], shown=request["shown"])
 
 
 def _look_like_a_fresh_interpreter(entrypoint: str) -> None:

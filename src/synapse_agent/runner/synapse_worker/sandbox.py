@@ -9,13 +9,15 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from . import landlock
+from .capabilities import give_up_capabilities
+from .view import View
 
 _ALWAYS = ("null", "zero", "full", "shm")
 """Devices for all; POSIX shared memory, which `multiprocessing` and PyTorch can't do without, is in `shm`."""
 _ACCELERATORS = ("nvidia", "nvhost", "nvmap", "dri", "kfd", "dxg", "accel", "infiniband")
 """How the names begin of the devices that GPUs and the like are used through."""
 _HINT = (
-    "The agent's sandbox lets an action write only below its own folder, the one of TMPDIR and HOME;"
+    "The agent's sandbox lets an action write only below its own folder, the one of TMPDIR and HOME, and below /tmp;"
     " whoever runs the agent can allow more with --allow-write, or run it with --no-sandbox."
 )
 
@@ -42,45 +44,63 @@ class SandboxRules(NamedTuple):
 
 
 class Sandbox:
-    """A sandbox that is prepared ahead, while there is time, and then entered for good."""
+    """A run's sandbox and its folders: prepared ahead, while there is time, and then entered for good."""
 
-    def __init__(self, rules: SandboxRules | None) -> None:
-        """Prepare it; None for no sandbox."""
+    def __init__(
+        self, rules: SandboxRules | None, view: View | None, home: str, trees: list[int], error: OSError | None
+    ) -> None:
+        """Prepare it; without rules there is a home and nothing more. What fails is raised by `enter`.
+
+        `home` is the path of the run's own folder in its view, whose trees those are.
+        """
+        self.home = home
+        self._view = view
         self._ruleset: landlock.Ruleset | None = None
-        self._fault: OSError | None = None
+        self._error = error
         self._is_entered = False
-        if rules is None:
+        if error is not None:
             return
         try:
-            self._ruleset = _prepared(rules)
+            if view is not None:
+                view.enter_runs_own(trees)
+            if rules is not None:
+                self._ruleset = prepared(rules)
+                self._ruleset.allow(home)
         except OSError as error:
-            self._fault = error
+            self._error = error
 
-    def enter(self, writable: Iterable[str]) -> None:
-        """Give up writing anywhere else than what was prepared and these folders; `OSError` where that can't be."""
-        if self._fault is not None:
-            raise self._fault
+    def enter(self, *, writable: Iterable[str], shown: Iterable[tuple[str, int]] = ()) -> None:
+        """Give up writing anywhere else than what was prepared and these folders; `OSError` where that fails.
+
+        `shown` lists what the caller has named of the machine's temporary files: a path and a tree to mount there.
+        """
+        if self._error is not None:
+            raise self._error
+        if self._view is not None:
+            for path, tree in shown:
+                self._view.show(path, tree)
         if self._ruleset is None:
             return
         for path in writable:
             self._ruleset.allow(path)
+        if self._view is not None:
+            give_up_capabilities()
         self._ruleset.enforce()
         self._is_entered = True
 
-    def close(self) -> None:
-        """Let go of what was prepared, without entering it."""
-        if self._ruleset is not None:
-            self._ruleset.close()
-
     def hint(self, error: BaseException) -> str:
-        """Say what to do about an error that the sandbox, and not a file's mode, is the reason of; else nothing."""
-        if not self._is_entered or not isinstance(error, PermissionError) or error.errno != errno.EACCES:
+        """Return what to do about an error that the sandbox, and not a file's mode, is the reason of; else nothing."""
+        if not self._is_entered or not isinstance(error, OSError):
             return ""
         names = [name for name in (error.filename, error.filename2) if isinstance(name, (str, bytes, os.PathLike))]
-        return _HINT if names and all(map(_mode_allows_writing, names)) else ""
+        if self._view is not None and error.errno == errno.EROFS:
+            return _HINT if names else ""
+        is_refused = error.errno == errno.EACCES and names and all(map(_mode_allows_writing, names))
+        return _HINT if is_refused else ""
 
 
-def _prepared(rules: SandboxRules) -> landlock.Ruleset:
+def prepared(rules: SandboxRules) -> landlock.Ruleset:
+    """Open what runs may write to; that is all of a ruleset but a run's own folder."""
     landlock.give_up_new_privileges()
     ruleset = landlock.Ruleset(rules.abi)
     for path in rules.paths:

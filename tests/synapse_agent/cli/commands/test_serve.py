@@ -18,6 +18,8 @@ import httpx
 import pytest
 from backends import answer, plugin_zip, record, release, send
 from faults import FaultServer, Step
+from keepers import family as family_of
+from keepers import is_alive
 from waiting import until
 
 COMMAND = [sys.executable, "-m", "synapse_agent"]
@@ -90,23 +92,11 @@ def call(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def descendants(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [each for child in map(int, children) for each in (child, *descendants(child))]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
-
-
 def test_serving_begins_with_one_line_and_ends_with_sigterm(serve: Serve) -> None:
     """Nothing else is printed on stdout, the exit code is 0, and no process is left."""
     served = serve("--token", "secret")
     assert served.run("echo", params={"value": 1}).json() == 1
-    family = descendants(served.process.pid)
+    family = family_of(served.data)
     assert family
     assert served.end()[0] == ""
     assert served.process.returncode == 0
@@ -180,7 +170,7 @@ def test_sigterm_ends_a_running_action_and_tells_its_caller(serve: Serve, tmp_pa
         until(Path(path + ".started").exists)
         waiting = pool.submit(served.run, "wait", params={"path": path}, job_id="waiting")
         until(lambda: len(served.http.get("/jobs/").json()) == 2)
-        family = descendants(served.process.pid)
+        family = family_of(served.data)
         served.end()
     assert (going.result().status_code, waiting.result().status_code) == (500, 503)
     assert going.result().json()["detail"]["job_id"] == "going"
@@ -213,7 +203,7 @@ def test_a_second_signal_ends_running_actions_at_once(serve: Serve, tmp_path: Pa
     served = serve("--token", "secret")
     served.http.post("/plugin_releases/run_debug/", json=stubborn(tmp_path / "stubborn"))
     until((tmp_path / "stubborn").exists)
-    family = descendants(served.process.pid)
+    family = family_of(served.data)
     served.process.send_signal(signal.SIGINT)
     until((tmp_path / "stubborn.told").exists)
     time.sleep(0.2)
@@ -232,7 +222,7 @@ def test_after_kill_9_finished_jobs_stay_and_running_ones_are_failed(serve: Serv
     path = str(tmp_path / "never")
     served.run("wait_in_background", params={"path": path}, job_id="running")
     until(Path(path + ".started").exists)
-    family = descendants(served.process.pid)
+    family = family_of(served.data)
     served.end(signal.SIGKILL)
     until(lambda: not any(map(is_alive, family)))
     again = serve("--token", "secret")

@@ -15,6 +15,7 @@ from synapse_agent.cli.doctor.machine_checks import (
     disk_finding,
     kernel_findings,
     landlock_finding,
+    namespaces_finding,
     packages_finding,
     ray_finding,
 )
@@ -66,9 +67,18 @@ def test_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gibib
 
 def test_the_kernel_has_what_runs_need() -> None:
     """As this one does."""
-    kernel, landlock = kernel_findings()
+    kernel, landlock, namespaces = kernel_findings()
     assert kernel.status == "ok"
     assert landlock.check == "Landlock"
+    assert namespaces.check == "namespaces"
+
+
+def test_a_machine_without_namespaces_is_a_warning() -> None:
+    """Runs work there, and share what is temporary; why is in the kernel's words."""
+    assert namespaces_finding("").status == "ok"
+    finding = namespaces_finding("PermissionError: [Errno 1] Operation not permitted")
+    assert finding.status == "warning"
+    assert "Operation not permitted" in finding.found
 
 
 def test_a_kernel_without_landlock_is_a_warning() -> None:

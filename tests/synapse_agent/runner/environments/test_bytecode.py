@@ -157,7 +157,8 @@ async def test_a_run_has_nothing_compiled_from_elsewhere(make_runner, write_plug
     (tmp_path / "data").mkdir()
     source = """
         import gc, os, red
-        from synapse_worker.reports import Reports
+        import sys
+        Reports = sys.modules["<synapse>.synapse_worker.reports"].Reports
 
         def act(paths):
             reports = next(each for each in gc.get_objects() if isinstance(each, Reports))

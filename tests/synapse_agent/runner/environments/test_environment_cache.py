@@ -307,8 +307,8 @@ async def test_an_environment_without_its_python_is_made_anew(data, make_runner,
 @pytest.fixture
 async def environments(data, wheels):
     """Give environments without a runner around them."""
-    zygotes = ZygotePool(limit=2)
     scratch = Scratch(data / "scratch")
+    zygotes = ZygotePool(scratch, limit=2)
     environments = make_environments(data, scratch, installer(zygotes, data, wheels))
     yield environments
     await environments.close()

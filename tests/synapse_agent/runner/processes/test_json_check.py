@@ -9,6 +9,7 @@ from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.json_check import check_result
 from synapse_agent.runner.processes.sandbox import probed
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
+from synapse_agent.storage.scratch import Scratch
 
 pytestmark = pytest.mark.anyio
 
@@ -18,9 +19,11 @@ LARGE = b'[{"a": [1, 2.5, "\xc3\xa4", null, true]}, %b' % (b'"x", ' * 300_000)
 @pytest.fixture
 async def commands(tmp_path):
     """Give what starts programs, with a sandbox where the kernel has one."""
-    zygotes = ZygotePool(limit=1)
+    scratch = Scratch(tmp_path / "scratch")
+    zygotes = ZygotePool(scratch, limit=1)
     yield Commands(zygotes, folder=tmp_path, sandbox=probed(wanted=True))
     await zygotes.close()
+    scratch.close()
 
 
 @pytest.mark.parametrize("result", [b"1", b'"x"', b"null", b"1e999", b" [1] ", LARGE + b"0]"])

@@ -14,9 +14,10 @@ from synapse_agent.runner.processes.limits import MIB, RunLimits
 pytestmark = pytest.mark.anyio
 
 FORGER = """
-    import gc, json, os, time
-    from synapse_worker import protocol
-    from synapse_worker.reports import Reports
+    import gc, json, os, sys, time
+
+    protocol = sys.modules["<synapse>.synapse_worker.protocol"]
+    Reports = sys.modules["<synapse>.synapse_worker.reports"].Reports
 
     def act(kind, text, times=1):
         reports = next(each for each in gc.get_objects() if isinstance(each, Reports))

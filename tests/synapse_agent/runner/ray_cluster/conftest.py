@@ -49,9 +49,13 @@ PROBE = {
             return line
 
 
+        def own_id(pid):
+            return f"{pid}@{os.stat('/proc/self/ns/pid').st_ino}"
+
+
         def hold(path, seconds=60, **_):
             with open(path + ".where", "a") as file:
-                print(os.getcwd(), os.getpid(), file=file)
+                print(os.getcwd(), own_id(os.getpid()), file=file)
             end = time.monotonic() + seconds
             while not Path(path).exists():
                 assert time.monotonic() < end
@@ -78,7 +82,7 @@ PROBE = {
             \"\"\"Ignore being asked to end, and start what leaves the session and ignores it too.\"\"\"
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
-            Path(path).write_text(f"{os.getpid()} {child.pid}")
+            Path(path).write_text(f"{own_id(os.getpid())} {own_id(child.pid)}")
             time.sleep(60)
         """,
 }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keepers import is_alive, pid_of
 from local_cluster import LocalCluster
 from waiting import until
 
@@ -29,12 +30,9 @@ def node_of(folder: str) -> str:
     return found[1]
 
 
-def is_running(pid: int | str) -> bool:
-    """Tell whether a process is there and not just waiting to be reaped."""
-    try:
-        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
+def is_running(own_id: str) -> bool:
+    """Whether a process is there that has said who it is, and is not just waiting to be reaped."""
+    return is_alive(pid_of(own_id))
 
 
 def held(site: Site, path: Path, count: int, action: str = "hold") -> list[str]:
@@ -264,13 +262,23 @@ def test_a_node_that_lacks_the_package_is_told(
     assert site.run("where").status_code == 200
 
 
+def actor_of(folder: Path) -> int:
+    """Return the process of the actor that keeps sources and environments in a folder, some of which it has open."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::"):
+                links = [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()]
+                if any(link.is_relative_to(folder) for link in links):
+                    return int(pid)
+    raise LookupError(folder)
+
+
 def test_an_actor_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None:
     """Its runs end with it, and its node takes new ones before long."""
     path = tmp_path / "go"
     [node] = held(site, path, 1)
     run = lines(path)[0].split()[1]
-    actor = parent(parent(run))
-    os.kill(actor, signal.SIGKILL)
+    os.kill(actor_of(Path(node).parents[1]), signal.SIGKILL)
     job_id = site.http.get("/jobs/").json()[0]["job_id"]
     assert site.ended(job_id)["error"]["error_type"] == "node_lost"
     until(lambda: not is_running(run), seconds=2)
@@ -279,17 +287,13 @@ def test_an_actor_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None
     until(lambda: all_ended(site))
 
 
-def parent(pid: int | str) -> int:
-    """Give the ID of the process that a process is a child of."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 def test_a_run_on_a_node_does_not_decide_on_its_status(site: Site) -> None:
     """Nor on the form of what it reports: the node's runner judges it, as an agent's own does."""
     source = """if True:
-        import gc, os
-        from synapse_worker import protocol
-        from synapse_worker.reports import Reports
+        import gc, os, sys
+
+        protocol = sys.modules["<synapse>.synapse_worker.protocol"]
+        Reports = sys.modules["<synapse>.synapse_worker.reports"].Reports
 
         def go(kind, text):
             reports = next(each for each in gc.get_objects() if isinstance(each, Reports))

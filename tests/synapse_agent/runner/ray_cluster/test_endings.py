@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from keepers import children, is_alive, parent, pid_of
 from local_cluster import LocalCluster
 from waiting import until
 
@@ -24,7 +25,7 @@ from synapse_agent.runner.ray_cluster.agent_side.runner import RayRunner
 from synapse_agent.settings import Settings, StartError
 
 from .conftest import Site
-from .test_cluster import is_running, lines, parent
+from .test_cluster import is_running, lines
 
 ROOT = Path(__file__).parents[4]
 
@@ -61,11 +62,12 @@ def test_an_agent_that_is_killed_takes_its_runs_along(
     path = tmp_path / "go"
     job_id = site.run("hold", path=str(path)).json()["job_id"]
     [line] = until(lambda: lines(path))
-    run = int(line.split()[1])
+    run = pid_of(line.split()[1])
     zygote = parent(run)
     family = [run, zygote, parent(zygote), *children(agent.pid)]
+    assert all(map(is_alive, family))
     agent.send_signal(signal.SIGKILL)
-    until(lambda: not any(map(is_running, family)), seconds=5)
+    until(lambda: not any(map(is_alive, family)), seconds=5)
     _, again = serve(ray_cluster)
     record = again.job(job_id)
     assert (record["status"], record["error"]["error_type"]) == ("FAILED", "agent_restarted")
@@ -104,11 +106,6 @@ def driver_of(agent: int) -> int:
     """Give the process of an agent's that has joined the cluster."""
     [driver] = [pid for pid in children(agent) if b"ray_cluster.driver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return driver
-
-
-def children(pid: int) -> list[int]:
-    """List the processes that a process has started, from whichever of its threads."""
-    return [int(each) for file in Path(f"/proc/{pid}/task").glob("*/children") for each in file.read_text().split()]
 
 
 def test_an_agent_survives_its_cluster(

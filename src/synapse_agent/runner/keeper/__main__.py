@@ -1,0 +1,28 @@
+"""Start a keeper: `python -I -S keeper/__main__.py CONTROL_FD SPEC_JSON`, or `probe` whether namespaces can be made."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import import_module
+from types import ModuleType
+
+_PACKAGE = "<synapse>"
+"""What modules are imported from here: a name that no package of an environment can have."""
+
+
+def main() -> None:
+    """Load the keeper and the worker where no plugin's import finds them, and start."""
+    keeper = os.path.dirname(os.path.abspath(__file__))
+    package = sys.modules[_PACKAGE] = ModuleType(_PACKAGE)
+    package.__path__ = [os.path.dirname(keeper)]
+    start = import_module(f"{_PACKAGE}.{os.path.basename(keeper)}.start")
+    if sys.argv[1] == "probe":
+        start.probe()
+    else:
+        start.start(int(sys.argv[1]), json.loads(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()

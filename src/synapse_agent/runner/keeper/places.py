@@ -1,0 +1,61 @@
+"""The folders that each run has of its own: its home and, where it has a view, those for temporary files."""
+
+from __future__ import annotations
+
+import os
+
+from ..synapse_worker.view import MountPoint, home_of
+
+_MODE = 0o700
+
+
+class Places:
+    """Makes and removes the folders of a zygote's runs, in a folder of the zygote's."""
+
+    def __init__(self, place: str, *, temporary: int) -> None:
+        """`temporary` is the number of folders for temporary files that each run has."""
+        self._place = place
+        self._temporary = temporary
+        self.mount_points: list[MountPoint] = []
+        """What runs make in these to mount things at, the innermost first."""
+
+    def make(self, number: int) -> list[str]:
+        """Make a run's folders, its home first; none stay if that fails."""
+        folders = self._folders(number)
+        try:
+            if self._temporary:
+                os.mkdir(f"{self._place}/{number}", _MODE)
+            for path in folders:
+                os.mkdir(path, _MODE)
+        except OSError:
+            self.remove(number)
+            raise
+        return folders
+
+    def remove(self, number: int) -> bool:
+        """Remove a run's folders if nothing was left in them; false where that needs more than a moment."""
+        folders = self._folders(number)
+        try:
+            for index, path, is_folder in self.mount_points:
+                (os.rmdir if is_folder else os.unlink)(f"{folders[1 + index]}/{path}")
+        except FileNotFoundError:
+            pass  # the run's process ended before it had mounted anything
+        except OSError:
+            return False
+        return all(_removed(path) for path in (*folders, f"{self._place}/{number}"))
+
+    def _folders(self, number: int) -> list[str]:
+        if not self._temporary:
+            return [home_of(self._place, number)]
+        place = f"{self._place}/{number}"
+        return [f"{place}/home", *(f"{place}/{index}" for index in range(self._temporary))]
+
+
+def _removed(folder: str) -> bool:
+    try:
+        os.rmdir(folder)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

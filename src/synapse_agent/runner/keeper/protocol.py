@@ -1,0 +1,34 @@
+"""The messages between an agent and a keeper, on a SEQPACKET socket; both sides read them from here."""
+
+from __future__ import annotations
+
+import struct
+
+COMMAND = struct.Struct("!cQdd?")
+"""Agent to keeper: kind, run number, time limit in seconds (0 for none), grace in seconds, whether files are shown."""
+RUN = b"R"
+"""Start a run. Three descriptors come along: its report socket, its log pipe, and a file with its request."""
+STOP = b"S"
+"""End a run: SIGTERM to its process group and, after the grace period, SIGKILL. One that waits never starts."""
+KILL = b"K"
+"""End a run at once."""
+
+NOTICE = struct.Struct("!cQq")
+"""Keeper to agent: kind, run number, value."""
+HERE = b"h"
+"""The keeper is there; a descriptor of its process comes along."""
+STARTED = b"s"
+"""A process has taken the run; the value is its process id in the keeper's namespace."""
+TIMED_OUT = b"t"
+"""The run has reached its time limit, and is being ended."""
+ENDED = b"e"
+"""The run and all it started are gone; the value is its wait status, or minus an errno where it could not be forked."""
+ENDED_WITH_ZYGOTE = b"z"
+"""The run was ended because its zygote ended."""
+NOT_STARTED = b"n"
+"""The zygote ended before it could fork the run's process; what it said last follows."""
+LEFT = b"l"
+"""Files were left in the folders of a run that has ended; the number is theirs."""
+
+MAX_WORDS = 4000
+"""Bytes of a zygote's last words."""

@@ -1,0 +1,64 @@
+"""From the process that the agent starts to a keeper that is nobody's child."""
+
+from __future__ import annotations
+
+import os
+import sys
+from _socket import socket
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from ..synapse_worker import view
+from ..synapse_worker.kernel import become_subreaper, keep_from_being_traced, pidfd_open, send
+from ..synapse_worker.namespaces import IPC, MOUNTS, PROCESSES, enter_user_namespace, mount_processes
+from ..synapse_worker.zygote import Spec
+from . import protocol
+from .keeper import Keeper
+
+
+def start(control_fd: int, spec: dict[str, Any]) -> NoReturn:
+    """Fork a keeper, tell the agent of its process, and end."""
+    control = socket(fileno=control_fd)
+    plan = Spec(**spec)
+    if plan.namespaces:
+        enter_user_namespace(MOUNTS | IPC | PROCESSES)
+    pid = os.fork()
+    if pid == 0:
+        _keep(control, plan)
+    pidfd = pidfd_open(pid)
+    send(control, protocol.NOTICE.pack(protocol.HERE, 0, 0), [pidfd])
+    os._exit(0)
+
+
+def probe() -> None:
+    """Raise `OSError` where no keeper in namespaces of its own could work; the process is of no use afterwards."""
+    enter_user_namespace(MOUNTS | IPC | PROCESSES)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with suppress(PermissionError):
+                mount_processes()
+            view.probe()
+        except OSError as error:
+            print(f"{error.strerror or error}", file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(pid, 0)[1]:
+        sys.exit(1)
+
+
+def _keep(control: socket, spec: Spec) -> NoReturn:
+    status = 1
+    try:
+        os.setsid()
+        become_subreaper()
+        if spec.namespaces:
+            with suppress(PermissionError):  # in a container whose own is masked: what is shown is the machine's
+                mount_processes()
+        keep_from_being_traced()
+        Keeper(control, spec).serve()
+        status = 0
+    except BaseException:  # nothing may return into `start`
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(status)

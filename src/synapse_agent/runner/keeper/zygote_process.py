@@ -1,0 +1,97 @@
+"""A keeper's zygote: its process, the line to it, and what it says on stderr."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from _socket import AF_UNIX, MSG_DONTWAIT, SOCK_SEQPACKET, socket, socketpair
+from contextlib import suppress
+
+from ..synapse_worker import protocol, zygote
+from ..synapse_worker.kernel import pidfd_open, receive, send
+from ..synapse_worker.view import View
+from .protocol import MAX_WORDS
+
+_READ_BYTES = 65_536
+
+
+class ZygoteProcess:
+    """A zygote that was forked from this process."""
+
+    def __init__(self, spec: zygote.Spec, view: View | None, *, closing: list[int]) -> None:
+        """Fork it; `closing` are descriptors of the keeper's that it is not to have."""
+        keeper = os.getpid()
+        self.connection, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        self.stderr, stderr = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(stderr, True)
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._become(theirs, stderr, spec, view, [*closing, self.connection.detach(), self.stderr], keeper)
+        theirs.close()
+        os.close(stderr)
+        self.pidfd = pidfd_open(self.pid)
+        self.is_ready = False
+        self.asked: dict[int, float] = {}
+        """When each process that it has not reported yet was asked for, by the number of its folders."""
+        self.started_at = time.monotonic()
+        self._words = b""
+
+    def fork(self, number: int, trees: list[int], *, in_time: bool) -> None:
+        """Ask it for a process; one that has ended is about to be heard of."""
+        self.asked[number] = time.monotonic()
+        with suppress(OSError):
+            send(self.connection, protocol.FORK.pack(number, in_time), trees)
+
+    def hear(self) -> tuple[bytes, int, int, list[int]] | None:
+        """Return what it says: kind, number, value, descriptors; None where it makes no sense, or has ended."""
+        try:
+            message, descriptors = receive(self.connection, protocol.NOTICE.size + 1, flags=MSG_DONTWAIT)
+        except BlockingIOError:
+            return b"", 0, 0, []
+        except OSError:
+            return None
+        if len(message) != protocol.NOTICE.size:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return None
+        kind, number, value = protocol.NOTICE.unpack(message)
+        return kind, number, value, descriptors
+
+    def listen(self) -> None:
+        """Take what it has written to stderr."""
+        with suppress(BlockingIOError):
+            self._words = (self._words + os.read(self.stderr, _READ_BYTES))[-MAX_WORDS:]
+
+    def last_words(self) -> bytes:
+        """Return the end of what it wrote to stderr."""
+        self.listen()
+        return self._words.strip()
+
+    def kill(self) -> None:
+        """End it, which is heard of when it has."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def reap(self) -> None:
+        """Let go of it after its end."""
+        os.waitpid(self.pid, 0)
+        self.connection.close()
+        os.close(self.stderr)
+        os.close(self.pidfd)
+
+    @staticmethod
+    def _become(
+        control: socket, stderr: int, spec: zygote.Spec, view: View | None, closing: list[int], keeper: int
+    ) -> None:
+        try:
+            for descriptor in closing:
+                os.close(descriptor)
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            zygote.serve(control, spec, view, keeper=keeper)
+        except BaseException:  # nothing may return into the keeper's loop
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(1)

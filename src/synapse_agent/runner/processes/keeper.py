@@ -1,0 +1,262 @@
+"""The agent's side of a keeper: the one place where the runner starts processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from synapse_agent.runner.keeper import protocol
+from synapse_agent.runner.processes.sandbox import KEEPER
+
+_SEND_PAUSE = 0.002
+_STARTER_PAUSE = 0.05
+_END_SECONDS = 15.0
+
+
+class ZygoteLost(Exception):
+    """The process that forks the runs has ended; the message is what it said last."""
+
+
+class Child(Protocol):
+    """What a keeper tells of a run."""
+
+    def started(self) -> None:
+        """A process has taken it."""
+
+    def timed_out(self) -> None:
+        """Its time is over, and it is being ended."""
+
+    def ended(self, status: int | None) -> None:
+        """It and all it started are gone.
+
+        The status is minus an errno where it could not be forked, and None where its zygote or keeper ended first.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteSpec:
+    """What all runs of a zygote have in common."""
+
+    python: Path
+    """The interpreter that the environment was made with."""
+    environment: Path | None
+    folder: Path
+    """The plugin's code."""
+    bytecode: Path
+    """Where compiled code is cached."""
+    writable: tuple[Path, ...] | None
+    """What they may write to beside folders of their own; None for no sandbox."""
+    namespaces: bool = False
+    covered: tuple[Path, ...] | None = None
+    """Folders that are hidden but for what runs need of them; None for no view of the files of their own."""
+
+
+class Keeper:
+    """A process that has others forked for runs, and ends all that these start; see `runner.keeper`."""
+
+    def __init__(
+        self, spec: ZygoteSpec, *, place: Path, on_left: Callable[[Path], None], env: Mapping[str, str]
+    ) -> None:
+        """Start the process, which takes a millisecond or two; what it is sent meanwhile waits for it.
+
+        In `place` runs get their folders; `on_left` hears of one that something was left in.
+        """
+        with ExitStack() as if_it_fails, ExitStack() as at_once:
+            control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._control = if_it_fails.enter_context(control)
+            self._control.setblocking(False)
+            at_once.enter_context(theirs)
+            self._stderr = os.memfd_create("keeper-stderr")
+            if_it_fails.callback(os.close, self._stderr)
+            self._starter = _start(_command(spec, place, theirs.fileno()), theirs.fileno(), self._stderr, env)
+            if_it_fails.pop_all()
+        self.place = place
+        self._on_left = on_left
+        self._pidfd: int | None = None
+        self._children: dict[int, Child] = {}
+        self._numbers = 0
+        self._words = ""
+        self.alive = True
+        self._let_go = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._control, self._hear)
+
+    async def run(
+        self, child: Child, descriptors: Sequence[int], *, limit: float | None, grace: float, shows: bool
+    ) -> int:
+        """Have a process take these descriptors over, and return the run's number.
+
+        It is ended after `limit` seconds from then on: asked to, and killed `grace` seconds later. `shows` says whether
+        its request names files to be shown to it.
+        """
+        self._numbers += 1
+        number = self._numbers
+        self._children[number] = child
+        try:
+            await self._send(protocol.COMMAND.pack(protocol.RUN, number, limit or 0, grace, shows), descriptors)
+        except BaseException:
+            self._children.pop(number, None)
+            raise
+        return number
+
+    def stop(self, number: int) -> None:
+        """End a run: ask it to, and kill it when its grace period is over. One without a process never gets one."""
+        self._command(protocol.STOP, number)
+
+    def kill_run(self, number: int) -> None:
+        """End a run at once; one that has ended is fine."""
+        self._command(protocol.KILL, number)
+
+    def kill(self) -> None:
+        """End the keeper, which does not do what it should; all of its namespace ends with it."""
+        if self._pidfd is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def last_words(self) -> str:
+        """Return what a zygote said last that could not start, or why there is no keeper."""
+        size = os.fstat(self._stderr).st_size
+        said = os.pread(self._stderr, protocol.MAX_WORDS, max(0, size - protocol.MAX_WORDS))
+        return self._words or said.decode(errors="replace").strip()
+
+    async def close(self) -> None:
+        """End the keeper and all it started."""
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+        if not await self._has_ended():
+            self.kill()
+            await self._has_ended()
+        self._lost()
+        self._reap_starter()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+        os.close(self._stderr)
+
+    async def _has_ended(self) -> bool:
+        """Wait until the keeper and all of its namespace are gone; false where that takes too long."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._let_go.wait(), _END_SECONDS)
+            return self._pidfd is None or await asyncio.to_thread(_is_readable, self._pidfd, _END_SECONDS)
+        return False
+
+    def _reap_starter(self) -> None:
+        """Let go of the process that started the keeper, which ends when it has."""
+        if self._starter.poll() is None and self.alive:
+            asyncio.get_running_loop().call_later(_STARTER_PAUSE, self._reap_starter)
+        else:
+            self._starter.wait()
+
+    def _greet(self) -> bool:
+        """Take the first notice, with the descriptor of the keeper's process; false where there is none any more."""
+        _, descriptors, _, _ = socket.recv_fds(self._control, protocol.NOTICE.size, 1)
+        if descriptors:
+            self._pidfd = descriptors[0]
+            self._reap_starter()
+        return bool(descriptors)
+
+    def _command(self, kind: bytes, number: int) -> None:
+        if not self.alive:
+            return
+        try:
+            self._control.send(protocol.COMMAND.pack(kind, number, 0, 0, False))
+        except BlockingIOError:
+            asyncio.get_running_loop().call_later(_SEND_PAUSE, self._command, kind, number)
+        except OSError:
+            pass  # the keeper has ended, and its end is about to be heard of
+
+    async def _send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
+        while self.alive:
+            try:
+                socket.send_fds(self._control, [message], descriptors)
+                return
+            except BlockingIOError:  # many messages for a keeper that is just starting
+                await asyncio.sleep(_SEND_PAUSE)
+            except OSError:
+                break
+        raise ZygoteLost(self.last_words())
+
+    def _hear(self) -> None:
+        try:
+            if self._pidfd is None and self._greet():
+                return
+            message = self._control.recv(protocol.NOTICE.size + protocol.MAX_WORDS)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if message:
+            kind, number, value = protocol.NOTICE.unpack_from(message)
+            self._notice(kind, number, value, message[protocol.NOTICE.size :])
+        else:
+            self._lost()
+
+    def _notice(self, kind: bytes, number: int, value: int, words: bytes) -> None:
+        if kind == protocol.STARTED:
+            self._children[number].started()
+        elif kind == protocol.TIMED_OUT:
+            self._children[number].timed_out()
+        elif kind == protocol.LEFT:
+            self._on_left(self.place / str(number))
+        elif kind == protocol.ENDED:
+            self._children.pop(number).ended(value)
+        else:
+            self._words = words.decode(errors="replace")
+            self._children.pop(number).ended(None)
+
+    def _lost(self) -> None:
+        """The keeper has ended; tell whoever waits."""
+        if not self.alive:
+            return
+        self.alive = False
+        self._let_go.set()
+        asyncio.get_running_loop().remove_reader(self._control)
+        self._control.close()
+        children, self._children = self._children, {}
+        for child in children.values():
+            child.ended(None)
+
+
+def _is_readable(descriptor: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def _command(spec: ZygoteSpec, place: Path, control: int) -> list[str]:
+    """Return the command line that `keeper.__main__` reads."""
+    described = {
+        "folder": str(spec.folder),
+        "environment": None if spec.environment is None else str(spec.environment),
+        "bytecode": str(spec.bytecode),
+        "place": str(place),
+        "namespaces": spec.namespaces,
+        "covered": _texts(spec.covered),
+        "writable": _texts(spec.writable),
+    }
+    return [str(spec.python), "-I", "-S", str(KEEPER), str(control), json.dumps(described)]
+
+
+def _texts(paths: Iterable[Path] | None) -> list[str] | None:
+    return None if paths is None else [str(path) for path in paths]
+
+
+def _start(command: list[str], control: int, stderr: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        pass_fds=(control,),
+        start_new_session=True,
+        env=dict(env),
+        cwd="/",
+    )

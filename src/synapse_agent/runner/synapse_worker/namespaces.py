@@ -1,0 +1,82 @@
+"""Namespaces and mounts: what a process sees of the machine, and what of that it may change.
+
+See `user_namespaces(7)`, `mount_setattr(2)` and `open_tree(2)`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+from .kernel import check, libc
+
+MOUNTS, IPC, PROCESSES = 0x0002_0000, 0x0800_0000, 0x2000_0000
+_USER = 0x1000_0000
+
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442  # the same on every architecture
+_AT_FDCWD = -100
+_AT_EMPTY_PATH, _AT_RECURSIVE = 0x1000, 0x8000
+_OPEN_TREE_CLONE = 1
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOUNT_ATTR_RDONLY = 1
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
+
+
+def unshare(flags: int) -> None:
+    """Move this process into new namespaces."""
+    check(libc.unshare(flags))
+
+
+def enter_user_namespace(flags: int) -> None:
+    """Move this process into a new user namespace and, within it, into other new ones.
+
+    There it is the user that it was, with every capability over what belongs to the new namespaces.
+    """
+    user, group = os.geteuid(), os.getegid()
+    unshare(_USER | flags)
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"{user} {user} 1")
+    _write("/proc/self/gid_map", f"{group} {group} 1")
+
+
+def clone_tree(path: str, *, below: int = _AT_FDCWD) -> int:
+    """Copy what is mounted at a path, and below it, into a tree of its own that is mounted nowhere yet."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE
+    return check(libc.syscall(_SYS_OPEN_TREE, below, os.fsencode(path), flags))
+
+
+def make_read_only(path: str, *, tree: int = _AT_FDCWD, recursive: bool = True) -> None:
+    """Make what is mounted at a path read-only, and below it; with an empty path, what a tree holds."""
+    attributes = struct.pack("=QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+    flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
+    size = ctypes.c_size_t(len(attributes))
+    check(libc.syscall(_SYS_MOUNT_SETATTR, tree, os.fsencode(path), flags, attributes, size))
+
+
+def attach(tree: int, path: str) -> None:
+    """Mount a tree over a path, and close its descriptor."""
+    try:
+        check(libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(path), _MOVE_MOUNT_F_EMPTY_PATH))
+    finally:
+        os.close(tree)
+
+
+def mount_memory(path: str, options: str) -> None:
+    """Mount a new file system in memory over a folder."""
+    flags = _MS_NOSUID | _MS_NODEV
+    check(libc.mount(b"tmpfs", os.fsencode(path), b"tmpfs", ctypes.c_ulong(flags), options.encode()))
+
+
+def mount_processes() -> None:
+    """Mount a `/proc` of this process's namespace over that of the machine."""
+    flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+    check(libc.mount(b"proc", b"/proc", b"proc", ctypes.c_ulong(flags), None))
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)

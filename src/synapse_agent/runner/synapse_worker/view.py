@@ -1,0 +1,193 @@
+"""What a zygote and its runs see of the machine's files, where namespaces can be made.
+
+A zygote sees the machine read-only. `/tmp`, `/var/tmp`, `/dev/shm` and the agent's data folder are covered; of what
+these hold, it sees what it needs. It can't undo that: it enters a further user namespace, where the mounts that it
+brings are locked.
+
+A run has folders of its own at the same names. Its process mounts them while it waits to be a run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+from .namespaces import IPC, MOUNTS, attach, clone_tree, enter_user_namespace, make_read_only, mount_memory, unshare
+
+TEMPORARY = ("/tmp", "/var/tmp")
+"""The folders for temporary files that programs know by name."""
+_SHARED_MEMORY = "/dev/shm"
+_SETTINGS = ("sys", "sysrq-trigger", "irq", "bus", "fs")
+"""What root can change the machine's settings with, in `/proc`."""
+_COVER = "mode=755,size=1m"
+_ZYGOTES_TEMPORARY = "mode=1777,size=64m"
+
+
+class Step(NamedTuple):
+    """Something to be mounted at a path."""
+
+    path: str
+    is_folder: bool
+    source: str | None = None
+    """What is to be seen there; None for an empty folder."""
+    is_writable: bool = False
+
+
+class MountPoint(NamedTuple):
+    """What a run makes to mount something at, in one of its temporary folders."""
+
+    folder: int
+    path: str
+    is_folder: bool
+
+
+class View:
+    """What a zygote and its runs are to see, planned while all of the machine is still seen."""
+
+    def __init__(self, place: str, *, covered: Iterable[str], readable: Iterable[str], writable: Iterable[str]) -> None:
+        """`place` is the zygote's own folder, where each run sees its home instead.
+
+        `covered` are folders that show nothing of what is in them, but for what is readable or writable.
+        """
+        self.place = place
+        self.private = [path for path in _existing(TEMPORARY) if not any(is_within(path, each) for each in writable)]
+        """The temporary folders that are each run's own."""
+        self._is_read_only = "/" not in writable
+        covers = [*_existing(covered), *self.private]
+        sources = {**dict.fromkeys(readable, False), **dict.fromkeys([*writable, "/proc"], True), place: False}
+        steps = {path: Step(path, True) for path in covers}
+        for source, is_writable in sources.items():
+            for path in {os.path.realpath(source), os.path.abspath(source)}:
+                if os.path.exists(source) and (is_writable or any(is_within(path, cover) for cover in covers)):
+                    steps[path] = Step(path, os.path.isdir(source), source, is_writable)
+        self._steps = [steps[path] for path in sorted(steps, key=lambda path: path.rstrip("/").split("/"))]
+        self.kept = _outermost(
+            step for step in self._steps if step.path not in self.private and self.is_hidden(step.path)
+        )
+        """What each run sees in its temporary folders as well."""
+
+    def is_hidden(self, path: str) -> bool:
+        """Whether a path is the machine's alone, or a run's own."""
+        return any(is_within(path, folder) for folder in self.private)
+
+    def mount_points(self) -> list[MountPoint]:
+        """List what each run makes in its temporary folders, the innermost first."""
+        found: dict[MountPoint, None] = {}
+        for index, folder in enumerate(self.private):
+            for step in self.kept:
+                if is_within(step.path, folder):
+                    parts = os.path.relpath(step.path, folder).split("/")
+                    for end in range(1, len(parts)):
+                        found[MountPoint(index, "/".join(parts[:end]), True)] = None
+                    found[MountPoint(index, "/".join(parts), step.is_folder)] = None
+        return sorted(found, key=lambda point: len(point.path), reverse=True)
+
+    def enter(self) -> None:
+        """Give this process the view for good; what it mounts later, it can undo."""
+        enter_user_namespace(MOUNTS | IPC)
+        trees: dict[str, int] = {}
+        for step in self._steps:
+            if step.source is not None:
+                with suppress(FileNotFoundError):  # it was there a moment ago
+                    trees[step.path] = clone_tree(step.source)
+        if self._is_read_only:
+            make_read_only("/")
+        for step in self._steps:
+            self._mount(step, trees.get(step.path))
+        for step in self._steps:
+            if step.source is None and step.path not in self.private:
+                make_read_only(step.path, recursive=False)
+        _mount_shared_memory()
+        _lock_settings()
+        enter_user_namespace(MOUNTS)
+        os.chdir("/")
+
+    def enter_runs_own(self, trees: list[int]) -> None:
+        """Give this process a run's own view; the trees are its home, then its temporary folders."""
+        unshare(MOUNTS | IPC)
+        kept = [(step, clone_tree(step.path)) for step in self.kept]
+        home, *own = trees
+        for tree, path in zip(own, self.private):
+            attach(tree, path)
+        for step, tree in kept:
+            _make_mount_point(step.path, step.is_folder)
+            attach(tree, step.path)
+        attach(home, self.place)
+        _mount_shared_memory()
+
+    def show(self, path: str, tree: int) -> None:
+        """Show a tree of the machine's below a temporary folder of this run's."""
+        inside = [(step.path, clone_tree(step.path)) for step in self.kept if is_within(step.path, path)]
+        _make_mount_point(path, os.path.isdir(f"/proc/self/fd/{tree}"))
+        attach(tree, path)
+        for inner, inner_tree in inside:
+            attach(inner_tree, inner)
+
+    def _mount(self, step: Step, tree: int | None) -> None:
+        if step.path not in self.private:
+            _make_mount_point(step.path, step.is_folder)
+        if step.source is None:
+            mount_memory(step.path, _ZYGOTES_TEMPORARY if step.path in self.private else _COVER)
+        elif tree is not None:
+            if not step.is_writable:
+                make_read_only("", tree=tree)
+            attach(tree, step.path)
+
+
+def home_of(place: str, number: int) -> str:
+    """Return the folder that is a run's home where it has no view; short, as sockets' paths end at 108 bytes."""
+    return f"{place}/{number}"
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether a path is a folder, or something in it."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def probe() -> None:
+    """Raise `OSError` where no view can be made; the process is of no use afterwards."""
+    View("/", covered=[], readable=[], writable=[]).enter()
+    child = os.fork()
+    if child == 0:
+        unshare(MOUNTS | IPC)
+        mount_memory(TEMPORARY[0], _COVER)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        raise OSError("a process of the new namespaces cannot mount")
+
+
+def _existing(paths: Iterable[str]) -> list[str]:
+    """Return the folders that exist, each once, links resolved."""
+    return list(dict.fromkeys(os.path.realpath(path) for path in paths if os.path.isdir(path)))
+
+
+def _outermost(steps: Iterable[Step]) -> list[Step]:
+    """Leave out what is in another; outer ones come first."""
+    found: list[Step] = []
+    for step in steps:
+        if not any(is_within(step.path, other.path) for other in found):
+            found.append(step)
+    return found
+
+
+def _make_mount_point(path: str, is_folder: bool) -> None:
+    if os.path.lexists(path):
+        return
+    os.makedirs(path if is_folder else os.path.dirname(path), exist_ok=True)
+    if not is_folder:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+
+
+def _mount_shared_memory() -> None:
+    if os.path.isdir(_SHARED_MEMORY):
+        mount_memory(_SHARED_MEMORY, "mode=1777")
+
+
+def _lock_settings() -> None:
+    for name in _SETTINGS:
+        with suppress(FileNotFoundError):
+            tree = clone_tree(f"/proc/{name}")
+            make_read_only("", tree=tree)
+            attach(tree, f"/proc/{name}")

@@ -1,0 +1,92 @@
+"""The processes that an agent has for its runs. They are not its children, and are found by its data folder."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+_KEEPER = b"keeper/__main__.py"
+
+
+def keepers(data: Path) -> list[int]:
+    """List the keepers of the agents of a data folder."""
+    family = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_of(pid, data)]  # noqa: PTH208
+    return [pid for pid in family if parent(pid) not in family]
+
+
+def family(data: Path) -> list[int]:
+    """List all processes that agents of a data folder have for their runs, and what these have started."""
+    return [each for keeper in keepers(data) for each in (keeper, *descendants(keeper))]
+
+
+def zygotes(data: Path) -> list[int]:
+    """List those that fork processes for runs."""
+    return [child for keeper in keepers(data) for child in children(keeper) if _is_of(child, data)]
+
+
+def running(data: Path) -> list[int]:
+    """List the processes of runs, and what these have started; those that wait for a run are left out."""
+    idle = {*keepers(data), *zygotes(data)}
+    return [pid for pid in family(data) if pid not in idle and not _waits(pid, data)]
+
+
+def waiting(data: Path) -> list[int]:
+    """List the processes that wait for a run."""
+    return [pid for zygote in zygotes(data) for pid in children(zygote) if _waits(pid, data)]
+
+
+def children(pid: int) -> list[int]:
+    """List the processes that a process has started, from whichever of its threads."""
+    found: list[int] = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """List the processes below a process."""
+    return [each for child in children(pid) for each in (child, *descendants(child))]
+
+
+def parent(pid: int) -> int:
+    """Return the process id of a process's parent; 0 where there is none, or no such process."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and no zombie."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    return False
+
+
+def pid_of(own_id: str) -> int:
+    """Return the process id, as it is here, of what knows itself as `PID@INODE_OF_NAMESPACE`; 0 where it is gone."""
+    pid, _, namespace = own_id.partition("@")
+    for each in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208
+        with suppress(OSError):
+            if os.stat(f"/proc/{each}/ns/pid").st_ino == int(namespace):  # noqa: PTH116
+                status = Path(f"/proc/{each}/status").read_text()
+                (line,) = [line for line in status.splitlines() if line.startswith("NSpid:")]
+                if line.split()[-1] == pid:
+                    return int(each)
+    return 0
+
+
+def _is_of(pid: int, data: Path) -> bool:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return _KEEPER in command and os.fsencode(f"{data}/") in command
+    return False
+
+
+def _waits(pid: int, data: Path) -> bool:
+    """Tell by its output, which goes nowhere until a run gives it a log; what a run starts has the run's."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return _is_of(pid, data) and Path(f"/proc/{pid}/fd/1").readlink() == Path("/dev/null")
+    return True

@@ -1,0 +1,269 @@
+"""Stops at any instant; keepers, zygotes and runs that die, freeze or never start: what goes on, and what is left."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import random
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from keepers import descendants, family, keepers, zygotes
+
+from synapse_agent.problems import Problem
+from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.processes import execution
+from synapse_agent.runner.processes.limits import RunLimits
+from synapse_agent.runner.processes.sandbox import OFF, probed
+
+pytestmark = pytest.mark.anyio
+
+KERNELS = probed(wanted=True)
+SANDBOXES = {"off": OFF, "landlock": replace(KERNELS, namespaces=False), "namespaces": KERNELS}
+KINDS = list(SANDBOXES) if KERNELS.namespaces else ["off", "landlock"]
+
+HOLD = """
+    import fcntl, os, signal, time
+    from pathlib import Path
+
+    def mark(folder, name):
+        file = os.open(f"{folder}/{name}", os.O_CREAT | os.O_RDWR)
+        fcntl.flock(file, fcntl.LOCK_EX)  # for as long as this process lives
+
+    def hold(folder, name="run", seconds=60):
+        mark(folder, name)
+        end = time.monotonic() + seconds
+        while not os.path.exists(f"{folder}/go") and time.monotonic() < end:
+            time.sleep(0.005)
+        return name
+    """
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What runs may write to."""
+    (tmp_path / "marks").mkdir()
+    return tmp_path / "marks"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder of the test's own, so that its processes are found by it."""
+    return tmp_path / "data"
+
+
+@pytest.fixture
+async def held(kind: str, data: Path, folder: Path) -> AsyncIterator[LocalRunner]:
+    runner = LocalRunner(data, sandbox=replace(SANDBOXES[kind], allow_write=(folder,)), limits=RunLimits(grace=30))
+    yield runner
+    await runner.close()
+    assert family(data) == []
+
+
+def alive(folder: Path) -> list[str]:
+    """Name the processes that have left a mark and are there."""
+    return [path.name for path in folder.iterdir() if path.name != "go" and is_locked(path)]
+
+
+def is_locked(path: Path) -> bool:
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def kill(pids: list[int], value: int = signal.SIGKILL) -> None:
+    assert pids
+    for pid in pids:
+        os.kill(pid, value)
+
+
+async def test_a_stop_is_heard_at_any_instant(held, write_plugin, folder):
+    """It never starts, or ends at once, though it would have half a minute: a run of a release, and a debug run."""
+    plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    hold(folder)\n")
+    instants = random.Random(18)
+    with suppress(Problem):
+        await asyncio.wait_for(plugin.run(held, {"folder": "/nowhere"}), 30)
+    for number in range(70):
+        release = None if number % 3 == 0 else "tried@1.0.0"
+        run = plugin.prepared({"folder": str(folder)}, release=release)
+        task = asyncio.ensure_future(held.run(run, plugin.heard))
+        await asyncio.sleep(instants.uniform(0, 0.06))
+        began = time.monotonic()
+        await held.stop(run.job_id)
+        with pytest.raises(Problem) as caught:
+            await task
+        assert caught.value.error_type == "action_stopped"
+        assert time.monotonic() - began < 10
+    assert alive(folder) == []
+
+
+async def test_runs_go_on_without_their_zygote(held, kind, write_plugin, until, data, folder):
+    """In a namespace, where the keeper takes them over; elsewhere they end with it, and the reason is told."""
+    plugin = write_plugin(dedent(HOLD) + "\ndef act(folder, name):\n    return hold(folder, name)\n")
+    runs = [asyncio.ensure_future(plugin.run(held, {"folder": str(folder), "name": f"run-{n}"})) for n in range(2)]
+    await until(lambda: len(alive(folder)) == 2)
+    kill(zygotes(data))
+    if kind == "namespaces":
+        await asyncio.sleep(0.3)
+        assert len(alive(folder)) == 2
+        (folder / "go").touch()
+        assert await asyncio.gather(*runs) == ["run-0", "run-1"]
+    else:
+        problems = await asyncio.gather(*runs, return_exceptions=True)
+        assert [(each.error_type, each.extra["signal"]) for each in problems] == [("action_killed", None)] * 2
+        assert alive(folder) == []
+    (folder / "go").touch()
+    assert await plugin.run(held, {"folder": str(folder), "name": "next"}) == "next"
+
+
+async def test_a_run_that_goes_on_ends_as_it_does(held, kind, write_plugin, until, data, folder):
+    """Its own exit code and signal, reaped by the keeper."""
+    if kind != "namespaces":
+        pytest.skip("runs end with their zygote")
+    source = dedent(HOLD) + "\ndef act(folder, name):\n    hold(folder, name)\n    END\n"
+    for end, error_type in (("os._exit(7)", "action_exited"), ("os.kill(os.getpid(), 11)", "action_killed")):
+        plugin = write_plugin(source.replace("END", end))
+        run = asyncio.ensure_future(plugin.problem(held, {"folder": str(folder), "name": error_type}))
+        await until(lambda: alive(folder))
+        kill(zygotes(data))
+        (folder / "go").touch()
+        problem = await run
+        assert problem.error_type == error_type
+        assert problem.extra.get("exit_code") == 7 or problem.extra["signal"] == "SIGSEGV"
+        (folder / "go").unlink()
+
+
+async def test_a_frozen_zygote_holds_up_no_result(held, write_plugin, until, data, folder):
+    """It is killed a second after it should have reported the end of a run, and the next run has another."""
+    plugin = write_plugin(dedent(HOLD) + "\ndef act(folder, name):\n    return hold(folder, name)\n")
+    run = asyncio.ensure_future(plugin.run(held, {"folder": str(folder), "name": "run"}))
+    await until(lambda: alive(folder))
+    frozen = zygotes(data)
+    kill(frozen, signal.SIGSTOP)
+    (folder / "go").touch()
+    assert await asyncio.wait_for(run, 15) == "run"
+    await until(lambda: not set(frozen) <= set(zygotes(data)))
+    assert await plugin.run(held, {"folder": str(folder), "name": "next"}) == "next"
+
+
+async def test_a_time_limit_holds_while_the_zygote_is_frozen(held, write_plugin, until, data, folder):
+    """It counts from the moment at which the run was handed over, and is the keeper's."""
+    plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    return hold(folder)\n")
+    run = asyncio.ensure_future(plugin.problem(held, {"folder": str(folder)}, time_limit=1.5))
+    await until(lambda: alive(folder))
+    kill(zygotes(data), signal.SIGSTOP)
+    began = time.monotonic()
+    assert (await run).error_type == "action_timeout"
+    assert time.monotonic() - began < 10
+    assert alive(folder) == []
+
+
+def running_below(keeper: int) -> bool:
+    """Whether a keeper has more than a zygote and two processes that wait."""
+    return len(descendants(keeper)) > 4
+
+
+async def test_a_keeper_that_is_killed_takes_all_along(held, kind, write_plugin, until, data, folder):
+    """What it kept included, whatever sessions that has left for; the next run has another."""
+    source = dedent(HOLD) + dedent("""
+        def act(folder, name):
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    mark(folder, "daemon")
+                    time.sleep(60)
+                os._exit(0)
+            while not os.path.exists(folder + "/daemon"):
+                time.sleep(0.005)
+            return hold(folder, name)
+        """)
+    plugin = write_plugin(source)
+    run = asyncio.ensure_future(plugin.problem(held, {"folder": str(folder), "name": "run"}))
+    await until(lambda: len(alive(folder)) == 2)
+    busy = [pid for pid in keepers(data) if running_below(pid)]
+    idle = [each for pid in keepers(data) if pid not in busy for each in (pid, *descendants(pid))]
+    kill(busy)
+    problem = await run
+    assert (problem.error_type, problem.extra["signal"]) == ("action_killed", None)
+    if kind != "namespaces":  # nothing else ends what had left for a session of its own
+        kill([pid for pid in family(data) if pid not in idle])
+    await until(lambda: not alive(folder))
+    (folder / "go").touch()
+    assert await plugin.run(held, {"folder": str(folder), "name": "next"}) == "next"
+
+
+async def test_a_frozen_keeper_is_killed(held, write_plugin, until, data, folder, monkeypatch):
+    """Where it does not do what it was told, such as to stop a run."""
+    monkeypatch.setattr(execution, "_KILLED_SECONDS", 1.0)
+    held._limits = replace(held._limits, grace=0.5)
+    plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    return hold(folder)\n")
+    run = plugin.prepared({"folder": str(folder)})
+    task = asyncio.ensure_future(held.run(run, plugin.heard))
+    await until(lambda: alive(folder))
+    kill(keepers(data), signal.SIGSTOP)
+    await held.stop(run.job_id)
+    with pytest.raises(Problem):
+        await asyncio.wait_for(task, 20)
+    await until(lambda: not alive(folder))
+
+
+async def test_a_run_that_waits_for_its_zygote_can_be_stopped(held, write_plugin, data, folder):
+    """However long what the environment brings takes to start: the run never does."""
+    plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    (Path(folder) / 'ran').touch()\n")
+    await plugin.run(held, {"folder": str(folder)})
+    (folder / "ran").unlink()
+    (environment,) = [path for path in (data / "environments").iterdir() if path.is_dir()]
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "slow.pth").write_text("import time; time.sleep(4)\n")
+    run = plugin.prepared({"folder": str(folder)}, release=None)
+    task = asyncio.ensure_future(held.run(run, plugin.heard))
+    await asyncio.sleep(1)
+    began = time.monotonic()
+    await held.stop(run.job_id)
+    with pytest.raises(Problem) as caught:
+        await task
+    assert caught.value.error_type == "action_stopped"
+    assert time.monotonic() - began < 30
+    assert not (folder / "ran").exists()
+
+
+async def test_what_breaks_its_zygote_and_hides_is_found(kind, data, write_plugin, folder):
+    """An action that kills the process above it and leaves a daemon: nothing of it outlives the runner."""
+    source = dedent(HOLD) + dedent("""
+        def act(folder):
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    mark(folder, "daemon")
+                    time.sleep(60)
+                os._exit(0)
+            while not os.path.exists(folder + "/daemon"):
+                time.sleep(0.005)
+            try:
+                os.kill(os.getppid(), signal.SIGKILL)
+            except PermissionError:
+                return "refused"
+            time.sleep(5)
+        """)
+    runner = LocalRunner(data, sandbox=replace(SANDBOXES[kind], allow_write=(folder,)))
+    plugin = write_plugin(source)
+    with suppress(Problem):
+        assert await plugin.run(runner, {"folder": str(folder)}) == "refused"
+    await runner.close()
+    assert alive(folder) == []
+    assert family(data) == []
