@@ -42,12 +42,6 @@ class Entry:
         """Return whether it claims to be this release."""
         return (self.code, self.version) == (plugin, version)
 
-    def is_named(self, plugin: str, version: str) -> bool:
-        """Return whether something broken looks like a plugin, going by the name of its file or folder alone."""
-        name = self.path.name
-        stem = name[: -len(ARCHIVE_SUFFIX)] if is_archive(name) else name
-        return stem in (plugin, f"{plugin}@{version}", f"{plugin}-{version}", f"{plugin}_{version}")
-
 
 class Catalog:
     """The plugins of one folder, which can be a plugin itself; each is read again only when it has changed."""
@@ -56,7 +50,11 @@ class Catalog:
         self._folder = folder
         self._limits = limits
         self._known: dict[Candidate, tuple[_Stamp, Entry]] = {}
+        self._listed: set[str] | None = None
+        """The names in the folder when all of them had been looked at."""
         self._lock = threading.Lock()
+        self.is_being_read = False
+        """Whether `learn` is still being called: until then a release found by its name is taken as the only one."""
 
     def find(self, plugin: str, version: str) -> Path:
         """Return the path of a release that is there now; `Problem` as `choose` and `candidates` raise it.
@@ -65,8 +63,8 @@ class Catalog:
         ask the file system about thousands of them takes longer than to fetch one.
         """
         with self._lock:
-            candidates = self.candidates()
-            found = self._unchanged(candidates, plugin, version) or self._look(candidates)
+            names = self._names()
+            found = self._unchanged(names, plugin, version) or self._look(names, plugin, version)
         return choose(found, plugin, version)
 
     def candidates(self) -> list[Candidate]:
@@ -75,7 +73,7 @@ class Catalog:
             return [Candidate(str(self._folder), is_folder=True)]
         try:
             with os.scandir(self._folder) as entries:
-                return sorted(candidate for entry in entries if (candidate := _candidate(entry)) is not None)
+                return [candidate for entry in entries if (candidate := _candidate(entry)) is not None]
         except OSError as error:
             message = f"The plugins folder {self._folder} cannot be read: {error.strerror}."
             raise Problem(502, "backend_error", message) from error
@@ -86,17 +84,40 @@ class Catalog:
             for candidate in candidates:
                 self._read(candidate, self._known)
 
-    def _unchanged(self, candidates: Sequence[Candidate], plugin: str, version: str) -> list[Entry]:
-        """Return those known to be the release; none if one has changed, or something else has come or gone."""
-        if self._known.keys() != set(candidates):
-            return []
-        claims = [known for known in self._known.items() if known[1][1].is_release(plugin, version)]
-        return [entry for _, (_, entry) in claims] if all(_stamp(each) == stamp for each, (stamp, _) in claims) else []
+    def _names(self) -> set[str] | None:
+        """Return all names in the folder: a third of the time that it takes to find out what they are."""
+        try:
+            return set(os.listdir(self._folder))  # noqa: PTH208 - names, not thousands of `Path`
+        except OSError:
+            return None
 
-    def _look(self, candidates: Sequence[Candidate]) -> list[Entry]:
+    def _unchanged(self, names: set[str] | None, plugin: str, version: str) -> list[Entry]:
+        """Return those known to be the release; none if one has changed, or something else has come or gone."""
+        if names is None or names != self._listed:
+            return []
+        claims = [
+            (candidate, stamp, entry)
+            for candidate, (stamp, entry) in self._known.items()
+            if entry.code == plugin and entry.version == version
+        ]
+        is_same = all(_stamp(candidate) == stamp for candidate, stamp, _ in claims)
+        return [entry for _, _, entry in claims] if is_same else []
+
+    def _look(self, names: set[str] | None, plugin: str, version: str) -> list[Entry]:
+        """Look at those that have the release's name, and at the others unless they are just being read ahead."""
+        candidates = self.candidates()
+        named = [candidate for candidate in candidates if _is_named(candidate.path, plugin, version)]
+        if self.is_being_read:
+            found = [self._read(candidate, self._known) for candidate in named]
+            if any(entry.is_release(plugin, version) for entry in found):
+                return found
         known: dict[Candidate, tuple[_Stamp, Entry]] = {}
         found = [self._read(candidate, known) for candidate in candidates]
         self._known = known
+        is_complete = all(
+            entry.problem or candidate in known for candidate, entry in zip(candidates, found, strict=True)
+        )
+        self._listed = names if is_complete else None
         return found
 
     def _read(self, candidate: Candidate, known: dict[Candidate, tuple[_Stamp, Entry]]) -> Entry:
@@ -119,7 +140,7 @@ def choose(found: Sequence[Entry], plugin: str, version: str) -> Path:
     Raises `Problem`: 404 `release_not_found`; 422 `ambiguous_release` if several claim to be it, other names for one
     folder not counted, or what is wrong with the one that has its name.
     """
-    matching = [entry.path for entry in found if entry.is_release(plugin, version)]
+    matching = sorted(entry.path for entry in found if entry.is_release(plugin, version))
     by_place = {os.path.realpath(path): path for path in matching}
     if len(by_place) > 1:
         names = ", ".join(path.name for path in matching)
@@ -127,8 +148,8 @@ def choose(found: Sequence[Entry], plugin: str, version: str) -> Path:
         raise Problem(422, "ambiguous_release", message)
     if matching:
         return matching[0]
-    for entry in found:
-        if entry.problem and entry.is_named(plugin, version):
+    for entry in sorted(found, key=lambda each: each.path):
+        if entry.problem and _is_named(entry.path.name, plugin, version):
             raise entry.problem
     raise not_found(found, plugin, version)
 
@@ -138,7 +159,7 @@ def not_found(found: Sequence[Entry], plugin: str, version: str) -> Problem:
     versions = sorted(entry.version for entry in found if entry.version and entry.code == plugin)
     codes = sorted({entry.code for entry in found if entry.code})
     there = f"there is version {_listed(versions)}" if versions else f"the plugins there are: {_listed(codes)}"
-    broken = [entry.path.name for entry in found if entry.problem]
+    broken = sorted(entry.path.name for entry in found if entry.problem)
     unread = f" Not readable as plugins: {_listed(broken)}." if broken else ""
     message = f"There is no {quoted(f'{plugin}@{version}')} to be had; {there}.{unread}"
     return Problem(404, "release_not_found", message)
@@ -153,6 +174,13 @@ def refusal(path: Path, error: TreeError) -> Problem:
 def is_archive(name: str) -> bool:
     """Return whether a file of this name should be a zip archive."""
     return name.lower().endswith(ARCHIVE_SUFFIX)
+
+
+def _is_named(path: str, plugin: str, version: str) -> bool:
+    """Return whether a file or folder looks like a plugin, going by its name alone."""
+    name = path.rpartition("/")[2]
+    stem = name[: -len(ARCHIVE_SUFFIX)] if is_archive(name) else name
+    return stem in (plugin, f"{plugin}@{version}", f"{plugin}-{version}", f"{plugin}_{version}")
 
 
 def _candidate(entry: os.DirEntry[str]) -> Candidate | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,8 @@ from synapse_agent.problems import Problem
 from synapse_agent.storage.trees import TreeError, TreeLimits, copy_tree
 from synapse_agent.util.threads import in_thread
 
-_LOOKED_AT_ONCE = 50
+_LOOKED_AT_ONCE = 5
+"""A plugin takes a millisecond, for which a `fetch` may have to wait."""
 
 
 class PluginSource(Protocol):
@@ -33,17 +35,32 @@ class DirectorySource:
     def __init__(self, folder: Path, *, limits: TreeLimits | None = None) -> None:
         self._catalog = Catalog(folder, limits=limits or TreeLimits())
         self._limits = limits or TreeLimits()
+        self._fetches = 0
+        self._is_free = asyncio.Event()
+        self._is_free.set()
 
     async def fetch(self, *, plugin: str, version: str, into: Path) -> None:
         """Copy or unpack the plugin whose `config.yaml` has this code and version."""
-        await in_thread(self._take, plugin, version, into)
+        self._fetches += 1
+        self._is_free.clear()
+        try:
+            await in_thread(self._take, plugin, version, into)
+        finally:
+            self._fetches -= 1
+            if not self._fetches:
+                self._is_free.set()
 
     async def look_ahead(self) -> None:
-        """Read what is there, a few plugins at a time, so that the first `fetch` need not."""
-        with suppress(Problem):
-            candidates = await in_thread(self._catalog.candidates)
-            for start in range(0, len(candidates), _LOOKED_AT_ONCE):
-                await in_thread(self._catalog.learn, candidates[start : start + _LOOKED_AT_ONCE])
+        """Read what is there, a few plugins at a time, so that a later `fetch` need not; wait while there is one."""
+        self._catalog.is_being_read = True
+        try:
+            with suppress(Problem):
+                candidates = await in_thread(self._catalog.candidates)
+                for start in range(0, len(candidates), _LOOKED_AT_ONCE):
+                    await self._is_free.wait()
+                    await in_thread(self._catalog.learn, candidates[start : start + _LOOKED_AT_ONCE])
+        finally:
+            self._catalog.is_being_read = False
 
     def _take(self, plugin: str, version: str, into: Path) -> None:
         path = self._catalog.find(plugin, version)
