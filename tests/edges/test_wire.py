@@ -43,8 +43,13 @@ def read(connection: socket.socket) -> bytes:
         (b'{"plugin": "a",}', 400, "invalid_json", "The body is not JSON: Expecting property name"),
         (b'{"plugin": NaN}', 400, "invalid_json", "The body is not JSON: NaN is not JSON."),
         (b'{"plugin": "caf\xe9"}', 400, "invalid_json", "The body is not JSON: byte 15 is not UTF-8."),
-        (b"[" * 10_000 + b"]" * 10_000, 400, "invalid_json", "The body is not JSON: it is nested too deeply."),
-        (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, 400, "invalid_json", "The body is not JSON: it is nested too deepl"),
+        (b"[" * 10_000 + b"]" * 10_000, 400, "invalid_json", "The body is nested more than 500 levels deep."),
+        (
+            b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+            400,
+            "invalid_json",
+            "The body is nested more than 500 levels deep.",
+        ),
         (b" " * 300_000, 413, "content_too_large", "The body is larger than the 200000 bytes that this agent takes."),
     ],
 )

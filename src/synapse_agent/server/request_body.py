@@ -13,6 +13,7 @@ from typing import Any
 from starlette.types import Receive
 
 from synapse_agent.problems import Problem
+from synapse_agent.runner.synapse_worker.json_check import MAX_DEPTH, is_too_deep
 
 
 class MemoryBudget:
@@ -83,13 +84,16 @@ def require_plain(encoding: str) -> None:
 def parse_json(body: bytes | bytearray) -> Any:
     """Parse JSON as RFC 8259 has it: UTF-8, no NaN, no Infinity; of a key that comes twice, the last value counts."""
     try:
-        return json.loads(body.decode(), parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(body.decode(), parse_constant=_refuse, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise _not_json(f"byte {error.start} is not UTF-8") from error
     except RecursionError as error:
-        raise _not_json("it is nested too deeply") from error
+        raise _too_deep() from error
     except ValueError as error:
         raise _not_json(str(error)) from error
+    if is_too_deep(body):
+        raise _too_deep()
+    return value
 
 
 async def _read(receive: Receive, limits: BodyLimits) -> bytearray:
@@ -137,6 +141,11 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise ValueError(f"{text[:40]} is too large for a number")
     return number
+
+
+def _too_deep() -> Problem:
+    message = f"The body is nested more than {MAX_DEPTH} levels deep. Send deeper data as text or in a file."
+    return Problem(400, "invalid_json", message)
 
 
 def _not_json(why: str) -> Problem:

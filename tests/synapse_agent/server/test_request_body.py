@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from synapse_agent import EmbeddedAgent
 from synapse_agent.problems import Problem
 from synapse_agent.server.request_body import parse_json
+from synapse_sdk.exceptions import HTTPError
 
 JSON = {"Content-Type": "application/json"}
 
@@ -81,10 +83,7 @@ def test_a_body_that_is_nested_ten_thousand_deep_is_refused(http: httpx.Client, 
 
 
 def test_deep_params_either_run_or_are_refused(plugins: Path, client_of: Callable[[EmbeddedAgent], Any]) -> None:
-    """At no depth does the agent fail over them.
-
-    The agent is the test's own: in a list of jobs, the deepest of these results are too deep for Python's JSON.
-    """
+    """At no depth does the agent fail over them, and the list of jobs can be read afterwards."""
     with EmbeddedAgent(plugins) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"}).raise_for_status()
@@ -92,8 +91,31 @@ def test_deep_params_either_run_or_are_refused(plugins: Path, client_of: Callabl
             value = b"[" * depth + b"]" * depth
             body = b'{"action": "echo", "params": {"value": %s}}' % value
             answer = http.post("/plugin_releases/tools@1.0.0/run/", content=body, headers=JSON)
-            assert answer.status_code in (200, 400, 500)
-            assert answer.status_code != 500 or answer.json()["detail"]["error_type"] != "internal_error"
+            assert answer.status_code == (200 if depth <= 450 else 400)
+            assert depth <= 450 or "500 levels" in answer.json()["detail"]["message"]
+        with agent.client() as client:
+            assert len(client.list_jobs()) == 8
+
+
+@pytest.mark.parametrize("depth", [500, 501, 700, 960, 100_000])
+def test_a_deep_result_leaves_the_list_of_jobs_readable(
+    tmp_path: Path, write_plugin: Callable[..., Path], depth: int
+) -> None:
+    """500 `result_not_serializable` that names the depth; a result of 500 levels is kept and listed."""
+    code = "def dig(depth):\n    value = 1\n    for _ in range(depth):\n        value = [value]\n    return value\n"
+    config = "code: deep\nversion: '1'\nactions: {dig: {entrypoint: 'main:dig', method: job}}\n"
+    write_plugin(tmp_path / "deep", {"config.yaml": config, "main.py": code})
+    with EmbeddedAgent(tmp_path) as agent, agent.client() as client:
+        client.create_plugin_release("deep", "1")
+        job = client.run_plugin_release("deep@1", "dig", params={"depth": depth})
+        with suppress(HTTPError):
+            client.wait_for_job(job["job_id"])
+        (listed,) = client.list_jobs()
+    if depth <= 500:
+        assert str(listed["result"]).count("[") == depth
+    else:
+        assert listed["error"]["error_type"] == "result_not_serializable"
+        assert "500 levels" in listed["error"]["message"]
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"1", b'"text"'])

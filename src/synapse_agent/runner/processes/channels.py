@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from synapse_agent.runner.synapse_worker import protocol
+from synapse_agent.runner.synapse_worker.json_check import is_too_deep
 
 logger = logging.getLogger(__name__)
 
@@ -189,7 +190,7 @@ def _event(payload: bytes) -> dict[str, Any] | None:
         event = _DECODER.decode(payload.decode())
     except (ValueError, RecursionError):  # Python 3.12 and later write more than this one can read
         return None
-    if not isinstance(event, dict):
+    if not isinstance(event, dict) or is_too_deep(payload):
         return None
     kind = event.get("type")
     if kind == "event" and isinstance(event.get("event"), str):

@@ -19,7 +19,10 @@ _AT_ONCE_BYTES = MIB
 _SECONDS = 300.0
 _MEMORY_PER_BYTE = 32
 """A list takes 64 bytes for the three of its JSON."""
-_WHY = {json_check.INVALID: "it is not JSON", json_check.TOO_DEEP: "$ is nested too deeply"}
+_WHY = {
+    json_check.INVALID: "it is not JSON",
+    json_check.TOO_DEEP: f"$ is nested more than {json_check.MAX_DEPTH} levels deep",
+}
 
 
 async def check_result(commands: Commands, result: bytes, *, job_id: str) -> None:

@@ -6,10 +6,18 @@ Parsing a large text takes seconds in which a process does nothing else, and mem
 from __future__ import annotations
 
 import json
+import re
 import sys
+from itertools import accumulate
 from typing import Any
 
 VALID, INVALID, TOO_DEEP = range(3)
+MAX_DEPTH = 500
+"""Levels that a result, params or an event may have. Python reads at most 1000 minus the frames of the program that
+asks, and a list of jobs adds some of its own: one result of 990 would make the whole list unreadable."""
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def _nothing(_: Any) -> None:
@@ -25,6 +33,14 @@ _DECODER = json.JSONDecoder(
 )
 
 
+def is_too_deep(text: bytes | bytearray) -> bool:
+    """Return whether valid JSON has more than `MAX_DEPTH` levels."""
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
+        return False
+    brackets = _STRING.sub(b"", text).translate(None, _NO_BRACKETS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH
+
+
 def check(text: bytes) -> int:
     """Check a text; the numbers are this module's exit statuses."""
     try:
@@ -33,7 +49,7 @@ def check(text: bytes) -> int:
         return INVALID
     except RecursionError:
         return TOO_DEEP
-    return VALID
+    return TOO_DEEP if is_too_deep(text) else VALID
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from math import isfinite
 from typing import Any
 
 from .failures import ActionFailure
+from .json_check import MAX_DEPTH
 
 _KEYS = (str, int, float, type(None))
 _WRITTEN_AS_TEXT = {("uuid", "UUID"), ("decimal", "Decimal")}
@@ -68,7 +69,7 @@ def _find(value: Any, error: Exception) -> tuple[str, str]:
     try:
         return next(_faults(value, "$", frozenset()), ("$", f"is refused ({error})"))
     except RecursionError:
-        return "$", "is nested too deeply"
+        return "$", f"is nested more than {MAX_DEPTH} levels deep"
 
 
 def _faults(value: Any, path: str, above: frozenset[int]) -> Iterator[tuple[str, str]]:

@@ -42,11 +42,18 @@ async def test_what_is_no_json_is_refused(commands, result):
     assert (caught.value.status, caught.value.error_type) == (500, "result_not_serializable")
 
 
-@pytest.mark.parametrize("depth", [5000, 1_000_000])
+@pytest.mark.parametrize("depth", [501, 5000, 1_000_000])
 async def test_what_is_nested_too_deeply_is_refused(commands, depth):
     """Newer Pythons write what this one, and a caller's, can't read."""
-    with pytest.raises(Problem, match=r"\$ is nested too deeply\.$"):
+    with pytest.raises(Problem, match=r"\$ is nested more than 500 levels deep\.$"):
         await check_result(commands, b"[" * depth + b"]" * depth, job_id="job")
+
+
+@pytest.mark.parametrize("result", [b"[" * 500 + b"]" * 500, b"[" + b"[], " * 1000 + b"{}]", b'["%s"]' % (b"[" * 1000)])
+async def test_breadth_and_text_are_not_depth(commands, result):
+    """Only levels count: not lists side by side, and no brackets in texts, escaped quotes beside them or not."""
+    await check_result(commands, result, job_id="job")
+    await check_result(commands, b'["\\"", %s]' % result[1:-1], job_id="job")
 
 
 async def test_a_result_is_not_lost_for_lack_of_a_process(commands, caplog, monkeypatch):

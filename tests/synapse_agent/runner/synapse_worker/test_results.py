@@ -99,7 +99,7 @@ def test_text_is_written_in_utf_8():
         (CYCLE, "$[0].back holds itself"),
         (Score(Score(b"")), "$.value.value is of type bytes"),
         (Array([1, {2}]), "$[1] is of type set"),
-        (DEEP, "$ is nested too deeply"),
+        (DEEP, "$ is nested more than 500 levels deep"),
         (Score, "$ is of type type"),
         ((n for n in "ab"), "$ is of type generator"),
     ],
