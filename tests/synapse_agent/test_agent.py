@@ -11,6 +11,7 @@ from zipfile import ZipFile
 
 import httpx
 import pytest
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent.errors import StartError
@@ -121,7 +122,10 @@ def go():
 
 
 def test_idle_processes_are_bounded(plugins: Path, client_of: ClientOf, write_plugin: Any) -> None:
-    """Of three releases that have run, as many stay ready as were asked for."""
+    """Of three releases that have run, as many stay ready as were asked for.
+
+    A release's params are described beside its first run, which uses its zygote once more.
+    """
     for code in ("one", "two", "three"):
         files = {
             "config.yaml": f"code: zygote-{code}\nversion: '1'\nactions: {{go: 'main:go'}}",
@@ -134,6 +138,7 @@ def test_idle_processes_are_bounded(plugins: Path, client_of: ClientOf, write_pl
         for code in ("one", "two", "three", "three", "one"):
             http.post("/plugin_releases/", json={"plugin": f"zygote-{code}", "version": "1"}).raise_for_status()
             zygotes.append(http.post(f"/plugin_releases/zygote-{code}@1/run/", json={"action": "go"}).json())
+            until(lambda: "params_schema" in http.get(f"/plugin_releases/zygote-{code}@1/").text)  # noqa: B023
     assert zygotes[2] == zygotes[3]
     assert zygotes[0] != zygotes[4]
 
