@@ -140,7 +140,8 @@ class Settings:
             "Longest that responses get to reach their callers when the agent stops and its last run has ended.",
             "SECONDS",
         ),
-    ] = 5.0
+    ] = 3.0
+    """Together with `grace` it leaves time to spare before `docker stop` kills, after 10 s."""
     runner: Annotated[str, Option(RUNS, "Where actions run: local, or ray for a Ray cluster.", "NAME")] = "local"
     max_concurrent_runs: Annotated[
         int | None,
@@ -155,7 +156,7 @@ class Settings:
     time_limit: Annotated[float | None, Option(RUNS, "Longest that an action may take.", "SECONDS")] = None
     grace: Annotated[
         float, Option(RUNS, "Longest that an action gets to end by itself once it is asked to.", "SECONDS")
-    ] = 10.0
+    ] = 5.0
     pythons: Annotated[
         tuple[Path, ...],
         Option(RUNS, "Interpreter for plugins, besides those found; repeatable.", "PATH", name="--python"),

@@ -40,3 +40,4 @@ def test_what_the_page_lists_is_what_there_is() -> None:
     assert f"`--max-debug-size SIZE` ({defaults.max_debug_size >> 20}MiB)" in PAGE
     assert f"{defaults.max_queued_runs} more wait" in PAGE
     assert f"gets SIGTERM and {defaults.grace:g} s" in PAGE
+    assert f"`--answer-timeout SECONDS` ({defaults.answer_timeout:g})" in PAGE

@@ -151,6 +151,12 @@ def test_how_many_runs_go_on_at_once() -> None:
     assert settings(max_concurrent_runs=3).runs_at_once == 3
 
 
+def test_an_agent_ends_before_docker_stop_kills_it() -> None:
+    """Runs that won't end and callers that take no answer leave it more than a second of the ten for its own work."""
+    waits = Settings(data_dir=Path("x"))
+    assert waits.grace + waits.answer_timeout < 9
+
+
 def test_other_machines_are_told_no_secret_and_nothing_of_the_door(tmp_path: Path) -> None:
     """What an agent hides when its settings are shown, and who may reach it; all else stays."""
     told = settings(

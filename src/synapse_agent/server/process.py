@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from contextlib import ExitStack
 
 import uvloop
 
+from synapse_agent.server.reaper import leave_process_one
 from synapse_agent.server.server import AgentServer
 from synapse_agent.settings import Settings
 from synapse_agent.storage.address_file import address_kept
@@ -17,9 +19,14 @@ from synapse_agent.util.standard_streams import abandon
 
 logger = logging.getLogger(__name__)
 
+ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+WITHOUT_MEANING = (signal.SIGUSR1, signal.SIGUSR2)
+"""They would kill a process that has no handler. Ignoring them instead would pass on to every program it starts."""
+
 
 def serve_until_stopped(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; a second one ends running actions at once. SIGHUP renews a certificate."""
+    """Serve until a signal of `ENDINGS`; a second one ends running actions at once. SIGHUP renews a certificate."""
+    leave_process_one()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     for library in ("httpx", "httpx2"):  # they log whole addresses, and that of an archive can hold a signature
@@ -30,11 +37,7 @@ def serve_until_stopped(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     server = AgentServer(settings)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.stop)
-    if settings.tls_cert:
-        loop.add_signal_handler(signal.SIGHUP, server.renew_certificate)
+    _handle_signals(server)
     with ExitStack() as ending:
 
         def ready(base_url: str) -> None:
@@ -42,6 +45,32 @@ async def _serve(settings: Settings) -> None:
             _say_ready(base_url)
 
         await server.run(on_ready=ready)
+
+
+def _handle_signals(server: AgentServer) -> None:
+    loop = asyncio.get_running_loop()
+    for number in ENDINGS:
+        loop.add_signal_handler(number, server.stop)
+    for number in WITHOUT_MEANING:
+        loop.add_signal_handler(number, logger.info, "%s means nothing to the agent, which goes on.", number.name)
+    # `nohup` has SIGHUP ignored: the agent is to outlive its terminal.
+    ends_with_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
+
+    def hang_up() -> None:
+        if not ends_with_terminal or _has_terminal():
+            server.renew_certificate()
+        elif not server.is_stopping:  # the kernel and a shell may both tell of one end
+            server.stop()
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _say_ready(base_url: str) -> None:

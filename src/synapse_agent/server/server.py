@@ -56,6 +56,11 @@ class AgentServer:
             async with open_agent(self._settings, make_runner) as agent:
                 await self._serve(agent, listener, on_ready)
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._stopping.is_set()
+
     def stop(self) -> None:
         """Take no more requests and let the running actions end; told a second time, end them at once."""
         if self._stopping.is_set():
@@ -65,6 +70,7 @@ class AgentServer:
     def renew_certificate(self) -> None:
         """Read certificate and key again, for those who connect from now on; what can't be used changes nothing."""
         if not (self._tls and self._settings.tls_cert and self._settings.tls_key):
+            logger.info("There is nothing to read again: the agent has no certificate.")
             return
         try:
             server_context(self._settings.tls_cert, self._settings.tls_key)

@@ -27,6 +27,7 @@ PROBE = {
           devices: {entrypoint: "probe:devices", method: local, resources: {num_gpus: 1}}
           no_devices: {entrypoint: "probe:devices", method: local}
           large: {entrypoint: "probe:large", method: local}
+          tick: {entrypoint: "probe:tick", method: job}
           stubborn: {entrypoint: "probe:stubborn", method: job}
         """,
     "probe.py": """
@@ -76,6 +77,13 @@ PROBE = {
 
         def large(size):
             return "x" * size
+
+
+        def tick(path):
+            while True:
+                with open(path, "a") as file:
+                    print(time.monotonic(), file=file)
+                time.sleep(0.01)
 
 
         def stubborn(path):

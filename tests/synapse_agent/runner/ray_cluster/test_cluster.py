@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -19,6 +20,7 @@ from local_cluster import LocalCluster
 from waiting import until
 
 from synapse_agent import __version__
+from synapse_agent.runner.ray_cluster.driver.node_pool import GRACE
 
 from .conftest import Site
 
@@ -172,6 +174,42 @@ def test_runs_that_are_stopped_early_leave_nothing_reserved(site: Site, tmp_path
         list(pool.map(stopped, range(40)))
     assert sorted(held(site, tmp_path / "all", 2, "hold_two")) == ["node-0", "node-1"]
     (tmp_path / "all").touch()
+    until(lambda: all_ended(site))
+
+
+def ticks(path: Path) -> list[float]:
+    """Return when a run was there, by the clock that all nodes of this machine share."""
+    return [float(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def went_on(site: Site, path: Path, source: dict[str, Any], seconds: float) -> float:
+    """Stop a run so long after it came, and return for how long it went on from then on."""
+    body = {"action": "tick", "params": {"path": str(path)}, **source}
+    operation = "run_debug" if "plugin_path" in source else "probe@1.0.0/run"
+    answer = site.http.post(f"/plugin_releases/{operation}/", json=body)
+    assert answer.status_code == 202, answer.text
+    time.sleep(seconds)
+    stopped = time.monotonic()
+    record = site.http.post(f"/jobs/{answer.json()['job_id']}/stop/").json()
+    assert (record["status"], record["error"]["error_type"]) == ("STOPPED", "action_stopped")
+    found = ticks(path)
+    assert not found or record["status_code"] == 500  # 409 tells the caller that it never started
+    time.sleep(0.05)
+    assert ticks(path) == found
+    return max(found, default=stopped) - stopped
+
+
+@pytest.mark.parametrize(("kind", "longest"), [("release", 0.12), ("debug", 0.5)])
+def test_a_stop_is_heard_at_any_instant(site: Site, probes: Path, tmp_path: Path, kind: str, longest: float) -> None:
+    """As on the agent's own machine: the run never starts, or ends at once and not when its grace period is over."""
+    source = {"plugin_path": str(probes / "probe")} if kind == "debug" else {}
+    assert site.run("where").status_code == 200
+    instants = random.Random(18)
+    waits = [instants.uniform(0, longest) for _ in range(40)]
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(went_on, site, tmp_path / str(n), source, wait) for n, wait in enumerate(waits)]
+        late = [run.result() for run in runs]
+    assert max(late) < 0.9 * GRACE
     until(lambda: all_ended(site))
 
 
