@@ -63,7 +63,7 @@ def generate(folder: Path, *, templates: Path) -> None:
 
 
 def lay_out_templates(templates: Path) -> None:
-    """Put our templates where the generator finds them, and the stock ones that we change a little beside them."""
+    """Put our templates into the generator's folder, beside the stock ones that we change a little."""
     shutil.copytree(ROOT / "generator" / "templates", templates)
     stock = distribution("openapi-python-client").locate_file("openapi_python_client/templates")
     try:

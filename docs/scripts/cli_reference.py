@@ -1,6 +1,6 @@
 """Write `docs/reference/cli.md` from the commands, the settings' tables in `configuration.md`, and those of the rooms.
 
-With `--check`, fail if the pages are not what these give.
+With `--check`, fail if the pages differ from these.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> int:
         elif not path.is_file() or path.read_text(encoding="utf-8") != text:
             stale.append(path)
     for path in stale:
-        print(f"{path} is not what the code gives: run `make reference` and commit it.", file=sys.stderr)
+        print(f"{path} differs from the code: run `make reference` and commit it.", file=sys.stderr)
     return 1 if stale else 0
 
 

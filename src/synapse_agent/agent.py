@@ -1,4 +1,4 @@
-"""An agent without its socket: what it has cached, what it runs, and where it keeps that."""
+"""An agent without its socket: what it has cached, what it runs, and the folder that keeps both."""
 
 from __future__ import annotations
 

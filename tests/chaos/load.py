@@ -42,7 +42,7 @@ class Findings:
 
 
 class Load:
-    """Callers in threads of their own, until they are told to stop."""
+    """Callers, each in a thread of its own, until they are asked to stop."""
 
     def __init__(self, base_url: str, paper: Path, *, clients: int, seed: int) -> None:
         self._base_url = base_url
@@ -51,7 +51,7 @@ class Load:
         self._seed = seed
         self._is_over = threading.Event()
         self._results: dict[str, str] = {}
-        """What callers were told, by job ID."""
+        """What the agent answered callers, by job ID."""
         self._since: dict[int, tuple[float, str]] = {}
         """When each caller's call began."""
         self.findings = Findings()
@@ -76,7 +76,7 @@ class Load:
                 self.findings.hanging.append(f"{self._since[number][1]} has not ended")
 
     def check(self) -> None:
-        """Compare what callers were told with what the agent has now, and with what the actions did."""
+        """Compare the answers that callers got with what the agent has now, and with what the actions did."""
         with self._client() as client:
             for job_id, result in self._results.items():
                 try:

@@ -50,7 +50,7 @@ class Holdings:
 
     @classmethod
     def of(cls, agent: EmbeddedAgent, data: Path) -> Holdings:
-        with agent.client() as client:  # nobody but the agent can read its database
+        with agent.client() as client:  # only the agent can read its database
             releases = len(client.list_plugin_releases(list_all=True)[0])
             jobs = [job["status"] for job in all_jobs(client)]
         return cls(
@@ -310,7 +310,7 @@ def serve(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mount file systems of their own, where the tests may."""
+    """Mount file systems for the tests, if that is permitted."""
     mounted: list[Path] = []
 
     def mount(options: str) -> Path:

@@ -1,4 +1,4 @@
-"""A disk that fills up, and how everything goes on with what is left."""
+"""A disk that fills up, and how the agent works with what is left."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fill(folder: Path, *, leave: int) -> Path:
 
 
 def test_a_disk_that_fills_up_refuses_and_leaves_nothing(mount, make_facade, tmp_path, write_files):
-    """503 that says so, for a release as for a debug run; once there is room again, both work."""
+    """The answer is a 503 with the reason, for a release as for a debug run; with room again, both work."""
     plugin = {"config.yaml": f"code: bulky\nversion: 1.0.0\n{ACTIONS}", **WORKS, "data.bin": os.urandom(2_000_000)}
     write_files(tmp_path / "plugins" / "bulky", plugin)
     data = mount("size=32m")
@@ -58,7 +58,7 @@ def test_a_disk_that_fills_up_refuses_and_leaves_nothing(mount, make_facade, tmp
 
 
 def test_a_download_that_fills_the_disk_is_refused_and_leaves_nothing(mount, make_facade):
-    """503 that says so, of the archive as of what is in it, and the room is there again at once."""
+    """The answer is a 503 with the reason, for the archive as for its contents; the room is free again at once."""
     archive = plugin_zip("bulky", **{"data.bin": os.urandom(4_000_000)})
     data = mount("size=7m")  # for the archive, but not for its content beside it
     with (
@@ -93,7 +93,7 @@ def test_a_run_that_ends_on_a_full_disk_is_over(mount, write_files, tmp_path):
 
 
 def test_a_result_that_the_disk_cannot_keep_is_a_failure_of_that_run(mount, make_facade, tmp_path, write_files):
-    """It ran, and that is said; its record has come to an end, and the next run is none the worse for it."""
+    """It ran, and the error states that; its record has an end, and the next run is not affected."""
     write_files(tmp_path / "plugins" / "bulky", {"config.yaml": f"code: bulky\nversion: 1.0.0\n{ACTIONS}", **WORKS})
     data = mount("size=16m")
     with EmbeddedAgent(tmp_path / "plugins", data_dir=data) as agent:
@@ -150,7 +150,7 @@ def chatty(write_files, tmp_path) -> Path:
 
 
 def test_a_log_that_fills_the_disk_is_cut(mount, chatty):
-    """The run goes on and succeeds, its log says that it was cut, and the disk has room again."""
+    """The run continues and succeeds, its log states that it was cut, and the disk has room again."""
     data = mount("size=64m")
     with EmbeddedAgent(chatty, data_dir=data) as agent, agent.client() as client:
         client.create_plugin_release("chatty", "1.0.0")
@@ -210,7 +210,7 @@ def run_small(client) -> str:
 
 
 def freed(data) -> bool:
-    """Remove what the start would, and tell whether the action that still writes to it is gone."""
+    """Remove what the start would, and return whether the action that still writes to it is gone."""
     shutil.rmtree(data / "scratch", ignore_errors=True)
     return shutil.disk_usage(data).free > 32 * 2**20
 

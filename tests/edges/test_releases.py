@@ -55,7 +55,7 @@ def test_a_plugin_that_is_not_there_is_answered_with_those_there_are(facade, plu
     write_files(plugins / "a-folder", {"config.yaml": "code: [never_seen"})
     error = facade.error("create_plugin_release", "never_seen", "1.0.0")
     assert type(error) is NotFoundError
-    assert error.message.startswith("There is no 'never_seen@1.0.0' to be had; the plugins there are: ")
+    assert error.message.startswith("'never_seen@1.0.0' was not found; the plugins there are: ")
     assert "a_seen" in error.message
     assert "Not readable as plugins: " in error.message
     assert "a-folder" in error.message
@@ -65,7 +65,7 @@ def test_a_version_that_is_not_there_is_answered_with_those_there_are(facade, pl
     """404, for a caller who mistyped it."""
     write_files(plugins / "versioned", {"config.yaml": config("versioned", "2.0.0")})
     error = facade.error("create_plugin_release", "versioned", "3.0.0")
-    assert error.message.startswith("There is no 'versioned@3.0.0' to be had; there is version 2.0.0.")
+    assert error.message.startswith("'versioned@3.0.0' was not found; there is version 2.0.0.")
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_a_folder_that_is_no_plugin_says_why(facade, plugins, write_files: Write
 @pytest.mark.parametrize(
     ("name", "make", "said"),
     [
-        ("piped", os.mkfifo, "piped: config.yaml is no file"),
-        ("foldered", Path.mkdir, "foldered: config.yaml is no file"),
+        ("piped", os.mkfifo, "piped: config.yaml is not a file"),
+        ("foldered", Path.mkdir, "foldered: config.yaml is not a file"),
         (
             "endless",
             lambda path: path.write_bytes(b"#" * 300_000),
@@ -151,7 +151,7 @@ def test_a_version_is_the_text_that_was_written(facade, plugins, write_files: Wr
     assert facade.get_plugin_release("tenth@1.10")["version"] == "1.10"
     facade.delete_plugin_release("tenth@1.10")
     error = facade.error("create_plugin_release", "tenth", "1.1")
-    assert error.message.startswith("There is no 'tenth@1.1' to be had; there is version 1.10.")
+    assert error.message.startswith("'tenth@1.1' was not found; there is version 1.10.")
 
 
 def test_two_folders_that_claim_one_release_are_both_named(facade, plugins, write_files: WriteFiles):

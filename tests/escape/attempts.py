@@ -1,7 +1,7 @@
-"""What an action tries in order to get out, each attempt a function of its own.
+"""Attempts of an action to escape from its sandbox, each in a function of its own.
 
-The file is the source of a plugin's module: it needs nothing but the standard library. An attempt that works returns
-normally; what it made or changed outside is for the test to see, too.
+The file is the source of a plugin's module: it needs only the standard library. An attempt that succeeds returns
+normally; the test also checks what it made or changed outside.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def call(number, *arguments):
 
 
 class Files:
-    """Doors to files elsewhere. `self.file` is one that is there, `self.folder` holds it."""
+    """Ways to files elsewhere. `self.file` exists, in `self.folder`."""
 
     def __init__(self, outside, **_):
         self.folder, self.file = outside, outside + "/file"
@@ -351,7 +351,7 @@ class Processes:
 
 
 class Rights:
-    """Rights that nothing should give an action."""
+    """Rights that an action must not gain."""
 
     def __init__(self, **_):
         pass
@@ -453,7 +453,7 @@ KINDS = [Files, Attributes, Mounts, Namespaces, Processes, Rights, Kernel, Ipc]
 
 
 def act(**where):
-    """Try everything, and say for each attempt `done` or what came of it."""
+    """Try everything, and return for each attempt `done` or its error."""
     os.chdir(os.environ["HOME"])
     outcomes = {}
     for kind in KINDS:

@@ -27,7 +27,7 @@ _numbers = count(1)
 
 
 class Deaf:
-    """A `RunListener` that hears nothing."""
+    """A `RunListener` that ignores all."""
 
     def started(self) -> None:
         pass
@@ -57,7 +57,7 @@ class Plugin:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str], Plugin]:
-    """Give a function that writes a plugin from its source."""
+    """Return a function that writes a plugin from its source."""
 
     def write(source: str) -> Plugin:
         folder = tmp_path / f"plugin-{next(_numbers)}"
@@ -70,7 +70,7 @@ def write(tmp_path: Path) -> Callable[[str], Plugin]:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Iterator[Path]:
-    """A folder of a short name: without a view, sockets in a run's home are paths of at most 108 bytes below it."""
+    """A folder with a short name: without a view, the path of a socket in a run's home, at most 108 bytes, has it."""
     folder = Path(tempfile.mkdtemp(prefix="escape-"))
     yield folder
     remove_tree(folder)
@@ -78,7 +78,7 @@ def data_dir() -> Iterator[Path]:
 
 @pytest.fixture(params=list(KINDS))
 def kind(request: pytest.FixtureRequest) -> str:
-    """Each kind of isolation; `landlock` is what is left where no namespaces can be made."""
+    """Each kind of isolation; `landlock` is what remains if no namespaces can be made."""
     if KERNELS.status != "active":
         pytest.skip("this kernel has no Landlock")
     if request.param == "namespaces" and not KERNELS.namespaces:
@@ -88,7 +88,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def confined(kind: str, data_dir: Path) -> AsyncIterator[LocalRunner]:
-    """A runner that holds its runs by that."""
+    """A runner that isolates its runs in this way."""
     runner = LocalRunner(data_dir, sandbox=KINDS[kind])
     yield runner
     await runner.close()
@@ -96,7 +96,7 @@ async def confined(kind: str, data_dir: Path) -> AsyncIterator[LocalRunner]:
 
 @pytest.fixture
 def outside() -> Iterator[Path]:
-    """A folder with a file, on the disk and below no folder for temporary files; both are for all to change."""
+    """A folder with a file, on the disk and below no folder for temporary files; all users may change both."""
     folder = Path(tempfile.mkdtemp(dir=Path(__file__).parent, prefix=".outside-"))
     folder.chmod(0o777)
     (folder / "file").write_text("as it was")
@@ -107,7 +107,7 @@ def outside() -> Iterator[Path]:
 
 @pytest.fixture
 def limits_of() -> Callable[[int], Any]:
-    """Give a function that reads what other processes could change of one."""
+    """Return a function that reads the limits of a process that other processes could change."""
 
     def read(pid: int) -> Any:
         with Path(f"/proc/{pid}/limits").open() as file:

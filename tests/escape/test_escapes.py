@@ -1,6 +1,6 @@
-"""An action does not get out by any way that anybody has thought of, and what it needs to work stays.
+"""No known attempt to escape from the sandbox succeeds, and what actions need still works.
 
-The attempts are in `attempts.py`. The table of docs/guides/security.md says what is refused where.
+The attempts are in `attempts.py`. The table of docs/guides/security.md shows what each machine refuses.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OPEN: dict[str, set[str]] = {
     "namespaces": set(),
     "landlock": {"Attributes.mode", "Attributes.owner", "Attributes.times", "Attributes.attribute"},
 }
-"""What works all the same."""
+"""Attempts that succeed, as documented."""
 Write = Callable[[str], Plugin]
 
 
@@ -40,7 +40,7 @@ def contents(folder: Path) -> dict[str, str]:
 async def test_no_attempt_succeeds(
     confined: LocalRunner, kind: str, write: Write, outside: Path, limits_of: Callable[[int], Any]
 ) -> None:
-    """Each is refused with an error that programs know, and nothing has changed afterwards."""
+    """The kernel refuses each with an ordinary error, and nothing has changed afterwards."""
     agent = os.getpid()
     before = limits_of(agent)
     with socket.socket(socket.AF_UNIX) as abstract:
@@ -56,7 +56,7 @@ async def test_no_attempt_succeeds(
 
 
 async def test_a_run_finds_nothing_that_another_left(confined: LocalRunner, kind: str, write: Write) -> None:
-    """Neither in memory that processes share nor in queues, semaphores or files; a key of one's own works meanwhile."""
+    """Neither in shared memory nor in queues, semaphores or files, while its own keys work."""
     source = """
         import ctypes, os
         from multiprocessing import shared_memory
@@ -79,7 +79,7 @@ async def test_a_run_finds_nothing_that_another_left(confined: LocalRunner, kind
     if kind == "namespaces":
         for _ in range(4):
             assert await plugin.run(confined, name=name) == [[], -1, -1, True]
-    else:  # what the table says: System V IPC is refused there, and /dev/shm is everybody's
+    else:  # as in the table: System V IPC is refused there, and all share /dev/shm
         assert await plugin.run(confined, name=name) == [[], -1, -1, False]
     left = [path for path in shared_files() if path.name.startswith(name)]
     assert not left or kind == "landlock"
@@ -178,7 +178,7 @@ async def test_what_actions_need_works(confined: LocalRunner, write: Write) -> N
 
 
 def test_an_action_cannot_call_the_agents_own_api(write: Write, tmp_path: Path) -> None:
-    """It reaches the address as anybody on the machine does, and finds the token nowhere: not even where it is kept."""
+    """It reaches the address as any process on the machine does, but does not find the token, not even in its file."""
     source = """
         import os, urllib.error, urllib.request
         from pathlib import Path

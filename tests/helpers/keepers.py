@@ -52,7 +52,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def parent(pid: int) -> int:
-    """Return the process id of a process's parent; 0 where there is none, or no such process."""
+    """Return the process id of a process's parent; 0 if it has no parent or does not exist."""
     with suppress(FileNotFoundError, ProcessLookupError):
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     return 0
@@ -66,7 +66,7 @@ def is_alive(pid: int) -> bool:
 
 
 def pid_of(own_id: str) -> int:
-    """Return the process id, as it is here, of what knows itself as `PID@INODE_OF_NAMESPACE`; 0 where it is gone."""
+    """Return the process id, as seen here, of the process with `PID@INODE_OF_NAMESPACE`; 0 if it is gone."""
     pid, _, namespace = own_id.partition("@")
     for each in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208
         with suppress(OSError):
@@ -86,7 +86,7 @@ def _is_of(pid: int, data: Path) -> bool:
 
 
 def _waits(pid: int, data: Path) -> bool:
-    """Tell by its output, which goes nowhere until a run gives it a log; what a run starts has the run's."""
+    """Check by its output, which goes to /dev/null until a run brings a log; what a run starts has the run's log."""
     with suppress(FileNotFoundError, ProcessLookupError):
         return _is_of(pid, data) and Path(f"/proc/{pid}/fd/1").readlink() == Path("/dev/null")
     return True

@@ -17,7 +17,7 @@ from synapse_agent.storage.trees import tree_digest
 
 @pytest.fixture
 def plugins(tmp_path: Path) -> Path:
-    """Give a folder with a plugin that leaves something in its HOME."""
+    """Return a folder with a plugin that leaves something in its HOME."""
     folder = tmp_path / "plugins" / "plain"
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("code: plain\nversion: 1.0.0\nactions: {go: {entrypoint: 'm:go'}}\n")
@@ -34,7 +34,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def http(plugins: Path, tmp_path: Path) -> Iterator[httpx.Client]:
-    """Give a client of an agent that has run the plugin."""
+    """Return a client of an agent that has run the plugin."""
     with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent:
         headers = {"Authorization": agent.token}
         with httpx.Client(base_url=agent.base_url, headers=headers, timeout=60, trust_env=False) as http:

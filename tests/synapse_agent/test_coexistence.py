@@ -18,7 +18,7 @@ THEIRS = {
     "clients/agent/__init__.py": "class AgentClient: ...\n",
     "plugins/__init__.py": "type New = int\n",
 }
-"""Where the files of the public SDK's wheel lie, as far as ours lie there too."""
+"""Files of the public SDK's wheel; our wheel has all but the last as well."""
 SHARED = [name for name in THEIRS if name != "plugins/__init__.py"]
 
 

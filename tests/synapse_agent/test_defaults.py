@@ -158,7 +158,7 @@ def test_another_default_is_seen_in_help_and_reference(copy: Path, tmp_path: Pat
 
 
 def texts(separators: Mapping[type, str]) -> dict[str, str]:
-    """Return what variables say for every setting to have another value."""
+    """Return variables that set every setting to another value."""
     said = {}
     for name, setting in SETTINGS.items():
         value = CHANGED[name]
@@ -198,7 +198,7 @@ def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
 
 
 def test_the_command_line_comes_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
-    """What one of them says is not taken from the next."""
+    """A setting is taken from the first of them that has it."""
     path = str(configuration(tmp_path))
     env = {"SYNAPSE_AGENT_CONFIG": path, "SYNAPSE_AGENT_PORT": "18", "SYNAPSE_AGENT_GRACE": "18"}
     told = python(PROBE, "serve", "--port", "17", "--sandbox", cwd=tmp_path, **env)

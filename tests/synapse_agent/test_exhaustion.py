@@ -17,7 +17,7 @@ from synapse_agent.runner.processes.limits import MIB, RunLimits
 
 @pytest.fixture
 def plugins(tmp_path: Path) -> Path:
-    """Give a folder with a plugin that counts its runs."""
+    """Return a folder with a plugin that counts its runs."""
     folder = tmp_path / "plugins" / "counter"
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("code: counter\nversion: 1.0.0\nactions: {count: {entrypoint: 'm:count'}}\n")
@@ -63,7 +63,7 @@ def test_without_descriptors_nothing_runs_and_the_key_stays_free(plugins, tmp_pa
 
 
 def test_a_uv_that_breaks_down_is_no_fault_of_the_requirements(plugins, tmp_path, monkeypatch):
-    """It panics where it can't have threads; with them, the same run works."""
+    """It panics if it can't start threads; with them, the same run works."""
     with opened(plugins, tmp_path) as http:
         with monkeypatch.context() as patch:
             patch.setattr(installer, "_LIMITS", RunLimits(memory=60 * MIB))

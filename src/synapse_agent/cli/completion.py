@@ -142,7 +142,7 @@ def _actions_of_folder(folder: Path) -> list[Offer]:
 
 @contextmanager
 def words_joined() -> Iterator[None]:
-    """Join the words that bash took apart while the block offers completions, and cut the offers where bash did."""
+    """Join the words that bash took apart while the block offers completions, and cut the offers as bash did."""
     if os.environ.get(VARIABLE) != "complete_bash":
         yield
         return

@@ -56,7 +56,7 @@ class About:
     lookup: str | None = None
     job_id: str | None = None
     is_fetching: bool = False
-    """Whether the release is to be had from where the agent gets its plugins."""
+    """Whether a source of the agent has the release."""
 
 
 def failure(error: ClientError, about: About) -> Failure:

@@ -46,7 +46,7 @@ class JobEnds:
 
     @property
     def trouble(self) -> Exception | None:
-        """Why ends can't be written down at all, if there are such that were told; None when all is well."""
+        """Why ends that were reported can't be written to the disk at all; None when all is well."""
         return self._trouble if any(not each.on_disk.is_set() for each in self._pending.values()) else None
 
     async def record(self, row: JobRow, record: EndRecord) -> None:
@@ -62,7 +62,7 @@ class JobEnds:
             logger.error("The end of job %s could not be written down yet: %s", row.job_id, self._trouble)
 
     def recover(self, row: JobRow, otherwise: EndRecord) -> None:
-        """Write down the end of a job that an earlier agent left: as its end record says, or as `otherwise` does."""
+        """Record the end of a job that an earlier agent left: by its own end record, or else by `otherwise`."""
         kept = self._files_of(row).read_end()
         pending = self._pending[row.id] = _PendingEnd(row, kept or otherwise)
         if kept:
@@ -106,7 +106,7 @@ class JobEnds:
                 self._write(pending)
 
     def _write(self, pending: _PendingEnd) -> bool:
-        """Write an end to the database, or else beside the job; tell whether the database has it."""
+        """Write an end to the database, or else beside the job; return whether the database has it."""
         try:
             self._rows.finish(pending.row.id, pending.record)
         except Exception as error:  # noqa: BLE001 - whatever it is, the end must not get lost

@@ -19,7 +19,7 @@ class RequestKey:
 
     value: str
     request: str
-    """Digest of what the request says: the same again is the same request."""
+    """Digest of the request's content: the same digest means the same request."""
 
 
 def canonical(value: Any) -> bytes:

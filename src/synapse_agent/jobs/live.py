@@ -1,4 +1,4 @@
-"""Jobs as those who follow them see them: running, or over."""
+"""Jobs as their followers see them: running, or over."""
 
 from __future__ import annotations
 

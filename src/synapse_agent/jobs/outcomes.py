@@ -46,7 +46,7 @@ def result_not_kept(job_id: str, size: int, error: OSError) -> Problem:
 
 
 def result_lost(job_id: str, error: OSError) -> Problem:
-    """Report a result that was kept and is no longer there."""
+    """Report a stored result that has been removed."""
     message = f"The action ended well, but its result can no longer be read: {error.strerror}."
     return Problem(HAS_RUN, "result_not_kept", message, job_id=job_id)
 

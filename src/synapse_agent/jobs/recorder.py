@@ -110,7 +110,7 @@ class Recorder:
             self._record()
 
     def _record(self) -> None:
-        """Change the job's record; when that fails the run goes on, and a later change or its end brings all of it."""
+        """Change the job's record; if that fails the run continues, and a later change or its end brings all of it."""
         try:
             if self.started_at is not None and not self._is_start_recorded:
                 self._rows.start(self._row_id, at=self.started_at)
@@ -124,7 +124,7 @@ class Recorder:
 
 
 class _Written:
-    """A file that is made with the first thing written to it; when writing fails, the run goes on without.
+    """A file that is made with the first thing written to it; when writing fails, the run continues without it.
 
     A full disk costs the file all but its first lines, so that other runs and the agent have room.
     """

@@ -258,11 +258,11 @@ class Jobs:
         return outcome
 
     async def _let_go(self, order: RunSpec) -> None:
-        """Let a run's folder go; what goes wrong with that changes nothing about how the run ended."""
+        """Release a run's folder; an error of that does not change how the run ended."""
         try:
             await order.workspace.release()
         except Exception:
-            logger.exception("A folder of a run could not be let go of")
+            logger.exception("A folder of a run could not be released")
 
     async def _outcome(self, live: RunningJob, order: RunSpec) -> bytes | Problem:
         try:
@@ -311,7 +311,7 @@ class Jobs:
             return await self._runner.run(run, live.recorder)
 
     async def _kept(self, row: JobRow, outcome: bytes | Problem) -> bytes | Problem:
-        """Put a large result where it stays, and wait a while for room; what has none is a failure of its run."""
+        """Store a large result, and wait a while for room on the disk; without room the run fails."""
         if not isinstance(outcome, bytes) or len(outcome) <= SMALL_RESULT_BYTES:
             return outcome
         limit = time.monotonic() + TELL_SECONDS

@@ -161,7 +161,7 @@ def not_found(found: Sequence[Entry], plugin: str, version: str) -> Problem:
     there = f"there is version {_listed(versions)}" if versions else f"the plugins there are: {_listed(codes)}"
     broken = sorted(entry.path.name for entry in found if entry.problem)
     unread = f" Not readable as plugins: {_listed(broken)}." if broken else ""
-    message = f"There is no {quoted(f'{plugin}@{version}')} to be had; {there}.{unread}"
+    message = f"{quoted(f'{plugin}@{version}')} was not found; {there}.{unread}"
     return Problem(404, "release_not_found", message)
 
 

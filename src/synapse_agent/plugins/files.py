@@ -19,7 +19,7 @@ def plugin_file(path: Path, name: str, *, most: int = MAX_FILE_BYTES) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise _invalid(f"{name} is no file")
+            raise _invalid(f"{name} is not a file")
         if status.st_size > most:
             raise _invalid(f"{name} holds {status.st_size} bytes; {most} are allowed")
         return path.read_bytes()

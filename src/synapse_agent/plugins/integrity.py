@@ -30,7 +30,7 @@ class Integrity:
         self._due: dict[Path, tuple[float, tuple[int, int]]] = {}
 
     def is_due(self, release: Path) -> bool:
-        """Tell whether a release's folder has to be checked now; one that is gone or another is noticed at once."""
+        """Return whether a release's folder has to be checked now; one that is gone or another is noticed at once."""
         due = self._due.get(release)
         return due is None or time.monotonic() >= due[0] or _identity(release) != due[1]
 

@@ -97,7 +97,7 @@ class Releases:
             raise
 
     async def close(self) -> None:
-        """Fetch nothing more, end what is being fetched, and tell the callers that wait for it."""
+        """Fetch nothing more, cancel what is being fetched, and raise an error to the callers that wait for it."""
         self._is_closing = True
         tasks: list[asyncio.Task[Any]] = [*self._fetching.values(), *self._restoring.values()]
         for task in tasks:

@@ -1,4 +1,4 @@
-"""Where an agent gets its plugins."""
+"""The sources of an agent's plugins."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _LOOKED_AT_ONCE = 5
 
 
 class PluginSource(Protocol):
-    """Gives plugins by code and version."""
+    """Provides plugins by code and version."""
 
     async def fetch(self, *, plugin: str, version: str, into: Path) -> None:
         """Put the plugin's files into `into`, a folder that is not there yet.
 
-        Raises `Problem`: 404 `release_not_found`, 422 where what is there is no plugin, 502 where the source fails.
-        However it ends, cancelled or not, nothing of it goes on afterwards, and all that it leaves is `into`.
+        Raises `Problem`: 404 `release_not_found`, 422 if it is not a plugin, 502 if the source fails.
+        However it ends, cancelled or not, nothing of it runs afterwards, and all that it leaves is `into`.
         """
 
 
@@ -72,7 +72,7 @@ class DirectorySource:
 
 
 class SourceChain:
-    """Several sources, asked in order; the first that has a plugin gives it."""
+    """Several sources, asked in order; the first that has a plugin provides it."""
 
     def __init__(self, sources: Sequence[PluginSource]) -> None:
         self._sources = sources

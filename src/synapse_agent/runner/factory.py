@@ -1,4 +1,4 @@
-"""The runners that an agent can be told to use."""
+"""The runners that an agent can use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from synapse_agent.settings import Settings
 
 
 async def make_runner(settings: Settings) -> Runner:
-    """Make the runner that the settings name; `StartError` where it cannot work."""
+    """Make the runner that the settings name; raise `StartError` if it cannot work."""
     if settings.runner == "ray":
         from synapse_agent.runner.ray_cluster.agent_side.runner import RayRunner  # what most agents don't need
 

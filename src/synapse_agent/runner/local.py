@@ -192,7 +192,7 @@ class LocalRunner:
         return result
 
     def _lose(self, environment: Path) -> None:
-        """Let go of what was kept for an environment that is gone, or has changed."""
+        """Forget what was kept for an environment that is gone or has changed."""
         self._zygotes.retire(environment=environment)
         self._bytecode.forget(environment)
 
@@ -281,6 +281,6 @@ def sandbox_of(settings: Settings) -> SandboxPolicy:
         why = namespaces_missing() if sandbox.level == "landlock" else f"the sandbox is {sandbox.status}"
         raise StartError(
             f"--require-isolation {required}: this machine keeps runs apart by {sandbox.level} only ({why})."
-            " `synapse-agent doctor` and docs/guides/security.md say what it takes."
+            " `synapse-agent doctor` and docs/guides/security.md show what it needs."
         )
     return sandbox

@@ -21,7 +21,7 @@ MOST_MODULES = 5000
 
 @dataclass(frozen=True, slots=True)
 class BodyRules:
-    """How an operation's body is to be read."""
+    """How to read an operation's body."""
 
     schema: Mapping[str, Any]
     is_lenient: bool

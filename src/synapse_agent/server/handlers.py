@@ -153,7 +153,7 @@ def _prefers_async(call: OperationRequest) -> bool:
 def _read_key(call: OperationRequest) -> RequestKey | None:
     """Return the key of a request, None if it carries none.
 
-    What counts is what the request says, not what it means today: its release may have been deleted since, its
+    Its text counts, not what it means today: its release may have been deleted since, its
     `plugin_path` moved, and it is still the same request.
     """
     value = call.headers.get("Idempotency-Key")

@@ -103,6 +103,6 @@ def _locked(root: Path) -> int:
             f"The data folder {root} belongs to another running agent (process {owner or 'unknown'}). "
             "Stop that one, or name another folder with --data-dir."
         ) from error
-    with suppress(OSError):  # a full disk: then nobody is told which process it is
+    with suppress(OSError):  # a full disk: then the message of another agent can't name this process
         os.pwrite(descriptor, f"{os.getpid()}\n".ljust(_OWNER_BYTES).encode(), 0)
     return descriptor

@@ -20,7 +20,7 @@ from synapse_agent.storage.schema import NewerSchemaError, migrate
 from synapse_agent.util.threads import in_thread
 
 START_SECONDS = 5.0
-"""How long another program may go on using the database when the agent starts."""
+"""How long another program may still use the database when the agent starts."""
 
 
 CHECKPOINT_PAGES = 1000
@@ -37,7 +37,7 @@ class Database:
     def __init__(self, path: Path, *, make_room: Callable[[], bool] = lambda: False) -> None:
         """Open the database, and create or migrate its tables. Raises `StartError` when it cannot be used.
 
-        `make_room` is called when the disk is full, and tells whether trying again makes sense.
+        `make_room` is called when the disk is full, and returns whether trying again makes sense.
         """
         try:
             self._connection = _open(path, make_room)
@@ -97,7 +97,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.row_factory = _as_dict
-    # Before the journal mode: then SQLite keeps the index of its log in memory, where no other program can lock it.
+    # Before the journal mode: then SQLite keeps the index of its log in memory, so that no other program can lock it.
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")

@@ -1,4 +1,4 @@
-"""A disk that takes no more, told from everything else that can go wrong."""
+"""Errors of a full or broken disk, distinguished from all others."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _UNWRITABLE = (*_FULL, errno.EFBIG, errno.EIO, errno.EROFS)
 _DATABASE_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PRIMARY_CODE = 0xFF
-"""SQLite's extended codes say more in their higher bits."""
+"""SQLite's extended codes hold details in their higher bits."""
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Tell whether something failed because the disk is full."""
+    """Return whether something failed because the disk is full."""
     if isinstance(error, sqlite3.OperationalError):
         return _primary_code(error) == sqlite3.SQLITE_FULL
     return isinstance(error, OSError) and error.errno in _FULL
 
 
 def is_unwritable(error: BaseException) -> bool:
-    """Tell whether something failed because nothing can be written: a full or broken disk, a locked database."""
+    """Return whether something failed because nothing can be written: a full or broken disk, a locked database."""
     if isinstance(error, sqlite3.DatabaseError):
         return type(error) is sqlite3.OperationalError or _primary_code(error) in _DATABASE_BROKEN
     return isinstance(error, OSError) and error.errno in _UNWRITABLE
@@ -41,7 +41,7 @@ def unwritable(error: BaseException) -> Problem:
 
 
 def is_locked(error: sqlite3.Error) -> bool:
-    """Tell whether another program uses the database."""
+    """Return whether another program uses the database."""
     return _primary_code(error) == sqlite3.SQLITE_BUSY
 
 

@@ -56,7 +56,7 @@ def lock_folder(folder: Path, *, shared: bool = False, wait: float = 0) -> int:
 
 @contextmanager
 def folder_locked(folder: Path, *, wait: float = 0) -> Iterator[int]:
-    """Hold the lock of a folder, and give the descriptor that does; `BlockingIOError` when another has it."""
+    """Hold the lock of a folder, and yield its descriptor; raise `BlockingIOError` if another process has it."""
     descriptor = lock_folder(folder, wait=wait)
     try:
         yield descriptor
@@ -106,7 +106,7 @@ def locked_for_removal(path: Path, *, with_file: bool = False) -> Iterator[None]
 
 
 def is_used(path: Path) -> bool:
-    """Tell whether somebody holds such a lock, without taking it."""
+    """Return whether a process holds such a lock, without taking it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -212,7 +212,7 @@ def _try(descriptor: int, path: Path) -> bool:
 
 
 def _remove(descriptor: int, path: Path) -> None:
-    path.unlink(missing_ok=True)  # while it is locked: whoever waits for this file looks for another one then
+    path.unlink(missing_ok=True)  # while it is locked: a process that waits for this file then looks for another one
     os.close(descriptor)
 
 

@@ -20,7 +20,7 @@ STEP = 128 * 2**10
 
 
 class Reserve:
-    """A file that holds room, and gives it back to the disk piece by piece.
+    """A file that holds room, and returns it to the disk piece by piece.
 
     What is left below a half of it is for ending and deleting: new work is refused then.
     """
@@ -54,7 +54,7 @@ class Reserve:
         return max(0, 2 * self._wanted - self._left - shutil.disk_usage(self._path.parent).free)
 
     def refill(self) -> bool:
-        """Take what is missing if the disk has room to spare, and tell whether it has."""
+        """Take what is missing if the disk has room to spare, and return whether it has."""
         if self.missing():
             self.shortage.set()
             return False

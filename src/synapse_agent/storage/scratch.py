@@ -29,7 +29,7 @@ class Scratch:
             threading.Thread(target=self.sweep, daemon=True).start()  # which takes as long as it takes
 
     def take(self) -> Path:
-        """Give an empty folder, new or as good as new."""
+        """Return an empty folder, new or as good as new."""
         while self._clean:
             if (folder := self._clean.pop()).is_dir():  # or somebody has cleaned up
                 return folder
@@ -51,7 +51,7 @@ class Scratch:
         return is_as_it_was
 
     def name(self) -> Path:
-        """Return a path where nothing is yet, also after somebody has removed the folder that it is in."""
+        """Return an unused path, even if the folder that it is in has been removed."""
         if not self.folder.is_dir():
             os.close(self._lock)
             self.folder, self._lock = _begun(self._parent)
@@ -83,7 +83,7 @@ def _begun(parent: Path) -> tuple[Path, int]:
 
 
 def _is_abandoned(folder: Path, locks: ExitStack) -> bool:
-    """Tell whether the runner of a folder has ended, and lock it then."""
+    """Return whether the runner of a folder has ended, and lock it then."""
     with suppress(BlockingIOError, FileNotFoundError, NotADirectoryError):
         locks.enter_context(folder_locked(folder))
         return True

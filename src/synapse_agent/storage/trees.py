@@ -92,7 +92,7 @@ def is_left_out(folder: Path) -> bool:
 def copy_tree(source: Path, target: Path, *, limits: TreeLimits) -> None:
     """Copy a folder without what is no part of a plugin; `target` must not be there.
 
-    Symbolic links are copied as links where they are relative and stay inside; others, and names that are not UTF-8,
+    Symbolic links are copied as links if they are relative and stay inside; others, and names that are not UTF-8,
     are a `TreeError`. Sockets, pipes and devices are left out, with a line in the log. A full disk is an `OSError`.
     """
     if is_left_out(source):
@@ -149,7 +149,7 @@ def remove_tree(folder: Path) -> bool:
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
-    """Give each folder with its entries, from the top down and however deep; what can't be read is left out."""
+    """Yield each folder with its entries, from the top down and however deep; what can't be read is left out."""
     folders = [folder]
     while folders:
         parent = folders.pop()
@@ -242,7 +242,7 @@ def _identity_of(descriptor: int) -> tuple[int, int]:
 
 
 def _remove_files(descriptor: int) -> list[str]:
-    """Remove what is no folder, and name the folders."""
+    """Remove all but folders, and return the names of these."""
     folders = []
     with os.scandir(descriptor) as entries:
         for entry in entries:

@@ -1,4 +1,4 @@
-"""How jobs end where something gets in the way: a stop in the same moment, a database that cannot be written."""
+"""How jobs end if something gets in the way: a stop in the same moment, a database that cannot be written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONFIG = PluginConfig.from_mapping({"code": "x", "actions": {"go": "main:go"}})
 
 
 class Workspace:
-    """A folder that counts who has a hold of it."""
+    """A folder that counts its holders."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,7 +50,7 @@ class Workspace:
 
 
 class Runner:
-    """A runner of one run at a time, which ends when it is let go or stopped."""
+    """A runner of one run at a time, which ends when it is released or stopped."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -158,7 +158,7 @@ async def test_a_job_is_stopped_in_the_very_moment_it_comes(idle_agent: Agent) -
 
 
 async def test_an_agent_that_stops_ends_what_has_just_come(idle_agent: Agent) -> None:
-    """Nothing stays PENDING, nobody waits for ever."""
+    """Nothing stays PENDING, and no caller waits forever."""
     row = idle_agent.jobs.submit(idle_agent.order("first"))
     waiting = asyncio.create_task(idle_agent.jobs.result(row))
     await idle_agent.jobs.close(limit=0)
@@ -221,11 +221,11 @@ async def test_an_end_beside_its_job_is_found_at_the_next_start(idle_agent: Agen
 
 
 async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agent: Agent, tmp_path: Path) -> None:
-    """After a while. Until it is written down no new run is taken; then everything goes on."""
+    """After a while. Until it is written down, the agent takes no new run; then everything works again."""
     row = idle_agent.jobs.submit(idle_agent.order("first"))
     await asyncio.sleep(0.01)
     idle_agent.database.jobs.is_full = True
-    (tmp_path / str(row.id)).touch()  # where its folder would be
+    (tmp_path / str(row.id)).touch()  # in place of its folder
     idle_agent.runner.go.set()
     waiting = asyncio.create_task(idle_agent.jobs.result(row))
     stopping = asyncio.create_task(idle_agent.jobs.stop("first"))
@@ -244,7 +244,7 @@ async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agen
 
 
 async def test_a_job_that_nobody_runs_is_never_running(idle_agent: Agent) -> None:
-    """Whatever fails when its end is recorded, and whatever fails when its folder is let go of."""
+    """Whatever fails when its end is recorded, and whatever fails when its folder is released."""
     idle_agent.workspace.fails = True
     idle_agent.database.jobs.error = ValueError("broken")
     idle_agent.database.jobs.is_full = True

@@ -40,7 +40,7 @@ class Agent:
         self.database.jobs.finish(row.id, end)
 
     def sweep(self, *, days: float = 30, size: int = 10**9) -> list[str]:
-        """Sweep, and give the jobs that are left, the oldest first."""
+        """Sweep, and return the jobs that are left, the oldest first."""
         limits = JobLimits(age=timedelta(days=days), size=size)
         asyncio.run(Retention(self.database, self.folder, limits).sweep())
         return [row.job_id for row in reversed(self.database.jobs.page(limit=1000))]

@@ -43,7 +43,7 @@ def go():
 
 @pytest.fixture
 def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a file that the build of a package waits for; the agents of this test find that package."""
+    """Return a file that the build of a package waits for; the agents of this test find that package."""
     packages = tmp_path / "packages"
     packages.mkdir()
     files = {

@@ -25,7 +25,7 @@ def fetch(source: DirectorySource | SourceChain, into: Path, *, plugin: str = "s
 
 
 def test_a_directory_may_be_a_plugin_itself(tmp_path: Path, write_plugin: Any) -> None:
-    """For whoever names the plugin instead of the folder around it."""
+    """For users that name the plugin instead of the folder around it."""
     source = DirectorySource(write_plugin(tmp_path / "small"))
     assert "small@1.0.0" in fetch(source, tmp_path / "target")
 

@@ -1,4 +1,4 @@
-"""Locks that hold between processes, and between two who share one."""
+"""Locks that hold between processes, and between two that share one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ asyncio.run(hold())
 
 @pytest.fixture
 def holder(tmp_path):
-    """Give another process, which holds the lock of the file `lock`."""
+    """Yield another process, which holds the lock of the file `lock`."""
     command = [sys.executable, "-c", HOLD, tmp_path / "lock"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
@@ -70,7 +70,7 @@ async def test_many_hold_a_file_s_lock_one_after_the_other(tmp_path):
 
 
 async def test_another_process_is_waited_for_until_it_dies(tmp_path, holder):
-    """The kernel lets go of the lock of one that was killed; its file does not matter."""
+    """The kernel releases the lock of one that was killed; its file does not matter."""
     waiting = asyncio.ensure_future(file_locked(tmp_path / "lock").__aenter__())
     done, _ = await asyncio.wait([waiting], timeout=0.1)
     assert not done
@@ -91,7 +91,7 @@ async def test_the_file_that_a_killed_holder_left_can_be_removed(tmp_path, holde
 
 
 async def test_a_folder_is_locked_once(tmp_path):
-    """The second one is told so at once."""
+    """The second one gets an error at once."""
     with folder_locked(tmp_path), pytest.raises(BlockingIOError), folder_locked(tmp_path):
         pass
     with folder_locked(tmp_path):

@@ -227,7 +227,7 @@ def test_folders_of_any_depth_can_be_walked(tmp_path: Path) -> None:
 
 
 def test_a_wide_and_deep_tree_is_removed_with_few_descriptors(tmp_path: Path) -> None:
-    """Links are removed, and not what they lead to; folders without any rights are no obstacle."""
+    """Links are removed, and not what they lead to; folders without any rights don't prevent it."""
     kept = tmp_path / "kept"
     kept.mkdir()
     (kept / "file").touch()
@@ -248,7 +248,7 @@ def test_a_wide_and_deep_tree_is_removed_with_few_descriptors(tmp_path: Path) ->
 def test_what_cannot_be_removed_is_left_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It costs whoever wanted it removed nothing more."""
+    """The caller gets no error, and the log names it."""
     folder = tmp_path / "folder"
     (folder / "stays").mkdir(parents=True)
     (folder / "goes").mkdir()

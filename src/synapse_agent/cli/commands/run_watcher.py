@@ -298,7 +298,7 @@ class Watch:
 @contextmanager
 def interrupts_told(tell: Callable[[], object]) -> Iterator[None]:
     """Call `tell` for each Ctrl-C while the block runs; it is called amid other work, and must only take a note."""
-    if threading.current_thread() is not threading.main_thread():  # where Python lets nobody catch signals
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can catch signals
         yield
         return
     before = signal.signal(signal.SIGINT, lambda *_: tell())

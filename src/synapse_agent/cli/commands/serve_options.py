@@ -21,7 +21,7 @@ SETTINGS = {each.name: each for each in fields(Settings)}
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each setting; those that are left out are None."""
+    """Add an option to a command for each setting; those that are left out are None."""
     own = list(inspect.signature(command, eval_str=True).parameters.values())
     options = [
         inspect.Parameter(

@@ -171,7 +171,7 @@ def contract_and_clock_findings(client: AgentClient) -> Iterator[Finding]:
     try:
         response = client.api.get_httpx_client().request(method="GET", url="/openapi.json")
     except ClientError:
-        yield skipped("clock", "the agent gave no answer to read a time from")
+        yield skipped("clock", "the agent sent no answer to read a time from")
         yield contract_finding(own_contract_version(), None)
         return
     yield clock_finding(_moment(response.headers.get("Date")), (began + time.time()) / 2)

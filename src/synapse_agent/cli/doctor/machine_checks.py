@@ -117,7 +117,7 @@ def landlock_finding(abi: int) -> Finding:
 
 
 def namespaces_finding(missing: str) -> Finding:
-    """Judge whether each run can have a view of the machine's files; `missing` says why not."""
+    """Judge whether each run can have a view of the machine's files; `missing` is the reason why not."""
     if missing:
         return warning(
             "namespaces",

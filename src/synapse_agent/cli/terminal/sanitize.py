@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _SEQUENCE = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # a control sequence, colours among them
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # a control sequence, colors among them
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)"  # a string: window titles, links
     r"|\x1b[ -/]*[0-~]"
 )
@@ -23,7 +23,7 @@ def safe(text: str) -> str:
 
 
 def one_line(text: str, *, longest: int | None = None) -> str:
-    """Return text as one line without controls, cut where it is longer than allowed."""
+    """Return text as one line without controls, cut if it is longer than allowed."""
     line = " ".join(safe(text).split())
     return line if longest is None or len(line) <= longest else f"{line[: longest - 1]}…"
 

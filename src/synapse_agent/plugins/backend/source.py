@@ -41,7 +41,7 @@ class BackendSource:
         """Prepare to fetch, asking nothing yet; downloads are told in the log every `report_every` seconds.
 
         `allowed` are hosts and networks that records may name although they are not public; see `Reach`. Raises
-        `StartError` where the address, or the environment's proxies, cannot be used.
+        `StartError` if the address, or the environment's proxies, cannot be used.
         """
         self._address = backend_address(address)
         self._token = token

@@ -21,16 +21,16 @@ _LIMITS = RunLimits(time=1800.0, memory=2048 * MIB, log_bytes=4096)
 _REST_SECONDS = 2.0
 """After the first run of an environment has begun: an agent that is gone by then has no use for the rest."""
 _MOST_TOLD = 50_000
-"""Modules, of one environment, that wait to be compiled; a run that tells more makes them up."""
+"""Modules of one environment that wait to be compiled; a run that reports more invents them."""
 
 
 @dataclass(slots=True, eq=False)
 class _Work:
-    """What is to be compiled for one environment."""
+    """Modules to compile for one environment."""
 
     folder: Path
     below: set[Path]
-    """Where it may lie: in the environment, and in the releases that run in it."""
+    """The folders of these modules: the environment, and the releases that run in it."""
     told: dict[bytes, None] = field(default_factory=dict)
     """What runs had to compile for themselves: it comes first."""
     rest: list[Path] = field(default_factory=list)
@@ -81,11 +81,11 @@ class BytecodeCompiler:
             self._news.set()
 
     def place_of(self, folder: Path) -> Path:
-        """Return where the compiled code of what is in a folder lies."""
+        """Return the folder of the compiled code of a folder."""
         return self.folder / folder.relative_to("/")
 
     def forget(self, folder: Path) -> None:
-        """Let go of an environment or a release that is gone."""
+        """Forget an environment or a release that is gone."""
         self._works.pop(folder, None)
         for work in self._works.values():
             work.below.discard(folder)
@@ -130,7 +130,7 @@ class BytecodeCompiler:
 
 
 def _python(environment: Path) -> str:
-    """Give the Python of an environment by its own path: started so, it runs no code of the environment's."""
+    """Return an environment's Python by its real path: started by that, it runs no code of the environment."""
     return os.path.realpath(environment / PYTHON)
 
 

@@ -34,7 +34,7 @@ _ERROR = b"error:"
 
 
 class InstallFailed(Exception):
-    """uv did not do what it was asked to; `output` is what it said."""
+    """uv did not do what it was asked to; `output` is what it printed."""
 
     def __init__(self, output: str, *, timed_out: bool) -> None:
         super().__init__(output)
@@ -48,15 +48,15 @@ class InstallFailed(Exception):
 
 
 class PythonUnusable(InstallFailed):
-    """uv can't make an environment with a Python, whatever is to go into it."""
+    """uv can't make an environment with a Python, whatever packages it would get."""
 
 
 class Installer:
     """Makes virtual environments with uv and installs packages into them.
 
-    uv links the files of an environment to those of its cache, so whoever writes to that changes every environment.
-    Only uv itself works with the cache that environments share. What has to be built, which runs code of whoever made
-    the package, is installed from a cache of that environment's own.
+    uv links the files of an environment to those of its cache, so a write to the cache changes every environment.
+    Only uv itself works with the cache that environments share. A package that has to be built, which runs its
+    author's code, is installed from a cache for that environment alone.
     """
 
     def __init__(self, commands: Commands, *, spare_cache: Path, environ: Mapping[str, str] = os.environ) -> None:
@@ -158,13 +158,13 @@ class _UpToError:
 
 
 def _users_cache(uv: str, env: Mapping[str, str]) -> Path | None:
-    """Ask uv where its cache is, as its configuration files may say; None if it does not know."""
+    """Return uv's cache, which its configuration files may name; None if uv does not know."""
     asked = subprocess.run([uv, "cache", "dir"], capture_output=True, check=False, env=dict(env), cwd="/", text=True)
     return Path("/", asked.stdout.strip()) if asked.returncode == 0 else None
 
 
 def _can_write(folder: Path) -> bool:
-    """Make a folder if it is not there, and tell whether it can be written to."""
+    """Make a folder if it does not exist, and return whether it can be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -180,13 +180,13 @@ def _broke_down(status: int | None) -> bool:
 
 
 def _complaint(said: bytearray) -> str:
-    """Give what uv said without the line that names a folder which is gone by the time that anybody reads it."""
+    """Return what uv printed, without the line that names a folder which is gone when a user reads it."""
     lines = said.decode(errors="replace").splitlines()
     return "\n".join(line for line in lines if not line.startswith("Using Python ")).strip()
 
 
 def find_uv() -> str:
-    """Give uv's path, or raise `StartError`."""
+    """Return uv's path, or raise `StartError`."""
     try:
         import uv  # it may be missing, and that is for a person to put right
 

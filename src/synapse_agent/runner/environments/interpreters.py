@@ -95,9 +95,9 @@ class Interpreters:
         return [candidate for path in paths if (candidate := _candidate(path)) is not None]
 
     async def _learn(self, candidate: _Candidate) -> Interpreter | None:
-        """Start a Python to learn its version, once however many ask and whoever goes away meanwhile.
+        """Start a Python to learn its version, once for all callers, even if some of them are canceled.
 
-        Where it could not be started for lack of resources, the next call tries again.
+        If it could not be started for lack of resources, the next call tries again.
         """
         probe = self._probes.get(candidate)
         if probe is None or (probe.done() and probe.exception() is not None):

@@ -69,7 +69,7 @@ class EnvironmentLeases:
             self._trim()
 
     def lose(self, folder: Path) -> None:
-        """Let go of an environment that is gone, or is another now; its users keep it to the end."""
+        """Forget an environment that is gone or was replaced; its users keep it until they end."""
         self._close(folder)
         self._on_lost(folder)
 

@@ -145,7 +145,7 @@ class Environments:
         raise await self._none(requires_python, list(refused.values()))
 
     async def _candidates(self, requires_python: str | None, wanted: tuple[str, ...]) -> AsyncIterator[Interpreter]:
-        """Give the Pythons to try, last those that were refused before: to another plugin, they may be all there is."""
+        """Yield the Pythons to try, last those that other plugins refused: they may be the only ones that fit."""
         refused = []
         async for python in self._interpreters.fitting(requires_python):
             if _key(python, wanted) in self._refused:

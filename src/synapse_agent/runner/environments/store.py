@@ -5,9 +5,9 @@
         environment.json    what is in it (older ones have none)
         last-use            modified when it was used last
     ../locks/<id>           locked by its users, or by its remover
-    ../locks/<id>.lock      held by whoever makes it
+    ../locks/<id>.lock      held while it is made
 
-Whoever uses an environment holds its lock together with others (see `leases`). Whoever removes one holds the lock alone
+Users of an environment hold its lock together (see `leases`). To remove one, the agent holds the lock alone
 while taking `bin/python` away and the folder out of the way; only then the rest is deleted, which takes its time.
 """
 

@@ -1,11 +1,11 @@
-"""What holds a zygote and its runs: one keeper for each, from the first process to the last.
+"""The keeper: a process that holds one zygote and its runs, and ends all that they started.
 
-Standard library only, for Python 3.8 and later, as `synapse_worker` is. No foreign code ever runs in a keeper, and it
-has one thread. Where namespaces can be made it is process 1 of one: when it ends, however it ends, the kernel ends all
-that is in it. Elsewhere it is a child subreaper, and the others die with their parent.
+Standard library only, for Python 3.8 and later, like `synapse_worker`. A keeper has one thread and never runs foreign
+code. If namespaces can be made, it is process 1 of one: whenever and however it ends, the kernel ends all processes in
+it. Otherwise it is a child subreaper, and the others die with their parent.
 
     agent
-    keeper              nobody's child: what started it has ended
-    └─ zygote           forked from it; the only place where an environment's packages are imported
-       └─ run           forked from that; and whatever it starts
+    keeper              has no parent: the process that started it has ended
+    └─ zygote           forked from the keeper; the only process in which an environment's packages are imported
+       └─ run           forked from the zygote; with whatever it starts
 """

@@ -13,7 +13,7 @@ _PACKAGE = "<synapse>"
 
 
 def main() -> None:
-    """Load the keeper and the worker where no plugin's import finds them, and start."""
+    """Load the keeper and the worker under a name that no plugin can import, and start."""
     keeper = os.path.dirname(os.path.abspath(__file__))
     package = sys.modules[_PACKAGE] = ModuleType(_PACKAGE)
     package.__path__ = [os.path.dirname(keeper)]

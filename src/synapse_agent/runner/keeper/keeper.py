@@ -1,12 +1,12 @@
 """The keeper: hands runs to waiting processes, counts their time, and ends all that a run started.
 
-Its zygote forks processes that wait, two ahead of time. A run is handed to one without the zygote's doing, which is
-told nothing of it, and what a run's process ended with is asked of the kernel: the zygote forks and reaps, and no run
-that has begun depends on it. After a fork it pays for each page of memory that it writes to, and as much after two as
-after one.
+Its zygote forks processes that wait for runs, two ahead of time. The keeper hands a run to one of them without the
+zygote's help, and asks the kernel for the exit status of its process: the zygote only forks and reaps, and no run that
+has begun depends on it. It forks two at once because after a fork it pays for each page of memory that it writes to,
+and as much after two forks as after one.
 
-Whatever a run leaves when its process has ended falls to the keeper: the zygote is no subreaper, and each run's process
-is one for what it starts. So a child of the keeper's that is neither its zygote nor a run is always a leftover.
+When a run's process has ended, the keeper inherits what is left of the run: each run's process is a subreaper for what
+it starts, and the zygote is not one. So a child of the keeper that is neither its zygote nor a run is a leftover.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _READY_SECONDS = 120.0
 _UNKILLABLE_SECONDS = 10.0
 _TRIES = 3
 _CHANNELS = 3
-"""Descriptors of a run: its report socket, its log pipe, the file with its request."""
+"""Descriptors of a run: its report socket, its log pipe, and the file with its request."""
 _FOREVER = float("inf")
 
 
@@ -93,8 +93,8 @@ class _Running:
         return bool(select.select([self.pidfd], [], [], 0)[0])
 
     def signal(self, value: int) -> None:
-        """Signal its process group, or itself alone where it leads none yet."""
-        if self.has_ended():  # its number may be another's
+        """Signal its process group, or only itself if it leads none yet."""
+        if self.has_ended():  # its process id may belong to another process now
             return
         with suppress(ProcessLookupError, PermissionError):
             try:
@@ -104,7 +104,7 @@ class _Running:
 
 
 class _Finished:
-    """A run whose process is reaped, and that is reported once nothing of it is left."""
+    """A run whose process was reaped; it is reported once nothing of it is left."""
 
     def __init__(self, kind: bytes, number: int, status: int, place: int) -> None:
         self.kind = kind
@@ -115,7 +115,7 @@ class _Finished:
 
 
 class Keeper:
-    """The one of this process."""
+    """Serves an agent: runs, their processes and their zygote."""
 
     def __init__(self, control: socket, spec: Spec) -> None:
         self._control = control
@@ -132,7 +132,7 @@ class Keeper:
         self._running: dict[int, _Running] = {}
         """By the number of their folders."""
         self._unreaped: dict[int, float] = {}
-        """When each run has ended that its zygote has not reaped yet, by the number of its folders."""
+        """When each run ended that its zygote has not reaped yet, by the number of its folders."""
         self._unregistered: set[int] = set()
         self._finished: list[_Finished] = []
         self._numbers = 0
@@ -140,7 +140,7 @@ class Keeper:
         self._connected = True
 
     def serve(self) -> None:
-        """Serve the agent until it lets go of its end, then end everything."""
+        """Serve the agent until it closes its end of the socket, then end everything."""
         self._start_zygote()
         while self._connected:
             for descriptor, events in self._wait():
@@ -150,7 +150,7 @@ class Keeper:
         self._end_all()
 
     def _wait(self) -> list[tuple[int, int]]:
-        """Wait until there is something to do; what can be done ahead of time is done when there is nothing else."""
+        """Wait until there is something to do; meanwhile, ask for processes ahead of time."""
         if self._finished:
             return self._poll.poll(_SWEEP_SECONDS * 1000)
         zygote = self._zygote
@@ -166,7 +166,7 @@ class Keeper:
         return len(self._spares) < _SPARES and len(self._running) < self._cores
 
     def _patience(self) -> float | None:
-        """Return for how many milliseconds there is nothing to do unless something happens."""
+        """Return how many milliseconds to wait for events; None for no limit."""
         is_watched = (
             self._running or self._orders or self._unreaped or (self._zygote is not None and self._zygote.asked)
         )
@@ -191,7 +191,7 @@ class Keeper:
         else:
             self._see_end(descriptor)
 
-    # What the agent says
+    # Commands of the agent
 
     def _obey(self) -> None:
         try:
@@ -206,7 +206,7 @@ class Keeper:
             self._stop(number, at_once=kind == protocol.KILL)
             return
         self._orders.append(_Order(number, limit, grace, shows, descriptors))
-        if len(descriptors) != _CHANNELS:  # there was no room for them among this process's files
+        if len(descriptors) != _CHANNELS:  # this process has too many files open to receive them all
             self._orders.rotate(1)
             self._fail_order(errno.EMFILE)
         self._fill_orders()
@@ -247,7 +247,7 @@ class Keeper:
             self._poll.register(descriptor, select.POLLIN)
 
     def _fill_orders(self) -> None:
-        """Hand runs to processes that wait, and have others forked for those that there is none for."""
+        """Hand runs to waiting processes, and ask for one more for each run that is left."""
         while self._orders and self._spares:
             self._hand_over(self._spares.pop())
         if self._orders and self._zygote is None:
@@ -257,7 +257,7 @@ class Keeper:
                 self._ask(in_time=False)
 
     def _ask(self, *, in_time: bool) -> None:
-        """Have the zygote fork a process, whose folders are made here; `in_time` is when no run waits for it yet."""
+        """Make a process's folders and ask the zygote to fork it; `in_time` if no run waits for it yet."""
         assert self._zygote is not None
         self._numbers += 1
         number = self._numbers
@@ -284,13 +284,13 @@ class Keeper:
         self._tell(protocol.ENDED, order.number, -error)
 
     def _hand_over(self, spare: _Spare) -> None:
-        """Give the next run to a process; the agent is told first, as a run can end at once."""
+        """Hand the next run to a process. Notify the agent first, because a run can end at once."""
         order = self._orders[0]
         indices, trees = self._shown(order)
         self._tell(protocol.STARTED, order.number, spare.pid)
         try:
             send(spare.connection, worker.TAKE + bytes(indices), [*order.descriptors, *trees])
-        except OSError:  # it is gone, which its zygote is about to say
+        except OSError:  # it is gone, and its zygote is about to report that
             spare.close()
         else:
             spare.connection.close()
@@ -303,7 +303,7 @@ class Keeper:
                 os.close(tree)
 
     def _shown(self, order: _Order) -> tuple[list[int], list[int]]:
-        """Copy, read-only, what the caller has named of the machine's temporary files; return which and their trees."""
+        """Copy the mounts, read-only, of the temporary files that the caller named; return their indices and trees."""
         indices: list[int] = []
         trees: list[int] = []
         if self._view is None or not order.shows:
@@ -313,7 +313,7 @@ class Keeper:
         for path, real in sorted(wanted):
             if not self._view.is_hidden(path) or any(is_within(path, other) for other in seen):
                 continue
-            with suppress(OSError):  # it was there when the agent looked
+            with suppress(OSError):  # removed since the agent looked
                 tree = clone_tree(real)
                 trees.append(tree)
                 make_read_only("", tree=tree)
@@ -321,7 +321,7 @@ class Keeper:
                 seen.append(path)
         return indices, trees
 
-    # What the zygote says
+    # Notices of the zygote
 
     def _hear(self, zygote: ZygoteProcess) -> None:
         heard = zygote.hear()
@@ -346,7 +346,7 @@ class Keeper:
         line = socket(fileno=connection)
         try:
             spare = _Spare(place, pid, line)
-        except OSError:  # the zygote has reaped it already, or lies
+        except OSError:  # the zygote has reaped it already, or reported a wrong process id
             line.close()
             self._fill_orders()
             return
@@ -357,7 +357,7 @@ class Keeper:
         self._unreaped.pop(place, None)
         run = self._running.get(place)
         if run is not None:
-            if run.has_ended():  # else it is no word to go by
+            if run.has_ended():  # otherwise the notice is wrong
                 self._finish(run, status)
             return
         for spare in self._spares:
@@ -368,7 +368,7 @@ class Keeper:
         self._fill_orders()
 
     def _lose(self, zygote: ZygoteProcess) -> None:
-        """The zygote has ended: its runs are this process's children now, and go on where nothing ends them with it."""
+        """Handle the end of the zygote: its runs become children of this process, and end unless in a namespace."""
         words = zygote.last_words()
         for descriptor in (zygote.connection.fileno(), zygote.pidfd, zygote.stderr):
             with suppress(KeyError):
@@ -381,7 +381,7 @@ class Keeper:
         self._spares.clear()
         for run in self._running.values():
             run.is_adopted = True
-        self._unreaped.clear()  # what is left of these is this process's as well
+        self._unreaped.clear()  # the keeper inherits what is left of these, too
         self._give_up_orders(words, was_ready=zygote.is_ready)
         for place in gone:
             self._clear(place)
@@ -389,7 +389,7 @@ class Keeper:
             self._start_zygote()
 
     def _give_up_orders(self, words: bytes, *, was_ready: bool) -> None:
-        """Fail the runs that no zygote could start; one that ended after it was ready leaves them to the next."""
+        """Fail the runs that no zygote could start. If this one ended after it was ready, the next one tries them."""
         for order in list(self._orders):
             order.tries += 1
             if not was_ready or order.tries >= _TRIES:
@@ -400,10 +400,10 @@ class Keeper:
     # The ends of runs
 
     def _see_end(self, pidfd: int) -> None:
-        """A run's process has ended: take its status, unless its zygote was quicker and is about to tell it."""
+        """Read the status of a run's process that has ended, unless its zygote is about to report it."""
         run = next((run for run in self._running.values() if run.pidfd == pidfd), None)
         if run is None:
-            return  # the zygote's word came in the same moment
+            return  # the zygote reported it in the same moment
         if run.is_adopted:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(run.pid, signal.SIGKILL)  # before the number is free for others
@@ -444,7 +444,7 @@ class Keeper:
         self._finished = waiting
 
     def _sweep(self) -> bool:
-        """Kill and reap what ended runs left behind; true once nothing is there any more."""
+        """Kill and reap what ended runs left behind; return whether nothing is left."""
         known = {run.pid for run in self._running.values() if run.is_adopted}
         if self._zygote is not None:
             known.add(self._zygote.pid)
@@ -457,7 +457,7 @@ class Keeper:
         return not leftover
 
     def _clear(self, place: int) -> None:
-        """Remove a run's folders; what needs more than a moment is left to the agent."""
+        """Remove a run's folders; leave to the agent what takes more than a moment."""
         if not self._places.remove(place):
             self._tell(protocol.LEFT, place)
 
@@ -476,7 +476,7 @@ class Keeper:
             self._zygote.kill()
 
     def _is_silent(self, zygote: ZygoteProcess, now: float) -> bool:
-        """Whether the zygote does not do what it is for; looked at every now and then."""
+        """Return whether the zygote has failed to respond in time; checked at each tick."""
         if not zygote.is_ready:
             return now > zygote.started_at + _READY_SECONDS
         if any(now > asked_at + _FORK_SECONDS for asked_at in zygote.asked.values()):
@@ -486,7 +486,7 @@ class Keeper:
     # The end
 
     def _end_all(self) -> None:
-        """The agent is gone: let nothing outlive it. The kernel does that for process 1 of a namespace."""
+        """End all processes, because the agent is gone. In a namespace, the kernel does that when process 1 ends."""
         if self._spec.namespaces:
             return
         for run in self._running.values():

@@ -1,4 +1,4 @@
-"""The folders that each run has of its own: its home and, where it has a view, those for temporary files."""
+"""The folders of each run: its home and, if it has a view, those for temporary files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Places:
         self._place = place
         self._temporary = temporary
         self.mount_points: list[MountPoint] = []
-        """What runs make in these to mount things at, the innermost first."""
+        """What runs create in these folders to mount things at, the innermost first."""
 
     def make(self, number: int) -> list[str]:
         """Make a run's folders, its home first; none stay if that fails."""
@@ -33,7 +33,7 @@ class Places:
         return folders
 
     def remove(self, number: int) -> bool:
-        """Remove a run's folders if nothing was left in them; false where that needs more than a moment."""
+        """Remove a run's folders if they are empty; return False if that takes more than a moment."""
         folders = self._folders(number)
         try:
             for index, path, is_folder in self.mount_points:

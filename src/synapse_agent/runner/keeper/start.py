@@ -1,4 +1,4 @@
-"""From the process that the agent starts to a keeper that is nobody's child."""
+"""The start of a keeper: the process that the agent starts forks it and ends, so that it has no parent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .keeper import Keeper
 
 
 def start(control_fd: int, spec: dict[str, Any]) -> NoReturn:
-    """Fork a keeper, tell the agent of its process, and end."""
+    """Fork a keeper, send the agent a descriptor of its process, and end."""
     control = socket(fileno=control_fd)
     plan = Spec(**spec)
     if plan.namespaces:
@@ -31,7 +31,7 @@ def start(control_fd: int, spec: dict[str, Any]) -> NoReturn:
 
 
 def probe() -> None:
-    """Raise `OSError` where no keeper in namespaces of its own could work; the process is of no use afterwards."""
+    """Raise `OSError` if a keeper in its own namespaces cannot work; afterwards this process must end."""
     enter_user_namespace(MOUNTS | IPC | PROCESSES)
     pid = os.fork()
     if pid == 0:
@@ -53,7 +53,7 @@ def _keep(control: socket, spec: Spec) -> NoReturn:
         os.setsid()
         become_subreaper()
         if spec.namespaces:
-            with suppress(PermissionError):  # in a container whose own is masked: what is shown is the machine's
+            with suppress(PermissionError):  # in a container that masks its /proc: this process keeps the machine's
                 mount_processes()
         keep_from_being_traced()
         Keeper(control, spec).serve()

@@ -1,4 +1,4 @@
-"""A keeper's zygote: its process, the line to it, and what it says on stderr."""
+"""A keeper's zygote: its process, the socket to it, and its stderr."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ZygoteProcess:
     """A zygote that was forked from this process."""
 
     def __init__(self, spec: zygote.Spec, view: View | None, *, closing: list[int]) -> None:
-        """Fork it; `closing` are descriptors of the keeper's that it is not to have."""
+        """Fork it; `closing` are descriptors of the keeper that it must not inherit."""
         keeper = os.getpid()
         self.connection, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
         self.stderr, stderr = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -39,13 +39,13 @@ class ZygoteProcess:
         self._words = b""
 
     def fork(self, number: int, trees: list[int], *, in_time: bool) -> None:
-        """Ask it for a process; one that has ended is about to be heard of."""
+        """Ask it for a process. If it has ended, the keeper is about to notice."""
         self.asked[number] = time.monotonic()
         with suppress(OSError):
             send(self.connection, protocol.FORK.pack(number, in_time), trees)
 
     def hear(self) -> tuple[bytes, int, int, list[int]] | None:
-        """Return what it says: kind, number, value, descriptors; None where it makes no sense, or has ended."""
+        """Return its next notice: kind, number, value, descriptors; None if that is invalid or it has ended."""
         try:
             message, descriptors = receive(self.connection, protocol.NOTICE.size + 1, flags=MSG_DONTWAIT)
         except BlockingIOError:
@@ -60,7 +60,7 @@ class ZygoteProcess:
         return kind, number, value, descriptors
 
     def listen(self) -> None:
-        """Take what it has written to stderr."""
+        """Read what it has written to stderr."""
         with suppress(BlockingIOError):
             self._words = (self._words + os.read(self.stderr, _READ_BYTES))[-MAX_WORDS:]
 
@@ -70,12 +70,12 @@ class ZygoteProcess:
         return self._words.strip()
 
     def kill(self) -> None:
-        """End it, which is heard of when it has."""
+        """Kill it; the keeper notices when it has ended."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
     def reap(self) -> None:
-        """Let go of it after its end."""
+        """Reap it after its end, and close its descriptors."""
         os.waitpid(self.pid, 0)
         self.connection.close()
         os.close(self.stderr)

@@ -185,7 +185,7 @@ def _failure(error_type: str, message: str, **extra: Any) -> bytes:
 
 
 def _event(payload: bytes) -> dict[str, Any] | None:
-    """Read an event, reduced to what belongs in one; None where it is not of the form of `RunListener.event`."""
+    """Read an event, reduced to what belongs in one; None if it does not have the form of `RunListener.event`."""
     try:
         event = _DECODER.decode(payload.decode())
     except (ValueError, RecursionError):  # Python 3.12 and later write more than this one can read
@@ -208,7 +208,7 @@ def _is_number(value: Any) -> bool:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text:.40} is not a number that JSON can say")
+        raise ValueError(f"{text:.40} is not a number that JSON can express")
     return number
 
 

@@ -1,4 +1,4 @@
-"""The agent's side of a keeper: the one place where the runner starts processes."""
+"""The agent's side of a keeper: the only module of the runner that starts processes."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _END_SECONDS = 15.0
 
 
 class ZygoteLost(Exception):
-    """The process that forks the runs has ended; the message is what it said last."""
+    """The process that forks the runs has ended; the message is its last output."""
 
 
 class Child(Protocol):
-    """What a keeper tells of a run."""
+    """Receives what a keeper reports of a run."""
 
     def started(self) -> None:
         """A process has taken it."""
 
     def timed_out(self) -> None:
-        """Its time is over, and it is being ended."""
+        """It has reached its time limit, and the keeper is ending it."""
 
     def ended(self, status: int | None) -> None:
         """It and all it started are gone.
 
-        The status is minus an errno where it could not be forked, and None where its zygote or keeper ended first.
+        The status is minus an errno if it could not be forked, and None if its zygote or keeper ended first.
         """
 
 
@@ -53,23 +53,23 @@ class ZygoteSpec:
     folder: Path
     """The plugin's code."""
     bytecode: Path
-    """Where compiled code is cached."""
+    """The folder of compiled code."""
     writable: tuple[Path, ...] | None
-    """What they may write to beside folders of their own; None for no sandbox."""
+    """Paths they may write to besides their own folders; None for no sandbox."""
     namespaces: bool = False
     covered: tuple[Path, ...] | None = None
-    """Folders that are hidden but for what runs need of them; None for no view of the files of their own."""
+    """Folders of which runs see only what they need; None for no view of their own."""
 
 
 class Keeper:
-    """A process that has others forked for runs, and ends all that these start; see `runner.keeper`."""
+    """A process that has processes forked for runs, and ends all that these start; see `runner.keeper`."""
 
     def __init__(
         self, spec: ZygoteSpec, *, place: Path, on_left: Callable[[Path], None], env: Mapping[str, str]
     ) -> None:
-        """Start the process, which takes a millisecond or two; what it is sent meanwhile waits for it.
+        """Start the process, which takes a millisecond or two; messages sent meanwhile are queued.
 
-        In `place` runs get their folders; `on_left` hears of one that something was left in.
+        Runs get their folders in `place`; `on_left` is called with each folder that was not left empty.
         """
         with ExitStack() as if_it_fails, ExitStack() as at_once:
             control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -93,10 +93,10 @@ class Keeper:
     async def run(
         self, child: Child, descriptors: Sequence[int], *, limit: float | None, grace: float, shows: bool
     ) -> int:
-        """Have a process take these descriptors over, and return the run's number.
+        """Hand these descriptors to a process, and return the run's number.
 
-        It is ended after `limit` seconds from then on: asked to, and killed `grace` seconds later. `shows` says whether
-        its request names files to be shown to it.
+        After `limit` seconds the keeper asks the run to end, and `grace` seconds later kills it. `shows` is whether its
+        request names files that it must see.
         """
         self._numbers += 1
         number = self._numbers
@@ -109,21 +109,21 @@ class Keeper:
         return number
 
     def stop(self, number: int) -> None:
-        """End a run: ask it to, and kill it when its grace period is over. One without a process never gets one."""
+        """Ask a run to end, and kill it when its grace period is over. One that has not started never will."""
         self._command(protocol.STOP, number)
 
     def kill_run(self, number: int) -> None:
-        """End a run at once; one that has ended is fine."""
+        """Kill a run at once; does nothing if it has ended."""
         self._command(protocol.KILL, number)
 
     def kill(self) -> None:
-        """End the keeper, which does not do what it should; all of its namespace ends with it."""
+        """Kill a keeper that does not respond; all of its namespace ends with it."""
         if self._pidfd is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def last_words(self) -> str:
-        """Return what a zygote said last that could not start, or why there is no keeper."""
+        """Return the last output of a zygote that could not start, or the reason why the keeper failed."""
         size = os.fstat(self._stderr).st_size
         said = os.pread(self._stderr, protocol.MAX_WORDS, max(0, size - protocol.MAX_WORDS))
         return self._words or said.decode(errors="replace").strip()
@@ -142,21 +142,21 @@ class Keeper:
         os.close(self._stderr)
 
     async def _has_ended(self) -> bool:
-        """Wait until the keeper and all of its namespace are gone; false where that takes too long."""
+        """Wait until the keeper and all of its namespace are gone; return False if that takes too long."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._let_go.wait(), _END_SECONDS)
             return self._pidfd is None or await asyncio.to_thread(_is_readable, self._pidfd, _END_SECONDS)
         return False
 
     def _reap_starter(self) -> None:
-        """Let go of the process that started the keeper, which ends when it has."""
+        """Reap the process that started the keeper, which ends once it has done so."""
         if self._starter.poll() is None and self.alive:
             asyncio.get_running_loop().call_later(_STARTER_PAUSE, self._reap_starter)
         else:
             self._starter.wait()
 
     def _greet(self) -> bool:
-        """Take the first notice, with the descriptor of the keeper's process; false where there is none any more."""
+        """Receive the first notice, with the descriptor of the keeper's process; False if the keeper has ended."""
         _, descriptors, _, _ = socket.recv_fds(self._control, protocol.NOTICE.size, 1)
         if descriptors:
             self._pidfd = descriptors[0]
@@ -171,7 +171,7 @@ class Keeper:
         except BlockingIOError:
             asyncio.get_running_loop().call_later(_SEND_PAUSE, self._command, kind, number)
         except OSError:
-            pass  # the keeper has ended, and its end is about to be heard of
+            pass  # the keeper has ended; `_hear` is about to notice
 
     async def _send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
         while self.alive:
@@ -213,7 +213,7 @@ class Keeper:
             self._children.pop(number).ended(None)
 
     def _lost(self) -> None:
-        """The keeper has ended; tell whoever waits."""
+        """Handle the end of the keeper: report the end of all its runs."""
         if not self.alive:
             return
         self.alive = False

@@ -24,16 +24,16 @@ _STATUSES = {
     "entrypoint_not_found": 422,
     "invalid_plugin": 422,
 }
-"""Of the failures that a run can report: it says which one it was, the agent what that means."""
+"""The failures that a run can report. It names one of these types, and the agent chooses the status."""
 _TEXTS = frozenset({"exception_type", "exception_message", "traceback", "entrypoint", "path"})
 _NUMBERS = frozenset({"size", "limit"})
 
 
 def result_of(ending: ProcessExit, *, job_id: str, time_limit: float | None, out_of_memory: bool) -> bytes:
-    """Return the result that the run reported, as JSON text, or raise the `Problem` that says how else it ended.
+    """Return the result that the run reported, as JSON text, or raise the `Problem` that describes how else it ended.
 
     A result counts once it is complete, whatever the process did to itself afterwards; not if the agent ended it before
-    what the action had queued was done. That it is JSON is for `json_check` to say. `out_of_memory` says whether the
+    what the action had queued was done. `json_check` checks later that it is JSON. `out_of_memory` is whether the
     kernel has ended a process for lack of memory meanwhile.
     """
     if ending.failure is not None and ending.has_begun:
@@ -52,7 +52,7 @@ def result_of(ending: ProcessExit, *, job_id: str, time_limit: float | None, out
 
 
 def cannot_start(why: str) -> Problem:
-    """Say that a run was not started, for a reason that may pass."""
+    """Report that a run was not started, for a temporary reason."""
     return Problem(503, "unavailable", f"The agent cannot start another process now: {why}. Try again later.")
 
 
@@ -64,7 +64,7 @@ def lacks_resources(error: BaseException) -> bool:
 
 
 def action_stopped(job_id: str) -> Problem:
-    """Say that a run was ended because somebody asked for it."""
+    """Report that a run was ended because a caller asked for it."""
     return Problem(500, "action_stopped", "The action was stopped.", job_id=job_id)
 
 
@@ -93,7 +93,7 @@ def _reported(failure: bytes, job_id: str) -> Problem:
 
 
 def _failure(payload: bytes) -> _Failure | None:
-    """Read what a run reported; None where it is no failure that the agent knows."""
+    """Read what a run reported; None if that is not a failure that the agent knows."""
     if len(payload) > _MAX_FAILURE_BYTES:
         return None
     try:
@@ -128,7 +128,7 @@ def _is_fault(value: Any) -> bool:
 
 
 def _not_begun(ending: ProcessExit) -> Problem:
-    """Say why a process did not get as far as the plugin's code: nothing has run."""
+    """Report why a process ended before any of the plugin's code ran."""
     if ending.failure is not None:
         return cannot_start(_preparation(ending.failure))
     if ending.status is None:

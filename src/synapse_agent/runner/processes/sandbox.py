@@ -1,4 +1,4 @@
-"""Whether the kernel keeps actions from writing where they should not, found out by trying."""
+"""What the kernel can keep actions from, found out by trying."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SINCE = (
 """What is kept from actions, by the ABI of Landlock that brought it."""
 
 _BY_NAMESPACES = ("attributes", "temporary_files", "ipc")
-"""What is kept from actions where each has namespaces of its own."""
+"""What is kept from actions if each has namespaces of its own."""
 LEVELS = ("none", "landlock", "namespaces")
 """How runs are kept apart; each includes those before it."""
 
@@ -41,7 +41,7 @@ class SandboxPolicy:
 
     status: Literal["active", "off", "unavailable"]
     landlock_abi: int = 0
-    """The kernel's; 0 where it has none that can be used."""
+    """The kernel's; 0 if it has none that can be used."""
     allow_write: tuple[Path, ...] = ()
     """What every run may write to."""
     namespaces: bool = False
@@ -74,7 +74,7 @@ class SandboxPolicy:
         return () if self.namespaces else tuple(Path(f) for f in TEMPORARY if not is_within(str(data_dir.resolve()), f))
 
     def covering(self, folder: Path) -> tuple[Path, ...] | None:
-        """List what is hidden from runs, which see a part of it; None where nothing can be."""
+        """List what is hidden from runs, which see a part of it; None if nothing can be hidden."""
         return (folder,) if self.namespaces else None
 
 
@@ -82,7 +82,7 @@ OFF = SandboxPolicy("off")
 
 
 def probed(*, wanted: bool, allow_write: Iterable[Path] = ()) -> SandboxPolicy:
-    """Give the sandbox that this kernel offers to a process such as this one."""
+    """Return the sandbox that this kernel offers to a process such as this one."""
     if not wanted:
         return SandboxPolicy("off", _usable_abi())
     abi = _usable_abi()
@@ -107,7 +107,7 @@ def namespaces_missing() -> str:
 
 @cache
 def _usable_abi() -> int:
-    """Give the kernel's ABI if a sandbox of it holds; a container's rules may let one ask for it and no more."""
+    """Return the kernel's ABI if a sandbox of it holds; in a container the ABI can be read and yet not be used."""
     abi = landlock.abi()
     held: list[bool] = []
     if abi:

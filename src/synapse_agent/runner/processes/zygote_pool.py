@@ -40,7 +40,7 @@ class ZygotePool:
 
     @asynccontextmanager
     async def use(self, ground: ZygoteSpec) -> AsyncIterator[Keeper]:
-        """Lend the zygote of that ground, started where there is none, to one run."""
+        """Lend the zygote of that ground to one run, and start it if necessary."""
         kept = self._take(ground)
         kept.users += 1
         try:
@@ -114,7 +114,7 @@ class ZygotePool:
         async with self._removing:
             try:
                 await asyncio.to_thread(remove_tree, folder)
-            except Exception:  # whatever it is, it is no run's fault, and the next sweep tries again
+            except Exception:  # whatever it is, no run caused it, and the next sweep tries again
                 logger.exception("%s cannot be removed now", folder)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

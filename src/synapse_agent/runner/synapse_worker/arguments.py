@@ -24,7 +24,7 @@ class Parameters:
         self._converter = Converter(scope)
 
     def converted(self, named: Mapping[str, Any], *, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert what the caller gave, and fill in the defaults of fields; `Misfit` names all that do not fit."""
+        """Convert what the caller passed, and fill in the defaults of fields; `Misfit` names all that do not fit."""
         values, faults = dict(named), []
         for name, value in named.items():
             is_whole = name == _WHOLE

@@ -1,7 +1,7 @@
-"""Compiled code: runs read it and tell which modules lack it, and a process of the agent's own writes it.
+"""Compiled code: runs read it and report which modules lack it, and a process of the agent writes it.
 
-Whoever writes compiled code decides what is executed, so no run may. It lies below one folder, as `sys.pycache_prefix`
-has it: each file under the path of its source.
+The process that writes compiled code decides what is executed, so no run may write it. It lies below one folder,
+`sys.pycache_prefix`: each file under the path of its source.
 
 As a program this module compiles what stdin names, each path ending in a null byte, folders with all below them, and
 `*` for this Python's own library: `python -I -S bytecode.py FOLDER WHERE...`. Nothing outside of `WHERE` and that
@@ -54,7 +54,7 @@ def _sources(path: str) -> Iterator[str]:
 
 
 def _library() -> Iterator[str]:
-    """Give the modules of this Python's own library that it has compiled code of itself: to refer to that is cheap."""
+    """Yield the modules of this Python's own library that came with compiled code: a link to that is cheap."""
     for folder, folders, files in os.walk(_LIBRARY):
         folders[:] = [name for name in folders if name not in _NOT_LIBRARY]
         for name in files:
@@ -93,7 +93,7 @@ def _write(path: str, data: bytes) -> None:
 
 
 def _head(status: os.stat_result) -> bytes:
-    """Give the first bytes of compiled code, by which an import knows whether it is that of its source."""
+    """Return the first bytes of compiled code, by which an import checks that it belongs to its source."""
     numbers = (0, int(status.st_mtime), status.st_size)
     return MAGIC_NUMBER + b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in numbers)
 
@@ -107,7 +107,7 @@ def _is_valid(path: str, status: os.stat_result) -> bool:
 
 
 def _own(source: str) -> str:
-    """Give where a Python keeps the compiled code of a module by itself."""
+    """Return the path at which Python itself keeps the compiled code of a module."""
     folder, name = os.path.split(source)
     return os.path.join(folder, "__pycache__", f"{name[:-3]}.{sys.implementation.cache_tag}.pyc")
 

@@ -31,7 +31,7 @@ class _Half(ctypes.Structure):
 
 _Halves = _Half * 2
 _HEADER, _NONE = ctypes.byref(_Header(_VERSION_3, 0)), ctypes.byref(_Halves())
-_capset = libc.capset  # looked up once, as are its arguments: a run gives them up while its caller waits
+_capset = libc.capset  # looked up once, as are its arguments: a run drops its capabilities while its caller waits
 
 
 def bound_programs() -> None:
@@ -43,12 +43,12 @@ def bound_programs() -> None:
 
 
 def give_up_capabilities() -> None:
-    """Give up all capabilities, for good."""
+    """Drop all capabilities, for good."""
     check(_capset(_HEADER, _NONE))
 
 
 def keep_capabilities(kept: Iterable[int]) -> None:
-    """Give up all capabilities but these, for good."""
+    """Drop all capabilities but these, for good."""
     halves = _Halves()
     for number in kept:
         halves[number // 32].effective |= 1 << number % 32

@@ -22,7 +22,7 @@ _PROGRESS_SECONDS = 0.05
 
 
 class Context:
-    """A run as its action sees it: what it is, and where it reports its progress."""
+    """A run as its action sees it: what it is, and how it reports its progress."""
 
     def __init__(self, reports: Reports, *, job_id: str, action: str, language: str | None) -> None:
         self.job_id = job_id

@@ -14,8 +14,8 @@ from .failures import ActionFailure
 def load(entrypoint: str, *, folder: str) -> Any:
     """Import what `package.module:attribute` or `package.module.attribute` names.
 
-    Raises `ActionFailure` `entrypoint_not_found` where there is no such module or attribute. What the plugin's own
-    import raises is left as it is.
+    Raises `ActionFailure` `entrypoint_not_found` if the module or attribute does not exist. Errors of the plugin's own
+    import are passed on.
     """
     for module_name, attributes in _readings(entrypoint):
         if _exists(module_name):

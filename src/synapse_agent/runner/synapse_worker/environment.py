@@ -1,4 +1,4 @@
-"""The virtual environment that a zygote enters once it is confined: what Python's own start would have done before."""
+"""The virtual environment, which a zygote enters only once it is confined, instead of at Python's own start."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ _NO_SITE = 6
 
 
 def enter_environment(folder: str) -> None:
-    """Be as if this Python had been started as that of the environment.
+    """Make this interpreter the one of the environment, as if it had been started from it.
 
     This runs code of the environment's packages: lines of `.pth` files, `sitecustomize`.
     """
     sys.executable = f"{folder}/bin/python"
     sys.prefix = sys.exec_prefix = folder
-    import site  # which runs nothing by itself as long as the flags say that it was left out
+    import site  # its import runs nothing while `sys.flags.no_site` is set
 
     _forget_that_site_was_left_out()
     site.main()
 
 
 def _forget_that_site_was_left_out() -> None:
-    """Keep Pythons that the action starts with the flags of this one, as `multiprocessing` does, from getting `-S`."""
+    """Clear `no_site`: `multiprocessing` passes the flags of this Python on, and its children need `site`."""
     put = ctypes.pythonapi.PyStructSequence_SetItem
     put.argtypes, put.restype = [ctypes.py_object, ctypes.c_ssize_t, ctypes.py_object], None
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(0))  # which the flags keep
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(0))  # the flags take over this reference
     put(sys.flags, _NO_SITE, 0)

@@ -50,7 +50,7 @@ def offer_to_the_oom_killer() -> None:
 
 
 def end_when_told() -> None:
-    """Let SIGTERM and SIGINT do what they do in a new interpreter; one that has come already does so now."""
+    """Reset SIGTERM and SIGINT to what they do in a new interpreter; one that is pending takes effect now."""
     set_handler(signal.SIGTERM, SIG_DFL)
     set_handler(signal.SIGINT, default_int_handler)
     pthread_sigmask(SIG_UNBLOCK, STOPS)
@@ -98,7 +98,7 @@ def exit_status(pid: int) -> int | None:
 
 
 def _in_own_namespace(pid: int) -> list[int]:
-    """Return what a process of the machine's `/proc` is called here; nothing where it is gone."""
+    """Return the ids, outermost first, of a process in the machine's `/proc`; an empty list if it is gone."""
     with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/status", "rb") as status:
         return [int(line.split()[-1]) for line in status if line.startswith(b"NSpid:")]
     return []

@@ -36,10 +36,10 @@ class Reports:
         self._send(kind, b"")
 
     def uncompiled(self, path: str) -> None:
-        """Tell of a module that there is no compiled code of."""
+        """Report a module that lacks compiled code."""
         payload = os.fsencode(path)
         if len(payload) <= protocol.MAX_PAYLOAD:
-            with suppress(OSError):  # the action may have closed the descriptor, which is no fault of this module's
+            with suppress(OSError):  # the action may have closed the descriptor
                 self._send(protocol.UNCOMPILED, payload)
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ _WRITTEN_AS_TEXT = {("uuid", "UUID"), ("decimal", "Decimal")}
 
 
 def to_json(value: Any) -> bytes:
-    """Give a value as JSON in UTF-8, or raise `ActionFailure` `result_not_serializable` naming the path in it.
+    """Return a value as JSON in UTF-8, or raise `ActionFailure` `result_not_serializable` naming the path in it.
 
     Beside what JSON knows: pydantic models, dataclasses, dates and times, paths, enums, UUIDs, decimals (as text),
     mappings, and what has `tolist`, as numpy's scalars and arrays do.

@@ -162,7 +162,7 @@ def _act(
 
 
 def _has_queued_work() -> bool:
-    if atexit._ncallbacks() > 0:  # where executors of Python 3.8 wait for their threads, which are daemons
+    if atexit._ncallbacks() > 0:  # by which executors of Python 3.8 wait for their threads, which are daemons
         return True
     threading = sys.modules.get("threading")
     if threading is None:
@@ -177,7 +177,7 @@ def _do_queued_work() -> None:
     for wait in (*([] if threading is None else [threading._shutdown]), atexit._run_exitfuncs):
         try:
             wait()
-        except BaseException:  # an interpreter prints what comes out of them, and goes on
+        except BaseException:  # an interpreter prints these errors and continues
             sys.excepthook(*sys.exc_info())
 
 

@@ -17,7 +17,7 @@ _ALWAYS = ("null", "zero", "full", "shm")
 _ACCELERATORS = ("nvidia", "nvhost", "nvmap", "dri", "kfd", "dxg", "accel", "infiniband")
 """How the names begin of the devices that GPUs and the like are used through."""
 _HINT = (
-    "The agent's sandbox lets an action write only below its own folder, the one of TMPDIR and HOME, and below /tmp;"
+    "In the agent's sandbox an action can write only below its own folder, the one of TMPDIR and HOME, and below /tmp;"
     " whoever runs the agent can allow more with --allow-write, or run it with --no-sandbox."
 )
 
@@ -70,7 +70,7 @@ class Sandbox:
             self._error = error
 
     def enter(self, *, writable: Iterable[str], shown: Iterable[tuple[str, int]] = ()) -> None:
-        """Give up writing anywhere else than what was prepared and these folders; `OSError` where that fails.
+        """Give up writing anywhere but to what was prepared and these folders; raise `OSError` if that fails.
 
         `shown` lists what the caller has named of the machine's temporary files: a path and a tree to mount there.
         """

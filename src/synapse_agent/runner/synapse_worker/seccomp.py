@@ -1,4 +1,4 @@
-"""Seccomp: system calls that no action needs, or with arguments that none does, give EPERM, for good.
+"""Seccomp: system calls that no action needs, or with arguments that none does, fail with EPERM, for good.
 
 Namespaces and Landlock keep most of what a run could do to others from it. Left are calls that ask no more than that
 two processes have one user (`prlimit`, `setpriority`, `sched_setscheduler`, `ioprio_set`), kernel objects that belong
@@ -101,7 +101,7 @@ def is_known_here() -> bool:
 def refuse_what_no_action_needs(*, has_view: bool) -> None:
     """Refuse it for this process and all that it starts.
 
-    With a view, mounts and new namespaces have to stay: each run makes its own. It then gives up the capability that
+    With a view, mounts and new namespaces have to stay: each run makes its own. It then drops the capability that
     they take, and without a user namespace, which is refused here, it gets none again. Without namespaces nothing else
     keeps System V IPC apart.
     """

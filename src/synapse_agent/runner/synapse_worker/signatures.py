@@ -107,7 +107,7 @@ class CallSignature:
         *,
         elsewhere: Iterable[str] = (),
     ) -> Any:
-        """Call with what `bound` gave; `elsewhere` lists the keys of params that another callable of the run takes."""
+        """Call with what `bound` returned; `elsewhere` lists the params that another callable of the run takes."""
         positional = [named.pop(n) if n in named else self.defaults[n] for n in self.names[: self.by_position]]
         if self.rest is not None:
             others = frozenset(self.names).union(elsewhere)

@@ -1,10 +1,10 @@
-"""What a zygote and its runs see of the machine's files, where namespaces can be made.
+"""The view: what a zygote and its runs see of the machine's files, if namespaces can be made.
 
-A zygote sees the machine read-only. `/tmp`, `/var/tmp`, `/dev/shm` and the agent's data folder are covered; of what
-these hold, it sees what it needs. It can't undo that: it enters a further user namespace, where the mounts that it
-brings are locked.
+A zygote sees the machine read-only. `/tmp`, `/var/tmp`, `/dev/shm` and the agent's data folder are covered; it sees
+only what it needs of them. It can't undo that: it enters a second user namespace, in which the mounts of the first
+are locked.
 
-A run has folders of its own at the same names. Its process mounts them while it waits to be a run.
+A run has folders of its own under the same names. Its process mounts them before there is a run for it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TEMPORARY = ("/tmp", "/var/tmp")
 """The folders for temporary files that programs know by name."""
 _SHARED_MEMORY = "/dev/shm"
 _SETTINGS = ("sys", "sysrq-trigger", "irq", "bus", "fs")
-"""What root can change the machine's settings with, in `/proc`."""
+"""Entries of `/proc` with which root can change the machine's settings."""
 _COVER = "mode=755,size=1m"
 _ZYGOTES_TEMPORARY = "mode=1777,size=64m"
 
@@ -31,7 +31,7 @@ class Step(NamedTuple):
     path: str
     is_folder: bool
     source: str | None = None
-    """What is to be seen there; None for an empty folder."""
+    """The file or folder that is mounted there; None for an empty folder."""
     is_writable: bool = False
 
 
@@ -44,12 +44,12 @@ class MountPoint(NamedTuple):
 
 
 class View:
-    """What a zygote and its runs are to see, planned while all of the machine is still seen."""
+    """A plan of what a zygote and its runs see, made while all of the machine is still visible."""
 
     def __init__(self, place: str, *, covered: Iterable[str], readable: Iterable[str], writable: Iterable[str]) -> None:
-        """`place` is the zygote's own folder, where each run sees its home instead.
+        """`place` is the zygote's own folder, at which each run sees its home instead.
 
-        `covered` are folders that show nothing of what is in them, but for what is readable or writable.
+        `covered` are folders whose contents are hidden, except for what is readable or writable.
         """
         self.place = place
         self.private = [path for path in _existing(TEMPORARY) if not any(is_within(path, each) for each in writable)]
@@ -69,7 +69,7 @@ class View:
         """What each run sees in its temporary folders as well."""
 
     def is_hidden(self, path: str) -> bool:
-        """Whether a path is the machine's alone, or a run's own."""
+        """Return whether a path of the machine is hidden from runs, which have their own there."""
         return any(is_within(path, folder) for folder in self.private)
 
     def mount_points(self) -> list[MountPoint]:
@@ -85,7 +85,7 @@ class View:
         return sorted(found, key=lambda point: len(point.path), reverse=True)
 
     def enter(self) -> None:
-        """Give this process the view for good; what it mounts later, it can undo."""
+        """Enter the view for good; this process can only undo mounts that it makes later."""
         enter_user_namespace(MOUNTS | IPC)
         trees: dict[str, int] = {}
         for step in self._steps:
@@ -105,7 +105,7 @@ class View:
         os.chdir("/")
 
     def enter_runs_own(self, trees: list[int]) -> None:
-        """Give this process a run's own view; the trees are its home, then its temporary folders."""
+        """Enter a run's own view; the trees are its home, then its temporary folders."""
         unshare(MOUNTS | IPC)
         kept = [(step, clone_tree(step.path)) for step in self.kept]
         home, *own = trees
@@ -118,7 +118,7 @@ class View:
         _mount_shared_memory()
 
     def show(self, path: str, tree: int) -> None:
-        """Show a tree of the machine's below a temporary folder of this run's."""
+        """Mount a tree of the machine below a temporary folder of this run."""
         inside = [(step.path, clone_tree(step.path)) for step in self.kept if is_within(step.path, path)]
         _make_mount_point(path, os.path.isdir(f"/proc/self/fd/{tree}"))
         attach(tree, path)
@@ -137,7 +137,7 @@ class View:
 
 
 def home_of(place: str, number: int) -> str:
-    """Return the folder that is a run's home where it has no view; short, as sockets' paths end at 108 bytes."""
+    """Return the home of a run that has no view; it is short, because a socket's path has at most 108 bytes."""
     return f"{place}/{number}"
 
 
@@ -147,7 +147,7 @@ def is_within(path: str, folder: str) -> bool:
 
 
 def probe() -> None:
-    """Raise `OSError` where no view can be made; the process is of no use afterwards."""
+    """Raise `OSError` if no view can be made; afterwards this process must end."""
     View("/", covered=[], readable=[], writable=[]).enter()
     child = os.fork()
     if child == 0:

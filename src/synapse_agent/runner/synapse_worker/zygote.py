@@ -1,7 +1,7 @@
 """The zygote: one small, single-threaded process that forks a fresh one for each run of a release.
 
-It forks when its keeper says so, gives the keeper a line to what it forked, and reaps. Nothing depends on what it says
-but its own release's runs: the code of an environment runs in it.
+It forks when its keeper asks for it, sends the keeper a socket to the new process, and reaps. The code of an
+environment runs in it, so only runs of its own release depend on what it reports.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from .view import TEMPORARY, View, home_of
 
 _REHEARSALS = 20
 _PYTHON = (sys.base_prefix, sys.base_exec_prefix, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-"""What a zygote goes on to import from."""
+"""The folders from which a zygote imports later."""
 
 
 class Spec(NamedTuple):
-    """What a keeper and its zygote are for, as the agent describes it."""
+    """The settings of a keeper and its zygote, as the agent sends them."""
 
     folder: str
     """The plugin's code."""
@@ -52,9 +52,9 @@ class Spec(NamedTuple):
     namespaces: bool
     """Whether to make any."""
     covered: list[str] | None
-    """Folders that are hidden but for what runs need of them; None for no view of the files."""
+    """Folders of which runs see only what they need; None for no view."""
     writable: list[str] | None
-    """What runs may write to beside folders of their own; None for no sandbox."""
+    """Paths that runs may write to besides their own folders; None for no sandbox."""
 
     def view(self) -> View | None:
         """Plan the view that runs have."""
@@ -65,14 +65,14 @@ class Spec(NamedTuple):
 
 
 def serve(control: socket, spec: Spec, view: View | None, *, keeper: int) -> NoReturn:
-    """Be a zygote until the keeper's end of the socket closes.
+    """Be a zygote until the keeper closes its end of the socket.
 
-    What the environment brings to run at each start of Python, such as a `.pth` file, runs here, confined.
+    Code of the environment that Python runs at its start, such as a line of a `.pth` file, runs here, confined.
     """
     die_with_parent(keeper)
     stay_as_traceable_as_others()
     offer_to_the_oom_killer()
-    pthread_sigmask(SIG_BLOCK, STOPS)  # a process that was just forked is told to stop before it can say so
+    pthread_sigmask(SIG_BLOCK, STOPS)  # a process can get these right after its fork, before it handles them
     sys.stdout, sys.stderr = (_unbreakable(descriptor) for descriptor in (1, 2))
     sys.pycache_prefix = spec.bytecode
     tell_instead_of_writing(lambda _: None)
@@ -93,7 +93,7 @@ def serve(control: socket, spec: Spec, view: View | None, *, keeper: int) -> NoR
 
 
 def _confined(spec: Spec, view: View | None) -> SandboxRules | None:
-    """Confine this process before any foreign code runs in it, and return what its runs are confined by."""
+    """Confine this process before any foreign code runs in it, and return the rules for its runs."""
     if spec.writable is None:
         return None
     os.environ["HOME"] = spec.place
@@ -113,7 +113,7 @@ def _confined(spec: Spec, view: View | None) -> SandboxRules | None:
 
 
 def _unbreakable(descriptor: int) -> TextIO:
-    """Give a stream that takes any text and passes on whole lines."""
+    """Return a stream that takes any text and passes on whole lines."""
     return open(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
@@ -121,7 +121,7 @@ class _Zygote:
     def __init__(
         self, control: socket, spec: Spec, view: View | None, rules: SandboxRules | None, error: OSError | None
     ) -> None:
-        """With an error, which kept it from being confined, its runs fail by that."""
+        """With `error`, the reason why this process could not be confined, all its runs fail."""
         self._control = control
         self._spec = spec
         self._view = view
@@ -130,7 +130,7 @@ class _Zygote:
         self._poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
         self._children: dict[int, tuple[int, int]] = {}
-        """Number and process id of each that has been forked and not been reaped, by a descriptor of its process."""
+        """Number and process id of each process that was forked and not reaped yet, by its descriptor."""
         self._is_warm = False
         self._connected = True
 
@@ -162,7 +162,7 @@ class _Zygote:
             _close(trees)
 
     def _warm_up(self) -> None:
-        """Have everything done before that runs do; not earlier, as the first one may be waiting for this process."""
+        """Rehearse what runs do; not earlier, because the first run may be waiting for this process."""
         self._is_warm = True
         for _ in range(_REHEARSALS):
             run.warm_up()

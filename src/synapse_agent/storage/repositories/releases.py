@@ -65,7 +65,7 @@ class ReleaseRepository:
         self._statements.write("DELETE FROM releases WHERE digest = :digest", {"digest": digest})
 
     def holds(self, digest: str) -> bool:
-        """Tell whether a release has this digest."""
+        """Return whether a release has this digest."""
         return self._find("digest = :digest", {"digest": digest}) is not None
 
     def digests(self) -> set[str]:

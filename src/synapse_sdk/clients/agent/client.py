@@ -63,7 +63,7 @@ class _Client:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the settings, for `pickle` and `copy`: connections are made anew where the copy is used."""
+        """Return the settings, for `pickle` and `copy`: the copy makes its own connections."""
         settings = self._session.transport.settings
         settings.check_portable()
         kept = {name: value for name, value in self.__dict__.items() if name not in ("_session", "_owns_connections")}

@@ -1,4 +1,4 @@
-"""What a client's hooks are told: `on_request` before each request leaves, `on_response` when it has come to its end.
+"""What a client's hooks get: `on_request` before each request leaves, `on_response` when it has come to its end.
 
 A call that is retried is several requests. One that follows a log has come to its end, for the hooks, when its answer
 begins. What a hook raises is logged and otherwise ignored, so that it can't take a result from the caller.

@@ -119,8 +119,7 @@ def test_folders_are_asked_before_the_backend(start: Any, tmp_path: Path, write_
     with pytest.raises(NotFoundError) as missing:
         client.create_plugin_release("none", "1.0.0")
     assert missing.value.message == (
-        "There is no 'none@1.0.0' to be had; the plugins there are: small. "
-        f"The backend {server.base_url} has no 'none@1.0.0'."
+        f"'none@1.0.0' was not found; the plugins there are: small. The backend {server.base_url} has no 'none@1.0.0'."
     )
     with pytest.raises(ServerError, match="its record was not answered") as down:
         client.create_plugin_release("none", "1.0.0")

@@ -53,7 +53,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 async def make_runner(tmp_path, wheels):
-    """Give a function that makes runners of one data folder, sandboxed where the kernel can."""
+    """Return a function that makes runners of one data folder, sandboxed if the kernel can."""
     wheels.write("red", {"red": "VALUE = 1\n", "unused": "VALUE = 2\n", "broken": "def (:\n"})
     runners = []
 
@@ -111,7 +111,7 @@ async def test_every_python_reads_what_its_own_wrote(make_runner, write_plugin, 
 
 
 async def test_changed_sources_are_compiled_anew(make_runner, write_plugin, until, tmp_path):
-    """As compiled code tells of which source it is."""
+    """The head of compiled code, which identifies its source."""
     runner = make_runner()
     plugin = write(write_plugin)
     later = plugin.folder / "plugin" / "later.py"
@@ -152,7 +152,7 @@ async def test_a_run_writes_no_compiled_code_without_a_sandbox_either(tmp_path, 
 
 
 async def test_a_run_has_nothing_compiled_from_elsewhere(make_runner, write_plugin, until, tmp_path):
-    """What it says of modules is believed for its environment and its release, and there are no more of these."""
+    """The agent believes its reports of modules in its environment and its release only, up to a limit."""
     (tmp_path / "elsewhere.py").touch()
     (tmp_path / "data").mkdir()
     source = """
@@ -187,7 +187,7 @@ async def test_a_flood_of_modules_is_bounded(make_runner, monkeypatch, tmp_path)
 async def test_a_module_that_breaks_the_compiler_is_not_tried_for_ever(
     make_runner, write_plugin, until, tmp_path, caplog, monkeypatch
 ):
-    """The environment's runs go on as before, each compiling for itself what is missing."""
+    """The environment's runs work as before, each compiling for itself what is missing."""
     monkeypatch.setattr(bytecode, "_LIMITS", bytecode.RunLimits(memory=40 * 2**20))
     runner = make_runner()
     plugin = write(write_plugin)
@@ -224,7 +224,7 @@ async def test_compiled_code_goes_with_its_release(make_runner, write_plugin, un
 
 
 def test_what_python_has_compiled_of_its_own_is_referred_to(tmp_path):
-    """That costs no room, and Pythons that actions start find it at the one place where they look."""
+    """That costs no room, and Pythons that actions start find it in the folder in which they look."""
     command = [sys.executable, "-I", "-S", script.__file__, str(tmp_path)]
     subprocess.run(command, input=b"*\0", check=True)
     library = Path(os.__file__).parent

@@ -337,7 +337,7 @@ SYSTEM = ("posix", "fcntl", "_io", "_socket")
 
 
 async def test_an_environment_that_is_there_costs_one_look_at_the_disk(environments, wheels):
-    """One `stat` between locking and unlocking an open file, and nothing that is waited for."""
+    """One `stat` between locking and unlocking an open file, and no wait."""
     wheels.write("red", {"red": ""})
     options = {"requires_python": ">=3.8", "on_output": lambda _: None}
     async with environments.use(["red"], **options):

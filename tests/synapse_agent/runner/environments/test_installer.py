@@ -107,7 +107,7 @@ async def test_what_is_built_shares_no_file_with_uvs_cache(tmp_path, wheels, wri
 
 
 async def test_the_log_of_an_installation_tells_of_no_attempt_that_was_given_up(tmp_path, wheels, write_plugin):
-    """What has to be built is no error."""
+    """A package that has to be built is not an error."""
     write_source(wheels, "built-for-a-test")
     wheels.write("shared-for-a-test", {"shared_module_for_a_test": "VALUE = 1\n"})
     runner = LocalRunner(tmp_path / "data", environ=wheels.environ)

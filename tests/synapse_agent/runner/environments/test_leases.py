@@ -1,4 +1,4 @@
-"""Environments in use: none is removed, and little is done to say so."""
+"""Environments in use: none is removed, and marking them as used is cheap."""
 
 from __future__ import annotations
 

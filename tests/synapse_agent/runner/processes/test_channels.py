@@ -35,7 +35,7 @@ def send(socket, kind, payload=b""):
     ],
 )
 async def test_an_event_that_is_none_is_dropped(caplog, payload):
-    """It neither ends the run, nor keeps back what comes after it; the agent's log says so once."""
+    """It neither ends the run nor delays what comes after it; the agent logs it once."""
     heard = []
     socket = reports(heard)
     for kind, part in ((protocol.EVENT, payload), (protocol.EVENT, payload), (protocol.RESULT, b"1")):
@@ -59,7 +59,7 @@ async def test_an_event_has_what_belongs_in_one_and_nothing_else():
 
 
 async def test_an_outcome_over_the_limit_is_not_kept():
-    """What comes of it is let go of, and the failure is the agent's own word."""
+    """The agent drops it, and reports a failure of its own."""
     socket = reports([])
     for _ in range(3):
         send(socket, protocol.PART, b"12345")
@@ -74,7 +74,7 @@ async def test_an_outcome_over_the_limit_is_not_kept():
 
 
 async def test_the_first_outcome_counts():
-    """What a run, or a process that it has forked, says after it changes nothing."""
+    """What a run, or a process that it has forked, reports after it changes nothing."""
     socket = reports([])
     for kind, payload in ((protocol.RESULT, b"1"), (protocol.FAILURE, b"{}"), (protocol.RESULT, b"2")):
         send(socket, kind, payload)

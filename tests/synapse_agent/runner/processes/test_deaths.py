@@ -1,4 +1,4 @@
-"""Stops at any instant; keepers, zygotes and runs that die, freeze or never start: what goes on, and what is left."""
+"""Stops at any instant; keepers, zygotes and runs that die, freeze or never start: what continues, and what is left."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ async def test_a_stop_is_heard_at_any_instant(held, write_plugin, folder):
 
 
 async def test_runs_go_on_without_their_zygote(held, kind, write_plugin, until, data, folder):
-    """In a namespace, where the keeper takes them over; elsewhere they end with it, and the reason is told."""
+    """In a namespace the keeper takes them over; otherwise they end with it, and the error names the reason."""
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder, name):\n    return hold(folder, name)\n")
     runs = [asyncio.ensure_future(plugin.run(held, {"folder": str(folder), "name": f"run-{n}"})) for n in range(2)]
     await until(lambda: len(alive(folder)) == 2)
@@ -208,7 +208,7 @@ async def test_a_keeper_that_is_killed_takes_all_along(held, kind, write_plugin,
 
 
 async def test_a_frozen_keeper_is_killed(held, write_plugin, until, data, folder, monkeypatch):
-    """Where it does not do what it was told, such as to stop a run."""
+    """If it does not carry out a command, such as to stop a run."""
     monkeypatch.setattr(execution, "_KILLED_SECONDS", 1.0)
     held._limits = replace(held._limits, grace=0.5)
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    return hold(folder)\n")

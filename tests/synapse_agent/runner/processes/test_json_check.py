@@ -18,7 +18,7 @@ LARGE = b'[{"a": [1, 2.5, "\xc3\xa4", null, true]}, %b' % (b'"x", ' * 300_000)
 
 @pytest.fixture
 async def commands(tmp_path):
-    """Give what starts programs, with a sandbox where the kernel has one."""
+    """Return an object that starts programs, with a sandbox if the kernel has one."""
     scratch = Scratch(tmp_path / "scratch")
     zygotes = ZygotePool(scratch, limit=1)
     yield Commands(zygotes, folder=tmp_path, sandbox=probed(wanted=True))

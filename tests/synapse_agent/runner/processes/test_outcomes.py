@@ -1,4 +1,4 @@
-"""What is said of an ending that no test can bring about, or not at will."""
+"""Reports of endings that no test can bring about, or not reliably."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def judged(status, *, out_of_memory=False, **more):
 
 
 def problem(status, **more):
-    """Judge an ending that is no good one."""
+    """Return the problem of an ending that is not a success."""
     with pytest.raises(Problem) as caught:
         judged(status, **more)
     return caught.value
@@ -55,7 +55,7 @@ def test_a_result_does_not_count_whose_queued_work_was_cut_off():
     ],
 )
 def test_a_failure_means_what_the_agent_knows_it_to_mean(said, status, error_type):
-    """A run says which of a few failures it was; status, and all else, are the agent's."""
+    """A run names one of a few failures; the agent decides the status and all else."""
     reported = problem(0, failure=json.dumps(said).encode())
     assert (reported.status, reported.error_type) == (status, error_type)
     assert reported.extra == {"job_id": "job"}
@@ -63,7 +63,7 @@ def test_a_failure_means_what_the_agent_knows_it_to_mean(said, status, error_typ
 
 @pytest.mark.parametrize("failure", [b"", b"{", b"\xff", b"[" * 100_000, b'"%b"' % (b"x" * 2**21)])
 def test_a_failure_that_cannot_be_read_is_one(failure):
-    """The run said that it failed, if nothing else."""
+    """The run did report a failure, if an unreadable one."""
     assert problem(0, failure=failure).message == "The action failed, and its report cannot be read."
 
 

@@ -53,7 +53,7 @@ def alive(pids):
 
 
 def marked(folder):
-    """Choose the processes that are there of those which have left a mark, whatever ids their namespace gave them."""
+    """Return those of the processes with a mark that still exist, whatever their ids in their namespace."""
     return [path.name for path in folder.iterdir() if _is_locked(path)]
 
 

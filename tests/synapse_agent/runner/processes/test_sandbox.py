@@ -71,7 +71,7 @@ WAYS = TRIES + dedent("""
 
 
 LANDLOCK = replace(KERNELS, namespaces=False)
-"""The same where no namespaces can be made."""
+"""The same if no namespaces can be made."""
 NOT_PERMITTED = {"Permission denied", "Read-only file system"}
 
 
@@ -274,7 +274,7 @@ async def test_an_action_reaches_no_process_but_its_own(sandboxed, write_plugin)
         outcomes = await write_plugin(source).run(sandboxed, params)
     assert [name for name, said in outcomes.items() if said == "done"] == ["own child", "own group", "own socket"]
     refused = {said for said in outcomes.values() if said != "done"}
-    assert refused <= {"Operation not permitted", "No such process"}  # which is how a namespace of its own says it
+    assert refused <= {"Operation not permitted", "No such process"}  # the second one in a namespace of its own
 
 
 @needs_landlock
@@ -392,7 +392,7 @@ async def test_a_refusal_says_what_to_do(sandboxed, write_plugin, tmp_path, code
     (tmp_path / "locked").mkdir(mode=0o500)
     problem = await plugin.problem(sandboxed, {"path": str(tmp_path)})
     assert problem.error_type == "action_failed"
-    if has_hint is None:  # without a view of its own, an action can't tell what the mode alone forbids
+    if has_hint is None:  # without a view of its own, an action can't detect what the mode alone forbids
         has_hint = sandboxed._sandbox.namespaces
     assert ("--allow-write" in problem.message) is has_hint
     assert "--allow-write" not in problem.extra["exception_message"] + problem.extra["traceback"]

@@ -57,7 +57,7 @@ def names(folder: str) -> list[str]:
 
 @needs_namespaces
 async def test_each_run_has_temporary_files_of_its_own(viewing, write_plugin):
-    """By their names, whatever TMPDIR says: the next run and the machine see nothing of them."""
+    """By their names, whatever TMPDIR is: the next run and the machine see nothing of them."""
     source = dedent(TRIES) + dedent("""
         def act():
             folders = ("/tmp", "/var/tmp", "/dev/shm", os.environ["HOME"])

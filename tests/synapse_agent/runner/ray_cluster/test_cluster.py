@@ -33,7 +33,7 @@ def node_of(folder: str) -> str:
 
 
 def is_running(own_id: str) -> bool:
-    """Whether a process is there that has said who it is, and is not just waiting to be reaped."""
+    """Return whether a process that has reported its id is running, and not just waiting to be reaped."""
     return is_alive(pid_of(own_id))
 
 
@@ -162,7 +162,7 @@ def test_a_run_that_waits_for_room_can_be_stopped(site: Site, tmp_path: Path) ->
 
 
 def test_runs_that_are_stopped_early_leave_nothing_reserved(site: Site, tmp_path: Path) -> None:
-    """Whatever moment of being placed the stop comes in: afterwards all of both nodes is to be had."""
+    """Whatever moment of being placed the stop comes in: afterwards all of both nodes is free."""
     path = tmp_path / "go"
 
     def stopped(number: int) -> None:

@@ -141,7 +141,7 @@ class RayRunner:
             await asyncio.sleep(pause)
             try:
                 return await connect(self._begin, self._environ)
-            except (Unreachable, OSError) as error:  # no process to be had, or no room for its log, is no end either
+            except (Unreachable, OSError) as error:  # a lack of processes, or of room for the log, ends nothing either
                 self._why_lost = str(error)
         raise AssertionError("the pauses never end")
 

@@ -28,7 +28,7 @@ _FINAL = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 class LogFollower:
-    """Follows a job's log: one connection after the other, each from where the one before it broke."""
+    """Follows a job's log: one connection after the other, each from the line at which the one before it broke."""
 
     def __init__(self, job_id: str, *, limit: Limit, max_retries: int, chance: Clock) -> None:
         self._job_id = check_job_id(job_id)
@@ -95,7 +95,7 @@ def job_result(job_id: str, limit: Limit) -> Steps[Any]:
 
 
 def goes_on(job: Mapping[str, Any]) -> bool:
-    """Tell whether a job is not over; one of a status that we don't know is over once it has an end."""
+    """Return whether a job is not over; one of a status that we don't know is over once it has an end."""
     status = job.get("status")
     return status in _GOES_ON or (status not in _FINAL and not job.get("finished_at"))
 

@@ -50,7 +50,7 @@ class Limit:
         self._what = what
 
     def left(self) -> float | None:
-        """Return the seconds that are left, None for no end; raise `ClientTimeoutError` when there are none."""
+        """Return the seconds that are left, None for no end; raise `ClientTimeoutError` when the time is over."""
         if self._end is None:
             return None
         left = self._end - self._clock()
@@ -59,7 +59,7 @@ class Limit:
         return left
 
     def within(self, seconds: float) -> float:
-        """Return a pause, cut off where the time ends."""
+        """Return a pause, cut off at the end of the time."""
         left = self.left()
         return seconds if left is None else min(seconds, left)
 
@@ -68,4 +68,4 @@ Step = Ask | NextPart | Emit | Wait | Sequence[Ask]
 """A sequence of calls is made side by side; the reply has each call's result, or its error."""
 
 Steps = Generator[Step, Any, T]
-"""A method that takes several steps. An error of a step is raised where it was yielded."""
+"""A method that takes several steps. An error of a step is raised at its `yield`."""

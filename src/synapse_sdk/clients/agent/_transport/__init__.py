@@ -1,1 +1,1 @@
-"""Connections: a small pool of our own, and the HTTP library where a caller's settings ask for it."""
+"""Connections: a small pool of our own, or the HTTP library if a caller's settings need it."""

@@ -33,7 +33,7 @@ class Bypass:
     def is_open(self) -> bool:
         """Return whether the next call may take it; cheap enough to ask every time."""
         seen = (*self._methods(httpx), self._look_at_core())
-        # By identity: a wrapper may well say that it equals what it wraps.
+        # By identity: a wrapper may claim to equal what it wraps.
         if len(seen) != len(self._seen) or not all(map(is_, seen, self._seen)):
             self._seen, self._is_untouched = seen, all(map(_is_own, seen))
         return self._is_untouched and (not self._is_async or _is_on_asyncio())

@@ -1,4 +1,4 @@
-"""One connection: HTTP/1.1 on the stream that carries it, and where connections lie between two requests."""
+"""One connection: HTTP/1.1 on the stream that carries it, and the store of connections between two requests."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class IdleConnections(Generic[S]):
         return len(self._connections)
 
     def take(self) -> HttpConnection[S] | None:
-        """Return a connection that the peer has not closed, None if there is none."""
+        """Return a connection that the peer has not closed; None if all are closed or in use."""
         self.expire()
         with self._lock:
             while self._connections:

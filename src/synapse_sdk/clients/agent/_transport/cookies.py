@@ -10,7 +10,7 @@ from urllib.request import Request
 
 
 class Cookies:
-    """Keeps what answers set, and returns it to where it belongs; a value comes back in the bytes that it came in."""
+    """Keeps the cookies of answers, and sends them back to their hosts; a value keeps its bytes."""
 
     def __init__(self) -> None:
         self._jar = CookieJar()

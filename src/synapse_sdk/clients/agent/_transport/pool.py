@@ -137,7 +137,7 @@ class Pool(_Pool[Stream]):
     Args:
         base_url: What every target is appended to.
         tls: Returns the TLS settings.
-        cookies: Where cookies are kept.
+        cookies: The store of cookies.
         max_connections: How many exchanges there may be at a time; another one waits.
         max_idle: How many connections are kept between exchanges.
         idle_seconds: How long one is kept.

@@ -28,7 +28,7 @@ KEEPALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
     for name, value in _KEEPALIVE_OPTIONS.items()
     if hasattr(socket, name)
 ]
-"""A run may be silent for hours: the system asks the peer after a minute of it, and gives up after another."""
+"""A run may be silent for hours: the system probes the peer after a minute of it, and fails after another."""
 
 RECEIVE_SIZE = 64 * 1024
 
@@ -38,18 +38,18 @@ HEAD_START = 0.25
 NO_ADDRESS = "the name has no address"
 
 Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
-"""As `socket.getaddrinfo` gives it."""
+"""As `socket.getaddrinfo` returns it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an agent listens, and how a request names it."""
+    """The address of an agent, and how a request names it."""
 
     secure: bool
     host: str
     port: int
     authority: bytes
-    """What the `Host` header says."""
+    """The value of the `Host` header."""
     prefix: bytes
     """The base URL's path, without a slash at its end."""
 
@@ -117,7 +117,7 @@ class Stream:
             raise failure(error, httpx.ReadTimeout, httpx.ReadError) from error
 
     def is_readable(self) -> bool:
-        """Tell whether there is something to read; between two requests that is the end, or garbage."""
+        """Return whether there is something to read; between two requests that is the end, or garbage."""
         return self._is_readable()
 
     def close(self) -> None:
@@ -186,7 +186,7 @@ def peer_of(connected: socket.socket) -> Any:
 
 
 def readiness(connected: socket.socket) -> Callable[[], bool]:
-    """Return a function that tells, without waiting, whether a socket has something to read."""
+    """Return a function that checks, without waiting, whether a socket has something to read."""
     if not hasattr(select, "poll"):
         return lambda: _is_selected(connected)
     poll = select.poll()

@@ -21,7 +21,7 @@ Tls = Callable[[], ssl.SSLContext]
 """Returns the TLS settings: they cost milliseconds, and an http address needs none."""
 
 CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Where CA certificates are looked for; the first that is set counts."""
+"""Variables that name CA certificates; the first that is set counts."""
 
 
 def tls_settings(base_url: str, verify: Verify, cert: Cert | None) -> Tls:

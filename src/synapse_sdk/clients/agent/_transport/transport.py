@@ -89,8 +89,8 @@ class _Transport:
 class Transport(_Transport):
     """The connections of a client, and of all that `with_options` makes of it.
 
-    Requests go through a pool of our own if nobody would miss the HTTP library's client. Everything else, a proxy or
-    a transport of the caller's for instance, goes through that client.
+    Requests go through a pool of our own unless the settings need the HTTP library's client, as a proxy or a transport
+    of the caller does. Then they go through that client.
     """
 
     def __init__(self, settings: TransportSettings) -> None:

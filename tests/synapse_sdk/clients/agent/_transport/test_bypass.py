@@ -149,7 +149,7 @@ def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Proxy:
-    """Wrap as an object proxy does: it says that it is the function, and equals it."""
+    """Wrap as an object proxy does: it claims to be the function, and equals it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function

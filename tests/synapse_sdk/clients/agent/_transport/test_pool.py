@@ -845,7 +845,7 @@ assert (socket.IPPROTO_TCP, 16, 60) in KEEPALIVE, KEEPALIVE
 
 
 def test_macos_has_its_own_name_for_the_time_before_a_probe() -> None:
-    """`TCP_KEEPALIVE`, where Linux has `TCP_KEEPIDLE`."""
+    """`TCP_KEEPALIVE`, which is `TCP_KEEPIDLE` on Linux."""
     subprocess.run([sys.executable, "-c", KEEPALIVE], check=True, timeout=30)
 
 

@@ -23,7 +23,7 @@ VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 
 
 class Case(NamedTuple):
-    """Where a request goes with these variables; `odd` are the peers that, in some release, know less of it."""
+    """A request and its variables; `odd` names peers of which some releases differ."""
 
     address: str
     is_proxied: bool
@@ -174,7 +174,7 @@ def test_proxies_are_chosen_as_others_choose_them(set_variables: Callable[..., N
 
 @pytest.mark.parametrize("name", ["socks", "socks5", "socks5h"])
 def test_a_proxy_that_needs_an_extra_names_it(name: str) -> None:
-    """The package for SOCKS is not installed here; when NO_PROXY has the address, nobody asks for it."""
+    """The package for SOCKS is not installed here; when NO_PROXY has the address, it is not needed."""
     proxies = {"all": f"{name}://127.0.0.1:1080", "no": "127.0.0.0/8"}
     with pytest.raises(ValueError, match=rf"ALL_PROXY names a {name}:// proxy.*pip install 'httpx\[socks\]'"):
         proxy_for("http://agent.test", proxies)

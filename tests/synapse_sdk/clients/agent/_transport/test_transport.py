@@ -250,7 +250,7 @@ else:
 
 @pytest.mark.parametrize(("kind", "most"), [("exhaust", 64), ("select", 1500)])
 def test_descriptors_may_run_out(kind: str, most: int) -> None:
-    """No more of them, or more than `select` can count where there is no `poll`."""
+    """No more of them, or more than `select` can count if `poll` is missing."""
     if most > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
         pytest.skip("this machine allows too few descriptors")
     with agent(answering(OK)) as (port, _):
