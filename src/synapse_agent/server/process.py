@@ -52,14 +52,14 @@ def _handle_signals(server: AgentServer) -> None:
     for number in ENDINGS:
         loop.add_signal_handler(number, server.stop)
     for number in WITHOUT_MEANING:
-        loop.add_signal_handler(number, logger.info, "%s means nothing to the agent, which goes on.", number.name)
-    # `nohup` has SIGHUP ignored: the agent is to outlive its terminal.
+        loop.add_signal_handler(number, logger.info, "%s means nothing to the agent: it continues.", number.name)
+    # `nohup` has SIGHUP ignored: the agent must outlive its terminal.
     ends_with_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
 
     def hang_up() -> None:
         if not ends_with_terminal or _has_terminal():
             server.renew_certificate()
-        elif not server.is_stopping:  # the kernel and a shell may both tell of one end
+        elif not server.is_stopping:  # the kernel and a shell may both report one end
             server.stop()
 
     loop.add_signal_handler(signal.SIGHUP, hang_up)

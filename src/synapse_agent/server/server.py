@@ -58,7 +58,7 @@ class AgentServer:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it has been told to stop."""
+        """Whether it has been asked to stop."""
         return self._stopping.is_set()
 
     def stop(self) -> None:

@@ -93,7 +93,7 @@ def recorded(serve: Serve, job_id: str) -> tuple[str, str]:
 
 
 def test_ctrl_backslash_ends_the_agent_cleanly(serve: Serve, tmp_path: Path) -> None:
-    """SIGQUIT is SIGTERM to it: the run is told and recorded, no core is written."""
+    """SIGQUIT is SIGTERM to it: the run is asked to end and recorded, no core is written."""
     served = serve()
     served.run("wait_in_background", tmp_path / "go", "going")
     until((tmp_path / "go.started").exists)
@@ -111,7 +111,7 @@ def test_ctrl_backslash_ends_the_agent_cleanly(serve: Serve, tmp_path: Path) -> 
     ],
 )
 def test_a_signal_without_meaning_changes_nothing(serve: Serve, tmp_path: Path, number: int, said: str) -> None:
-    """It is noted; what runs goes on, and is not left with a signal that it ignores."""
+    """It is noted; what runs continues, and is not left with a signal that it ignores."""
     served = serve(start_new_session=True)
     served.run("wait_in_background", tmp_path / "go", "going")
     until((tmp_path / "go.started").exists)
@@ -139,7 +139,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 def test_an_agent_ends_with_its_terminal_unless_told_otherwise(
     serve: Serve, tmp_path: Path, before: list[str], ends: bool
 ) -> None:
-    """A window that is closed ends it cleanly; `nohup` has it go on."""
+    """A window that is closed ends it cleanly; `nohup` has it continue."""
     master, terminal = pty.openpty()
     within = [sys.executable, "-c", TERMINAL, str(terminal), *before]
     served = serve(within=within, pass_fds=(terminal,), stdin=terminal)
@@ -186,7 +186,7 @@ def process_one(served: Served) -> int:
 @in_container
 @pytest.mark.parametrize("sandbox", ["--sandbox", "--no-sandbox"])
 def test_process_one_reaps_what_others_have_left(serve: Serve, tmp_path: Path, sandbox: str) -> None:
-    """Of keepers that are killed, with all they had; the agent goes on and still learns how its own processes end."""
+    """Of keepers that are killed, with all they had; the agent continues and still learns how its own processes end."""
     served = serve(sandbox, within=CONTAINER)
     first = process_one(served)
     assert status(first)["Threads"] == "1"

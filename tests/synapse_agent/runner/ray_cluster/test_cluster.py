@@ -193,7 +193,7 @@ def went_on(site: Site, path: Path, source: dict[str, Any], seconds: float) -> f
     record = site.http.post(f"/jobs/{answer.json()['job_id']}/stop/").json()
     assert (record["status"], record["error"]["error_type"]) == ("STOPPED", "action_stopped")
     found = ticks(path)
-    assert not found or record["status_code"] == 500  # 409 tells the caller that it never started
+    assert not found or record["status_code"] == 500  # 409 means that it never started
     time.sleep(0.05)
     assert ticks(path) == found
     return max(found, default=stopped) - stopped
