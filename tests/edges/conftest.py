@@ -222,7 +222,7 @@ def edges_agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedA
             environment.setenv("PIP_NO_INDEX", "1")
             environment.setenv("UV_FIND_LINKS", str(packages))
             environment.setenv("UV_CACHE_DIR", str(packages / ".cache"))
-            # A thread that an action leaves may hold a run for ever where there is no time limit.
+            # A thread that an action leaves may hold a run for ever if it has no time limit.
             limits = {"request_timeout": 1.0, "max_body_bytes": 200_000, "time_limit": 120.0}
             # Actions may write to the tests' temporary folders, which is how tests hear of them.
             running = EmbeddedAgent(plugins, data_dir=data, allow_write=(plugins.parent,), **limits)

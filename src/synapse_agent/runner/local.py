@@ -27,7 +27,7 @@ from synapse_agent.runner.environments.pool import Environment, Environments
 from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.execution import Execution
 from synapse_agent.runner.processes.json_check import check_result
-from synapse_agent.runner.processes.keeper import Keeper, ZygoteLost, ZygoteSpec
+from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import (
     action_stopped,
@@ -196,7 +196,7 @@ class LocalRunner:
         self._zygotes.retire(environment=environment)
         self._bytecode.forget(environment)
 
-    def _keeper(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[Keeper]:
+    def _keeper(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[KeeperProcess]:
         ground = ZygoteSpec(
             environment.base,
             environment.folder,

@@ -146,7 +146,7 @@ def test_a_changed_archive_is_found_at_once(tmp_path: Path) -> None:
 
 
 def test_a_plugin_among_a_thousand_is_fetched_as_fast_as_one_of_two(tmp_path: Path, write_plugin: Any) -> None:
-    """All have been read ahead, as an agent does at its start; a folder that is no plugin makes no difference."""
+    """All have been read ahead, as an agent does at its start; a folder without a plugin makes no difference."""
     for number in range(1000):
         write_plugin(tmp_path / "many" / f"p{number}", {"config.yaml": f"code: p{number}", "main.py": ""})
     for number in range(2):
@@ -167,7 +167,7 @@ def test_a_plugin_among_a_thousand_is_fetched_as_fast_as_one_of_two(tmp_path: Pa
 
 
 def test_a_plugin_of_the_folders_name_does_not_wait_for_the_look_ahead(tmp_path: Path, write_plugin: Any) -> None:
-    """Another one does; and the look-ahead goes on after both."""
+    """Another one does; and the look-ahead continues after both."""
     for number in range(300):
         write_plugin(tmp_path / "many" / f"p{number}", {"config.yaml": f"code: p{number}", "main.py": ""})
     write_plugin(tmp_path / "many" / "small-1.0.0")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synapse_agent.runner.processes.channels import LogPipe, ReportSocket
-from synapse_agent.runner.processes.keeper import Keeper, ZygoteLost
+from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost
 from synapse_agent.runner.processes.limits import RunLimits
 
 _LISTEN_SECONDS = 0.005
@@ -40,7 +40,7 @@ class Execution:
 
     def __init__(
         self,
-        keeper: Keeper,
+        keeper: KeeperProcess,
         limits: RunLimits,
         *,
         on_output: Callable[[bytes], None],

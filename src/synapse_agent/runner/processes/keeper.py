@@ -61,7 +61,7 @@ class ZygoteSpec:
     """Folders of which runs see only what they need; None for no view of their own."""
 
 
-class Keeper:
+class KeeperProcess:
     """A process that has processes forked for runs, and ends all that these start; see `runner.keeper`."""
 
     def __init__(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.runner.processes.environ import worker_env
-from synapse_agent.runner.processes.keeper import Keeper, ZygoteSpec
+from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteSpec
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Kept:
-    keeper: Keeper
+    keeper: KeeperProcess
     users: int = 0
 
 
@@ -39,7 +39,7 @@ class ZygotePool:
         self._removing = asyncio.Lock()
 
     @asynccontextmanager
-    async def use(self, ground: ZygoteSpec) -> AsyncIterator[Keeper]:
+    async def use(self, ground: ZygoteSpec) -> AsyncIterator[KeeperProcess]:
         """Lend the zygote of that ground to one run, and start it if necessary."""
         kept = self._take(ground)
         kept.users += 1
@@ -50,7 +50,7 @@ class ZygotePool:
             self._trim()
 
     @asynccontextmanager
-    async def use_once(self, ground: ZygoteSpec) -> AsyncIterator[Keeper]:
+    async def use_once(self, ground: ZygoteSpec) -> AsyncIterator[KeeperProcess]:
         """Lend a zygote that is started for this one run and ended with it."""
         keeper = self._start(ground)
         try:
@@ -95,13 +95,13 @@ class ZygotePool:
             self._retired.remove(kept)
             self._close(kept.keeper)
 
-    def _start(self, ground: ZygoteSpec) -> Keeper:
-        return Keeper(ground, place=self._scratch.take(), on_left=self._begin_removal, env=self._env)
+    def _start(self, ground: ZygoteSpec) -> KeeperProcess:
+        return KeeperProcess(ground, place=self._scratch.take(), on_left=self._begin_removal, env=self._env)
 
-    def _close(self, keeper: Keeper) -> asyncio.Task[None]:
+    def _close(self, keeper: KeeperProcess) -> asyncio.Task[None]:
         return self._in_background(self._end(keeper))
 
-    async def _end(self, keeper: Keeper) -> None:
+    async def _end(self, keeper: KeeperProcess) -> None:
         await keeper.close()
         if not self._scratch.give_back(keeper.place):
             self._begin_removal(keeper.place)

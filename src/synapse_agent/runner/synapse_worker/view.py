@@ -25,7 +25,7 @@ _COVER = "mode=755,size=1m"
 _ZYGOTES_TEMPORARY = "mode=1777,size=64m"
 
 
-class Step(NamedTuple):
+class ViewStep(NamedTuple):
     """Something to be mounted at a path."""
 
     path: str
@@ -57,11 +57,11 @@ class View:
         self._is_read_only = "/" not in writable
         covers = [*_existing(covered), *self.private]
         sources = {**dict.fromkeys(readable, False), **dict.fromkeys([*writable, "/proc"], True), place: False}
-        steps = {path: Step(path, True) for path in covers}
+        steps = {path: ViewStep(path, True) for path in covers}
         for source, is_writable in sources.items():
             for path in {os.path.realpath(source), os.path.abspath(source)}:
                 if os.path.exists(source) and (is_writable or any(is_within(path, cover) for cover in covers)):
-                    steps[path] = Step(path, os.path.isdir(source), source, is_writable)
+                    steps[path] = ViewStep(path, os.path.isdir(source), source, is_writable)
         self._steps = [steps[path] for path in sorted(steps, key=lambda path: path.rstrip("/").split("/"))]
         self.kept = _outermost(
             step for step in self._steps if step.path not in self.private and self.is_hidden(step.path)
@@ -125,7 +125,7 @@ class View:
         for inner, inner_tree in inside:
             attach(inner_tree, inner)
 
-    def _mount(self, step: Step, tree: int | None) -> None:
+    def _mount(self, step: ViewStep, tree: int | None) -> None:
         if step.path not in self.private:
             _make_mount_point(step.path, step.is_folder)
         if step.source is None:
@@ -163,9 +163,9 @@ def _existing(paths: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(os.path.realpath(path) for path in paths if os.path.isdir(path)))
 
 
-def _outermost(steps: Iterable[Step]) -> list[Step]:
+def _outermost(steps: Iterable[ViewStep]) -> list[ViewStep]:
     """Leave out what is in another; outer ones come first."""
-    found: list[Step] = []
+    found: list[ViewStep] = []
     for step in steps:
         if not any(is_within(step.path, other.path) for other in found):
             found.append(step)
