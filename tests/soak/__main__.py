@@ -29,7 +29,7 @@ ROUND_SECONDS = 15.0
 SHORT_ROUND_SECONDS = 1.0
 QUIET_SECONDS = 1.0
 BUSY_SECONDS = 10.0
-"""How long an agent may go on with what it does after the calls, as when it compiles releases."""
+"""How long an agent may still be busy after the calls, as when it compiles releases."""
 MEMORY_SLACK = 1.05
 """How much more memory than after the warm-up is taken for flat: the allocator's own ups and downs."""
 CONFIG = """

@@ -132,7 +132,7 @@ LATE_STARTER = """
 async def test_a_stop_is_heard_before_the_starter_of_its_keeper_has_ended(
     held, write_plugin, folder, tmp_path, monkeypatch
 ):
-    """Under load, a keeper can answer before the process that forked it goes on; none of its notices is lost."""
+    """Under load, a keeper can answer before the process that forked it continues; none of its notices is lost."""
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    hold(folder, seconds=0)\n")
     await plugin.run(held, {"folder": str(folder)})
     starter = tmp_path / "keeper" / "__main__.py"
