@@ -48,9 +48,15 @@ LONGEST = 30
 
 
 @pytest.fixture(scope="module")
-def team_agent() -> Iterator[EmbeddedAgent]:
+def signs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for files that runs wait for: of the other temporary files they see none that is new."""
+    return tmp_path_factory.mktemp("signs")
+
+
+@pytest.fixture(scope="module")
+def team_agent(signs: Path) -> Iterator[EmbeddedAgent]:
     """Run an agent that is known by the page's name."""
-    with EmbeddedAgent(ROOT / "examples" / "plugins", allowed_hosts=(NAME,)) as agent:
+    with EmbeddedAgent(ROOT / "examples" / "plugins", allowed_hosts=(NAME,), allow_write=(signs,)) as agent:
         yield agent
 
 
@@ -120,6 +126,7 @@ def test_a_proxy_of_the_page_passes_everything_on(
     team_agent: EmbeddedAgent,
     authority: trustme.CA,
     certificate: Path,
+    signs: Path,
 ) -> None:
     """Runs, lookups in both forms, large params, a log line by line, and the name that the agent is known by."""
     if shutil.which(proxy.__name__) is None:
@@ -133,7 +140,7 @@ def test_a_proxy_of_the_page_passes_everything_on(
             assert client.get_plugin_release(release["id"]) == client.get_plugin_release("my_plugin@1.0.0")
             large = {"input": "word " * 4_000_000}
             assert client.run_plugin_release("my_plugin@1.0.0", "process", large)["words"] == 4_000_000
-            follow_a_log(client, certificate / "end")
+            follow_a_log(client, signs / proxy.__name__)
         assert status_for_name(NAME, port, trust) == 200
 
 

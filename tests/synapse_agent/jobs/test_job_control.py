@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from jobs_over_http import job, run
+from keepers import parent, running
 from waiting import until
 
 from synapse_agent import EmbeddedAgent
@@ -164,14 +164,19 @@ def test_a_stopped_job_runs_again_under_its_id(http: httpx.Client, tools: str, t
 
 def test_stopping_ends_what_will_not_end_by_itself(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
     """An action that ignores SIGTERM, and its child in a session of its own, are gone when the answer comes."""
-    with EmbeddedAgent(plugins, grace=0.3, allow_write=tmp_path) as agent:
+    data, signs = tmp_path / "data", tmp_path / "signs"
+    signs.mkdir()
+    with EmbeddedAgent(plugins, data_dir=data, grace=0.3, allow_write=signs) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
-        run(http, "/plugin_releases/1", "linger", params={"path": str(tmp_path / "pid")}, job_id="stubborn")
-        pid = int(until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
-        os.kill(pid, 0)
+        run(http, "/plugin_releases/1", "linger", params={"path": str(signs / "pid")}, job_id="stubborn")
+        until(lambda: (signs / "pid").exists() and (signs / "pid").read_text())
+        (child,) = (pid for pid in running(data) if Path(f"/proc/{pid}/comm").read_text() == "sleep\n")
+        action = parent(child)
+        assert action in running(data)
         assert http.post("/jobs/stubborn/stop/").json()["status"] == "STOPPED"
-        assert is_gone(pid)
+        assert is_gone(action)
+        assert is_gone(child)
 
 
 def test_a_run_that_waits_for_its_turn_is_stopped_before_it_begins(

@@ -89,8 +89,11 @@ def test_a_slow_installation_holds_no_turn(slow: Path, tmp_path: Path) -> None:
 
 def test_a_run_that_waits_for_its_turn_can_be_stopped(tmp_path: Path) -> None:
     """It never begins; the other one continues."""
-    source = WAITS.format(end=str(tmp_path / "end"))
-    with EmbeddedAgent(data_dir=tmp_path / "data", max_concurrent_runs=1) as agent, ThreadPoolExecutor(2) as pool:
+    end_of_first = tmp_path / "signs" / "end"
+    end_of_first.parent.mkdir()  # without leave to write there, a run would see no file that is made after its start
+    source = WAITS.format(end=str(end_of_first))
+    options = {"data_dir": tmp_path / "data", "allow_write": (end_of_first.parent,)}
+    with EmbeddedAgent(max_concurrent_runs=1, **options) as agent, ThreadPoolExecutor(2) as pool:
         headers = {"Authorization": agent.token}
         with httpx.Client(base_url=agent.base_url, headers=headers, timeout=60, trust_env=False) as http:
             first = pool.submit(debug, http, modules={"m": source}, job_id="first")
@@ -102,5 +105,5 @@ def test_a_run_that_waits_for_its_turn_can_be_stopped(tmp_path: Path) -> None:
             stopped = http.post("/jobs/second/stop/").json()
             assert (stopped["status"], stopped["started_at"]) == ("STOPPED", None)
             assert second.result().status_code == 409
-            (tmp_path / "end").touch()
+            end_of_first.touch()
             assert first.result().status_code == 200

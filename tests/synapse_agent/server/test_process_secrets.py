@@ -161,9 +161,9 @@ def test_a_token_is_in_no_log_record_or_error(start: Start, tmp_path: Path) -> N
 
 
 def test_no_action_reads_the_agents_memory(start: Start) -> None:
-    """In the sandbox not even root's, which could otherwise."""
+    """In the sandbox not even root's, which could otherwise; where runs have a `/proc` of their own, it isn't there."""
     process, http = start("secret", "--token", "secret")
     if http.get("/health/").json()["sandbox"]["status"] != "active" and os.geteuid() == 0:
         pytest.skip("this kernel has no Landlock, and root may do everything")
     answer = debug(http, "memory", pid=process.pid)
-    assert answer.json()["detail"]["exception_type"] == "PermissionError"
+    assert answer.json()["detail"]["exception_type"] in {"PermissionError", "FileNotFoundError"}
