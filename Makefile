@@ -16,6 +16,13 @@ PYTEST_ARGS ?=
 WORKERS ?= 3
 SEED ?=
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(if $(SEED),--randomly-seed=$(SEED))
+# A test that fails beside others runs once more, alone: a busy machine is not a fault. A test that fails twice fails.
+FAILED := build/failed-tests.txt
+define run-tests
+mkdir -p build; rm -f $(FAILED); FAILED_TESTS=$(FAILED) $(PYTEST) $(1) || { \
+	[ -s $(FAILED) ] && echo "Failed beside others, and run once more alone:" && cat $(FAILED) \
+	&& $(BIN)/python -m pytest -p no:randomly @$(FAILED); }
+endef
 # What the HTTP library can change: the client's connections and what it passes through to httpx, the backend's client,
 # and the conformance cases.
 HTTPX2_TESTS := tests/synapse_sdk/clients/agent/_transport tests/synapse_sdk/clients/agent/test_client.py \
@@ -122,8 +129,8 @@ format: setup ## Format the code, and fix what the linter can fix
 
 .PHONY: test
 test: setup tests/mock/node_modules/.installed ## Run the tests; with PYTEST_ARGS="-k lookup" some of them, on httpx alone
-	$(PYTEST) $(PYTEST_ARGS)
-	$(if $(PYTEST_ARGS),,SYNAPSE_HTTP_LIBRARY=httpx2 $(PYTEST) -k "not ray" $(HTTPX2_TESTS))
+	$(call run-tests,$(PYTEST_ARGS))
+	$(if $(PYTEST_ARGS),,export SYNAPSE_HTTP_LIBRARY=httpx2; $(call run-tests,-k "not ray" $(HTTPX2_TESTS)))
 
 RUNS ?= 10
 .PHONY: orders

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
             item.add_marker(pytest.mark.xdist_group(group))
     yield
     items.sort(key=_place)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that failed, a line each, for `make test` to run them once more."""
+    if file := os.environ.get("FAILED_TESTS"):
+        reports = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
+        # pytest-xdist puts `@` and the group behind a test's name.
+        names = {re.sub(r"@[^]@]*$", "", report.nodeid) for report in reports}
+        Path(file).write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")
 
 
 def _group(item: pytest.Item) -> str | None:

@@ -410,7 +410,7 @@ def test_the_agent_answers_on_after_a_run_was_killed(run, fail):
     assert run("reads", path="x") == 10
 
 
-def test_an_action_that_locks_its_environment_keeps_nobody_waiting(agent, make_facade, plugins):
+def test_an_action_that_locks_its_environment_keeps_nobody_waiting(edges_agent, make_facade, plugins):
     """Nor what lies beside it: no lock of the agent's is one that a run can take from it."""
     code = (
         "import fcntl, glob, os, time\n"
@@ -428,7 +428,7 @@ def test_an_action_that_locks_its_environment_keeps_nobody_waiting(agent, make_f
     )
     actions = {"lock": {"entrypoint": "m:lock", "method": "job"}, "go": {"entrypoint": "m:go"}}
     source = {"modules": {"m": code}, "config": {"actions": actions}}
-    facade = make_facade(agent.base_url, agent.token, timeout=30)
+    facade = make_facade(edges_agent.base_url, edges_agent.token, timeout=30)
     begun = plugins.parent / "locked"
     begun.unlink(missing_ok=True)
     job = facade.run_debug_plugin_release("lock", params={"path": str(begun)}, **source)["job_id"]

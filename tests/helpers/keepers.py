@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 _KEEPER = b"keeper/__main__.py"
 
@@ -34,6 +36,16 @@ def running(data: Path) -> list[int]:
 def waiting(data: Path) -> list[int]:
     """List the processes that wait for a run."""
     return [pid for zygote in zygotes(data) for pid in children(zygote) if _waits(pid, data)]
+
+
+def spec_of(pid: int) -> dict[str, Any]:
+    """Return what a keeper was started with, or its zygote, which has its command line; {} if it is gone."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if _KEEPER in command:
+            spec: dict[str, Any] = json.loads(command.rstrip(b"\0").rpartition(b"\0")[2])
+            return spec
+    return {}
 
 
 def children(pid: int) -> list[int]:

@@ -28,6 +28,8 @@ CALLERS = 6
 ROUND_SECONDS = 15.0
 SHORT_ROUND_SECONDS = 1.0
 QUIET_SECONDS = 1.0
+BUSY_SECONDS = 10.0
+"""How long an agent may go on with what it does after the calls, as when it compiles releases."""
 MEMORY_SLACK = 1.05
 """How much more memory than after the warm-up is taken for flat: the allocator's own ups and downs."""
 CONFIG = """
@@ -194,7 +196,7 @@ def soak(pid: int, data: Path, base_url: str, counts: Counter[str], rounds: int,
             for done in [pool.submit(caller.call_until, end) for caller in callers]:
                 done.result()
             time.sleep(QUIET_SECONDS)
-            samples.append(look(pid, data, time.monotonic() - began, counts.total()))
+            samples.append(look_at_rest(pid, data, began, counts.total()))
             print(*(f"{value:g}" for value in astuple(samples[-1])), sep="\t", flush=True)
     return samples
 
@@ -213,6 +215,17 @@ def judge(samples: Sequence[Sample], *, with_memory: bool) -> list[str]:
         if after > before * MEMORY_SLACK:
             faults.append(f"{name} grew from {before:.1f} to {after:.1f}")
     return faults
+
+
+def look_at_rest(pid: int, data: Path, began: float, calls: int) -> Sample:
+    """Look while nothing runs, or at what still runs after the longest wait."""
+    give_up_at = time.monotonic() + BUSY_SECONDS
+    while True:
+        was_busy = keepers.running(data)
+        sample = look(pid, data, time.monotonic() - began, calls)
+        if (not was_busy and not keepers.running(data)) or time.monotonic() > give_up_at:
+            return sample
+        time.sleep(0.2)  # until another process waits in place of the one that ran
 
 
 def look(pid: int, data: Path, seconds: float, calls: int) -> Sample:

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from synapse_agent.plugins.advice import advice
 from synapse_agent.plugins.config import PluginConfig
@@ -26,6 +26,9 @@ from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 _ID = re.compile(r"0|[1-9][0-9]{0,17}")
 _MAX_REMEMBERED = 100
 GONE_SECONDS = 0.2
@@ -181,11 +184,7 @@ class Releases:
         return self._rows.named(plugin, version) if at else None
 
     async def _fetch(self, plugin: str, version: str) -> ReleaseRow:
-        try:
-            return await self._fetch_once(plugin, version)
-        except _FolderGoneError:
-            logger.warning("The folder that %s@%s came into was removed; it is fetched again", plugin, version)
-            return await self._fetch_once(plugin, version)
+        return await _again_if_removed(lambda: self._fetch_once(plugin, version), f"{plugin}@{version}")
 
     async def _fetch_once(self, plugin: str, version: str) -> ReleaseRow:
         temporary = self._folder.temporary("fetch")
@@ -202,10 +201,16 @@ class Releases:
         logger.warning(
             "The files of %s@%s are not those that were cached; they are fetched anew", row.plugin, row.version
         )
+        try:
+            await _again_if_removed(lambda: self._restore_once(row), f"{row.plugin}@{row.version}")
+        except Problem as problem:
+            raise _damaged(row, problem.message) from problem
+
+    async def _restore_once(self, row: ReleaseRow) -> None:
         temporary = self._folder.temporary("fetch")
         try:
             await self._source.fetch(plugin=row.plugin, version=row.version, into=temporary)
-            _, digest = await in_thread(_examine, temporary, row.plugin, row.version, self._rules)
+            _, digest = await _examined(temporary, row.plugin, row.version, self._rules)
             if digest != row.digest:
                 raise _damaged(row, "its source has other files now")
             trash = self._folder.discard(self.path(digest))
@@ -213,15 +218,16 @@ class Releases:
             await self._on_removed(self.path(digest))
             if trash:
                 await in_thread(remove_tree, trash)
-        except Problem as problem:
-            raise _damaged(row, problem.message) from problem
         finally:
             await in_thread(remove_tree, temporary)
 
     def _place(self, temporary: Path, digest: str) -> None:
         self._folder.releases.mkdir(exist_ok=True)  # somebody may have cleaned up
         if not self.path(digest).exists():
-            temporary.rename(self.path(digest))
+            try:
+                temporary.rename(self.path(digest))
+            except FileNotFoundError as error:
+                raise _FolderGoneError from error
 
     async def _remove_unused(self, digest: str) -> None:
         if digest in self._uses or self._rows.holds(digest):
@@ -293,6 +299,15 @@ def _record(row: ReleaseRow, warnings: Sequence[str], schemas: Mapping[str, Any]
 
 class _FolderGoneError(Exception):
     """Somebody removed what was being fetched."""
+
+
+async def _again_if_removed(fetch: Callable[[], Awaitable[T]], release: str) -> T:
+    """Fetch once more what somebody has removed before it was in its place."""
+    try:
+        return await fetch()
+    except _FolderGoneError:
+        logger.warning("The folder that %s came into was removed; it is fetched again", release)
+        return await fetch()
 
 
 async def _examined(folder: Path, plugin: str, version: str, rules: RequirementRules) -> tuple[PluginConfig, str]:

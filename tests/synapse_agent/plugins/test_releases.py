@@ -19,7 +19,7 @@ from synapse_agent.plugins.requirements import STRICT
 from synapse_agent.plugins.sources import DirectorySource
 from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
-from synapse_agent.storage.trees import TreeLimits
+from synapse_agent.storage.trees import TreeLimits, tree_digest
 
 ClientOf = Callable[[EmbeddedAgent], httpx.Client]
 
@@ -340,3 +340,26 @@ async def test_a_fetch_that_somebody_removes_is_made_again(shelf: Path, tmp_path
         release, is_new = await releases.create("small", "1.0.0")
         assert (release.plugin, is_new, source.fetches) == ("small", True, 2)
         assert (releases.path(release.digest) / "config.yaml").exists()
+
+
+def test_a_fetch_that_somebody_removes_at_the_last_moment_is_made_again(
+    own: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it has been examined, and only has to be put in its place: a new release, and one that is restored."""
+    removed: list[Path] = []
+
+    def digest_of(folder: Path) -> str:
+        digest = tree_digest(folder)
+        if folder.parent not in removed:
+            removed.append(folder.parent)
+            shutil.rmtree(folder.parent)
+        return digest
+
+    monkeypatch.setattr("synapse_agent.plugins.releases.tree_digest", digest_of)
+    for status in (201, 200):
+        removed.clear()
+        answer = create(own, "small", "1.0.0")
+        assert (answer.status_code, removed) == (status, [tmp_path / "data" / "tmp"]), answer.text
+        (kept,) = (tmp_path / "data" / "releases").iterdir()
+        assert (kept / "config.yaml").exists()
+        shutil.rmtree(kept)

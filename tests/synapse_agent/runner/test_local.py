@@ -99,7 +99,8 @@ async def test_a_module_that_does_not_import_fails_with_its_own_traceback(runner
     """What the plugin's import raises is the plugin's failure, in the plugin's terms."""
     problem = await write_plugin("import json\nimport no_such_thing\n").problem(runner)
     assert problem.error_type == "action_failed"
-    assert problem.message == "ModuleNotFoundError: No module named 'no_such_thing'"
+    cure = "Add no-such-thing to requirements.txt, or pass requirements=['no-such-thing']."
+    assert problem.message == f"ModuleNotFoundError: No module named 'no_such_thing'. {cure}"
     assert problem.extra["traceback"].splitlines()[1] == '  File "plugin/main.py", line 2, in <module>'
 
 

@@ -16,7 +16,7 @@ KILL = b"K"
 NOTICE = struct.Struct("!cQq")
 """Keeper to agent: kind, run number, value."""
 HERE = b"h"
-"""The keeper has started; a descriptor of its process comes along."""
+"""The first notice: the keeper has started; a descriptor of its process comes along."""
 STARTED = b"s"
 """A process has taken the run; the value is its process id in the keeper's namespace."""
 TIMED_OUT = b"t"

@@ -17,16 +17,13 @@ from .keeper import Keeper
 
 
 def start(control_fd: int, spec: dict[str, Any]) -> NoReturn:
-    """Fork a keeper, send the agent a descriptor of its process, and end."""
+    """Fork a keeper, and end."""
     control = socket(fileno=control_fd)
     plan = Spec(**spec)
     if plan.namespaces:
         enter_user_namespace(MOUNTS | IPC | PROCESSES)
-    pid = os.fork()
-    if pid == 0:
+    if os.fork() == 0:
         _keep(control, plan)
-    pidfd = pidfd_open(pid)
-    send(control, protocol.NOTICE.pack(protocol.HERE, 0, 0), [pidfd])
     os._exit(0)
 
 
@@ -56,9 +53,17 @@ def _keep(control: socket, spec: Spec) -> NoReturn:
             with suppress(PermissionError):  # in a container that masks its /proc: this process keeps the machine's
                 mount_processes()
         keep_from_being_traced()
+        _greet(control)
         Keeper(control, spec).serve()
         status = 0
     except BaseException:  # nothing may return into `start`
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(status)
+
+
+def _greet(control: socket) -> None:
+    """Send the agent a descriptor of this process, before any other notice."""
+    pidfd = pidfd_open(os.getpid())
+    send(control, protocol.NOTICE.pack(protocol.HERE, 0, 0), [pidfd])
+    os.close(pidfd)

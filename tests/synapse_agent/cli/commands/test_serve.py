@@ -429,7 +429,7 @@ def test_a_failed_start_leaves_no_token(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
     ended = call("serve", "--plugins", str(tmp_path / "none"), "--data-dir", str(tmp_path / "data"))
     assert ended.stderr.splitlines() == [
-        f"synapse-agent: The plugins folder {tmp_path / 'none'} is not there, or is no folder. "
+        f"synapse-agent: The plugins folder {tmp_path / 'none'} is not there, or not a folder. "
         "Name one that is with --plugins."
     ]
     assert not (tmp_path / "data").exists()

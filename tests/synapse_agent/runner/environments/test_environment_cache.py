@@ -6,11 +6,11 @@ import asyncio
 import os
 import shutil
 import sys
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 import pytest
+from keepers import is_alive, spec_of, zygotes
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.environments.eviction import CacheBounds
@@ -102,13 +102,8 @@ def prune(data, tmp_path):
 
 
 def zygotes_of(prefix):
-    """List the processes that are kept ready for an environment."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            if (folder / "cmdline").read_bytes().startswith(prefix.encode() + b"/bin/python\0"):
-                found.append(folder)
-    return found
+    """List the processes that fork those for the runs of an environment."""
+    return [pid for pid in zygotes(Path(prefix).parents[1]) if spec_of(pid).get("environment") == prefix]
 
 
 async def test_over_its_number_the_least_recently_used_goes(data, make_runner, write_plugin, wheels, until):
@@ -170,19 +165,14 @@ async def test_one_that_others_removed_is_made_again(data, make_runner, write_pl
     runner = make_runner()
     plugin = write_plugin("import red, sys\n\ndef act():\n    return sys.prefix\n", requirements="red")
     prefix = await plugin.run(runner)
-    (zygote,) = (path for path in zygotes_of(prefix) if is_zygote(path))
+    (zygote,) = zygotes_of(prefix)
     bytecode = data / "bytecode" / Path(prefix).relative_to("/")
     await until(lambda: list(bytecode.rglob("red*.pyc")))
     assert prune(data, tmp_path) == [Path(prefix).name]
     assert not bytecode.exists()
     assert await plugin.run(runner) == prefix
     assert plugin.heard.log.count(b"+ red==1.0") == 2
-    await until(lambda: not zygote.exists())
-
-
-def is_zygote(path):
-    """Whether a process of ours leads its session, as the runs that wait in a zygote do not."""
-    return (path / "stat").read_text().rpartition(")")[2].split()[1] == str(os.getpid())
+    await until(lambda: not is_alive(zygote))
 
 
 async def test_use_is_written_down_for_the_next_agent(data, make_runner, write_plugin):
@@ -266,10 +256,10 @@ async def test_a_python_that_was_replaced_gets_a_new_process(make_runner, write_
     runner = make_runner(pythons=[python])
     plugin = write_plugin(ACT)
     prefix = await plugin.run(runner)
-    (zygote,) = (path for path in zygotes_of(prefix) if is_zygote(path))
+    (zygote,) = zygotes_of(prefix)
     replace(python, copy_of_python(tmp_path / "update"))
     assert await plugin.run(runner) == prefix
-    await until(lambda: not zygote.exists())
+    await until(lambda: not is_alive(zygote))
 
 
 async def test_a_python_that_is_replaced_leaves_its_runs_alone(make_runner, write_plugin, until, tmp_path):
@@ -283,11 +273,11 @@ async def test_a_python_that_is_replaced_leaves_its_runs_alone(make_runner, writ
     replace(python, copy_of_python(tmp_path / "update"))
     other = write_plugin(ACT)
     prefix = await other.run(runner)
-    zygotes = [path for path in zygotes_of(prefix) if is_zygote(path)]
-    assert len(zygotes) == 2
+    old_and_new = zygotes_of(prefix)
+    assert len(old_and_new) == 2
     go.touch()
     assert await running == prefix
-    await until(lambda: sum(zygote.exists() for zygote in zygotes) == 1)
+    await until(lambda: sum(map(is_alive, old_and_new)) == 1)
 
 
 async def test_an_environment_without_its_python_is_made_anew(data, make_runner, write_plugin, wheels):

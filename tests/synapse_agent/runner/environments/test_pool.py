@@ -13,6 +13,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from keepers import keepers, spec_of
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.environments.interpreters import Interpreters
@@ -108,13 +109,14 @@ async def test_two_processes_that_share_a_folder_make_one_environment(slow, star
     ],
 )
 async def test_a_failed_install_leaves_nothing_and_says_why(fresh, write_plugin, tmp_path, requirements, said):
-    """422 with the installer's own words; no environment, draft or lock stays."""
+    """422 with the installer's own words; no environment, draft or lock stays, only the folder of the keeper of uv."""
     plugin = write_plugin(ACT, requirements=requirements)
     problem = await plugin.problem(fresh)
     assert (problem.status, problem.error_type) == (422, "requirements_failed")
     assert said in " ".join(problem.extra["installer_output"].split())
     assert environments(tmp_path) == []
-    assert list((tmp_path / "data" / "scratch").glob("*/*")) == []
+    (keeper,) = keepers(tmp_path / "data")
+    assert list((tmp_path / "data" / "scratch").glob("*/*")) == [Path(spec_of(keeper)["place"])]
     assert plugin.heard.starts == 0
 
 

@@ -19,7 +19,7 @@ from keepers import descendants, family, keepers, zygotes
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.local import LocalRunner
-from synapse_agent.runner.processes import execution
+from synapse_agent.runner.processes import execution, keeper
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.sandbox import OFF, probed
 
@@ -110,6 +110,44 @@ async def test_a_stop_is_heard_at_any_instant(held, write_plugin, folder):
         assert caught.value.error_type == "action_stopped"
         assert time.monotonic() - began < 10
     assert alive(folder) == []
+
+
+LATE_STARTER = """
+    import os, runpy, time
+
+    fork = os.fork
+
+    def fork_once_and_wait():
+        os.fork = fork
+        pid = fork()
+        if pid:
+            time.sleep(1)
+        return pid
+
+    os.fork = fork_once_and_wait
+    runpy.run_path(KEEPER, run_name="__main__")
+    """
+
+
+async def test_a_stop_is_heard_before_the_starter_of_its_keeper_has_ended(
+    held, write_plugin, folder, tmp_path, monkeypatch
+):
+    """Under load, a keeper can answer before the process that forked it goes on; none of its notices is lost."""
+    plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    hold(folder, seconds=0)\n")
+    await plugin.run(held, {"folder": str(folder)})
+    starter = tmp_path / "keeper" / "__main__.py"
+    starter.parent.mkdir()
+    starter.write_text(dedent(LATE_STARTER).replace("KEEPER", repr(str(keeper.KEEPER))))
+    monkeypatch.setattr(keeper, "KEEPER", starter)
+    run = plugin.prepared({"folder": str(folder)}, release=None)
+    task = asyncio.ensure_future(held.run(run, plugin.heard))
+    await asyncio.sleep(0.1)
+    began = time.monotonic()
+    await held.stop(run.job_id)
+    with pytest.raises(Problem) as caught:
+        await task
+    assert caught.value.error_type == "action_stopped"
+    assert time.monotonic() - began < 10
 
 
 async def test_runs_go_on_without_their_zygote(held, kind, write_plugin, until, data, folder):

@@ -315,8 +315,8 @@ def test_an_actor_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None
     """Its runs end with it, and its node takes new ones before long."""
     path = tmp_path / "go"
     [node] = held(site, path, 1)
-    run = lines(path)[0].split()[1]
-    os.kill(actor_of(Path(node).parents[1]), signal.SIGKILL)
+    source, run = lines(path)[0].split()
+    os.kill(actor_of(Path(source).parents[2]), signal.SIGKILL)
     job_id = site.http.get("/jobs/").json()[0]["job_id"]
     assert site.ended(job_id)["error"]["error_type"] == "node_lost"
     until(lambda: not is_running(run), seconds=2)

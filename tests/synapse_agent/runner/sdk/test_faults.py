@@ -109,8 +109,8 @@ async def test_all_params_that_do_not_fit_are_named(runner, write_action):
         "The params do not fit the action: 'epochs' is missing; 'rate.0' is ['high']: Not a number."
     )
     assert problem.extra["errors"] == [
-        {"loc": ["params", "epochs"], "msg": "Field required", "type": "missing"},
-        {"loc": ["params", "rate", 0], "msg": "Not a number", "type": "number"},
+        {"loc": ["params", "epochs"], "msg": "Field required", "type": "missing", "input": {"rate": ["high"]}},
+        {"loc": ["params", "rate", 0], "msg": "Not a number", "type": "number", "input": ["high"]},
     ]
 
 

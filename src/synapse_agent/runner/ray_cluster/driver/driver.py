@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
+from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.resources import Resources
 from synapse_agent.runner.ray_cluster import messages
 from synapse_agent.runner.ray_cluster.driver.node_pool import ACTOR_SECONDS, Nodes
@@ -77,6 +78,7 @@ class Driver:
             leases=self._leases,
             shipping=self._shipping,
             say=self._say,
+            rules=RequirementRules(urls=begin.settings.allow_requirement_urls),
             wait=begin.settings.ray_wait,
         )
         self._tasks: set[asyncio.Task[None]] = set()

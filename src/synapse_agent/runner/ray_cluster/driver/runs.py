@@ -62,6 +62,7 @@ class Runs:
         leases: Reservations,
         shipping: SourceTransfer,
         say: Say,
+        rules: RequirementRules,
         wait: float,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
@@ -70,6 +71,7 @@ class Runs:
         self._leases = leases
         self._shipping = shipping
         self._say = say
+        self._rules = rules
         self._wait = wait
         self._stop_seconds = stop_seconds
         self._live: dict[int, _PlacedRun] = {}
@@ -127,7 +129,7 @@ class Runs:
         """Take a run to a node, and to another one where it is lost and may be run again."""
         run = live.run
         action = run.config.action(run.action)
-        environment = _environment_key(run)
+        environment = _environment_key(run, self._rules)
         digest = await self._shipping.digest(run.folder, is_release=run.release is not None)
         wanted = action.resources.with_params(run.params.resources)
         for _ in range(ATTEMPTS):
@@ -283,8 +285,7 @@ def _env(run: Run, lease: Reservation, node: ReadyNode) -> Mapping[str, str]:
     return {**threads, **run.config.env, **(lease.reserved.env if lease.wanted.num_gpus else hidden)}
 
 
-def _environment_key(run: Run) -> str:
+def _environment_key(run: Run, rules: RequirementRules) -> str:
     """Name an environment by what is to be in it; empty where nothing is, which every node has at once."""
-    rules = RequirementRules(urls=True)  # the node decides on them
     requirements = sorted({*read_requirements(run.folder, rules), *check_requirements(run.requirements, rules)})
     return environment_key(requirements, run.config.requires_python or "") if requirements else ""

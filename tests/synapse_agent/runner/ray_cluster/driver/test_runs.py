@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from synapse_agent.plugins.config import PluginConfig
+from synapse_agent.plugins.requirements import STRICT
 from synapse_agent.plugins.resources import Resources
 from synapse_agent.runner.base import Run
 from synapse_agent.runner.ray_cluster.driver.node_pool import ALONE_END_SECONDS
@@ -69,6 +70,7 @@ class Bench:
             leases=self.leases,
             shipping=shipping,
             say=self._say,
+            rules=STRICT,
             wait=wait,
             stop_seconds=stop_seconds,
         )

@@ -121,7 +121,8 @@ async def test_problems_name_the_agents_files(node: Node, source: Path) -> None:
     (source / "requirements.txt").write_bytes(b"\xff\n")
     await arrive(node, source)
     [failed] = await items_of(node, assignment(source))
-    assert (failed.status, failed.error_type) == (422, "invalid_plugin")
+    assert (failed.status, failed.error_type) == (422, "invalid_requirement")
+    assert failed.message.startswith("requirements.txt, line 1, is ")
     (source / "requirements.txt").unlink()
     await arrive(node, source)
     failed = (await items_of(node, assignment(source, "fail")))[-1]
