@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import httpx
@@ -14,6 +17,16 @@ from synapse_agent import EmbeddedAgent
 from synapse_agent.plugins import integrity
 from synapse_agent.storage.trees import tree_digest
 
+SOURCE = """
+import time
+from pathlib import Path
+
+def go(seconds=0):
+    (Path.home() / "x").touch()
+    time.sleep(seconds)
+    return 1
+"""
+
 
 @pytest.fixture
 def plugins(tmp_path: Path) -> Path:
@@ -21,7 +34,7 @@ def plugins(tmp_path: Path) -> Path:
     folder = tmp_path / "plugins" / "plain"
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("code: plain\nversion: 1.0.0\nactions: {go: {entrypoint: 'm:go'}}\n")
-    (folder / "m.py").write_text("from pathlib import Path\ndef go():\n    (Path.home() / 'x').touch()\n    return 1\n")
+    (folder / "m.py").write_text(SOURCE)
     return folder.parent
 
 
@@ -43,9 +56,9 @@ def http(plugins: Path, tmp_path: Path) -> Iterator[httpx.Client]:
             yield http
 
 
-def run(http: httpx.Client) -> httpx.Response:
+def run(http: httpx.Client, seconds: float = 0) -> httpx.Response:
     """Run the release."""
-    return http.post("/plugin_releases/plain@1.0.0/run/", json={"action": "go"})
+    return http.post("/plugin_releases/plain@1.0.0/run/", json={"action": "go", "params": {"seconds": seconds}})
 
 
 def debug(http: httpx.Client) -> httpx.Response:
@@ -66,11 +79,22 @@ def test_folders_that_are_removed_are_made_again(http: httpx.Client, tmp_path: P
 
 
 def test_what_is_in_scratch_can_be_removed(http: httpx.Client, tmp_path: Path) -> None:
-    """The folder of this agent's, or one that was kept for the next run."""
-    for pattern in ("scratch/*/*", "scratch/*"):
-        for path in (tmp_path / "data").glob(pattern):
+    """The folder of this agent's, one of its processes', or those that were made for the next runs."""
+    for pattern in ("scratch/*/*/*", "scratch/*/*", "scratch/*"):
+        for path in list((tmp_path / "data").glob(pattern)):
             shutil.rmtree(path, ignore_errors=True)
         assert [run(http).text, debug(http).text, run(http).text] == ["1", "1", "1"]
+
+
+def test_runs_end_whose_folders_are_removed(http: httpx.Client, tmp_path: Path) -> None:
+    """As many as keep their keeper from making folders ahead of time, until the first has ended."""
+    lengths = [1.5 + number for number in range(max(2, len(os.sched_getaffinity(0))))]
+    with ThreadPoolExecutor(len(lengths)) as pool:
+        answers = pool.map(run, repeat(http), lengths)
+        time.sleep(0.75)
+        shutil.rmtree(tmp_path / "data" / "scratch", ignore_errors=True)
+        assert [answer.text for answer in answers] == ["1"] * len(lengths)
+    assert [run(http).text, debug(http).text] == ["1", "1"]
 
 
 def release(tmp_path: Path) -> Path:

@@ -113,8 +113,9 @@ def test_a_key_again_attaches_to_a_run_that_waits_for_its_turn(
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
         bodies = [{"action": "wait_in_background", "params": {"path": str(tmp_path / name)}} for name in "abc"]
         path = "/plugin_releases/tools@1.0.0/run/"
-        first, second = (post(http, path, f"key-{n}", **bodies[n]).json()["job_id"] for n in (0, 1))
-        until((tmp_path / "a.started").exists)
+        first = post(http, path, "key-0", **bodies[0]).json()["job_id"]
+        until((tmp_path / "a.started").exists)  # otherwise either of the two may get the turn
+        second = post(http, path, "key-1", **bodies[1]).json()["job_id"]
         refused = post(http, path, "key-2", **bodies[2])
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
         again = post(http, path, "key-1", **bodies[1]).json()

@@ -92,8 +92,8 @@ def test_a_run_that_waits_for_its_turn_can_be_stopped(tmp_path: Path) -> None:
     end_of_first = tmp_path / "signs" / "end"
     end_of_first.parent.mkdir()  # without leave to write there, a run would see no file that is made after its start
     source = WAITS.format(end=str(end_of_first))
-    options = {"data_dir": tmp_path / "data", "allow_write": (end_of_first.parent,)}
-    with EmbeddedAgent(max_concurrent_runs=1, **options) as agent, ThreadPoolExecutor(2) as pool:
+    embedded = EmbeddedAgent(data_dir=tmp_path / "data", max_concurrent_runs=1, allow_write=(end_of_first.parent,))
+    with embedded as agent, ThreadPoolExecutor(2) as pool:
         headers = {"Authorization": agent.token}
         with httpx.Client(base_url=agent.base_url, headers=headers, timeout=60, trust_env=False) as http:
             first = pool.submit(debug, http, modules={"m": source}, job_id="first")

@@ -158,8 +158,8 @@ class Keeper:
             events = self._poll.poll(_PAUSE_SECONDS * 1000 if self._spares else 0)
             if events:
                 return events
-            while len(self._spares) + len(zygote.asked) < _SPARES:
-                self._ask(in_time=True)
+            while len(self._spares) + len(zygote.asked) < _SPARES and self._ask(in_time=True):
+                pass
         return self._poll.poll(self._patience())
 
     def _may_fork_ahead(self) -> bool:
@@ -249,15 +249,22 @@ class Keeper:
     def _fill_orders(self) -> None:
         """Hand runs to waiting processes, and ask for one more for each run that is left."""
         while self._orders and self._spares:
-            self._hand_over(self._spares.pop())
+            spare = self._spares.pop()
+            if self._places.are_there(spare.place):
+                self._hand_over(spare)
+            else:
+                spare.close()  # it ends, and its zygote reports that
         if self._orders and self._zygote is None:
             self._start_zygote()
         if self._zygote is not None and self._zygote.is_ready:
             for _ in range(len(self._orders) - len(self._zygote.asked)):
                 self._ask(in_time=False)
 
-    def _ask(self, *, in_time: bool) -> None:
-        """Make a process's folders and ask the zygote to fork it; `in_time` if no run waits for it yet."""
+    def _ask(self, *, in_time: bool) -> bool:
+        """Make a process's folders and ask the zygote to fork it; `in_time` if no run waits for it yet.
+
+        Return whether it was asked: the folders cannot be made where somebody has removed the zygote's own.
+        """
         assert self._zygote is not None
         self._numbers += 1
         number = self._numbers
@@ -269,9 +276,11 @@ class Keeper:
             self._zygote.fork(number, trees, in_time=in_time)
         except OSError as error:
             self._fail_to_fork(number, error.errno or errno.EAGAIN)
+            return False
         finally:
             for tree in trees:
                 os.close(tree)
+        return True
 
     def _fail_to_fork(self, number: int, error: int) -> None:
         self._clear(number)

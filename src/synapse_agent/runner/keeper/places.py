@@ -32,6 +32,10 @@ class Places:
             raise
         return folders
 
+    def are_there(self, number: int) -> bool:
+        """Return whether a run's folders are still there: a job that cleans up the machine may have removed them."""
+        return all(os.path.isdir(path) for path in self._folders(number))
+
     def remove(self, number: int) -> bool:
         """Remove a run's folders if they are empty; return False if that takes more than a moment."""
         folders = self._folders(number)

@@ -79,6 +79,9 @@ class ZygotePool:
 
     def _take(self, ground: ZygoteSpec) -> _Kept:
         kept = self._kept.get(ground)
+        if kept is not None and not kept.keeper.place.exists():  # somebody removed what its runs get their folders in
+            self._retired.append(self._kept.pop(ground))
+            kept = None
         if kept is None or not kept.keeper.alive:
             if kept is not None:
                 self._close(kept.keeper)
