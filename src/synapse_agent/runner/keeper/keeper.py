@@ -263,7 +263,7 @@ class Keeper:
     def _ask(self, *, in_time: bool) -> bool:
         """Make a process's folders and ask the zygote to fork it; `in_time` if no run waits for it yet.
 
-        Return whether it was asked: the folders cannot be made where somebody has removed the zygote's own.
+        Return whether it was asked: the folders cannot be made if somebody has removed the zygote's own.
         """
         assert self._zygote is not None
         self._numbers += 1
