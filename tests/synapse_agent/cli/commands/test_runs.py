@@ -106,7 +106,7 @@ def test_a_refused_run_is_a_wrong_call(cli) -> None:
 
 def test_what_an_earlier_job_of_that_id_printed_is_not_shown(cli) -> None:
     """A run that is refused because its job ID is another's does not pass that one's log off as its own."""
-    assert cli("run", "tools@1.0.0", "talk", "--job-id", "spoken").err.splitlines()[0] == "spoken, ünd"
+    assert "spoken, ünd" in cli("run", "tools@1.0.0", "talk", "--job-id", "spoken").err.splitlines()
     assert "spoken, ünd" not in cli("run", "tools@1.0.0", "echo", "--job-id", "spoken").err
 
 
