@@ -191,16 +191,16 @@ source = { editable = "." }
 [[package]]
 name = "six"
 version = "1.16.0"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://packages.test/simple" }
 [[package]]
 name = "numpy"
 version = "2.2.6"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://packages.test/simple" }
 resolution-markers = ["python_full_version < '3.11'"]
 [[package]]
 name = "numpy"
 version = "2.3.0"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://packages.test/simple" }
 resolution-markers = ["python_full_version >= '3.11'"]
 """
 PYLOCK = """
