@@ -15,10 +15,9 @@ ActionParams = TypeAliasType("ActionParams", dict[str, Any])
 """
 The parameters that the action is called with, by name.
 
-An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-`num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
-run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-`actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
+a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+either a run has one CPU. A value that is no amount counts for nothing here.
 
 """
 
@@ -79,6 +78,7 @@ class DebugRunRequest(BaseModel):
             description="Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`.", min_length=1
         ),
     ] = MISSING
+    priority: Priority | MISSING = MISSING
 
 
 class ErrorBody(BaseModel):
@@ -384,6 +384,19 @@ class PluginReleasePage(BaseModel):
     results: list[PluginRelease]
 
 
+Priority = TypeAliasType(
+    "Priority",
+    Annotated[
+        int,
+        Field(
+            description="Among the runs of the same release that wait, those of higher priority start first; 0 if absent. Agents have a\nhighest one, and answer 422 to any above.\n",
+            ge=-1000,
+            le=1000,
+        ),
+    ],
+)
+
+
 ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
 """
 Further filters, by the name of a release's field.
@@ -413,6 +426,7 @@ class RunRequest(BaseModel):
             description="Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`.", min_length=1
         ),
     ] = MISSING
+    priority: Priority | MISSING = MISSING
 
 
 RunBody = TypeAliasType(

@@ -21,6 +21,8 @@ from synapse_agent.runner.base import Runner
 from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.local import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
+from synapse_agent.runner.resources.machine import this_machine
+from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.settings import Settings, check_plugins_folder
 from synapse_agent.storage.data_folder import DataFolder, unusable
 from synapse_agent.storage.database import Database
@@ -44,6 +46,7 @@ class Agent:
     debug: DebugRules
     sandbox: SandboxPolicy
     rules: RequirementRules
+    max_priority: int
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
@@ -65,13 +68,14 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
+        scheduler = Scheduler(this_machine(settings, os.environ))
         runner = DescribingRunner(await _make(make_runner, settings, folder.reserve), folder.schemas)
         stack.push_async_callback(runner.close)
         jobs = Jobs(
             database=database,
             runner=runner,
             folder=folder.jobs,
-            max_concurrent=settings.runs_at_once,
+            scheduler=scheduler,
             max_queued=settings.max_queued_runs,
             time_limit=settings.time_limit,
             keep_keys=timedelta(hours=settings.idempotency_hours),
@@ -97,7 +101,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
-        yield Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules)
+        yield Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules, settings.max_priority)
 
 
 def _unpacked(settings: Settings) -> TreeLimits:

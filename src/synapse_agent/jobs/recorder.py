@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from synapse_agent.jobs.files import JobFiles
+from synapse_agent.runner.resources.scheduler import Allocation
 from synapse_agent.storage.disk import is_disk_full, is_unwritable
 from synapse_agent.storage.repositories.jobs import JobRepository
 from synapse_agent.util.json_text import json_bytes
@@ -41,7 +42,7 @@ class Recorder:
         row_id: int,
         files: JobFiles,
         *,
-        turn: Callable[[], AbstractAsyncContextManager[object]],
+        turn: Callable[[], AbstractAsyncContextManager[Allocation | None]],
         on_news: Callable[[], None],
         on_full: Callable[[], None] | None = None,
     ) -> None:
@@ -73,8 +74,8 @@ class Recorder:
         """The last events, as JSON text."""
         return json.dumps(list(self._events)) if self._events else None
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
-        """Wait until so many runs are over that this one may start."""
+    def turn(self) -> AbstractAsyncContextManager[Allocation | None]:
+        """Wait until this one may start, and has its part of the machine."""
         return self._turn()
 
     def started(self) -> None:

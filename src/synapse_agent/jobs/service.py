@@ -36,6 +36,8 @@ from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, shutting_down
 from synapse_agent.runner.base import Run, Runner
+from synapse_agent.runner.resources.ledger import ResourceRequest
+from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRow, NewJob
@@ -61,7 +63,7 @@ class Jobs:
         database: Database,
         runner: Runner,
         folder: Path,
-        max_concurrent: int,
+        scheduler: Scheduler,
         max_queued: int,
         keep_keys: timedelta,
         time_limit: float | None = None,
@@ -71,9 +73,10 @@ class Jobs:
         self._keys = database.keys
         self._runner = runner
         self._folder = folder
-        self._turns = asyncio.Semaphore(max_concurrent)
-        self._copies = asyncio.Semaphore(_COPIES_PER_TURN * max_concurrent)
-        self._most = max_concurrent + max_queued
+        self._scheduler = scheduler
+        slots = scheduler.machine.slots
+        self._copies = asyncio.Semaphore(_COPIES_PER_TURN * slots)
+        self._most = slots + max_queued
         self._keep_keys = keep_keys
         self._time_limit = time_limit
         self._reserve = reserve
@@ -100,7 +103,8 @@ class Jobs:
     def submit(self, order: RunSpec, *, key: RequestKey | None = None) -> JobRow:
         """Start a run, or attach to the one that the same order has started, and bind the key, which is free, to it.
 
-        Raises `Problem`: 409 where the job ID belongs to another run, 429 where too many wait, 503 when closing.
+        Raises `Problem`: 409 if the job ID belongs to another run, 422 if the machine never has what the run asks
+        for, 429 if too many wait, 503 when closing.
         """
         if self._is_closing:
             raise shutting_down()
@@ -112,6 +116,7 @@ class Jobs:
                 expires_at = None if self._live_of(earlier) else self._keys_until()
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
+        self._scheduler.machine.check(order.resources)
         if len(self._live) >= self._most:
             message = f"{len(self._live)} runs are going on or waiting, and this agent takes no more. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
@@ -279,12 +284,12 @@ class Jobs:
             return internal_error(live.row.job_id)
 
     @asynccontextmanager
-    async def _turn(self, live: RunningJob) -> AsyncIterator[None]:
+    async def _turn(self, live: RunningJob, request: ResourceRequest) -> AsyncIterator[Allocation]:
         """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
         live.is_waiting = True
-        async with self._turns:
+        async with self._scheduler.turn(request) as allocation:
             live.is_waiting = False
-            yield
+            yield allocation
 
     async def _execute(self, live: RunningJob, order: RunSpec) -> bytes:
         folder = await order.workspace.prepare()
@@ -304,9 +309,8 @@ class Jobs:
         on_news = live.news.tell
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
-        recorder = Recorder(
-            self._rows, live.row.id, files, turn=partial(self._turn, live), on_news=on_news, on_full=on_full
-        )
+        turn = partial(self._turn, live, order.request)
+        recorder = Recorder(self._rows, live.row.id, files, turn=turn, on_news=on_news, on_full=on_full)
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)
 

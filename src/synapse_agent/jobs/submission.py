@@ -9,8 +9,10 @@ from typing import Protocol
 
 from synapse_agent.jobs.idempotency import canonical, canonical_object, digest
 from synapse_agent.plugins.config import Action, PluginConfig
+from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import NO_PARAMS, Params
+from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 
 
 class Workspace(Protocol):
@@ -42,8 +44,22 @@ class RunSpec:
     requirements: tuple[str, ...] = ()
     language: str | None = None
     job_id: str | None = None
+    priority: int = 0
+    is_awaited: bool = True
+    """Whether the caller waits for the result."""
     identities: Mapping[str, bytes] = field(default_factory=dict)
     """JSON that stands for the params and, of a debug run, for what its code is made of."""
+
+    @property
+    def resources(self) -> Resources:
+        """What the run asks for: the call counts for more than the plugin."""
+        return self.action.resources.with_params(self.params.resources)
+
+    @property
+    def request(self) -> ResourceRequest:
+        """What it asks the scheduler for."""
+        lane = Lane.AWAITED if self.is_awaited else Lane.BACKGROUND
+        return ResourceRequest(self.resources, self.release, lane, self.priority)
 
     def content(self) -> str:
         """Name what is to be run: two orders of the same content are the same run."""

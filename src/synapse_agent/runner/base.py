@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.resources import ASKED_BY_PARAMS
+from synapse_agent.runner.resources.scheduler import Allocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,11 @@ class RunListener(Protocol):
     def started(self) -> None:
         """The environment is there and the action's process has been started."""
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
-        """Enter this once all else is there, and keep it while the action runs: so many do at once."""
+    def turn(self) -> AbstractAsyncContextManager[Allocation | None]:
+        """Enter this once all else is there, and keep it while the action runs: it then has its part of the machine.
+
+        None if somebody else has given the run its part, as a cluster does.
+        """
 
     def output(self, data: bytes) -> None:
         """Bytes that the run (or the making of its environment) printed, as they came."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,7 +15,7 @@ from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
-from synapse_agent.plugins.requirements import RequirementRules, check_requirements
+from synapse_agent.plugins.requirements import check_requirements
 from synapse_agent.problems import invalid
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES
@@ -138,7 +139,9 @@ async def _run_once(
     # From here to the job's row there is no await: of two requests with one key, the second finds the row.
     job = agent.jobs.attach(key) if key else None
     if job is None:
-        job = agent.jobs.submit(read_order(agent, call), key=key)
+        order = read_order(agent, call)
+        is_awaited = order.action.method != "job" and not _prefers_async(call)
+        job = agent.jobs.submit(replace(order, is_awaited=is_awaited), key=key)
     if job.method == "job" or _prefers_async(call):
         return json_answer(agent.jobs.record(job), 202)
     return json_answer(await agent.jobs.result(job))
@@ -168,7 +171,7 @@ def _release_order(agent: Agent, call: OperationRequest) -> RunSpec:
         config=config,
         workspace=agent.releases.lease(release),
         release=f"{release.plugin}@{release.version}",
-        **_common(call, agent.rules, "params"),
+        **_common(agent, call, "params"),
     )
 
 
@@ -178,7 +181,7 @@ def _debug_order(agent: Agent, call: OperationRequest) -> RunSpec:
         action=source.config.action(call.body["action"]),
         config=source.config,
         workspace=DebugWorkspace(source, agent.folder.temporary("debug"), limits=agent.debug.limits),
-        **_common(call, agent.rules, "params", "plugin_path", "config", "modules"),
+        **_common(agent, call, "params", "plugin_path", "config", "modules"),
     )
 
 
@@ -188,11 +191,14 @@ async def _parts(log: Path) -> AsyncIterator[str]:
         yield part
 
 
-def _common(call: OperationRequest, rules: RequirementRules, *parts: str) -> dict[str, Any]:
+def _common(agent: Agent, call: OperationRequest, *parts: str) -> dict[str, Any]:
     """Return what both kinds of run take, absent keys left out; `parts` are those that make out its content."""
     body = call.body
-    given: dict[str, Any] = {name: body[name] for name in ("params", "language", "job_id") if name in body}
-    requirements = check_requirements(body.get("requirements", []), rules)
+    given: dict[str, Any] = {name: body[name] for name in ("params", "language", "job_id", "priority") if name in body}
+    if given.get("priority", 0) > agent.max_priority:
+        message = f"Input should be at most {agent.max_priority}, this agent's highest priority"
+        raise invalid("less_than_equal", message, at=["body", "priority"], value=given["priority"])
+    requirements = check_requirements(body.get("requirements", []), agent.rules)
     identities = {name: call.identities[name] for name in parts if name in call.identities}
     return {**given, "requirements": requirements, "identities": identities}
 

@@ -52,6 +52,10 @@ JobId = Annotated[str | None, typer.Option("--job-id", metavar="ID", help="An ID
 Language = Annotated[
     str | None, typer.Option("--language", metavar="CODE", help="Language of the action's messages, such as en.")
 ]
+Priority = Annotated[
+    int | None,
+    typer.Option("--priority", metavar="N", help="Runs of a release with a higher one start first; 0 by default."),
+]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait for the result of an action that the agent runs in the background, too.")
 ]
@@ -71,6 +75,7 @@ def run(
     requirement: Requirement = None,
     job_id: JobId = None,
     language: Language = None,
+    priority: Priority = None,
     wait: Wait = False,
     background: Background = False,
 ) -> None:
@@ -91,6 +96,7 @@ def run(
                 requirements=requirement,
                 job_id=job,
                 language=language,
+                priority=priority,
                 background=background,
             )
 
@@ -114,6 +120,7 @@ def debug(
     requirement: Requirement = None,
     job_id: JobId = None,
     language: Language = None,
+    priority: Priority = None,
     wait: Wait = False,
     background: Background = False,
     send_source: Annotated[
@@ -138,7 +145,7 @@ def debug(
 
         def call(client: AgentClient) -> Any:
             return client.run_debug_plugin_release(
-                action, given, job_id=job, language=language, background=background, **source
+                action, given, job_id=job, language=language, priority=priority, background=background, **source
             )
 
         _run(invocation, call, job, what=f"{folder.name} {action}", wait=wait, background=background)

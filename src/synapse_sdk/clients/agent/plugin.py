@@ -120,6 +120,7 @@ class PluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
@@ -137,6 +138,7 @@ class PluginClientMixin:
             requirements: PEP 508 requirements in addition to the plugin's own.
             job_id: An ID of your choice for the run.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
+            priority: Of the release's runs that wait, those of higher priority start first; 0 by default.
             background: Return the job's record at once, whatever the action's `method`.
             timeout: Seconds, `{"connect": …, "read": …}` or `(connect, read)`. By default the client waits for the
                 result as long as it takes.
@@ -159,6 +161,7 @@ class PluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
+            priority=priority,
             background=background,
         )
         return self._session.send(call, timeout=timeout, deadline=deadline)
@@ -174,6 +177,7 @@ class PluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
@@ -189,6 +193,7 @@ class PluginClientMixin:
             requirements: PEP 508 requirements in addition to the plugin's own.
             job_id: An ID of your choice for the run.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
+            priority: As for `run_plugin_release`, among debug runs.
             background: As for `run_plugin_release`.
             timeout: As for `run_plugin_release`, which also has the errors.
             deadline: As for `run_plugin_release`.
@@ -202,6 +207,7 @@ class PluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
+            priority=priority,
             background=background,
         )
         return self._session.send(call, timeout=timeout, deadline=deadline)
@@ -275,6 +281,7 @@ class AsyncPluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
@@ -288,6 +295,7 @@ class AsyncPluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
+            priority=priority,
             background=background,
         )
         return await self._session.send(call, timeout=timeout, deadline=deadline)
@@ -303,6 +311,7 @@ class AsyncPluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
@@ -317,6 +326,7 @@ class AsyncPluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
+            priority=priority,
             background=background,
         )
         return await self._session.send(call, timeout=timeout, deadline=deadline)
