@@ -309,7 +309,7 @@ class Jobs:
         on_news = live.news.tell
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
-        turn = partial(self._turn, live, order.request)
+        turn = partial(self._turn, live, order.request(accepted=live.row.id))
         recorder = Recorder(self._rows, live.row.id, files, turn=turn, on_news=on_news, on_full=on_full)
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)

@@ -55,11 +55,10 @@ class RunSpec:
         """What the run asks for: the call counts for more than the plugin."""
         return self.action.resources.with_params(self.params.resources)
 
-    @property
-    def request(self) -> ResourceRequest:
-        """What it asks the scheduler for."""
+    def request(self, *, accepted: int) -> ResourceRequest:
+        """What it asks the scheduler for, as one of the runs that were accepted."""
         lane = Lane.AWAITED if self.is_awaited else Lane.BACKGROUND
-        return ResourceRequest(self.resources, self.release, lane, self.priority)
+        return ResourceRequest(self.resources, self.release, lane, self.priority, accepted)
 
     def content(self) -> str:
         """Name what is to be run: two orders of the same content are the same run."""

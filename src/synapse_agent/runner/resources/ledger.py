@@ -35,6 +35,8 @@ class ResourceRequest:
     lane: Lane = Lane.AWAITED
     priority: int = 0
     """Among the runs of its release; higher ones go first."""
+    accepted: int = 0
+    """Which one it is of those that were accepted: of the same priority, earlier ones go first."""
 
 
 @dataclass(slots=True)

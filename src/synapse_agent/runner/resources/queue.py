@@ -28,7 +28,7 @@ class _Line(Generic[W]):
 
     turn: int
     """When it joined, or when one of it started last: the smallest is the next."""
-    tickets: list[tuple[int, int, W]] = field(default_factory=list)
+    tickets: list[tuple[int, int, int, W]] = field(default_factory=list)
 
 
 class WaitingQueue(Generic[W]):
@@ -55,13 +55,13 @@ class WaitingQueue(Generic[W]):
         key = (request.lane, request.release)
         number = next(self._turns)
         line = self._lines.setdefault(key, _Line(number))
-        insort(line.tickets, (-request.priority, number, ticket))
+        insort(line.tickets, (-request.priority, request.accepted, number, ticket))
 
     def remove(self, ticket: W, *, has_started: bool) -> bool:
         """Take one out; False if it is not there. Its release goes to the end of the turns if it has started."""
         key = (ticket.request.lane, ticket.request.release)
         line = self._lines.get(key)
-        found = next((entry for entry in line.tickets if entry[2] is ticket), None) if line else None
+        found = next((entry for entry in line.tickets if entry[-1] is ticket), None) if line else None
         if line is None or found is None:
             return False
         line.tickets.remove(found)
@@ -76,4 +76,4 @@ class WaitingQueue(Generic[W]):
         chosen = [line for (lane, _), line in self._lines.items() if lane in lanes]
         lines = sorted(chosen, key=lambda line: line.turn)
         for place in range(max((len(line.tickets) for line in lines), default=0)):
-            yield from (line.tickets[place][2] for line in lines if place < len(line.tickets))
+            yield from (line.tickets[place][-1] for line in lines if place < len(line.tickets))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -240,6 +241,23 @@ async def test_priority_counts_within_a_release() -> None:
     for _ in range(7):
         await runs.end(next(iter(runs.has)))
     assert runs.order == ["running", "high-0", "other", "high-1", "normal-0", "normal-1", "low"]
+
+
+async def test_turns_follow_the_order_of_acceptance() -> None:
+    """Whichever of them gets its environment first."""
+    one, order = scheduler(slots=1), list[int]()
+    first = await one.acquire(request())
+
+    async def run(accepted: int) -> None:
+        async with one.turn(replace(request(), accepted=accepted)):
+            order.append(accepted)
+
+    async with asyncio.TaskGroup() as tasks:
+        for accepted in (3, 1, 2):
+            tasks.create_task(run(accepted))
+        await asyncio.sleep(0.01)
+        one.release(first)
+    assert order == [1, 2, 3]
 
 
 async def test_more_runs_at_once_than_cpus_share_these() -> None:
