@@ -29,7 +29,7 @@ class _Client:
 
     @staticmethod
     def _make_session(config: Config, settings: TransportSettings) -> Session | AsyncSession:
-        """Return a session; the seam at which tests give a client another clock."""
+        """Return a session; tests override this to pass another clock."""
         raise NotImplementedError
 
     @property
@@ -82,16 +82,16 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
     and `SYNAPSE_TENANT`. Proxies and CA bundles come from it as well (`HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`, …).
 
     Args:
-        base_url: The agent's address, with a path prefix where a proxy adds one.
+        base_url: The agent's address, with the path prefix that a proxy adds, if any.
         access_token: The agent's token.
         agent_token: Another name of `access_token`.
         user_token: Token of a user to act for.
         tenant: Tenant to act within.
         timeout: Seconds, `{"connect": …, "read": …}` or `(connect, read)`, for every call. By default: 5 s to connect,
             30 s to read, 600 s to read when caching a release, and no limit to read when running an action.
-        deadline: Seconds for a whole call, all its attempts and the waits between them. By default there is none.
+        deadline: Seconds for a whole call, all its attempts and the waits between them. No limit by default.
         headers: Further headers for every request.
-        max_retries: How often a call is sent again where that is right; see the table in the documentation.
+        max_retries: Maximum number of retries of a call that can be repeated; see the table in the documentation.
         on_request: Called with a `RequestInfo` before each request leaves.
         on_response: Called with a `ResponseInfo` when it has come to its end.
         max_response_bytes: The most that an answer may hold, decoded; a larger one is a `ResponseParseError`. 1 GiB by
@@ -153,7 +153,7 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
 
     @property
     def api(self) -> AuthenticatedClient:
-        """The client to give to generated `sync` functions; it shares this client's session.
+        """The client to pass to generated `sync` functions; it shares this client's session.
 
         Their answers are attrs models, documented errors among them: `ErrorBody` is returned, not raised.
         """
@@ -228,7 +228,7 @@ class AsyncAgentClient(AsyncPluginClientMixin, AsyncJobClientMixin, AsyncHealthC
 
     @property
     def api(self) -> AuthenticatedClient:
-        """The client to give to generated `asyncio` functions; it shares this client's session.
+        """The client to pass to generated `asyncio` functions; it shares this client's session.
 
         Their answers are attrs models, documented errors among them: `ErrorBody` is returned, not raised.
         """

@@ -95,14 +95,14 @@ class PluginClientMixin:
             version: The version, as text.
 
         Raises:
-            NotFoundError: The agent finds no such release where it gets its plugins.
+            NotFoundError: The agent's sources of plugins don't have the release.
             ValidationError: What it found there is no working plugin.
         """
         release: PluginRelease = self._session.send(calls.create_plugin_release(plugin, version))
         return release
 
     def delete_plugin_release(self, lookup: str | int) -> None:
-        """Delete a cached release; an action of it that is running goes on to its end.
+        """Delete a cached release; runs in progress finish normally.
 
         Raises:
             NotFoundError: The agent has no such release.
@@ -262,7 +262,7 @@ class AsyncPluginClientMixin:
         return release
 
     async def delete_plugin_release(self, lookup: str | int) -> None:
-        """Delete a cached release; an action of it that is running goes on to its end."""
+        """Delete a cached release; runs in progress finish normally."""
         await self._session.send(calls.delete_plugin_release(lookup))
 
     async def run_plugin_release(

@@ -1,6 +1,6 @@
 """The seam to the generated package: each method's arguments to a request. No I/O here.
 
-Generated functions and models are imported where they are used, so that importing a client costs next to nothing.
+Functions import generated code when they are called, so that importing a client costs next to nothing.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def result_of(job: Mapping[str, Any]) -> Any:
     if job.get("status") == "SUCCEEDED":
         return job.get("result")
     status = job.get("status_code")
-    error = job.get("error") or f"The job {job.get('job_id')!r} has ended as {job.get('status')}, and does not say why."
+    error = job.get("error") or f"The job {job.get('job_id')!r} has ended as {job.get('status')}, without a reason."
     body = json.dumps({"detail": error}).encode()
     raise http_error(Answer(status if isinstance(status, int) else 500, {}, body))
 

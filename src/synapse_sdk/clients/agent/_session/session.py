@@ -38,7 +38,7 @@ class _Session:
 
     def waiting(self, job_id: str, deadline: float | None) -> Steps[Any]:
         """Return the steps that wait for a job's result."""
-        return job_result(job_id, self.limit(f"waiting for job {job_id!r}; the job goes on", deadline))
+        return job_result(job_id, self.limit(f"waiting for job {job_id!r}; the job continues", deadline))
 
 
 class Session(_Session):
@@ -71,7 +71,7 @@ class Session(_Session):
         deadline: float | None = None,
         patience: float | None = None,
     ) -> Any:
-        """Send a call, again where that is right, and return what its answer holds."""
+        """Send a call, with retries, and return the content of its answer."""
         config = self.config
         if timeout is not None or deadline is not None:
             config = config.adapted(timeout=timeout, deadline=deadline)
@@ -129,7 +129,7 @@ class Session(_Session):
         return self._together(step, max_concurrency)
 
     def _together(self, asked: Sequence[Ask], max_concurrency: int) -> list[Any]:
-        """Return what each call gave, or the error instead."""
+        """Return the result of each call, or its error."""
         try:
             with ThreadPoolExecutor(max_concurrency, thread_name_prefix="synapse-sdk") as pool:
                 return list(pool.map(self._sent_or_error, asked))
@@ -173,7 +173,7 @@ class AsyncSession(_Session):
         deadline: float | None = None,
         patience: float | None = None,
     ) -> Any:
-        """Send a call, again where that is right, and return what its answer holds."""
+        """Send a call, with retries, and return the content of its answer."""
         config = self.config
         if timeout is not None or deadline is not None:
             config = config.adapted(timeout=timeout, deadline=deadline)
@@ -234,7 +234,7 @@ class AsyncSession(_Session):
         return await self._together(step, max_concurrency)
 
     async def _together(self, asked: Sequence[Ask], max_concurrency: int) -> list[Any]:
-        """Return what each call gave, or the error instead."""
+        """Return the result of each call, or its error."""
         import anyio
 
         results: list[Any] = [None] * len(asked)
