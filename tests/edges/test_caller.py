@@ -37,7 +37,7 @@ def holding_itself():
         ({"limit": -math.inf}, ValueError, "params.limit can't be sent as JSON: -inf is not a JSON number."),
         ({"tags": {"a"}}, TypeError, "params.tags can't be sent as JSON: set is not a JSON type."),
         (
-            {"since": datetime(2026, 1, 1)},
+            {"since": date(2026, 1, 1)},
             TypeError,
             "params.since can't be sent as JSON: date is not a JSON type.",
         ),
