@@ -113,7 +113,7 @@ class Jobs:
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
         if len(self._live) >= self._most:
-            message = f"{len(self._live)} runs are going on or waiting, and this agent takes no more. Try again later."
+            message = f"{len(self._live)} runs are running or queued, the limit of this agent. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
         if self._ends.trouble:
             raise not_recorded(self._ends.trouble)

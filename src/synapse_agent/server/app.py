@@ -151,4 +151,4 @@ def _error_answer(error: Exception, request: str) -> Response:
         logger.error("Request %s could not use the data folder: %s", request, error)
         return problem_answer(unwritable(error))
     logger.error("Request %s failed inside the agent", request, exc_info=error)
-    return problem_answer(Problem(500, "internal_error", "The agent failed; its own log says why."))
+    return problem_answer(Problem(500, "internal_error", "The agent failed; its log has the reason."))
