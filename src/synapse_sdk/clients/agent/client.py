@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from synapse_sdk.clients.agent._request.config import MAX_RESPONSE_BYTES, Config, Timeout, configure
 from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport, TransportSettings
+from synapse_sdk.clients.agent.clock import CLOCK, Clock
 from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClientMixin
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
@@ -28,8 +29,7 @@ class _Client:
     _owns_connections = True
 
     @staticmethod
-    def _make_session(config: Config, settings: TransportSettings) -> Session | AsyncSession:
-        """Return a session; tests override this to pass another clock."""
+    def _make_session(config: Config, settings: TransportSettings, clock: Clock) -> Session | AsyncSession:
         raise NotImplementedError
 
     @property
@@ -67,12 +67,14 @@ class _Client:
         settings = self._session.transport.settings
         settings.check_portable()
         kept = {name: value for name, value in self.__dict__.items() if name not in ("_session", "_owns_connections")}
+        if self._session.clock is not CLOCK:
+            kept["_clock"] = self._session.clock
         return {**kept, "_config": self._session.config, "_settings": settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        config, settings = state.pop("_config"), state.pop("_settings")
+        config, settings, clock = state.pop("_config"), state.pop("_settings"), state.pop("_clock", CLOCK)
         self.__dict__.update(state)
-        self._session = self._make_session(config, settings)
+        self._session = self._make_session(config, settings, clock)
 
 
 class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client):
@@ -101,6 +103,7 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
         cert: A client certificate: its file, `(file, key)` or `(file, key, password)`.
         transport: An `httpx.BaseTransport` to send through instead of the network.
         http_client: An `httpx.Client` of yours to send through; it is not closed with this client.
+        clock: What to ask for the time and for the pauses before retries, and to wait with; for tests.
 
     Raises:
         ValueError: An argument, or the variable in its place, can't be right; the message names it.
@@ -128,6 +131,7 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
         cert: Cert | None = None,
         transport: httpx.BaseTransport | None = None,
         http_client: httpx.Client | None = None,
+        clock: Clock = CLOCK,
     ) -> None:
         config = configure(
             os.environ,
@@ -145,11 +149,11 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
             max_response_bytes=max_response_bytes,
         )
         settings = TransportSettings(config.base_url, verify, cert, transport, http_client)
-        self._session = self._make_session(config, settings)
+        self._session = self._make_session(config, settings, clock)
 
     @staticmethod
-    def _make_session(config: Config, settings: TransportSettings) -> Session:
-        return Session(config, Transport(settings))
+    def _make_session(config: Config, settings: TransportSettings, clock: Clock) -> Session:
+        return Session(config, Transport(settings), clock=clock)
 
     @property
     def api(self) -> AuthenticatedClient:
@@ -203,6 +207,7 @@ class AsyncAgentClient(AsyncPluginClientMixin, AsyncJobClientMixin, AsyncHealthC
         cert: Cert | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         http_client: httpx.AsyncClient | None = None,
+        clock: Clock = CLOCK,
     ) -> None:
         config = configure(
             os.environ,
@@ -220,11 +225,11 @@ class AsyncAgentClient(AsyncPluginClientMixin, AsyncJobClientMixin, AsyncHealthC
             max_response_bytes=max_response_bytes,
         )
         settings = TransportSettings(config.base_url, verify, cert, transport, http_client)
-        self._session = self._make_session(config, settings)
+        self._session = self._make_session(config, settings, clock)
 
     @staticmethod
-    def _make_session(config: Config, settings: TransportSettings) -> AsyncSession:
-        return AsyncSession(config, AsyncTransport(settings))
+    def _make_session(config: Config, settings: TransportSettings, clock: Clock) -> AsyncSession:
+        return AsyncSession(config, AsyncTransport(settings), clock=clock)
 
     @property
     def api(self) -> AuthenticatedClient:

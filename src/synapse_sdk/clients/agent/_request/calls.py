@@ -238,9 +238,9 @@ def _call(operation: _Operation, request: Mapping[str, Any], pace: TimeoutProfil
 
 
 def _run(operation: _Operation, request: Mapping[str, Any], *, background: bool) -> Request:
-    call = _call(operation, request, "run")
+    run = _call(operation, request, "run")
     # The result is not a job: it comes from an agent that does not know the preference.
-    return replace(call, answers={**call.answers, 200: "result"}) if background else call
+    return replace(run, answers={**run.answers, 200: "result"}) if background else run
 
 
 def _preference(background: bool) -> Any:

@@ -76,15 +76,15 @@ def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
     return 200 <= status < 300 and media_type.strip().lower() == "text/event-stream"
 
 
-def parse_response(call: Request, answer: Answer) -> Any:
+def parse_response(request: Request, answer: Answer) -> Any:
     """Return what the answer to a call holds; raise the error that it is otherwise."""
     if not 200 <= answer.status < 300:
         raise http_error(answer)
     if isinstance(answer, StreamingResponse):
         return answer
-    kind = call.kind_of(answer.status)
+    kind = request.kind_of(answer.status)
     if kind == "events":
-        raise unreadable(answer, f"to {call.operation} is not a stream of events")
+        raise unreadable(answer, f"to {request.operation} is not a stream of events")
     if kind == "empty":
         return None
     if kind == "text":
@@ -93,7 +93,7 @@ def parse_response(call: Request, answer: Answer) -> Any:
         return answer.body
     if kind == "result":
         raise _result_of_background_run(answer)
-    return _json_of_kind(call, answer, kind)
+    return _json_of_kind(request, answer, kind)
 
 
 def http_error(answer: Answer) -> HTTPError:
@@ -138,13 +138,13 @@ def _outcome(answer: Answer, *, in_contract: bool) -> Outcome:
     return "unknown"
 
 
-def _json_of_kind(call: Request, answer: Answer, kind: str) -> Any:
+def _json_of_kind(request: Request, answer: Answer, kind: str) -> Any:
     try:
         value = json.loads(answer.body)
     except (ValueError, RecursionError) as error:
-        raise unreadable(answer, f"to {call.operation} is not JSON ({error})") from error
+        raise unreadable(answer, f"to {request.operation} is not JSON ({error})") from error
     if not isinstance(value, _SHAPES[kind]):
-        raise unreadable(answer, f"to {call.operation} is a JSON {_json_type(value)}, not an {kind}")
+        raise unreadable(answer, f"to {request.operation} is a JSON {_json_type(value)}, not an {kind}")
     return value
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from synapse_agent_api.client import AuthenticatedClient
 from synapse_sdk.clients.agent._request import calls
-from synapse_sdk.clients.agent._request.clock import CLOCK
 from synapse_sdk.clients.agent._request.config import Config, limits
 from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.errors import Answer, http_error, unreadable
+from synapse_sdk.clients.agent.clock import CLOCK
 from synapse_sdk.exceptions import ClientError
 
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ class _AsyncRequests:
         return _response(reply)
 
 
-def _send(config: Config, request: Mapping[str, Any]) -> Send:
-    call = calls.generic(request)
-    headers = {**config.headers, **request.get("headers", {})}
-    deadline = None if config.deadline is None else CLOCK.clock() + config.deadline
-    bounds = limits(call.pace, config.timeout, config.deadline)
-    return Send(call, headers, bounds, deadline, config.max_response_bytes, on_new_connection=call.pace == "run")
+def _send(config: Config, raw: Mapping[str, Any]) -> Send:
+    request = calls.generic(raw)
+    headers = {**config.headers, **raw.get("headers", {})}
+    deadline = None if config.deadline is None else CLOCK.now() + config.deadline
+    bounds = limits(request.pace, config.timeout, config.deadline)
+    return Send(request, headers, bounds, deadline, config.max_response_bytes, on_new_connection=request.pace == "run")
 
 
 def _response(reply: Answer | ClientError) -> httpx.Response:

@@ -85,9 +85,9 @@ def all_releases(params: Mapping[str, Any] | None, limit: Limit) -> Steps[tuple[
         releases += page.results
         count = page.count
         ahead = _ahead(page, missing=count - len(releases))
-        values = (yield [Ask(call, limit.left()) for call in ahead]) if ahead else ()
-        for call, value in zip(ahead, values, strict=True):
-            if walk.next is None or walk.next.target != call.target:
+        values = (yield [Ask(request, limit.left()) for request in ahead]) if ahead else ()
+        for request, value in zip(ahead, values, strict=True):
+            if walk.next is None or walk.next.target != request.target:
                 break
             if isinstance(value, ClientError):
                 raise value
