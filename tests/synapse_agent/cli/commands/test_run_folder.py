@@ -42,7 +42,7 @@ def test_a_folder_is_run_without_an_agent(cli, folder: Path, monkeypatch, name: 
 
 
 def test_a_folder_whose_action_fails_shows_the_traceback(cli) -> None:
-    """At once, and without a hint at the log of an agent that is no longer there."""
+    """At once, and without a hint at the log of an agent that has ended."""
     ended = cli("run", "./own", "fail")
     assert (ended.code, ended.out) == (1, "")
     first, *_, code, error, last = ended.err.splitlines()
