@@ -15,7 +15,9 @@ from .arguments import is_made_of_all
 from .bounds import bounds_in, field_default, is_field, metadata_of
 from .conversion import UNIONS, evaluated
 from .entrypoints import load
+from .failures import ActionFailure, action_failed
 from .invoke import signatures_of
+from .sdk_actions import is_sdk_action
 from .signatures import CONTEXT, WHOLE, CallSignature
 
 _SCALARS: Mapping[str, dict[str, Any]] = {
@@ -45,17 +47,23 @@ _KEYWORDS = {
 _MAX_DEPTH = 20
 
 
-def schemas_of(entrypoints: Mapping[str, str], *, folder: str) -> dict[str, Any]:
-    """Return a schema for each action that can be imported and has a signature; the others are left out."""
-    found = {}
+def described(entrypoints: Mapping[str, str], *, folder: str) -> dict[str, dict[str, Any]]:
+    """Return the `schemas` of the actions, and under `failures` why each of the others can't be called.
+
+    An action without a readable signature is in neither.
+    """
+    schemas, failures = {}, {}
     for name, entrypoint in entrypoints.items():
         try:
             schema = schema_of(load(entrypoint, folder=folder), name)
-        except (Exception, SystemExit):  # a plugin's import can do anything; its runs report it
-            continue
-        if schema is not None:
-            found[name] = schema
-    return found
+        except ActionFailure as failure:
+            failures[name] = failure.fields
+        except (Exception, SystemExit) as error:  # a plugin's import can do anything
+            failures[name] = action_failed(error, folder=folder).fields
+        else:
+            if schema is not None:
+                schemas[name] = schema
+    return {"schemas": schemas, "failures": failures}
 
 
 def schema_of(target: Any, action: str) -> dict[str, Any] | None:
@@ -63,6 +71,8 @@ def schema_of(target: Any, action: str) -> dict[str, Any] | None:
     model: Any = getattr(target, "params_model", None) or getattr(target, "_action_params", None)
     if hasattr(model, "model_json_schema"):
         return dict(model.model_json_schema())
+    if isinstance(target, type) and is_sdk_action(target):
+        return None
     signatures = signatures_of(target, action)
     if not signatures:
         return None
