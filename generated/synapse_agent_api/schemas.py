@@ -201,6 +201,37 @@ class Job(BaseModel):
         ),
     ] = MISSING
     idempotency_key: Annotated[str | None, Field(description="The request's key, if it had one.")]
+    params: Annotated[
+        dict[str, Any] | None | MISSING,
+        Field(
+            description="What the action was called with, without what its schema marks `writeOnly`. `null` if the agent does not keep\nit: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.\n"
+        ),
+    ] = MISSING
+    requirements: Annotated[list[str] | MISSING, Field(description="The call's own requirements.")] = MISSING
+    caller: JobCaller | None | MISSING = MISSING
+    node: Annotated[
+        str | None | MISSING, Field(description="The `node_id` of the node of a cluster that it ran on.")
+    ] = MISSING
+    attempts: Annotated[
+        int | MISSING, Field(description="How often this `job_id` has been run, this time included.", ge=1)
+    ] = MISSING
+
+
+class JobCaller(BaseModel):
+    """
+    The origin of a run; `null` if the agent does not know.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    token: Annotated[
+        str | None | MISSING,
+        Field(description="The name of the token, `null` if the agent takes requests without one."),
+    ] = MISSING
+    address: Annotated[str | None | MISSING, Field(description="The address that the request came from.")] = MISSING
+    user_agent: str | None | MISSING = MISSING
+    request_id: Annotated[str | MISSING, Field(description="The `X-Request-ID` of the answer.")] = MISSING
 
 
 class JobEvent(BaseModel):

@@ -128,6 +128,22 @@ class Job(TypedDict):
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
     idempotency_key: str | None
+    params: NotRequired[dict[str, Any] | None]
+    requirements: NotRequired[list[str]]
+    caller: NotRequired[JobCaller | None]
+    node: NotRequired[str | None]
+    attempts: NotRequired[int]
+
+
+class JobCaller(TypedDict):
+    """
+    The origin of a run; `null` if the agent does not know.
+    """
+
+    token: NotRequired[str | None]
+    address: NotRequired[str | None]
+    user_agent: NotRequired[str | None]
+    request_id: NotRequired[str]
 
 
 class JobEvent(TypedDict):

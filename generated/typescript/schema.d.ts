@@ -234,7 +234,8 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description Job records, newest first. A `result` of more than 64 kB is left out here; `GET /jobs/{job_id}/` has it.
+         * @description Job records, newest first. A `result` of more than 64 kB and `params` of more than 4 kB are left out here;
+         *     `GET /jobs/{job_id}/` has them.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -639,9 +640,35 @@ export interface components {
             events?: components["schemas"]["JobEvent"][];
             /** @description The request's key, if it had one. */
             idempotency_key: string | null;
+            /**
+             * @description What the action was called with, without what its schema marks `writeOnly`. `null` if the agent does not keep
+             *     it: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.
+             */
+            params?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The call's own requirements. */
+            requirements?: string[];
+            caller?: components["schemas"]["JobCaller"];
+            /** @description The `node_id` of the node of a cluster that it ran on. */
+            node?: string | null;
+            /** @description How often this `job_id` has been run, this time included. */
+            attempts?: number;
         } & {
             [key: string]: unknown;
         };
+        /** @description The origin of a run; `null` if the agent does not know. */
+        JobCaller: ({
+            /** @description The name of the token, `null` if the agent takes requests without one. */
+            token?: string | null;
+            /** @description The address that the request came from. */
+            address?: string | null;
+            user_agent?: string | null;
+            /** @description The `X-Request-ID` of the answer. */
+            request_id?: string;
+        } & {
+            [key: string]: unknown;
+        }) | null;
         /** @description Something that an action recorded. */
         JobEvent: {
             /** @description Its name, of the action's choice. */
@@ -1424,6 +1451,31 @@ export interface operations {
                  * @example job_abc123
                  */
                 before?: string;
+                /**
+                 * @description Only runs of this release, `code@version`.
+                 * @example ocr_plugin@2.0.0
+                 */
+                release?: string;
+                /**
+                 * @description Only runs of actions with this name.
+                 * @example process_document
+                 */
+                action?: string;
+                /**
+                 * @description Only jobs made at this time or later.
+                 * @example 2026-11-22T00:00:00Z
+                 */
+                created_after?: string;
+                /**
+                 * @description Only jobs made before this time.
+                 * @example 2026-11-23T00:00:00Z
+                 */
+                created_before?: string;
+                /**
+                 * @description Only jobs whose ID begins like this. Of more than 1,000 such jobs an agent may leave some out.
+                 * @example job_abc
+                 */
+                job_id_prefix?: string;
                 /**
                  * @description Only the job of the request that carried this key.
                  * @example 0b5c3a52-3a0c-4a5e-9a51-6d7f5d1f2f3e

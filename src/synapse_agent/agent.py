@@ -76,6 +76,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             time_limit=settings.time_limit,
             keep_keys=timedelta(hours=settings.idempotency_hours),
             reserve=folder.reserve,
+            describe=runner.described if settings.keep_params else None,
         )
         stack.push_async_callback(jobs.close, limit=0)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)

@@ -223,6 +223,9 @@ class Settings:
     idempotency_hours: Annotated[
         float, Option(DATA, "How long a run that has ended still answers for its Idempotency-Key.", "HOURS")
     ] = 24.0
+    keep_params: Annotated[
+        bool, Option(DATA, "Keep the params of runs in their jobs' records, but those that an action marks as secret.")
+    ] = True
     keep_jobs_days: Annotated[float, Option(DATA, "How long jobs that are over are kept.", "DAYS")] = 30.0
     max_jobs_bytes: Annotated[
         int,

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from .health import Health
     from .invalid_item import InvalidItem
     from .job import Job
+    from .job_caller import JobCaller
     from .job_event import JobEvent
+    from .job_params import JobParams
     from .job_progress import JobProgress
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
@@ -42,7 +44,9 @@ _MODULES = {
     "Health": "health",
     "InvalidItem": "invalid_item",
     "Job": "job",
+    "JobCaller": "job_caller",
     "JobEvent": "job_event",
+    "JobParams": "job_params",
     "JobProgress": "job_progress",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
@@ -68,7 +72,9 @@ __all__ = (
     "Health",
     "InvalidItem",
     "Job",
+    "JobCaller",
     "JobEvent",
+    "JobParams",
     "JobProgress",
     "JobStatus",
     "JobStreamEvent",

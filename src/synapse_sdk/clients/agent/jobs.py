@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from synapse_sdk.clients.agent._request import calls
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from synapse_agent_api.typed_dicts import Job
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
     from synapse_sdk.clients.agent.events import JobLogEvent
@@ -29,6 +31,11 @@ class JobClientMixin:
         limit: int | None = None,
         before: str | None = None,
         idempotency_key: str | None = None,
+        release: str | None = None,
+        action: str | None = None,
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
+        job_id_prefix: str | None = None,
     ) -> list[Job]:
         """List jobs, the newest first.
 
@@ -38,9 +45,24 @@ class JobClientMixin:
             before: A job ID: only older jobs. Pass the last one of a call to get the next part.
             idempotency_key: Only the job of the request that carried this key. Errors have it: it finds the job of a
                 run whose answer was lost.
+            release: Only runs of this release, `code@version`.
+            action: Only runs of actions with this name.
+            created_after: Only jobs made at this time or later: a `datetime` with a time zone, or RFC 3339.
+            created_before: Only jobs made before this time.
+            job_id_prefix: Only jobs whose ID begins like this.
         """
         jobs: list[Job] = self._session.send(
-            calls.list_jobs(status=status, limit=limit, before=before, idempotency_key=idempotency_key)
+            calls.list_jobs(
+                status=status,
+                limit=limit,
+                before=before,
+                idempotency_key=idempotency_key,
+                release=release,
+                action=action,
+                created_after=created_after,
+                created_before=created_before,
+                job_id_prefix=job_id_prefix,
+            )
         )
         return jobs
 
@@ -114,10 +136,25 @@ class AsyncJobClientMixin:
         limit: int | None = None,
         before: str | None = None,
         idempotency_key: str | None = None,
+        release: str | None = None,
+        action: str | None = None,
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
+        job_id_prefix: str | None = None,
     ) -> list[Job]:
         """List jobs, the newest first."""
         jobs: list[Job] = await self._session.send(
-            calls.list_jobs(status=status, limit=limit, before=before, idempotency_key=idempotency_key)
+            calls.list_jobs(
+                status=status,
+                limit=limit,
+                before=before,
+                idempotency_key=idempotency_key,
+                release=release,
+                action=action,
+                created_after=created_after,
+                created_before=created_before,
+                job_id_prefix=job_id_prefix,
+            )
         )
         return jobs
 

@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -20,6 +21,7 @@ from synapse_sdk.clients.agent._request.arguments import (
     check_job_id,
     check_lookup,
     check_mapping,
+    check_moment,
     check_text,
 )
 from synapse_sdk.clients.agent._request.config import TimeoutProfile
@@ -174,6 +176,11 @@ def list_jobs(
     limit: int | None = None,
     before: str | None = None,
     idempotency_key: str | None = None,
+    release: str | None = None,
+    action: str | None = None,
+    created_after: datetime | str | None = None,
+    created_before: datetime | str | None = None,
+    job_id_prefix: str | None = None,
 ) -> Request:
     """Return the call for job records; a filter that is None is left out."""
     from synapse_agent_api.api.jobs import list_jobs as operation
@@ -182,8 +189,16 @@ def list_jobs(
         "status": None if status is None else _job_status(status),
         "limit": None if limit is None else check_count(limit, "limit"),
         "before": None if before is None else check_text(before, "before"),
-        "idempotency_key": None if idempotency_key is None else check_text(idempotency_key, "idempotency_key"),
     }
+    texts = {
+        "idempotency_key": idempotency_key,
+        "release": release,
+        "action": action,
+        "job_id_prefix": job_id_prefix,
+    }
+    query |= {name: check_text(text, name) for name, text in texts.items() if text is not None}
+    times = {"created_after": created_after, "created_before": created_before}
+    query |= {name: check_moment(moment, name) for name, moment in times.items() if moment is not None}
     given: dict[str, Any] = {name: value for name, value in query.items() if value is not None}
     return _call(operation, operation.build_request(**given))
 
