@@ -26,7 +26,7 @@ from ..synapse_worker.zygote import Spec
 from . import protocol
 from .agent_link import AgentLink
 from .places import Places
-from .runs import QueuedRun, Runs, SpareProcess
+from .runs import QueuedRun, RunningRuns, SpareProcess
 from .shown_files import copy_mounts
 from .zygote_process import ZygoteProcess
 
@@ -56,7 +56,7 @@ class Keeper:
         self._zygote: ZygoteProcess | None = None
         self._queue: deque[QueuedRun] = deque()
         self._spares: list[SpareProcess] = []
-        self._runs = Runs(self._agent, self._poll, self._clear, namespaces=spec.namespaces)
+        self._runs = RunningRuns(self._agent, self._poll, self._clear, namespaces=spec.namespaces)
         self._numbers = 0
         self._cores = max(2, len(os.sched_getaffinity(0)))
 
