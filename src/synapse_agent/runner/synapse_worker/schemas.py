@@ -73,32 +73,32 @@ def schema_of(target: Any, action: str) -> dict[str, Any] | None:
         return dict(model.model_json_schema())
     if isinstance(target, type) and is_sdk_action(target):
         return None
-    shapes = signatures_of(target, action)
-    if not shapes:
+    signatures = signatures_of(target, action)
+    if not signatures:
         return None
     merged: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
-    if not any(shape.rest is not None or WHOLE in shape.names for shape in shapes):
+    if not any(signature.rest is not None or WHOLE in signature.names for signature in signatures):
         merged["additionalProperties"] = False
-    for shape in shapes:
-        _add(merged, _Writer(shape.scope, merged), shape)
+    for signature in signatures:
+        _add(merged, _Writer(signature.scope, merged), signature)
     if not merged["required"]:
         del merged["required"]
     return merged
 
 
-def _add(merged: dict[str, Any], writer: _Writer, shape: CallSignature) -> None:
-    for name in shape.names:
-        hint = evaluated(shape.hints.get(name, Any), shape.scope)
+def _add(merged: dict[str, Any], writer: _Writer, signature: CallSignature) -> None:
+    for name in signature.names:
+        hint = evaluated(signature.hints.get(name, Any), signature.scope)
         if name == WHOLE:
             whole = writer.schema(hint) if is_made_of_all(hint) else {}
             merged["properties"].update(whole.get("properties", {}))
             merged["required"] += whole.get("required", [])
             continue
-        if name in CONTEXT and shape.wants_context(name):
+        if name in CONTEXT and signature.wants_context(name):
             continue
-        default = shape.defaults.get(name)
+        default = signature.defaults.get(name)
         schema = {**writer.schema(hint), **_bounds([default] if is_field(default) else [], writer.schema(hint))}
-        has_default, value = field_default(default) if is_field(default) else (name in shape.defaults, default)
+        has_default, value = field_default(default) if is_field(default) else (name in signature.defaults, default)
         if not has_default:
             merged["required"].append(name)
         elif _is_json(value):
