@@ -52,6 +52,8 @@ class Run:
     """Seconds from the start of the action; None for the runner's own limit."""
     describes: bool = False
     """Run no action: return the JSON Schema of the params of each, from their annotations."""
+    warms: bool = False
+    """Run no action: prepare what the first run of one needs, and return null."""
 
 
 class RunListener(Protocol):
