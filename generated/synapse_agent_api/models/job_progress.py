@@ -19,8 +19,8 @@ class JobProgress:
 
     Attributes:
         current (float | Unset): How much is done.
-        total (float | None | Unset): How much there is to do, where the action knows.
-        step (str | Unset): What of the action this is about, where it names several steps.
+        total (float | None | Unset): The total, if the action knows it.
+        step (str | Unset): The step of the action, if it names several.
     """
 
     current: float | Unset = UNSET
