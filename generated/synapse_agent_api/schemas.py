@@ -471,3 +471,30 @@ class Sandbox(BaseModel):
             description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in\n`/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).\n"
         ),
     ] = MISSING
+
+
+class WarmRelease(BaseModel):
+    """
+    How far a release is prepared for its runs.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    release: Annotated[str, Field(description="`code@version` of the release.")]
+    action: Annotated[str | None, Field(description="The action that was asked for, `null` for all of them.")]
+    status: Annotated[str, Field(description="`ready` once runs find everything prepared, `starting` before that.")]
+
+
+class WarmRequest(BaseModel):
+    """
+    What to prepare.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    action: Annotated[
+        str | MISSING,
+        Field(description="Name of the action to prepare; without one, all actions of the release.", min_length=1),
+    ] = MISSING

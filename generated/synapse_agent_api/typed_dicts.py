@@ -283,3 +283,21 @@ class Sandbox(TypedDict):
     status: str
     landlock_abi: NotRequired[int]
     restricts: NotRequired[list[str]]
+
+
+class WarmRelease(TypedDict):
+    """
+    How far a release is prepared for its runs.
+    """
+
+    release: str
+    action: str | None
+    status: str
+
+
+class WarmRequest(TypedDict):
+    """
+    What to prepare.
+    """
+
+    action: NotRequired[str]

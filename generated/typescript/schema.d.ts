@@ -180,6 +180,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/plugin_releases/{lookup}/warm/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
+                lookup: components["parameters"]["Lookup"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Prepare a release for its first run
+         * @description Makes the release's environment and starts the process that its runs are forked from, so that the first caller does
+         *     not wait for them. No action runs. What takes more than some seconds continues after the answer, 202; send the
+         *     request again to wait for it further. Sent again for a release that is warm, it changes nothing.
+         */
+        post: operations["warm_plugin_release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/plugin_releases/run_debug/": {
         parameters: {
             query?: never;
@@ -591,6 +627,24 @@ export interface components {
         /** @description Python source by dotted module name. */
         PluginModules: {
             [key: string]: string;
+        };
+        /** @description What to prepare. */
+        WarmRequest: {
+            /** @description Name of the action to prepare; without one, all actions of the release. */
+            action?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description How far a release is prepared for its runs. */
+        WarmRelease: {
+            /** @description `code@version` of the release. */
+            release: string;
+            /** @description The action that was asked for, `null` for all of them. */
+            action: string | null;
+            /** @description `ready` once runs find everything prepared, `starting` before that. */
+            status: string;
+        } & {
+            [key: string]: unknown;
         };
         /** @description Whatever the action returned, as JSON. */
         ActionResult: unknown;
@@ -1361,6 +1415,63 @@ export interface operations {
             422: components["responses"]["RunRefused"];
             429: components["responses"]["TooManyRuns"];
             500: components["responses"]["ActionFailed"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    warm_plugin_release: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
+                lookup: components["parameters"]["Lookup"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WarmRequest"];
+            };
+        };
+        responses: {
+            /** @description The release is ready. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WarmRelease"];
+                };
+            };
+            /** @description The agent is still preparing it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WarmRelease"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["ReleaseNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["RunRefused"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["OtherError"];
         };

@@ -153,6 +153,10 @@ class Settings:
     max_zygotes: Annotated[
         int, Option(RUNS, "Processes kept ready while idle, each for a release and its environment.", "N", least=1)
     ] = 8
+    warm: Annotated[
+        tuple[str, ...],
+        Option(RUNS, "Release to prepare at the start, before its first caller; repeatable.", "CODE@VERSION"),
+    ] = ()
     time_limit: Annotated[float | None, Option(RUNS, "Longest that an action may take.", "SECONDS")] = None
     grace: Annotated[
         float, Option(RUNS, "Longest that an action gets to end by itself once it is asked to.", "SECONDS")

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .release_filters import ReleaseFilters
     from .run_request import RunRequest
     from .sandbox import Sandbox
+    from .warm_release import WarmRelease
+    from .warm_request import WarmRequest
 
 _MODULES = {
     "ActionParams": "action_params",
@@ -60,6 +62,8 @@ _MODULES = {
     "ReleaseFilters": "release_filters",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
+    "WarmRelease": "warm_release",
+    "WarmRequest": "warm_request",
 }
 
 __all__ = (
@@ -88,6 +92,8 @@ __all__ = (
     "ReleaseFilters",
     "RunRequest",
     "Sandbox",
+    "WarmRelease",
+    "WarmRequest",
 )
 
 

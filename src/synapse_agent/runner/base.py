@@ -53,6 +53,8 @@ class Run:
     describes: bool = False
     """Run no action: import each, and return `{"schemas", "failures"}`, by the actions' names: JSON Schemas of their
     params, from annotations, and why the others can't be called, as the fields of a `Problem`."""
+    warms: bool = False
+    """Run no action: prepare what the first run of one needs, and return null."""
 
 
 class RunListener(Protocol):

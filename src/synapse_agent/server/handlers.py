@@ -17,6 +17,7 @@ from synapse_agent.jobs.submission import Caller, RunSpec
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import RequirementRules, check_requirements
 from synapse_agent.problems import invalid
+from synapse_agent.runner.warming import ANSWER_SECONDS
 from synapse_agent.server.auth import TOKEN_NAME
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES, REQUEST_ID
@@ -85,6 +86,12 @@ async def delete_plugin_release(agent: Agent, request: OperationRequest) -> Resp
     """Forget a release."""
     await agent.releases.delete(request.path["lookup"])
     return Response(status_code=204)
+
+
+async def warm_plugin_release(agent: Agent, request: OperationRequest) -> Response:
+    """Prepare a release for its first run: 202 if that takes long, and continues."""
+    found = await agent.warm(request.path["lookup"], request.body.get("action"), limit=ANSWER_SECONDS)
+    return json_answer(json_bytes(found), 200 if found["status"] == "ready" else 202)
 
 
 async def run_plugin_release(agent: Agent, request: OperationRequest) -> Response:

@@ -230,6 +230,7 @@ class Keeper:
         kind, number, value, descriptors = heard
         if kind == worker.READY:
             zygote.is_ready = True
+            self._agent.tell(protocol.READY, 0)
             self._serve_queue()
         elif kind == worker.WAITING and descriptors and zygote.asked.pop(number, None) is not None:
             self._greet(number, value, descriptors.pop(0))

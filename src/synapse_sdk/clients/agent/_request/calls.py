@@ -110,6 +110,15 @@ def delete_plugin_release(lookup: str | int) -> Request:
     return _call(operation, operation.build_request(check_lookup(lookup)))
 
 
+def warm_plugin_release(lookup: str | int, action: str | None = None) -> Request:
+    """Return the call that prepares a release for its first run."""
+    from synapse_agent_api.api.plugin_releases import warm_plugin_release as operation
+    from synapse_agent_api.models.warm_request import WarmRequest
+
+    body = WarmRequest() if action is None else WarmRequest(action=check_action(action))
+    return _call(operation, operation.build_request(check_lookup(lookup), body=body), "create")
+
+
 def run_plugin_release(
     lookup: str | int,
     action: str | None,
