@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .invalid_item import InvalidItem
     from .job import Job
     from .job_event import JobEvent
+    from .job_file import JobFile
     from .job_progress import JobProgress
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
@@ -43,6 +44,7 @@ _MODULES = {
     "InvalidItem": "invalid_item",
     "Job": "job",
     "JobEvent": "job_event",
+    "JobFile": "job_file",
     "JobProgress": "job_progress",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
@@ -69,6 +71,7 @@ __all__ = (
     "InvalidItem",
     "Job",
     "JobEvent",
+    "JobFile",
     "JobProgress",
     "JobStatus",
     "JobStreamEvent",

@@ -36,6 +36,9 @@ class _Silence:
     def event(self, event: Mapping[str, Any]) -> None:
         """Hear nothing."""
 
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        """Keep nothing."""
+
 
 class DescribingRunner:
     """A runner that describes the actions of each release once, by a run of its own that only imports them."""

@@ -16,6 +16,7 @@ from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import RequirementRules, check_requirements
 from synapse_agent.problems import invalid
+from synapse_agent.server.file_response import FileAnswer
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES
 from synapse_agent.server.responses import json_answer
@@ -123,6 +124,19 @@ async def stream_job_logs(agent: Agent, call: OperationRequest) -> Response:
     return StreamingResponse(
         events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
     )
+
+
+async def list_job_files(agent: Agent, call: OperationRequest) -> Response:
+    """List what a run has left in its folder of outputs."""
+    files = await agent.jobs.outputs(call.path["job_id"])
+    return json_answer(json_bytes([file.record() for file in files]))
+
+
+async def get_job_file(agent: Agent, call: OperationRequest) -> Response:
+    """Return one of these files."""
+    name = call.query["name"]
+    path = await agent.jobs.output(call.path["job_id"], name)
+    return FileAnswer(path, name=name, range_header=call.headers.get("Range"))
 
 
 async def stop_job(agent: Agent, call: OperationRequest) -> Response:

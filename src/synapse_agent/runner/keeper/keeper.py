@@ -296,7 +296,7 @@ class Keeper:
         """Hand the next run to a process. Notify the agent first, because a run can end at once."""
         order = self._orders[0]
         indices, trees = self._shown(order)
-        self._tell(protocol.STARTED, order.number, spare.pid)
+        self._tell(protocol.STARTED, order.number, 0, os.fsencode(self._places.outputs(spare.place)))
         try:
             send(spare.connection, worker.TAKE + bytes(indices), [*order.descriptors, *trees])
         except OSError:  # it is gone, and its zygote is about to report that

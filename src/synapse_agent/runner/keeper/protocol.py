@@ -18,7 +18,7 @@ NOTICE = struct.Struct("!cQq")
 HERE = b"h"
 """The first notice: the keeper has started; a descriptor of its process comes along."""
 STARTED = b"s"
-"""A process has taken the run; the value is its process id in the keeper's namespace."""
+"""A process has taken the run; the path follows of the folder whose files outlive it."""
 TIMED_OUT = b"t"
 """The run has reached its time limit, and the keeper is ending it."""
 ENDED = b"e"
