@@ -247,6 +247,20 @@ class JobEvent(BaseModel):
     at: Annotated[AwareDatetime | MISSING, Field(description="When the agent heard of it.")] = MISSING
 
 
+class JobFile(BaseModel):
+    """
+    A file that a run left.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: Annotated[str, Field(description="Its path below the folder of outputs.")]
+    size: Annotated[int, Field(description="Bytes.", ge=0)]
+    media_type: Annotated[str, Field(description="Guessed from the name.")]
+    sha256: Annotated[str | None, Field(description="Of its content, in hexadecimal digits; null while the job runs.")]
+
+
 JobId = TypeAliasType(
     "JobId",
     Annotated[

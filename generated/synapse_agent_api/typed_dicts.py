@@ -156,6 +156,17 @@ class JobEvent(TypedDict):
     at: NotRequired[str]
 
 
+class JobFile(TypedDict):
+    """
+    A file that a run left.
+    """
+
+    name: str
+    size: int
+    media_type: str
+    sha256: str | None
+
+
 JobId: TypeAlias = str
 
 

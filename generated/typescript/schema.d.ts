@@ -448,6 +448,81 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/jobs/{job_id}/files/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List a job's files
+         * @description What the run left in the folder that `SYNAPSE_OUTPUT_DIR` names, also if it failed: files, no links. While it runs:
+         *     what is there now.
+         */
+        get: operations["list_job_files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{job_id}/files/content/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Download a job's file
+         * @description Once the job is over.
+         */
+        get: operations["get_job_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -737,6 +812,19 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description A file that a run left. */
+        JobFile: {
+            /** @description Its path below the folder of outputs. */
+            name: string;
+            /** @description Bytes. */
+            size: number;
+            /** @description Guessed from the name. */
+            media_type: string;
+            /** @description Of its content, in hexadecimal digits; null while the job runs. */
+            sha256: string | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description The data of a server-sent event about a job. */
         JobStreamEvent: {
             /** @description What this event is about; `stream_job_logs` describes each. */
@@ -881,6 +969,24 @@ export interface components {
         };
         /** @description There is no such job. */
         JobNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The job has no such file (`file_not_found`), or the agent no such job (`job_not_found`). */
+        FileNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The range lies outside of the file (`range_not_satisfiable`). */
+        RangeNotSatisfiable: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1045,9 +1151,19 @@ export interface components {
          * @example job_abc123
          */
         JobId: components["schemas"]["JobId"];
+        /**
+         * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+         * @example bytes=1048576-
+         */
+        Range: string;
     };
     requestBodies: never;
     headers: {
+        /**
+         * @description Which bytes these are, of how many.
+         * @example bytes 1048576-2097151/52428800
+         */
+        ContentRange: string;
         /**
          * @description What the agent can beyond the minimum, names parted by commas; `idempotent-runs` is one.
          * @example idempotent-runs
@@ -1836,6 +1952,112 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    list_job_files: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The files, by name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobFile"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["JobNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_job_file: {
+        parameters: {
+            query: {
+                /**
+                 * @description The file's `name`.
+                 * @example line.json
+                 */
+                name: string;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+                /**
+                 * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+                 * @example bytes=1048576-
+                 */
+                Range?: components["parameters"]["Range"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The part that `Range` asks for. */
+            206: {
+                headers: {
+                    "Content-Range": components["headers"]["ContentRange"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            416: components["responses"]["RangeNotSatisfiable"];
             422: components["responses"]["Unprocessable"];
             default: components["responses"]["OtherError"];
         };

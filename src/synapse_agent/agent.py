@@ -88,6 +88,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             max_concurrent=settings.runs_at_once,
             max_queued=settings.max_queued_runs,
             time_limit=settings.time_limit,
+            output_limit=settings.max_jobs_bytes,
             keep_keys=timedelta(hours=settings.idempotency_hours),
             reserve=folder.reserve,
             describe=runner.described if settings.keep_params else None,

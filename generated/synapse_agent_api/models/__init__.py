@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .job import Job
     from .job_caller import JobCaller
     from .job_event import JobEvent
+    from .job_file import JobFile
     from .job_params import JobParams
     from .job_progress import JobProgress
     from .job_status import JobStatus
@@ -48,6 +49,7 @@ _MODULES = {
     "Job": "job",
     "JobCaller": "job_caller",
     "JobEvent": "job_event",
+    "JobFile": "job_file",
     "JobParams": "job_params",
     "JobProgress": "job_progress",
     "JobStatus": "job_status",
@@ -78,6 +80,7 @@ __all__ = (
     "Job",
     "JobCaller",
     "JobEvent",
+    "JobFile",
     "JobParams",
     "JobProgress",
     "JobStatus",

@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from synapse_agent.files.outputs import OutputFile, unsettled
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
 from synapse_agent.jobs.files import JobFiles
@@ -35,8 +36,9 @@ from synapse_agent.jobs.outcomes import (
 from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
-from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, shutting_down
+from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, quoted, shutting_down
 from synapse_agent.runner.base import Run, Runner
+from synapse_agent.settings import default
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
 from synapse_agent.storage.repositories.job_pages import JobFilters
@@ -67,6 +69,7 @@ class Jobs:
         max_queued: int,
         keep_keys: timedelta,
         time_limit: float | None = None,
+        output_limit: int = default("max_jobs_bytes"),
         reserve: Reserve | None = None,
         describe: Describe | None = None,
     ) -> None:
@@ -80,6 +83,7 @@ class Jobs:
         self._most = max_concurrent + max_queued
         self._keep_keys = keep_keys
         self._time_limit = time_limit
+        self._output_limit = output_limit
         self._reserve = reserve
         self._params = ParamsKeeper(self._rows, describe)
         self._pages = database.job_pages
@@ -201,6 +205,21 @@ class Jobs:
         """Give the file that holds a job's log; there is none before the run has printed something."""
         return self._files(self.find(job_id)).log
 
+    async def outputs(self, job_id: str) -> list[OutputFile]:
+        """List what a job has left, or, while it runs, what is there now."""
+        row = self.find(job_id)
+        live = self._live_of(row)
+        if live and live.recorder and live.recorder.live_outputs:
+            return await in_thread(unsettled, live.recorder.live_outputs)
+        return await in_thread(self._files(row).outputs.identified)
+
+    async def output(self, job_id: str, name: str) -> Path:
+        """Return the path of a file that a job has left, or raise `Problem` 404 `file_not_found`."""
+        path = await in_thread(self._files(self.find(job_id)).outputs.path, name)
+        if path is None:
+            raise Problem(404, "file_not_found", f"The job {job_id!r} has no file {quoted(name)}.", job_id=job_id)
+        return path
+
     async def close(self, *, limit: float) -> None:
         """Take no more runs, tell those that go on to end, and wait for them, `limit` seconds at most.
 
@@ -249,7 +268,10 @@ class Jobs:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
         outcome: bytes | Problem = internal_error(live.row.job_id)
         try:
-            outcome = await self._kept(live.row, await self._outcome(live, spec))
+            outcome = await self._outcome(live, spec)
+            if live.recorder and live.recorder.has_outputs:
+                await in_thread(self._files(live.row).settle_outputs, self._output_limit)
+            outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
             await self._ends.record(live.row, self._end_record(live, outcome))
         except asyncio.CancelledError:

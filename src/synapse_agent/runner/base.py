@@ -74,6 +74,12 @@ class RunListener(Protocol):
         `{"type": "event", "event": name, "data": any}`.
         """
 
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        """A folder for files that outlive the run: called when it starts, and again when it is over.
+
+        What is still in the folder after the second call is removed.
+        """
+
 
 class Runner(Protocol):
     """Runs actions; every way a run can end badly is a `Problem`."""

@@ -179,6 +179,7 @@ class LocalRunner:
                 on_output=heard.listener.output,
                 on_event=heard.listener.event,
                 on_started=heard.started,
+                on_outputs=heard.listener.outputs,
                 on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
             )
             self._bytecode.begin(environment.folder, run.folder if run.release else None)

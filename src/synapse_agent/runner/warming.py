@@ -35,6 +35,9 @@ class SilentListener:
     def event(self, event: Any) -> None:
         """Hear nothing."""
 
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        """Keep nothing."""
+
 
 class FolderLease(Protocol):
     """A hold on a release's folder."""

@@ -19,6 +19,7 @@ from synapse_agent.plugins.requirements import RequirementRules, check_requireme
 from synapse_agent.problems import invalid
 from synapse_agent.runner.warming import ANSWER_SECONDS
 from synapse_agent.server.auth import TOKEN_NAME
+from synapse_agent.server.file_response import FileAnswer
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES, REQUEST_ID
 from synapse_agent.server.responses import json_answer
@@ -136,6 +137,19 @@ async def stream_job_logs(agent: Agent, request: OperationRequest) -> Response:
     return StreamingResponse(
         events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
     )
+
+
+async def list_job_files(agent: Agent, request: OperationRequest) -> Response:
+    """List what a run has left in its folder of outputs."""
+    files = await agent.jobs.outputs(request.path["job_id"])
+    return json_answer(json_bytes([file.record() for file in files]))
+
+
+async def get_job_file(agent: Agent, request: OperationRequest) -> Response:
+    """Return one of these files."""
+    name = request.query["name"]
+    path = await agent.jobs.output(request.path["job_id"], name)
+    return FileAnswer(path, name=name, range_header=request.headers.get("Range"))
 
 
 async def stop_job(agent: Agent, request: OperationRequest) -> Response:

@@ -200,7 +200,7 @@ class Keeper:
         """Hand the next run to a process. Notify the agent first, because a run can end at once."""
         queued = self._queue[0]
         indices, trees = self._shown(queued)
-        self._agent.tell(protocol.STARTED, queued.number, spare.pid)
+        self._agent.tell(protocol.STARTED, queued.number, 0, os.fsencode(self._places.outputs(spare.place)))
         try:
             send(spare.connection, worker.TAKE + bytes(indices), [*queued.descriptors, *trees])
         except OSError:  # it is gone, and its zygote is about to report that

@@ -30,8 +30,8 @@ class ZygoteLost(Exception):
 class Child(Protocol):
     """Receives what a keeper reports of a run."""
 
-    def started(self) -> None:
-        """A process has taken it."""
+    def started(self, outputs: Path) -> None:
+        """A process has taken it, and leaves its outputs in this folder."""
 
     def timed_out(self) -> None:
         """It has reached its time limit, and the keeper is ending it."""
@@ -216,7 +216,7 @@ class KeeperProcess:
         if kind == protocol.READY:
             self._is_ready.set()
         elif kind == protocol.STARTED:
-            self._children[number].started()
+            self._children[number].started(Path(os.fsdecode(words)))
         elif kind == protocol.TIMED_OUT:
             self._children[number].timed_out()
         elif kind == protocol.LEFT:

@@ -17,6 +17,7 @@ from .results import to_json
 
 if TYPE_CHECKING:
     import logging
+    from pathlib import Path
 
 _PROGRESS_SECONDS = 0.05
 
@@ -24,10 +25,11 @@ _PROGRESS_SECONDS = 0.05
 class Context:
     """A run as its action sees it: what it is, and how it reports its progress."""
 
-    def __init__(self, reports: Reports, *, job_id: str, action: str, language: str | None) -> None:
+    def __init__(self, reports: Reports, *, job_id: str, action: str, language: str | None, outputs: str) -> None:
         self.job_id = job_id
         self.action = action
         self.language = language
+        self._outputs = outputs
         self._reports = reports
         self._unsent: bytes | None = None
         self._sent_at = 0.0
@@ -36,6 +38,13 @@ class Context:
     def env(self) -> MutableMapping[str, str]:
         """The environment variables of the run, the plugin's `env` among them."""
         return os.environ
+
+    @property
+    def outputs(self) -> Path:
+        """The folder whose files outlive the run, as files of its job."""
+        from pathlib import Path  # most actions have no use for it
+
+        return Path(self._outputs)
 
     @property
     def logger(self) -> logging.Logger:

@@ -226,6 +226,21 @@ def get_job_logs(job_id: str) -> Request:
     return _call(operation, operation.build_request(check_job_id(job_id)))
 
 
+def list_job_files(job_id: str) -> Request:
+    """Return the call that lists what a job has left."""
+    from synapse_agent_api.api.jobs import list_job_files as operation
+
+    return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
+def get_job_file(job_id: str, name: str, start: int, end: int) -> Request:
+    """Return the call for the bytes of a job's file from a start to an end."""
+    from synapse_agent_api.api.jobs import get_job_file as operation
+
+    name = check_text(name, "name")
+    return _call(operation, operation.build_request(check_job_id(job_id), name=name, range_=_range(start, end)))
+
+
 def delete_job(job_id: str) -> Request:
     """Return the call that forgets a job."""
     from synapse_agent_api.api.jobs import delete_job as operation
@@ -285,6 +300,10 @@ def _body(request: Mapping[str, Any]) -> bytes | None:
         return encode(request["json"])
     content = request.get("content")
     return content if content is None or isinstance(content, bytes) else bytes(content.read())
+
+
+def _range(start: int, end: int) -> str:
+    return f"bytes={start}-{end - 1}"
 
 
 def _job_status(value: Any) -> Any:
