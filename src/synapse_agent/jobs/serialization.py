@@ -28,6 +28,7 @@ def _facts(row: JobRow) -> dict[str, Any]:
         "error": _value(row.error),
         "status_code": row.status_code,
         "idempotency_key": row.idempotency_key,
+        **(_value(row.result_facts) or {}),
     }
 
 
