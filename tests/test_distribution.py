@@ -51,7 +51,13 @@ with EmbeddedAgent({str(PLUGINS)!r}) as agent, agent.client() as client:
     assert client.run_plugin_release("my_plugin@1.0.0", "process", params={{"input": "to be"}})["words"] == 2
 """,
     "cli": CALL,
-    "agent,cli": CALL,
+    "agent,cli": CALL
+    + """
+import subprocess, sys
+
+for command in (["init", "made"], ["run", "./made", "greet", "-p", "name=Ada"]):
+    subprocess.run([sys.executable, "-m", "synapse_agent", *command], check=True)
+""",
     "agent,ray": f"""
 import os
 from synapse_agent import EmbeddedAgent

@@ -210,7 +210,7 @@ class Job(BaseModel):
             description="The last events that the action recorded, at most 20; `data` of more than 1 kB is left out here, the stream of the log\nhas it.\n"
         ),
     ] = MISSING
-    idempotency_key: Annotated[str | None, Field(description="The key that the request carried, where it carried one.")]
+    idempotency_key: Annotated[str | None, Field(description="The request's key, if it had one.")]
 
 
 class JobEvent(BaseModel):
@@ -258,12 +258,8 @@ class JobProgress(BaseModel):
     current: Annotated[
         float | None | MISSING, Field(description="How much is done; `null` if the action reported no finite number.")
     ] = MISSING
-    total: Annotated[float | None | MISSING, Field(description="How much there is to do, where the action knows.")] = (
-        MISSING
-    )
-    step: Annotated[
-        str | MISSING, Field(description="What of the action this is about, where it names several steps.")
-    ] = MISSING
+    total: Annotated[float | None | MISSING, Field(description="The total, if the action knows it.")] = MISSING
+    step: Annotated[str | MISSING, Field(description="The step of the action, if it names several.")] = MISSING
     nonfinite: NonFiniteNumbers | MISSING = MISSING
 
 
@@ -293,12 +289,12 @@ class JobStreamEvent(BaseModel):
         float | None | MISSING,
         Field(description="`progress`: how much is done; `null` if the action reported no finite number."),
     ] = MISSING
-    total: Annotated[
-        float | None | MISSING, Field(description="`progress`: how much there is to do, where the action knows.")
-    ] = MISSING
-    step: Annotated[
-        str | MISSING, Field(description="`progress`: what of the action this is about, where it names several steps.")
-    ] = MISSING
+    total: Annotated[float | None | MISSING, Field(description="`progress`: the total, if the action knows it.")] = (
+        MISSING
+    )
+    step: Annotated[str | MISSING, Field(description="`progress`: the step of the action, if it names several.")] = (
+        MISSING
+    )
     event: Annotated[str | MISSING, Field(description="`event`: its name, of the action's choice.")] = MISSING
     data: Annotated[Any | MISSING, Field(description="`event`: what goes with it, any JSON value.")] = MISSING
     nonfinite: NonFiniteNumbers | MISSING = MISSING
@@ -312,8 +308,8 @@ class JobStreamEvent(BaseModel):
 
 LegacyRunPayload = TypeAliasType("LegacyRunPayload", dict[str, Any])
 """
-A payload as older clients build it: any JSON object, taken as it is. It holds what a run request holds; an agent
-answers 422 where `action` is missing or no string.
+A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
+answers 422 if `action` is missing or not a string.
 
 """
 
@@ -486,12 +482,12 @@ class Sandbox(BaseModel):
     status: Annotated[
         str,
         Field(
-            description="`active` where every run is held to it, `off` where whoever runs the agent wants none, `unavailable` where the\nmachine's kernel offers none.\n"
+            description="`active` if it applies to every run, `off` if the operator turned it off, `unavailable` if the kernel does not\nsupport it.\n"
         ),
     ]
     landlock_abi: Annotated[
         int | MISSING,
-        Field(description="The ABI version of the kernel's Landlock; 0 where it has none that can be used.", ge=0),
+        Field(description="The ABI version of the kernel's Landlock; 0 if it has none that can be used.", ge=0),
     ] = MISSING
     restricts: Annotated[
         list[str] | MISSING,

@@ -95,8 +95,8 @@ export interface paths {
         put?: never;
         /**
          * Fetch and cache a release
-         * @description Fetches the release from where the agent gets its plugins and caches it. Caching twice is caching once: a release
-         *     that is there already is answered with 200, as it was cached then.
+         * @description Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
+         *     already cached is returned with 200, unchanged.
          */
         post: operations["create_plugin_release"];
         delete?: never;
@@ -135,8 +135,8 @@ export interface paths {
         post?: never;
         /**
          * Delete a cached release
-         * @description Removes the release from the agent's cache. An action of it that is running goes on to its end. An agent answers
-         *     with and without a slash at the end; clients send the path as it stands here.
+         * @description Removes the release from the agent's cache. Runs in progress finish normally. An agent accepts the path with
+         *     and without a trailing slash; clients send it as it is here.
          */
         delete: operations["delete_plugin_release"];
         options?: never;
@@ -202,10 +202,10 @@ export interface paths {
         put?: never;
         /**
          * Run an action from source
-         * @description Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source that the request
-         *     brings (`modules`), or from both, the modules laid over the folder. `config` is merged over the folder's
-         *     `config.yaml`, key by key, and may be the whole of it. Nothing stays behind but the job. An agent that listens
-         *     beyond its own machine takes debug runs only where whoever runs it allows them.
+         * @description Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source in the request
+         *     (`modules`), or from both; modules replace files of the folder. `config` is merged over the folder's `config.yaml`,
+         *     key by key, and may be the whole of it. Only the job is kept. An agent that listens beyond loopback accepts debug
+         *     runs only if its operator allows them.
          */
         post: operations["run_debug_plugin_release"];
         delete?: never;
@@ -262,7 +262,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -305,7 +305,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -343,7 +343,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -352,7 +352,7 @@ export interface paths {
         };
         /**
          * Get a job's log
-         * @description What the run printed so far, standard output and standard error as they came, bytes that are no UTF-8 replaced.
+         * @description What the run has printed so far on standard output and standard error; bytes that are not UTF-8 are replaced.
          */
         get: operations["get_job_logs"];
         put?: never;
@@ -380,7 +380,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -389,16 +389,15 @@ export interface paths {
         };
         /**
          * Follow a job's log
-         * @description What the run printed and reported, from the beginning, and on as it comes, as server-sent events until the job is over.
-         *     Each event has an `id`. Send the last one that you have in `Last-Event-ID` to go on after it when a connection has
-         *     broken: no line comes twice and none is missing.
+         * @description What the run prints and reports, from its start to its end, as server-sent events. Each event has an `id`. After a
+         *     broken connection, send the last one in `Last-Event-ID` to resume after it: no line comes twice and none is missing.
          *
          *     The data of an event is a JSON object with a `type` and a `message`:
          *
-         *     - `log`: a line that was printed, without its end. A line without an end comes when the job is over.
-         *     - `progress`: how far the action is now (`current`, `total`, and `step` where it names one). Only the newest is sent.
-         *     - `event`: something that the action recorded (`event`, `data`), after all that it had printed before.
-         *     - `error`: the job did not end well; `error` is as in its record.
+         *     - `log`: a printed line, without its newline. A last line without one comes when the job ends.
+         *     - `progress`: how far the action is (`current`, `total`, and `step` if it names one). Only the newest is sent.
+         *     - `event`: something that the action recorded (`event`, `data`), after everything that it printed before.
+         *     - `error`: the job failed or was stopped; `error` is as in its record.
          *     - `complete`: the last event; `status` is the job's.
          *
          *     Ignore types that you don't know. Lines that begin with a colon keep the connection alive.
@@ -445,11 +444,11 @@ export interface components {
         /** @description What keeps the actions that an agent runs from writing elsewhere than into their own folder. */
         Sandbox: {
             /**
-             * @description `active` where every run is held to it, `off` where whoever runs the agent wants none, `unavailable` where the
-             *     machine's kernel offers none.
+             * @description `active` if it applies to every run, `off` if the operator turned it off, `unavailable` if the kernel does not
+             *     support it.
              */
             status: string;
-            /** @description The ABI version of the kernel's Landlock; 0 where it has none that can be used. */
+            /** @description The ABI version of the kernel's Landlock; 0 if it has none that can be used. */
             landlock_abi?: number;
             /**
              * @description What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change
@@ -545,8 +544,8 @@ export interface components {
             [key: string]: unknown;
         };
         /**
-         * @description A payload as older clients build it: any JSON object, taken as it is. It holds what a run request holds; an agent
-         *     answers 422 where `action` is missing or no string.
+         * @description A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
+         *     answers 422 if `action` is missing or not a string.
          */
         LegacyRunPayload: {
             [key: string]: unknown;
@@ -603,9 +602,9 @@ export interface components {
         JobProgress: ({
             /** @description How much is done; `null` if the action reported no finite number. */
             current?: number | null;
-            /** @description How much there is to do, where the action knows. */
+            /** @description The total, if the action knows it. */
             total?: number | null;
-            /** @description What of the action this is about, where it names several steps. */
+            /** @description The step of the action, if it names several. */
             step?: string;
             nonfinite?: components["schemas"]["NonFiniteNumbers"];
         } & {
@@ -661,7 +660,7 @@ export interface components {
              *     has it.
              */
             events?: components["schemas"]["JobEvent"][];
-            /** @description The key that the request carried, where it carried one. */
+            /** @description The request's key, if it had one. */
             idempotency_key: string | null;
         } & {
             [key: string]: unknown;
@@ -691,9 +690,9 @@ export interface components {
             message?: string;
             /** @description `progress`: how much is done; `null` if the action reported no finite number. */
             current?: number | null;
-            /** @description `progress`: how much there is to do, where the action knows. */
+            /** @description `progress`: the total, if the action knows it. */
             total?: number | null;
-            /** @description `progress`: what of the action this is about, where it names several steps. */
+            /** @description `progress`: the step of the action, if it names several. */
             step?: string;
             /** @description `event`: its name, of the action's choice. */
             event?: string;
@@ -779,7 +778,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description Where the agent gets its plugins did not give the release (`backend_error`). Nothing was cached. */
+        /** @description The agent's source of plugins did not return the release (`backend_error`). Nothing was cached. */
         BackendFailed: {
             headers: {
                 [name: string]: unknown;
@@ -868,7 +867,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description As many runs as the agent takes are going on or waiting (`too_many_runs`). Nothing ran. */
+        /** @description The agent's queue of runs is full (`too_many_runs`). Nothing ran. */
         TooManyRuns: {
             headers: {
                 "Retry-After": components["headers"]["RetryAfter"];
@@ -986,11 +985,11 @@ export interface components {
         Lookup: components["schemas"]["Lookup"];
         /**
          * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-         *     again. See *Sending a request again*.
+         *     again. See *Retries*.
          */
         IdempotencyKey: string;
         /**
-         * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+         * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
          * @example job_abc123
          */
         JobId: components["schemas"]["JobId"];
@@ -1177,7 +1176,7 @@ export interface operations {
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
                  * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-                 *     again. See *Sending a request again*.
+                 *     again. See *Retries*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -1313,7 +1312,7 @@ export interface operations {
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
                  * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-                 *     again. See *Sending a request again*.
+                 *     again. See *Retries*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
@@ -1384,7 +1383,7 @@ export interface operations {
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
                  * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-                 *     again. See *Sending a request again*.
+                 *     again. See *Retries*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
@@ -1449,8 +1448,8 @@ export interface operations {
                  */
                 limit?: number;
                 /**
-                 * @description Only jobs made before the one with this `job_id`; 404 where there is no such job. The last `job_id` of an answer
-                 *     gives the next part of the list.
+                 * @description Only jobs created before the one with this `job_id`; 404 if that job does not exist. Pass the last `job_id` of an
+                 *     answer to get the next part of the list.
                  * @example job_abc123
                  */
                 before?: string;
@@ -1510,7 +1509,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -1552,7 +1551,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -1593,7 +1592,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -1635,7 +1634,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -1682,7 +1681,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];

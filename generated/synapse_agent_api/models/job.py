@@ -35,7 +35,7 @@ class Job:
         finished_at (datetime.datetime | None):
         progress (JobProgress | None): What the action last reported of its progress, `null` before that.
         error (Any): The `detail` that an error answer would carry, `null` unless the job failed or was stopped.
-        idempotency_key (None | str): The key that the request carried, where it carried one.
+        idempotency_key (None | str): The request's key, if it had one.
         result (Any | Unset): The action's result, `null` until it has succeeded. NaN and infinities in it are `null`.
         nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them
             is `null` in the result, the event or the

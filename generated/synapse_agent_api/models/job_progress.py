@@ -23,8 +23,8 @@ class JobProgress:
 
     Attributes:
         current (float | None | Unset): How much is done; `null` if the action reported no finite number.
-        total (float | None | Unset): How much there is to do, where the action knows.
-        step (str | Unset): What of the action this is about, where it names several steps.
+        total (float | None | Unset): The total, if the action knows it.
+        step (str | Unset): The step of the action, if it names several.
         nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them
             is `null` in the result, the event or the
             progress that has this field. The field is missing without any.

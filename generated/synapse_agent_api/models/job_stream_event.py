@@ -26,8 +26,8 @@ class JobStreamEvent:
         type_ (str): What this event is about; `stream_job_logs` describes each.
         message (str | Unset): The line, or a sentence for people.
         current (float | None | Unset): `progress`: how much is done; `null` if the action reported no finite number.
-        total (float | None | Unset): `progress`: how much there is to do, where the action knows.
-        step (str | Unset): `progress`: what of the action this is about, where it names several steps.
+        total (float | None | Unset): `progress`: the total, if the action knows it.
+        step (str | Unset): `progress`: the step of the action, if it names several.
         event (str | Unset): `event`: its name, of the action's choice.
         data (Any | Unset): `event`: what goes with it, any JSON value.
         nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them

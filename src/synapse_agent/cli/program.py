@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from synapse_agent.cli.authoring.check import check
+from synapse_agent.cli.authoring.init import init
 from synapse_agent.cli.commands import agents as agent_commands
 from synapse_agent.cli.commands import doctor as doctor_command
 from synapse_agent.cli.commands import jobs as job_commands
@@ -31,6 +33,7 @@ RELEASES = "Releases"
 JOBS = "Jobs"
 AGENTS = "Agents"
 HERE = "On this machine"
+AUTHORS = "Write plugins"
 
 jobs = typer.Typer(name="jobs", no_args_is_help=True, help="Follow jobs, stop them, wait for them, delete them.")
 jobs.command("list")(job_commands.list_jobs)
@@ -61,6 +64,8 @@ def synapse_agent(
     group(context, **shared)
 
 
+app.command("init", rich_help_panel=AUTHORS)(init)
+app.command("check", rich_help_panel=AUTHORS)(check)
 app.command("demo", rich_help_panel=HERE)(demo)
 app.command("run", rich_help_panel=RELEASES)(run_commands.run)
 app.command("debug", rich_help_panel=RELEASES)(run_commands.debug)

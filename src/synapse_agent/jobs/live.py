@@ -21,7 +21,7 @@ class RunningJob:
     """For its folder, or its turn: cancelling its task ends that. Later its runner ends it."""
     is_to_stop: bool = False
     recorder: Recorder | None = None
-    news: Notifier = field(default_factory=Notifier)
+    notifier: Notifier = field(default_factory=Notifier)
     ending: JobEnd | None = None
 
     @property
@@ -51,4 +51,4 @@ class FinishedJob:
 
     progress: str | None
     ending: JobEnd
-    news: Notifier = field(default_factory=Notifier)
+    notifier: Notifier = field(default_factory=Notifier)

@@ -42,13 +42,13 @@ class Recorder:
         files: JobFiles,
         *,
         turn: Callable[[], AbstractAsyncContextManager[object]],
-        on_news: Callable[[], None],
+        on_change: Callable[[], None],
         on_full: Callable[[], None] | None = None,
     ) -> None:
         self._rows = rows
         self._row_id = row_id
         self._turn = turn
-        self._on_news = on_news
+        self._on_change = on_change
         self._log = _Written(files.open_log, f"The log of job {row_id}", note=CUT_NOTE, on_full=on_full)
         self._journal = _Written(
             files.open_journal, f"The journal of job {row_id}", limit=JOURNAL_BYTES, on_full=on_full
@@ -91,7 +91,7 @@ class Recorder:
     def output(self, data: bytes) -> None:
         """Add to the log."""
         self._log.add(data)
-        self._on_news()
+        self._on_change()
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Keep a progress and facts about the result; add any other event to the journal."""
@@ -103,7 +103,7 @@ class Recorder:
         else:
             self._note({**rest, "at": now()})
         self._save()
-        self._on_news()
+        self._on_change()
 
     def _note(self, event: dict[str, Any]) -> None:
         self._journal.add(json_bytes({"log": self._log.size, **event}) + b"\n")

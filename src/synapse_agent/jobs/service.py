@@ -53,7 +53,7 @@ SMALL_RESULT_BYTES = 64_000
 
 
 class Jobs:
-    """Runs orders, so many at a time, and answers for them afterwards."""
+    """Runs what is submitted, so many at a time, and answers for it afterwards."""
 
     def __init__(
         self,
@@ -97,32 +97,32 @@ class Jobs:
         row = self._rows.get(bound.job)
         return row and self._ends.applied(row)
 
-    def submit(self, order: RunSpec, *, key: RequestKey | None = None) -> JobRow:
-        """Start a run, or attach to the one that the same order has started, and bind the key, which is free, to it.
+    def submit(self, spec: RunSpec, *, key: RequestKey | None = None) -> JobRow:
+        """Start a run, or attach to the one that the same spec has started, and bind the key, which is free, to it.
 
         Raises `Problem`: 409 where the job ID belongs to another run, 429 where too many wait, 503 when closing.
         """
         if self._is_closing:
             raise shutting_down()
         self._ends.catch_up()
-        content = order.content()
-        earlier = self._rows.find(order.job_id) if order.job_id else None
+        content = spec.content()
+        earlier = self._rows.find(spec.job_id) if spec.job_id else None
         if earlier and self._is_same_run(earlier, content):
             if key:
                 expires_at = None if self._live_of(earlier) else self._keys_until()
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
         if len(self._live) >= self._most:
-            message = f"{len(self._live)} runs are going on or waiting, and this agent takes no more. Try again later."
+            message = f"{len(self._live)} runs are running or queued, the limit of this agent. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
         if self._ends.trouble:
             raise not_recorded(self._ends.trouble)
         if self._reserve and self._reserve.is_low:
             raise disk_full()
-        row = self._rows.create(_new_job(order, content, key), request=key.request if key else None)
+        row = self._rows.create(_new_job(spec, content, key), request=key.request if key else None)
         if earlier:
             self._files(earlier).remove()
-        self._start(order, row)
+        self._start(spec, row)
         return row
 
     async def result(self, row: JobRow) -> bytes:
@@ -233,16 +233,16 @@ class Jobs:
     def _keys_until(self) -> str:
         return now(plus=self._keep_keys)
 
-    def _start(self, order: RunSpec, row: JobRow) -> None:
-        order.workspace.claim()
+    def _start(self, spec: RunSpec, row: JobRow) -> None:
+        spec.workspace.claim()
         live = self._live[row.job_id] = RunningJob(row)
-        live.task = asyncio.create_task(self._run(live, order), name=f"job {row.job_id}")
+        live.task = asyncio.create_task(self._run(live, spec), name=f"job {row.job_id}")
 
-    async def _run(self, live: RunningJob, order: RunSpec) -> bytes | Problem:
+    async def _run(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
         outcome: bytes | Problem = internal_error(live.row.job_id)
         try:
-            outcome = await self._kept(live.row, await self._outcome(live, order))
+            outcome = await self._kept(live.row, await self._outcome(live, spec))
             live.is_waiting = False
             await self._ends.record(live.row, self._end_record(live, outcome))
         except asyncio.CancelledError:
@@ -252,24 +252,24 @@ class Jobs:
             outcome = internal_error(live.row.job_id)
         finally:
             live.ending = ending(outcome, is_closing=self._is_closing)
-            live.news.tell()
+            live.notifier.notify()
             del self._live[live.row.job_id]
-        await self._let_go(order)
+        await self._let_go(spec)
         return outcome
 
-    async def _let_go(self, order: RunSpec) -> None:
+    async def _let_go(self, spec: RunSpec) -> None:
         """Release a run's folder; an error of that does not change how the run ended."""
         try:
-            await order.workspace.release()
+            await spec.workspace.release()
         except Exception:
             logger.exception("A folder of a run could not be released")
 
-    async def _outcome(self, live: RunningJob, order: RunSpec) -> bytes | Problem:
+    async def _outcome(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
         try:
-            async with self._copies if order.release is None else nullcontext():
-                return await self._execute(live, order)
+            async with self._copies if spec.release is None else nullcontext():
+                return await self._execute(live, spec)
         except Problem as problem:
-            return _never_began(problem, live) or order.workspace.as_known(problem)
+            return _never_began(problem, live) or spec.workspace.as_known(problem)
         except asyncio.CancelledError:
             return _cancelled(live)
         except Exception as error:
@@ -286,26 +286,26 @@ class Jobs:
             live.is_waiting = False
             yield
 
-    async def _execute(self, live: RunningJob, order: RunSpec) -> bytes:
-        folder = await order.workspace.prepare()
+    async def _execute(self, live: RunningJob, spec: RunSpec) -> bytes:
+        folder = await spec.workspace.prepare()
         run = Run(
             job_id=live.row.job_id,
             folder=folder,
-            config=order.config,
-            action=order.action.name,
-            params=order.params,
-            requirements=order.requirements,
-            release=order.release,
-            language=order.language,
+            config=spec.config,
+            action=spec.action.name,
+            params=spec.params,
+            requirements=spec.requirements,
+            release=spec.release,
+            language=spec.language,
             time_limit=self._time_limit,
         )
         live.is_waiting = False
         # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
-        on_news = live.news.tell
+        on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
         recorder = Recorder(
-            self._rows, live.row.id, files, turn=partial(self._turn, live), on_news=on_news, on_full=on_full
+            self._rows, live.row.id, files, turn=partial(self._turn, live), on_change=on_change, on_full=on_full
         )
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)
@@ -390,13 +390,13 @@ async def _first_step() -> None:
     await asyncio.sleep(0)
 
 
-def _new_job(order: RunSpec, content: str, key: RequestKey | None) -> NewJob:
+def _new_job(spec: RunSpec, content: str, key: RequestKey | None) -> NewJob:
     return NewJob(
-        job_id=order.job_id or uuid.uuid4().hex,
+        job_id=spec.job_id or uuid.uuid4().hex,
         content=content,
-        release=order.release,
-        action=order.action.name,
-        method=order.action.method,
+        release=spec.release,
+        action=spec.action.name,
+        method=spec.action.method,
         created_at=now(),
         idempotency_key=key.value if key else None,
     )

@@ -46,7 +46,7 @@ class RunSpec:
     """JSON that stands for the params and, of a debug run, for what its code is made of."""
 
     def content(self) -> str:
-        """Name what is to be run: two orders of the same content are the same run."""
+        """Name what is to be run: two specs of the same content are the same run."""
         source = {name: text for name, text in self.identities.items() if name != "params"}
         parts = (
             canonical(self.release),

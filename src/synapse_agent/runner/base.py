@@ -51,7 +51,8 @@ class Run:
     time_limit: float | None = None
     """Seconds from the start of the action; None for the runner's own limit."""
     describes: bool = False
-    """Run no action: return the JSON Schema of the params of each, from their annotations."""
+    """Run no action: import each, and return `{"schemas", "failures"}`, by the actions' names: JSON Schemas of their
+    params, from annotations, and why the others can't be called, as the fields of a `Problem`."""
 
 
 class RunListener(Protocol):

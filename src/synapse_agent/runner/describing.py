@@ -105,10 +105,19 @@ class DescribingRunner:
         with suppress(Problem, TimeoutError, ValueError, OSError):
             async with asyncio.timeout(2 * _TIME_LIMIT):
                 described = await self._runner.run(asked, _Silence())
-            if len(described) <= _MAX_BYTES and isinstance(json.loads(described), dict):
+            schemas = _schemas_in(described)
+            if len(schemas) <= _MAX_BYTES:
                 draft = self._folder / f".{run.folder.name}"
-                draft.write_bytes(described)
+                draft.write_bytes(schemas)
                 draft.rename(self._folder / run.folder.name)
+
+
+def _schemas_in(described: bytes) -> bytes:
+    found = json.loads(described)
+    schemas = found.get("schemas") if isinstance(found, dict) else None
+    if not isinstance(schemas, dict):
+        raise ValueError("a run has reported something else than a description")
+    return json.dumps(schemas).encode()
 
 
 def _settle(future: asyncio.Future[bool], *, is_well: bool) -> None:

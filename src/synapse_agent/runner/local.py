@@ -197,7 +197,7 @@ class LocalRunner:
         self._bytecode.forget(environment)
 
     def _keeper(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[KeeperProcess]:
-        ground = ZygoteSpec(
+        spec = ZygoteSpec(
             environment.base,
             environment.folder,
             run.folder,
@@ -206,7 +206,7 @@ class LocalRunner:
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
         )
-        return self._zygotes.use_once(ground) if run.release is None else self._zygotes.use(ground)
+        return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
     def _env(self, environment: Environment) -> dict[str, str]:
         """Return what a run's environment variables are beside those of its own folder."""

@@ -117,10 +117,12 @@ class KeeperProcess:
         self._command(protocol.KILL, number)
 
     def kill(self) -> None:
-        """Kill a keeper that does not respond; all of its namespace ends with it."""
-        if self._pidfd is not None:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        """Kill a keeper that does not respond, or what was to start it; all of its namespace ends with it."""
+        if self._pidfd is None:
+            self._starter.kill()
+            return
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def last_words(self) -> str:
         """Return the last output of a zygote that could not start, or the reason why the keeper failed."""
@@ -136,7 +138,7 @@ class KeeperProcess:
             self.kill()
             await self._has_ended()
         self._lost()
-        self._reap_starter()
+        await self._reap_starter_at_last()
         if self._pidfd is not None:
             os.close(self._pidfd)
         os.close(self._stderr)
@@ -152,8 +154,12 @@ class KeeperProcess:
         """Reap the process that started the keeper, which ends once it has done so."""
         if self._starter.poll() is None and self.alive:
             asyncio.get_running_loop().call_later(_STARTER_PAUSE, self._reap_starter)
-        else:
-            self._starter.wait()
+
+    async def _reap_starter_at_last(self) -> None:
+        """Reap it now; one that still has not ended is frozen, and of no use."""
+        if self._starter.poll() is None:
+            self._starter.kill()
+            await asyncio.to_thread(self._starter.wait)
 
     def _greet(self) -> bool:
         """Receive the first notice, with the descriptor of the keeper's process; False if the keeper has ended."""
@@ -208,9 +214,11 @@ class KeeperProcess:
             self._on_left(self.place / str(number))
         elif kind == protocol.ENDED:
             self._children.pop(number).ended(value)
-        else:
+        elif kind in (protocol.NOT_STARTED, protocol.ENDED_WITH_ZYGOTE):
             self._words = words.decode(errors="replace")
             self._children.pop(number).ended(None)
+        else:
+            raise ValueError(f"A keeper sent a notice of unknown kind: {kind!r}.")
 
     def _lost(self) -> None:
         """Handle the end of the keeper: report the end of all its runs."""

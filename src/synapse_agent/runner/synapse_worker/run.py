@@ -204,10 +204,10 @@ def _outcome(
 ) -> tuple[bytes, bytes]:
     try:
         if "describe" in request:
-            from .schemas import schemas_of  # which no other run has a use for
+            from .schemas import described  # which no other run has a use for
 
-            described = to_json(schemas_of(request["describe"], folder=folder))
-            return protocol.RESULT, _checked(described.text, request["result_bytes"])
+            description = to_json(described(request["describe"], folder=folder))
+            return protocol.RESULT, _checked(description.text, request["result_bytes"])
         params = _params(text)
         target = load(request["entrypoint"], folder=folder)
         result = call(target, action=context.action, params=params, context=context)

@@ -95,14 +95,14 @@ class PluginClientMixin:
             version: The version, as text.
 
         Raises:
-            NotFoundError: The agent finds no such release where it gets its plugins.
+            NotFoundError: The agent's sources of plugins don't have the release.
             ValidationError: What it found there is no working plugin.
         """
         release: PluginRelease = self._session.send(calls.create_plugin_release(plugin, version))
         return release
 
     def delete_plugin_release(self, lookup: str | int) -> None:
-        """Delete a cached release; an action of it that is running goes on to its end.
+        """Delete a cached release; runs in progress finish normally.
 
         Raises:
             NotFoundError: The agent has no such release.
@@ -151,7 +151,7 @@ class PluginClientMixin:
             InvalidLookupError: The lookup can't name a release; nothing was sent.
             ResponseParseError: With `background`: the agent can't do that and has run the action to its end.
         """
-        call = calls.run_plugin_release(
+        request = calls.run_plugin_release(
             lookup,
             action,
             data=data,
@@ -161,7 +161,7 @@ class PluginClientMixin:
             language=language,
             background=background,
         )
-        return self._session.send(call, timeout=timeout, deadline=deadline)
+        return self._session.send(request, timeout=timeout, deadline=deadline)
 
     def run_debug_plugin_release(
         self,
@@ -193,7 +193,7 @@ class PluginClientMixin:
             timeout: As for `run_plugin_release`, which also has the errors.
             deadline: As for `run_plugin_release`.
         """
-        call = calls.run_debug_plugin_release(
+        request = calls.run_debug_plugin_release(
             action,
             params=params,
             plugin_path=plugin_path,
@@ -204,7 +204,7 @@ class PluginClientMixin:
             language=language,
             background=background,
         )
-        return self._session.send(call, timeout=timeout, deadline=deadline)
+        return self._session.send(request, timeout=timeout, deadline=deadline)
 
 
 class AsyncPluginClientMixin:
@@ -262,7 +262,7 @@ class AsyncPluginClientMixin:
         return release
 
     async def delete_plugin_release(self, lookup: str | int) -> None:
-        """Delete a cached release; an action of it that is running goes on to its end."""
+        """Delete a cached release; runs in progress finish normally."""
         await self._session.send(calls.delete_plugin_release(lookup))
 
     async def run_plugin_release(
@@ -280,7 +280,7 @@ class AsyncPluginClientMixin:
         deadline: float | None = None,
     ) -> Any:
         """Run an action of a release and return its result, which may be any JSON value."""
-        call = calls.run_plugin_release(
+        request = calls.run_plugin_release(
             lookup,
             action,
             data=data,
@@ -290,7 +290,7 @@ class AsyncPluginClientMixin:
             language=language,
             background=background,
         )
-        return await self._session.send(call, timeout=timeout, deadline=deadline)
+        return await self._session.send(request, timeout=timeout, deadline=deadline)
 
     async def run_debug_plugin_release(
         self,
@@ -308,7 +308,7 @@ class AsyncPluginClientMixin:
         deadline: float | None = None,
     ) -> Any:
         """Run an action from source, without making a release, and return its result."""
-        call = calls.run_debug_plugin_release(
+        request = calls.run_debug_plugin_release(
             action,
             params=params,
             plugin_path=plugin_path,
@@ -319,4 +319,4 @@ class AsyncPluginClientMixin:
             language=language,
             background=background,
         )
-        return await self._session.send(call, timeout=timeout, deadline=deadline)
+        return await self._session.send(request, timeout=timeout, deadline=deadline)

@@ -1,6 +1,6 @@
 """The seam to the generated package: each method's arguments to a request. No I/O here.
 
-Generated functions and models are imported where they are used, so that importing a client costs next to nothing.
+Functions import generated code when they are called, so that importing a client costs next to nothing.
 """
 
 from __future__ import annotations
@@ -238,9 +238,9 @@ def _call(operation: _Operation, request: Mapping[str, Any], pace: TimeoutProfil
 
 
 def _run(operation: _Operation, request: Mapping[str, Any], *, background: bool) -> Request:
-    call = _call(operation, request, "run")
+    run = _call(operation, request, "run")
     # The result is not a job: it comes from an agent that does not know the preference.
-    return replace(call, answers={**call.answers, 200: "result"}) if background else call
+    return replace(run, answers={**run.answers, 200: "result"}) if background else run
 
 
 def _preference(background: bool) -> Any:
