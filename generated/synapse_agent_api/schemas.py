@@ -24,7 +24,13 @@ run is to have to itself on its node. They count for more than what the plugin's
 
 
 ActionResult = TypeAliasType(
-    "ActionResult", Annotated[Any, Field(description="Whatever the action returned, as JSON.")]
+    "ActionResult",
+    Annotated[
+        Any,
+        Field(
+            description="Whatever the action returned, as JSON. NaN and infinities are `null`, as the job's record lists under `nonfinite`."
+        ),
+    ],
 )
 
 
@@ -183,7 +189,11 @@ class Job(BaseModel):
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
     progress: JobProgress | None
-    result: Annotated[Any | MISSING, Field(description="The action's result, `null` until it has succeeded.")] = MISSING
+    result: Annotated[
+        Any | MISSING,
+        Field(description="The action's result, `null` until it has succeeded. NaN and infinities in it are `null`."),
+    ] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
     error: Annotated[
         Any,
         Field(
@@ -243,7 +253,14 @@ class JobEvent(BaseModel):
         extra="allow",
     )
     event: Annotated[str, Field(description="Its name, of the action's choice.")]
-    data: Annotated[Any | MISSING, Field(description="What goes with it, any JSON value.")] = MISSING
+    data: Annotated[
+        Any | MISSING,
+        Field(description="What goes with it, any JSON value. A text stands for what JSON has nothing for."),
+    ] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
+    left_out: Annotated[
+        str | MISSING, Field(description="What `data` does not have of what was reported, and why.")
+    ] = MISSING
     at: Annotated[AwareDatetime | MISSING, Field(description="When the agent heard of it.")] = MISSING
 
 
@@ -283,9 +300,12 @@ class JobProgress(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    current: Annotated[float | MISSING, Field(description="How much is done.")] = MISSING
+    current: Annotated[
+        float | None | MISSING, Field(description="How much is done; `null` if the action reported no finite number.")
+    ] = MISSING
     total: Annotated[float | None | MISSING, Field(description="The total, if the action knows it.")] = MISSING
     step: Annotated[str | MISSING, Field(description="The step of the action, if it names several.")] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
 
 
 class JobStatus(StrEnum):
@@ -310,7 +330,10 @@ class JobStreamEvent(BaseModel):
     )
     type: Annotated[str, Field(description="What this event is about; `stream_job_logs` describes each.")]
     message: Annotated[str | MISSING, Field(description="The line, or a sentence for people.")] = MISSING
-    current: Annotated[float | MISSING, Field(description="`progress`: how much is done.")] = MISSING
+    current: Annotated[
+        float | None | MISSING,
+        Field(description="`progress`: how much is done; `null` if the action reported no finite number."),
+    ] = MISSING
     total: Annotated[float | None | MISSING, Field(description="`progress`: the total, if the action knows it.")] = (
         MISSING
     )
@@ -319,6 +342,10 @@ class JobStreamEvent(BaseModel):
     )
     event: Annotated[str | MISSING, Field(description="`event`: its name, of the action's choice.")] = MISSING
     data: Annotated[Any | MISSING, Field(description="`event`: what goes with it, any JSON value.")] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
+    left_out: Annotated[
+        str | MISSING, Field(description="`event`: what `data` does not have of what was reported, and why.")
+    ] = MISSING
     at: Annotated[AwareDatetime | MISSING, Field(description="`event`: when the agent heard of it.")] = MISSING
     error: Annotated[Any | MISSING, Field(description="`error`: what went wrong, as in the job's record.")] = MISSING
     status: Annotated[str | MISSING, Field(description="`complete`: the status that the job ended with.")] = MISSING
@@ -343,6 +370,34 @@ Lookup = TypeAliasType(
         ),
     ],
 )
+
+
+class NonFiniteNumbers(BaseModel):
+    """
+    The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
+    progress that has this field. The field is missing without any.
+
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    count: Annotated[int, Field(description="How many there were.")]
+    places: Annotated[
+        list[NonFinitePlace], Field(description="The first of them, at most 100 of a result and 20 of an event.")
+    ]
+
+
+class NonFinitePlace(BaseModel):
+    """
+    A number that JSON does not have.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    path: Annotated[str, Field(description="Its place, such as `$.losses[1]`, from the result or the event on.")]
+    value: Annotated[str, Field(description="What it was.")]
 
 
 class PluginAction(BaseModel):

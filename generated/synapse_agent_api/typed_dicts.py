@@ -124,6 +124,7 @@ class Job(TypedDict):
     finished_at: str | None
     progress: JobProgress | None
     result: NotRequired[Any]
+    nonfinite: NotRequired[NonFiniteNumbers]
     error: Any
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
@@ -153,6 +154,8 @@ class JobEvent(TypedDict):
 
     event: str
     data: NotRequired[Any]
+    nonfinite: NotRequired[NonFiniteNumbers]
+    left_out: NotRequired[str]
     at: NotRequired[str]
 
 
@@ -175,9 +178,10 @@ class JobProgress(TypedDict):
     What the action last reported of its progress, `null` before that.
     """
 
-    current: NotRequired[float]
+    current: NotRequired[float | None]
     total: NotRequired[float | None]
     step: NotRequired[str]
+    nonfinite: NotRequired[NonFiniteNumbers]
 
 
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"]
@@ -190,11 +194,13 @@ class JobStreamEvent(TypedDict):
 
     type: str
     message: NotRequired[str]
-    current: NotRequired[float]
+    current: NotRequired[float | None]
     total: NotRequired[float | None]
     step: NotRequired[str]
     event: NotRequired[str]
     data: NotRequired[Any]
+    nonfinite: NotRequired[NonFiniteNumbers]
+    left_out: NotRequired[str]
     at: NotRequired[str]
     error: NotRequired[Any]
     status: NotRequired[str]
@@ -209,6 +215,26 @@ answers 422 if `action` is missing or not a string.
 
 
 Lookup: TypeAlias = str
+
+
+class NonFiniteNumbers(TypedDict):
+    """
+    The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
+    progress that has this field. The field is missing without any.
+
+    """
+
+    count: int
+    places: list[NonFinitePlace]
+
+
+class NonFinitePlace(TypedDict):
+    """
+    A number that JSON does not have.
+    """
+
+    path: str
+    value: str
 
 
 class PluginAction(TypedDict):

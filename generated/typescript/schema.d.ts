@@ -721,7 +721,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description Whatever the action returned, as JSON. */
+        /** @description Whatever the action returned, as JSON. NaN and infinities are `null`, as the job's record lists under `nonfinite`. */
         ActionResult: unknown;
         /**
          * @description A state of jobs to ask for. In answers it is open, since newer agents may have others.
@@ -730,15 +730,37 @@ export interface components {
         JobStatus: "PENDING" | "RUNNING" | "SUCCEEDED" | "FAILED" | "STOPPED";
         /** @description What the action last reported of its progress, `null` before that. */
         JobProgress: ({
-            /** @description How much is done. */
-            current?: number;
+            /** @description How much is done; `null` if the action reported no finite number. */
+            current?: number | null;
             /** @description The total, if the action knows it. */
             total?: number | null;
             /** @description The step of the action, if it names several. */
             step?: string;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
         } & {
             [key: string]: unknown;
         }) | null;
+        /**
+         * @description The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
+         *     progress that has this field. The field is missing without any.
+         */
+        NonFiniteNumbers: {
+            /** @description How many there were. */
+            count: number;
+            /** @description The first of them, at most 100 of a result and 20 of an event. */
+            places: components["schemas"]["NonFinitePlace"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A number that JSON does not have. */
+        NonFinitePlace: {
+            /** @description Its place, such as `$.losses[1]`, from the result or the event on. */
+            path: string;
+            /** @description What it was. */
+            value: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description The record of a run. */
         Job: {
             job_id: string;
@@ -756,8 +778,9 @@ export interface components {
             /** Format: date-time */
             finished_at: string | null;
             progress: components["schemas"]["JobProgress"];
-            /** @description The action's result, `null` until it has succeeded. */
+            /** @description The action's result, `null` until it has succeeded. NaN and infinities in it are `null`. */
             result?: unknown;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
             /** @description The `detail` that an error answer would carry, `null` unless the job failed or was stopped. */
             error: unknown;
             /** @description The status that an error answer would carry, `null` unless the job failed or was stopped. */
@@ -802,8 +825,11 @@ export interface components {
         JobEvent: {
             /** @description Its name, of the action's choice. */
             event: string;
-            /** @description What goes with it, any JSON value. */
+            /** @description What goes with it, any JSON value. A text stands for what JSON has nothing for. */
             data?: unknown;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
+            /** @description What `data` does not have of what was reported, and why. */
+            left_out?: string;
             /**
              * Format: date-time
              * @description When the agent heard of it.
@@ -831,8 +857,8 @@ export interface components {
             type: string;
             /** @description The line, or a sentence for people. */
             message?: string;
-            /** @description `progress`: how much is done. */
-            current?: number;
+            /** @description `progress`: how much is done; `null` if the action reported no finite number. */
+            current?: number | null;
             /** @description `progress`: the total, if the action knows it. */
             total?: number | null;
             /** @description `progress`: the step of the action, if it names several. */
@@ -841,6 +867,9 @@ export interface components {
             event?: string;
             /** @description `event`: what goes with it, any JSON value. */
             data?: unknown;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
+            /** @description `event`: what `data` does not have of what was reported, and why. */
+            left_out?: string;
             /**
              * Format: date-time
              * @description `event`: when the agent heard of it.

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
     from .legacy_run_payload import LegacyRunPayload
+    from .non_finite_numbers import NonFiniteNumbers
+    from .non_finite_place import NonFinitePlace
     from .plugin_action import PluginAction
     from .plugin_action_params_schema import PluginActionParamsSchema
     from .plugin_config_override import PluginConfigOverride
@@ -55,6 +57,8 @@ _MODULES = {
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
     "LegacyRunPayload": "legacy_run_payload",
+    "NonFiniteNumbers": "non_finite_numbers",
+    "NonFinitePlace": "non_finite_place",
     "PluginAction": "plugin_action",
     "PluginActionParamsSchema": "plugin_action_params_schema",
     "PluginConfigOverride": "plugin_config_override",
@@ -86,6 +90,8 @@ __all__ = (
     "JobStatus",
     "JobStreamEvent",
     "LegacyRunPayload",
+    "NonFiniteNumbers",
+    "NonFinitePlace",
     "PluginAction",
     "PluginActionParamsSchema",
     "PluginConfigOverride",

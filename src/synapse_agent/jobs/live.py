@@ -38,6 +38,11 @@ class RunningJob:
         return self.recorder.events if self.recorder else None
 
     @property
+    def result_facts(self) -> str | None:
+        """What the record has about the result, as JSON text."""
+        return self.recorder.result_facts if self.recorder else None
+
+    @property
     def started_at(self) -> str | None:
         """When the action's process was started; before, nothing of it can have run."""
         return self.recorder.started_at if self.recorder else None

@@ -65,6 +65,7 @@ class Recorder:
         self.started_at: str | None = None
         self.progress: str | None = None
         """The last progress, as JSON text."""
+        self._facts: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -78,6 +79,11 @@ class Recorder:
     def events(self) -> str | None:
         """The last events, as JSON text."""
         return json.dumps(list(self._events)) if self._events else None
+
+    @property
+    def result_facts(self) -> str | None:
+        """What the record has about the result, as JSON text."""
+        return json.dumps(self._facts) if self._facts else None
 
     def turn(self) -> AbstractAsyncContextManager[object]:
         """Wait until so many runs are over that this one may start."""
@@ -94,11 +100,14 @@ class Recorder:
         self._on_change()
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Keep a progress; add any other event to the journal."""
-        if event.get("type") == "progress":
-            self.progress = json.dumps({name: value for name, value in event.items() if name != "type"})
+        """Keep a progress and facts about the result; add any other event to the journal."""
+        kind, rest = event.get("type"), {name: value for name, value in event.items() if name != "type"}
+        if kind == "progress":
+            self.progress = json.dumps(rest)
+        elif kind == "result":
+            self._facts.update(rest)
         else:
-            self._note({**event, "at": now()})
+            self._note({**rest, "at": now()})
         self._save()
         self._on_change()
 
@@ -112,7 +121,6 @@ class Recorder:
                 logger.warning("The outputs of job %d, %s, could not be kept: %s", self._row_id, folder, error)
 
     def _note(self, event: dict[str, Any]) -> None:
-        event.pop("type", None)
         self._journal.add(json_bytes({"log": self._log.size, **event}) + b"\n")
         if "data" in event and len(json_bytes(event["data"])) > MAX_DATA_BYTES:
             del event["data"]

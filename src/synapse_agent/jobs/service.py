@@ -372,6 +372,7 @@ class Jobs:
             error = json_bytes(outcome.detail).decode()
             keys_until = end.keys_until if outcome.status == HAS_RUN else None
             return replace(end, error=error, status_code=outcome.status, keys_until=keys_until)
+        end = replace(end, result_facts=live.result_facts)
         if len(outcome) <= SMALL_RESULT_BYTES:
             return replace(end, result=outcome, size=size + len(outcome))
         return end

@@ -70,8 +70,11 @@ class RunListener(Protocol):
         """Bytes that the run (or the making of its environment) printed, as they came."""
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """`{"type": "progress", "current": n, "total": n}`, with `step` where the action names one, or
-        `{"type": "event", "event": name, "data": any}`.
+        """`{"type": "progress", "current": n, "total": n}`, with `step` where the action names one,
+        `{"type": "event", "event": name, "data": any}`, or `{"type": "result"}` before the run's end.
+
+        Each may have `nonfinite`, the places of its NaN and infinities (those of the result in the last one), and
+        `left_out`, what it does not have of what was reported.
         """
 
     def outputs(self, folder: Path, is_over: bool) -> None:

@@ -79,7 +79,7 @@ def warm_up() -> None:
     _, params = _parted(b'{"warm_up": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
     context = Context(reports, job_id="", action="", language=None, outputs="")
-    reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)))
+    reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)).text)
     reports.close()
 
 
@@ -211,11 +211,13 @@ def _outcome(
             from .schemas import described  # which no other run has a use for
 
             description = to_json(described(request["describe"], folder=folder))
-            return protocol.RESULT, _checked(description, request["result_bytes"])
+            return protocol.RESULT, _checked(description.text, request["result_bytes"])
         params = _params(text)
         target = load(request["entrypoint"], folder=folder)
         result = call(target, action=context.action, params=params, context=context)
-        return protocol.RESULT, _checked(to_json(result), request["result_bytes"])
+        written = to_json(result, limit=request["result_bytes"])
+        context.describe_result(**written.nonfinite.fields)
+        return protocol.RESULT, _checked(written.text, request["result_bytes"])
     except SystemExit:
         raise
     except ActionFailure as failure:
