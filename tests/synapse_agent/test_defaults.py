@@ -36,6 +36,7 @@ FITTING: dict[str, Any] = {
     "reserve": 3,
     "plugins": (Path("/"), Path("/tmp")),
     "pythons": (Path(sys.executable),),
+    "warm": ("p@1.0", "q@2.0"),
 }
 """Values for settings that take no other text."""
 PROBE = """
