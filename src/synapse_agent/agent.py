@@ -25,6 +25,7 @@ from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.local import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
 from synapse_agent.runner.resources.machine import this_machine
+from synapse_agent.runner.resources.reports import LocalMachine, NodeMonitor, ReportsNodes
 from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.runner.warming import Warming
 from synapse_agent.settings import Settings, check_plugins_folder
@@ -51,6 +52,7 @@ class Agent:
     sandbox: SandboxPolicy
     rules: RequirementRules
     max_priority: int
+    nodes: NodeMonitor
     warming: Warming
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
@@ -83,7 +85,8 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
         scheduler = Scheduler(this_machine(settings, os.environ))
-        runner = DescribingRunner(await _make(make_runner, settings, folder.reserve), folder.schemas)
+        made = await _make(make_runner, settings, folder.reserve)
+        runner = DescribingRunner(made, folder.schemas)
         stack.push_async_callback(runner.close)
         jobs = Jobs(
             database=database,
@@ -119,8 +122,18 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
         warming = Warming(runner)
         stack.push_async_callback(warming.close)
+        nodes = NodeMonitor(made if isinstance(made, ReportsNodes) else LocalMachine(scheduler, os.environ))
         agent = Agent(
-            folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules, settings.max_priority, warming
+            folder=folder,
+            database=database,
+            releases=releases,
+            jobs=jobs,
+            debug=DebugRules.of(settings),
+            sandbox=sandbox,
+            rules=rules,
+            max_priority=settings.max_priority,
+            nodes=nodes,
+            warming=warming,
         )
         for release in settings.warm:
             stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .action_params import ActionParams
     from .backup import Backup
+    from .cluster_resources import ClusterResources
     from .create_plugin_release_request import CreatePluginReleaseRequest
     from .debug_run_request import DebugRunRequest
     from .error_body import ErrorBody
     from .error_detail import ErrorDetail
+    from .gpu_amounts import GpuAmounts
+    from .gpu_status import GpuStatus
     from .health import Health
     from .invalid_item import InvalidItem
     from .job import Job
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
     from .legacy_run_payload import LegacyRunPayload
+    from .node import Node
+    from .node_counts import NodeCounts
+    from .node_gpu import NodeGpu
     from .non_finite_numbers import NonFiniteNumbers
     from .non_finite_place import NonFinitePlace
     from .plugin_action import PluginAction
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     from .plugin_release import PluginRelease
     from .plugin_release_page import PluginReleasePage
     from .release_filters import ReleaseFilters
+    from .resource_amount import ResourceAmount
     from .run_request import RunRequest
     from .sandbox import Sandbox
     from .warm_release import WarmRelease
@@ -42,10 +49,13 @@ if TYPE_CHECKING:
 _MODULES = {
     "ActionParams": "action_params",
     "Backup": "backup",
+    "ClusterResources": "cluster_resources",
     "CreatePluginReleaseRequest": "create_plugin_release_request",
     "DebugRunRequest": "debug_run_request",
     "ErrorBody": "error_body",
     "ErrorDetail": "error_detail",
+    "GpuAmounts": "gpu_amounts",
+    "GpuStatus": "gpu_status",
     "Health": "health",
     "InvalidItem": "invalid_item",
     "Job": "job",
@@ -57,6 +67,9 @@ _MODULES = {
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
     "LegacyRunPayload": "legacy_run_payload",
+    "Node": "node",
+    "NodeCounts": "node_counts",
+    "NodeGpu": "node_gpu",
     "NonFiniteNumbers": "non_finite_numbers",
     "NonFinitePlace": "non_finite_place",
     "PluginAction": "plugin_action",
@@ -66,6 +79,7 @@ _MODULES = {
     "PluginRelease": "plugin_release",
     "PluginReleasePage": "plugin_release_page",
     "ReleaseFilters": "release_filters",
+    "ResourceAmount": "resource_amount",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
     "WarmRelease": "warm_release",
@@ -75,10 +89,13 @@ _MODULES = {
 __all__ = (
     "ActionParams",
     "Backup",
+    "ClusterResources",
     "CreatePluginReleaseRequest",
     "DebugRunRequest",
     "ErrorBody",
     "ErrorDetail",
+    "GpuAmounts",
+    "GpuStatus",
     "Health",
     "InvalidItem",
     "Job",
@@ -90,6 +107,9 @@ __all__ = (
     "JobStatus",
     "JobStreamEvent",
     "LegacyRunPayload",
+    "Node",
+    "NodeCounts",
+    "NodeGpu",
     "NonFiniteNumbers",
     "NonFinitePlace",
     "PluginAction",
@@ -99,6 +119,7 @@ __all__ = (
     "PluginRelease",
     "PluginReleasePage",
     "ReleaseFilters",
+    "ResourceAmount",
     "RunRequest",
     "Sandbox",
     "WarmRelease",
