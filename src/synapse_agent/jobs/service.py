@@ -339,13 +339,16 @@ class Jobs:
             release=spec.release,
             language=spec.language,
             time_limit=self._time_limit,
+            lane=spec.lane,
+            priority=spec.priority,
+            accepted=live.row.id,
         )
         live.is_waiting = False
         # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
         on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
-        turn = partial(self._turn, live, spec.request(accepted=live.row.id))
+        turn = partial(self._turn, live, run.request)
         recorder = Recorder(self._rows, live.row.id, files, turn=turn, on_change=on_change, on_full=on_full)
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)
