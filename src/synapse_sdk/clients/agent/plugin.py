@@ -87,18 +87,22 @@ class PluginClientMixin:
         release: PluginRelease = self._session.send(calls.get_plugin_release(lookup))
         return release
 
-    def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
+    def create_plugin_release(self, plugin: str, version: str | None = None, *, refresh: bool = False) -> PluginRelease:
         """Have the agent fetch and cache a release; one that is cached already is returned as it is.
+
+        If its source has other files than the cache by then, the returned release has `source_changed: true`.
 
         Args:
             plugin: The plugin's code.
-            version: The version, as text.
+            version: The version, as text; by default the only one that the agent's source of plugins has.
+            refresh: Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files.
 
         Raises:
-            NotFoundError: The agent's sources of plugins don't have the release.
-            ValidationError: What it found there is no working plugin.
+            NotFoundError: The agent finds no such release where it gets its plugins.
+            ValidationError: What it found there is not a working plugin; or no version was given, and there are
+                several, which the message lists.
         """
-        release: PluginRelease = self._session.send(calls.create_plugin_release(plugin, version))
+        release: PluginRelease = self._session.send(calls.create_plugin_release(plugin, version, refresh=refresh))
         return release
 
     def delete_plugin_release(self, lookup: str | int) -> None:
@@ -256,9 +260,11 @@ class AsyncPluginClientMixin:
         release: PluginRelease = await self._session.send(calls.get_plugin_release(lookup))
         return release
 
-    async def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
+    async def create_plugin_release(
+        self, plugin: str, version: str | None = None, *, refresh: bool = False
+    ) -> PluginRelease:
         """Have the agent fetch and cache a release; one that is cached already is returned as it is."""
-        release: PluginRelease = await self._session.send(calls.create_plugin_release(plugin, version))
+        release: PluginRelease = await self._session.send(calls.create_plugin_release(plugin, version, refresh=refresh))
         return release
 
     async def delete_plugin_release(self, lookup: str | int) -> None:

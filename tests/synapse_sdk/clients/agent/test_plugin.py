@@ -268,10 +268,31 @@ def test_signatures_are_the_documented_ones() -> None:
     debug = ["action", "params", "plugin_path", "config", "modules", *run[4:]]
     assert parameters(AgentClient.list_plugin_releases) == ["params", "list_all", "max_concurrency"]
     assert parameters(AgentClient.get_plugin_release) == ["lookup"]
-    assert parameters(AgentClient.create_plugin_release) == ["plugin", "version"]
+    assert parameters(AgentClient.create_plugin_release) == ["plugin", "version", "refresh"]
     assert parameters(AgentClient.delete_plugin_release) == ["lookup"]
     assert parameters(AgentClient.run_plugin_release) == run
     assert parameters(AgentClient.run_debug_plugin_release) == debug
+
+
+def test_a_create_sends_what_was_given_and_no_more(answering: Callable[..., Any]) -> None:
+    """Without a version and without `refresh` neither key is there."""
+    sent: list[Any] = []
+
+    def accept(request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content))
+        return httpx.Response(201, json={"id": 1, "plugin": "p", "version": "1"})
+
+    facade = answering(accept)
+    facade.create_plugin_release("p")
+    facade.create_plugin_release("p", "1")
+    facade.create_plugin_release("p", "1", refresh=True)
+    facade.create_plugin_release("p", refresh=False)
+    assert sent == [
+        {"plugin": "p"},
+        {"plugin": "p", "version": "1"},
+        {"plugin": "p", "version": "1", "refresh": True},
+        {"plugin": "p"},
+    ]
 
 
 @pytest.mark.parametrize("method", ["run_plugin_release", "run_debug_plugin_release"])

@@ -92,12 +92,17 @@ def get_plugin_release(lookup: str | int) -> Request:
     return _call(operation, operation.build_request(check_lookup(lookup)))
 
 
-def create_plugin_release(plugin: str, version: str) -> Request:
-    """Return the call that caches a release."""
+def create_plugin_release(plugin: str, version: str | None, *, refresh: bool) -> Request:
+    """Return the call that caches a release; only what the caller gave goes out."""
     from synapse_agent_api.api.plugin_releases import create_plugin_release as operation
     from synapse_agent_api.models.create_plugin_release_request import CreatePluginReleaseRequest
+    from synapse_agent_api.types import UNSET
 
-    body = CreatePluginReleaseRequest(plugin=check_text(plugin, "plugin"), version=check_text(version, "version"))
+    body = CreatePluginReleaseRequest(
+        plugin=check_text(plugin, "plugin"),
+        version=UNSET if version is None else check_text(version, "version"),
+        refresh=True if refresh else UNSET,
+    )
     return _call(operation, operation.build_request(body=body), "create")
 
 
