@@ -263,7 +263,7 @@ def test_signatures_are_the_documented_ones() -> None:
     def parameters(method: Callable[..., Any]) -> list[str]:
         return list(inspect.signature(method).parameters)[1:]
 
-    ours = ["background", "timeout", "deadline"]
+    ours = ["background", "timeout", "deadline", "on_log", "on_progress"]
     run = ["lookup", "action", "params", "data", "requirements", "job_id", "language", *ours]
     debug = ["action", "params", "plugin_path", "config", "modules", *run[4:]]
     assert parameters(AgentClient.list_plugin_releases) == ["params", "list_all", "max_concurrency"]
@@ -310,6 +310,23 @@ def test_a_run_in_the_background_asks_for_its_job(answering: Callable[..., Any],
     getattr(facade, method)(*given)
     assert [request.headers.get("prefer") for request in sent] == ["respond-async", None]
     assert len({request.headers["idempotency-key"] for request in sent}) == 2
+
+
+@pytest.mark.parametrize("method", ["run_plugin_release", "run_debug_plugin_release"])
+def test_a_background_run_has_nothing_to_listen_to(answering: Callable[..., Any], method: str) -> None:
+    """A mistake before anything is sent: the call would return before the first line."""
+    given = ("p@1", "a") if method == "run_plugin_release" else ("a",)
+    for listener in ({"on_log": print}, {"on_progress": print}):
+        with pytest.raises(ValueError, match="background=True returns at once"):
+            getattr(answering(lambda _: pytest.fail("sent")), method)(*given, background=True, **listener)
+
+
+def test_an_agent_that_can_only_run_to_the_end_gives_its_result(answering: Callable[..., Any]) -> None:
+    """Whatever JSON it is; nothing can be heard of the run then."""
+    for status, result in ((200, {"job_id": "looks like one"}), (200, None), (200, [1]), (202, {"queued": True})):
+        text = json.dumps(result)
+        facade = answering(lambda _, status=status, text=text: httpx.Response(status, text=text))
+        assert facade.run_plugin_release("p@1", "a", on_log=pytest.fail) == result
 
 
 def test_an_agent_that_runs_to_the_end_instead_is_told_apart(answering: Callable[..., Any]) -> None:
