@@ -232,8 +232,9 @@ async def _is_set_in_time(event: asyncio.Event) -> bool:
 
 
 def _progress_event(position: Position, progress: dict[str, Any]) -> bytes:
+    current = "unknown" if progress.get("current") is None else progress["current"]
     of = "" if progress.get("total") is None else f" of {progress['total']}"
-    return _event(position, {"type": "progress", "message": f"{progress.get('current')}{of}", **progress})
+    return _event(position, {"type": "progress", "message": f"{current}{of}", **progress})
 
 
 def _last_events(position: Position, ending: JobEnd) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from synapse_agent.jobs.event_stream import JobEnd, Notifier
 from synapse_agent.jobs.recorder import Recorder
@@ -21,6 +22,8 @@ class RunningJob:
     """For its folder, or its turn: cancelling its task ends that. Later its runner ends it."""
     is_to_stop: bool = False
     recorder: Recorder | None = None
+    folder: Path | None = None
+    """What it runs from, once that exists."""
     notifier: Notifier = field(default_factory=Notifier)
     ending: JobEnd | None = None
 
@@ -33,6 +36,11 @@ class RunningJob:
     def events(self) -> str | None:
         """The last events as JSON text."""
         return self.recorder.events if self.recorder else None
+
+    @property
+    def result_facts(self) -> str | None:
+        """What the record has about the result, as JSON text."""
+        return self.recorder.result_facts if self.recorder else None
 
     @property
     def started_at(self) -> str | None:

@@ -123,3 +123,16 @@ def test_a_run_creates_its_release_on_request(cli, plugins, write_plugin) -> Non
     for lookup in ("uncached@1.0.0", "uncached", "uncached@1.0.0"):
         assert json.loads(cli("run", "--create", lookup, "go").out) == "uncached@1.0.0"
     assert cli("run", "--create", "nobody@1", "go").code == 3
+
+
+def test_a_release_is_prepared(cli) -> None:
+    """`warm` waits until the agent has everything ready, for all actions or for one."""
+    assert json.loads(cli("warm", "tools@1.0.0").out) == {
+        "release": "tools@1.0.0",
+        "action": None,
+        "status": "ready",
+    }
+    assert json.loads(cli("warm", "tools@1.0.0", "echo").out)["action"] == "echo"
+    unknown = cli("warm", "tools@1.0.0", "ecko")
+    assert unknown.code != 0
+    assert "no action 'ecko'" in unknown.err
