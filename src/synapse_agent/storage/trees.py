@@ -50,6 +50,8 @@ class TreeLimits:
     size: int = default("max_plugin_size")
     ratio: int = default("max_archive_ratio")
     """What may come out of an archive, in multiples of its own size."""
+    size_option: str = ""
+    """The option of `serve` that sets the size, if one does."""
 
 
 class Meter:
@@ -65,15 +67,16 @@ class Meter:
         """Count one more file or folder."""
         self._files += 1
         if self._files > self._limits.files:
-            raise TreeError(f"it holds more than {self._limits.files} files")
+            raise TreeError(f"it holds more than {self._limits.files} files (--max-plugin-files)")
 
     def add_bytes(self, count: int) -> None:
         """Count more bytes."""
         self._size += count
         if self._size > self._limits.size:
-            raise TreeError(f"it holds more than {self._limits.size / MEBIBYTE:g} MiB")
+            option = self._limits.size_option and f" ({self._limits.size_option})"
+            raise TreeError(f"it holds more than {self._limits.size / MEBIBYTE:g} MiB{option}")
         if self._unpacked is not None and self._size > self._unpacked:
-            raise TreeError(f"it unpacks to more than {self._limits.ratio} times its own size")
+            raise TreeError(f"it unpacks to more than {self._limits.ratio} times its own size (--max-archive-ratio)")
 
 
 def is_excluded(name: str) -> bool:
