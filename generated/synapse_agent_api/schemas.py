@@ -52,7 +52,19 @@ class CreatePluginReleaseRequest(BaseModel):
     """
 
     plugin: Annotated[str, Field(description="The plugin's code.", min_length=1)]
-    version: Annotated[str, Field(description="The version, as text.", min_length=1)]
+    version: Annotated[
+        str | MISSING,
+        Field(
+            description="The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several.",
+            min_length=1,
+        ),
+    ] = MISSING
+    refresh: Annotated[
+        bool | None,
+        Field(
+            description="Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files."
+        ),
+    ] = False
 
 
 class DebugRunRequest(BaseModel):
@@ -456,6 +468,12 @@ class PluginRelease(BaseModel):
         str | MISSING, Field(description="`sha256:` and the hash of the cached content, in hexadecimal digits.")
     ] = MISSING
     created_at: Annotated[AwareDatetime | MISSING, Field(description="When the agent cached it.")] = MISSING
+    source_changed: Annotated[
+        bool | MISSING,
+        Field(
+            description="Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files\nfor this release now. Runs use the cached ones until the release is refreshed.\n"
+        ),
+    ] = MISSING
     warnings: Annotated[
         list[str] | MISSING,
         Field(

@@ -37,7 +37,8 @@ class CreatePluginReleaseRequest(TypedDict):
     """
 
     plugin: str
-    version: str
+    version: NotRequired[str]
+    refresh: NotRequired[bool]
 
 
 class DebugRunRequest(TypedDict):
@@ -277,6 +278,7 @@ class PluginRelease(TypedDict):
     actions: NotRequired[list[PluginAction]]
     digest: NotRequired[str]
     created_at: NotRequired[str]
+    source_changed: NotRequired[bool]
     warnings: NotRequired[list[str]]
 
 

@@ -96,7 +96,8 @@ export interface paths {
         /**
          * Fetch and cache a release
          * @description Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
-         *     already cached is returned with 200, unchanged.
+         *     already cached is returned with 200, unchanged, with `source_changed` if its source has other files now. With
+         *     `refresh` it is fetched anew. Without `version`, the agent takes the only one that its source has.
          */
         post: operations["create_plugin_release"];
         delete?: never;
@@ -600,6 +601,11 @@ export interface components {
              * @description When the agent cached it.
              */
             created_at?: string;
+            /**
+             * @description Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files
+             *     for this release now. Runs use the cached ones until the release is refreshed.
+             */
+            source_changed?: boolean;
             /** @description What the plugin's author should know, one sentence each; keys and files without effect are named. */
             warnings?: string[];
         } & {
@@ -637,8 +643,13 @@ export interface components {
         CreatePluginReleaseRequest: {
             /** @description The plugin's code. */
             plugin: string;
-            /** @description The version, as text. */
-            version: string;
+            /** @description The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several. */
+            version?: string;
+            /**
+             * @description Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files.
+             * @default false
+             */
+            refresh: boolean;
         };
         /** @description A run request, or a legacy payload. */
         RunBody: components["schemas"]["RunRequest"] | components["schemas"]["LegacyRunPayload"];
@@ -943,7 +954,7 @@ export interface components {
         };
         /**
          * @description The request does not fit its schema, or what was found under that name is not a plugin (`invalid_plugin`,
-         *     `invalid_archive`, `ambiguous_release`).
+         *     `invalid_archive`), or more than one (`ambiguous_release`).
          */
         ReleaseRefused: {
             headers: {
@@ -1392,7 +1403,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The release had been cached already. */
+            /** @description The release had been cached already, with the same files if it was refreshed. */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -141,7 +141,12 @@ async def _warm_at_start(agent: Agent, release: str) -> None:
 
 
 def _unpacked(settings: Settings) -> TreeLimits:
-    return TreeLimits(settings.max_plugin_files, settings.max_plugin_size, settings.max_archive_ratio)
+    return TreeLimits(
+        settings.max_plugin_files,
+        settings.max_plugin_size,
+        settings.max_archive_ratio,
+        size_option="--max-plugin-size",
+    )
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -80,8 +80,10 @@ async def get_plugin_release(agent: Agent, request: OperationRequest) -> Respons
 
 async def create_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Fetch and cache a release: 201 where this call did, 200 where it was there."""
-    row, is_new = await agent.releases.create(request.body["plugin"], request.body["version"])
-    return json_answer(json_bytes(agent.releases.record(row)), 201 if is_new else 200)
+    body = request.body
+    made = await agent.releases.create(body["plugin"], body.get("version"), refresh=body.get("refresh", False))
+    changed = {"source_changed": True} if made.source_changed else {}
+    return json_answer(json_bytes({**agent.releases.record(made.release), **changed}), 201 if made.is_new else 200)
 
 
 async def delete_plugin_release(agent: Agent, request: OperationRequest) -> Response:

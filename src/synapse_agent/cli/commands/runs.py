@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synapse_agent.cli.commands.folder_agent import own_agent
+from synapse_agent.cli.commands.releases import create_release
 from synapse_agent.cli.commands.run_params import read_params
 from synapse_agent.cli.commands.run_watcher import Watch
 from synapse_agent.cli.completion import complete_actions, complete_lookups, complete_params, complete_source_actions
@@ -89,6 +90,9 @@ def run(
     priority: Priority = None,
     wait: Wait = False,
     background: Background = False,
+    create: Annotated[
+        bool, typer.Option("--create", help="Have the agent cache the release first, if it has not.")
+    ] = False,
 ) -> None:
     """Run an action of a release, or of a plugin's folder, and print its result.
 
@@ -101,11 +105,17 @@ def run(
     job = job_id or new_job_id()
     if is_path(lookup):
         folder = plugin_folder(Path(lookup))
-        if background:
-            raise UsageFailure("--background is for releases: the agent of a folder ends with the command.")
+        if background or create:
+            option = "--background" if background else "--create"
+            raise UsageFailure(
+                f"{option} is for releases: a folder has an agent of its own, which ends with the command."
+            )
         with own_agent(invocation):
             run_folder(invocation, folder, action, given, job_id=job, requirements=requirement, language=language)
         return
+    if create:
+        release = create_release(invocation, lookup)
+        lookup = f"{release['plugin']}@{release['version']}"
     check_no_folder(lookup)
     with invocation.calling(lookup=lookup, job_id=job):
 
