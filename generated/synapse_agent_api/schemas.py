@@ -458,3 +458,19 @@ class Sandbox(BaseModel):
             description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in\n`/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).\n"
         ),
     ] = MISSING
+
+
+class StoredFile(BaseModel):
+    """
+    A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
+
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: Annotated[str, Field(description="The SHA-256 of its content, in hexadecimal digits.")]
+    name: Annotated[str | None, Field(description="As its uploader called it.")]
+    media_type: Annotated[str | None, Field(description="As its uploader called it.")]
+    size: Annotated[int | None, Field(description="Bytes; null while that is not known.")]
+    received: Annotated[int, Field(description="Bytes that are there.", ge=0)]

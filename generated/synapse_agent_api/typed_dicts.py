@@ -278,3 +278,16 @@ class Sandbox(TypedDict):
     status: str
     landlock_abi: NotRequired[int]
     restricts: NotRequired[list[str]]
+
+
+class StoredFile(TypedDict):
+    """
+    A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
+
+    """
+
+    id: str
+    name: str | None
+    media_type: str | None
+    size: int | None
+    received: int

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
 from synapse_agent.plugins.debug_source import DebugRules
@@ -41,6 +42,7 @@ class Agent:
     database: Database
     releases: Releases
     jobs: Jobs
+    files: FileStore
     debug: DebugRules
     sandbox: SandboxPolicy
     rules: RequirementRules
@@ -67,7 +69,14 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         stack.callback(database.close)
         runner = DescribingRunner(await _make(make_runner, settings, folder.reserve), folder.schemas)
         stack.push_async_callback(runner.close)
+        files = FileStore(
+            folder.files,
+            max_bytes=settings.max_files_bytes,
+            keep=timedelta(days=settings.keep_files_days),
+            temporary=folder.temporary,
+        )
         jobs = Jobs(
+            files=files,
             database=database,
             runner=runner,
             folder=folder.jobs,
@@ -83,7 +92,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         for each in folders:
             stack.push_async_callback(_cancel, asyncio.create_task(each.look_ahead()))
         folder.reserve.refill()
-        retention = Retention(database, folder.jobs, limits, reserve=folder.reserve)
+        retention = Retention(database, folder.jobs, limits, files=files, reserve=folder.reserve)
         stack.push_async_callback(_cancel, asyncio.create_task(retention.keep()))
         rules = RequirementRules(urls=settings.allow_requirement_urls)
         releases = Releases(
@@ -98,7 +107,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
-        yield Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules)
+        yield Agent(folder, database, releases, jobs, files, DebugRules.of(settings), sandbox, rules)
 
 
 def _unpacked(settings: Settings) -> TreeLimits:

@@ -99,8 +99,8 @@ def test_only_files_are_kept_and_the_log_names_the_rest(client: AgentClient, act
     act(source, job_id="odd")
     assert [file["name"] for file in client.list_job_files("odd")] == ["hidden/file"]
     log = client.get_job_logs("odd")
-    for said in ("link: a link", "folder: a link", "pipe: not a file", r"caf\xe9: its name is not UTF-8"):
-        assert f"... not kept: {said} ..." in log
+    for note in ("link: a link", "folder: a link", "pipe: not a file", r"caf\xe9: its name is not UTF-8"):
+        assert f"... not kept: {note} ..." in log
 
 
 @pytest.mark.parametrize("instead", ["os.symlink('/etc', outputs)", "open(outputs, 'w').close()", "pass"])
@@ -123,7 +123,7 @@ def test_files_go_with_their_job(client: AgentClient, act) -> None:
 
 
 def test_parts_of_a_file_are_sent_as_http_has_it(agent: EmbeddedAgent, act) -> None:
-    """One range; several, and what is no range, give all of it. A browser shows none of it as a page."""
+    """One range; several, or another unit, give all of it. A browser shows none of it as a page."""
     act("def act(context):\n    (context.outputs / 'pagé.html').write_text('0123456789')\n", job_id="ranges")
     with httpx.Client(base_url=agent.base_url, headers={"Authorization": agent.token}) as http:
 

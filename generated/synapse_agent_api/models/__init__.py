@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .release_filters import ReleaseFilters
     from .run_request import RunRequest
     from .sandbox import Sandbox
+    from .stored_file import StoredFile
 
 _MODULES = {
     "ActionParams": "action_params",
@@ -58,6 +59,7 @@ _MODULES = {
     "ReleaseFilters": "release_filters",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
+    "StoredFile": "stored_file",
 }
 
 __all__ = (
@@ -85,6 +87,7 @@ __all__ = (
     "ReleaseFilters",
     "RunRequest",
     "Sandbox",
+    "StoredFile",
 )
 
 

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from synapse_agent.files.outputs import OutputFile, unsettled
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
 from synapse_agent.jobs.files import JobFiles
@@ -61,6 +62,7 @@ class Jobs:
         self,
         *,
         database: Database,
+        files: FileStore,
         runner: Runner,
         folder: Path,
         max_concurrent: int,
@@ -73,6 +75,7 @@ class Jobs:
         self._rows = database.jobs
         self._keys = database.keys
         self._runner = runner
+        self._stored = files
         self._folder = folder
         self._turns = asyncio.Semaphore(max_concurrent)
         self._copies = asyncio.Semaphore(_COPIES_PER_TURN * max_concurrent)
@@ -123,6 +126,7 @@ class Jobs:
             raise not_recorded(self._ends.trouble)
         if self._reserve and self._reserve.is_low:
             raise disk_full()
+        self._stored.check(order.params.files)
         row = self._rows.create(_new_job(order, content, key), request=key.request if key else None)
         if earlier:
             self._files(earlier).remove()
@@ -254,6 +258,7 @@ class Jobs:
 
     def _start(self, order: RunSpec, row: JobRow) -> None:
         order.workspace.claim()
+        self._stored.hold(order.params.files)
         live = self._live[row.job_id] = RunningJob(row)
         live.task = asyncio.create_task(self._run(live, order), name=f"job {row.job_id}")
 
@@ -281,6 +286,7 @@ class Jobs:
 
     async def _let_go(self, order: RunSpec) -> None:
         """Release a run's folder; an error of that does not change how the run ended."""
+        self._stored.release(order.params.files)
         try:
             await order.workspace.release()
         except Exception:
@@ -320,6 +326,7 @@ class Jobs:
             release=order.release,
             language=order.language,
             time_limit=self._time_limit,
+            files={each: self._stored.path(each.id) for each in order.params.files},
         )
         live.is_waiting = False
         # Not a method of the live job's: a circle of references would keep what was recorded until it is found.

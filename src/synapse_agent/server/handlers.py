@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -10,16 +11,18 @@ from urllib.parse import urlencode
 from starlette.responses import Response, StreamingResponse
 
 from synapse_agent.agent import Agent
+from synapse_agent.files.store import Part
 from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import RequirementRules, check_requirements
-from synapse_agent.problems import invalid
+from synapse_agent.problems import Problem, invalid
 from synapse_agent.server.file_response import FileAnswer
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES
 from synapse_agent.server.responses import json_answer
+from synapse_agent.storage.disk import disk_full
 from synapse_agent.storage.repositories.releases import RELEASE_FILTERS
 from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.times import now
@@ -137,6 +140,35 @@ async def get_job_file(agent: Agent, call: OperationRequest) -> Response:
     name = call.query["name"]
     path = await agent.jobs.output(call.path["job_id"], name)
     return FileAnswer(path, name=name, range_header=call.headers.get("Range"))
+
+
+async def get_file(agent: Agent, call: OperationRequest) -> Response:
+    """Return what is known of a file that was uploaded."""
+    return json_answer(json_bytes(asdict(agent.files.find(call.path["file_id"]))))
+
+
+async def put_file_content(agent: Agent, call: OperationRequest) -> Response:
+    """Take a part of a file, or all of it."""
+    if agent.folder.reserve.is_low:
+        raise disk_full()
+    stored = await agent.files.receive(call.path["file_id"], Part(**call.query), call.body)
+    return json_answer(json_bytes(asdict(stored)))
+
+
+async def get_file_content(agent: Agent, call: OperationRequest) -> Response:
+    """Return a file that was uploaded, once it is whole."""
+    file_id = call.path["file_id"]
+    known = agent.files.find(file_id)
+    if known.received != known.size:
+        message = f"Of the file {file_id} only {known.received} bytes have arrived; upload the rest."
+        raise Problem(404, "file_not_found", message, file_id=file_id)
+    return FileAnswer(agent.files.path(file_id), name=known.name or file_id, range_header=call.headers.get("Range"))
+
+
+async def delete_file(agent: Agent, call: OperationRequest) -> Response:
+    """Remove a file."""
+    await agent.files.delete(call.path["file_id"])
+    return Response(status_code=204)
 
 
 async def stop_job(agent: Agent, call: OperationRequest) -> Response:

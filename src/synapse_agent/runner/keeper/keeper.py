@@ -20,6 +20,7 @@ import time
 from _socket import socket
 from collections import deque
 from contextlib import suppress
+from typing import Any
 
 from ..synapse_worker import protocol as worker
 from ..synapse_worker.kernel import exit_status, own_children, pidfd_open, receive, send
@@ -296,6 +297,7 @@ class Keeper:
         """Hand the next run to a process. Notify the agent first, because a run can end at once."""
         order = self._orders[0]
         indices, trees = self._shown(order)
+        trees += self._inputs(order)
         self._tell(protocol.STARTED, order.number, 0, os.fsencode(self._places.outputs(spare.place)))
         try:
             send(spare.connection, worker.TAKE + bytes(indices), [*order.descriptors, *trees])
@@ -310,6 +312,19 @@ class Keeper:
         finally:
             for tree in trees:
                 os.close(tree)
+
+    def _inputs(self, order: _Order) -> list[int]:
+        """Copy the mounts, read-only, of the files that the params refer to; return their trees, in order.
+
+        If one can't be mounted, the rest is missing as well, which the run's process reports.
+        """
+        trees: list[int] = []
+        if self._view is not None and order.shows:
+            with suppress(OSError):
+                for _, _, source in _head(order.descriptors[2])["inputs"]:
+                    trees.append(clone_tree(source))
+                    make_read_only("", tree=trees[-1])
+        return trees
 
     def _shown(self, order: _Order) -> tuple[list[int], list[int]]:
         """Copy the mounts, read-only, of the temporary files that the caller named; return their indices and trees."""
@@ -515,7 +530,7 @@ class Keeper:
             self._connected = False
 
 
-def _head(request: int) -> dict[str, list[tuple[str, str]]]:
+def _head(request: int) -> dict[str, Any]:
     """Read the first line of a request, which the agent wrote, without taking it from the run."""
     text = b""
     while b"\n" not in text:
@@ -523,5 +538,5 @@ def _head(request: int) -> dict[str, list[tuple[str, str]]]:
         if not part:
             break
         text += part
-    head: dict[str, list[tuple[str, str]]] = json.loads(text.partition(b"\n")[0])
+    head: dict[str, Any] = json.loads(text.partition(b"\n")[0])
     return head
