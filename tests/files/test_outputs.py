@@ -123,7 +123,7 @@ def test_files_go_with_their_job(client: AgentClient, act) -> None:
 
 
 def test_parts_of_a_file_are_sent_as_http_has_it(agent: EmbeddedAgent, act) -> None:
-    """One range; several, or another unit, give all of it. A browser shows none of it as a page."""
+    """One range; anything else is answered with the whole file. A browser shows none of it as a page."""
     act("def act(context):\n    (context.outputs / 'pagé.html').write_text('0123456789')\n", job_id="ranges")
     with httpx.Client(base_url=agent.base_url, headers={"Authorization": agent.token}) as http:
 

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from .health import Health
     from .invalid_item import InvalidItem
     from .job import Job
+    from .job_caller import JobCaller
     from .job_event import JobEvent
     from .job_file import JobFile
+    from .job_params import JobParams
     from .job_progress import JobProgress
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
     from .legacy_run_payload import LegacyRunPayload
+    from .non_finite_numbers import NonFiniteNumbers
+    from .non_finite_place import NonFinitePlace
     from .plugin_action import PluginAction
     from .plugin_action_params_schema import PluginActionParamsSchema
     from .plugin_config_override import PluginConfigOverride
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
     from .run_request import RunRequest
     from .sandbox import Sandbox
     from .stored_file import StoredFile
+    from .warm_release import WarmRelease
+    from .warm_request import WarmRequest
 
 _MODULES = {
     "ActionParams": "action_params",
@@ -44,12 +50,16 @@ _MODULES = {
     "Health": "health",
     "InvalidItem": "invalid_item",
     "Job": "job",
+    "JobCaller": "job_caller",
     "JobEvent": "job_event",
     "JobFile": "job_file",
+    "JobParams": "job_params",
     "JobProgress": "job_progress",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
     "LegacyRunPayload": "legacy_run_payload",
+    "NonFiniteNumbers": "non_finite_numbers",
+    "NonFinitePlace": "non_finite_place",
     "PluginAction": "plugin_action",
     "PluginActionParamsSchema": "plugin_action_params_schema",
     "PluginConfigOverride": "plugin_config_override",
@@ -60,6 +70,8 @@ _MODULES = {
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
     "StoredFile": "stored_file",
+    "WarmRelease": "warm_release",
+    "WarmRequest": "warm_request",
 }
 
 __all__ = (
@@ -72,12 +84,16 @@ __all__ = (
     "Health",
     "InvalidItem",
     "Job",
+    "JobCaller",
     "JobEvent",
     "JobFile",
+    "JobParams",
     "JobProgress",
     "JobStatus",
     "JobStreamEvent",
     "LegacyRunPayload",
+    "NonFiniteNumbers",
+    "NonFinitePlace",
     "PluginAction",
     "PluginActionParamsSchema",
     "PluginConfigOverride",
@@ -88,6 +104,8 @@ __all__ = (
     "RunRequest",
     "Sandbox",
     "StoredFile",
+    "WarmRelease",
+    "WarmRequest",
 )
 
 

@@ -105,8 +105,11 @@ class Outputs:
         return self.folder / name if any(file.name == name for file in self.files()) else None
 
     def size(self) -> int:
-        """Return how many bytes the files take."""
-        return sum(file.size for file in self.files())
+        """Return how many bytes the files take; 0 if the disk does not return that: no end of a job waits for it."""
+        try:
+            return sum(file.size for file in self.files())
+        except OSError:
+            return 0
 
     def remove(self) -> None:
         """Remove all."""

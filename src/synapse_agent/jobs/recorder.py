@@ -43,13 +43,13 @@ class Recorder:
         files: JobFiles,
         *,
         turn: Callable[[], AbstractAsyncContextManager[object]],
-        on_news: Callable[[], None],
+        on_change: Callable[[], None],
         on_full: Callable[[], None] | None = None,
     ) -> None:
         self._rows = rows
         self._row_id = row_id
         self._turn = turn
-        self._on_news = on_news
+        self._on_change = on_change
         self._log = _Written(files.open_log, f"The log of job {row_id}", note=CUT_NOTE, on_full=on_full)
         self._journal = _Written(
             files.open_journal, f"The journal of job {row_id}", limit=JOURNAL_BYTES, on_full=on_full
@@ -65,6 +65,7 @@ class Recorder:
         self.started_at: str | None = None
         self.progress: str | None = None
         """The last progress, as JSON text."""
+        self._facts: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +80,11 @@ class Recorder:
         """The last events, as JSON text."""
         return json.dumps(list(self._events)) if self._events else None
 
+    @property
+    def result_facts(self) -> str | None:
+        """What the record has about the result, as JSON text."""
+        return json.dumps(self._facts) if self._facts else None
+
     def turn(self) -> AbstractAsyncContextManager[object]:
         """Wait until so many runs are over that this one may start."""
         return self._turn()
@@ -91,16 +97,19 @@ class Recorder:
     def output(self, data: bytes) -> None:
         """Add to the log."""
         self._log.add(data)
-        self._on_news()
+        self._on_change()
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Keep a progress; add any other event to the journal."""
-        if event.get("type") == "progress":
-            self.progress = json.dumps({name: value for name, value in event.items() if name != "type"})
+        """Keep a progress and facts about the result; add any other event to the journal."""
+        kind, rest = event.get("type"), {name: value for name, value in event.items() if name != "type"}
+        if kind == "progress":
+            self.progress = json.dumps(rest)
+        elif kind == "result":
+            self._facts.update(rest)
         else:
-            self._note({**event, "at": now()})
+            self._note({**rest, "at": now()})
         self._save()
-        self._on_news()
+        self._on_change()
 
     def outputs(self, folder: Path, is_over: bool) -> None:
         """Keep what the run has left, once it is over."""
@@ -112,7 +121,6 @@ class Recorder:
                 logger.warning("The outputs of job %d, %s, could not be kept: %s", self._row_id, folder, error)
 
     def _note(self, event: dict[str, Any]) -> None:
-        event.pop("type", None)
         self._journal.add(json_bytes({"log": self._log.size, **event}) + b"\n")
         if "data" in event and len(json_bytes(event["data"])) > MAX_DATA_BYTES:
             del event["data"]

@@ -16,7 +16,7 @@ from synapse_agent.errors import StartError
 from synapse_agent.plugins.config import Action
 from synapse_agent.plugins.project import read_requirements, release_requirements
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
-from synapse_agent.problems import shutting_down
+from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
 from synapse_agent.runner.environments.eviction import CacheBounds
@@ -170,6 +170,9 @@ class LocalRunner:
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
         async with self._keeper(run, environment) as keeper:
+            if run.warms:
+                await _ready(keeper)
+                return b"null"
             execution = Execution(
                 keeper,
                 limits,
@@ -186,7 +189,7 @@ class LocalRunner:
             try:
                 ending = await execution.run(request, run.params.text)
             except ZygoteLost as lost:
-                raise cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}") from lost
+                raise _lost(lost) from lost
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
         result = result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
         await check_result(self._commands, result, job_id=run.job_id)
@@ -198,7 +201,7 @@ class LocalRunner:
         self._bytecode.forget(environment)
 
     def _keeper(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[KeeperProcess]:
-        ground = ZygoteSpec(
+        spec = ZygoteSpec(
             environment.base,
             environment.folder,
             run.folder,
@@ -207,7 +210,7 @@ class LocalRunner:
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
         )
-        return self._zygotes.use_once(ground) if run.release is None else self._zygotes.use(ground)
+        return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
     def _env(self, environment: Environment) -> dict[str, str]:
         """Return what a run's environment variables are beside those of its own folder."""
@@ -217,6 +220,17 @@ class LocalRunner:
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+
+
+async def _ready(keeper: KeeperProcess) -> None:
+    try:
+        await keeper.ready()
+    except ZygoteLost as lost:
+        raise _lost(lost) from lost
+
+
+def _lost(lost: ZygoteLost) -> Problem:
+    return cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}")
 
 
 class _Start:

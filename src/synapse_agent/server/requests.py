@@ -20,7 +20,7 @@ from synapse_agent.server.request_body import BodyLimits, read_body, read_parts,
 class OperationRequest:
     """What a handler needs to know of a request."""
 
-    request: Request
+    http: Request
     path: Mapping[str, str]
     """Path parameters, decoded."""
     query: Mapping[str, Any]
@@ -37,7 +37,7 @@ class OperationRequest:
     """What stands for the parts of a run in the digest of its content."""
 
 
-async def read_call(
+async def read_request(
     operation: Operation, request: Request, *, limits: BodyLimits, parser: BodyParser
 ) -> OperationRequest:
     """Read and check a request, or raise `InvalidRequest` or `Problem`."""

@@ -17,6 +17,8 @@ NOTICE = struct.Struct("!cQq")
 """Keeper to agent: kind, run number, value."""
 HERE = b"h"
 """The first notice: the keeper has started; a descriptor of its process comes along."""
+READY = b"r"
+"""The zygote has started, and processes can be forked."""
 STARTED = b"s"
 """A process has taken the run; the path follows of the folder whose files outlive it."""
 TIMED_OUT = b"t"

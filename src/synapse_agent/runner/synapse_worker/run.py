@@ -80,7 +80,7 @@ def warm_up() -> None:
     _, params = _parted(b'{"warm_up": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
     context = Context(reports, job_id="", action="", language=None, outputs="")
-    reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)))
+    reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)).text)
     reports.close()
 
 
@@ -196,7 +196,7 @@ def _settle(request: dict[str, Any], sandbox: Sandbox, trees: Sequence[int]) -> 
     _limit(request["limits"])
     os.chdir("/")  # into a view that was mounted over what this process was in
     os.chdir(request["folder"])
-    inputs = [Input(*each) for each in request.get("inputs", ())]
+    inputs = [Input(*each) for each in request["inputs"]]
     return sandbox.enter(writable=request["writable"], shown=request["shown"], inputs=inputs, trees=trees)
 
 
@@ -211,16 +211,18 @@ def _outcome(
 ) -> tuple[bytes, bytes]:
     try:
         if "describe" in request:
-            from .schemas import schemas_of  # which no other run has a use for
+            from .schemas import described  # which no other run has a use for
 
-            described = to_json(schemas_of(request["describe"], folder=folder))
-            return protocol.RESULT, _checked(described, request["result_bytes"])
+            description = to_json(described(request["describe"], folder=folder))
+            return protocol.RESULT, _checked(description.text, request["result_bytes"])
         params = _params(text)
         if request["paths"]:
             params = resolved(params, request["paths"])
         target = load(request["entrypoint"], folder=folder)
         result = call(target, action=context.action, params=params, context=context)
-        return protocol.RESULT, _checked(to_json(result), request["result_bytes"])
+        written = to_json(result, limit=request["result_bytes"])
+        context.describe_result(**written.nonfinite.fields)
+        return protocol.RESULT, _checked(written.text, request["result_bytes"])
     except SystemExit:
         raise
     except ActionFailure as failure:

@@ -18,13 +18,13 @@ _PART_BYTES = 16 * 2**20
 
 
 class BatchingListener:
-    """A `RunListener` whose news are read elsewhere."""
+    """A `RunListener` whose messages are read elsewhere."""
 
     def __init__(self, left: Outputs) -> None:
         """Files that the run leaves go to `left`."""
         self._left = left
         self._items: deque[Item] = deque()
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._over = asyncio.Event()
         self.has_started = False
 
@@ -71,14 +71,14 @@ class BatchingListener:
     async def batches(self) -> AsyncIterator[tuple[Item, ...]]:
         """Give what there is, a short while after the first of it has come, or at once where the run is over."""
         while self._items or not self._over.is_set():
-            await self._news.wait()
+            await self._changed.wait()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), _GATHER_SECONDS)
             yield self._take()
 
     def _say(self, item: Item) -> None:
         self._items.append(item)
-        self._news.set()
+        self._changed.set()
 
     def _take(self) -> tuple[Item, ...]:
         batch: list[Item] = []
@@ -88,5 +88,5 @@ class BatchingListener:
             size += len(item.data) if isinstance(item, LogOutput | Part) else 0
             batch.append(item)
         if not self._items:
-            self._news.clear()
+            self._changed.clear()
         return tuple(batch)

@@ -1,6 +1,6 @@
 """The seam to the generated package: each method's arguments to a request. No I/O here.
 
-Generated functions and models are imported where they are used, so that importing a client costs next to nothing.
+Functions import generated code when they are called, so that importing a client costs next to nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -20,6 +21,7 @@ from synapse_sdk.clients.agent._request.arguments import (
     check_job_id,
     check_lookup,
     check_mapping,
+    check_moment,
     check_text,
 )
 from synapse_sdk.clients.agent._request.config import TimeoutProfile
@@ -108,6 +110,15 @@ def delete_plugin_release(lookup: str | int) -> Request:
     return _call(operation, operation.build_request(check_lookup(lookup)))
 
 
+def warm_plugin_release(lookup: str | int, action: str | None = None) -> Request:
+    """Return the call that prepares a release for its first run."""
+    from synapse_agent_api.api.plugin_releases import warm_plugin_release as operation
+    from synapse_agent_api.models.warm_request import WarmRequest
+
+    body = WarmRequest() if action is None else WarmRequest(action=check_action(action))
+    return _call(operation, operation.build_request(check_lookup(lookup), body=body), "create")
+
+
 def run_plugin_release(
     lookup: str | int,
     action: str | None,
@@ -174,6 +185,11 @@ def list_jobs(
     limit: int | None = None,
     before: str | None = None,
     idempotency_key: str | None = None,
+    release: str | None = None,
+    action: str | None = None,
+    created_after: datetime | str | None = None,
+    created_before: datetime | str | None = None,
+    job_id_prefix: str | None = None,
 ) -> Request:
     """Return the call for job records; a filter that is None is left out."""
     from synapse_agent_api.api.jobs import list_jobs as operation
@@ -182,8 +198,16 @@ def list_jobs(
         "status": None if status is None else _job_status(status),
         "limit": None if limit is None else check_count(limit, "limit"),
         "before": None if before is None else check_text(before, "before"),
-        "idempotency_key": None if idempotency_key is None else check_text(idempotency_key, "idempotency_key"),
     }
+    texts = {
+        "idempotency_key": idempotency_key,
+        "release": release,
+        "action": action,
+        "job_id_prefix": job_id_prefix,
+    }
+    query |= {name: check_text(text, name) for name, text in texts.items() if text is not None}
+    times = {"created_after": created_after, "created_before": created_before}
+    query |= {name: check_moment(moment, name) for name, moment in times.items() if moment is not None}
     given: dict[str, Any] = {name: value for name, value in query.items() if value is not None}
     return _call(operation, operation.build_request(**given))
 
@@ -253,9 +277,9 @@ def _call(operation: _Operation, request: Mapping[str, Any], pace: TimeoutProfil
 
 
 def _run(operation: _Operation, request: Mapping[str, Any], *, background: bool) -> Request:
-    call = _call(operation, request, "run")
+    run = _call(operation, request, "run")
     # The result is not a job: it comes from an agent that does not know the preference.
-    return replace(call, answers={**call.answers, 200: "result"}) if background else call
+    return replace(run, answers={**run.answers, 200: "result"}) if background else run
 
 
 def _preference(background: bool) -> Any:
