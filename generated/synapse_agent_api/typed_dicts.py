@@ -328,6 +328,19 @@ class Sandbox(TypedDict):
     restricts: NotRequired[list[str]]
 
 
+class StoredFile(TypedDict):
+    """
+    A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
+
+    """
+
+    id: str
+    name: str | None
+    media_type: str | None
+    size: int | None
+    received: int
+
+
 class WarmRelease(TypedDict):
     """
     How far a release is prepared for its runs.

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
 from synapse_agent.plugins.debug_source import DebugRules
@@ -47,6 +48,7 @@ class Agent:
     database: Database
     releases: Releases
     jobs: Jobs
+    files: FileStore
     debug: DebugRules
     sandbox: SandboxPolicy
     rules: RequirementRules
@@ -85,7 +87,14 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         scheduler = Scheduler(this_machine(settings, os.environ))
         runner = DescribingRunner(await _make(make_runner, settings, folder.reserve), folder.schemas)
         stack.push_async_callback(runner.close)
+        files = FileStore(
+            folder.files,
+            max_bytes=settings.max_files_bytes,
+            keep=timedelta(days=settings.keep_files_days),
+            temporary=folder.temporary,
+        )
         jobs = Jobs(
+            files=files,
             database=database,
             runner=runner,
             folder=folder.jobs,
@@ -102,7 +111,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         for each in folders:
             stack.push_async_callback(_cancel, asyncio.create_task(each.look_ahead()))
         folder.reserve.refill()
-        retention = Retention(database, folder.jobs, limits, reserve=folder.reserve)
+        retention = Retention(database, folder.jobs, limits, files=files, reserve=folder.reserve)
         stack.push_async_callback(_cancel, asyncio.create_task(retention.keep()))
         rules = RequirementRules(urls=settings.allow_requirement_urls)
         releases = Releases(
@@ -120,7 +129,16 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         warming = Warming(runner)
         stack.push_async_callback(warming.close)
         agent = Agent(
-            folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules, settings.max_priority, warming
+            folder=folder,
+            database=database,
+            releases=releases,
+            jobs=jobs,
+            files=files,
+            debug=DebugRules.of(settings),
+            sandbox=sandbox,
+            rules=rules,
+            max_priority=settings.max_priority,
+            warming=warming,
         )
         for release in settings.warm:
             stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))

@@ -264,6 +264,19 @@ class Settings:
             name="--max-jobs-size",
         ),
     ] = 10 * 1024 * MEBIBYTE
+    keep_files_days: Annotated[
+        float, Option(DATA, "How long a file that a caller sent is kept after its last use.", "DAYS")
+    ] = 7.0
+    max_files_bytes: Annotated[
+        int,
+        Option(
+            DATA,
+            "Most bytes of files that callers sent; those used least recently go first.",
+            SIZE,
+            name="--max-files-size",
+            least=1,
+        ),
+    ] = 50 * 1024 * MEBIBYTE
     allow_requirement_urls: Annotated[
         bool,
         Option(SANDBOX, "Take requirements at addresses, indexes that a plugin names, and paths outside it."),
@@ -313,9 +326,10 @@ class Settings:
         self._check_types()
         _check_runner(self.runner, self.ray_address)
         _check_positive(self.ray_wait, "wait for room on the cluster must be more than 0 seconds", hint="leave it out")
-        if not 0 < self.keep_jobs_days <= _LONGEST_DAYS:
-            rule = f"more than 0 days and at most {_LONGEST_DAYS}"
-            raise UsageError(f"Jobs must be kept for {rule}, not {self.keep_jobs_days:g}.")
+        for what, days in (("Jobs", self.keep_jobs_days), ("Files", self.keep_files_days)):
+            if not 0 < days <= _LONGEST_DAYS:
+                rule = f"more than 0 days and at most {_LONGEST_DAYS}"
+                raise UsageError(f"{what} must be kept for {rule}, not {days:g}.")
         if not 0 <= self.idempotency_hours <= 24 * _LONGEST_DAYS:
             rule = f"from 0 to {24 * _LONGEST_DAYS}"
             raise UsageError(f"The setting idempotency_hours must be {rule}, not {self.idempotency_hours:g}.")

@@ -271,6 +271,7 @@ def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, s
         "limits": limits.resources,
         "writable": [],
         "shown": [],
+        "inputs": [(file.id, file.name, str(path)) for file, path in run.files.items()],
         "result_bytes": limits.result_bytes,
         **({"describe": {each.name: each.entrypoint for each in run.config.actions.values()}} if run.describes else {}),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,18 +12,20 @@ from urllib.parse import urlencode
 from starlette.responses import Response, StreamingResponse
 
 from synapse_agent.agent import Agent
+from synapse_agent.files.store import Part
 from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import Caller, RunSpec
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import check_requirements
-from synapse_agent.problems import invalid
+from synapse_agent.problems import Problem, invalid
 from synapse_agent.runner.warming import ANSWER_SECONDS
 from synapse_agent.server.auth import TOKEN_NAME
 from synapse_agent.server.file_response import FileAnswer
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES, REQUEST_ID
 from synapse_agent.server.responses import json_answer
+from synapse_agent.storage.disk import disk_full
 from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.releases import RELEASE_FILTERS
 from synapse_agent.util.json_text import json_bytes
@@ -153,6 +155,35 @@ async def get_job_file(agent: Agent, request: OperationRequest) -> Response:
     name = request.query["name"]
     path = await agent.jobs.output(request.path["job_id"], name)
     return FileAnswer(path, name=name, range_header=request.headers.get("Range"))
+
+
+async def get_file(agent: Agent, request: OperationRequest) -> Response:
+    """Return what is known of a file that was uploaded."""
+    return json_answer(json_bytes(asdict(agent.files.find(request.path["file_id"]))))
+
+
+async def put_file_content(agent: Agent, request: OperationRequest) -> Response:
+    """Take a part of a file, or all of it."""
+    if agent.folder.reserve.is_low:
+        raise disk_full()
+    stored = await agent.files.receive(request.path["file_id"], Part(**request.query), request.body)
+    return json_answer(json_bytes(asdict(stored)))
+
+
+async def get_file_content(agent: Agent, request: OperationRequest) -> Response:
+    """Return a file that was uploaded, once it is whole."""
+    file_id = request.path["file_id"]
+    known = agent.files.find(file_id)
+    if known.received != known.size:
+        message = f"Of the file {file_id} only {known.received} bytes have arrived; upload the rest."
+        raise Problem(404, "file_not_found", message, file_id=file_id)
+    return FileAnswer(agent.files.path(file_id), name=known.name or file_id, range_header=request.headers.get("Range"))
+
+
+async def delete_file(agent: Agent, request: OperationRequest) -> Response:
+    """Remove a file."""
+    await agent.files.delete(request.path["file_id"])
+    return Response(status_code=204)
 
 
 async def stop_job(agent: Agent, request: OperationRequest) -> Response:

@@ -30,9 +30,11 @@ REAPED = b"e"
 
 TAKE = b"R"
 """Keeper to waiting process: be the run whose descriptors come along: report socket, log pipe, a file with its request,
-and a tree of files for each byte that follows, which is the index of its path in the request."""
+a tree of files for each byte that follows, which is the index of its path in the request, and one for each input."""
 MAX_SHOWN = 100
-MAX_DESCRIPTORS = 3 + MAX_SHOWN
+MAX_INPUTS = 140
+MAX_DESCRIPTORS = 3 + MAX_SHOWN + MAX_INPUTS
+"""The kernel passes 253 at most."""
 
 SECRET_BYTES = 16
 REPORT = struct.Struct(f"!{SECRET_BYTES}sc")
