@@ -125,6 +125,7 @@ class Job(TypedDict):
     progress: JobProgress | None
     result: NotRequired[Any]
     nonfinite: NotRequired[NonFiniteNumbers]
+    outputs: NotRequired[int]
     error: Any
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
@@ -171,6 +172,9 @@ class JobStreamEvent(TypedDict):
     total: NotRequired[float | None]
     step: NotRequired[str]
     event: NotRequired[str]
+    index: NotRequired[int]
+    value: NotRequired[Any]
+    outputs: NotRequired[int]
     data: NotRequired[Any]
     nonfinite: NotRequired[NonFiniteNumbers]
     left_out: NotRequired[str]

@@ -22,12 +22,13 @@ class JsonText(NamedTuple):
     nonfinite: NonFinite
 
 
-def to_json(value: Any, *, limit: int = sys.maxsize) -> JsonText:
+def to_json(value: Any, *, limit: int = sys.maxsize, root: str = "$") -> JsonText:
     """Return a value as JSON, or raise `ActionFailure` `result_not_serializable` naming the path in it.
 
     Beside what JSON knows: pydantic models, dataclasses, dates and times, paths, enums, UUIDs, decimals (as text),
     timedeltas (as seconds), bytes (as base64), mappings, sets, ranges and iterators, and what numpy, pandas and others
-    of their kind have. NaN and infinities are `null`. An iterator is taken up to `limit` bytes.
+    of their kind have. NaN and infinities are `null`. An iterator is taken up to `limit` bytes. Paths
+    begin with `root`.
     """
     try:
         text = _ENCODER.encode(value)
@@ -35,7 +36,7 @@ def to_json(value: Any, *, limit: int = sys.maxsize) -> JsonText:
             return JsonText(_utf8(text, value), _NONE_OF_THEM)
     except Exception:  # the plugin's own code may raise anything
         pass  # the encoder is fast and particular: the conversion knows more, and names the place if it fails
-    conversion = Conversion(most_items=limit // _LEAST_ITEM)
+    conversion = Conversion(root=root, most_items=limit // _LEAST_ITEM)
     try:
         return _encoded(conversion.convert(value), conversion)
     except Unsayable as fault:

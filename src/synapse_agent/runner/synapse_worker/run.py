@@ -10,7 +10,7 @@ import resource
 import sys
 from _socket import socket
 from collections.abc import Callable, Iterable
-from types import ModuleType
+from types import AsyncGeneratorType, GeneratorType, ModuleType
 from typing import Any, NoReturn
 
 from . import protocol
@@ -25,6 +25,7 @@ from .results import to_json
 from .sandbox import Sandbox
 
 _decode = json.JSONDecoder().decode
+_GENERATORS = (GeneratorType, AsyncGeneratorType)
 _REHEARSED = "SYNAPSE_REHEARSED"
 
 
@@ -211,9 +212,15 @@ def _outcome(
         params = _params(text)
         target = load(request["entrypoint"], folder=folder)
         result = call(target, action=context.action, params=params, context=context)
-        written = to_json(result, limit=request["result_bytes"])
-        context.describe_result(**written.nonfinite.fields)
-        return protocol.RESULT, _checked(written.text, request["result_bytes"])
+        limit = request["result_bytes"]
+        if is_generator := isinstance(result, _GENERATORS):
+            from .streams import OutputStream  # as above
+
+            written = OutputStream(context, limit=limit).run(result)
+        else:
+            written = to_json(result, limit=limit)
+        context.describe_result(is_generator, written.nonfinite)
+        return protocol.RESULT, _checked(written.text, limit)
     except SystemExit:
         raise
     except ActionFailure as failure:
