@@ -215,6 +215,37 @@ class Job(BaseModel):
         ),
     ] = MISSING
     idempotency_key: Annotated[str | None, Field(description="The request's key, if it had one.")]
+    params: Annotated[
+        dict[str, Any] | None | MISSING,
+        Field(
+            description="What the action was called with, without what its schema marks `writeOnly`. `null` if the agent does not keep\nit: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.\n"
+        ),
+    ] = MISSING
+    requirements: Annotated[list[str] | MISSING, Field(description="The call's own requirements.")] = MISSING
+    caller: JobCaller | None | MISSING = MISSING
+    node: Annotated[
+        str | None | MISSING, Field(description="The `node_id` of the node of a cluster that it ran on.")
+    ] = MISSING
+    attempts: Annotated[
+        int | MISSING, Field(description="How often this `job_id` has been run, this time included.", ge=1)
+    ] = MISSING
+
+
+class JobCaller(BaseModel):
+    """
+    The origin of a run; `null` if the agent does not know.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    token: Annotated[
+        str | None | MISSING,
+        Field(description="The name of the token, `null` if the agent takes requests without one."),
+    ] = MISSING
+    address: Annotated[str | None | MISSING, Field(description="The address that the request came from.")] = MISSING
+    user_agent: str | None | MISSING = MISSING
+    request_id: Annotated[str | MISSING, Field(description="The `X-Request-ID` of the answer.")] = MISSING
 
 
 class JobEvent(BaseModel):
@@ -235,6 +266,20 @@ class JobEvent(BaseModel):
         str | MISSING, Field(description="What `data` does not have of what was reported, and why.")
     ] = MISSING
     at: Annotated[AwareDatetime | MISSING, Field(description="When the agent heard of it.")] = MISSING
+
+
+class JobFile(BaseModel):
+    """
+    A file that a run left.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: Annotated[str, Field(description="Its path below the folder of outputs.")]
+    size: Annotated[int, Field(description="Bytes.", ge=0)]
+    media_type: Annotated[str, Field(description="Guessed from the name.")]
+    sha256: Annotated[str | None, Field(description="Of its content, in hexadecimal digits; null while the job runs.")]
 
 
 JobId = TypeAliasType(
@@ -505,4 +550,31 @@ class Sandbox(BaseModel):
         Field(
             description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in\n`/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).\n"
         ),
+    ] = MISSING
+
+
+class WarmRelease(BaseModel):
+    """
+    How far a release is prepared for its runs.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    release: Annotated[str, Field(description="`code@version` of the release.")]
+    action: Annotated[str | None, Field(description="The action that was asked for, `null` for all of them.")]
+    status: Annotated[str, Field(description="`ready` once runs find everything prepared, `starting` before that.")]
+
+
+class WarmRequest(BaseModel):
+    """
+    What to prepare.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    action: Annotated[
+        str | MISSING,
+        Field(description="Name of the action to prepare; without one, all actions of the release.", min_length=1),
     ] = MISSING

@@ -130,6 +130,22 @@ class Job(TypedDict):
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
     idempotency_key: str | None
+    params: NotRequired[dict[str, Any] | None]
+    requirements: NotRequired[list[str]]
+    caller: NotRequired[JobCaller | None]
+    node: NotRequired[str | None]
+    attempts: NotRequired[int]
+
+
+class JobCaller(TypedDict):
+    """
+    The origin of a run; `null` if the agent does not know.
+    """
+
+    token: NotRequired[str | None]
+    address: NotRequired[str | None]
+    user_agent: NotRequired[str | None]
+    request_id: NotRequired[str]
 
 
 class JobEvent(TypedDict):
@@ -142,6 +158,17 @@ class JobEvent(TypedDict):
     nonfinite: NotRequired[NonFiniteNumbers]
     left_out: NotRequired[str]
     at: NotRequired[str]
+
+
+class JobFile(TypedDict):
+    """
+    A file that a run left.
+    """
+
+    name: str
+    size: int
+    media_type: str
+    sha256: str | None
 
 
 JobId: TypeAlias = str
@@ -297,3 +324,21 @@ class Sandbox(TypedDict):
     status: str
     landlock_abi: NotRequired[int]
     restricts: NotRequired[list[str]]
+
+
+class WarmRelease(TypedDict):
+    """
+    How far a release is prepared for its runs.
+    """
+
+    release: str
+    action: str | None
+    status: str
+
+
+class WarmRequest(TypedDict):
+    """
+    What to prepare.
+    """
+
+    action: NotRequired[str]

@@ -180,6 +180,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/plugin_releases/{lookup}/warm/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
+                lookup: components["parameters"]["Lookup"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Prepare a release for its first run
+         * @description Makes the release's environment and starts the process that its runs are forked from, so that the first caller does
+         *     not wait for them. No action runs. What takes more than some seconds continues after the answer, 202; send the
+         *     request again to wait for it further. Sent again for a release that is warm, it changes nothing.
+         */
+        post: operations["warm_plugin_release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/plugin_releases/run_debug/": {
         parameters: {
             query?: never;
@@ -234,7 +270,8 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description Job records, newest first. A `result` of more than 64 kB is left out here; `GET /jobs/{job_id}/` has it.
+         * @description Job records, newest first. A `result` of more than 64 kB and `params` of more than 4 kB are left out here;
+         *     `GET /jobs/{job_id}/` has them.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -405,6 +442,81 @@ export interface paths {
          *     Ignore types that you don't know. Lines that begin with a colon keep the connection alive.
          */
         get: operations["stream_job_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{job_id}/files/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List a job's files
+         * @description What the run left in the folder that `SYNAPSE_OUTPUT_DIR` names, also if it failed: files, no links. While it runs:
+         *     what is there now.
+         */
+        get: operations["list_job_files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{job_id}/files/content/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Download a job's file
+         * @description Once the job is over.
+         */
+        get: operations["get_job_file"];
         put?: never;
         post?: never;
         delete?: never;
@@ -593,6 +705,24 @@ export interface components {
         PluginModules: {
             [key: string]: string;
         };
+        /** @description What to prepare. */
+        WarmRequest: {
+            /** @description Name of the action to prepare; without one, all actions of the release. */
+            action?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description How far a release is prepared for its runs. */
+        WarmRelease: {
+            /** @description `code@version` of the release. */
+            release: string;
+            /** @description The action that was asked for, `null` for all of them. */
+            action: string | null;
+            /** @description `ready` once runs find everything prepared, `starting` before that. */
+            status: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description Whatever the action returned, as JSON. NaN and infinities are `null`, as the job's record lists under `nonfinite`. */
         ActionResult: unknown;
         /**
@@ -666,9 +796,35 @@ export interface components {
             events?: components["schemas"]["JobEvent"][];
             /** @description The request's key, if it had one. */
             idempotency_key: string | null;
+            /**
+             * @description What the action was called with, without what its schema marks `writeOnly`. `null` if the agent does not keep
+             *     it: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.
+             */
+            params?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The call's own requirements. */
+            requirements?: string[];
+            caller?: components["schemas"]["JobCaller"];
+            /** @description The `node_id` of the node of a cluster that it ran on. */
+            node?: string | null;
+            /** @description How often this `job_id` has been run, this time included. */
+            attempts?: number;
         } & {
             [key: string]: unknown;
         };
+        /** @description The origin of a run; `null` if the agent does not know. */
+        JobCaller: ({
+            /** @description The name of the token, `null` if the agent takes requests without one. */
+            token?: string | null;
+            /** @description The address that the request came from. */
+            address?: string | null;
+            user_agent?: string | null;
+            /** @description The `X-Request-ID` of the answer. */
+            request_id?: string;
+        } & {
+            [key: string]: unknown;
+        }) | null;
         /** @description Something that an action recorded. */
         JobEvent: {
             /** @description Its name, of the action's choice. */
@@ -683,6 +839,19 @@ export interface components {
              * @description When the agent heard of it.
              */
             at?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A file that a run left. */
+        JobFile: {
+            /** @description Its path below the folder of outputs. */
+            name: string;
+            /** @description Bytes. */
+            size: number;
+            /** @description Guessed from the name. */
+            media_type: string;
+            /** @description Of its content, in hexadecimal digits; null while the job runs. */
+            sha256: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -839,6 +1008,24 @@ export interface components {
         };
         /** @description There is no such job. */
         JobNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The job has no such file (`file_not_found`), or the agent no such job (`job_not_found`). */
+        FileNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The range lies outside of the file (`range_not_satisfiable`). */
+        RangeNotSatisfiable: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1003,9 +1190,19 @@ export interface components {
          * @example job_abc123
          */
         JobId: components["schemas"]["JobId"];
+        /**
+         * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+         * @example bytes=1048576-
+         */
+        Range: string;
     };
     requestBodies: never;
     headers: {
+        /**
+         * @description Which bytes these are, of how many.
+         * @example bytes 1048576-2097151/52428800
+         */
+        ContentRange: string;
         /**
          * @description What the agent can beyond the minimum, names parted by commas; `idempotent-runs` is one.
          * @example idempotent-runs
@@ -1377,6 +1574,63 @@ export interface operations {
             default: components["responses"]["OtherError"];
         };
     };
+    warm_plugin_release: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
+                lookup: components["parameters"]["Lookup"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WarmRequest"];
+            };
+        };
+        responses: {
+            /** @description The release is ready. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WarmRelease"];
+                };
+            };
+            /** @description The agent is still preparing it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WarmRelease"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["ReleaseNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["RunRefused"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
     run_debug_plugin_release: {
         parameters: {
             query?: never;
@@ -1463,6 +1717,31 @@ export interface operations {
                  * @example job_abc123
                  */
                 before?: string;
+                /**
+                 * @description Only runs of this release, `code@version`.
+                 * @example ocr_plugin@2.0.0
+                 */
+                release?: string;
+                /**
+                 * @description Only runs of actions with this name.
+                 * @example process_document
+                 */
+                action?: string;
+                /**
+                 * @description Only jobs made at this time or later.
+                 * @example 2026-11-22T00:00:00Z
+                 */
+                created_after?: string;
+                /**
+                 * @description Only jobs made before this time.
+                 * @example 2026-11-23T00:00:00Z
+                 */
+                created_before?: string;
+                /**
+                 * @description Only jobs whose ID begins like this. Of more than 1,000 such jobs an agent may leave some out.
+                 * @example job_abc
+                 */
+                job_id_prefix?: string;
                 /**
                  * @description Only the job of the request that carried this key.
                  * @example 0b5c3a52-3a0c-4a5e-9a51-6d7f5d1f2f3e
@@ -1712,6 +1991,112 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    list_job_files: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The files, by name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobFile"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["JobNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_job_file: {
+        parameters: {
+            query: {
+                /**
+                 * @description The file's `name`.
+                 * @example line.json
+                 */
+                name: string;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+                /**
+                 * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+                 * @example bytes=1048576-
+                 */
+                Range?: components["parameters"]["Range"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The part that `Range` asks for. */
+            206: {
+                headers: {
+                    "Content-Range": components["headers"]["ContentRange"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            416: components["responses"]["RangeNotSatisfiable"];
             422: components["responses"]["Unprocessable"];
             default: components["responses"]["OtherError"];
         };

@@ -72,6 +72,21 @@ def test_pages_of_the_agent_s_own_list_are_walked(call: Call) -> None:
     assert total == 3
 
 
+def test_a_release_is_prepared_before_its_first_run(call: Call) -> None:
+    """Its environment and process are there when the answer is `ready`; no job comes of it."""
+    call("create_plugin_release", "my_plugin", "1.0.0")
+    warm = call("warm_plugin_release", "my_plugin@1.0.0")
+    while warm["status"] == "starting":
+        warm = call("warm_plugin_release", "my_plugin@1.0.0")
+    assert (warm["release"], warm["action"], warm["status"]) == ("my_plugin@1.0.0", None, "ready")
+    assert call("warm_plugin_release", "my_plugin@1.0.0", "train")["action"] == "train"
+    assert not [job for job in call("list_jobs") if job["job_id"].startswith("warm")]
+    with pytest.raises(exceptions.ValidationError, match="no action 'trian'"):
+        call("warm_plugin_release", "my_plugin@1.0.0", "trian")
+    with pytest.raises(exceptions.NotFoundError):
+        call("warm_plugin_release", "other@1.0.0")
+
+
 def test_an_action_runs_and_gives_its_result(call: Call) -> None:
     """A model is really trained; the recommended and the legacy call give the same."""
     call("create_plugin_release", "my_plugin", "1.0.0")

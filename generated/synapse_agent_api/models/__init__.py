@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from .health import Health
     from .invalid_item import InvalidItem
     from .job import Job
+    from .job_caller import JobCaller
     from .job_event import JobEvent
+    from .job_file import JobFile
+    from .job_params import JobParams
     from .job_progress import JobProgress
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from .release_filters import ReleaseFilters
     from .run_request import RunRequest
     from .sandbox import Sandbox
+    from .warm_release import WarmRelease
+    from .warm_request import WarmRequest
 
 _MODULES = {
     "ActionParams": "action_params",
@@ -44,7 +49,10 @@ _MODULES = {
     "Health": "health",
     "InvalidItem": "invalid_item",
     "Job": "job",
+    "JobCaller": "job_caller",
     "JobEvent": "job_event",
+    "JobFile": "job_file",
+    "JobParams": "job_params",
     "JobProgress": "job_progress",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
@@ -60,6 +68,8 @@ _MODULES = {
     "ReleaseFilters": "release_filters",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
+    "WarmRelease": "warm_release",
+    "WarmRequest": "warm_request",
 }
 
 __all__ = (
@@ -72,7 +82,10 @@ __all__ = (
     "Health",
     "InvalidItem",
     "Job",
+    "JobCaller",
     "JobEvent",
+    "JobFile",
+    "JobParams",
     "JobProgress",
     "JobStatus",
     "JobStreamEvent",
@@ -88,6 +101,8 @@ __all__ = (
     "ReleaseFilters",
     "RunRequest",
     "Sandbox",
+    "WarmRelease",
+    "WarmRequest",
 )
 
 

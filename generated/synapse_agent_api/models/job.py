@@ -12,7 +12,9 @@ from attrs import field as _attrs_field
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.job_caller import JobCaller
     from ..models.job_event import JobEvent
+    from ..models.job_params import JobParams
     from ..models.job_progress import JobProgress
     from ..models.non_finite_numbers import NonFiniteNumbers
 
@@ -46,6 +48,13 @@ class Job:
         events (list[JobEvent] | Unset): The last events that the action recorded, at most 20; `data` of more than 1 kB
             is left out here, the stream of the log
             has it.
+        params (JobParams | None | Unset): What the action was called with, without what its schema marks `writeOnly`.
+            `null` if the agent does not keep
+            it: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.
+        requirements (list[str] | Unset): The call's own requirements.
+        caller (JobCaller | None | Unset): The origin of a run; `null` if the agent does not know.
+        node (None | str | Unset): The `node_id` of the node of a cluster that it ran on.
+        attempts (int | Unset): How often this `job_id` has been run, this time included.
     """
 
     job_id: str
@@ -64,9 +73,16 @@ class Job:
     outputs: int | Unset = UNSET
     status_code: int | None | Unset = UNSET
     events: list[JobEvent] | Unset = UNSET
+    params: JobParams | None | Unset = UNSET
+    requirements: list[str] | Unset = UNSET
+    caller: JobCaller | None | Unset = UNSET
+    node: None | str | Unset = UNSET
+    attempts: int | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.job_caller import JobCaller  # noqa: PLC0415
+        from ..models.job_params import JobParams  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
 
         job_id = self.job_id
@@ -126,6 +142,34 @@ class Job:
                 events_item = events_item_data.to_dict()
                 events.append(events_item)
 
+        params: dict[str, Any] | None | Unset
+        if isinstance(self.params, Unset):
+            params = UNSET
+        elif isinstance(self.params, JobParams):
+            params = self.params.to_dict()
+        else:
+            params = self.params
+
+        requirements: list[str] | Unset = UNSET
+        if not isinstance(self.requirements, Unset):
+            requirements = self.requirements
+
+        caller: dict[str, Any] | None | Unset
+        if isinstance(self.caller, Unset):
+            caller = UNSET
+        elif isinstance(self.caller, JobCaller):
+            caller = self.caller.to_dict()
+        else:
+            caller = self.caller
+
+        node: None | str | Unset
+        if isinstance(self.node, Unset):
+            node = UNSET
+        else:
+            node = self.node
+
+        attempts = self.attempts
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -153,12 +197,24 @@ class Job:
             field_dict["status_code"] = status_code
         if events is not UNSET:
             field_dict["events"] = events
+        if params is not UNSET:
+            field_dict["params"] = params
+        if requirements is not UNSET:
+            field_dict["requirements"] = requirements
+        if caller is not UNSET:
+            field_dict["caller"] = caller
+        if node is not UNSET:
+            field_dict["node"] = node
+        if attempts is not UNSET:
+            field_dict["attempts"] = attempts
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.job_caller import JobCaller  # noqa: PLC0415
         from ..models.job_event import JobEvent  # noqa: PLC0415
+        from ..models.job_params import JobParams  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
         from ..models.non_finite_numbers import NonFiniteNumbers  # noqa: PLC0415
 
@@ -263,6 +319,53 @@ class Job:
 
                 events.append(events_item)
 
+        def _parse_params(data: object) -> JobParams | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                params_type_0 = JobParams.from_dict(data)
+
+                return params_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JobParams | None | Unset, data)
+
+        params = _parse_params(d.pop("params", UNSET))
+
+        requirements = cast(list[str], d.pop("requirements", UNSET))
+
+        def _parse_caller(data: object) -> JobCaller | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                componentsschemas_job_caller_type_0 = JobCaller.from_dict(data)
+
+                return componentsschemas_job_caller_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JobCaller | None | Unset, data)
+
+        caller = _parse_caller(d.pop("caller", UNSET))
+
+        def _parse_node(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        node = _parse_node(d.pop("node", UNSET))
+
+        attempts = d.pop("attempts", UNSET)
+
         job = cls(
             job_id=job_id,
             release=release,
@@ -280,6 +383,11 @@ class Job:
             outputs=outputs,
             status_code=status_code,
             events=events,
+            params=params,
+            requirements=requirements,
+            caller=caller,
+            node=node,
+            attempts=attempts,
         )
 
         job.additional_properties = d

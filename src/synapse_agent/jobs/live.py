@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from synapse_agent.jobs.event_stream import JobEnd, Notifier
 from synapse_agent.jobs.recorder import Recorder
@@ -21,6 +22,8 @@ class RunningJob:
     """For its folder, or its turn: cancelling its task ends that. Later its runner ends it."""
     is_to_stop: bool = False
     recorder: Recorder | None = None
+    folder: Path | None = None
+    """What it runs from, once that exists."""
     notifier: Notifier = field(default_factory=Notifier)
     ending: JobEnd | None = None
 

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -56,6 +57,11 @@ class Recorder:
         self._events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
         self._written_at = float("-inf")
         self._is_start_recorded = False
+        self._files = files
+        self.live_outputs: Path | None = None
+        """The folder in which the run has its outputs now."""
+        self.has_outputs = False
+        """Whether the run is over and has left some."""
         self.started_at: str | None = None
         self.progress: str | None = None
         """The last progress, as JSON text."""
@@ -107,6 +113,15 @@ class Recorder:
             self._note({**rest, "at": now()})
         self._save()
         self._on_change()
+
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        """Keep what the run has left, once it is over."""
+        self.live_outputs = None if is_over else folder
+        if is_over:
+            try:
+                self.has_outputs = self._files.outputs.take(folder)
+            except OSError as error:
+                logger.warning("The outputs of job %d, %s, could not be kept: %s", self._row_id, folder, error)
 
     def _note(self, event: dict[str, Any]) -> None:
         line = journal.event_line(self._log.size, event)

@@ -53,6 +53,8 @@ class Run:
     describes: bool = False
     """Run no action: import each, and return `{"schemas", "failures"}`, by the actions' names: JSON Schemas of their
     params, from annotations, and why the others can't be called, as the fields of a `Problem`."""
+    warms: bool = False
+    """Run no action: prepare what the first run of one needs, and return null."""
 
 
 class RunListener(Protocol):
@@ -74,6 +76,12 @@ class RunListener(Protocol):
 
         Each may have `nonfinite`, the places of its NaN and infinities (those of the result in the last one), and
         `left_out`, what it does not have of what was reported.
+        """
+
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        """A folder for files that outlive the run: called when it starts, and again when it is over.
+
+        What is still in the folder after the second call is removed.
         """
 
 

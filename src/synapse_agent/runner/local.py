@@ -16,7 +16,7 @@ from synapse_agent.errors import StartError
 from synapse_agent.plugins.config import Action
 from synapse_agent.plugins.project import read_requirements, release_requirements
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
-from synapse_agent.problems import shutting_down
+from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
 from synapse_agent.runner.environments.eviction import CacheBounds
@@ -170,12 +170,16 @@ class LocalRunner:
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
         async with self._keeper(run, environment) as keeper:
+            if run.warms:
+                await _ready(keeper)
+                return b"null"
             execution = Execution(
                 keeper,
                 limits,
                 on_output=heard.listener.output,
                 on_event=heard.listener.event,
                 on_started=heard.started,
+                on_outputs=heard.listener.outputs,
                 on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
             )
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
@@ -185,7 +189,7 @@ class LocalRunner:
             try:
                 ending = await execution.run(request, run.params.text)
             except ZygoteLost as lost:
-                raise cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}") from lost
+                raise _lost(lost) from lost
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
         result = result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
         await check_result(self._commands, result, job_id=run.job_id)
@@ -216,6 +220,17 @@ class LocalRunner:
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+
+
+async def _ready(keeper: KeeperProcess) -> None:
+    try:
+        await keeper.ready()
+    except ZygoteLost as lost:
+        raise _lost(lost) from lost
+
+
+def _lost(lost: ZygoteLost) -> Problem:
+    return cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}")
 
 
 class _Start:

@@ -20,7 +20,7 @@ from synapse_agent.server.operations import Operation, load_contract, match_hand
 from synapse_agent.server.parser_process import BodyParser
 from synapse_agent.server.request_body import BodyLimits, ClientGone, MemoryBudget
 from synapse_agent.server.requests import OperationRequest, read_request
-from synapse_agent.server.response_headers import request_id, signature
+from synapse_agent.server.response_headers import REQUEST_ID, request_id, signature
 from synapse_agent.server.responses import error_answer, problem_answer
 from synapse_agent.server.routing import Routes
 from synapse_agent.settings import Settings
@@ -66,7 +66,7 @@ class ErrorMiddleware:
         if scope["type"] != "http":
             return
         scope["path"] = scope["raw_path"].decode("latin-1")
-        request = request_id(scope["headers"])
+        request = scope[REQUEST_ID] = request_id(scope["headers"])
         has_begun = False
 
         async def signed(message: Message) -> None:

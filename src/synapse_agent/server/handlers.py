@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlencode
 
 from starlette.responses import Response, StreamingResponse
@@ -12,22 +13,27 @@ from starlette.responses import Response, StreamingResponse
 from synapse_agent.agent import Agent
 from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey
-from synapse_agent.jobs.submission import RunSpec
+from synapse_agent.jobs.submission import Caller, RunSpec
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import RequirementRules, check_requirements
 from synapse_agent.problems import invalid
+from synapse_agent.runner.warming import ANSWER_SECONDS
+from synapse_agent.server.auth import TOKEN_NAME
+from synapse_agent.server.file_response import FileAnswer
 from synapse_agent.server.requests import OperationRequest
-from synapse_agent.server.response_headers import FEATURES
+from synapse_agent.server.response_headers import FEATURES, REQUEST_ID
 from synapse_agent.server.responses import json_answer
+from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.releases import RELEASE_FILTERS
 from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.times import now
 from synapse_sdk._version import __version__
 
 DEFAULT_PAGE_SIZE = 100
+LONGEST_USER_AGENT = 200
 
 
-async def health_check(agent: Agent, _call: OperationRequest) -> Response:
+async def health_check(agent: Agent, _request: OperationRequest) -> Response:
     """Say that the agent is there, and what keeps its actions in bounds."""
     sandbox = {
         "status": agent.sandbox.status,
@@ -37,7 +43,7 @@ async def health_check(agent: Agent, _call: OperationRequest) -> Response:
     return json_answer(json_bytes({"status": "ok", "version": __version__, "features": FEATURES, "sandbox": sandbox}))
 
 
-async def create_backup(agent: Agent, _call: OperationRequest) -> Response:
+async def create_backup(agent: Agent, _request: OperationRequest) -> Response:
     """Write a copy of the database."""
     created_at = now()
     await agent.database.back_up(agent.folder.backup)
@@ -83,6 +89,12 @@ async def delete_plugin_release(agent: Agent, request: OperationRequest) -> Resp
     return Response(status_code=204)
 
 
+async def warm_plugin_release(agent: Agent, request: OperationRequest) -> Response:
+    """Prepare a release for its first run: 202 if that takes long, and continues."""
+    found = await agent.warm(request.path["lookup"], request.body.get("action"), limit=ANSWER_SECONDS)
+    return json_answer(json_bytes(found), 200 if found["status"] == "ready" else 202)
+
+
 async def run_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Run an action of a release."""
     return await _run_once(agent, request, _release_spec)
@@ -95,8 +107,10 @@ async def run_debug_plugin_release(agent: Agent, request: OperationRequest) -> R
 
 async def list_jobs(agent: Agent, request: OperationRequest) -> Response:
     """Give job records, newest first."""
-    query = {"limit": DEFAULT_PAGE_SIZE, **request.query}
-    return json_answer(agent.jobs.records(**query))
+    query = dict(request.query)
+    limit, before = query.pop("limit", DEFAULT_PAGE_SIZE), query.pop("before", None)
+    query |= {name: _moment(name, query[name]) for name in ("created_after", "created_before") if name in query}
+    return json_answer(agent.jobs.records(JobFilters(**query), limit=limit, before=before))
 
 
 async def get_job(agent: Agent, request: OperationRequest) -> Response:
@@ -123,6 +137,19 @@ async def stream_job_logs(agent: Agent, request: OperationRequest) -> Response:
     return StreamingResponse(
         events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
     )
+
+
+async def list_job_files(agent: Agent, request: OperationRequest) -> Response:
+    """List what a run has left in its folder of outputs."""
+    files = await agent.jobs.outputs(request.path["job_id"])
+    return json_answer(json_bytes([file.record() for file in files]))
+
+
+async def get_job_file(agent: Agent, request: OperationRequest) -> Response:
+    """Return one of these files."""
+    name = request.query["name"]
+    path = await agent.jobs.output(request.path["job_id"], name)
+    return FileAnswer(path, name=name, range_header=request.headers.get("Range"))
 
 
 async def stop_job(agent: Agent, request: OperationRequest) -> Response:
@@ -168,6 +195,7 @@ def _release_spec(agent: Agent, request: OperationRequest) -> RunSpec:
         config=config,
         workspace=agent.releases.lease(release),
         release=f"{release.plugin}@{release.version}",
+        params_schema=agent.releases.params_schema(release, request.body["action"]),
         **_common(request, agent.rules, "params"),
     )
 
@@ -194,7 +222,33 @@ def _common(request: OperationRequest, rules: RequirementRules, *parts: str) -> 
     given: dict[str, Any] = {name: body[name] for name in ("params", "language", "job_id") if name in body}
     requirements = check_requirements(body.get("requirements", []), rules)
     identities = {name: request.identities[name] for name in parts if name in request.identities}
-    return {**given, "requirements": requirements, "identities": identities}
+    return {**given, "requirements": requirements, "identities": identities, "caller": _caller(request)}
+
+
+def _caller(request: OperationRequest) -> Caller:
+    scope = request.http.scope
+    user_agent = request.http.headers.get("user-agent")
+    return Caller(
+        token=scope.get(TOKEN_NAME),
+        address=scope["client"][0] if scope.get("client") else None,
+        user_agent=user_agent and user_agent[:LONGEST_USER_AGENT],
+        request_id=scope[REQUEST_ID],
+    )
+
+
+def _moment(name: str, text: str) -> str:
+    """Return a time of a query as the database has it."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC).isoformat(timespec="microseconds") if moment.tzinfo else _no_moment(name, text)
+    except (ValueError, OverflowError):
+        return _no_moment(name, text)
+
+
+def _no_moment(name: str, text: str) -> NoReturn:
+    raise invalid(
+        "datetime_parsing", "Input should be a time as in RFC 3339, with an offset", at=["query", name], value=text
+    )
 
 
 def _page_url(request: OperationRequest, page: int) -> str:

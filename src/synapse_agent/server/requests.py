@@ -70,15 +70,15 @@ def _path_value(operation: Operation, name: str, raw: str) -> str:
 def _query_values(operation: Operation, request: Request) -> tuple[dict[str, Any], dict[str, str]]:
     known: dict[str, Any] = {}
     further: dict[str, str] = {}
-    if not request.scope["query_string"]:
-        return known, further
-    for name, value in request.query_params.multi_items():
+    for name, value in request.query_params.multi_items() if request.scope["query_string"] else ():
         if name in known or name in further:
             raise invalid("repeated", "Input should be given once", at=["query", name], value=value)
         if name in operation.query_parameters:
             known[name] = operation.query_parameters[name].check(value, at=["query", name])
         elif operation.takes_any_query:
             further[name] = value
+    for name in operation.required_query - known.keys():
+        raise invalid("missing", "Field required", at=["query", name], value=None)
     return known, further
 
 

@@ -20,6 +20,7 @@ from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.processes.outcomes import action_stopped
 from synapse_agent.storage.database import Database
+from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRepository
 from synapse_agent.storage.repositories.statements import Statements
 
@@ -256,7 +257,7 @@ async def test_a_job_that_nobody_runs_is_never_running(idle_agent: Agent) -> Non
 
 
 def _listed(agent: Agent, status: str) -> list[str]:
-    return [record["job_id"] for record in json.loads(agent.jobs.records(limit=10, status=status))]
+    return [record["job_id"] for record in json.loads(agent.jobs.records(JobFilters(status=status), limit=10))]
 
 
 def _recorded(agent: Agent, job_id: str, status: str) -> bool:

@@ -58,7 +58,7 @@ async def test_nothing_leaks_from_one_run_to_the_next(runner, write_plugin):
         """
     plugin = write_plugin(source)
     first, second = [await plugin.run(runner) for _ in range(2)]
-    assert first == second == [1, "x", ["left", "left-at-home"]]
+    assert first == second == [1, "x", ["left", "left-at-home", "outputs"]]
 
 
 async def test_an_action_that_raises_tells_what_and_where(runner, write_plugin):

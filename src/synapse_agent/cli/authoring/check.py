@@ -152,3 +152,6 @@ class _Printer:
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Nothing to print."""
+
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        """Keep nothing."""

@@ -99,7 +99,7 @@ def run(
     at once.
     """
     given = read_params(params, param or ())
-    job = job_id or _new_job_id()
+    job = job_id or new_job_id()
     if is_path(lookup):
         folder = plugin_folder(Path(lookup))
         if background:
@@ -163,7 +163,7 @@ def debug(
     """
     given = read_params(params, param or ())
     folder = plugin_folder(path)
-    job = job_id or _new_job_id()
+    job = job_id or new_job_id()
     with invocation.calling(job_id=job):
         source = _source(invocation, folder, send_source, requirement or [])
 
@@ -283,5 +283,6 @@ def _source(invocation: Invocation, folder: Path, send_source: bool | None, requ
     }
 
 
-def _new_job_id() -> str:
+def new_job_id() -> str:
+    """Return an ID for a job."""
     return uuid.uuid4().hex

@@ -26,7 +26,7 @@ from ..synapse_worker.zygote import Spec
 from . import protocol
 from .agent_link import AgentLink
 from .places import Places
-from .runs import QueuedRun, Runs, SpareProcess
+from .runs import QueuedRun, RunningRuns, SpareProcess
 from .shown_files import copy_mounts
 from .zygote_process import ZygoteProcess
 
@@ -56,7 +56,7 @@ class Keeper:
         self._zygote: ZygoteProcess | None = None
         self._queue: deque[QueuedRun] = deque()
         self._spares: list[SpareProcess] = []
-        self._runs = Runs(self._agent, self._poll, self._clear, namespaces=spec.namespaces)
+        self._runs = RunningRuns(self._agent, self._poll, self._clear, namespaces=spec.namespaces)
         self._numbers = 0
         self._cores = max(2, len(os.sched_getaffinity(0)))
 
@@ -200,7 +200,7 @@ class Keeper:
         """Hand the next run to a process. Notify the agent first, because a run can end at once."""
         queued = self._queue[0]
         indices, trees = self._shown(queued)
-        self._agent.tell(protocol.STARTED, queued.number, spare.pid)
+        self._agent.tell(protocol.STARTED, queued.number, 0, os.fsencode(self._places.outputs(spare.place)))
         try:
             send(spare.connection, worker.TAKE + bytes(indices), [*queued.descriptors, *trees])
         except OSError:  # it is gone, and its zygote is about to report that
@@ -230,6 +230,7 @@ class Keeper:
         kind, number, value, descriptors = heard
         if kind == worker.READY:
             zygote.is_ready = True
+            self._agent.tell(protocol.READY, 0)
             self._serve_queue()
         elif kind == worker.WAITING and descriptors and zygote.asked.pop(number, None) is not None:
             self._greet(number, value, descriptors.pop(0))

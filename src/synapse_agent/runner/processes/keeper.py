@@ -30,8 +30,8 @@ class ZygoteLost(Exception):
 class Child(Protocol):
     """Receives what a keeper reports of a run."""
 
-    def started(self) -> None:
-        """A process has taken it."""
+    def started(self, outputs: Path) -> None:
+        """A process has taken it, and leaves its outputs in this folder."""
 
     def timed_out(self) -> None:
         """It has reached its time limit, and the keeper is ending it."""
@@ -88,6 +88,7 @@ class KeeperProcess:
         self._words = ""
         self.alive = True
         self._let_go = asyncio.Event()
+        self._is_ready = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._control, self._hear)
 
     async def run(
@@ -107,6 +108,12 @@ class KeeperProcess:
             self._children.pop(number, None)
             raise
         return number
+
+    async def ready(self) -> None:
+        """Wait until its zygote can fork; raises `ZygoteLost` if the keeper ends before that."""
+        await self._is_ready.wait()
+        if not self.alive:
+            raise ZygoteLost(self.last_words())
 
     def stop(self, number: int) -> None:
         """Ask a run to end, and kill it when its grace period is over. One that has not started never will."""
@@ -206,8 +213,10 @@ class KeeperProcess:
             self._lost()
 
     def _notice(self, kind: bytes, number: int, value: int, words: bytes) -> None:
-        if kind == protocol.STARTED:
-            self._children[number].started()
+        if kind == protocol.READY:
+            self._is_ready.set()
+        elif kind == protocol.STARTED:
+            self._children[number].started(Path(os.fsdecode(words)))
         elif kind == protocol.TIMED_OUT:
             self._children[number].timed_out()
         elif kind == protocol.LEFT:
@@ -226,6 +235,7 @@ class KeeperProcess:
             return
         self.alive = False
         self._let_go.set()
+        self._is_ready.set()
         asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
         children, self._children = self._children, {}

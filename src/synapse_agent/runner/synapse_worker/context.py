@@ -17,6 +17,7 @@ from .results import JsonText, any_to_json, to_json
 
 if TYPE_CHECKING:
     import logging
+    from pathlib import Path
 
 _PROGRESS_SECONDS = 0.05
 _MAX_PLACES = 20
@@ -26,10 +27,11 @@ _MAX_PLACES = 20
 class Context:
     """A run as its action sees it: what it is, and how it reports its progress."""
 
-    def __init__(self, reports: Reports, *, job_id: str, action: str, language: str | None) -> None:
+    def __init__(self, reports: Reports, *, job_id: str, action: str, language: str | None, outputs: str) -> None:
         self.job_id = job_id
         self.action = action
         self.language = language
+        self._outputs = outputs
         self._reports = reports
         self._unsent: bytes | None = None
         self._sent_at = 0.0
@@ -38,6 +40,13 @@ class Context:
     def env(self) -> MutableMapping[str, str]:
         """The environment variables of the run, the plugin's `env` among them."""
         return os.environ
+
+    @property
+    def outputs(self) -> Path:
+        """The folder whose files outlive the run, as files of its job."""
+        from pathlib import Path  # most actions have no use for it
+
+        return Path(self._outputs)
 
     @property
     def logger(self) -> logging.Logger:
@@ -54,7 +63,7 @@ class Context:
         return logger
 
     def set_progress(self, current: float, total: float | None = None, step: str | None = None) -> None:
-        """Tell how far the action is, or one step of it; of many calls in a short time, the last is passed on.
+        """Set the progress of the action or of a step; of many calls in a short time, the last is passed on.
 
         NaN and infinities become `null`, and so does any other value, which the log then names: no value raises.
         """

@@ -23,6 +23,7 @@ from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .reports import Reports
 from .results import to_json
 from .sandbox import Sandbox
+from .view import outputs_of
 
 _decode = json.JSONDecoder().decode
 _GENERATORS = (GeneratorType, AsyncGeneratorType)
@@ -78,7 +79,7 @@ def warm_up() -> None:
     del os.environ[_REHEARSED]
     _, params = _parted(b'{"warm_up": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
-    context = Context(reports, job_id="", action="", language=None)
+    context = Context(reports, job_id="", action="", language=None, outputs="")
     reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)).text)
     reports.close()
 
@@ -122,9 +123,12 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
     except (OSError, ValueError) as error:
         reports.outcome(protocol.FAILURE, json.dumps({"message": str(error)}).encode())
         return 1
-    _set_environ({"HOME": sandbox.home, "TMPDIR": sandbox.home, **request["env"]})
+    outputs = outputs_of(sandbox.home)
+    _set_environ({"HOME": sandbox.home, "TMPDIR": sandbox.home, "SYNAPSE_OUTPUT_DIR": outputs, **request["env"]})
     _look_like_a_fresh_interpreter(request["entrypoint"])
-    context = Context(reports, job_id=request["job_id"], action=request["action"], language=request["language"])
+    context = Context(
+        reports, job_id=request["job_id"], action=request["action"], language=request["language"], outputs=outputs
+    )
     tell_instead_of_writing(reports.uncompiled)
     reports.tell(protocol.BEGUN)
     return _act(request, params, context, reports, folder, sandbox)

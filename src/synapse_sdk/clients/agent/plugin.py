@@ -11,7 +11,7 @@ from synapse_sdk.clients.agent._request.arguments import check_count
 from synapse_sdk.clients.agent._session import pagination
 
 if TYPE_CHECKING:
-    from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
+    from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage, WarmRelease
     from synapse_sdk.clients.agent._request.config import Timeout
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 
@@ -109,6 +109,22 @@ class PluginClientMixin:
             InvalidLookupError: The lookup can't name a release; nothing was sent.
         """
         self._session.send(calls.delete_plugin_release(lookup))
+
+    def warm_plugin_release(self, lookup: str | int, action: str | None = None) -> WarmRelease:
+        """Have the agent prepare a release, so that its first run need not wait for its environment and its process.
+
+        Its `status` is `ready`, or `starting` if that takes longer; a further call waits on.
+
+        Args:
+            lookup: The release, by its ID or as `code@version`.
+            action: The action to prepare; all of them without one.
+
+        Raises:
+            NotFoundError: The agent has no such release.
+            ValidationError: The release has no such action, or its requirements can't be installed.
+        """
+        warm: WarmRelease = self._session.send(calls.warm_plugin_release(lookup, action))
+        return warm
 
     def run_plugin_release(
         self,
@@ -264,6 +280,11 @@ class AsyncPluginClientMixin:
     async def delete_plugin_release(self, lookup: str | int) -> None:
         """Delete a cached release; runs in progress finish normally."""
         await self._session.send(calls.delete_plugin_release(lookup))
+
+    async def warm_plugin_release(self, lookup: str | int, action: str | None = None) -> WarmRelease:
+        """Have the agent prepare a release, so that its first run need not wait for its environment and its process."""
+        warm: WarmRelease = await self._session.send(calls.warm_plugin_release(lookup, action))
+        return warm
 
     async def run_plugin_release(
         self,

@@ -224,7 +224,7 @@ ODD_REPORTS = """
 
 
 async def test_a_report_of_odd_values_is_a_report_all_the_same(runner, write_plugin):
-    """No value ends the action; the log names what is no number, and the record holds numbers and text."""
+    """No value ends the action; the log names what is not a number, and the record holds numbers and text."""
     plugin = write_plugin(ODD_REPORTS)
     assert await plugin.run(runner) is None
     broken = "(Broken whose repr cannot be shown)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from synapse_sdk.exceptions import InvalidLookupError
@@ -74,6 +75,14 @@ def check_filters(params: Any) -> dict[str, Any]:
         if not isinstance(name, str) or odd is not None:
             raise TypeError(f"params[{name!r}] must be text, a number or a list of them, not {type(odd).__name__}.")
     return filters
+
+
+def check_moment(value: Any, name: str) -> datetime:
+    """Return a time with its zone, given as such or as RFC 3339."""
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(check_text(value, name))
+    if moment.tzinfo is None:
+        raise ValueError(f"{name} is {value!r}, without a time zone: datetime.now(timezone.utc) has one.")
+    return moment
 
 
 def check_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
