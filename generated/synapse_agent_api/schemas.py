@@ -116,6 +116,9 @@ class ErrorDetail(BaseModel):
     traceback: Annotated[
         str | MISSING, Field(description="`action_failed`: the traceback, from the plugin's own code on.")
     ] = MISSING
+    file: Annotated[
+        str | MISSING, Field(description="`result_not_serializable`: the job's file with the `repr` of the result.")
+    ] = MISSING
     installer_output: Annotated[
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
     ] = MISSING

@@ -75,6 +75,7 @@ class ErrorDetail(TypedDict):
     exception_type: NotRequired[str]
     exception_message: NotRequired[str]
     traceback: NotRequired[str]
+    file: NotRequired[str]
     installer_output: NotRequired[str]
 
 

@@ -929,6 +929,8 @@ export interface components {
             exception_message?: string;
             /** @description `action_failed`: the traceback, from the plugin's own code on. */
             traceback?: string;
+            /** @description `result_not_serializable`: the job's file with the `repr` of the result. */
+            file?: string;
             /** @description `requirements_failed`: the installer's last lines. */
             installer_output?: string;
         } & {

@@ -21,7 +21,7 @@ from .failures import ActionFailure, action_failed
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .reports import Reports
-from .results import to_json
+from .results import ResultFailure, to_json
 from .sandbox import Sandbox
 from .view import outputs_of
 
@@ -228,6 +228,8 @@ def _outcome(
     except SystemExit:
         raise
     except ActionFailure as failure:
+        if isinstance(failure, ResultFailure):
+            failure.keep_repr(str(context.outputs))
         return _failed(failure)
     except BaseException as error:
         return _failed(action_failed(error, folder=folder, hint=sandbox.hint(error)))
