@@ -128,6 +128,9 @@ class ErrorDetail(BaseModel):
     traceback: Annotated[
         str | MISSING, Field(description="`action_failed`: the traceback, from the plugin's own code on.")
     ] = MISSING
+    file: Annotated[
+        str | MISSING, Field(description="`result_not_serializable`: the job's file with the `repr` of the result.")
+    ] = MISSING
     installer_output: Annotated[
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
     ] = MISSING
@@ -206,6 +209,10 @@ class Job(BaseModel):
         Field(description="The action's result, `null` until it has succeeded. NaN and infinities in it are `null`."),
     ] = MISSING
     nonfinite: NonFiniteNumbers | MISSING = MISSING
+    outputs: Annotated[
+        int | MISSING,
+        Field(description="How many values the action yielded, if it is a generator; its result is the list of them."),
+    ] = MISSING
     error: Annotated[
         Any,
         Field(
@@ -353,12 +360,19 @@ class JobStreamEvent(BaseModel):
         MISSING
     )
     event: Annotated[str | MISSING, Field(description="`event`: its name, of the action's choice.")] = MISSING
+    index: Annotated[int | MISSING, Field(description="`output`: the number of the value, from 0.")] = MISSING
+    value: Annotated[Any | MISSING, Field(description="`output`: what the action yielded, any JSON value.")] = MISSING
+    outputs: Annotated[
+        int | MISSING, Field(description="`complete`: how many values the action yielded, if it is a generator.")
+    ] = MISSING
     data: Annotated[Any | MISSING, Field(description="`event`: what goes with it, any JSON value.")] = MISSING
     nonfinite: NonFiniteNumbers | MISSING = MISSING
     left_out: Annotated[
         str | MISSING, Field(description="`event`: what `data` does not have of what was reported, and why.")
     ] = MISSING
-    at: Annotated[AwareDatetime | MISSING, Field(description="`event`: when the agent heard of it.")] = MISSING
+    at: Annotated[AwareDatetime | MISSING, Field(description="`event`, `output`: when the agent heard of it.")] = (
+        MISSING
+    )
     error: Annotated[Any | MISSING, Field(description="`error`: what went wrong, as in the job's record.")] = MISSING
     status: Annotated[str | MISSING, Field(description="`complete`: the status that the job ended with.")] = MISSING
 

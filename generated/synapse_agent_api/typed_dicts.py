@@ -76,6 +76,7 @@ class ErrorDetail(TypedDict):
     exception_type: NotRequired[str]
     exception_message: NotRequired[str]
     traceback: NotRequired[str]
+    file: NotRequired[str]
     installer_output: NotRequired[str]
 
 
@@ -126,6 +127,7 @@ class Job(TypedDict):
     progress: JobProgress | None
     result: NotRequired[Any]
     nonfinite: NotRequired[NonFiniteNumbers]
+    outputs: NotRequired[int]
     error: Any
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
@@ -199,6 +201,9 @@ class JobStreamEvent(TypedDict):
     total: NotRequired[float | None]
     step: NotRequired[str]
     event: NotRequired[str]
+    index: NotRequired[int]
+    value: NotRequired[Any]
+    outputs: NotRequired[int]
     data: NotRequired[Any]
     nonfinite: NotRequired[NonFiniteNumbers]
     left_out: NotRequired[str]

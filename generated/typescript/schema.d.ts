@@ -435,6 +435,8 @@ export interface paths {
          *     - `log`: a printed line, without its newline. A last line without one comes when the job ends.
          *     - `progress`: how far the action is (`current`, `total`, and `step` if it names one). Only the newest is sent.
          *     - `event`: something that the action recorded (`event`, `data`), after everything that it printed before.
+         *     - `output`: a value that the action yielded, if it is a generator (`index`, from 0, and `value`). The list of them is
+         *       the result.
          *     - `error`: the job failed or was stopped; `error` is as in its record.
          *     - `complete`: the last event; `status` is the job's.
          *
@@ -881,6 +883,8 @@ export interface components {
             /** @description The action's result, `null` until it has succeeded. NaN and infinities in it are `null`. */
             result?: unknown;
             nonfinite?: components["schemas"]["NonFiniteNumbers"];
+            /** @description How many values the action yielded, if it is a generator; its result is the list of them. */
+            outputs?: number;
             /** @description The `detail` that an error answer would carry, `null` unless the job failed or was stopped. */
             error: unknown;
             /** @description The status that an error answer would carry, `null` unless the job failed or was stopped. */
@@ -980,6 +984,12 @@ export interface components {
             step?: string;
             /** @description `event`: its name, of the action's choice. */
             event?: string;
+            /** @description `output`: the number of the value, from 0. */
+            index?: number;
+            /** @description `output`: what the action yielded, any JSON value. */
+            value?: unknown;
+            /** @description `complete`: how many values the action yielded, if it is a generator. */
+            outputs?: number;
             /** @description `event`: what goes with it, any JSON value. */
             data?: unknown;
             nonfinite?: components["schemas"]["NonFiniteNumbers"];
@@ -987,7 +997,7 @@ export interface components {
             left_out?: string;
             /**
              * Format: date-time
-             * @description `event`: when the agent heard of it.
+             * @description `event`, `output`: when the agent heard of it.
              */
             at?: string;
             /** @description `error`: what went wrong, as in the job's record. */
@@ -1034,6 +1044,8 @@ export interface components {
             exception_message?: string;
             /** @description `action_failed`: the traceback, from the plugin's own code on. */
             traceback?: string;
+            /** @description `result_not_serializable`: the job's file with the `repr` of the result. */
+            file?: string;
             /** @description `requirements_failed`: the installer's last lines. */
             installer_output?: string;
         } & {

@@ -28,6 +28,7 @@ from synapse_agent.jobs.outcomes import (
     ending,
     internal_error,
     not_recorded,
+    outputs_of,
     restarted,
     result_lost,
     result_not_kept,
@@ -207,7 +208,8 @@ class Jobs:
         row = self.find(job_id)
         files = self._files(row)
         position = begin(after, job=row.id, files=files)
-        watched = self._live_of(row) or FinishedJob(row.progress, JobEnd(row.status, json.loads(row.error or "null")))
+        end = JobEnd(row.status, json.loads(row.error or "null"), outputs_of(row.result_facts))
+        watched = self._live_of(row) or FinishedJob(row.progress, end)
         return follow(watched, files, position)
 
     def log(self, job_id: str) -> Path:
@@ -290,7 +292,7 @@ class Jobs:
             logger.exception("Job %s could not be recorded", live.row.job_id)
             outcome = internal_error(live.row.job_id)
         finally:
-            live.ending = ending(outcome, is_closing=self._is_closing)
+            live.ending = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
             live.notifier.notify()
             del self._live[live.row.job_id]
         self._params.afterwards(live.row, spec, live.folder)

@@ -81,7 +81,8 @@ class RunListener(Protocol):
 
     def event(self, event: Mapping[str, Any]) -> None:
         """`{"type": "progress", "current": n, "total": n}`, with `step` where the action names one,
-        `{"type": "event", "event": name, "data": any}`, or `{"type": "result"}` before the run's end.
+        `{"type": "event", "event": name, "data": any}`, `{"type": "output", "value": bytes}` for each value that the
+        action yields, as JSON on one line, or `{"type": "result"}` before the run's end, with `generator` if it yields.
 
         Each may have `nonfinite`, the places of its NaN and infinities (those of the result in the last one), and
         `left_out`, what it does not have of what was reported.

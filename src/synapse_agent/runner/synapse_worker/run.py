@@ -10,7 +10,7 @@ import resource
 import sys
 from _socket import socket
 from collections.abc import Callable, Sequence
-from types import ModuleType
+from types import AsyncGeneratorType, GeneratorType, ModuleType
 from typing import Any, NoReturn
 
 from . import protocol
@@ -22,11 +22,12 @@ from .inputs import Input, resolved
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .reports import Reports
-from .results import to_json
+from .results import ResultFailure, to_json
 from .sandbox import Sandbox
 from .view import outputs_of
 
 _decode = json.JSONDecoder().decode
+_GENERATORS = (GeneratorType, AsyncGeneratorType)
 _REHEARSED = "SYNAPSE_REHEARSED"
 
 
@@ -220,12 +221,20 @@ def _outcome(
             params = resolved(params, request["paths"])
         target = load(request["entrypoint"], folder=folder)
         result = call(target, action=context.action, params=params, context=context)
-        written = to_json(result, limit=request["result_bytes"])
-        context.describe_result(**written.nonfinite.fields)
-        return protocol.RESULT, _checked(written.text, request["result_bytes"])
+        limit = request["result_bytes"]
+        if is_generator := isinstance(result, _GENERATORS):
+            from .streams import OutputStream  # as above
+
+            written = OutputStream(context, limit=limit).run(result)
+        else:
+            written = to_json(result, limit=limit)
+        context.describe_result(is_generator, written.nonfinite)
+        return protocol.RESULT, _checked(written.text, limit)
     except SystemExit:
         raise
     except ActionFailure as failure:
+        if isinstance(failure, ResultFailure):
+            failure.keep_repr(str(context.outputs))
         return _failed(failure)
     except BaseException as error:
         return _failed(action_failed(error, folder=folder, hint=sandbox.hint(error)))
