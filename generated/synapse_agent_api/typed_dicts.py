@@ -11,10 +11,9 @@ ActionParams: TypeAlias = dict[str, Any]
 """
 The parameters that the action is called with, by name.
 
-An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-`num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
-run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-`actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
+a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+either a run has one CPU. A value that is no amount counts for nothing here.
 
 """
 
@@ -55,6 +54,7 @@ class DebugRunRequest(TypedDict):
     requirements: NotRequired[list[str]]
     job_id: NotRequired[JobId]
     language: NotRequired[str]
+    priority: NotRequired[Priority]
 
 
 class ErrorBody(TypedDict):
@@ -76,6 +76,7 @@ class ErrorDetail(TypedDict):
     exception_type: NotRequired[str]
     exception_message: NotRequired[str]
     traceback: NotRequired[str]
+    file: NotRequired[str]
     installer_output: NotRequired[str]
 
 
@@ -126,6 +127,7 @@ class Job(TypedDict):
     progress: JobProgress | None
     result: NotRequired[Any]
     nonfinite: NotRequired[NonFiniteNumbers]
+    outputs: NotRequired[int]
     error: Any
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
@@ -199,6 +201,9 @@ class JobStreamEvent(TypedDict):
     total: NotRequired[float | None]
     step: NotRequired[str]
     event: NotRequired[str]
+    index: NotRequired[int]
+    value: NotRequired[Any]
+    outputs: NotRequired[int]
     data: NotRequired[Any]
     nonfinite: NotRequired[NonFiniteNumbers]
     left_out: NotRequired[str]
@@ -293,6 +298,9 @@ class PluginReleasePage(TypedDict):
     results: list[PluginRelease]
 
 
+Priority: TypeAlias = int
+
+
 ReleaseFilters: TypeAlias = dict[str, Any]
 """
 Further filters, by the name of a release's field.
@@ -309,6 +317,7 @@ class RunRequest(TypedDict):
     requirements: NotRequired[list[str]]
     job_id: NotRequired[JobId]
     language: NotRequired[str]
+    priority: NotRequired[Priority]
 
 
 RunBody: TypeAlias = RunRequest | LegacyRunPayload
@@ -322,6 +331,19 @@ class Sandbox(TypedDict):
     status: str
     landlock_abi: NotRequired[int]
     restricts: NotRequired[list[str]]
+
+
+class StoredFile(TypedDict):
+    """
+    A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
+
+    """
+
+    id: str
+    name: str | None
+    media_type: str | None
+    size: int | None
+    received: int
 
 
 class WarmRelease(TypedDict):

@@ -63,7 +63,7 @@ class Releases:
         self._rows = database.releases
         self._source = source
         self._integrity = Integrity(folder.root / "release-marks")
-        self._restoring: dict[str, asyncio.Task[None]] = {}
+        self._checking: dict[str, asyncio.Task[None]] = {}
         self._rules = rules
         self._schemas = schemas
         self._on_removed = on_removed
@@ -123,7 +123,7 @@ class Releases:
     async def close(self) -> None:
         """Fetch nothing more, cancel what is being fetched, and raise an error to the callers that wait for it."""
         self._is_closing = True
-        tasks: list[asyncio.Task[Any]] = [*self._fetching.values(), *self._restoring.values()]
+        tasks: list[asyncio.Task[Any]] = [*self._fetching.values(), *self._checking.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -173,11 +173,11 @@ class Releases:
         Raises `Problem` 409 `release_damaged` if it can't be.
         """
         path = self.path(row.digest)
-        if self._integrity.is_due(path) and not await in_thread(self._integrity.check, path, row.digest):
-            task = self._restoring.get(row.digest)
-            if task is None:
-                task = self._restoring[row.digest] = asyncio.create_task(self._restore(row))
-                task.add_done_callback(lambda _: self._restoring.pop(row.digest))
+        task = self._checking.get(row.digest)
+        if task is None and self._integrity.is_due(path):
+            task = self._checking[row.digest] = asyncio.create_task(self._check(row, path))
+            task.add_done_callback(lambda _: self._checking.pop(row.digest))
+        if task is not None:
             await asyncio.shield(task)
         return path
 
@@ -259,6 +259,11 @@ class Releases:
             return await in_thread(tree_digest, temporary)
         finally:
             await in_thread(remove_tree, temporary)
+
+    async def _check(self, row: ReleaseRow, path: Path) -> None:
+        """Check a release's folder, once for all runs that wait for it, so that these stay in their order."""
+        if not await in_thread(self._integrity.check, path, row.digest):
+            await self._restore(row)
 
     async def _restore(self, row: ReleaseRow) -> None:
         logger.warning(

@@ -142,7 +142,7 @@ class _Printer:
     def started(self) -> None:
         """Nothing to print."""
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
+    def turn(self) -> AbstractAsyncContextManager[None]:
         """Wait for no turn."""
         return nullcontext()
 

@@ -143,6 +143,7 @@ class PluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
@@ -162,6 +163,7 @@ class PluginClientMixin:
             requirements: PEP 508 requirements in addition to the plugin's own.
             job_id: An ID of your choice for the run.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
+            priority: Of the release's runs that wait, those of higher priority start first; 0 by default.
             background: Return the job's record at once, whatever the action's `method`.
             timeout: Seconds, `{"connect": …, "read": …}` or `(connect, read)`. By default the client waits for the
                 result as long as it takes.
@@ -189,6 +191,7 @@ class PluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
+            priority=priority,
             wanted=listeners.wanted(background=background),
         )
         return self._run(request, listeners, timeout, deadline)
@@ -204,6 +207,7 @@ class PluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
@@ -221,6 +225,7 @@ class PluginClientMixin:
             requirements: PEP 508 requirements in addition to the plugin's own.
             job_id: An ID of your choice for the run.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
+            priority: As for `run_plugin_release`, among debug runs.
             background: As for `run_plugin_release`.
             timeout: As for `run_plugin_release`, which also has the errors.
             deadline: As for `run_plugin_release`.
@@ -237,6 +242,7 @@ class PluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
+            priority=priority,
             wanted=listeners.wanted(background=background),
         )
         return self._run(request, listeners, timeout, deadline)
@@ -329,6 +335,7 @@ class AsyncPluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
@@ -345,6 +352,7 @@ class AsyncPluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
+            priority=priority,
             wanted=listeners.wanted(background=background),
         )
         return await self._run(request, listeners, timeout, deadline)
@@ -360,6 +368,7 @@ class AsyncPluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
@@ -377,6 +386,7 @@ class AsyncPluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
+            priority=priority,
             wanted=listeners.wanted(background=background),
         )
         return await self._run(request, listeners, timeout, deadline)

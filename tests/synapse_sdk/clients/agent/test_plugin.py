@@ -94,8 +94,15 @@ def test_warm_sends_the_action_if_there_is_one(recording: Recording) -> None:
         ({"params": {"a": None, "b": [1]}}, {"action": "train", "params": {"a": None, "b": [1]}}),
         ({"requirements": []}, {"action": "train", "requirements": []}),
         (
-            {"params": {"x": 1}, "requirements": ["pillow>=9.0.0"], "job_id": "j", "language": "ko"},
-            {"action": "train", "params": {"x": 1}, "requirements": ["pillow>=9.0.0"], "job_id": "j", "language": "ko"},
+            {"params": {"x": 1}, "requirements": ["pillow>=9.0.0"], "job_id": "j", "language": "ko", "priority": 0},
+            {
+                "action": "train",
+                "params": {"x": 1},
+                "requirements": ["pillow>=9.0.0"],
+                "job_id": "j",
+                "language": "ko",
+                "priority": 0,
+            },
         ),
     ],
 )
@@ -167,6 +174,8 @@ def test_a_run_without_action_and_data_is_a_type_error(recording: Recording) -> 
         (lambda c: c.run_plugin_release("a@1", "b", requirements=[1]), TypeError, r"requirements\[0\] must be a str"),
         (lambda c: c.run_plugin_release("a@1", "b", job_id=7), TypeError, "job_id must be a str, not int"),
         (lambda c: c.run_plugin_release("a@1", "b", language=""), ValueError, "language is empty"),
+        (lambda c: c.run_plugin_release("a@1", "b", priority="high"), TypeError, "priority must be an int, not str"),
+        (lambda c: c.run_debug_plugin_release("b", priority=True), TypeError, "priority must be an int, not bool"),
         (lambda c: c.run_plugin_release("a@1", data=[1]), TypeError, "data must be a mapping, not list"),
         (lambda c: c.run_plugin_release("a@1", "b", timeout=-1), ValueError, "timeout must be more than 0"),
         (lambda c: c.run_debug_plugin_release("b", modules=["m"]), TypeError, "modules must be a mapping"),
@@ -272,7 +281,7 @@ def test_signatures_are_the_documented_ones() -> None:
     def parameters(method: Callable[..., Any]) -> list[str]:
         return list(inspect.signature(method).parameters)[1:]
 
-    ours = ["background", "timeout", "deadline", "on_log", "on_progress"]
+    ours = ["priority", "background", "timeout", "deadline", "on_log", "on_progress"]
     run = ["lookup", "action", "params", "data", "requirements", "job_id", "language", *ours]
     debug = ["action", "params", "plugin_path", "config", "modules", *run[4:]]
     assert parameters(AgentClient.list_plugin_releases) == ["params", "list_all", "max_concurrency"]

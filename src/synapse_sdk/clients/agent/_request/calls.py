@@ -142,6 +142,7 @@ def run_plugin_release(
     requirements: Sequence[str] | None,
     job_id: str | None,
     language: str | None,
+    priority: int | None = None,
     wanted: Wanted = "result",
 ) -> Request:
     """Return the call that runs an action; `data` goes out as it is, and the other fields are left out then."""
@@ -149,7 +150,13 @@ def run_plugin_release(
     from synapse_agent_api.models.legacy_run_payload import LegacyRunPayload
     from synapse_agent_api.models.run_request import RunRequest
 
-    fields = {"params": params, "requirements": requirements, "job_id": job_id, "language": language}
+    fields = {
+        "params": params,
+        "requirements": requirements,
+        "job_id": job_id,
+        "language": language,
+        "priority": priority,
+    }
     if data is None and action is None:
         raise TypeError("run_plugin_release() needs an action, or the whole payload as data=.")
     if data is None:
@@ -173,6 +180,7 @@ def run_debug_plugin_release(
     requirements: Sequence[str] | None,
     job_id: str | None,
     language: str | None,
+    priority: int | None = None,
     wanted: Wanted = "result",
 ) -> Request:
     """Return the call that runs an action from source."""
@@ -187,6 +195,7 @@ def run_debug_plugin_release(
         "requirements": requirements,
         "job_id": job_id,
         "language": language,
+        "priority": priority,
     }
     body = DebugRunRequest.from_dict({"action": check_action(action), **check_fields(fields)})
     request = operation.build_request(body=body, prefer=_preference(wanted))
