@@ -14,7 +14,12 @@ from typing import Any
 
 from synapse_agent.errors import StartError
 from synapse_agent.plugins.config import Action
-from synapse_agent.plugins.project import read_requirements, release_requirements
+from synapse_agent.plugins.project import (
+    read_requirements,
+    release_python,
+    release_requirements,
+    requires_python,
+)
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
 from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
@@ -160,11 +165,13 @@ class LocalRunner:
 
     async def _run(self, run: Run, heard: _Start) -> bytes:
         action = run.config.action(run.action)
-        own = read_requirements if run.release is None else release_requirements
-        requirements = (*own(run.folder, self._rules), *check_requirements(run.requirements, self._rules))
+        is_kept = run.release is not None  # what is in its folder never changes
+        own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
+        requirements = (*own, *check_requirements(run.requirements, self._rules))
+        python = run.config.requires_python or (release_python if is_kept else requires_python)(run.folder)
         async with (
             self._environments.use(
-                requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
+                requirements, requires_python=python, on_output=heard.listener.output
             ) as environment,
             heard.listener.turn() as allocation,
         ):

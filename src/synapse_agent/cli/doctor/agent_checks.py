@@ -171,7 +171,7 @@ def token_finding(client: AgentClient, target: Target) -> Finding:
 
 
 def plugin_findings(client: AgentClient) -> Iterator[Finding]:
-    """Pass on what the agent has to say of the plugins that it has cached, such as keys without effect."""
+    """Pass on the warnings about the plugins that the agent has cached, such as keys without effect."""
     try:
         releases, total = client.list_plugin_releases(list_all=True)
     except ClientError as error:
