@@ -27,7 +27,7 @@ from synapse_agent.runner.environments.pool import Environment, Environments
 from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.execution import Execution
 from synapse_agent.runner.processes.json_check import check_result
-from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost, ZygoteSpec
+from synapse_agent.runner.processes.keeper import NO_IMPORTS, ImportPlan, KeeperProcess, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import (
     action_stopped,
@@ -182,7 +182,7 @@ class LocalRunner:
                 on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
             )
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, action, limits, env=self._env(environment))
+            request = _request(run, action, limits)
             if self._sandbox.namespaces:
                 request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
             try:
@@ -208,6 +208,8 @@ class LocalRunner:
             writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
+            env=tuple(sorted({**self._env(environment), **run.config.env}.items())),
+            imports=_imports(run),
         )
         return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
@@ -244,7 +246,15 @@ class _Start:
         self.listener.started()
 
 
-def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, str]) -> dict[str, Any]:
+def _imports(run: Run) -> ImportPlan:
+    preload = run.config.preload
+    if preload is True:
+        actions = [each for each in run.config.actions.values() if each.can_run]
+        return ImportPlan(entrypoints=tuple(dict.fromkeys(each.entrypoint for each in actions)))
+    return ImportPlan(modules=preload) if isinstance(preload, tuple) else NO_IMPORTS
+
+
+def _request(run: Run, action: Action, limits: RunLimits) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
     return {
@@ -253,7 +263,7 @@ def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, s
         "job_id": run.job_id,
         "language": run.language,
         "folder": str(run.folder),
-        "env": {**env, **run.config.env, **language, "SYNAPSE_JOB_ID": run.job_id},
+        "env": {**language, "SYNAPSE_JOB_ID": run.job_id},
         "limits": limits.resources,
         "writable": [],
         "shown": [],

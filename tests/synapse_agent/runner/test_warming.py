@@ -36,7 +36,7 @@ class Folder:
 
 
 class SlowRunner:
-    """A runner that prepares when it is allowed to, and fails if it is told to."""
+    """A runner that prepares when it is allowed to, and fails on request."""
 
     def __init__(self) -> None:
         self.prepared: list[str] = []

@@ -27,6 +27,21 @@ class ZygoteLost(Exception):
     """The process that forks the runs has ended; the message is its last output."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """What a zygote imports, so that its runs need not."""
+
+    packages: tuple[str, ...] = ()
+    """Installed modules, never the plugin's own."""
+    modules: tuple[str, ...] = ()
+    """Modules as the plugin's code would import them."""
+    entrypoints: tuple[str, ...] = ()
+    """Entrypoints whose modules are imported."""
+
+
+NO_IMPORTS = ImportPlan()
+
+
 class Child(Protocol):
     """Receives what a keeper reports of a run."""
 
@@ -59,6 +74,10 @@ class ZygoteSpec:
     namespaces: bool = False
     covered: tuple[Path, ...] | None = None
     """Folders of which runs see only what they need; None for no view of their own."""
+    env: tuple[tuple[str, str], ...] = ()
+    """Environment variables that all its runs have, from before any import."""
+    imports: ImportPlan = NO_IMPORTS
+    """What is imported before it forks."""
 
 
 class KeeperProcess:
@@ -259,6 +278,10 @@ def _command(spec: ZygoteSpec, place: Path, control: int) -> list[str]:
         "namespaces": spec.namespaces,
         "covered": _texts(spec.covered),
         "writable": _texts(spec.writable),
+        "env": dict(spec.env),
+        "packages": spec.imports.packages,
+        "modules": spec.imports.modules,
+        "entrypoints": spec.imports.entrypoints,
     }
     return [str(spec.python), "-I", "-S", str(KEEPER), str(control), json.dumps(described)]
 
