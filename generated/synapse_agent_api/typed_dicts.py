@@ -127,6 +127,7 @@ class Job(TypedDict):
     error: Any
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
+    timings: NotRequired[JobTimings | None]
     idempotency_key: str | None
 
 
@@ -171,6 +172,18 @@ class JobStreamEvent(TypedDict):
     at: NotRequired[str]
     error: NotRequired[Any]
     status: NotRequired[str]
+
+
+JobTimings = TypedDict(
+    "JobTimings",
+    {
+        "queued": NotRequired[float],
+        "environment": NotRequired[float],
+        "import": NotRequired[float],
+        "action": NotRequired[float],
+        "hint": NotRequired[str],
+    },
+)
 
 
 LegacyRunPayload: TypeAlias = dict[str, Any]

@@ -691,11 +691,27 @@ export interface components {
              *     has it.
              */
             events?: components["schemas"]["JobEvent"][];
+            timings?: components["schemas"]["JobTimings"];
             /** @description The request's key, if it had one. */
             idempotency_key: string | null;
         } & {
             [key: string]: unknown;
         };
+        /** @description Seconds that the parts of the run took, `null` until it has ended, and if its action was not started. */
+        JobTimings: ({
+            /** @description Waiting for its turn. */
+            queued?: number;
+            /** @description Making the environment, and starting the process that runs are forked from. */
+            environment?: number;
+            /** @description Importing modules, before or during the action. */
+            import?: number;
+            /** @description The rest, from the start of the process to its end. */
+            action?: number;
+            /** @description What to do if importing took most of the run. */
+            hint?: string;
+        } & {
+            [key: string]: unknown;
+        }) | null;
         /** @description Something that an action recorded. */
         JobEvent: {
             /** @description Its name, of the action's choice. */

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .job_progress import JobProgress
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
+    from .job_timings_type_0 import JobTimingsType0
     from .legacy_run_payload import LegacyRunPayload
     from .plugin_action import PluginAction
     from .plugin_action_params_schema import PluginActionParamsSchema
@@ -48,6 +49,7 @@ _MODULES = {
     "JobProgress": "job_progress",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
+    "JobTimingsType0": "job_timings_type_0",
     "LegacyRunPayload": "legacy_run_payload",
     "PluginAction": "plugin_action",
     "PluginActionParamsSchema": "plugin_action_params_schema",
@@ -76,6 +78,7 @@ __all__ = (
     "JobProgress",
     "JobStatus",
     "JobStreamEvent",
+    "JobTimingsType0",
     "LegacyRunPayload",
     "PluginAction",
     "PluginActionParamsSchema",

@@ -14,6 +14,7 @@ from ..types import UNSET, Unset
 if TYPE_CHECKING:
     from ..models.job_event import JobEvent
     from ..models.job_progress import JobProgress
+    from ..models.job_timings_type_0 import JobTimingsType0
 
 
 T = TypeVar("T", bound="Job")
@@ -41,6 +42,8 @@ class Job:
         events (list[JobEvent] | Unset): The last events that the action recorded, at most 20; `data` of more than 1 kB
             is left out here, the stream of the log
             has it.
+        timings (JobTimingsType0 | None | Unset): Seconds that the parts of the run took, `null` until it has ended, and
+            if its action was not started.
     """
 
     job_id: str
@@ -57,10 +60,12 @@ class Job:
     result: Any | Unset = UNSET
     status_code: int | None | Unset = UNSET
     events: list[JobEvent] | Unset = UNSET
+    timings: JobTimingsType0 | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.job_progress import JobProgress  # noqa: PLC0415
+        from ..models.job_timings_type_0 import JobTimingsType0  # noqa: PLC0415
 
         job_id = self.job_id
 
@@ -113,6 +118,14 @@ class Job:
                 events_item = events_item_data.to_dict()
                 events.append(events_item)
 
+        timings: dict[str, Any] | None | Unset
+        if isinstance(self.timings, Unset):
+            timings = UNSET
+        elif isinstance(self.timings, JobTimingsType0):
+            timings = self.timings.to_dict()
+        else:
+            timings = self.timings
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -136,6 +149,8 @@ class Job:
             field_dict["status_code"] = status_code
         if events is not UNSET:
             field_dict["events"] = events
+        if timings is not UNSET:
+            field_dict["timings"] = timings
 
         return field_dict
 
@@ -143,6 +158,7 @@ class Job:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.job_event import JobEvent  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
+        from ..models.job_timings_type_0 import JobTimingsType0  # noqa: PLC0415
 
         d = dict(src_dict)
         job_id = d.pop("job_id")
@@ -236,6 +252,23 @@ class Job:
 
                 events.append(events_item)
 
+        def _parse_timings(data: object) -> JobTimingsType0 | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                componentsschemas_job_timings_type_0 = JobTimingsType0.from_dict(data)
+
+                return componentsschemas_job_timings_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JobTimingsType0 | None | Unset, data)
+
+        timings = _parse_timings(d.pop("timings", UNSET))
+
         job = cls(
             job_id=job_id,
             release=release,
@@ -251,6 +284,7 @@ class Job:
             result=result,
             status_code=status_code,
             events=events,
+            timings=timings,
         )
 
         job.additional_properties = d

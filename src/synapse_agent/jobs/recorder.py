@@ -43,6 +43,7 @@ class Recorder:
         *,
         turn: Callable[[], AbstractAsyncContextManager[object]],
         on_change: Callable[[], None],
+        begun: float,
         on_full: Callable[[], None] | None = None,
     ) -> None:
         self._rows = rows
@@ -56,6 +57,10 @@ class Recorder:
         self._events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
         self._written_at = float("-inf")
         self._is_start_recorded = False
+        self._begun = begun
+        self._until_started = 0.0
+        self.timings: str | None = None
+        """Where the time of the run went, as JSON text, once it has ended."""
         self.started_at: str | None = None
         self.progress: str | None = None
         """The last progress, as JSON text."""
@@ -80,6 +85,7 @@ class Recorder:
     def started(self) -> None:
         """Record that the action's process runs."""
         self.started_at = now()
+        self._until_started = time.monotonic() - self._begun
         self._record()
 
     def output(self, data: bytes) -> None:
@@ -89,12 +95,20 @@ class Recorder:
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Keep a progress; add any other event to the journal."""
+        if event.get("type") == "timings":
+            self._keep_timings(event)
+            return
         if event.get("type") == "progress":
             self.progress = json.dumps({name: value for name, value in event.items() if name != "type"})
         else:
             self._note({**event, "at": now()})
         self._save()
         self._on_change()
+
+    def _keep_timings(self, event: Mapping[str, Any]) -> None:
+        waited = max(0.0, self._until_started - event["waited"])
+        times = {"queued": waited, **{name: event[name] for name in ("environment", "import", "action")}}
+        self.timings = json.dumps({name: round(seconds, 6) for name, seconds in times.items()})
 
     def _note(self, event: dict[str, Any]) -> None:
         event.pop("type", None)

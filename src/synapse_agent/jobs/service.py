@@ -305,7 +305,13 @@ class Jobs:
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
         recorder = Recorder(
-            self._rows, live.row.id, files, turn=partial(self._turn, live), on_change=on_change, on_full=on_full
+            self._rows,
+            live.row.id,
+            files,
+            turn=partial(self._turn, live),
+            begun=live.submitted,
+            on_change=on_change,
+            on_full=on_full,
         )
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)
@@ -334,6 +340,7 @@ class Jobs:
             started_at=live.started_at,
             progress=live.progress,
             events=live.events,
+            timings=live.timings,
             size=size,
             keys_until=self._keys_until(),
         )

@@ -71,7 +71,9 @@ class RunListener(Protocol):
 
     def event(self, event: Mapping[str, Any]) -> None:
         """`{"type": "progress", "current": n, "total": n}`, with `step` where the action names one, or
-        `{"type": "event", "event": name, "data": any}`.
+        `{"type": "event", "event": name, "data": any}`, or, from the runner itself, once the run has ended,
+        `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s}`: seconds, of which the run waited
+        so many for its environment and imports before its process started.
         """
 
 

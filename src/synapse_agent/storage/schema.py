@@ -65,6 +65,9 @@ MIGRATIONS = (
         UPDATE job_totals SET size = size - old.size;
     END;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN timings TEXT;
+    """,
 )
 """Each brings the schema from its index to the next version; what has been released is never changed."""
 

@@ -35,6 +35,7 @@ class Heard:
     starts: int = 0
     log: bytes = b""
     events: list[Mapping[str, Any]] = field(default_factory=list)
+    timings: list[Mapping[str, Any]] = field(default_factory=list)
 
     def started(self) -> None:
         self.starts += 1
@@ -46,7 +47,10 @@ class Heard:
         self.log += data
 
     def event(self, event: Mapping[str, Any]) -> None:
-        self.events.append(event)
+        if event["type"] == "timings":
+            self.timings.append(event)
+        else:
+            self.events.append(event)
 
 
 @dataclass

@@ -204,3 +204,29 @@ async def test_handlers_that_an_import_sets_hold(runner, write_plugin, until):
     quick = write_plugin("import atexit\natexit.register(print, 'at exit')\ndef act():\n    return 1\n", preload=True)
     assert [await quick.run(runner) for _ in range(2)] == [1, 1]
     assert quick.heard.log == b"at exit\n" * 2
+
+
+async def test_a_run_reports_where_its_time_went(runner, write_plugin):
+    """Imports in the run, before its fork and in the action count as such; the rest is the action's."""
+    source = """
+        import time
+        time.sleep(0.2)
+
+        def act():
+            import plugin.late
+            time.sleep(0.1)
+        """
+    plugin = write_plugin(source)
+    (plugin.folder / "plugin" / "late.py").touch()
+    await plugin.run(runner)
+    (times,) = plugin.heard.timings
+    assert 0.2 <= times["import"] < 0.4
+    assert 0.1 <= times["action"] < 0.3
+    assert times["environment"] > 0
+    plugin = write_plugin(source, preload=True)
+    (plugin.folder / "plugin" / "late.py").touch()
+    for _ in range(2):
+        await plugin.run(runner)
+    first, second = plugin.heard.timings
+    assert 0.2 <= first["import"] < 0.6
+    assert second["import"] < 0.1

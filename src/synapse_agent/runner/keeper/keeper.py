@@ -248,7 +248,8 @@ class Keeper:
             zygote.listen()
             zygote.is_ready = True
             self._output += zygote.output
-            self._agent.tell(protocol.READY, 0)
+            took = time.monotonic() - zygote.started_at if self._spec.preloads else 0
+            self._agent.tell(protocol.READY, zygote.memory(), int(took * 1e6))
             self._serve_queue()
         elif kind == worker.WAITING and descriptors and zygote.asked.pop(number, None) is not None:
             self._greet(number, value, descriptors.pop(0))

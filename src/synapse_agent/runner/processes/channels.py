@@ -15,6 +15,7 @@ import termios
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from synapse_agent.runner.processes.import_report import NO_REPORT, read_report
 from synapse_agent.runner.synapse_worker import protocol
 from synapse_agent.runner.synapse_worker.json_check import is_too_deep
 
@@ -107,6 +108,7 @@ class ReportSocket:
         self.has_queued_work = False
         self.result: bytes | None = None
         self.failure: bytes | None = None
+        self.imports = NO_REPORT
         self._parts = bytearray()
         self._has_warned = False
         self._socket, self.writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -139,6 +141,8 @@ class ReportSocket:
         elif kind == protocol.UNCOMPILED:
             if self._on_uncompiled is not None:
                 self._on_uncompiled(payload)
+        elif kind == protocol.IMPORTS:
+            self.imports = read_report(payload)
         elif kind == protocol.BEGUN:
             self.has_begun = True
         elif kind == protocol.QUEUED:

@@ -108,6 +108,10 @@ class KeeperProcess:
         self.alive = True
         self._let_go = asyncio.Event()
         self._is_ready = asyncio.Event()
+        self.memory = 0
+        """Bytes that the zygote takes, known once it is ready."""
+        self.import_seconds = 0.0
+        """What its imports took."""
         asyncio.get_running_loop().add_reader(self._control, self._hear)
 
     async def run(
@@ -127,6 +131,11 @@ class KeeperProcess:
             self._children.pop(number, None)
             raise
         return number
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its zygote can fork now."""
+        return self.alive and self._is_ready.is_set()
 
     async def ready(self) -> None:
         """Wait until its zygote can fork; raises `ZygoteLost` if the keeper ends before that."""
@@ -233,6 +242,7 @@ class KeeperProcess:
 
     def _notice(self, kind: bytes, number: int, value: int, words: bytes) -> None:
         if kind == protocol.READY:
+            self.memory, self.import_seconds = number, value / 1e6
             self._is_ready.set()
         elif kind == protocol.STARTED:
             self._children[number].started()

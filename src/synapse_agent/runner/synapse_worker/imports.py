@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
+
+from . import protocol
 
 _MOST = 200
 
@@ -20,8 +22,10 @@ class ImportWatch:
     """
 
     def __init__(self) -> None:
-        self.names: list[str] = []
+        self.modules: dict[str, float] = {}
+        """The seconds that each took."""
         self.seconds = 0.0
+        """All that importing has taken, the plugin's own modules included."""
         self._own = ""
         self._is_busy = False
         """Whether such a module is being imported now."""
@@ -49,17 +53,33 @@ class ImportWatch:
             if self._is_busy:
                 load(module)
                 return
-            if len(self.names) < _MOST:
-                self.names.append(name)
             self._is_busy, begun = True, time.perf_counter()
             try:
                 load(module)
             finally:
-                self.seconds += time.perf_counter() - begun
                 self._is_busy = False
+                self._note(name, time.perf_counter() - begun)
 
         loader.exec_module = exec_module
         return spec
+
+    def timed(self, load: Callable[[], Any]) -> Any:
+        """Call what imports the plugin's own modules."""
+        before, begun = self.seconds, time.perf_counter()
+        try:
+            return load()
+        finally:
+            self.seconds = before + time.perf_counter() - begun
+
+    def report(self) -> bytes:
+        """Return the payload of a report."""
+        lines = "\n".join([f"{name} {seconds:.6f}" for name, seconds in self.modules.items()])
+        return protocol.IMPORT_TIMES.pack(self.seconds, sum(self.modules.values())) + lines.encode()
+
+    def _note(self, name: str, seconds: float) -> None:
+        self.seconds += seconds
+        if len(self.modules) < _MOST:
+            self.modules[name] = seconds
 
 
 WATCH = ImportWatch()

@@ -18,6 +18,7 @@ from .bytecode import tell_instead_of_writing
 from .context import Context
 from .entrypoints import load
 from .failures import ActionFailure, action_failed
+from .imports import WATCH
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .reports import Reports
@@ -78,6 +79,7 @@ def warm_up() -> None:
     _, params = _parted(b'{"warm_up": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
     context = Context(reports, job_id="", action="", language=None)
+    reports.imports(WATCH.report())
     reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)))
     reports.close()
 
@@ -153,6 +155,7 @@ def _act(
     is_queued = _has_queued_work()
     if is_queued:
         reports.tell(protocol.QUEUED)
+    reports.imports(WATCH.report())
     if outcome is not None:
         reports.outcome(*outcome)
     if is_queued:
@@ -209,7 +212,7 @@ def _outcome(
             description = to_json(described(request["describe"], folder=folder))
             return protocol.RESULT, _checked(description, request["result_bytes"])
         params = _params(text)
-        target = load(request["entrypoint"], folder=folder)
+        target = WATCH.timed(lambda: load(request["entrypoint"], folder=folder))
         result = call(target, action=context.action, params=params, context=context)
         return protocol.RESULT, _checked(to_json(result), request["result_bytes"])
     except SystemExit:

@@ -48,6 +48,8 @@ class JobRow(NewJob):
     events: str | None
     size: int
     """Bytes that its log and its result take, once it is over."""
+    timings: str | None
+    """Where the time of its run went, as JSON text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,7 @@ class EndRecord:
     started_at: str | None = None
     progress: str | None = None
     events: str | None = None
+    timings: str | None = None
     error: str | None = None
     status_code: int | None = None
     result: bytes | None = None
@@ -209,15 +212,15 @@ class JobRepository:
 
 _FINISH = """
     UPDATE jobs SET status = :status, finished_at = :finished_at, started_at = coalesce(:started_at, started_at),
-        progress = coalesce(:progress, progress), events = coalesce(:events, events), error = :error,
-        status_code = :status_code, result = :result, size = :size
+        progress = coalesce(:progress, progress), events = coalesce(:events, events), timings = :timings,
+        error = :error, status_code = :status_code, result = :result, size = :size
     WHERE id = :id
 """
 
 
 _FORGET = """
     UPDATE jobs SET is_replaced = 1, status = 'FAILED', error = :error, status_code = :status_code, result = NULL,
-        progress = NULL, events = NULL, size = 0
+        progress = NULL, events = NULL, timings = NULL, size = 0
     WHERE id = :id
 """
 
