@@ -229,6 +229,7 @@ class Job(BaseModel):
             description="The last events that the action recorded, at most 20; `data` of more than 1 kB is left out here, the stream of the log\nhas it.\n"
         ),
     ] = MISSING
+    timings: JobTimings | None | MISSING = MISSING
     idempotency_key: Annotated[str | None, Field(description="The request's key, if it had one.")]
     params: Annotated[
         dict[str, Any] | None | MISSING,
@@ -375,6 +376,28 @@ class JobStreamEvent(BaseModel):
     )
     error: Annotated[Any | MISSING, Field(description="`error`: what went wrong, as in the job's record.")] = MISSING
     status: Annotated[str | MISSING, Field(description="`complete`: the status that the job ended with.")] = MISSING
+
+
+class JobTimings(BaseModel):
+    """
+    Seconds that the parts of the run took, `null` until it has ended, and if its action was not started.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    queued: Annotated[float | MISSING, Field(description="Waiting for its turn.")] = MISSING
+    environment: Annotated[
+        float | MISSING,
+        Field(description="Making the environment, and starting the process that runs are forked from."),
+    ] = MISSING
+    import_: Annotated[
+        float | MISSING, Field(alias="import", description="Importing modules, before or during the action.")
+    ] = MISSING
+    action: Annotated[float | MISSING, Field(description="The rest, from the start of the process to its end.")] = (
+        MISSING
+    )
+    hint: Annotated[str | MISSING, Field(description="What to do if importing took most of the run.")] = MISSING
 
 
 LegacyRunPayload = TypeAliasType("LegacyRunPayload", dict[str, Any])

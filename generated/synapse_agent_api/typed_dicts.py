@@ -131,6 +131,7 @@ class Job(TypedDict):
     error: Any
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
+    timings: NotRequired[JobTimings | None]
     idempotency_key: str | None
     params: NotRequired[dict[str, Any] | None]
     requirements: NotRequired[list[str]]
@@ -210,6 +211,18 @@ class JobStreamEvent(TypedDict):
     at: NotRequired[str]
     error: NotRequired[Any]
     status: NotRequired[str]
+
+
+JobTimings = TypedDict(
+    "JobTimings",
+    {
+        "queued": NotRequired[float],
+        "environment": NotRequired[float],
+        "import": NotRequired[float],
+        "action": NotRequired[float],
+        "hint": NotRequired[str],
+    },
+)
 
 
 LegacyRunPayload: TypeAlias = dict[str, Any]

@@ -894,6 +894,7 @@ export interface components {
              *     has it.
              */
             events?: components["schemas"]["JobEvent"][];
+            timings?: components["schemas"]["JobTimings"];
             /** @description The request's key, if it had one. */
             idempotency_key: string | null;
             /**
@@ -922,6 +923,21 @@ export interface components {
             user_agent?: string | null;
             /** @description The `X-Request-ID` of the answer. */
             request_id?: string;
+        } & {
+            [key: string]: unknown;
+        }) | null;
+        /** @description Seconds that the parts of the run took, `null` until it has ended, and if its action was not started. */
+        JobTimings: ({
+            /** @description Waiting for its turn. */
+            queued?: number;
+            /** @description Making the environment, and starting the process that runs are forked from. */
+            environment?: number;
+            /** @description Importing modules, before or during the action. */
+            import?: number;
+            /** @description The rest, from the start of the process to its end. */
+            action?: number;
+            /** @description What to do if importing took most of the run. */
+            hint?: string;
         } & {
             [key: string]: unknown;
         }) | null;

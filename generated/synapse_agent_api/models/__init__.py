@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .job_progress import JobProgress
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
+    from .job_timings_type_0 import JobTimingsType0
     from .legacy_run_payload import LegacyRunPayload
     from .non_finite_numbers import NonFiniteNumbers
     from .non_finite_place import NonFinitePlace
@@ -57,6 +58,7 @@ _MODULES = {
     "JobProgress": "job_progress",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
+    "JobTimingsType0": "job_timings_type_0",
     "LegacyRunPayload": "legacy_run_payload",
     "NonFiniteNumbers": "non_finite_numbers",
     "NonFinitePlace": "non_finite_place",
@@ -91,6 +93,7 @@ __all__ = (
     "JobProgress",
     "JobStatus",
     "JobStreamEvent",
+    "JobTimingsType0",
     "LegacyRunPayload",
     "NonFiniteNumbers",
     "NonFinitePlace",

@@ -350,7 +350,10 @@ class Jobs:
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
         turn = partial(self._turn, live, spec.request(accepted=live.row.id))
-        recorder = Recorder(self._rows, live.row.id, files, turn=turn, on_change=on_change, on_full=on_full)
+        begun = live.submitted
+        recorder = Recorder(
+            self._rows, live.row.id, files, turn=turn, begun=begun, on_change=on_change, on_full=on_full
+        )
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)
 
@@ -378,6 +381,7 @@ class Jobs:
             started_at=live.started_at,
             progress=live.progress,
             events=live.events,
+            timings=live.timings,
             size=size,
             keys_until=self._keys_until(),
         )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
@@ -31,8 +32,9 @@ from synapse_agent.runner.environments.pip_config import index_environ
 from synapse_agent.runner.environments.pool import Environment, Environments
 from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.execution import Execution
+from synapse_agent.runner.processes.import_report import ImportReport
 from synapse_agent.runner.processes.json_check import check_result
-from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost, ZygoteSpec
+from synapse_agent.runner.processes.keeper import NO_IMPORTS, ImportPlan, KeeperProcess, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import (
     action_stopped,
@@ -169,10 +171,12 @@ class LocalRunner:
         own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
         requirements = (*own, *check_requirements(run.requirements, self._rules))
         python = run.config.requires_python or (release_python if is_kept else requires_python)(run.folder)
+        begun = time.monotonic()
         async with (
             self._environments.use(
                 requirements, requires_python=python, on_output=heard.listener.output
             ) as environment,
+            heard.environment_made(begun),
             heard.listener.turn() as allocation,
         ):
             return await self._run_in(environment, run, action, heard, env=self._env(environment, allocation))
@@ -200,10 +204,12 @@ class LocalRunner:
             request = _request(run, action, limits, env=env)
             if self._sandbox.namespaces:
                 request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
+            was_ready, begun = keeper.is_ready, time.monotonic()
             try:
                 ending = await execution.run(request, run.params.text)
             except ZygoteLost as lost:
                 raise _lost(lost) from lost
+            heard.ended(ending.imports, begun=begun, imported_before=0.0 if was_ready else keeper.import_seconds)
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
         result = result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
         await check_result(self._commands, result, job_id=run.job_id)
@@ -223,6 +229,8 @@ class LocalRunner:
             writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
+            env=tuple(sorted({**self._env(environment), **run.config.env}.items())),
+            imports=_imports(run),
         )
         return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
@@ -259,13 +267,38 @@ class _Start:
     def __init__(self, listener: RunListener) -> None:
         self.listener = listener
         self.has_started = False
+        self._environment = 0.0
+        self._started_at = time.monotonic()
 
     def started(self) -> None:
         self.has_started = True
+        self._started_at = time.monotonic()
         self.listener.started()
 
+    @asynccontextmanager
+    async def environment_made(self, begun: float) -> AsyncIterator[None]:
+        """Note how long the environment took."""
+        self._environment = time.monotonic() - begun
+        yield
 
-def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, str]) -> dict[str, Any]:
+    def ended(self, report: ImportReport, *, begun: float, imported_before: float) -> None:
+        """Pass on where the run's time went; `imported_before` is what its zygote has imported while it waited."""
+        until_started, running = self._started_at - begun, time.monotonic() - self._started_at
+        before, inside = min(imported_before, until_started), min(report.seconds, running)
+        environment = self._environment + until_started - before
+        times = {"environment": environment, "import": before + inside, "action": running - inside}
+        self.listener.event({"type": "timings", **times, "waited": environment + before})
+
+
+def _imports(run: Run) -> ImportPlan:
+    preload = run.config.preload
+    if preload is True:
+        actions = [each for each in run.config.actions.values() if each.can_run]
+        return ImportPlan(entrypoints=tuple(dict.fromkeys(each.entrypoint for each in actions)))
+    return ImportPlan(modules=preload) if isinstance(preload, tuple) else NO_IMPORTS
+
+
+def _request(run: Run, action: Action, limits: RunLimits) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
     return {
@@ -274,7 +307,7 @@ def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, s
         "job_id": run.job_id,
         "language": run.language,
         "folder": str(run.folder),
-        "env": {**env, **run.config.env, **language, "SYNAPSE_JOB_ID": run.job_id},
+        "env": {**language, "SYNAPSE_JOB_ID": run.job_id},
         "limits": limits.resources,
         "writable": [],
         "shown": [],
