@@ -349,10 +349,14 @@ class Jobs:
         on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
-        turn = partial(self._turn, live, spec.request(accepted=live.row.id))
-        begun = live.submitted
         recorder = Recorder(
-            self._rows, live.row.id, files, turn=turn, begun=begun, on_change=on_change, on_full=on_full
+            self._rows,
+            live.row.id,
+            files,
+            turn=partial(self._turn, live, spec.request(accepted=live.row.id)),
+            begun=live.submitted,
+            on_change=on_change,
+            on_full=on_full,
         )
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)

@@ -46,8 +46,8 @@ from synapse_agent.runner.processes.outcomes import (
 from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, namespaces_missing, probed
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
-from synapse_agent.runner.resources.gpus import HIDDEN
-from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation
+from synapse_agent.runner.resources.gpus import HIDDEN, visible
+from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation, thread_variables
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
@@ -179,15 +179,15 @@ class LocalRunner:
             heard.environment_made(begun),
             heard.listener.turn() as allocation,
         ):
-            return await self._run_in(environment, run, action, heard, env=self._env(environment, allocation))
+            return await self._run_in(environment, run, action, heard, allocation)
 
     async def _run_in(
-        self, environment: Environment, run: Run, action: Action, heard: _Start, *, env: Mapping[str, str]
+        self, environment: Environment, run: Run, action: Action, heard: _Start, allocation: Allocation | None
     ) -> bytes:
         times = (run.time_limit or self._limits.time, action.timeout)
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
-        async with self._keeper(run, environment) as keeper:
+        async with self._keeper(run, environment, allocation) as keeper:
             if run.warms:
                 await _ready(keeper)
                 return b"null"
@@ -201,7 +201,7 @@ class LocalRunner:
                 on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
             )
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, action, limits, env=env)
+            request = _request(run, action, limits, allocation)
             if self._sandbox.namespaces:
                 request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
             was_ready, begun = keeper.is_ready, time.monotonic()
@@ -220,7 +220,9 @@ class LocalRunner:
         self._zygotes.retire(environment=environment)
         self._bytecode.forget(environment)
 
-    def _keeper(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[KeeperProcess]:
+    def _keeper(
+        self, run: Run, environment: Environment, allocation: Allocation | None
+    ) -> AbstractAsyncContextManager[KeeperProcess]:
         spec = ZygoteSpec(
             environment.base,
             environment.folder,
@@ -229,20 +231,20 @@ class LocalRunner:
             writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
-            env=tuple(sorted({**self._env(environment), **run.config.env}.items())),
+            env=tuple(sorted({**self._env(environment, allocation), **run.config.env}.items())),
             imports=_imports(run),
         )
         return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
     def _env(self, environment: Environment, allocation: Allocation | None) -> dict[str, str]:
-        """Return what a run's environment variables are beside those of its own folder."""
+        """Return the variables that a run's imports already see: those of its environment, and numbers of threads."""
         return {
             "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(environment.folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
             **self._unseen,
-            **({} if allocation is None else self._own_threads(allocation.env)),
+            **({} if allocation is None else self._own_threads(thread_variables(allocation.request.wanted))),
         }
 
     def _own_threads(self, env: Mapping[str, str]) -> dict[str, str]:
@@ -298,16 +300,17 @@ def _imports(run: Run) -> ImportPlan:
     return ImportPlan(modules=preload) if isinstance(preload, tuple) else NO_IMPORTS
 
 
-def _request(run: Run, action: Action, limits: RunLimits) -> dict[str, Any]:
+def _request(run: Run, action: Action, limits: RunLimits, allocation: Allocation | None) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
+    gpus = visible(allocation.gpus) if allocation is not None and allocation.gpus else {}
     return {
         "entrypoint": action.entrypoint,
         "action": action.name,
         "job_id": run.job_id,
         "language": run.language,
         "folder": str(run.folder),
-        "env": {**language, "SYNAPSE_JOB_ID": run.job_id},
+        "env": {**gpus, **language, "SYNAPSE_JOB_ID": run.job_id},
         "limits": limits.resources,
         "writable": [],
         "shown": [],
