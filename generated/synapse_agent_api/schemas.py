@@ -28,6 +28,25 @@ ActionResult = TypeAliasType(
 )
 
 
+class AgentEvent(BaseModel):
+    """
+    The data of a server-sent event about an agent.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Annotated[str, Field(description="What has changed; `stream_events` describes each.")]
+    what: Annotated[str | MISSING, Field(description="What has happened to it, such as `created` or `deleted`.")] = (
+        MISSING
+    )
+    job: Job | MISSING = MISSING
+    job_id: str | MISSING = MISSING
+    release: Annotated[str | MISSING, Field(description="`code@version`.")] = MISSING
+    environment: Annotated[str | MISSING, Field(description="Its ID.")] = MISSING
+    agent: Annotated[str | MISSING, Field(description="The agent's version.")] = MISSING
+
+
 class Backup(BaseModel):
     """
     A copy of the agent's database.

@@ -22,6 +22,20 @@ run is to have to itself on its node. They count for more than what the plugin's
 ActionResult: TypeAlias = Any
 
 
+class AgentEvent(TypedDict):
+    """
+    The data of a server-sent event about an agent.
+    """
+
+    type: str
+    what: NotRequired[str]
+    job: NotRequired[Job]
+    job_id: NotRequired[str]
+    release: NotRequired[str]
+    environment: NotRequired[str]
+    agent: NotRequired[str]
+
+
 class Backup(TypedDict):
     """
     A copy of the agent's database.

@@ -413,6 +413,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/events/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow what changes
+         * @description Server-sent events for a page that shows the agent: what changes from now on. Changes of one thing that follow each
+         *     other closely come as one event. The data of an event is a JSON object with a `type`:
+         *
+         *     - `job`: a job was made, has reported something or is over; `job` is its record, as in a list.
+         *     - `job_deleted`: the job of that `job_id` is gone.
+         *     - `release`: `release` was cached (`what` is `created`) or deleted.
+         *     - `environment`: an environment was `made` or `removed`.
+         *     - `agent`: the agent is about to end; the last event.
+         *     - `reload`: too much has changed at once. Ask again for what you show.
+         *
+         *     After a connection has broken, ask again for what you show: events have no `id`. Ignore types that you
+         *     don't know.
+         */
+        get: operations["stream_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -681,6 +723,23 @@ export interface components {
              * @description When the agent heard of it.
              */
             at?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The data of a server-sent event about an agent. */
+        AgentEvent: {
+            /** @description What has changed; `stream_events` describes each. */
+            type: string;
+            /** @description What has happened to it, such as `created` or `deleted`. */
+            what?: string;
+            job?: components["schemas"]["Job"];
+            job_id?: string;
+            /** @description `code@version`. */
+            release?: string;
+            /** @description Its ID. */
+            environment?: string;
+            /** @description The agent's version. */
+            agent?: string;
         } & {
             [key: string]: unknown;
         };
@@ -1727,6 +1786,40 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
             422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    stream_events: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             default: components["responses"]["OtherError"];
         };
     };

@@ -27,6 +27,8 @@ from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import is_disk_full
 from synapse_agent.storage.reserve import Reserve
 from synapse_agent.storage.trees import TreeLimits
+from synapse_agent.util.changes import Change, Changes
+from synapse_sdk._version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +46,11 @@ class Agent:
     debug: DebugRules
     sandbox: SandboxPolicy
     rules: RequirementRules
+    changes: Changes
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
+        self.changes.publish(Change("agent", "stopping", __version__))
         await asyncio.gather(self.releases.close(), self.jobs.close(limit=limit))
 
 
@@ -61,6 +65,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
     folders = [DirectorySource(check_plugins_folder(folder), limits=unpacked) for folder in settings.plugins]
     async with AsyncExitStack() as stack:
         source = SourceChain([*folders, *await _backend(settings, stack)])
+        changes = Changes()
         folder = DataFolder(settings.data_dir)
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
@@ -77,6 +82,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             keep_keys=timedelta(hours=settings.idempotency_hours),
             reserve=folder.reserve,
             describe=runner.described if settings.keep_params else None,
+            changes=changes,
         )
         stack.push_async_callback(jobs.close, limit=0)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
@@ -93,12 +99,13 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             rules=rules,
             schemas=runner.schemas,
             on_removed=runner.forget,
+            changes=changes,
         )
         stack.push_async_callback(releases.close)
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
-        yield Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules)
+        yield Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules, changes)
 
 
 def _unpacked(settings: Settings) -> TreeLimits:

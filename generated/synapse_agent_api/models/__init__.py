@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .action_params import ActionParams
+    from .agent_event import AgentEvent
     from .backup import Backup
     from .create_plugin_release_request import CreatePluginReleaseRequest
     from .debug_run_request import DebugRunRequest
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "ActionParams": "action_params",
+    "AgentEvent": "agent_event",
     "Backup": "backup",
     "CreatePluginReleaseRequest": "create_plugin_release_request",
     "DebugRunRequest": "debug_run_request",
@@ -64,6 +66,7 @@ _MODULES = {
 
 __all__ = (
     "ActionParams",
+    "AgentEvent",
     "Backup",
     "CreatePluginReleaseRequest",
     "DebugRunRequest",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,9 @@ class RunningJob:
     """What it runs from, once that is there."""
     news: Notifier = field(default_factory=Notifier)
     ending: JobEnd | None = None
+    created: float = field(default_factory=time.monotonic)
+    started: float | None = None
+    """When its process was started, on the clock of `time.monotonic`."""
 
     @property
     def progress(self) -> str | None:

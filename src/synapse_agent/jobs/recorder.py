@@ -44,7 +44,11 @@ class Recorder:
         turn: Callable[[], AbstractAsyncContextManager[object]],
         on_news: Callable[[], None],
         on_full: Callable[[], None] | None = None,
+        on_started: Callable[[], None] = lambda: None,
+        on_event: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_started = on_started
+        self._on_event = on_event
         self._rows = rows
         self._row_id = row_id
         self._turn = turn
@@ -66,7 +70,9 @@ class Recorder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._log.close()
         self._journal.close()
-        self._turn = nullcontext  # it knows the job, which knows this: a circle would outlive both for a while
+        # They know the job, which knows this: a circle would outlive both for a while.
+        self._turn = nullcontext
+        self._on_started = self._on_event = lambda: None
 
     @property
     def events(self) -> str | None:
@@ -81,6 +87,7 @@ class Recorder:
         """Record that the action's process runs."""
         self.started_at = now()
         self._record()
+        self._on_started()
 
     def output(self, data: bytes) -> None:
         """Add to the log."""
@@ -95,6 +102,7 @@ class Recorder:
             self._note({**event, "at": now()})
         self._save()
         self._on_news()
+        self._on_event()
 
     def _note(self, event: dict[str, Any]) -> None:
         event.pop("type", None)

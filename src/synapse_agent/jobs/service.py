@@ -33,16 +33,18 @@ from synapse_agent.jobs.outcomes import (
     stopped_early,
 )
 from synapse_agent.jobs.recorder import Recorder
+from synapse_agent.jobs.reports import JobReports
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, shutting_down
 from synapse_agent.runner.base import Run, Runner
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
-from synapse_agent.storage.repositories.job_pages import JobFilters
+from synapse_agent.storage.repositories.job_pages import JobFilters, listed
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRow, NewJob
 from synapse_agent.storage.repositories.keys import KeyRow
 from synapse_agent.storage.reserve import Reserve
+from synapse_agent.util.changes import Changes
 from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
@@ -69,6 +71,7 @@ class Jobs:
         time_limit: float | None = None,
         reserve: Reserve | None = None,
         describe: Describe | None = None,
+        changes: Changes | None = None,
     ) -> None:
         """Take up what an earlier agent left. Without `describe`, records have no params."""
         self._rows = database.jobs
@@ -81,6 +84,7 @@ class Jobs:
         self._keep_keys = keep_keys
         self._time_limit = time_limit
         self._reserve = reserve
+        self._reports = JobReports(changes or Changes())
         self._params = ParamsKeeper(self._rows, describe)
         self._pages = database.job_pages
         self._live: dict[str, RunningJob] = {}
@@ -157,7 +161,7 @@ class Jobs:
         return self._record(row, result)
 
     def records(self, filters: JobFilters, *, limit: int, before: str | None = None) -> bytes:
-        """Say jobs as the contract does, newest first, as a JSON array; large params and results are left out.
+        """Return jobs as the contract has them, newest first, as a JSON array; large params and results are left out.
 
         An unknown `before` is `Problem` 404 `job_not_found`.
         """
@@ -165,6 +169,11 @@ class Jobs:
         rows = self._pages.page(filters, limit=limit, before=before_id, newer=self._ends.statuses())
         found = map(self._ends.applied, rows)
         return b"[" + b",".join(self._record(row, _short_result(row)) for row in found) + b"]"
+
+    def listed(self, job_id: str) -> bytes | None:
+        """Return a job as a list has it, None if there is no such job."""
+        row = self._rows.find(job_id)
+        return None if row is None else self._record(listed(self._ends.applied(row)), _short_result(row))
 
     async def stop(self, job_id: str) -> JobRow:
         """End a job and all it started, wait for that, and give it; one that is over stays as it is."""
@@ -187,6 +196,7 @@ class Jobs:
         self._keys.free_expired(now=now())
         gone = deleted(job_id)
         self._rows.forget(row.id, error=json.dumps(gone.detail), status_code=gone.status)
+        self._reports.deleted(row)
         await in_thread(self._files(row).remove)
 
     def follow(self, job_id: str, *, after: str | None) -> AsyncIterator[bytes]:
@@ -244,6 +254,7 @@ class Jobs:
         order.workspace.claim()
         live = self._live[row.job_id] = RunningJob(row)
         live.task = asyncio.create_task(self._run(live, order), name=f"job {row.job_id}")
+        self._reports.queued(row)
 
     async def _run(self, live: RunningJob, order: RunSpec) -> bytes | Problem:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
@@ -251,7 +262,9 @@ class Jobs:
         try:
             outcome = await self._kept(live.row, await self._outcome(live, order))
             live.is_waiting = False
-            await self._ends.record(live.row, self._end_record(live, outcome))
+            end = self._end_record(live, outcome)
+            await self._ends.record(live.row, end)
+            self._reports.ended(live, end, outcome.error_type if isinstance(outcome, Problem) else None)
         except asyncio.CancelledError:
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
@@ -290,6 +303,7 @@ class Jobs:
     async def _turn(self, live: RunningJob) -> AsyncIterator[None]:
         """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
         live.is_waiting = True
+        self._reports.environment_ready(live)
         async with self._turns:
             live.is_waiting = False
             yield
@@ -314,7 +328,14 @@ class Jobs:
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
         recorder = Recorder(
-            self._rows, live.row.id, files, turn=partial(self._turn, live), on_news=on_news, on_full=on_full
+            self._rows,
+            live.row.id,
+            files,
+            turn=partial(self._turn, live),
+            on_news=on_news,
+            on_full=on_full,
+            on_started=partial(self._reports.started, live),
+            on_event=partial(self._reports.progressed, live.row),
         )
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)

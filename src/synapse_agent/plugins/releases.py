@@ -22,6 +22,7 @@ from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.repositories.releases import NewRelease, ReleaseRow
 from synapse_agent.storage.trees import remove_tree, sync_tree, tree_digest
+from synapse_agent.util.changes import Change, Changes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 
@@ -47,6 +48,7 @@ class Releases:
         rules: RequirementRules,
         schemas: Callable[[Path], Mapping[str, Any]],
         on_removed: Callable[[Path], Awaitable[None]],
+        changes: Changes,
     ) -> None:
         """Bring rows and folders together; `on_removed` is told of each folder that has been removed since."""
         self._folder = folder
@@ -57,6 +59,7 @@ class Releases:
         self._rules = rules
         self._schemas = schemas
         self._on_removed = on_removed
+        self._changes = changes
         self._fetching: dict[tuple[str, str], asyncio.Task[ReleaseRow]] = {}
         self._is_closing = False
         self._uses: Counter[str] = Counter()
@@ -112,6 +115,7 @@ class Releases:
         row = self.find(lookup)
         self._found.clear()
         self._rows.delete(row.digest)
+        self._changes.publish(Change("release", "deleted", f"{row.plugin}@{row.version}"))
         await self._remove_unused(row.digest)
 
     def page(self, filters: Mapping[str, str], *, number: int, size: int) -> tuple[int, list[ReleaseRow]]:
@@ -198,7 +202,9 @@ class Releases:
             config, digest = await _examined(temporary, plugin, version, self._rules)
             # From here to the row there is no await: no other request can see, or remove, a folder without its row.
             self._place(temporary, digest)
-            return self._rows.create(_new_release(config, plugin, version, digest))
+            row = self._rows.create(_new_release(config, plugin, version, digest))
+            self._changes.publish(Change("release", "created", f"{plugin}@{version}", {"digest": digest}))
+            return row
         finally:
             await in_thread(remove_tree, temporary)
 

@@ -14,6 +14,7 @@ from synapse_agent.agent import Agent
 from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import Caller, RunSpec
+from synapse_agent.observe.event_stream import follow_changes
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import RequirementRules, check_requirements
 from synapse_agent.problems import invalid
@@ -124,16 +125,23 @@ async def get_job_logs(agent: Agent, call: OperationRequest) -> Response:
 
 async def stream_job_logs(agent: Agent, call: OperationRequest) -> Response:
     """Give a job's log and events as they come."""
-    events = agent.jobs.follow(call.path["job_id"], after=call.headers.get("Last-Event-ID"))
-    # For nginx and its like, which would hold events back.
-    return StreamingResponse(
-        events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
-    )
+    return _event_stream(agent.jobs.follow(call.path["job_id"], after=call.headers.get("Last-Event-ID")))
+
+
+async def stream_events(agent: Agent, _call: OperationRequest) -> Response:
+    """Stream what changes."""
+    return _event_stream(follow_changes(agent.changes, agent.jobs.listed))
 
 
 async def stop_job(agent: Agent, call: OperationRequest) -> Response:
     """End a job."""
     return json_answer(agent.jobs.record(await agent.jobs.stop(call.path["job_id"])))
+
+
+def _event_stream(events: AsyncIterator[bytes]) -> Response:
+    # The last header is for nginx and its like, which would hold events back.
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 async def _run_once(
