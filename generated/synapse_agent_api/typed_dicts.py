@@ -297,3 +297,30 @@ class Sandbox(TypedDict):
     status: str
     landlock_abi: NotRequired[int]
     restricts: NotRequired[list[str]]
+
+
+class Session(TypedDict):
+    """
+    The token that a request or a browser's cookie stands for.
+    """
+
+    token: str | None
+    read_only: bool
+
+
+class SessionCode(TypedDict):
+    """
+    A code that signs a browser in once.
+    """
+
+    code: str | None
+    expires_at: str
+
+
+class SessionRequest(TypedDict):
+    """
+    Either a token or a code.
+    """
+
+    token: NotRequired[str]
+    code: NotRequired[str]

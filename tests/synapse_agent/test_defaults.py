@@ -34,6 +34,7 @@ FITTING: dict[str, Any] = {
     "backend_allow": ("minio.test", "10.1.0.0/16"),
     "extra_index_urls": ("https://one.test/simple", "https://two.test/simple"),
     "plugins": (Path("/"), Path("/tmp")),
+    "token_files": ("one=/run/one", "two=/run/two:read"),
     "pythons": (Path(sys.executable),),
 }
 """Values for settings that take no other text."""
@@ -215,7 +216,7 @@ def test_paths_in_a_file_start_at_its_folder(tmp_path: Path) -> None:
     told = json.loads(python(PROBE, "serve", "--config", str(path), cwd=tmp_path / "elsewhere"))
     folder = tmp_path / "etc"
     assert (told["plugins"], told["data_dir"]) == (f"({folder / 'plugins'!r},)", repr(folder / "data"))
-    assert (told["max_body_bytes"], told["token"]) == (str(2 * 2**20), "'secret'")
+    assert (told["max_body_bytes"], told["token_files"]) == (str(2 * 2**20), f"('{folder}/token',)")
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from .release_filters import ReleaseFilters
     from .run_request import RunRequest
     from .sandbox import Sandbox
+    from .session import Session
+    from .session_code import SessionCode
+    from .session_request import SessionRequest
 
 _MODULES = {
     "ActionParams": "action_params",
@@ -62,6 +65,9 @@ _MODULES = {
     "ReleaseFilters": "release_filters",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
+    "Session": "session",
+    "SessionCode": "session_code",
+    "SessionRequest": "session_request",
 }
 
 __all__ = (
@@ -91,6 +97,9 @@ __all__ = (
     "ReleaseFilters",
     "RunRequest",
     "Sandbox",
+    "Session",
+    "SessionCode",
+    "SessionRequest",
 )
 
 

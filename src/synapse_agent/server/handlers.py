@@ -18,7 +18,7 @@ from synapse_agent.observe.event_stream import follow_changes
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import RequirementRules, check_requirements
 from synapse_agent.problems import invalid
-from synapse_agent.server.auth import TOKEN_NAME
+from synapse_agent.server.auth import TOKEN
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES, REQUEST_ID
 from synapse_agent.server.responses import json_answer
@@ -216,7 +216,7 @@ def _caller(call: OperationRequest) -> Caller:
     scope = call.request.scope
     user_agent = call.request.headers.get("user-agent")
     return Caller(
-        token=scope.get(TOKEN_NAME),
+        token=scope[TOKEN].name if scope[TOKEN] else None,
         address=scope["client"][0] if scope.get("client") else None,
         user_agent=user_agent and user_agent[:LONGEST_USER_AGENT],
         request_id=scope[REQUEST_ID],
