@@ -15,16 +15,21 @@ ActionParams = TypeAliasType("ActionParams", dict[str, Any])
 """
 The parameters that the action is called with, by name.
 
-An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-`num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
-run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-`actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
+a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+either a run has one CPU. A value that is no amount counts for nothing here.
 
 """
 
 
 ActionResult = TypeAliasType(
-    "ActionResult", Annotated[Any, Field(description="Whatever the action returned, as JSON.")]
+    "ActionResult",
+    Annotated[
+        Any,
+        Field(
+            description="Whatever the action returned, as JSON. NaN and infinities are `null`, as the job's record lists under `nonfinite`."
+        ),
+    ],
 )
 
 
@@ -66,7 +71,19 @@ class CreatePluginReleaseRequest(BaseModel):
     """
 
     plugin: Annotated[str, Field(description="The plugin's code.", min_length=1)]
-    version: Annotated[str, Field(description="The version, as text.", min_length=1)]
+    version: Annotated[
+        str | MISSING,
+        Field(
+            description="The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several.",
+            min_length=1,
+        ),
+    ] = MISSING
+    refresh: Annotated[
+        bool | None,
+        Field(
+            description="Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files."
+        ),
+    ] = False
 
 
 class DebugRunRequest(BaseModel):
@@ -98,6 +115,7 @@ class DebugRunRequest(BaseModel):
             description="Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`.", min_length=1
         ),
     ] = MISSING
+    priority: Priority | MISSING = MISSING
 
 
 class ErrorBody(BaseModel):
@@ -128,6 +146,9 @@ class ErrorDetail(BaseModel):
     )
     traceback: Annotated[
         str | MISSING, Field(description="`action_failed`: the traceback, from the plugin's own code on.")
+    ] = MISSING
+    file: Annotated[
+        str | MISSING, Field(description="`result_not_serializable`: the job's file with the `repr` of the result.")
     ] = MISSING
     installer_output: Annotated[
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
@@ -202,7 +223,15 @@ class Job(BaseModel):
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
     progress: JobProgress | None
-    result: Annotated[Any | MISSING, Field(description="The action's result, `null` until it has succeeded.")] = MISSING
+    result: Annotated[
+        Any | MISSING,
+        Field(description="The action's result, `null` until it has succeeded. NaN and infinities in it are `null`."),
+    ] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
+    outputs: Annotated[
+        int | MISSING,
+        Field(description="How many values the action yielded, if it is a generator; its result is the list of them."),
+    ] = MISSING
     error: Annotated[
         Any,
         Field(
@@ -219,7 +248,7 @@ class Job(BaseModel):
             description="The last events that the action recorded, at most 20; `data` of more than 1 kB is left out here, the stream of the log\nhas it.\n"
         ),
     ] = MISSING
-    idempotency_key: Annotated[str | None, Field(description="The key that the request carried, where it carried one.")]
+    idempotency_key: Annotated[str | None, Field(description="The request's key, if it had one.")]
     params: Annotated[
         dict[str, Any] | None | MISSING,
         Field(
@@ -262,8 +291,29 @@ class JobEvent(BaseModel):
         extra="allow",
     )
     event: Annotated[str, Field(description="Its name, of the action's choice.")]
-    data: Annotated[Any | MISSING, Field(description="What goes with it, any JSON value.")] = MISSING
+    data: Annotated[
+        Any | MISSING,
+        Field(description="What goes with it, any JSON value. A text stands for what JSON has nothing for."),
+    ] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
+    left_out: Annotated[
+        str | MISSING, Field(description="What `data` does not have of what was reported, and why.")
+    ] = MISSING
     at: Annotated[AwareDatetime | MISSING, Field(description="When the agent heard of it.")] = MISSING
+
+
+class JobFile(BaseModel):
+    """
+    A file that a run left.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: Annotated[str, Field(description="Its path below the folder of outputs.")]
+    size: Annotated[int, Field(description="Bytes.", ge=0)]
+    media_type: Annotated[str, Field(description="Guessed from the name.")]
+    sha256: Annotated[str | None, Field(description="Of its content, in hexadecimal digits; null while the job runs.")]
 
 
 JobId = TypeAliasType(
@@ -288,13 +338,12 @@ class JobProgress(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    current: Annotated[float | MISSING, Field(description="How much is done.")] = MISSING
-    total: Annotated[float | None | MISSING, Field(description="How much there is to do, where the action knows.")] = (
-        MISSING
-    )
-    step: Annotated[
-        str | MISSING, Field(description="What of the action this is about, where it names several steps.")
+    current: Annotated[
+        float | None | MISSING, Field(description="How much is done; `null` if the action reported no finite number.")
     ] = MISSING
+    total: Annotated[float | None | MISSING, Field(description="The total, if the action knows it.")] = MISSING
+    step: Annotated[str | MISSING, Field(description="The step of the action, if it names several.")] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
 
 
 class JobStatus(StrEnum):
@@ -319,24 +368,38 @@ class JobStreamEvent(BaseModel):
     )
     type: Annotated[str, Field(description="What this event is about; `stream_job_logs` describes each.")]
     message: Annotated[str | MISSING, Field(description="The line, or a sentence for people.")] = MISSING
-    current: Annotated[float | MISSING, Field(description="`progress`: how much is done.")] = MISSING
-    total: Annotated[
-        float | None | MISSING, Field(description="`progress`: how much there is to do, where the action knows.")
+    current: Annotated[
+        float | None | MISSING,
+        Field(description="`progress`: how much is done; `null` if the action reported no finite number."),
     ] = MISSING
-    step: Annotated[
-        str | MISSING, Field(description="`progress`: what of the action this is about, where it names several steps.")
-    ] = MISSING
+    total: Annotated[float | None | MISSING, Field(description="`progress`: the total, if the action knows it.")] = (
+        MISSING
+    )
+    step: Annotated[str | MISSING, Field(description="`progress`: the step of the action, if it names several.")] = (
+        MISSING
+    )
     event: Annotated[str | MISSING, Field(description="`event`: its name, of the action's choice.")] = MISSING
+    index: Annotated[int | MISSING, Field(description="`output`: the number of the value, from 0.")] = MISSING
+    value: Annotated[Any | MISSING, Field(description="`output`: what the action yielded, any JSON value.")] = MISSING
+    outputs: Annotated[
+        int | MISSING, Field(description="`complete`: how many values the action yielded, if it is a generator.")
+    ] = MISSING
     data: Annotated[Any | MISSING, Field(description="`event`: what goes with it, any JSON value.")] = MISSING
-    at: Annotated[AwareDatetime | MISSING, Field(description="`event`: when the agent heard of it.")] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
+    left_out: Annotated[
+        str | MISSING, Field(description="`event`: what `data` does not have of what was reported, and why.")
+    ] = MISSING
+    at: Annotated[AwareDatetime | MISSING, Field(description="`event`, `output`: when the agent heard of it.")] = (
+        MISSING
+    )
     error: Annotated[Any | MISSING, Field(description="`error`: what went wrong, as in the job's record.")] = MISSING
     status: Annotated[str | MISSING, Field(description="`complete`: the status that the job ended with.")] = MISSING
 
 
 LegacyRunPayload = TypeAliasType("LegacyRunPayload", dict[str, Any])
 """
-A payload as older clients build it: any JSON object, taken as it is. It holds what a run request holds; an agent
-answers 422 where `action` is missing or no string.
+A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
+answers 422 if `action` is missing or not a string.
 
 """
 
@@ -352,6 +415,34 @@ Lookup = TypeAliasType(
         ),
     ],
 )
+
+
+class NonFiniteNumbers(BaseModel):
+    """
+    The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
+    progress that has this field. The field is missing without any.
+
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    count: Annotated[int, Field(description="How many there were.")]
+    places: Annotated[
+        list[NonFinitePlace], Field(description="The first of them, at most 100 of a result and 20 of an event.")
+    ]
+
+
+class NonFinitePlace(BaseModel):
+    """
+    A number that JSON does not have.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    path: Annotated[str, Field(description="Its place, such as `$.losses[1]`, from the result or the event on.")]
+    value: Annotated[str, Field(description="What it was.")]
 
 
 class PluginAction(BaseModel):
@@ -410,6 +501,12 @@ class PluginRelease(BaseModel):
         str | MISSING, Field(description="`sha256:` and the hash of the cached content, in hexadecimal digits.")
     ] = MISSING
     created_at: Annotated[AwareDatetime | MISSING, Field(description="When the agent cached it.")] = MISSING
+    source_changed: Annotated[
+        bool | MISSING,
+        Field(
+            description="Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files\nfor this release now. Runs use the cached ones until the release is refreshed.\n"
+        ),
+    ] = MISSING
     warnings: Annotated[
         list[str] | MISSING,
         Field(
@@ -432,6 +529,19 @@ class PluginReleasePage(BaseModel):
     ]
     previous: Annotated[str | None, Field(description="Address of the page before; `null` on the first.")]
     results: list[PluginRelease]
+
+
+Priority = TypeAliasType(
+    "Priority",
+    Annotated[
+        int,
+        Field(
+            description="Among the runs of the same release that wait, those of higher priority start first; 0 if absent. Agents have a\nhighest one, and answer 422 to any above.\n",
+            ge=-1000,
+            le=1000,
+        ),
+    ],
+)
 
 
 ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
@@ -463,6 +573,7 @@ class RunRequest(BaseModel):
             description="Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`.", min_length=1
         ),
     ] = MISSING
+    priority: Priority | MISSING = MISSING
 
 
 RunBody = TypeAliasType(
@@ -481,12 +592,12 @@ class Sandbox(BaseModel):
     status: Annotated[
         str,
         Field(
-            description="`active` where every run is held to it, `off` where whoever runs the agent wants none, `unavailable` where the\nmachine's kernel offers none.\n"
+            description="`active` if it applies to every run, `off` if the operator turned it off, `unavailable` if the kernel does not\nsupport it.\n"
         ),
     ]
     landlock_abi: Annotated[
         int | MISSING,
-        Field(description="The ABI version of the kernel's Landlock; 0 where it has none that can be used.", ge=0),
+        Field(description="The ABI version of the kernel's Landlock; 0 if it has none that can be used.", ge=0),
     ] = MISSING
     restricts: Annotated[
         list[str] | MISSING,
@@ -527,3 +638,46 @@ class SessionRequest(BaseModel):
 
     token: Annotated[str | MISSING, Field(min_length=1)] = MISSING
     code: Annotated[str | MISSING, Field(min_length=1)] = MISSING
+
+
+class StoredFile(BaseModel):
+    """
+    A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
+
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: Annotated[str, Field(description="The SHA-256 of its content, in hexadecimal digits.")]
+    name: Annotated[str | None, Field(description="As its uploader called it.")]
+    media_type: Annotated[str | None, Field(description="As its uploader called it.")]
+    size: Annotated[int | None, Field(description="Bytes; null while that is not known.")]
+    received: Annotated[int, Field(description="Bytes that are there.", ge=0)]
+
+
+class WarmRelease(BaseModel):
+    """
+    How far a release is prepared for its runs.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    release: Annotated[str, Field(description="`code@version` of the release.")]
+    action: Annotated[str | None, Field(description="The action that was asked for, `null` for all of them.")]
+    status: Annotated[str, Field(description="`ready` once runs find everything prepared, `starting` before that.")]
+
+
+class WarmRequest(BaseModel):
+    """
+    What to prepare.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    action: Annotated[
+        str | MISSING,
+        Field(description="Name of the action to prepare; without one, all actions of the release.", min_length=1),
+    ] = MISSING

@@ -11,10 +11,9 @@ ActionParams: TypeAlias = dict[str, Any]
 """
 The parameters that the action is called with, by name.
 
-An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-`num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
-run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-`actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
+a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+either a run has one CPU. A value that is no amount counts for nothing here.
 
 """
 
@@ -52,7 +51,8 @@ class CreatePluginReleaseRequest(TypedDict):
     """
 
     plugin: str
-    version: str
+    version: NotRequired[str]
+    refresh: NotRequired[bool]
 
 
 class DebugRunRequest(TypedDict):
@@ -68,6 +68,7 @@ class DebugRunRequest(TypedDict):
     requirements: NotRequired[list[str]]
     job_id: NotRequired[JobId]
     language: NotRequired[str]
+    priority: NotRequired[Priority]
 
 
 class ErrorBody(TypedDict):
@@ -89,6 +90,7 @@ class ErrorDetail(TypedDict):
     exception_type: NotRequired[str]
     exception_message: NotRequired[str]
     traceback: NotRequired[str]
+    file: NotRequired[str]
     installer_output: NotRequired[str]
 
 
@@ -138,6 +140,8 @@ class Job(TypedDict):
     finished_at: str | None
     progress: JobProgress | None
     result: NotRequired[Any]
+    nonfinite: NotRequired[NonFiniteNumbers]
+    outputs: NotRequired[int]
     error: Any
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
@@ -167,7 +171,20 @@ class JobEvent(TypedDict):
 
     event: str
     data: NotRequired[Any]
+    nonfinite: NotRequired[NonFiniteNumbers]
+    left_out: NotRequired[str]
     at: NotRequired[str]
+
+
+class JobFile(TypedDict):
+    """
+    A file that a run left.
+    """
+
+    name: str
+    size: int
+    media_type: str
+    sha256: str | None
 
 
 JobId: TypeAlias = str
@@ -178,9 +195,10 @@ class JobProgress(TypedDict):
     What the action last reported of its progress, `null` before that.
     """
 
-    current: NotRequired[float]
+    current: NotRequired[float | None]
     total: NotRequired[float | None]
     step: NotRequired[str]
+    nonfinite: NotRequired[NonFiniteNumbers]
 
 
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"]
@@ -193,11 +211,16 @@ class JobStreamEvent(TypedDict):
 
     type: str
     message: NotRequired[str]
-    current: NotRequired[float]
+    current: NotRequired[float | None]
     total: NotRequired[float | None]
     step: NotRequired[str]
     event: NotRequired[str]
+    index: NotRequired[int]
+    value: NotRequired[Any]
+    outputs: NotRequired[int]
     data: NotRequired[Any]
+    nonfinite: NotRequired[NonFiniteNumbers]
+    left_out: NotRequired[str]
     at: NotRequired[str]
     error: NotRequired[Any]
     status: NotRequired[str]
@@ -205,13 +228,33 @@ class JobStreamEvent(TypedDict):
 
 LegacyRunPayload: TypeAlias = dict[str, Any]
 """
-A payload as older clients build it: any JSON object, taken as it is. It holds what a run request holds; an agent
-answers 422 where `action` is missing or no string.
+A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
+answers 422 if `action` is missing or not a string.
 
 """
 
 
 Lookup: TypeAlias = str
+
+
+class NonFiniteNumbers(TypedDict):
+    """
+    The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
+    progress that has this field. The field is missing without any.
+
+    """
+
+    count: int
+    places: list[NonFinitePlace]
+
+
+class NonFinitePlace(TypedDict):
+    """
+    A number that JSON does not have.
+    """
+
+    path: str
+    value: str
 
 
 class PluginAction(TypedDict):
@@ -254,6 +297,7 @@ class PluginRelease(TypedDict):
     actions: NotRequired[list[PluginAction]]
     digest: NotRequired[str]
     created_at: NotRequired[str]
+    source_changed: NotRequired[bool]
     warnings: NotRequired[list[str]]
 
 
@@ -266,6 +310,9 @@ class PluginReleasePage(TypedDict):
     next: str | None
     previous: str | None
     results: list[PluginRelease]
+
+
+Priority: TypeAlias = int
 
 
 ReleaseFilters: TypeAlias = dict[str, Any]
@@ -284,6 +331,7 @@ class RunRequest(TypedDict):
     requirements: NotRequired[list[str]]
     job_id: NotRequired[JobId]
     language: NotRequired[str]
+    priority: NotRequired[Priority]
 
 
 RunBody: TypeAlias = RunRequest | LegacyRunPayload
@@ -324,3 +372,34 @@ class SessionRequest(TypedDict):
 
     token: NotRequired[str]
     code: NotRequired[str]
+
+
+class StoredFile(TypedDict):
+    """
+    A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
+
+    """
+
+    id: str
+    name: str | None
+    media_type: str | None
+    size: int | None
+    received: int
+
+
+class WarmRelease(TypedDict):
+    """
+    How far a release is prepared for its runs.
+    """
+
+    release: str
+    action: str | None
+    status: str
+
+
+class WarmRequest(TypedDict):
+    """
+    What to prepare.
+    """
+
+    action: NotRequired[str]

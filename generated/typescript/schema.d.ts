@@ -95,8 +95,9 @@ export interface paths {
         put?: never;
         /**
          * Fetch and cache a release
-         * @description Fetches the release from where the agent gets its plugins and caches it. Caching twice is caching once: a release
-         *     that is there already is answered with 200, as it was cached then.
+         * @description Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
+         *     already cached is returned with 200, unchanged, with `source_changed` if its source has other files now. With
+         *     `refresh` it is fetched anew. Without `version`, the agent takes the only one that its source has.
          */
         post: operations["create_plugin_release"];
         delete?: never;
@@ -135,8 +136,8 @@ export interface paths {
         post?: never;
         /**
          * Delete a cached release
-         * @description Removes the release from the agent's cache. An action of it that is running goes on to its end. An agent answers
-         *     with and without a slash at the end; clients send the path as it stands here.
+         * @description Removes the release from the agent's cache. Runs in progress finish normally. An agent accepts the path with
+         *     and without a trailing slash; clients send it as it is here.
          */
         delete: operations["delete_plugin_release"];
         options?: never;
@@ -180,6 +181,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/plugin_releases/{lookup}/warm/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
+                lookup: components["parameters"]["Lookup"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Prepare a release for its first run
+         * @description Makes the release's environment and starts the process that its runs are forked from, so that the first caller does
+         *     not wait for them. No action runs. What takes more than some seconds continues after the answer, 202; send the
+         *     request again to wait for it further. Sent again for a release that is warm, it changes nothing.
+         */
+        post: operations["warm_plugin_release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/plugin_releases/run_debug/": {
         parameters: {
             query?: never;
@@ -202,10 +239,10 @@ export interface paths {
         put?: never;
         /**
          * Run an action from source
-         * @description Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source that the request
-         *     brings (`modules`), or from both, the modules laid over the folder. `config` is merged over the folder's
-         *     `config.yaml`, key by key, and may be the whole of it. Nothing stays behind but the job. An agent that listens
-         *     beyond its own machine takes debug runs only where whoever runs it allows them.
+         * @description Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source in the request
+         *     (`modules`), or from both; modules replace files of the folder. `config` is merged over the folder's `config.yaml`,
+         *     key by key, and may be the whole of it. Only the job is kept. An agent that listens beyond loopback accepts debug
+         *     runs only if its operator allows them.
          */
         post: operations["run_debug_plugin_release"];
         delete?: never;
@@ -263,7 +300,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -306,7 +343,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -344,7 +381,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -353,7 +390,7 @@ export interface paths {
         };
         /**
          * Get a job's log
-         * @description What the run printed so far, standard output and standard error as they came, bytes that are no UTF-8 replaced.
+         * @description What the run has printed so far on standard output and standard error; bytes that are not UTF-8 are replaced.
          */
         get: operations["get_job_logs"];
         put?: never;
@@ -381,7 +418,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -390,22 +427,181 @@ export interface paths {
         };
         /**
          * Follow a job's log
-         * @description What the run printed and reported, from the beginning, and on as it comes, as server-sent events until the job is over.
-         *     Each event has an `id`. Send the last one that you have in `Last-Event-ID` to go on after it when a connection has
-         *     broken: no line comes twice and none is missing.
+         * @description What the run prints and reports, from its start to its end, as server-sent events. Each event has an `id`. After a
+         *     broken connection, send the last one in `Last-Event-ID` to resume after it: no line comes twice and none is missing.
          *
          *     The data of an event is a JSON object with a `type` and a `message`:
          *
-         *     - `log`: a line that was printed, without its end. A line without an end comes when the job is over.
-         *     - `progress`: how far the action is now (`current`, `total`, and `step` where it names one). Only the newest is sent.
-         *     - `event`: something that the action recorded (`event`, `data`), after all that it had printed before.
-         *     - `error`: the job did not end well; `error` is as in its record.
+         *     - `log`: a printed line, without its newline. A last line without one comes when the job ends.
+         *     - `progress`: how far the action is (`current`, `total`, and `step` if it names one). Only the newest is sent.
+         *     - `event`: something that the action recorded (`event`, `data`), after everything that it printed before.
+         *     - `output`: a value that the action yielded, if it is a generator (`index`, from 0, and `value`). The list of them is
+         *       the result.
+         *     - `error`: the job failed or was stopped; `error` is as in its record.
          *     - `complete`: the last event; `status` is the job's.
          *
          *     Ignore types that you don't know. Lines that begin with a colon keep the connection alive.
          */
         get: operations["stream_job_logs"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{job_id}/files/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List a job's files
+         * @description What the run left in the folder that `SYNAPSE_OUTPUT_DIR` names, also if it failed: files, no links. While it runs:
+         *     what is there now.
+         */
+        get: operations["list_job_files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{job_id}/files/content/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Download a job's file
+         * @description Once the job is over.
+         */
+        get: operations["get_job_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/files/{file_id}/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Ask for a file before you send it
+         * @description If `received` is its `size`, all of it is there. Otherwise `received` is the offset of the next part.
+         */
+        get: operations["get_file"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a file
+         * @description Its parts, too. Files that are not used are removed after a while without it.
+         */
+        delete: operations["delete_file"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/files/{file_id}/content/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Download a file
+         * @description That was uploaded, or that a result refers to.
+         */
+        get: operations["get_file_content"];
+        /**
+         * Upload a file
+         * @description Whole, or in parts of which each begins at the `received` of the answer before; proxies take small ones. What has
+         *     arrived when a connection breaks stays. With the last byte the agent checks the content against its id.
+         */
+        put: operations["put_file_content"];
         post?: never;
         delete?: never;
         options?: never;
@@ -433,17 +629,17 @@ export interface paths {
         };
         /**
          * Follow what changes
-         * @description Server-sent events for a page that shows the agent: what changes from now on. Changes of one thing that follow each
-         *     other closely come as one event. The data of an event is a JSON object with a `type`:
+         * @description What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
+         *     follow each other closely come as one event. The data of an event is a JSON object with a `type`:
          *
-         *     - `job`: a job was made, has reported something or is over; `job` is its record, as in a list.
+         *     - `job`: a job was made, has gone on or is over; `job` is its record, as lists have it.
          *     - `job_deleted`: the job of that `job_id` is gone.
-         *     - `release`: `release` was cached (`what` is `created`) or deleted.
-         *     - `environment`: an environment was `made` or `removed`.
+         *     - `release`: `release` was cached or deleted, as `what` says.
+         *     - `environment`: an environment was made or removed, as `what` says.
          *     - `agent`: the agent is about to end; the last event.
-         *     - `reload`: too much has changed at once. Ask again for what you show.
+         *     - `reload`: more has changed than is worth telling. Ask again for what you show.
          *
-         *     After a connection has broken, ask again for what you show: events have no `id`. Ignore types that you
+         *     After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
          *     don't know.
          */
         get: operations["stream_events"];
@@ -578,11 +774,11 @@ export interface components {
         /** @description What keeps the actions that an agent runs from writing elsewhere than into their own folder. */
         Sandbox: {
             /**
-             * @description `active` where every run is held to it, `off` where whoever runs the agent wants none, `unavailable` where the
-             *     machine's kernel offers none.
+             * @description `active` if it applies to every run, `off` if the operator turned it off, `unavailable` if the kernel does not
+             *     support it.
              */
             status: string;
-            /** @description The ABI version of the kernel's Landlock; 0 where it has none that can be used. */
+            /** @description The ABI version of the kernel's Landlock; 0 if it has none that can be used. */
             landlock_abi?: number;
             /**
              * @description What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change
@@ -622,6 +818,11 @@ export interface components {
              * @description When the agent cached it.
              */
             created_at?: string;
+            /**
+             * @description Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files
+             *     for this release now. Runs use the cached ones until the release is refreshed.
+             */
+            source_changed?: boolean;
             /** @description What the plugin's author should know, one sentence each; keys and files without effect are named. */
             warnings?: string[];
         } & {
@@ -659,8 +860,13 @@ export interface components {
         CreatePluginReleaseRequest: {
             /** @description The plugin's code. */
             plugin: string;
-            /** @description The version, as text. */
-            version: string;
+            /** @description The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several. */
+            version?: string;
+            /**
+             * @description Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files.
+             * @default false
+             */
+            refresh: boolean;
         };
         /** @description A run request, or a legacy payload. */
         RunBody: components["schemas"]["RunRequest"] | components["schemas"]["LegacyRunPayload"];
@@ -674,12 +880,13 @@ export interface components {
             job_id?: components["schemas"]["JobId"];
             /** @description Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`. */
             language?: string;
+            priority?: components["schemas"]["Priority"];
         } & {
             [key: string]: unknown;
         };
         /**
-         * @description A payload as older clients build it: any JSON object, taken as it is. It holds what a run request holds; an agent
-         *     answers 422 where `action` is missing or no string.
+         * @description A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
+         *     answers 422 if `action` is missing or not a string.
          */
         LegacyRunPayload: {
             [key: string]: unknown;
@@ -701,14 +908,19 @@ export interface components {
             job_id?: components["schemas"]["JobId"];
             /** @description Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`. */
             language?: string;
+            priority?: components["schemas"]["Priority"];
         };
+        /**
+         * @description Among the runs of the same release that wait, those of higher priority start first; 0 if absent. Agents have a
+         *     highest one, and answer 422 to any above.
+         */
+        Priority: number;
         /**
          * @description The parameters that the action is called with, by name.
          *
-         *     An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-         *     `num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
-         *     run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-         *     `actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+         *     The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
+         *     a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+         *     either a run has one CPU. A value that is no amount counts for nothing here.
          */
         ActionParams: {
             [key: string]: unknown;
@@ -725,7 +937,25 @@ export interface components {
         PluginModules: {
             [key: string]: string;
         };
-        /** @description Whatever the action returned, as JSON. */
+        /** @description What to prepare. */
+        WarmRequest: {
+            /** @description Name of the action to prepare; without one, all actions of the release. */
+            action?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description How far a release is prepared for its runs. */
+        WarmRelease: {
+            /** @description `code@version` of the release. */
+            release: string;
+            /** @description The action that was asked for, `null` for all of them. */
+            action: string | null;
+            /** @description `ready` once runs find everything prepared, `starting` before that. */
+            status: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description Whatever the action returned, as JSON. NaN and infinities are `null`, as the job's record lists under `nonfinite`. */
         ActionResult: unknown;
         /**
          * @description A state of jobs to ask for. In answers it is open, since newer agents may have others.
@@ -734,15 +964,37 @@ export interface components {
         JobStatus: "PENDING" | "RUNNING" | "SUCCEEDED" | "FAILED" | "STOPPED";
         /** @description What the action last reported of its progress, `null` before that. */
         JobProgress: ({
-            /** @description How much is done. */
-            current?: number;
-            /** @description How much there is to do, where the action knows. */
+            /** @description How much is done; `null` if the action reported no finite number. */
+            current?: number | null;
+            /** @description The total, if the action knows it. */
             total?: number | null;
-            /** @description What of the action this is about, where it names several steps. */
+            /** @description The step of the action, if it names several. */
             step?: string;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
         } & {
             [key: string]: unknown;
         }) | null;
+        /**
+         * @description The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
+         *     progress that has this field. The field is missing without any.
+         */
+        NonFiniteNumbers: {
+            /** @description How many there were. */
+            count: number;
+            /** @description The first of them, at most 100 of a result and 20 of an event. */
+            places: components["schemas"]["NonFinitePlace"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A number that JSON does not have. */
+        NonFinitePlace: {
+            /** @description Its place, such as `$.losses[1]`, from the result or the event on. */
+            path: string;
+            /** @description What it was. */
+            value: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description The record of a run. */
         Job: {
             job_id: string;
@@ -760,8 +1012,11 @@ export interface components {
             /** Format: date-time */
             finished_at: string | null;
             progress: components["schemas"]["JobProgress"];
-            /** @description The action's result, `null` until it has succeeded. */
+            /** @description The action's result, `null` until it has succeeded. NaN and infinities in it are `null`. */
             result?: unknown;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
+            /** @description How many values the action yielded, if it is a generator; its result is the list of them. */
+            outputs?: number;
             /** @description The `detail` that an error answer would carry, `null` unless the job failed or was stopped. */
             error: unknown;
             /** @description The status that an error answer would carry, `null` unless the job failed or was stopped. */
@@ -771,7 +1026,7 @@ export interface components {
              *     has it.
              */
             events?: components["schemas"]["JobEvent"][];
-            /** @description The key that the request carried, where it carried one. */
+            /** @description The request's key, if it had one. */
             idempotency_key: string | null;
             /**
              * @description What the action was called with, without what its schema marks `writeOnly`. `null` if the agent does not keep
@@ -806,13 +1061,44 @@ export interface components {
         JobEvent: {
             /** @description Its name, of the action's choice. */
             event: string;
-            /** @description What goes with it, any JSON value. */
+            /** @description What goes with it, any JSON value. A text stands for what JSON has nothing for. */
             data?: unknown;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
+            /** @description What `data` does not have of what was reported, and why. */
+            left_out?: string;
             /**
              * Format: date-time
              * @description When the agent heard of it.
              */
             at?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it. */
+        StoredFile: {
+            /** @description The SHA-256 of its content, in hexadecimal digits. */
+            id: string;
+            /** @description As its uploader called it. */
+            name: string | null;
+            /** @description As its uploader called it. */
+            media_type: string | null;
+            /** @description Bytes; null while that is not known. */
+            size: number | null;
+            /** @description Bytes that are there. */
+            received: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A file that a run left. */
+        JobFile: {
+            /** @description Its path below the folder of outputs. */
+            name: string;
+            /** @description Bytes. */
+            size: number;
+            /** @description Guessed from the name. */
+            media_type: string;
+            /** @description Of its content, in hexadecimal digits; null while the job runs. */
+            sha256: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -839,19 +1125,28 @@ export interface components {
             type: string;
             /** @description The line, or a sentence for people. */
             message?: string;
-            /** @description `progress`: how much is done. */
-            current?: number;
-            /** @description `progress`: how much there is to do, where the action knows. */
+            /** @description `progress`: how much is done; `null` if the action reported no finite number. */
+            current?: number | null;
+            /** @description `progress`: the total, if the action knows it. */
             total?: number | null;
-            /** @description `progress`: what of the action this is about, where it names several steps. */
+            /** @description `progress`: the step of the action, if it names several. */
             step?: string;
             /** @description `event`: its name, of the action's choice. */
             event?: string;
+            /** @description `output`: the number of the value, from 0. */
+            index?: number;
+            /** @description `output`: what the action yielded, any JSON value. */
+            value?: unknown;
+            /** @description `complete`: how many values the action yielded, if it is a generator. */
+            outputs?: number;
             /** @description `event`: what goes with it, any JSON value. */
             data?: unknown;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
+            /** @description `event`: what `data` does not have of what was reported, and why. */
+            left_out?: string;
             /**
              * Format: date-time
-             * @description `event`: when the agent heard of it.
+             * @description `event`, `output`: when the agent heard of it.
              */
             at?: string;
             /** @description `error`: what went wrong, as in the job's record. */
@@ -898,6 +1193,8 @@ export interface components {
             exception_message?: string;
             /** @description `action_failed`: the traceback, from the plugin's own code on. */
             traceback?: string;
+            /** @description `result_not_serializable`: the job's file with the `repr` of the result. */
+            file?: string;
             /** @description `requirements_failed`: the installer's last lines. */
             installer_output?: string;
         } & {
@@ -916,7 +1213,7 @@ export interface components {
         };
         /**
          * @description The request does not fit its schema, or what was found under that name is not a plugin (`invalid_plugin`,
-         *     `invalid_archive`, `ambiguous_release`).
+         *     `invalid_archive`), or more than one (`ambiguous_release`).
          */
         ReleaseRefused: {
             headers: {
@@ -926,7 +1223,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description Where the agent gets its plugins did not give the release (`backend_error`). Nothing was cached. */
+        /** @description The agent's source of plugins did not return the release (`backend_error`). Nothing was cached. */
         BackendFailed: {
             headers: {
                 [name: string]: unknown;
@@ -985,6 +1282,42 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
+        /** @description The job has no such file (`file_not_found`), or the agent no such job (`job_not_found`). */
+        FileNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The part is not the next one (`offset_mismatch`), or a run needs the file (`file_in_use`). Nothing was done. */
+        FileConflict: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The request does not fit its schema, or the content its id (`digest_mismatch`); nothing of it is kept then. */
+        FileRefused: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The range lies outside of the file (`range_not_satisfiable`). */
+        RangeNotSatisfiable: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
         /** @description The job waits or runs (`job_not_over`). Nothing was removed. */
         JobNotOver: {
             headers: {
@@ -1016,7 +1349,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description As many runs as the agent takes are going on or waiting (`too_many_runs`). Nothing ran. */
+        /** @description The agent's queue of runs is full (`too_many_runs`). Nothing ran. */
         TooManyRuns: {
             headers: {
                 "Retry-After": components["headers"]["RetryAfter"];
@@ -1026,7 +1359,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description The body is larger than the agent takes (`content_too_large`). */
+        /** @description The body or the file is larger than the agent takes (`content_too_large`). */
         ContentTooLarge: {
             headers: {
                 [name: string]: unknown;
@@ -1058,7 +1391,7 @@ export interface components {
          *     (`unknown_action`), the parameters don't fit the action (`invalid_params`), a requirement is not allowed
          *     (`invalid_requirement`) or could not be installed (`requirements_failed`), no Python here fits
          *     (`python_not_found`), the plugin lacks something (`invalid_plugin`, `entrypoint_not_found`), its method can't be
-         *     run here (`method_not_supported`), no node of the cluster has what the action asks for (`no_node_fits`), or a
+         *     run here (`method_not_supported`), a file of the params is not there (`file_not_found`: upload it again), no node of the cluster has what the action asks for (`no_node_fits`), or a
          *     debug run's source can't be used (`invalid_plugin_path`, `invalid_module`).
          */
         RunRefused: {
@@ -1134,17 +1467,32 @@ export interface components {
         Lookup: components["schemas"]["Lookup"];
         /**
          * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-         *     again. See *Sending a request again*.
+         *     again. See *Retries*.
          */
         IdempotencyKey: string;
         /**
-         * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+         * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
          * @example job_abc123
          */
         JobId: components["schemas"]["JobId"];
+        /**
+         * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+         * @example bytes=1048576-
+         */
+        Range: string;
+        /**
+         * @description The SHA-256 of the content, in lower hexadecimal digits.
+         * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+         */
+        FileId: string;
     };
     requestBodies: never;
     headers: {
+        /**
+         * @description Which bytes these are, of how many.
+         * @example bytes 1048576-2097151/52428800
+         */
+        ContentRange: string;
         /**
          * @description What the agent can beyond the minimum, names parted by commas; `idempotent-runs` is one.
          * @example idempotent-runs
@@ -1325,7 +1673,7 @@ export interface operations {
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
                  * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-                 *     again. See *Sending a request again*.
+                 *     again. See *Retries*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -1338,7 +1686,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The release had been cached already. */
+            /** @description The release had been cached already, with the same files if it was refreshed. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1461,7 +1809,7 @@ export interface operations {
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
                  * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-                 *     again. See *Sending a request again*.
+                 *     again. See *Retries*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
@@ -1516,6 +1864,63 @@ export interface operations {
             default: components["responses"]["OtherError"];
         };
     };
+    warm_plugin_release: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
+                lookup: components["parameters"]["Lookup"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WarmRequest"];
+            };
+        };
+        responses: {
+            /** @description The release is ready. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WarmRelease"];
+                };
+            };
+            /** @description The agent is still preparing it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WarmRelease"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["ReleaseNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["RunRefused"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
     run_debug_plugin_release: {
         parameters: {
             query?: never;
@@ -1532,7 +1937,7 @@ export interface operations {
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
                  * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-                 *     again. See *Sending a request again*.
+                 *     again. See *Retries*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
@@ -1597,8 +2002,8 @@ export interface operations {
                  */
                 limit?: number;
                 /**
-                 * @description Only jobs made before the one with this `job_id`; 404 where there is no such job. The last `job_id` of an answer
-                 *     gives the next part of the list.
+                 * @description Only jobs created before the one with this `job_id`; 404 if that job does not exist. Pass the last `job_id` of an
+                 *     answer to get the next part of the list.
                  * @example job_abc123
                  */
                 before?: string;
@@ -1683,7 +2088,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -1725,7 +2130,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -1766,7 +2171,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -1808,7 +2213,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -1855,7 +2260,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -1877,6 +2282,324 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
             422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    list_job_files: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The files, by name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobFile"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["JobNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_job_file: {
+        parameters: {
+            query: {
+                /**
+                 * @description The file's `name`.
+                 * @example line.json
+                 */
+                name: string;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+                /**
+                 * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+                 * @example bytes=1048576-
+                 */
+                Range?: components["parameters"]["Range"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The part that `Range` asks for. */
+            206: {
+                headers: {
+                    "Content-Range": components["headers"]["ContentRange"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            416: components["responses"]["RangeNotSatisfiable"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_file: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the agent has of the file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredFile"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    delete_file: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            409: components["responses"]["FileConflict"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_file_content: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+                /**
+                 * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+                 * @example bytes=1048576-
+                 */
+                Range?: components["parameters"]["Range"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The part that `Range` asks for. */
+            206: {
+                headers: {
+                    "Content-Range": components["headers"]["ContentRange"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            416: components["responses"]["RangeNotSatisfiable"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    put_file_content: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Bytes of the whole file; without it, the file ends with this part.
+                 * @example 5
+                 */
+                size?: number;
+                /**
+                 * @description Of this part's first byte; without it, the upload begins anew.
+                 * @example 0
+                 */
+                offset?: number;
+                /**
+                 * @description For downloads.
+                 * @example input.txt
+                 */
+                name?: string;
+                /**
+                 * @description What kind of file it is.
+                 * @example text/plain
+                 */
+                media_type?: string;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description What the agent has of the file now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredFile"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["FileConflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["FileRefused"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["OtherError"];
         };
     };

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from .job import Job
     from .job_caller import JobCaller
     from .job_event import JobEvent
+    from .job_file import JobFile
     from .job_params import JobParams
     from .job_progress import JobProgress
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
     from .legacy_run_payload import LegacyRunPayload
+    from .non_finite_numbers import NonFiniteNumbers
+    from .non_finite_place import NonFinitePlace
     from .plugin_action import PluginAction
     from .plugin_action_params_schema import PluginActionParamsSchema
     from .plugin_config_override import PluginConfigOverride
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
     from .session import Session
     from .session_code import SessionCode
     from .session_request import SessionRequest
+    from .stored_file import StoredFile
+    from .warm_release import WarmRelease
+    from .warm_request import WarmRequest
 
 _MODULES = {
     "ActionParams": "action_params",
@@ -51,11 +57,14 @@ _MODULES = {
     "Job": "job",
     "JobCaller": "job_caller",
     "JobEvent": "job_event",
+    "JobFile": "job_file",
     "JobParams": "job_params",
     "JobProgress": "job_progress",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
     "LegacyRunPayload": "legacy_run_payload",
+    "NonFiniteNumbers": "non_finite_numbers",
+    "NonFinitePlace": "non_finite_place",
     "PluginAction": "plugin_action",
     "PluginActionParamsSchema": "plugin_action_params_schema",
     "PluginConfigOverride": "plugin_config_override",
@@ -68,6 +77,9 @@ _MODULES = {
     "Session": "session",
     "SessionCode": "session_code",
     "SessionRequest": "session_request",
+    "StoredFile": "stored_file",
+    "WarmRelease": "warm_release",
+    "WarmRequest": "warm_request",
 }
 
 __all__ = (
@@ -83,11 +95,14 @@ __all__ = (
     "Job",
     "JobCaller",
     "JobEvent",
+    "JobFile",
     "JobParams",
     "JobProgress",
     "JobStatus",
     "JobStreamEvent",
     "LegacyRunPayload",
+    "NonFiniteNumbers",
+    "NonFinitePlace",
     "PluginAction",
     "PluginActionParamsSchema",
     "PluginConfigOverride",
@@ -100,6 +115,9 @@ __all__ = (
     "Session",
     "SessionCode",
     "SessionRequest",
+    "StoredFile",
+    "WarmRelease",
+    "WarmRequest",
 )
 
 

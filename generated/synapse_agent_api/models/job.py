@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..models.job_event import JobEvent
     from ..models.job_params import JobParams
     from ..models.job_progress import JobProgress
+    from ..models.non_finite_numbers import NonFiniteNumbers
 
 
 T = TypeVar("T", bound="Job")
@@ -36,8 +37,12 @@ class Job:
         finished_at (datetime.datetime | None):
         progress (JobProgress | None): What the action last reported of its progress, `null` before that.
         error (Any): The `detail` that an error answer would carry, `null` unless the job failed or was stopped.
-        idempotency_key (None | str): The key that the request carried, where it carried one.
-        result (Any | Unset): The action's result, `null` until it has succeeded.
+        idempotency_key (None | str): The request's key, if it had one.
+        result (Any | Unset): The action's result, `null` until it has succeeded. NaN and infinities in it are `null`.
+        nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them
+            is `null` in the result, the event or the
+            progress that has this field. The field is missing without any.
+        outputs (int | Unset): How many values the action yielded, if it is a generator; its result is the list of them.
         status_code (int | None | Unset): The status that an error answer would carry, `null` unless the job failed or
             was stopped.
         events (list[JobEvent] | Unset): The last events that the action recorded, at most 20; `data` of more than 1 kB
@@ -64,6 +69,8 @@ class Job:
     error: Any
     idempotency_key: None | str
     result: Any | Unset = UNSET
+    nonfinite: NonFiniteNumbers | Unset = UNSET
+    outputs: int | Unset = UNSET
     status_code: int | None | Unset = UNSET
     events: list[JobEvent] | Unset = UNSET
     params: JobParams | None | Unset = UNSET
@@ -115,6 +122,12 @@ class Job:
         idempotency_key = self.idempotency_key
 
         result = self.result
+
+        nonfinite: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.nonfinite, Unset):
+            nonfinite = self.nonfinite.to_dict()
+
+        outputs = self.outputs
 
         status_code: int | None | Unset
         if isinstance(self.status_code, Unset):
@@ -176,6 +189,10 @@ class Job:
         )
         if result is not UNSET:
             field_dict["result"] = result
+        if nonfinite is not UNSET:
+            field_dict["nonfinite"] = nonfinite
+        if outputs is not UNSET:
+            field_dict["outputs"] = outputs
         if status_code is not UNSET:
             field_dict["status_code"] = status_code
         if events is not UNSET:
@@ -199,6 +216,7 @@ class Job:
         from ..models.job_event import JobEvent  # noqa: PLC0415
         from ..models.job_params import JobParams  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
+        from ..models.non_finite_numbers import NonFiniteNumbers  # noqa: PLC0415
 
         d = dict(src_dict)
         job_id = d.pop("job_id")
@@ -273,6 +291,15 @@ class Job:
         idempotency_key = _parse_idempotency_key(d.pop("idempotency_key"))
 
         result = d.pop("result", UNSET)
+
+        _nonfinite = d.pop("nonfinite", UNSET)
+        nonfinite: NonFiniteNumbers | Unset
+        if isinstance(_nonfinite, Unset):
+            nonfinite = UNSET
+        else:
+            nonfinite = NonFiniteNumbers.from_dict(_nonfinite)
+
+        outputs = d.pop("outputs", UNSET)
 
         def _parse_status_code(data: object) -> int | None | Unset:
             if data is None:
@@ -352,6 +379,8 @@ class Job:
             error=error,
             idempotency_key=idempotency_key,
             result=result,
+            nonfinite=nonfinite,
+            outputs=outputs,
             status_code=status_code,
             events=events,
             params=params,

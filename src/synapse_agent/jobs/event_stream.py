@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from synapse_agent.jobs import journal
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.problems import InvalidRequest, invalid
 from synapse_agent.util.json_text import json_bytes
@@ -71,26 +72,28 @@ class JobEnd:
 
     status: str
     error: Any
+    outputs: int | None = None
+    """How many values the action has yielded, if it is a generator that came to its end."""
 
 
 class Notifier:
     """Wakes those who follow a job."""
 
     def __init__(self) -> None:
-        self.coming = asyncio.Event()
+        self.changed = asyncio.Event()
         """Is set when there is something new, and then replaced."""
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Say that there is something new."""
-        self.coming.set()
-        self.coming = asyncio.Event()
+        self.changed.set()
+        self.changed = asyncio.Event()
 
 
 class Watched(Protocol):
     """A job as its followers see it."""
 
     @property
-    def news(self) -> Notifier:
+    def notifier(self) -> Notifier:
         """Tells when there is something new."""
 
     @property
@@ -107,7 +110,10 @@ async def follow(watched: Watched, files: JobFiles, position: Position) -> Async
     with Transcript(files, position) as transcript:
         told: str | None = None
         while True:
-            news, ending = watched.news.coming, watched.ending  # before reading: what comes meanwhile sets the event
+            changed, ending = (
+                watched.notifier.changed,
+                watched.ending,
+            )  # before reading: what comes meanwhile sets the event
             for events in transcript.read(is_over=ending is not None):
                 yield events
                 await asyncio.sleep(0)  # sending need not wait for anything, and others want their turn
@@ -116,7 +122,7 @@ async def follow(watched: Watched, files: JobFiles, position: Position) -> Async
             if ending is not None:
                 yield _last_events(transcript.position, ending)
                 return
-            if not await _comes(news):
+            if not await _is_set_in_time(changed):
                 yield _KEEP_ALIVE
 
 
@@ -140,12 +146,12 @@ class Transcript:
     def read(self, *, is_over: bool) -> Iterator[bytes]:
         """Yield what is new, in small parts; a line without an end only when the job is over."""
         for entry, end in self._entries():
-            yield from self._lines(up_to=entry.pop("log"))
+            yield from self._lines(up_to=entry.log)
             self.position = replace(self.position, journal=end)
-            yield _event(self.position, {"type": "event", "message": entry["event"], **entry})
+            yield _event(self.position, entry.data)
         yield from self._lines(is_over=is_over)
 
-    def _entries(self) -> Iterator[tuple[dict[str, Any], int]]:
+    def _entries(self) -> Iterator[tuple[journal.Entry, int]]:
         """Yield the journal's new entries, and where each ends."""
         self._journal = self._journal or _opened(self._files.journal)
         if self._journal is None:
@@ -156,7 +162,7 @@ class Transcript:
             if not line.endswith(b"\n"):
                 return
             end += len(line)
-            yield json.loads(line), end
+            yield journal.read(line), end
 
     def _lines(self, *, up_to: int | None = None, is_over: bool = False) -> Iterator[bytes]:
         """Yield the lines of the log that end before an offset, or all there are."""
@@ -176,7 +182,7 @@ class Transcript:
         start = self.position.log
         for line, end in _split(data, with_rest=with_rest):
             self.position = replace(self.position, log=start + end)
-            yield _event(self.position, {"type": "log", "message": line.decode(errors="replace")})
+            yield _event(self.position, json_bytes({"type": "log", "message": line.decode(errors="replace")}))
 
 
 def _no_id(text: str) -> InvalidRequest:
@@ -219,28 +225,31 @@ def _opened(path: Path) -> BinaryIO | None:
         return None
 
 
-async def _comes(news: asyncio.Event) -> bool:
+async def _is_set_in_time(event: asyncio.Event) -> bool:
     try:
         async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-            await news.wait()
+            await event.wait()
     except TimeoutError:
         return False
     return True
 
 
 def _progress_event(position: Position, progress: dict[str, Any]) -> bytes:
+    current = "unknown" if progress.get("current") is None else progress["current"]
     of = "" if progress.get("total") is None else f" of {progress['total']}"
-    return _event(position, {"type": "progress", "message": f"{progress.get('current')}{of}", **progress})
+    return _event(position, json_bytes({"type": "progress", "message": f"{current}{of}", **progress}))
 
 
 def _last_events(position: Position, ending: JobEnd) -> bytes:
     told = b""
     if ending.error is not None and not position.is_error_told:
         position = replace(position, is_error_told=True)
-        told = _event(position, {"type": "error", "message": ending.error["message"], "error": ending.error})
-    complete = {"type": "complete", "message": f"The job has ended: {ending.status}.", "status": ending.status}
-    return told + _event(position, complete)
+        error = {"type": "error", "message": ending.error["message"], "error": ending.error}
+        told = _event(position, json_bytes(error))
+    complete: dict[str, Any] = {"type": "complete", "message": f"The job has ended: {ending.status}."}
+    outputs = {} if ending.outputs is None else {"outputs": ending.outputs}
+    return told + _event(position, json_bytes({**complete, "status": ending.status, **outputs}))
 
 
-def _event(position: Position, data: dict[str, Any]) -> bytes:
-    return b"id: %b\ndata: %b\n\n" % (str(position).encode(), json_bytes(data))
+def _event(position: Position, data: bytes) -> bytes:
+    return b"id: %b\ndata: %b\n\n" % (str(position).encode(), data)

@@ -41,17 +41,17 @@ class ParamsKeeper:
         self._describe = describe
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def at_once(self, order: RunSpec) -> bytes | None:
+    def at_once(self, spec: RunSpec) -> bytes | None:
         """Return what the record of a new job keeps."""
-        if self._describe is None or order.params_schema is None:
+        if self._describe is None or spec.params_schema is None:
             return None
-        return kept_params(order.params.text, order.params_schema)
+        return kept_params(spec.params.text, spec.params_schema)
 
-    def afterwards(self, row: JobRow, order: RunSpec, folder: Path | None) -> None:
+    def afterwards(self, row: JobRow, spec: RunSpec, folder: Path | None) -> None:
         """Keep the params of a release's first runs: with these it is described."""
-        if self._describe is None or order.params_schema is not None or order.release is None or folder is None:
+        if self._describe is None or spec.params_schema is not None or spec.release is None or folder is None:
             return
-        task = asyncio.create_task(self._keep(row, order, self._describe(folder)))
+        task = asyncio.create_task(self._keep(row, spec, self._describe(folder)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -61,9 +61,9 @@ class ParamsKeeper:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _keep(self, row: JobRow, order: RunSpec, describing: Awaitable[Mapping[str, Any]]) -> None:
-        schema = (await describing).get(order.action.name)
-        params = None if schema is None else kept_params(order.params.text, schema)
+    async def _keep(self, row: JobRow, spec: RunSpec, describing: Awaitable[Mapping[str, Any]]) -> None:
+        schema = (await describing).get(spec.action.name)
+        params = None if schema is None else kept_params(spec.params.text, schema)
         if params is not None:
             with suppress(sqlite3.Error):  # a full disk, on which there are more important things
                 self._rows.keep_params(row.id, params)

@@ -24,8 +24,8 @@ class RunningJob:
     is_to_stop: bool = False
     recorder: Recorder | None = None
     folder: Path | None = None
-    """What it runs from, once that is there."""
-    news: Notifier = field(default_factory=Notifier)
+    """What it runs from, once that exists."""
+    notifier: Notifier = field(default_factory=Notifier)
     ending: JobEnd | None = None
     created: float = field(default_factory=time.monotonic)
     started: float | None = None
@@ -42,6 +42,11 @@ class RunningJob:
         return self.recorder.events if self.recorder else None
 
     @property
+    def result_facts(self) -> str | None:
+        """What the record has about the result, as JSON text."""
+        return self.recorder.result_facts if self.recorder else None
+
+    @property
     def started_at(self) -> str | None:
         """When the action's process was started; before, nothing of it can have run."""
         return self.recorder.started_at if self.recorder else None
@@ -53,4 +58,4 @@ class FinishedJob:
 
     progress: str | None
     ending: JobEnd
-    news: Notifier = field(default_factory=Notifier)
+    notifier: Notifier = field(default_factory=Notifier)

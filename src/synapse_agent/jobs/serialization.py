@@ -34,6 +34,7 @@ def _facts(row: JobRow) -> dict[str, Any]:
         "caller": _value(row.caller),
         "node": row.node,
         "attempts": row.attempts,
+        **(_value(row.result_facts) or {}),
     }
 
 

@@ -14,6 +14,8 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from synapse_agent.files.outputs import OutputFile, unsettled
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
 from synapse_agent.jobs.files import JobFiles
@@ -26,6 +28,7 @@ from synapse_agent.jobs.outcomes import (
     ending,
     internal_error,
     not_recorded,
+    outputs_of,
     restarted,
     result_lost,
     result_not_kept,
@@ -36,8 +39,11 @@ from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.reports import JobReports
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
-from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, shutting_down
+from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, quoted, shutting_down
 from synapse_agent.runner.base import Run, Runner
+from synapse_agent.runner.resources.ledger import ResourceRequest
+from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
+from synapse_agent.settings import default
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
 from synapse_agent.storage.repositories.job_pages import JobFilters, listed
@@ -57,18 +63,20 @@ SMALL_RESULT_BYTES = 64_000
 
 
 class Jobs:
-    """Runs orders, so many at a time, and answers for them afterwards."""
+    """Runs what is submitted, so many at a time, and answers for it afterwards."""
 
     def __init__(
         self,
         *,
         database: Database,
+        files: FileStore,
         runner: Runner,
         folder: Path,
-        max_concurrent: int,
+        scheduler: Scheduler,
         max_queued: int,
         keep_keys: timedelta,
         time_limit: float | None = None,
+        output_limit: int = default("max_jobs_bytes"),
         reserve: Reserve | None = None,
         describe: Describe | None = None,
         changes: Changes | None = None,
@@ -77,12 +85,15 @@ class Jobs:
         self._rows = database.jobs
         self._keys = database.keys
         self._runner = runner
+        self._stored = files
         self._folder = folder
-        self._turns = asyncio.Semaphore(max_concurrent)
-        self._copies = asyncio.Semaphore(_COPIES_PER_TURN * max_concurrent)
-        self._most = max_concurrent + max_queued
+        self._scheduler = scheduler
+        slots = scheduler.machine.slots
+        self._copies = asyncio.Semaphore(_COPIES_PER_TURN * slots)
+        self._most = slots + max_queued
         self._keep_keys = keep_keys
         self._time_limit = time_limit
+        self._output_limit = output_limit
         self._reserve = reserve
         self._reports = JobReports(changes or Changes())
         self._params = ParamsKeeper(self._rows, describe)
@@ -107,32 +118,35 @@ class Jobs:
         row = self._rows.get(bound.job)
         return row and self._ends.applied(row)
 
-    def submit(self, order: RunSpec, *, key: RequestKey | None = None) -> JobRow:
-        """Start a run, or attach to the one that the same order has started, and bind the key, which is free, to it.
+    def submit(self, spec: RunSpec, *, key: RequestKey | None = None) -> JobRow:
+        """Start a run, or attach to the one that the same spec has started, and bind the key, which is free, to it.
 
-        Raises `Problem`: 409 where the job ID belongs to another run, 429 where too many wait, 503 when closing.
+        Raises `Problem`: 409 if the job ID belongs to another run, 422 if the machine never has what the run asks
+        for, 429 if too many wait, 503 when closing.
         """
         if self._is_closing:
             raise shutting_down()
         self._ends.catch_up()
-        content = order.content()
-        earlier = self._rows.find(order.job_id) if order.job_id else None
+        content = spec.content()
+        earlier = self._rows.find(spec.job_id) if spec.job_id else None
         if earlier and self._is_same_run(earlier, content):
             if key:
                 expires_at = None if self._live_of(earlier) else self._keys_until()
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
+        self._scheduler.machine.check(spec.resources)
         if len(self._live) >= self._most:
-            message = f"{len(self._live)} runs are going on or waiting, and this agent takes no more. Try again later."
+            message = f"{len(self._live)} runs are running or queued, the limit of this agent. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
         if self._ends.trouble:
             raise not_recorded(self._ends.trouble)
         if self._reserve and self._reserve.is_low:
             raise disk_full()
-        row = self._rows.create(self._new_job(order, content, key), request=key.request if key else None)
+        self._stored.check(spec.params.files)
+        row = self._rows.create(self._new_job(spec, content, key), request=key.request if key else None)
         if earlier:
             self._files(earlier).remove()
-        self._start(order, row)
+        self._start(spec, row)
         return row
 
     async def result(self, row: JobRow) -> bytes:
@@ -161,7 +175,7 @@ class Jobs:
         return self._record(row, result)
 
     def records(self, filters: JobFilters, *, limit: int, before: str | None = None) -> bytes:
-        """Return jobs as the contract has them, newest first, as a JSON array; large params and results are left out.
+        """Say jobs as the contract does, newest first, as a JSON array; large params and results are left out.
 
         An unknown `before` is `Problem` 404 `job_not_found`.
         """
@@ -204,12 +218,28 @@ class Jobs:
         row = self.find(job_id)
         files = self._files(row)
         position = begin(after, job=row.id, files=files)
-        watched = self._live_of(row) or FinishedJob(row.progress, JobEnd(row.status, json.loads(row.error or "null")))
+        end = JobEnd(row.status, json.loads(row.error or "null"), outputs_of(row.result_facts))
+        watched = self._live_of(row) or FinishedJob(row.progress, end)
         return follow(watched, files, position)
 
     def log(self, job_id: str) -> Path:
         """Give the file that holds a job's log; there is none before the run has printed something."""
         return self._files(self.find(job_id)).log
+
+    async def outputs(self, job_id: str) -> list[OutputFile]:
+        """List what a job has left, or, while it runs, what is there now."""
+        row = self.find(job_id)
+        live = self._live_of(row)
+        if live and live.recorder and live.recorder.live_outputs:
+            return await in_thread(unsettled, live.recorder.live_outputs)
+        return await in_thread(self._files(row).outputs.identified)
+
+    async def output(self, job_id: str, name: str) -> Path:
+        """Return the path of a file that a job has left, or raise `Problem` 404 `file_not_found`."""
+        path = await in_thread(self._files(self.find(job_id)).outputs.path, name)
+        if path is None:
+            raise Problem(404, "file_not_found", f"The job {job_id!r} has no file {quoted(name)}.", job_id=job_id)
+        return path
 
     async def close(self, *, limit: float) -> None:
         """Take no more runs, tell those that go on to end, and wait for them, `limit` seconds at most.
@@ -250,17 +280,21 @@ class Jobs:
     def _keys_until(self) -> str:
         return now(plus=self._keep_keys)
 
-    def _start(self, order: RunSpec, row: JobRow) -> None:
-        order.workspace.claim()
+    def _start(self, spec: RunSpec, row: JobRow) -> None:
+        spec.workspace.claim()
+        self._stored.hold(spec.params.files)
         live = self._live[row.job_id] = RunningJob(row)
-        live.task = asyncio.create_task(self._run(live, order), name=f"job {row.job_id}")
+        live.task = asyncio.create_task(self._run(live, spec), name=f"job {row.job_id}")
         self._reports.queued(row)
 
-    async def _run(self, live: RunningJob, order: RunSpec) -> bytes | Problem:
+    async def _run(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
         outcome: bytes | Problem = internal_error(live.row.job_id)
         try:
-            outcome = await self._kept(live.row, await self._outcome(live, order))
+            outcome = await self._outcome(live, spec)
+            if live.recorder and live.recorder.has_outputs:
+                await in_thread(self._files(live.row).settle_outputs, self._output_limit)
+            outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
             end = self._end_record(live, outcome)
             await self._ends.record(live.row, end)
@@ -271,26 +305,27 @@ class Jobs:
             logger.exception("Job %s could not be recorded", live.row.job_id)
             outcome = internal_error(live.row.job_id)
         finally:
-            live.ending = ending(outcome, is_closing=self._is_closing)
-            live.news.tell()
+            live.ending = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
+            live.notifier.notify()
             del self._live[live.row.job_id]
-        self._params.afterwards(live.row, order, live.folder)
-        await self._let_go(order)
+        self._params.afterwards(live.row, spec, live.folder)
+        await self._let_go(spec)
         return outcome
 
-    async def _let_go(self, order: RunSpec) -> None:
+    async def _let_go(self, spec: RunSpec) -> None:
         """Release a run's folder; an error of that does not change how the run ended."""
+        self._stored.release(spec.params.files)
         try:
-            await order.workspace.release()
+            await spec.workspace.release()
         except Exception:
             logger.exception("A folder of a run could not be released")
 
-    async def _outcome(self, live: RunningJob, order: RunSpec) -> bytes | Problem:
+    async def _outcome(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
         try:
-            async with self._copies if order.release is None else nullcontext():
-                return await self._execute(live, order)
+            async with self._copies if spec.release is None else nullcontext():
+                return await self._execute(live, spec)
         except Problem as problem:
-            return _never_began(problem, live) or order.workspace.as_known(problem)
+            return _never_began(problem, live) or spec.workspace.as_known(problem)
         except asyncio.CancelledError:
             return _cancelled(live)
         except Exception as error:
@@ -300,39 +335,41 @@ class Jobs:
             return internal_error(live.row.job_id)
 
     @asynccontextmanager
-    async def _turn(self, live: RunningJob) -> AsyncIterator[None]:
+    async def _turn(self, live: RunningJob, request: ResourceRequest) -> AsyncIterator[Allocation]:
         """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
         live.is_waiting = True
         self._reports.environment_ready(live)
-        async with self._turns:
+        async with self._scheduler.turn(request) as allocation:
             live.is_waiting = False
-            yield
+            yield allocation
 
-    async def _execute(self, live: RunningJob, order: RunSpec) -> bytes:
-        folder = await order.workspace.prepare()
+    async def _execute(self, live: RunningJob, spec: RunSpec) -> bytes:
+        folder = await spec.workspace.prepare()
         live.folder = folder
         run = Run(
             job_id=live.row.job_id,
             folder=folder,
-            config=order.config,
-            action=order.action.name,
-            params=order.params,
-            requirements=order.requirements,
-            release=order.release,
-            language=order.language,
+            config=spec.config,
+            action=spec.action.name,
+            params=spec.params,
+            requirements=spec.requirements,
+            release=spec.release,
+            language=spec.language,
             time_limit=self._time_limit,
+            files={each: self._stored.path(each.id) for each in spec.params.files},
         )
         live.is_waiting = False
         # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
-        on_news = live.news.tell
+        on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
+        turn = partial(self._turn, live, spec.request(accepted=live.row.id))
         recorder = Recorder(
             self._rows,
             live.row.id,
             files,
-            turn=partial(self._turn, live),
-            on_news=on_news,
+            turn=turn,
+            on_change=on_change,
             on_full=on_full,
             on_started=partial(self._reports.started, live),
             on_event=partial(self._reports.progressed, live.row),
@@ -371,6 +408,7 @@ class Jobs:
             error = json_bytes(outcome.detail).decode()
             keys_until = end.keys_until if outcome.status == HAS_RUN else None
             return replace(end, error=error, status_code=outcome.status, keys_until=keys_until)
+        end = replace(end, result_facts=live.result_facts)
         if len(outcome) <= SMALL_RESULT_BYTES:
             return replace(end, result=outcome, size=size + len(outcome))
         return end
@@ -396,18 +434,18 @@ class Jobs:
             row = replace(row, status="RUNNING", started_at=live.started_at)
         return job_record(row, result, progress=newest.progress, events=newest.events)
 
-    def _new_job(self, order: RunSpec, content: str, key: RequestKey | None) -> NewJob:
+    def _new_job(self, spec: RunSpec, content: str, key: RequestKey | None) -> NewJob:
         return NewJob(
-            job_id=order.job_id or uuid.uuid4().hex,
+            job_id=spec.job_id or uuid.uuid4().hex,
             content=content,
-            release=order.release,
-            action=order.action.name,
-            method=order.action.method,
+            release=spec.release,
+            action=spec.action.name,
+            method=spec.action.method,
             created_at=now(),
             idempotency_key=key.value if key else None,
-            params=self._params.at_once(order),
-            requirements=json.dumps(order.requirements) if order.requirements else None,
-            caller=order.caller.record() if order.caller else None,
+            params=self._params.at_once(spec),
+            requirements=json.dumps(spec.requirements) if spec.requirements else None,
+            caller=spec.caller.record() if spec.caller else None,
         )
 
     def _files(self, row: JobRow) -> JobFiles:

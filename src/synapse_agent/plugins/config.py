@@ -90,6 +90,11 @@ class Action:
     timeout: float | None = None
     """Seconds that it may take; the agent's own limit holds as well."""
 
+    @property
+    def can_run(self) -> bool:
+        """Whether `PluginConfig.action` returns it."""
+        return bool(self.entrypoint) and self.method not in REFUSED_METHODS
+
 
 @dataclass(frozen=True, slots=True)
 class PluginConfig:

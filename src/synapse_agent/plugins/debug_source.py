@@ -36,12 +36,13 @@ class DebugRules:
         """Read an agent's settings."""
         is_bound = bool(settings.debug_roots) or not settings.is_on_loopback
         roots = tuple(_resolved(root) for root in settings.debug_roots) if is_bound else None
-        return cls(settings.takes_debug_runs, roots, TreeLimits(settings.max_plugin_files, settings.max_debug_size))
+        limits = TreeLimits(settings.max_plugin_files, settings.max_debug_size, size_option="--max-debug-size")
+        return cls(settings.takes_debug_runs, roots, limits)
 
     def check(self) -> None:
         """Refuse all debug runs, where none are taken, by `Problem` 403 `debug_not_allowed`."""
         if not self.is_allowed:
-            raise _not_allowed("This agent takes no debug runs; whoever runs it can allow them with --allow-debug.")
+            raise _not_allowed("This agent accepts no debug runs; its operator can allow them with --allow-debug.")
 
     def folder(self, text: str) -> Path:
         """Give the folder that a `plugin_path` names, links resolved where there are roots.

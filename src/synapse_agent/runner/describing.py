@@ -6,35 +6,19 @@ import asyncio
 import json
 import secrets
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import NO_PARAMS, Run, RunListener, Runner
+from synapse_agent.runner.warming import SilentListener
 
 _HEAD_START = 2.0
 """Seconds that the first run has for itself."""
 _TIME_LIMIT = 60.0
 _MAX_BYTES = 2**20
-
-
-class _Silence:
-    """Hears nothing."""
-
-    def started(self) -> None:
-        """Hear nothing."""
-
-    def turn(self) -> AbstractAsyncContextManager[object]:
-        """Wait for no turn: the runs that callers wait for have theirs."""
-        return nullcontext()
-
-    def output(self, data: bytes) -> None:
-        """Hear nothing."""
-
-    def event(self, event: Mapping[str, Any]) -> None:
-        """Hear nothing."""
 
 
 class DescribingRunner:
@@ -71,7 +55,7 @@ class DescribingRunner:
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
         """Run one action to its end; see `Runner.run`."""
-        if run.release is None or run.folder.name in self._seen:
+        if run.release is None or run.warms or run.folder.name in self._seen:
             return await self._runner.run(run, listener)
         self._seen.add(run.folder.name)
         first: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -118,11 +102,20 @@ class DescribingRunner:
         asked = replace(run, job_id=job_id, params=NO_PARAMS, requirements=(), time_limit=_TIME_LIMIT, describes=True)
         with suppress(Problem, TimeoutError, ValueError, OSError):
             async with asyncio.timeout(2 * _TIME_LIMIT):
-                described = await self._runner.run(asked, _Silence())
-            if len(described) <= _MAX_BYTES and isinstance(json.loads(described), dict):
+                described = await self._runner.run(asked, SilentListener())
+            schemas = _schemas_in(described)
+            if len(schemas) <= _MAX_BYTES:
                 draft = self._folder / f".{run.folder.name}"
-                draft.write_bytes(described)
+                draft.write_bytes(schemas)
                 draft.rename(self._folder / run.folder.name)
+
+
+def _schemas_in(described: bytes) -> bytes:
+    found = json.loads(described)
+    schemas = found.get("schemas") if isinstance(found, dict) else None
+    if not isinstance(schemas, dict):
+        raise ValueError("a run has reported something else than a description")
+    return json.dumps(schemas).encode()
 
 
 def _settle(future: asyncio.Future[bool], *, is_well: bool) -> None:

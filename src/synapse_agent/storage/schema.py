@@ -75,6 +75,9 @@ MIGRATIONS = (
     CREATE INDEX jobs_by_action ON jobs (action, status);
     CREATE INDEX jobs_by_creation ON jobs (created_at);
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN result_facts TEXT;
+    """,
 )
 """Each brings the schema from its index to the next version; what has been released is never changed."""
 

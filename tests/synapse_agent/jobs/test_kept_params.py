@@ -135,7 +135,7 @@ def test_no_params_are_kept_if_the_operator_wants_none(plugins: Path) -> None:
 
 
 def test_params_of_a_debug_run_are_not_kept(client: AgentClient, plugins: Path) -> None:
-    """No schema marks the secrets in them."""
+    """Without a schema the agent does not know which are secrets."""
     client.run_debug_plugin_release("plain", plugin_path=plugins / "login", params={"number": 3}, job_id="debug")
     assert params_of(client, "debug") is None
 

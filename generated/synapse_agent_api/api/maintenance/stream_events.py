@@ -108,17 +108,17 @@ def sync(
 ) -> ErrorBody | str | None:
     """Follow what changes.
 
-    Server-sent events for a page that shows the agent: what changes from now on. Changes of one thing that follow each
-    other closely come as one event. The data of an event is a JSON object with a `type`:
+    What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
+    follow each other closely come as one event. The data of an event is a JSON object with a `type`:
 
-    - `job`: a job was made, has reported something or is over; `job` is its record, as in a list.
+    - `job`: a job was made, has gone on or is over; `job` is its record, as lists have it.
     - `job_deleted`: the job of that `job_id` is gone.
-    - `release`: `release` was cached (`what` is `created`) or deleted.
-    - `environment`: an environment was `made` or `removed`.
+    - `release`: `release` was cached or deleted, as `what` says.
+    - `environment`: an environment was made or removed, as `what` says.
     - `agent`: the agent is about to end; the last event.
-    - `reload`: too much has changed at once. Ask again for what you show.
+    - `reload`: more has changed than is worth telling. Ask again for what you show.
 
-    After a connection has broken, ask again for what you show: events have no `id`. Ignore types that you
+    After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
     don't know.
 
     Args:
@@ -155,17 +155,17 @@ async def asyncio(
 ) -> ErrorBody | str | None:
     """Follow what changes.
 
-    Server-sent events for a page that shows the agent: what changes from now on. Changes of one thing that follow each
-    other closely come as one event. The data of an event is a JSON object with a `type`:
+    What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
+    follow each other closely come as one event. The data of an event is a JSON object with a `type`:
 
-    - `job`: a job was made, has reported something or is over; `job` is its record, as in a list.
+    - `job`: a job was made, has gone on or is over; `job` is its record, as lists have it.
     - `job_deleted`: the job of that `job_id` is gone.
-    - `release`: `release` was cached (`what` is `created`) or deleted.
-    - `environment`: an environment was `made` or `removed`.
+    - `release`: `release` was cached or deleted, as `what` says.
+    - `environment`: an environment was made or removed, as `what` says.
     - `agent`: the agent is about to end; the last event.
-    - `reload`: too much has changed at once. Ask again for what you show.
+    - `reload`: more has changed than is worth telling. Ask again for what you show.
 
-    After a connection has broken, ask again for what you show: events have no `id`. Ignore types that you
+    After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
     don't know.
 
     Args:

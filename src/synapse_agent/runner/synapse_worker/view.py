@@ -141,6 +141,11 @@ def home_of(place: str, number: int) -> str:
     return f"{place}/{number}"
 
 
+def outputs_of(home: str) -> str:
+    """Return the folder in a run's home whose files outlive the run."""
+    return f"{home}/outputs"
+
+
 def is_within(path: str, folder: str) -> bool:
     """Whether a path is a folder, or something in it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")

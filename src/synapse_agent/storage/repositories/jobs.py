@@ -54,6 +54,8 @@ class JobRow(NewJob):
     """The node of a cluster that it ran on."""
     attempts: int
     """How often this `job_id` has been run, this time included."""
+    result_facts: str | None
+    """What its record has about the result, as JSON text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,7 @@ class EndRecord:
     error: str | None = None
     status_code: int | None = None
     result: bytes | None = None
+    result_facts: str | None = None
     size: int = 0
     keys_until: str | None = None
     """Until when its idempotency keys stay bound; None frees them at once."""
@@ -194,14 +197,14 @@ class JobRepository:
 _FINISH = """
     UPDATE jobs SET status = :status, finished_at = :finished_at, started_at = coalesce(:started_at, started_at),
         progress = coalesce(:progress, progress), events = coalesce(:events, events), error = :error,
-        status_code = :status_code, result = :result, size = :size
+        status_code = :status_code, result = :result, result_facts = :result_facts, size = :size
     WHERE id = :id
 """
 
 
 _FORGET = """
     UPDATE jobs SET is_replaced = 1, status = 'FAILED', error = :error, status_code = :status_code, result = NULL,
-        progress = NULL, events = NULL, params = NULL, requirements = NULL, caller = NULL, size = 0
+        result_facts = NULL, progress = NULL, events = NULL, params = NULL, requirements = NULL, caller = NULL, size = 0
     WHERE id = :id
 """
 

@@ -16,7 +16,7 @@ _NEVER_IN_A_LOOKUP = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 def check_lookup(value: str | int) -> str:
     """Return a lookup as text.
 
-    Raises `InvalidLookupError` where it can't name a release, and `TypeError` where it is neither str nor int.
+    Raises `InvalidLookupError` if it can't name a release, and `TypeError` if it is neither str nor int.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise TypeError(f"lookup must be a str or an int, not {type(value).__name__}.")
@@ -27,7 +27,7 @@ def check_lookup(value: str | int) -> str:
 
 
 def check_job_id(value: Any) -> str:
-    """Return a job's ID; `ValueError` where it can be none."""
+    """Return a job's ID; raise `ValueError` if it can't be one."""
     text = check_text(value, "job_id")
     if text in (".", "..") or _NEVER_IN_A_LOOKUP.search(text):
         raise ValueError(f"job_id is {text!r}, which can't name a job.")
@@ -67,7 +67,7 @@ def check_mapping(value: Any, name: str) -> dict[str, Any]:
 
 
 def check_filters(params: Any) -> dict[str, Any]:
-    """Return filters whose values a query can say: text, numbers, booleans, None for absent, and lists of them."""
+    """Return filters whose values a query can contain: text, numbers, booleans, None for absent, and lists of them."""
     filters = check_mapping(params, "params")
     for name, value in filters.items():
         items = value if isinstance(value, (list, tuple)) else [value]
@@ -106,6 +106,12 @@ def _sources(value: Any, name: str) -> dict[str, str]:
     return {key: _item(source, f"{name}[{key!r}]") for key, source in check_mapping(value, name).items()}
 
 
+def _whole_number(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}.")
+    return value
+
+
 def _item(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}.")
@@ -120,4 +126,5 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "requirements": _texts,
     "job_id": check_text,
     "language": check_text,
+    "priority": _whole_number,
 }
