@@ -33,6 +33,25 @@ ActionResult = TypeAliasType(
 )
 
 
+class AgentEvent(BaseModel):
+    """
+    The data of a server-sent event about an agent.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Annotated[str, Field(description="What has changed; `stream_events` describes each.")]
+    what: Annotated[str | MISSING, Field(description="What has happened to it, such as `created` or `deleted`.")] = (
+        MISSING
+    )
+    job: Job | MISSING = MISSING
+    job_id: str | MISSING = MISSING
+    release: Annotated[str | MISSING, Field(description="`code@version`.")] = MISSING
+    environment: Annotated[str | MISSING, Field(description="Its ID.")] = MISSING
+    agent: Annotated[str | MISSING, Field(description="The agent's version.")] = MISSING
+
+
 class Backup(BaseModel):
     """
     A copy of the agent's database.
@@ -609,6 +628,39 @@ class Sandbox(BaseModel):
             description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in\n`/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).\n"
         ),
     ] = MISSING
+
+
+class Session(BaseModel):
+    """
+    The token that a request or a browser's cookie stands for.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    token: Annotated[str | None, Field(description="Its name; `null` if the agent takes requests without a token.")]
+    read_only: Annotated[bool, Field(description="Whether it changes nothing.")]
+
+
+class SessionCode(BaseModel):
+    """
+    A code that signs a browser in once.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    code: Annotated[str | None, Field(description="`null` if the agent takes requests without a token.")]
+    expires_at: AwareDatetime
+
+
+class SessionRequest(BaseModel):
+    """
+    Either a token or a code.
+    """
+
+    token: Annotated[str | MISSING, Field(min_length=1)] = MISSING
+    code: Annotated[str | MISSING, Field(min_length=1)] = MISSING
 
 
 class StoredFile(BaseModel):

@@ -21,6 +21,20 @@ either a run has one CPU. A value that is no amount counts for nothing here.
 ActionResult: TypeAlias = Any
 
 
+class AgentEvent(TypedDict):
+    """
+    The data of a server-sent event about an agent.
+    """
+
+    type: str
+    what: NotRequired[str]
+    job: NotRequired[Job]
+    job_id: NotRequired[str]
+    release: NotRequired[str]
+    environment: NotRequired[str]
+    agent: NotRequired[str]
+
+
 class Backup(TypedDict):
     """
     A copy of the agent's database.
@@ -344,6 +358,33 @@ class Sandbox(TypedDict):
     status: str
     landlock_abi: NotRequired[int]
     restricts: NotRequired[list[str]]
+
+
+class Session(TypedDict):
+    """
+    The token that a request or a browser's cookie stands for.
+    """
+
+    token: str | None
+    read_only: bool
+
+
+class SessionCode(TypedDict):
+    """
+    A code that signs a browser in once.
+    """
+
+    code: str | None
+    expires_at: str
+
+
+class SessionRequest(TypedDict):
+    """
+    Either a token or a code.
+    """
+
+    token: NotRequired[str]
+    code: NotRequired[str]
 
 
 class StoredFile(TypedDict):

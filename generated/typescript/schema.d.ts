@@ -609,6 +609,115 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/events/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow what changes
+         * @description What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
+         *     follow each other closely come as one event. The data of an event is a JSON object with a `type`:
+         *
+         *     - `job`: a job was made, has gone on or is over; `job` is its record, as lists have it.
+         *     - `job_deleted`: the job of that `job_id` is gone.
+         *     - `release`: `release` was cached or deleted, as `what` says.
+         *     - `environment`: an environment was made or removed, as `what` says.
+         *     - `agent`: the agent is about to end; the last event.
+         *     - `reload`: more has changed than is worth telling. Ask again for what you show.
+         *
+         *     After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
+         *     don't know.
+         */
+        get: operations["stream_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** See with which token the agent takes you */
+        get: operations["get_session"];
+        put?: never;
+        /**
+         * Sign a browser in
+         * @description Takes the token, or a code of `create_session_code`, and sets an HttpOnly cookie that stands for the token for 12
+         *     hours, for images, links and `EventSource`, which can't send a header. Requests that carry the cookie instead of a
+         *     token and change something also need the header `Synapse-Agent-Page`, of any value. Needs no token itself.
+         */
+        post: operations["create_session"];
+        /** Sign a browser out */
+        delete: operations["delete_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session_codes/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a code that signs a browser in once
+         * @description For a program that has the token and opens the agent's page, at `/#code=` and the code. It can be used once, within
+         *     two minutes.
+         */
+        post: operations["create_session_code"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -636,6 +745,29 @@ export interface components {
             /** @description What the agent can beyond the minimum, as in `Synapse-Agent-Features`. */
             features?: string[];
             sandbox?: components["schemas"]["Sandbox"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description Either a token or a code. */
+        SessionRequest: {
+            token?: string;
+            code?: string;
+        };
+        /** @description The token that a request or a browser's cookie stands for. */
+        Session: {
+            /** @description Its name; `null` if the agent takes requests without a token. */
+            token: string | null;
+            /** @description Whether it changes nothing. */
+            read_only: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A code that signs a browser in once. */
+        SessionCode: {
+            /** @description `null` if the agent takes requests without a token. */
+            code: string | null;
+            /** Format: date-time */
+            expires_at: string;
         } & {
             [key: string]: unknown;
         };
@@ -986,6 +1118,23 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description The data of a server-sent event about an agent. */
+        AgentEvent: {
+            /** @description What has changed; `stream_events` describes each. */
+            type: string;
+            /** @description What has happened to it, such as `created` or `deleted`. */
+            what?: string;
+            job?: components["schemas"]["Job"];
+            job_id?: string;
+            /** @description `code@version`. */
+            release?: string;
+            /** @description Its ID. */
+            environment?: string;
+            /** @description The agent's version. */
+            agent?: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description The data of a server-sent event about a job. */
         JobStreamEvent: {
             /** @description What this event is about; `stream_job_logs` describes each. */
@@ -1119,7 +1268,8 @@ export interface components {
         };
         /**
          * @description The request is not allowed: the `Host` is none that the agent serves (`host_not_allowed`), the request came from a
-         *     web page of another origin (`origin_not_allowed`), or the agent takes no debug runs, or none of that `plugin_path`
+         *     web page of another origin (`origin_not_allowed`), a page's request lacks its header (`page_header_missing`), the token
+         *     may only look (`token_read_only`), or the agent takes no debug runs, or none of that `plugin_path`
          *     (`debug_not_allowed`).
          */
         Forbidden: {
@@ -2466,6 +2616,184 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["FileRefused"];
             503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    stream_events: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The name of the token. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    create_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionRequest"];
+            };
+        };
+        responses: {
+            /** @description The browser has its cookie. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    delete_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The browser forgets its cookie. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    create_session_code: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The code. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionCode"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             default: components["responses"]["OtherError"];
         };
     };

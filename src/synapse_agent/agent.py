@@ -34,6 +34,8 @@ from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import is_disk_full
 from synapse_agent.storage.reserve import Reserve
 from synapse_agent.storage.trees import TreeLimits
+from synapse_agent.util.changes import Change, Changes
+from synapse_sdk._version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class Agent:
     rules: RequirementRules
     max_priority: int
     warming: Warming
+    changes: Changes
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
         """Prepare a release for its runs, and return how far that is, as the contract has it."""
@@ -66,6 +69,7 @@ class Agent:
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
+        self.changes.publish(Change("agent", "stopping", __version__))
         await asyncio.gather(self.releases.close(), self.warming.close(), self.jobs.close(limit=limit))
 
 
@@ -80,6 +84,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
     folders = [DirectorySource(check_plugins_folder(folder), limits=unpacked) for folder in settings.plugins]
     async with AsyncExitStack() as stack:
         source = SourceChain([*folders, *await _backend(settings, stack)])
+        changes = Changes()
         folder = DataFolder(settings.data_dir)
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
@@ -105,6 +110,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             keep_keys=timedelta(hours=settings.idempotency_hours),
             reserve=folder.reserve,
             describe=runner.described if settings.keep_params else None,
+            changes=changes,
         )
         stack.push_async_callback(jobs.close, limit=0)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
@@ -121,6 +127,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             rules=rules,
             schemas=runner.schemas,
             on_removed=runner.forget,
+            changes=changes,
         )
         stack.push_async_callback(releases.close)
         sandbox = sandbox_of(settings)
@@ -139,6 +146,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             rules=rules,
             max_priority=settings.max_priority,
             warming=warming,
+            changes=changes,
         )
         for release in settings.warm:
             stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .action_params import ActionParams
+    from .agent_event import AgentEvent
     from .backup import Backup
     from .create_plugin_release_request import CreatePluginReleaseRequest
     from .debug_run_request import DebugRunRequest
@@ -37,12 +38,16 @@ if TYPE_CHECKING:
     from .release_filters import ReleaseFilters
     from .run_request import RunRequest
     from .sandbox import Sandbox
+    from .session import Session
+    from .session_code import SessionCode
+    from .session_request import SessionRequest
     from .stored_file import StoredFile
     from .warm_release import WarmRelease
     from .warm_request import WarmRequest
 
 _MODULES = {
     "ActionParams": "action_params",
+    "AgentEvent": "agent_event",
     "Backup": "backup",
     "CreatePluginReleaseRequest": "create_plugin_release_request",
     "DebugRunRequest": "debug_run_request",
@@ -71,6 +76,9 @@ _MODULES = {
     "ReleaseFilters": "release_filters",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
+    "Session": "session",
+    "SessionCode": "session_code",
+    "SessionRequest": "session_request",
     "StoredFile": "stored_file",
     "WarmRelease": "warm_release",
     "WarmRequest": "warm_request",
@@ -78,6 +86,7 @@ _MODULES = {
 
 __all__ = (
     "ActionParams",
+    "AgentEvent",
     "Backup",
     "CreatePluginReleaseRequest",
     "DebugRunRequest",
@@ -106,6 +115,9 @@ __all__ = (
     "ReleaseFilters",
     "RunRequest",
     "Sandbox",
+    "Session",
+    "SessionCode",
+    "SessionRequest",
     "StoredFile",
     "WarmRelease",
     "WarmRequest",

@@ -80,6 +80,7 @@ app.command("delete", rich_help_panel=RELEASES)(release_commands.delete)
 app.add_typer(jobs, rich_help_panel=JOBS)
 app.command("health", rich_help_panel=AGENTS)(agent_commands.health)
 app.command("backup", rich_help_panel=AGENTS)(agent_commands.backup)
+app.command("open", rich_help_panel=AGENTS)(agent_commands.open_page)
 app.command("doctor", rich_help_panel=AGENTS)(doctor_command.doctor)
 app.command("use", rich_help_panel=AGENTS)(agent_commands.use)
 

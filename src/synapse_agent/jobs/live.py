@@ -28,6 +28,9 @@ class RunningJob:
     """What it runs from, once that exists."""
     notifier: Notifier = field(default_factory=Notifier)
     ending: JobEnd | None = None
+    created: float = field(default_factory=time.monotonic)
+    started: float | None = None
+    """When its process was started, on the clock of `time.monotonic`."""
 
     @property
     def progress(self) -> str | None:

@@ -47,7 +47,11 @@ class Recorder:
         on_change: Callable[[], None],
         begun: float,
         on_full: Callable[[], None] | None = None,
+        on_started: Callable[[], None] = lambda: None,
+        on_event: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_started = on_started
+        self._on_event = on_event
         self._rows = rows
         self._row_id = row_id
         self._turn = turn
@@ -100,6 +104,7 @@ class Recorder:
         self.started_at = now()
         self._until_started = time.monotonic() - self._begun
         self._record()
+        self._on_started()
 
     def output(self, data: bytes) -> None:
         """Add to the log."""
@@ -123,6 +128,7 @@ class Recorder:
             self._note({**rest, "at": now()})
         self._save()
         self._on_change()
+        self._on_event()
 
     def outputs(self, folder: Path, is_over: bool) -> None:
         """Keep what the run has left, once it is over."""

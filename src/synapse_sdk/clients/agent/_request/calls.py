@@ -86,6 +86,13 @@ def create_backup() -> Request:
     return _call(operation, operation.build_request())
 
 
+def create_session_code() -> Request:
+    """Return the call for `create_session_code`."""
+    from synapse_agent_api.api.sessions import create_session_code as operation
+
+    return _call(operation, operation.build_request())
+
+
 def list_plugin_releases(params: Mapping[str, Any] | None = None) -> Request:
     """Return the call for a page of releases; every filter is passed through."""
     from synapse_agent_api.api.plugin_releases import list_plugin_releases as operation
