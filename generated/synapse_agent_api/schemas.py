@@ -65,6 +65,28 @@ class Backup(BaseModel):
     created_at: Annotated[AwareDatetime, Field(description="The database is as it was then.")]
 
 
+class ClusterResources(BaseModel):
+    """
+    What all nodes that are alive have together.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    collected_at: AwareDatetime
+    stale: Annotated[
+        bool, Field(description="Whether the cluster could not be asked, and this is what was known before.")
+    ]
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpu: GpuAmounts
+    object_store: ResourceAmount
+    running_jobs: Annotated[int, Field(description="Jobs of this agent whose action is running.")]
+    total_serve_replicas: Annotated[int, Field(description="Processes of served models.")]
+    node_counts: NodeCounts
+    nodes: list[Node]
+
+
 class CreatePluginReleaseRequest(BaseModel):
     """
     The release to fetch and cache.
@@ -153,6 +175,39 @@ class ErrorDetail(BaseModel):
     installer_output: Annotated[
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
     ] = MISSING
+
+
+class GpuAmounts(BaseModel):
+    """
+    GPUs together. Memory and utilization are `null` if no GPU reports them.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: float | None | MISSING = MISSING
+    available_memory_bytes: float | None | MISSING = MISSING
+    max_utilization: float | None | MISSING = MISSING
+    avg_utilization: float | None | MISSING = MISSING
+
+
+class GpuStatus(BaseModel):
+    """
+    The GPUs of all nodes together, and each with its `node_id`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: float | None | MISSING = MISSING
+    available_memory_bytes: float | None | MISSING = MISSING
+    max_utilization: float | None | MISSING = MISSING
+    avg_utilization: float | None | MISSING = MISSING
+    gpus: list[NodeGpu]
 
 
 class Health(BaseModel):
@@ -440,6 +495,59 @@ Lookup = TypeAliasType(
 )
 
 
+class Node(BaseModel):
+    """
+    A machine that runs actions.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    node_id: str
+    host_name: str
+    ip: str
+    is_head_node: bool
+    state: str
+    accelerator_type: Annotated[str | None | MISSING, Field(description="The name of its first GPU.")] = MISSING
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpus: list[NodeGpu]
+
+
+class NodeCounts(BaseModel):
+    """
+    How many nodes there are.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total: int
+    alive: int
+    dead: int
+
+
+class NodeGpu(BaseModel):
+    """
+    A GPU of a node. What can't be read of it is `null`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    index: Annotated[int, Field(description="Its place among those of the node.")]
+    uuid: Annotated[
+        str, Field(description="What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known.")
+    ]
+    name: str
+    used: Annotated[float | None, Field(description="The part of it that runs have, from 0 to 1.")]
+    utilization_gpu: Annotated[float | None | MISSING, Field(description="Percent of the time that it was busy.")] = (
+        MISSING
+    )
+    memory_used: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
+    memory_total: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
+
+
 class NonFiniteNumbers(BaseModel):
     """
     The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
@@ -571,6 +679,19 @@ ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
 """
 Further filters, by the name of a release's field.
 """
+
+
+class ResourceAmount(BaseModel):
+    """
+    How much of a resource there is for runs, and how much of that runs have.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total: float
+    used: float
+    available: float
 
 
 class RunRequest(BaseModel):

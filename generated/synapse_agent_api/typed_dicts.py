@@ -45,6 +45,23 @@ class Backup(TypedDict):
     created_at: str
 
 
+class ClusterResources(TypedDict):
+    """
+    What all nodes that are alive have together.
+    """
+
+    collected_at: str
+    stale: bool
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpu: GpuAmounts
+    object_store: ResourceAmount
+    running_jobs: int
+    total_serve_replicas: int
+    node_counts: NodeCounts
+    nodes: list[Node]
+
+
 class CreatePluginReleaseRequest(TypedDict):
     """
     The release to fetch and cache.
@@ -92,6 +109,33 @@ class ErrorDetail(TypedDict):
     traceback: NotRequired[str]
     file: NotRequired[str]
     installer_output: NotRequired[str]
+
+
+class GpuAmounts(TypedDict):
+    """
+    GPUs together. Memory and utilization are `null` if no GPU reports them.
+    """
+
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: NotRequired[float | None]
+    available_memory_bytes: NotRequired[float | None]
+    max_utilization: NotRequired[float | None]
+    avg_utilization: NotRequired[float | None]
+
+
+class GpuStatus(TypedDict):
+    """
+    The GPUs of all nodes together, and each with its `node_id`.
+    """
+
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: NotRequired[float | None]
+    available_memory_bytes: NotRequired[float | None]
+    max_utilization: NotRequired[float | None]
+    avg_utilization: NotRequired[float | None]
+    gpus: list[NodeGpu]
 
 
 class Health(TypedDict):
@@ -250,6 +294,46 @@ answers 422 if `action` is missing or not a string.
 Lookup: TypeAlias = str
 
 
+class Node(TypedDict):
+    """
+    A machine that runs actions.
+    """
+
+    node_id: str
+    host_name: str
+    ip: str
+    is_head_node: bool
+    state: str
+    accelerator_type: NotRequired[str | None]
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpus: list[NodeGpu]
+
+
+class NodeCounts(TypedDict):
+    """
+    How many nodes there are.
+    """
+
+    total: int
+    alive: int
+    dead: int
+
+
+class NodeGpu(TypedDict):
+    """
+    A GPU of a node. What can't be read of it is `null`.
+    """
+
+    index: int
+    uuid: str
+    name: str
+    used: float | None
+    utilization_gpu: NotRequired[float | None]
+    memory_used: NotRequired[float | None]
+    memory_total: NotRequired[float | None]
+
+
 class NonFiniteNumbers(TypedDict):
     """
     The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
@@ -332,6 +416,16 @@ ReleaseFilters: TypeAlias = dict[str, Any]
 """
 Further filters, by the name of a release's field.
 """
+
+
+class ResourceAmount(TypedDict):
+    """
+    How much of a resource there is for runs, and how much of that runs have.
+    """
+
+    total: float
+    used: float
+    available: float
 
 
 class RunRequest(TypedDict):

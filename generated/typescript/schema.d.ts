@@ -68,6 +68,127 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/gpu_status/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the GPUs of all nodes together */
+        get: operations["get_gpu_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/nodes/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the nodes
+         * @description The agent's own machine, or those of its cluster.
+         */
+        get: operations["list_nodes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/nodes/{node_id}/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The node's ID; an agent without a cluster has the node `local`.
+                 * @example local
+                 */
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        /** Get a node */
+        get: operations["get_node"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/resources/cluster/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** Get what all nodes have together, and what of it is in use */
+        get: operations["get_cluster_resources"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/plugin_releases/": {
         parameters: {
             query?: never;
@@ -790,6 +911,97 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description How much of a resource there is for runs, and how much of that runs have. */
+        ResourceAmount: {
+            total: number;
+            used: number;
+            available: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A GPU of a node. What can't be read of it is `null`. */
+        NodeGpu: {
+            /** @description Its place among those of the node. */
+            index: number;
+            /** @description What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known. */
+            uuid: string;
+            name: string;
+            /** @description The part of it that runs have, from 0 to 1. */
+            used: number | null;
+            /** @description Percent of the time that it was busy. */
+            utilization_gpu?: number | null;
+            /** @description In MB. */
+            memory_used?: number | null;
+            /** @description In MB. */
+            memory_total?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A machine that runs actions. */
+        Node: {
+            node_id: string;
+            host_name: string;
+            ip: string;
+            is_head_node: boolean;
+            state: string;
+            /** @description The name of its first GPU. */
+            accelerator_type?: string | null;
+            cpu: components["schemas"]["ResourceAmount"];
+            memory: components["schemas"]["ResourceAmount"];
+            gpus: components["schemas"]["NodeGpu"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description GPUs together. Memory and utilization are `null` if no GPU reports them. */
+        GpuAmounts: {
+            total_gpus: number;
+            available_gpus: number;
+            total_memory_bytes?: number | null;
+            available_memory_bytes?: number | null;
+            max_utilization?: number | null;
+            avg_utilization?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The GPUs of all nodes together, and each with its `node_id`. */
+        GpuStatus: {
+            total_gpus: number;
+            available_gpus: number;
+            total_memory_bytes?: number | null;
+            available_memory_bytes?: number | null;
+            max_utilization?: number | null;
+            avg_utilization?: number | null;
+            gpus: components["schemas"]["NodeGpu"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description How many nodes there are. */
+        NodeCounts: {
+            total: number;
+            alive: number;
+            dead: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description What all nodes that are alive have together. */
+        ClusterResources: {
+            /** Format: date-time */
+            collected_at: string;
+            /** @description Whether the cluster could not be asked, and this is what was known before. */
+            stale: boolean;
+            cpu: components["schemas"]["ResourceAmount"];
+            memory: components["schemas"]["ResourceAmount"];
+            gpu: components["schemas"]["GpuAmounts"];
+            object_store: components["schemas"]["ResourceAmount"];
+            /** @description Jobs of this agent whose action is running. */
+            running_jobs: number;
+            /** @description Processes of served models. */
+            total_serve_replicas: number;
+            node_counts: components["schemas"]["NodeCounts"];
+            nodes: components["schemas"]["Node"][];
+        } & {
+            [key: string]: unknown;
+        };
         /** @description A release's ID (`123`) or `code@version`; the last `@` parts code from version. */
         Lookup: string;
         /** @description An ID for a run, of the caller's choice; not `.` or `..`, no control characters. */
@@ -1289,6 +1501,15 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
+        /** @description There is no such node. */
+        NodeNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
         /** @description There is no such job. */
         JobNotFound: {
             headers: {
@@ -1589,6 +1810,159 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Backup"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_gpu_status: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What they have, and how busy they are. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GpuStatus"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    list_nodes: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All nodes, the head of a cluster first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Node"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_node: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The node's ID; an agent without a cluster has the node `local`.
+                 * @example local
+                 */
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The node. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Node"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NodeNotFound"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_cluster_resources: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Whether figures of the last seconds will do.
+                 * @example true
+                 */
+                use_cache?: boolean;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sums, and each node. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterResources"];
                 };
             };
             401: components["responses"]["Unauthorized"];

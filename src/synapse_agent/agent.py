@@ -26,6 +26,7 @@ from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.local import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
 from synapse_agent.runner.resources.machine import this_machine
+from synapse_agent.runner.resources.reports import LocalMachine, NodeMonitor, ReportsNodes
 from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.runner.warming import Warming
 from synapse_agent.settings import Settings, check_plugins_folder
@@ -55,6 +56,7 @@ class Agent:
     sandbox: SandboxPolicy
     rules: RequirementRules
     max_priority: int
+    nodes: NodeMonitor
     warming: Warming
     changes: Changes
 
@@ -90,7 +92,8 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
         scheduler = Scheduler(this_machine(settings, os.environ))
-        runner = DescribingRunner(await _make(make_runner, settings, folder.reserve), folder.schemas)
+        made = await _make(make_runner, settings, folder.reserve)
+        runner = DescribingRunner(made, folder.schemas)
         stack.push_async_callback(runner.close)
         files = FileStore(
             folder.files,
@@ -135,6 +138,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
         warming = Warming(runner)
         stack.push_async_callback(warming.close)
+        nodes = NodeMonitor(made if isinstance(made, ReportsNodes) else LocalMachine(scheduler, os.environ))
         agent = Agent(
             folder=folder,
             database=database,
@@ -145,6 +149,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             sandbox=sandbox,
             rules=rules,
             max_priority=settings.max_priority,
+            nodes=nodes,
             warming=warming,
             changes=changes,
         )

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from .action_params import ActionParams
     from .agent_event import AgentEvent
     from .backup import Backup
+    from .cluster_resources import ClusterResources
     from .create_plugin_release_request import CreatePluginReleaseRequest
     from .debug_run_request import DebugRunRequest
     from .error_body import ErrorBody
     from .error_detail import ErrorDetail
+    from .gpu_amounts import GpuAmounts
+    from .gpu_status import GpuStatus
     from .health import Health
     from .invalid_item import InvalidItem
     from .job import Job
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
     from .job_stream_event import JobStreamEvent
     from .job_timings_type_0 import JobTimingsType0
     from .legacy_run_payload import LegacyRunPayload
+    from .node import Node
+    from .node_counts import NodeCounts
+    from .node_gpu import NodeGpu
     from .non_finite_numbers import NonFiniteNumbers
     from .non_finite_place import NonFinitePlace
     from .plugin_action import PluginAction
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
     from .plugin_release import PluginRelease
     from .plugin_release_page import PluginReleasePage
     from .release_filters import ReleaseFilters
+    from .resource_amount import ResourceAmount
     from .run_request import RunRequest
     from .sandbox import Sandbox
     from .session import Session
@@ -49,10 +56,13 @@ _MODULES = {
     "ActionParams": "action_params",
     "AgentEvent": "agent_event",
     "Backup": "backup",
+    "ClusterResources": "cluster_resources",
     "CreatePluginReleaseRequest": "create_plugin_release_request",
     "DebugRunRequest": "debug_run_request",
     "ErrorBody": "error_body",
     "ErrorDetail": "error_detail",
+    "GpuAmounts": "gpu_amounts",
+    "GpuStatus": "gpu_status",
     "Health": "health",
     "InvalidItem": "invalid_item",
     "Job": "job",
@@ -65,6 +75,9 @@ _MODULES = {
     "JobStreamEvent": "job_stream_event",
     "JobTimingsType0": "job_timings_type_0",
     "LegacyRunPayload": "legacy_run_payload",
+    "Node": "node",
+    "NodeCounts": "node_counts",
+    "NodeGpu": "node_gpu",
     "NonFiniteNumbers": "non_finite_numbers",
     "NonFinitePlace": "non_finite_place",
     "PluginAction": "plugin_action",
@@ -74,6 +87,7 @@ _MODULES = {
     "PluginRelease": "plugin_release",
     "PluginReleasePage": "plugin_release_page",
     "ReleaseFilters": "release_filters",
+    "ResourceAmount": "resource_amount",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
     "Session": "session",
@@ -88,10 +102,13 @@ __all__ = (
     "ActionParams",
     "AgentEvent",
     "Backup",
+    "ClusterResources",
     "CreatePluginReleaseRequest",
     "DebugRunRequest",
     "ErrorBody",
     "ErrorDetail",
+    "GpuAmounts",
+    "GpuStatus",
     "Health",
     "InvalidItem",
     "Job",
@@ -104,6 +121,9 @@ __all__ = (
     "JobStreamEvent",
     "JobTimingsType0",
     "LegacyRunPayload",
+    "Node",
+    "NodeCounts",
+    "NodeGpu",
     "NonFiniteNumbers",
     "NonFinitePlace",
     "PluginAction",
@@ -113,6 +133,7 @@ __all__ = (
     "PluginRelease",
     "PluginReleasePage",
     "ReleaseFilters",
+    "ResourceAmount",
     "RunRequest",
     "Sandbox",
     "Session",

@@ -87,7 +87,7 @@ class Jobs:
         self._runner = runner
         self._stored = files
         self._folder = folder
-        self._scheduler = scheduler
+        self.scheduler = scheduler
         slots = scheduler.machine.slots
         self._copies = asyncio.Semaphore(_COPIES_PER_TURN * slots)
         self._most = slots + max_queued
@@ -102,6 +102,11 @@ class Jobs:
         self._is_closing = False
         self._ends = JobEnds(self._rows, self._files)
         self._fail_interrupted()
+
+    @property
+    def running(self) -> int:
+        """How many jobs there are whose action is running."""
+        return sum(live.started_at is not None for live in self._live.values())
 
     def attach(self, key: RequestKey) -> JobRow | None:
         """Give the run that an earlier request with this key has led to; None where the key is free.
@@ -134,7 +139,7 @@ class Jobs:
                 expires_at = None if self._live_of(earlier) else self._keys_until()
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
-        self._scheduler.machine.check(spec.resources)
+        self.scheduler.machine.check(spec.resources)
         if len(self._live) >= self._most:
             message = f"{len(self._live)} runs are running or queued, the limit of this agent. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
@@ -339,7 +344,7 @@ class Jobs:
         """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
         live.is_waiting = True
         self._reports.environment_ready(live)
-        async with self._scheduler.turn(request) as allocation:
+        async with self.scheduler.turn(request) as allocation:
             live.is_waiting = False
             yield allocation
 

@@ -55,6 +55,28 @@ async def create_backup(agent: Agent, _request: OperationRequest) -> Response:
     return json_answer(json_bytes({"path": str(agent.folder.backup), "size": size, "created_at": created_at}))
 
 
+async def get_gpu_status(agent: Agent, _request: OperationRequest) -> Response:
+    """Return the GPUs of all nodes."""
+    return json_answer(json_bytes(await agent.nodes.gpus()))
+
+
+async def list_nodes(agent: Agent, _request: OperationRequest) -> Response:
+    """Return all nodes."""
+    return json_answer(json_bytes([node.as_dict() for node in await agent.nodes.nodes()]))
+
+
+async def get_node(agent: Agent, request: OperationRequest) -> Response:
+    """Return a node."""
+    return json_answer(json_bytes((await agent.nodes.node(request.path["node_id"])).as_dict()))
+
+
+async def get_cluster_resources(agent: Agent, request: OperationRequest) -> Response:
+    """Return what all nodes have together."""
+    cluster = await agent.nodes.cluster(use_cache=request.query.get("use_cache", True))
+    running = {"running_jobs": agent.jobs.running, "total_serve_replicas": agent.jobs.scheduler.residents}
+    return json_answer(json_bytes({**cluster, **running}))
+
+
 async def list_plugin_releases(agent: Agent, request: OperationRequest) -> Response:
     """Give a page of the releases that match the filters."""
     named = {name: value for name, value in request.query.items() if name in RELEASE_FILTERS}

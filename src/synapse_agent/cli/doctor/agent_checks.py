@@ -19,7 +19,7 @@ from synapse_agent.cli.target.resolve import Target
 from synapse_agent.cli.terminal.sanitize import one_line
 from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.clients.agent.network import proxy_for, tls_context
-from synapse_sdk.exceptions import AuthenticationError, AuthorizationError, ClientError
+from synapse_sdk.exceptions import AuthenticationError, AuthorizationError, ClientError, NotFoundError
 
 SECONDS = 5.0
 CLOCK_SKEW = 60.0
@@ -60,6 +60,7 @@ def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Itera
     yield token
     if token.status == "ok":
         yield from plugin_findings(client)
+        yield nodes_finding(client)
     yield from contract_and_clock_findings(client)
 
 
@@ -188,6 +189,23 @@ def plugin_findings(client: AgentClient) -> Iterator[Finding]:
         yield warning("plugins", more, "'synapse-agent get CODE@VERSION' shows those of a release")
     if not warnings:
         yield ok("plugins", f"{total} cached, without warnings")
+
+
+def nodes_finding(client: AgentClient) -> Finding:
+    """Report what the agent's machine, or its cluster, has for runs."""
+    try:
+        resources = client.get_cluster_resources()
+    except NotFoundError:
+        return skipped("nodes", "the agent does not report its machine's resources")
+    except ClientError as error:
+        return fault("nodes", one_line(error.message), "look at the agent's own log")
+    nodes, gpu = resources["node_counts"], resources["gpu"]
+    found = (
+        f"{nodes['alive']} of {nodes['total']}, with {resources['cpu']['total']:g} CPUs,"
+        f" {resources['memory']['total'] / 2**30:.1f} GiB of memory and {gpu['total_gpus']:g} GPUs;"
+        f" {resources['running_jobs']} jobs are running"
+    )
+    return ok("nodes", found)
 
 
 def contract_and_clock_findings(client: AgentClient) -> Iterator[Finding]:
