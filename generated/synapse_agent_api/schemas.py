@@ -33,6 +33,25 @@ ActionResult = TypeAliasType(
 )
 
 
+class AgentEvent(BaseModel):
+    """
+    The data of a server-sent event about an agent.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Annotated[str, Field(description="What has changed; `stream_events` describes each.")]
+    what: Annotated[str | MISSING, Field(description="What has happened to it, such as `created` or `deleted`.")] = (
+        MISSING
+    )
+    job: Job | MISSING = MISSING
+    job_id: str | MISSING = MISSING
+    release: Annotated[str | MISSING, Field(description="`code@version`.")] = MISSING
+    environment: Annotated[str | MISSING, Field(description="Its ID.")] = MISSING
+    agent: Annotated[str | MISSING, Field(description="The agent's version.")] = MISSING
+
+
 class Backup(BaseModel):
     """
     A copy of the agent's database.
@@ -74,7 +93,19 @@ class CreatePluginReleaseRequest(BaseModel):
     """
 
     plugin: Annotated[str, Field(description="The plugin's code.", min_length=1)]
-    version: Annotated[str, Field(description="The version, as text.", min_length=1)]
+    version: Annotated[
+        str | MISSING,
+        Field(
+            description="The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several.",
+            min_length=1,
+        ),
+    ] = MISSING
+    refresh: Annotated[
+        bool | None,
+        Field(
+            description="Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files."
+        ),
+    ] = False
 
 
 class DebugRunRequest(BaseModel):
@@ -137,6 +168,9 @@ class ErrorDetail(BaseModel):
     )
     traceback: Annotated[
         str | MISSING, Field(description="`action_failed`: the traceback, from the plugin's own code on.")
+    ] = MISSING
+    file: Annotated[
+        str | MISSING, Field(description="`result_not_serializable`: the job's file with the `repr` of the result.")
     ] = MISSING
     installer_output: Annotated[
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
@@ -249,6 +283,10 @@ class Job(BaseModel):
         Field(description="The action's result, `null` until it has succeeded. NaN and infinities in it are `null`."),
     ] = MISSING
     nonfinite: NonFiniteNumbers | MISSING = MISSING
+    outputs: Annotated[
+        int | MISSING,
+        Field(description="How many values the action yielded, if it is a generator; its result is the list of them."),
+    ] = MISSING
     error: Annotated[
         Any,
         Field(
@@ -265,6 +303,7 @@ class Job(BaseModel):
             description="The last events that the action recorded, at most 20; `data` of more than 1 kB is left out here, the stream of the log\nhas it.\n"
         ),
     ] = MISSING
+    timings: JobTimings | None | MISSING = MISSING
     idempotency_key: Annotated[str | None, Field(description="The request's key, if it had one.")]
     params: Annotated[
         dict[str, Any] | None | MISSING,
@@ -396,14 +435,43 @@ class JobStreamEvent(BaseModel):
         MISSING
     )
     event: Annotated[str | MISSING, Field(description="`event`: its name, of the action's choice.")] = MISSING
+    index: Annotated[int | MISSING, Field(description="`output`: the number of the value, from 0.")] = MISSING
+    value: Annotated[Any | MISSING, Field(description="`output`: what the action yielded, any JSON value.")] = MISSING
+    outputs: Annotated[
+        int | MISSING, Field(description="`complete`: how many values the action yielded, if it is a generator.")
+    ] = MISSING
     data: Annotated[Any | MISSING, Field(description="`event`: what goes with it, any JSON value.")] = MISSING
     nonfinite: NonFiniteNumbers | MISSING = MISSING
     left_out: Annotated[
         str | MISSING, Field(description="`event`: what `data` does not have of what was reported, and why.")
     ] = MISSING
-    at: Annotated[AwareDatetime | MISSING, Field(description="`event`: when the agent heard of it.")] = MISSING
+    at: Annotated[AwareDatetime | MISSING, Field(description="`event`, `output`: when the agent heard of it.")] = (
+        MISSING
+    )
     error: Annotated[Any | MISSING, Field(description="`error`: what went wrong, as in the job's record.")] = MISSING
     status: Annotated[str | MISSING, Field(description="`complete`: the status that the job ended with.")] = MISSING
+
+
+class JobTimings(BaseModel):
+    """
+    Seconds that the parts of the run took, `null` until it has ended, and if its action was not started.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    queued: Annotated[float | MISSING, Field(description="Waiting for its turn.")] = MISSING
+    environment: Annotated[
+        float | MISSING,
+        Field(description="Making the environment, and starting the process that runs are forked from."),
+    ] = MISSING
+    import_: Annotated[
+        float | MISSING, Field(alias="import", description="Importing modules, before or during the action.")
+    ] = MISSING
+    action: Annotated[float | MISSING, Field(description="The rest, from the start of the process to its end.")] = (
+        MISSING
+    )
+    hint: Annotated[str | MISSING, Field(description="What to do if importing took most of the run.")] = MISSING
 
 
 LegacyRunPayload = TypeAliasType("LegacyRunPayload", dict[str, Any])
@@ -564,6 +632,12 @@ class PluginRelease(BaseModel):
         str | MISSING, Field(description="`sha256:` and the hash of the cached content, in hexadecimal digits.")
     ] = MISSING
     created_at: Annotated[AwareDatetime | MISSING, Field(description="When the agent cached it.")] = MISSING
+    source_changed: Annotated[
+        bool | MISSING,
+        Field(
+            description="Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files\nfor this release now. Runs use the cached ones until the release is refreshed.\n"
+        ),
+    ] = MISSING
     warnings: Annotated[
         list[str] | MISSING,
         Field(
@@ -675,6 +749,55 @@ class Sandbox(BaseModel):
             description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in\n`/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).\n"
         ),
     ] = MISSING
+
+
+class Session(BaseModel):
+    """
+    The token that a request or a browser's cookie stands for.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    token: Annotated[str | None, Field(description="Its name; `null` if the agent takes requests without a token.")]
+    read_only: Annotated[bool, Field(description="Whether it changes nothing.")]
+
+
+class SessionCode(BaseModel):
+    """
+    A code that signs a browser in once.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    code: Annotated[str | None, Field(description="`null` if the agent takes requests without a token.")]
+    expires_at: AwareDatetime
+
+
+class SessionRequest(BaseModel):
+    """
+    Either a token or a code.
+    """
+
+    token: Annotated[str | MISSING, Field(min_length=1)] = MISSING
+    code: Annotated[str | MISSING, Field(min_length=1)] = MISSING
+
+
+class StoredFile(BaseModel):
+    """
+    A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
+
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: Annotated[str, Field(description="The SHA-256 of its content, in hexadecimal digits.")]
+    name: Annotated[str | None, Field(description="As its uploader called it.")]
+    media_type: Annotated[str | None, Field(description="As its uploader called it.")]
+    size: Annotated[int | None, Field(description="Bytes; null while that is not known.")]
+    received: Annotated[int, Field(description="Bytes that are there.", ge=0)]
 
 
 class WarmRelease(BaseModel):

@@ -21,6 +21,20 @@ either a run has one CPU. A value that is no amount counts for nothing here.
 ActionResult: TypeAlias = Any
 
 
+class AgentEvent(TypedDict):
+    """
+    The data of a server-sent event about an agent.
+    """
+
+    type: str
+    what: NotRequired[str]
+    job: NotRequired[Job]
+    job_id: NotRequired[str]
+    release: NotRequired[str]
+    environment: NotRequired[str]
+    agent: NotRequired[str]
+
+
 class Backup(TypedDict):
     """
     A copy of the agent's database.
@@ -54,7 +68,8 @@ class CreatePluginReleaseRequest(TypedDict):
     """
 
     plugin: str
-    version: str
+    version: NotRequired[str]
+    refresh: NotRequired[bool]
 
 
 class DebugRunRequest(TypedDict):
@@ -92,6 +107,7 @@ class ErrorDetail(TypedDict):
     exception_type: NotRequired[str]
     exception_message: NotRequired[str]
     traceback: NotRequired[str]
+    file: NotRequired[str]
     installer_output: NotRequired[str]
 
 
@@ -169,9 +185,11 @@ class Job(TypedDict):
     progress: JobProgress | None
     result: NotRequired[Any]
     nonfinite: NotRequired[NonFiniteNumbers]
+    outputs: NotRequired[int]
     error: Any
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
+    timings: NotRequired[JobTimings | None]
     idempotency_key: str | None
     params: NotRequired[dict[str, Any] | None]
     requirements: NotRequired[list[str]]
@@ -242,12 +260,27 @@ class JobStreamEvent(TypedDict):
     total: NotRequired[float | None]
     step: NotRequired[str]
     event: NotRequired[str]
+    index: NotRequired[int]
+    value: NotRequired[Any]
+    outputs: NotRequired[int]
     data: NotRequired[Any]
     nonfinite: NotRequired[NonFiniteNumbers]
     left_out: NotRequired[str]
     at: NotRequired[str]
     error: NotRequired[Any]
     status: NotRequired[str]
+
+
+JobTimings = TypedDict(
+    "JobTimings",
+    {
+        "queued": NotRequired[float],
+        "environment": NotRequired[float],
+        "import": NotRequired[float],
+        "action": NotRequired[float],
+        "hint": NotRequired[str],
+    },
+)
 
 
 LegacyRunPayload: TypeAlias = dict[str, Any]
@@ -361,6 +394,7 @@ class PluginRelease(TypedDict):
     actions: NotRequired[list[PluginAction]]
     digest: NotRequired[str]
     created_at: NotRequired[str]
+    source_changed: NotRequired[bool]
     warnings: NotRequired[list[str]]
 
 
@@ -418,6 +452,46 @@ class Sandbox(TypedDict):
     status: str
     landlock_abi: NotRequired[int]
     restricts: NotRequired[list[str]]
+
+
+class Session(TypedDict):
+    """
+    The token that a request or a browser's cookie stands for.
+    """
+
+    token: str | None
+    read_only: bool
+
+
+class SessionCode(TypedDict):
+    """
+    A code that signs a browser in once.
+    """
+
+    code: str | None
+    expires_at: str
+
+
+class SessionRequest(TypedDict):
+    """
+    Either a token or a code.
+    """
+
+    token: NotRequired[str]
+    code: NotRequired[str]
+
+
+class StoredFile(TypedDict):
+    """
+    A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
+
+    """
+
+    id: str
+    name: str | None
+    media_type: str | None
+    size: int | None
+    received: int
 
 
 class WarmRelease(TypedDict):

@@ -113,7 +113,17 @@ class Settings:
             shown="made, and kept in the data folder",
         ),
     ] = field(default=None, repr=False)
-    """What `Authorization` must hold; None admits everyone."""
+    """What `Authorization` must hold; without it and `token_files`, everyone is admitted."""
+    token_files: Annotated[
+        tuple[str, ...],
+        Option(
+            ACCESS,
+            "File that holds a token that callers may send; - for standard input. With NAME= logs and records name it, "
+            "with :read it may look and change nothing; repeatable.",
+            "[NAME=]FILE[:read]",
+            name="--token-file",
+        ),
+    ] = ()
     allowed_hosts: Annotated[
         tuple[str, ...],
         Option(
@@ -264,6 +274,19 @@ class Settings:
             name="--max-jobs-size",
         ),
     ] = 10 * 1024 * MEBIBYTE
+    keep_files_days: Annotated[
+        float, Option(DATA, "How long a file that a caller sent is kept after its last use.", "DAYS")
+    ] = 7.0
+    max_files_bytes: Annotated[
+        int,
+        Option(
+            DATA,
+            "Most bytes of files that callers sent; those used least recently go first.",
+            SIZE,
+            name="--max-files-size",
+            least=1,
+        ),
+    ] = 50 * 1024 * MEBIBYTE
     allow_requirement_urls: Annotated[
         bool,
         Option(SANDBOX, "Take requirements at addresses, indexes that a plugin names, and paths outside it."),
@@ -313,9 +336,10 @@ class Settings:
         self._check_types()
         _check_runner(self.runner, self.ray_address)
         _check_positive(self.ray_wait, "wait for room on the cluster must be more than 0 seconds", hint="leave it out")
-        if not 0 < self.keep_jobs_days <= _LONGEST_DAYS:
-            rule = f"more than 0 days and at most {_LONGEST_DAYS}"
-            raise UsageError(f"Jobs must be kept for {rule}, not {self.keep_jobs_days:g}.")
+        for what, days in (("Jobs", self.keep_jobs_days), ("Files", self.keep_files_days)):
+            if not 0 < days <= _LONGEST_DAYS:
+                rule = f"more than 0 days and at most {_LONGEST_DAYS}"
+                raise UsageError(f"{what} must be kept for {rule}, not {days:g}.")
         if not 0 <= self.idempotency_hours <= 24 * _LONGEST_DAYS:
             rule = f"from 0 to {24 * _LONGEST_DAYS}"
             raise UsageError(f"The setting idempotency_hours must be {rule}, not {self.idempotency_hours:g}.")
@@ -355,7 +379,7 @@ class Settings:
         if self.reserved_runs >= self.runs_at_once:
             most = f"of {self.runs_at_once} at once, {self.runs_at_once - 1} at most"
             raise UsageError(f"--reserve {self.reserve} leaves no run for jobs in the background: {most}.")
-        if self.token is None and not self.is_on_loopback:
+        if self.token is None and not self.token_files and not self.is_on_loopback:
             raise UsageError("An agent that listens beyond this machine needs a token: give --token-file or --token.")
         if self.debug_roots and not self.takes_debug_runs:
             raise UsageError("--debug-root is for an agent that takes debug runs: add --allow-debug, or leave it out.")
@@ -396,7 +420,13 @@ def for_other_machines(settings: Settings) -> Settings:
     What must not be seen is what `repr` leaves out.
     """
     hidden: dict[str, Any] = {each.name: each.default for each in fields(settings) if not each.repr}
-    door: dict[str, Any] = {"host": "127.0.0.1", "tls_cert": None, "tls_key": None, "debug_roots": ()}
+    door: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "tls_cert": None,
+        "tls_key": None,
+        "token_files": (),
+        "debug_roots": (),
+    }
     return replace(settings, **hidden, **door)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .action_params import ActionParams
+    from .agent_event import AgentEvent
     from .backup import Backup
     from .cluster_resources import ClusterResources
     from .create_plugin_release_request import CreatePluginReleaseRequest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .job_progress import JobProgress
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
+    from .job_timings_type_0 import JobTimingsType0
     from .legacy_run_payload import LegacyRunPayload
     from .node import Node
     from .node_counts import NodeCounts
@@ -43,11 +45,16 @@ if TYPE_CHECKING:
     from .resource_amount import ResourceAmount
     from .run_request import RunRequest
     from .sandbox import Sandbox
+    from .session import Session
+    from .session_code import SessionCode
+    from .session_request import SessionRequest
+    from .stored_file import StoredFile
     from .warm_release import WarmRelease
     from .warm_request import WarmRequest
 
 _MODULES = {
     "ActionParams": "action_params",
+    "AgentEvent": "agent_event",
     "Backup": "backup",
     "ClusterResources": "cluster_resources",
     "CreatePluginReleaseRequest": "create_plugin_release_request",
@@ -66,6 +73,7 @@ _MODULES = {
     "JobProgress": "job_progress",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
+    "JobTimingsType0": "job_timings_type_0",
     "LegacyRunPayload": "legacy_run_payload",
     "Node": "node",
     "NodeCounts": "node_counts",
@@ -82,12 +90,17 @@ _MODULES = {
     "ResourceAmount": "resource_amount",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
+    "Session": "session",
+    "SessionCode": "session_code",
+    "SessionRequest": "session_request",
+    "StoredFile": "stored_file",
     "WarmRelease": "warm_release",
     "WarmRequest": "warm_request",
 }
 
 __all__ = (
     "ActionParams",
+    "AgentEvent",
     "Backup",
     "ClusterResources",
     "CreatePluginReleaseRequest",
@@ -106,6 +119,7 @@ __all__ = (
     "JobProgress",
     "JobStatus",
     "JobStreamEvent",
+    "JobTimingsType0",
     "LegacyRunPayload",
     "Node",
     "NodeCounts",
@@ -122,6 +136,10 @@ __all__ = (
     "ResourceAmount",
     "RunRequest",
     "Sandbox",
+    "Session",
+    "SessionCode",
+    "SessionRequest",
+    "StoredFile",
     "WarmRelease",
     "WarmRequest",
 )

@@ -82,6 +82,7 @@ app.command("health", rich_help_panel=AGENTS)(agent_commands.health)
 app.command("nodes", rich_help_panel=AGENTS)(agent_commands.nodes)
 app.command("gpus", rich_help_panel=AGENTS)(agent_commands.gpus)
 app.command("backup", rich_help_panel=AGENTS)(agent_commands.backup)
+app.command("open", rich_help_panel=AGENTS)(agent_commands.open_page)
 app.command("doctor", rich_help_panel=AGENTS)(doctor_command.doctor)
 app.command("use", rich_help_panel=AGENTS)(agent_commands.use)
 

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from synapse_agent.files.outputs import OutputFile, unsettled
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
 from synapse_agent.jobs.files import JobFiles
@@ -27,6 +28,7 @@ from synapse_agent.jobs.outcomes import (
     ending,
     internal_error,
     not_recorded,
+    outputs_of,
     restarted,
     result_lost,
     result_not_kept,
@@ -34,6 +36,7 @@ from synapse_agent.jobs.outcomes import (
     stopped_early,
 )
 from synapse_agent.jobs.recorder import Recorder
+from synapse_agent.jobs.reports import JobReports
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, quoted, shutting_down
@@ -43,10 +46,11 @@ from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
 from synapse_agent.settings import default
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
-from synapse_agent.storage.repositories.job_pages import JobFilters
+from synapse_agent.storage.repositories.job_pages import JobFilters, listed
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRow, NewJob
 from synapse_agent.storage.repositories.keys import KeyRow
 from synapse_agent.storage.reserve import Reserve
+from synapse_agent.util.changes import Changes
 from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
@@ -65,6 +69,7 @@ class Jobs:
         self,
         *,
         database: Database,
+        files: FileStore,
         runner: Runner,
         folder: Path,
         scheduler: Scheduler,
@@ -74,11 +79,13 @@ class Jobs:
         output_limit: int = default("max_jobs_bytes"),
         reserve: Reserve | None = None,
         describe: Describe | None = None,
+        changes: Changes | None = None,
     ) -> None:
         """Take up what an earlier agent left. Without `describe`, records have no params."""
         self._rows = database.jobs
         self._keys = database.keys
         self._runner = runner
+        self._stored = files
         self._folder = folder
         self.scheduler = scheduler
         slots = scheduler.machine.slots
@@ -88,6 +95,7 @@ class Jobs:
         self._time_limit = time_limit
         self._output_limit = output_limit
         self._reserve = reserve
+        self._reports = JobReports(changes or Changes())
         self._params = ParamsKeeper(self._rows, describe)
         self._pages = database.job_pages
         self._live: dict[str, RunningJob] = {}
@@ -139,6 +147,7 @@ class Jobs:
             raise not_recorded(self._ends.trouble)
         if self._reserve and self._reserve.is_low:
             raise disk_full()
+        self._stored.check(spec.params.files)
         row = self._rows.create(self._new_job(spec, content, key), request=key.request if key else None)
         if earlier:
             self._files(earlier).remove()
@@ -180,6 +189,11 @@ class Jobs:
         found = map(self._ends.applied, rows)
         return b"[" + b",".join(self._record(row, _short_result(row)) for row in found) + b"]"
 
+    def listed(self, job_id: str) -> bytes | None:
+        """Return a job as a list has it, None if there is no such job."""
+        row = self._rows.find(job_id)
+        return None if row is None else self._record(listed(self._ends.applied(row)), _short_result(row))
+
     async def stop(self, job_id: str) -> JobRow:
         """End a job and all it started, wait for that, and give it; one that is over stays as it is."""
         row = self.find(job_id)
@@ -201,6 +215,7 @@ class Jobs:
         self._keys.free_expired(now=now())
         gone = deleted(job_id)
         self._rows.forget(row.id, error=json.dumps(gone.detail), status_code=gone.status)
+        self._reports.deleted(row)
         await in_thread(self._files(row).remove)
 
     def follow(self, job_id: str, *, after: str | None) -> AsyncIterator[bytes]:
@@ -208,7 +223,8 @@ class Jobs:
         row = self.find(job_id)
         files = self._files(row)
         position = begin(after, job=row.id, files=files)
-        watched = self._live_of(row) or FinishedJob(row.progress, JobEnd(row.status, json.loads(row.error or "null")))
+        end = JobEnd(row.status, json.loads(row.error or "null"), outputs_of(row.result_facts))
+        watched = self._live_of(row) or FinishedJob(row.progress, end)
         return follow(watched, files, position)
 
     def log(self, job_id: str) -> Path:
@@ -271,8 +287,10 @@ class Jobs:
 
     def _start(self, spec: RunSpec, row: JobRow) -> None:
         spec.workspace.claim()
+        self._stored.hold(spec.params.files)
         live = self._live[row.job_id] = RunningJob(row)
         live.task = asyncio.create_task(self._run(live, spec), name=f"job {row.job_id}")
+        self._reports.queued(row)
 
     async def _run(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
@@ -283,14 +301,16 @@ class Jobs:
                 await in_thread(self._files(live.row).settle_outputs, self._output_limit)
             outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
-            await self._ends.record(live.row, self._end_record(live, outcome))
+            end = self._end_record(live, outcome)
+            await self._ends.record(live.row, end)
+            self._reports.ended(live, end, outcome.error_type if isinstance(outcome, Problem) else None)
         except asyncio.CancelledError:
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
             logger.exception("Job %s could not be recorded", live.row.job_id)
             outcome = internal_error(live.row.job_id)
         finally:
-            live.ending = ending(outcome, is_closing=self._is_closing)
+            live.ending = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
             live.notifier.notify()
             del self._live[live.row.job_id]
         self._params.afterwards(live.row, spec, live.folder)
@@ -299,6 +319,7 @@ class Jobs:
 
     async def _let_go(self, spec: RunSpec) -> None:
         """Release a run's folder; an error of that does not change how the run ended."""
+        self._stored.release(spec.params.files)
         try:
             await spec.workspace.release()
         except Exception:
@@ -322,6 +343,7 @@ class Jobs:
     async def _turn(self, live: RunningJob, request: ResourceRequest) -> AsyncIterator[Allocation]:
         """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
         live.is_waiting = True
+        self._reports.environment_ready(live)
         async with self.scheduler.turn(request) as allocation:
             live.is_waiting = False
             yield allocation
@@ -342,14 +364,24 @@ class Jobs:
             lane=spec.lane,
             priority=spec.priority,
             accepted=live.row.id,
+            files={each: self._stored.path(each.id) for each in spec.params.files},
         )
         live.is_waiting = False
         # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
         on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
-        turn = partial(self._turn, live, run.request)
-        recorder = Recorder(self._rows, live.row.id, files, turn=turn, on_change=on_change, on_full=on_full)
+        recorder = Recorder(
+            self._rows,
+            live.row.id,
+            files,
+            turn=partial(self._turn, live, run.request),
+            begun=live.submitted,
+            on_change=on_change,
+            on_full=on_full,
+            on_started=partial(self._reports.started, live),
+            on_event=partial(self._reports.progressed, live.row),
+        )
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)
 
@@ -377,6 +409,7 @@ class Jobs:
             started_at=live.started_at,
             progress=live.progress,
             events=live.events,
+            timings=live.timings,
             size=size,
             keys_until=self._keys_until(),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,19 +12,22 @@ from urllib.parse import urlencode
 from starlette.responses import Response, StreamingResponse
 
 from synapse_agent.agent import Agent
+from synapse_agent.files.store import Part
 from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import Caller, RunSpec
+from synapse_agent.observe.event_stream import follow_changes
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import check_requirements
-from synapse_agent.problems import invalid
+from synapse_agent.problems import Problem, invalid
 from synapse_agent.runner.resources.ledger import Lane
 from synapse_agent.runner.warming import ANSWER_SECONDS
-from synapse_agent.server.auth import TOKEN_NAME
+from synapse_agent.server.auth import TOKEN
 from synapse_agent.server.file_response import FileAnswer
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES, REQUEST_ID
 from synapse_agent.server.responses import json_answer
+from synapse_agent.storage.disk import disk_full
 from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.releases import RELEASE_FILTERS
 from synapse_agent.util.json_text import json_bytes
@@ -103,8 +106,10 @@ async def get_plugin_release(agent: Agent, request: OperationRequest) -> Respons
 
 async def create_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Fetch and cache a release: 201 where this call did, 200 where it was there."""
-    row, is_new = await agent.releases.create(request.body["plugin"], request.body["version"])
-    return json_answer(json_bytes(agent.releases.record(row)), 201 if is_new else 200)
+    body = request.body
+    made = await agent.releases.create(body["plugin"], body.get("version"), refresh=body.get("refresh", False))
+    changed = {"source_changed": True} if made.source_changed else {}
+    return json_answer(json_bytes({**agent.releases.record(made.release), **changed}), 201 if made.is_new else 200)
 
 
 async def delete_plugin_release(agent: Agent, request: OperationRequest) -> Response:
@@ -156,11 +161,12 @@ async def get_job_logs(agent: Agent, request: OperationRequest) -> Response:
 
 async def stream_job_logs(agent: Agent, request: OperationRequest) -> Response:
     """Give a job's log and events as they come."""
-    events = agent.jobs.follow(request.path["job_id"], after=request.headers.get("Last-Event-ID"))
-    # For nginx and its like, which would hold events back.
-    return StreamingResponse(
-        events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
-    )
+    return _event_stream(agent.jobs.follow(request.path["job_id"], after=request.headers.get("Last-Event-ID")))
+
+
+async def stream_events(agent: Agent, _request: OperationRequest) -> Response:
+    """Stream what changes."""
+    return _event_stream(follow_changes(agent.changes, agent.jobs.listed))
 
 
 async def list_job_files(agent: Agent, request: OperationRequest) -> Response:
@@ -176,9 +182,44 @@ async def get_job_file(agent: Agent, request: OperationRequest) -> Response:
     return FileAnswer(path, name=name, range_header=request.headers.get("Range"))
 
 
+async def get_file(agent: Agent, request: OperationRequest) -> Response:
+    """Return what is known of a file that was uploaded."""
+    return json_answer(json_bytes(asdict(agent.files.find(request.path["file_id"]))))
+
+
+async def put_file_content(agent: Agent, request: OperationRequest) -> Response:
+    """Take a part of a file, or all of it."""
+    if agent.folder.reserve.is_low:
+        raise disk_full()
+    stored = await agent.files.receive(request.path["file_id"], Part(**request.query), request.body)
+    return json_answer(json_bytes(asdict(stored)))
+
+
+async def get_file_content(agent: Agent, request: OperationRequest) -> Response:
+    """Return a file that was uploaded, once it is whole."""
+    file_id = request.path["file_id"]
+    known = agent.files.find(file_id)
+    if known.received != known.size:
+        message = f"Of the file {file_id} only {known.received} bytes have arrived; upload the rest."
+        raise Problem(404, "file_not_found", message, file_id=file_id)
+    return FileAnswer(agent.files.path(file_id), name=known.name or file_id, range_header=request.headers.get("Range"))
+
+
+async def delete_file(agent: Agent, request: OperationRequest) -> Response:
+    """Remove a file."""
+    await agent.files.delete(request.path["file_id"])
+    return Response(status_code=204)
+
+
 async def stop_job(agent: Agent, request: OperationRequest) -> Response:
     """End a job."""
     return json_answer(agent.jobs.record(await agent.jobs.stop(request.path["job_id"])))
+
+
+def _event_stream(events: AsyncIterator[bytes]) -> Response:
+    # The last header is for nginx and its like, which would hold events back.
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 async def _run_once(
@@ -259,7 +300,7 @@ def _caller(request: OperationRequest) -> Caller:
     scope = request.http.scope
     user_agent = request.http.headers.get("user-agent")
     return Caller(
-        token=scope.get(TOKEN_NAME),
+        token=scope[TOKEN].name if scope[TOKEN] else None,
         address=scope["client"][0] if scope.get("client") else None,
         user_agent=user_agent and user_agent[:LONGEST_USER_AGENT],
         request_id=scope[REQUEST_ID],

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.service import Jobs
@@ -126,6 +127,7 @@ class Agent:
     def restarted(self) -> Jobs:
         """Make the jobs of an agent that starts on what is there."""
         return Jobs(
+            files=FileStore(self.root / "files", max_bytes=1, keep=timedelta(1), temporary=self.root.joinpath),
             database=self.database,
             runner=self.runner,
             folder=self.root,

@@ -71,7 +71,7 @@ async def _checked(agent: Agent, runner: Runner, folder: Path, output: Output) -
 
     try:
         config = PluginConfig.read(folder)
-        release, _ = await agent.releases.create(config.code, config.version)
+        release = (await agent.releases.create(config.code, config.version)).release
     except Problem as problem:
         yield Finding("release", "fault", problem.message)
         return

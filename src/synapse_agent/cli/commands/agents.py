@@ -1,4 +1,4 @@
-"""`health`, `nodes`, `gpus` and `use`: which agent there is, and whether it answers."""
+"""`health`, `nodes`, `gpus`, `open` and `use`: which agent there is, and whether it answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from synapse_agent.cli.completion import complete_agents
-from synapse_agent.cli.failures import UsageFailure
+from synapse_agent.cli.exit_codes import ExitCode
+from synapse_agent.cli.failures import Failure, UsageFailure
 from synapse_agent.cli.invocation import Invocation
 from synapse_agent.cli.options import with_agent, with_output
 from synapse_agent.cli.target.named_agents import Agents, NamedAgent, agents_file, read_agents, write_agents
@@ -50,6 +51,28 @@ def backup(invocation: Invocation) -> None:
     with invocation.calling():
         written = invocation.client.create_backup()
     invocation.output.result(written, "value")
+
+
+@with_agent
+def open_page(
+    invocation: Invocation,
+    print_only: Annotated[bool, typer.Option("--print", help="Print the address and open no browser.")] = False,
+) -> None:
+    """Open the agent's page in a browser, signed in.
+
+    The address holds a code that works once, within two minutes.
+    """
+    import webbrowser
+
+    with invocation.calling():
+        code = invocation.client.create_session_code()["code"]
+    address = f"{invocation.target.url.rstrip('/')}/" + (f"#code={code}" if code else "")
+    if print_only:
+        invocation.output.text(f"{address}\n")
+    elif webbrowser.open(address):
+        invocation.output.note(f"Opened {invocation.target.url}.")
+    else:
+        raise Failure(f"No browser could be started. Open {address} within two minutes.", ExitCode.FAILED)
 
 
 @with_output
