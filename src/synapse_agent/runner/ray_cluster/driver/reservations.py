@@ -114,7 +114,7 @@ class Reservations:
     def __init__(
         self, broker: ResourceBroker, *, nodes: Callable[[], Iterable[NodeState]], idle_seconds: float = IDLE_SECONDS
     ) -> None:
-        """`nodes` gives those that can run actions now."""
+        """`nodes` returns those that can run actions now."""
         self._broker = broker
         self._nodes = nodes
         self._idle_seconds = idle_seconds

@@ -146,7 +146,7 @@ async def test_a_large_run_that_has_waited_longer_goes_first() -> None:
 
 
 async def test_small_runs_do_not_keep_a_large_one_waiting() -> None:
-    """There is always one that runs and one that waits; nodes that are not kept for the large one go on."""
+    """There is always one that runs and one that waits; the nodes that are not kept run them as before."""
     shelf = Shelf(a=2, b=2, c=1)
     leases = leases_of(shelf)
     running = [await acquiring(leases) for _ in range(5)]
