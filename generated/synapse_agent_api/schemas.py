@@ -227,6 +227,22 @@ class Job(BaseModel):
     ] = MISSING
 
 
+class JobBucket(BaseModel):
+    """
+    The jobs created in one part of a span of time.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    start: AwareDatetime
+    runs: Annotated[int, Field(description="How many were created.", ge=0)]
+    failed: Annotated[int, Field(description="How many of them failed.", ge=0)]
+    seconds: Annotated[
+        float | None, Field(description="Their average time from start to end; `null` if none has ended.")
+    ]
+
+
 class JobCaller(BaseModel):
     """
     The origin of a run; `null` if the agent does not know.
@@ -306,6 +322,17 @@ class JobProgress(BaseModel):
     total: Annotated[float | None | MISSING, Field(description="The total, if the action knows it.")] = MISSING
     step: Annotated[str | MISSING, Field(description="The step of the action, if it names several.")] = MISSING
     nonfinite: NonFiniteNumbers | MISSING = MISSING
+
+
+class JobStatistics(BaseModel):
+    """
+    Jobs by the time at which they were created.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    buckets: list[JobBucket]
 
 
 class JobStatus(StrEnum):

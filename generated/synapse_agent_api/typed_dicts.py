@@ -136,6 +136,17 @@ class Job(TypedDict):
     attempts: NotRequired[int]
 
 
+class JobBucket(TypedDict):
+    """
+    The jobs created in one part of a span of time.
+    """
+
+    start: str
+    runs: int
+    failed: int
+    seconds: float | None
+
+
 class JobCaller(TypedDict):
     """
     The origin of a run; `null` if the agent does not know.
@@ -182,6 +193,14 @@ class JobProgress(TypedDict):
     total: NotRequired[float | None]
     step: NotRequired[str]
     nonfinite: NotRequired[NonFiniteNumbers]
+
+
+class JobStatistics(TypedDict):
+    """
+    Jobs by the time at which they were created.
+    """
+
+    buckets: list[JobBucket]
 
 
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"]

@@ -282,6 +282,37 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/job_statistics/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count jobs over time
+         * @description Jobs by the time at which they were created, in buckets of equal length that end now, oldest first.
+         */
+        get: operations["get_job_statistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/jobs/{job_id}/": {
         parameters: {
             query?: never;
@@ -821,6 +852,25 @@ export interface components {
         } & {
             [key: string]: unknown;
         }) | null;
+        /** @description Jobs by the time at which they were created. */
+        JobStatistics: {
+            buckets: components["schemas"]["JobBucket"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The jobs created in one part of a span of time. */
+        JobBucket: {
+            /** Format: date-time */
+            start: string;
+            /** @description How many were created. */
+            runs: number;
+            /** @description How many of them failed. */
+            failed: number;
+            /** @description Their average time from start to end; `null` if none has ended. */
+            seconds: number | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description Something that an action recorded. */
         JobEvent: {
             /** @description Its name, of the action's choice. */
@@ -1767,6 +1817,52 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_job_statistics: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The span, which ends now.
+                 * @example 24
+                 */
+                hours?: number;
+                /**
+                 * @description The number of buckets.
+                 * @example 48
+                 */
+                buckets?: number;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The buckets. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobStatistics"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             422: components["responses"]["Unprocessable"];
             default: components["responses"]["OtherError"];
         };

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from .health import Health
     from .invalid_item import InvalidItem
     from .job import Job
+    from .job_bucket import JobBucket
     from .job_caller import JobCaller
     from .job_event import JobEvent
     from .job_file import JobFile
     from .job_params import JobParams
     from .job_progress import JobProgress
+    from .job_statistics import JobStatistics
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
     from .legacy_run_payload import LegacyRunPayload
@@ -49,11 +51,13 @@ _MODULES = {
     "Health": "health",
     "InvalidItem": "invalid_item",
     "Job": "job",
+    "JobBucket": "job_bucket",
     "JobCaller": "job_caller",
     "JobEvent": "job_event",
     "JobFile": "job_file",
     "JobParams": "job_params",
     "JobProgress": "job_progress",
+    "JobStatistics": "job_statistics",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
     "LegacyRunPayload": "legacy_run_payload",
@@ -82,11 +86,13 @@ __all__ = (
     "Health",
     "InvalidItem",
     "Job",
+    "JobBucket",
     "JobCaller",
     "JobEvent",
     "JobFile",
     "JobParams",
     "JobProgress",
+    "JobStatistics",
     "JobStatus",
     "JobStreamEvent",
     "LegacyRunPayload",

@@ -12,9 +12,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from synapse_agent.agent import Agent
+from synapse_agent.page.files import FILES, PageFile
 from synapse_agent.problems import InvalidRequest, Problem
 from synapse_agent.server import handlers
-from synapse_agent.server.api_docs import FILES, ReferenceFile
 from synapse_agent.server.auth import AuthMiddleware
 from synapse_agent.server.operations import Operation, load_contract, match_handlers, read_operations
 from synapse_agent.server.parser_process import BodyParser
@@ -46,7 +46,7 @@ def build_app(agent: Agent, settings: Settings, parser: BodyParser | None = None
         path: _Endpoint(agent, table, group, limits=limits, parser=parser)
         for path, group in _by_path(operations).items()
     }
-    apps |= {path: ReferenceFile(path) for path in FILES}
+    apps |= {path: PageFile(path) for path in FILES}
     hosts = [settings.host, *settings.allowed_hosts]
     app = ErrorMiddleware(AuthMiddleware(Routes(apps), token=settings.token, hosts=hosts))
     if not settings.check_answers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,6 +112,16 @@ async def list_jobs(agent: Agent, request: OperationRequest) -> Response:
     limit, before = query.pop("limit", DEFAULT_PAGE_SIZE), query.pop("before", None)
     query |= {name: _moment(name, query[name]) for name in ("created_after", "created_before") if name in query}
     return json_answer(agent.jobs.records(JobFilters(**query), limit=limit, before=before))
+
+
+async def get_job_statistics(agent: Agent, request: OperationRequest) -> Response:
+    """Return how many jobs were made, failed and how long they took, in buckets of time."""
+    hours, count = request.query.get("hours", 1), request.query.get("buckets", 60)
+    buckets = []
+    for bucket in agent.database.job_statistics.buckets(hours, count):
+        buckets.append(bucket.record())
+        await asyncio.sleep(0)  # other callers have their turn between two buckets, which take milliseconds each
+    return json_answer(json_bytes({"buckets": buckets}))
 
 
 async def get_job(agent: Agent, request: OperationRequest) -> Response:
