@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .release_filters import ReleaseFilters
     from .run_request import RunRequest
     from .sandbox import Sandbox
+    from .stored_file import StoredFile
     from .warm_release import WarmRelease
     from .warm_request import WarmRequest
 
@@ -72,6 +73,7 @@ _MODULES = {
     "ReleaseFilters": "release_filters",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
+    "StoredFile": "stored_file",
     "WarmRelease": "warm_release",
     "WarmRequest": "warm_request",
 }
@@ -107,6 +109,7 @@ __all__ = (
     "ReleaseFilters",
     "RunRequest",
     "Sandbox",
+    "StoredFile",
     "WarmRelease",
     "WarmRequest",
 )

@@ -14,7 +14,12 @@ from typing import Any
 
 from synapse_agent.errors import StartError
 from synapse_agent.plugins.config import Action
-from synapse_agent.plugins.project import read_requirements, release_requirements
+from synapse_agent.plugins.project import (
+    read_requirements,
+    release_python,
+    release_requirements,
+    requires_python,
+)
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
 from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
@@ -39,6 +44,8 @@ from synapse_agent.runner.processes.outcomes import (
 from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, namespaces_missing, probed
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
+from synapse_agent.runner.resources.gpus import HIDDEN
+from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
@@ -61,12 +68,13 @@ class LocalRunner:
         bounds: CacheBounds | None = None,
         sandbox: SandboxPolicy = OFF,
         rules: RequirementRules = STRICT,
+        hides_gpus: bool = False,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
         `pythons` are preferred to those found on the machine. `bounds` are those of the environments that are kept.
-        Of `environ` actions see a few harmless variables.
+        Of `environ` actions see a few harmless variables. With `hides_gpus` a run sees only the GPUs that it was given.
         """
         self._limits = limits or RunLimits()
         self._rules = rules
@@ -89,6 +97,8 @@ class LocalRunner:
             on_lost=self._lose,
         )
         self._path = environ.get("PATH", os.defpath)
+        self._unseen = HIDDEN if hides_gpus else {}
+        self._fixed_threads = THREAD_VARIABLES & environ.keys()
         self._running: dict[str, asyncio.Timeout] = {}
         self._idle = asyncio.Event()
         self._closed = False
@@ -155,17 +165,21 @@ class LocalRunner:
 
     async def _run(self, run: Run, heard: _Start) -> bytes:
         action = run.config.action(run.action)
-        own = read_requirements if run.release is None else release_requirements
-        requirements = (*own(run.folder, self._rules), *check_requirements(run.requirements, self._rules))
+        is_kept = run.release is not None  # what is in its folder never changes
+        own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
+        requirements = (*own, *check_requirements(run.requirements, self._rules))
+        python = run.config.requires_python or (release_python if is_kept else requires_python)(run.folder)
         async with (
             self._environments.use(
-                requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
+                requirements, requires_python=python, on_output=heard.listener.output
             ) as environment,
-            heard.listener.turn(),
+            heard.listener.turn() as allocation,
         ):
-            return await self._run_in(environment, run, action, heard)
+            return await self._run_in(environment, run, action, heard, env=self._env(environment, allocation))
 
-    async def _run_in(self, environment: Environment, run: Run, action: Action, heard: _Start) -> bytes:
+    async def _run_in(
+        self, environment: Environment, run: Run, action: Action, heard: _Start, *, env: Mapping[str, str]
+    ) -> bytes:
         times = (run.time_limit or self._limits.time, action.timeout)
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
@@ -183,7 +197,7 @@ class LocalRunner:
                 on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
             )
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, action, limits, env=self._env(environment))
+            request = _request(run, action, limits, env=env)
             if self._sandbox.namespaces:
                 request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
             try:
@@ -212,14 +226,20 @@ class LocalRunner:
         )
         return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
-    def _env(self, environment: Environment) -> dict[str, str]:
+    def _env(self, environment: Environment, allocation: Allocation | None) -> dict[str, str]:
         """Return what a run's environment variables are beside those of its own folder."""
         return {
             "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(environment.folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
+            **self._unseen,
+            **({} if allocation is None else self._own_threads(allocation.env)),
         }
+
+    def _own_threads(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Leave out of a run's variables the numbers of threads that the operator has set for all runs."""
+        return {name: value for name, value in env.items() if name not in self._fixed_threads}
 
 
 async def _ready(keeper: KeeperProcess) -> None:
@@ -258,6 +278,7 @@ def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, s
         "limits": limits.resources,
         "writable": [],
         "shown": [],
+        "inputs": [(file.id, file.name, str(path)) for file, path in run.files.items()],
         "result_bytes": limits.result_bytes,
         **({"describe": {each.name: each.entrypoint for each in run.config.actions.values()}} if run.describes else {}),
     }
@@ -280,6 +301,7 @@ def local_runner(settings: Settings) -> LocalRunner:
         bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
         sandbox=sandbox_of(settings),
         rules=RequirementRules(urls=settings.allow_requirement_urls),
+        hides_gpus=settings.gpus is not None,
         environ={**os.environ, **index_environ(settings.index_url, settings.extra_index_urls)},
     )
 

@@ -9,8 +9,8 @@ import os
 import resource
 import sys
 from _socket import socket
-from collections.abc import Callable, Iterable
-from types import ModuleType
+from collections.abc import Callable, Sequence
+from types import AsyncGeneratorType, GeneratorType, ModuleType
 from typing import Any, NoReturn
 
 from . import protocol
@@ -18,14 +18,16 @@ from .bytecode import tell_instead_of_writing
 from .context import Context
 from .entrypoints import load
 from .failures import ActionFailure, action_failed
+from .inputs import Input, resolved
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .reports import Reports
-from .results import to_json
+from .results import ResultFailure, to_json
 from .sandbox import Sandbox
 from .view import outputs_of
 
 _decode = json.JSONDecoder().decode
+_GENERATORS = (GeneratorType, AsyncGeneratorType)
 _REHEARSED = "SYNAPSE_REHEARSED"
 
 
@@ -44,7 +46,7 @@ def become_run(
         sandbox = prepare()
         shown, (report, log, file, *trees) = _wait(connection)
         _take_log(log)
-        status = _execute(file, report, folder, sandbox, zip(shown, trees))
+        status = _execute(file, report, folder, sandbox, shown, trees)
     except SystemExit as leaving:
         status = _exit_status(leaving.code)
     except BaseException:  # nothing may return into the zygote's loop
@@ -109,16 +111,17 @@ def _parted(request: bytes) -> tuple[dict[str, Any], bytes]:
     return _decode(head.decode()), params
 
 
-def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, shown: Iterable[tuple[int, int]]) -> int:
+def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, shown: bytes, trees: Sequence[int]) -> int:
     request, params = _read(request_file)
-    request["shown"] = [(request["shown"][index][0], tree) for index, tree in shown]
+    request["shown"] = [(request["shown"][index][0], tree) for index, tree in zip(shown, trees)]
+    trees = trees[len(shown) :]
     if "command" in request:
-        _settle(request, sandbox)
+        _settle(request, sandbox, trees)
         _become_command(request, request_file, len(params))
     os.close(request_file)
     reports = Reports(report, bytes.fromhex(request["secret"]))
     try:
-        _settle(request, sandbox)
+        request["paths"] = _settle(request, sandbox, trees)
     except (OSError, ValueError) as error:
         reports.outcome(protocol.FAILURE, json.dumps({"message": str(error)}).encode())
         return 1
@@ -190,11 +193,12 @@ def _set_environ(env: dict[str, str]) -> None:
         os.environ[name] = value
 
 
-def _settle(request: dict[str, Any], sandbox: Sandbox) -> None:
+def _settle(request: dict[str, Any], sandbox: Sandbox, trees: Sequence[int]) -> dict[tuple[str, str], str]:
     _limit(request["limits"])
     os.chdir("/")  # into a view that was mounted over what this process was in
     os.chdir(request["folder"])
-    sandbox.enter(writable=request["writable"], shown=request["shown"])
+    inputs = [Input(*each) for each in request["inputs"]]
+    return sandbox.enter(writable=request["writable"], shown=request["shown"], inputs=inputs, trees=trees)
 
 
 def _look_like_a_fresh_interpreter(entrypoint: str) -> None:
@@ -213,14 +217,24 @@ def _outcome(
             description = to_json(described(request["describe"], folder=folder))
             return protocol.RESULT, _checked(description.text, request["result_bytes"])
         params = _params(text)
+        if request["paths"]:
+            params = resolved(params, request["paths"])
         target = load(request["entrypoint"], folder=folder)
         result = call(target, action=context.action, params=params, context=context)
-        written = to_json(result, limit=request["result_bytes"])
-        context.describe_result(**written.nonfinite.fields)
-        return protocol.RESULT, _checked(written.text, request["result_bytes"])
+        limit = request["result_bytes"]
+        if is_generator := isinstance(result, _GENERATORS):
+            from .streams import OutputStream  # as above
+
+            written = OutputStream(context, limit=limit).run(result)
+        else:
+            written = to_json(result, limit=limit)
+        context.describe_result(is_generator, written.nonfinite)
+        return protocol.RESULT, _checked(written.text, limit)
     except SystemExit:
         raise
     except ActionFailure as failure:
+        if isinstance(failure, ResultFailure):
+            failure.keep_repr(str(context.outputs))
         return _failed(failure)
     except BaseException as error:
         return _failed(action_failed(error, folder=folder, hint=sandbox.hint(error)))
