@@ -25,6 +25,7 @@ from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.repositories.releases import NewRelease, ReleaseRow
 from synapse_agent.storage.trees import remove_tree, tree_digest
+from synapse_agent.util.changes import Change, Changes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 
@@ -57,6 +58,7 @@ class Releases:
         rules: RequirementRules,
         schemas: Callable[[Path], Mapping[str, Any]],
         on_removed: Callable[[Path], Awaitable[None]],
+        changes: Changes,
     ) -> None:
         """Bring rows and folders together; `on_removed` is told of each folder that has been removed since."""
         self._folder = folder
@@ -67,6 +69,7 @@ class Releases:
         self._rules = rules
         self._schemas = schemas
         self._on_removed = on_removed
+        self._changes = changes
         self._freshness = Freshness(source, self._digest_at_source)
         self._fetching: dict[tuple[str, str], asyncio.Task[ReleaseRow]] = {}
         self._is_closing = False
@@ -133,6 +136,7 @@ class Releases:
         row = self.find(lookup)
         self._found.clear()
         self._rows.delete(row.digest)
+        self._changes.publish(Change("release", "deleted", f"{row.plugin}@{row.version}"))
         await self._remove_unused(row.digest)
 
     def page(self, filters: Mapping[str, str], *, number: int, size: int) -> tuple[int, list[ReleaseRow]]:
@@ -233,6 +237,9 @@ class Releases:
     def _record_row(self, release: NewRelease) -> tuple[str | None, ReleaseRow]:
         """Record what was fetched, in place of what was cached under its name; return the digest of that, too."""
         cached = self._rows.named(release.plugin, release.version)
+        if cached is None or cached.digest != release.digest:
+            facts = {"digest": release.digest}
+            self._changes.publish(Change("release", "created", f"{release.plugin}@{release.version}", facts))
         if cached is None:
             return None, self._rows.create(release)
         if cached.digest == release.digest:
