@@ -789,9 +789,9 @@ export interface paths {
          *     - `release`: `release` was cached or deleted, as `what` says.
          *     - `environment`: an environment was made or removed, as `what` says.
          *     - `agent`: the agent is about to end; the last event.
-         *     - `reload`: more has changed than is worth telling. Ask again for what you show.
+         *     - `reload`: too much has changed for single events. Load again what you show.
          *
-         *     After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
+         *     After a connection has broken, load again what you show: events have no `id` to resume from. Ignore types that you
          *     don't know.
          */
         get: operations["stream_events"];
@@ -1403,6 +1403,8 @@ export interface components {
             type: string;
             /** @description The line, or a sentence for people. */
             message?: string;
+            /** @description `log`: `true` if the line ended with a carriage return, so that on a terminal the next one takes its place. */
+            overwritten?: boolean;
             /** @description `progress`: how much is done; `null` if the action reported no finite number. */
             current?: number | null;
             /** @description `progress`: the total, if the action knows it. */

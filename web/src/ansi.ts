@@ -1,4 +1,4 @@
-/** Colors of terminals (ANSI SGR) as classes, and carriage returns as a terminal shows them. */
+/** Colors of terminals (ANSI SGR) as classes. */
 
 export interface Span {
   text: string;
@@ -6,12 +6,6 @@ export interface Span {
 }
 
 const ESCAPE = /\x1b\[([0-9;]*)([A-Za-z])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]/g;
-
-/** Return what a terminal shows of a line: the text after a carriage return overwrites the text before it. */
-export function overwritten(line: string): string {
-  const parts = line.replace(/\r+$/, "").split("\r");
-  return parts.reduce((shown, part) => part + shown.slice(part.length));
-}
 
 /** Split a line into spans of one style. Unknown escape sequences are dropped. */
 export function spans(line: string): Span[] {

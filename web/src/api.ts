@@ -34,8 +34,8 @@ export class AgentError extends Error {
 function describe(detail: Json): string | null {
   if (typeof detail === "string") return detail;
   if (Array.isArray(detail)) return detail.map(describeItem).join("; ");
-  if (detail && typeof detail["message"] === "string") return detail["message"];
-  return null;
+  const message = (detail as { message?: Json } | null)?.message;
+  return typeof message === "string" ? message : null;
 }
 
 function describeItem(item: Json): string {

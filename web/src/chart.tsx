@@ -23,7 +23,8 @@ export function Chart() {
   const failed = buckets.reduce((sum, bucket) => sum + bucket.failed, 0);
   const points = buckets.map((bucket, index) => [step * (index + 0.5), HEIGHT - (HEIGHT * (bucket.seconds ?? 0)) / longest, bucket.seconds] as const)
     .filter(([, , seconds]) => seconds !== null);
-  const text = `${runs} runs, ${failed} failed; up to ${most} runs at a time, up to ${duration(longest)} on average`;
+  const part = hours === 1 ? "minute" : "half hour";
+  const text = `${runs} runs, ${failed} failed; at most ${most} in a ${part}, which took up to ${duration(longest)} on average`;
   return (
     <section>
       <div class="bar">

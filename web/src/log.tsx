@@ -2,11 +2,14 @@
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { overwritten, spans } from "./ansi.ts";
+import { spans } from "./ansi.ts";
 import { BASE, type Job, type Json } from "./api.ts";
 
 const MOST_LINES = 5000;
 /** Lines that the page holds; the newest stay, the file has all. */
+
+const PAUSE = 200;
+/** Milliseconds between two renderings of a log that grows. */
 
 export interface JobEvent {
   event: string;
@@ -20,21 +23,24 @@ export function useJobStream(job_id: string, onEnd: () => void): { lines: string
   useEffect(() => {
     let lines: string[] = [];
     let dropped = 0;
-    let frame = 0;
+    let isOverwritten = false;
+    let timer = 0;
     const show = () => {
-      frame = 0;
+      timer = 0;
       setState({ lines: lines.slice(), dropped });
     };
     const source = new EventSource(new URL(`jobs/${encodeURIComponent(job_id)}/logs/stream/`, BASE), { withCredentials: true });
     source.onmessage = (message) => {
-      const event = JSON.parse(message.data) as { type: string; message?: string };
+      const event = JSON.parse(message.data) as { type: string; message?: string; overwritten?: boolean };
       if (event.type === "log") {
-        lines.push(overwritten(event.message ?? ""));
+        if (isOverwritten) lines.pop();
+        isOverwritten = event.overwritten ?? false;
+        lines.push(event.message ?? "");
         if (lines.length > 1.2 * MOST_LINES) {
           dropped += lines.length - MOST_LINES;
           lines = lines.slice(-MOST_LINES);
         }
-        frame ||= requestAnimationFrame(show);
+        timer ||= setTimeout(show, PAUSE);
       } else if (event.type === "complete") {
         source.close();
         onEnd();
@@ -42,7 +48,7 @@ export function useJobStream(job_id: string, onEnd: () => void): { lines: string
     };
     return () => {
       source.close();
-      cancelAnimationFrame(frame);
+      clearTimeout(timer);
       setState({ lines: [], dropped: 0 });
     };
   }, [job_id]);

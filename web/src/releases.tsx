@@ -55,14 +55,16 @@ export function Releases() {
 function Create() {
   const [plugin, setPlugin] = useState("");
   const [version, setVersion] = useState("");
+  const [refresh, setRefresh] = useState(false);
   const act = async () => {
-    const release = await content(api.POST("/plugin_releases/", { body: { plugin: plugin.trim(), version: version.trim() } }));
+    const release = await content(api.POST("/plugin_releases/", { body: { plugin: plugin.trim(), ...(version.trim() ? { version: version.trim() } : {}), refresh } }));
     location.hash = address(["releases", lookupOf(release)]);
   };
   return (
     <form class="bar" onSubmit={(event) => event.preventDefault()}>
       <label>Plugin <input type="text" value={plugin} onInput={(event) => setPlugin(event.currentTarget.value)} /></label>
       <label>Version <input type="text" size={8} value={version} onInput={(event) => setVersion(event.currentTarget.value)} /></label>
+      <label><input type="checkbox" checked={refresh} onChange={(event) => setRefresh(event.currentTarget.checked)} /> Fetch again</label>
       <ActionButton act={act}>Create</ActionButton>
     </form>
   );
@@ -104,7 +106,7 @@ function ActionSection({ lookup, action, query }: { lookup: string; action: Acti
     <section>
       <h2>{action.name}</h2>
       <p>
-        {action.description ?? ""} <span class="dim">{action.entrypoint}, {action.method}</span>
+        {action.description ?? ""} <span class="dim">{action.method}</span>
       </p>
       <RunForm lookup={lookup} action={action} query={query} />
     </section>

@@ -28,7 +28,8 @@ export function RunForm({ lookup, action, query }: { lookup: string; action: Act
   const given = query.get("params");
   const [values, setValues] = useState<Values>(() => parse(given) ?? {});
   const [text, setText] = useState(() => JSON.stringify(parse(given) ?? {}, null, 2));
-  const [asText, setAsText] = useState(!schema?.properties);
+  const hasFields = Object.keys(schema?.properties ?? {}).length > 0;
+  const [asText, setAsText] = useState(!hasFields);
   const [error, setError] = useState<AgentError | null>(null);
   const [isBusy, setBusy] = useState(false);
   const submit = async (event: Event) => {
@@ -73,7 +74,7 @@ export function RunForm({ lookup, action, query }: { lookup: string; action: Act
       }} names={Object.keys(schema?.properties ?? {})} />
       <div class="bar">
         <button type="submit" disabled={isBusy}>Run {action.name}</button>
-        {schema?.properties && <button type="button" onClick={change}>{asText ? "Form" : "JSON"}</button>}
+        {hasFields && <button type="button" onClick={change}>{asText ? "Form" : "JSON"}</button>}
       </div>
       <Failure error={error} />
     </form>
@@ -133,7 +134,7 @@ function Field({ name, schema, isRequired, value, onChange }: {
           value={typeof value === "number" ? value : ""}
           onInput={(event) => onChange(event.currentTarget.value === "" ? undefined : event.currentTarget.valueAsNumber)} />
       ) : type === "string" && typeof value !== "object" ? (
-        <input id={id} type={schema.writeOnly ? "password" : "text"} required={isRequired} placeholder={hint}
+        <input id={id} {...(schema.writeOnly ? { type: "password" as const } : {})} required={isRequired} placeholder={hint}
           value={typeof value === "string" ? value : ""} onInput={(event) => onChange(event.currentTarget.value || undefined)} />
       ) : (
         <JsonField id={id} value={value} hint={hint} isRequired={isRequired} onChange={onChange} />

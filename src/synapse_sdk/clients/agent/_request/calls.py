@@ -139,7 +139,7 @@ def get_plugin_release(lookup: str | int) -> Request:
 
 
 def create_plugin_release(plugin: str, version: str | None = None, *, refresh: bool = False) -> Request:
-    """Return the call that caches a release; only what the caller gave goes out."""
+    """Return the call that caches a release; it sends only what the caller passed."""
     from synapse_agent_api.api.plugin_releases import create_plugin_release as operation
     from synapse_agent_api.models.create_plugin_release_request import CreatePluginReleaseRequest
     from synapse_agent_api.types import UNSET
