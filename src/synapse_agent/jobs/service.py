@@ -361,6 +361,9 @@ class Jobs:
             release=spec.release,
             language=spec.language,
             time_limit=self._time_limit,
+            lane=spec.lane,
+            priority=spec.priority,
+            accepted=live.row.id,
             files={each: self._stored.path(each.id) for each in spec.params.files},
         )
         live.is_waiting = False
@@ -372,7 +375,7 @@ class Jobs:
             self._rows,
             live.row.id,
             files,
-            turn=partial(self._turn, live, spec.request(accepted=live.row.id)),
+            turn=partial(self._turn, live, run.request),
             begun=live.submitted,
             on_change=on_change,
             on_full=on_full,

@@ -21,6 +21,7 @@ from synapse_agent.observe.event_stream import follow_changes
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import check_requirements
 from synapse_agent.problems import Problem, invalid
+from synapse_agent.runner.resources.ledger import Lane
 from synapse_agent.runner.warming import ANSWER_SECONDS
 from synapse_agent.server.auth import TOKEN
 from synapse_agent.server.file_response import FileAnswer
@@ -242,7 +243,8 @@ async def _run_once(
     if job is None:
         spec = read_spec(agent, request)
         is_awaited = spec.action.method != "job" and not _prefers_async(request)
-        job = agent.jobs.submit(replace(spec, is_awaited=is_awaited), key=key)
+        lane = Lane.AWAITED if is_awaited else Lane.BACKGROUND
+        job = agent.jobs.submit(replace(spec, lane=lane), key=key)
     if job.method == "job" or _prefers_async(request):
         return json_answer(agent.jobs.record(job), 202)
     return json_answer(await agent.jobs.result(job))
