@@ -52,6 +52,7 @@ from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocatio
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
+from synapse_agent.util.changes import Changes
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class LocalRunner:
         rules: RequirementRules = STRICT,
         hides_gpus: bool = False,
         environ: Mapping[str, str] = os.environ,
+        changes: Changes | None = None,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
@@ -98,6 +100,7 @@ class LocalRunner:
             scratch=self._scratch,
             bounds=bounds or CacheBounds(),
             on_lost=self._lose,
+            changes=changes,
         )
         self._path = environ.get("PATH", os.defpath)
         self._unseen = HIDDEN if hides_gpus else {}
@@ -318,7 +321,7 @@ def _request(run: Run, action: Action, limits: RunLimits, allocation: Allocation
     }
 
 
-def local_runner(settings: Settings) -> LocalRunner:
+def local_runner(settings: Settings, changes: Changes | None = None) -> LocalRunner:
     """Make the runner of this machine: the agent's own, or that of a cluster's node."""
     limits = RunLimits(
         cpu_time=settings.max_cpu_seconds,
@@ -329,6 +332,7 @@ def local_runner(settings: Settings) -> LocalRunner:
     )
     return LocalRunner(
         settings.data_dir,
+        changes=changes,
         limits=limits,
         pythons=settings.pythons,
         max_zygotes=settings.max_zygotes,
