@@ -33,10 +33,13 @@ if TYPE_CHECKING:
     from .plugin_modules import PluginModules
     from .plugin_release import PluginRelease
     from .plugin_release_page import PluginReleasePage
+    from .push_plugin_release_request import PushPluginReleaseRequest
+    from .referenced_file import ReferencedFile
     from .release_filters import ReleaseFilters
     from .run_request import RunRequest
     from .sandbox import Sandbox
     from .stored_file import StoredFile
+    from .stored_file_reference import StoredFileReference
     from .warm_release import WarmRelease
     from .warm_request import WarmRequest
 
@@ -66,10 +69,13 @@ _MODULES = {
     "PluginModules": "plugin_modules",
     "PluginRelease": "plugin_release",
     "PluginReleasePage": "plugin_release_page",
+    "PushPluginReleaseRequest": "push_plugin_release_request",
+    "ReferencedFile": "referenced_file",
     "ReleaseFilters": "release_filters",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
     "StoredFile": "stored_file",
+    "StoredFileReference": "stored_file_reference",
     "WarmRelease": "warm_release",
     "WarmRequest": "warm_request",
 }
@@ -100,10 +106,13 @@ __all__ = (
     "PluginModules",
     "PluginRelease",
     "PluginReleasePage",
+    "PushPluginReleaseRequest",
+    "ReferencedFile",
     "ReleaseFilters",
     "RunRequest",
     "Sandbox",
     "StoredFile",
+    "StoredFileReference",
     "WarmRelease",
     "WarmRequest",
 )
