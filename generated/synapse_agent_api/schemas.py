@@ -33,6 +33,25 @@ ActionResult = TypeAliasType(
 )
 
 
+class AgentEvent(BaseModel):
+    """
+    The data of a server-sent event about an agent.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Annotated[str, Field(description="What has changed; `stream_events` describes each.")]
+    what: Annotated[str | MISSING, Field(description="What has happened to it, such as `created` or `deleted`.")] = (
+        MISSING
+    )
+    job: Job | MISSING = MISSING
+    job_id: str | MISSING = MISSING
+    release: Annotated[str | MISSING, Field(description="`code@version`.")] = MISSING
+    environment: Annotated[str | MISSING, Field(description="Its ID.")] = MISSING
+    agent: Annotated[str | MISSING, Field(description="The agent's version.")] = MISSING
+
+
 class Backup(BaseModel):
     """
     A copy of the agent's database.
@@ -44,6 +63,28 @@ class Backup(BaseModel):
     path: Annotated[str, Field(description="Where it is on the agent's machine.")]
     size: Annotated[int, Field(description="Its bytes.")]
     created_at: Annotated[AwareDatetime, Field(description="The database is as it was then.")]
+
+
+class ClusterResources(BaseModel):
+    """
+    What all nodes that are alive have together.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    collected_at: AwareDatetime
+    stale: Annotated[
+        bool, Field(description="Whether the cluster could not be asked, and this is what was known before.")
+    ]
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpu: GpuAmounts
+    object_store: ResourceAmount
+    running_jobs: Annotated[int, Field(description="Jobs of this agent whose action is running.")]
+    total_serve_replicas: Annotated[int, Field(description="Processes of served models.")]
+    node_counts: NodeCounts
+    nodes: list[Node]
 
 
 class CreatePluginReleaseRequest(BaseModel):
@@ -134,6 +175,39 @@ class ErrorDetail(BaseModel):
     installer_output: Annotated[
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
     ] = MISSING
+
+
+class GpuAmounts(BaseModel):
+    """
+    GPUs together. Memory and utilization are `null` if no GPU reports them.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: float | None | MISSING = MISSING
+    available_memory_bytes: float | None | MISSING = MISSING
+    max_utilization: float | None | MISSING = MISSING
+    avg_utilization: float | None | MISSING = MISSING
+
+
+class GpuStatus(BaseModel):
+    """
+    The GPUs of all nodes together, and each with its `node_id`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: float | None | MISSING = MISSING
+    available_memory_bytes: float | None | MISSING = MISSING
+    max_utilization: float | None | MISSING = MISSING
+    avg_utilization: float | None | MISSING = MISSING
+    gpus: list[NodeGpu]
 
 
 class Health(BaseModel):
@@ -229,6 +303,7 @@ class Job(BaseModel):
             description="The last events that the action recorded, at most 20; `data` of more than 1 kB is left out here, the stream of the log\nhas it.\n"
         ),
     ] = MISSING
+    timings: JobTimings | None | MISSING = MISSING
     idempotency_key: Annotated[str | None, Field(description="The request's key, if it had one.")]
     params: Annotated[
         dict[str, Any] | None | MISSING,
@@ -377,6 +452,28 @@ class JobStreamEvent(BaseModel):
     status: Annotated[str | MISSING, Field(description="`complete`: the status that the job ended with.")] = MISSING
 
 
+class JobTimings(BaseModel):
+    """
+    Seconds that the parts of the run took, `null` until it has ended, and if its action was not started.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    queued: Annotated[float | MISSING, Field(description="Waiting for its turn.")] = MISSING
+    environment: Annotated[
+        float | MISSING,
+        Field(description="Making the environment, and starting the process that runs are forked from."),
+    ] = MISSING
+    import_: Annotated[
+        float | MISSING, Field(alias="import", description="Importing modules, before or during the action.")
+    ] = MISSING
+    action: Annotated[float | MISSING, Field(description="The rest, from the start of the process to its end.")] = (
+        MISSING
+    )
+    hint: Annotated[str | MISSING, Field(description="What to do if importing took most of the run.")] = MISSING
+
+
 LegacyRunPayload = TypeAliasType("LegacyRunPayload", dict[str, Any])
 """
 A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
@@ -396,6 +493,59 @@ Lookup = TypeAliasType(
         ),
     ],
 )
+
+
+class Node(BaseModel):
+    """
+    A machine that runs actions.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    node_id: str
+    host_name: str
+    ip: str
+    is_head_node: bool
+    state: str
+    accelerator_type: Annotated[str | None | MISSING, Field(description="The name of its first GPU.")] = MISSING
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpus: list[NodeGpu]
+
+
+class NodeCounts(BaseModel):
+    """
+    How many nodes there are.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total: int
+    alive: int
+    dead: int
+
+
+class NodeGpu(BaseModel):
+    """
+    A GPU of a node. What can't be read of it is `null`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    index: Annotated[int, Field(description="Its place among those of the node.")]
+    uuid: Annotated[
+        str, Field(description="What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known.")
+    ]
+    name: str
+    used: Annotated[float | None, Field(description="The part of it that runs have, from 0 to 1.")]
+    utilization_gpu: Annotated[float | None | MISSING, Field(description="Percent of the time that it was busy.")] = (
+        MISSING
+    )
+    memory_used: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
+    memory_total: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
 
 
 class NonFiniteNumbers(BaseModel):
@@ -557,6 +707,19 @@ Further filters, by the name of a release's field.
 """
 
 
+class ResourceAmount(BaseModel):
+    """
+    How much of a resource there is for runs, and how much of that runs have.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total: float
+    used: float
+    available: float
+
+
 class RunRequest(BaseModel):
     """
     What to run, and with what.
@@ -612,6 +775,39 @@ class Sandbox(BaseModel):
             description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in\n`/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).\n"
         ),
     ] = MISSING
+
+
+class Session(BaseModel):
+    """
+    The token that a request or a browser's cookie stands for.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    token: Annotated[str | None, Field(description="Its name; `null` if the agent takes requests without a token.")]
+    read_only: Annotated[bool, Field(description="Whether it changes nothing.")]
+
+
+class SessionCode(BaseModel):
+    """
+    A code that signs a browser in once.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    code: Annotated[str | None, Field(description="`null` if the agent takes requests without a token.")]
+    expires_at: AwareDatetime
+
+
+class SessionRequest(BaseModel):
+    """
+    Either a token or a code.
+    """
+
+    token: Annotated[str | MISSING, Field(min_length=1)] = MISSING
+    code: Annotated[str | MISSING, Field(min_length=1)] = MISSING
 
 
 class StoredFile(BaseModel):

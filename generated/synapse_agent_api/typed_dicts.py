@@ -21,6 +21,20 @@ either a run has one CPU. A value that is no amount counts for nothing here.
 ActionResult: TypeAlias = Any
 
 
+class AgentEvent(TypedDict):
+    """
+    The data of a server-sent event about an agent.
+    """
+
+    type: str
+    what: NotRequired[str]
+    job: NotRequired[Job]
+    job_id: NotRequired[str]
+    release: NotRequired[str]
+    environment: NotRequired[str]
+    agent: NotRequired[str]
+
+
 class Backup(TypedDict):
     """
     A copy of the agent's database.
@@ -29,6 +43,23 @@ class Backup(TypedDict):
     path: str
     size: int
     created_at: str
+
+
+class ClusterResources(TypedDict):
+    """
+    What all nodes that are alive have together.
+    """
+
+    collected_at: str
+    stale: bool
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpu: GpuAmounts
+    object_store: ResourceAmount
+    running_jobs: int
+    total_serve_replicas: int
+    node_counts: NodeCounts
+    nodes: list[Node]
 
 
 class CreatePluginReleaseRequest(TypedDict):
@@ -78,6 +109,33 @@ class ErrorDetail(TypedDict):
     traceback: NotRequired[str]
     file: NotRequired[str]
     installer_output: NotRequired[str]
+
+
+class GpuAmounts(TypedDict):
+    """
+    GPUs together. Memory and utilization are `null` if no GPU reports them.
+    """
+
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: NotRequired[float | None]
+    available_memory_bytes: NotRequired[float | None]
+    max_utilization: NotRequired[float | None]
+    avg_utilization: NotRequired[float | None]
+
+
+class GpuStatus(TypedDict):
+    """
+    The GPUs of all nodes together, and each with its `node_id`.
+    """
+
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: NotRequired[float | None]
+    available_memory_bytes: NotRequired[float | None]
+    max_utilization: NotRequired[float | None]
+    avg_utilization: NotRequired[float | None]
+    gpus: list[NodeGpu]
 
 
 class Health(TypedDict):
@@ -131,6 +189,7 @@ class Job(TypedDict):
     error: Any
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
+    timings: NotRequired[JobTimings | None]
     idempotency_key: str | None
     params: NotRequired[dict[str, Any] | None]
     requirements: NotRequired[list[str]]
@@ -212,6 +271,18 @@ class JobStreamEvent(TypedDict):
     status: NotRequired[str]
 
 
+JobTimings = TypedDict(
+    "JobTimings",
+    {
+        "queued": NotRequired[float],
+        "environment": NotRequired[float],
+        "import": NotRequired[float],
+        "action": NotRequired[float],
+        "hint": NotRequired[str],
+    },
+)
+
+
 LegacyRunPayload: TypeAlias = dict[str, Any]
 """
 A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
@@ -221,6 +292,46 @@ answers 422 if `action` is missing or not a string.
 
 
 Lookup: TypeAlias = str
+
+
+class Node(TypedDict):
+    """
+    A machine that runs actions.
+    """
+
+    node_id: str
+    host_name: str
+    ip: str
+    is_head_node: bool
+    state: str
+    accelerator_type: NotRequired[str | None]
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpus: list[NodeGpu]
+
+
+class NodeCounts(TypedDict):
+    """
+    How many nodes there are.
+    """
+
+    total: int
+    alive: int
+    dead: int
+
+
+class NodeGpu(TypedDict):
+    """
+    A GPU of a node. What can't be read of it is `null`.
+    """
+
+    index: int
+    uuid: str
+    name: str
+    used: float | None
+    utilization_gpu: NotRequired[float | None]
+    memory_used: NotRequired[float | None]
+    memory_total: NotRequired[float | None]
 
 
 class NonFiniteNumbers(TypedDict):
@@ -325,6 +436,16 @@ Further filters, by the name of a release's field.
 """
 
 
+class ResourceAmount(TypedDict):
+    """
+    How much of a resource there is for runs, and how much of that runs have.
+    """
+
+    total: float
+    used: float
+    available: float
+
+
 class RunRequest(TypedDict):
     """
     What to run, and with what.
@@ -349,6 +470,33 @@ class Sandbox(TypedDict):
     status: str
     landlock_abi: NotRequired[int]
     restricts: NotRequired[list[str]]
+
+
+class Session(TypedDict):
+    """
+    The token that a request or a browser's cookie stands for.
+    """
+
+    token: str | None
+    read_only: bool
+
+
+class SessionCode(TypedDict):
+    """
+    A code that signs a browser in once.
+    """
+
+    code: str | None
+    expires_at: str
+
+
+class SessionRequest(TypedDict):
+    """
+    Either a token or a code.
+    """
+
+    token: NotRequired[str]
+    code: NotRequired[str]
 
 
 class StoredFile(TypedDict):

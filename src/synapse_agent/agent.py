@@ -28,6 +28,7 @@ from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.local import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
 from synapse_agent.runner.resources.machine import this_machine
+from synapse_agent.runner.resources.reports import LocalMachine, NodeMonitor, ReportsNodes
 from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.runner.warming import Warming
 from synapse_agent.settings import Settings, check_plugins_folder
@@ -36,6 +37,8 @@ from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import is_disk_full
 from synapse_agent.storage.reserve import Reserve
 from synapse_agent.storage.trees import TreeLimits
+from synapse_agent.util.changes import Change, Changes
+from synapse_sdk._version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +58,11 @@ class Agent:
     sandbox: SandboxPolicy
     rules: RequirementRules
     max_priority: int
+    nodes: NodeMonitor
     warming: Warming
     push_limits: TreeLimits | None
     """Of what callers upload as releases; None if they may not."""
+    changes: Changes
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
         """Prepare a release for its runs, and return how far that is, as the contract has it."""
@@ -69,7 +74,7 @@ class Agent:
         return {"release": name, "action": action, "status": "ready" if is_ready else "starting"}
 
     async def push(self, archive: FileReference, *, replace: bool) -> Creation:
-        """Cache the release in an archive that was uploaded; `Problem` 403 `push_not_allowed` where none are taken."""
+        """Cache the release in an archive that was uploaded; `Problem` 403 `push_not_allowed` if it takes none."""
         if self.push_limits is None:
             message = "This agent takes no uploaded releases. Its operator can allow them with --allow-push."
             raise Problem(403, "push_not_allowed", message)
@@ -86,6 +91,7 @@ class Agent:
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
+        self.changes.publish(Change("agent", "stopping", __version__))
         await asyncio.gather(self.releases.close(), self.warming.close(), self.jobs.close(limit=limit))
 
 
@@ -100,12 +106,14 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
     folders = [DirectorySource(check_plugins_folder(folder), limits=unpacked) for folder in settings.plugins]
     async with AsyncExitStack() as stack:
         source = SourceChain([*folders, *await _backend(settings, stack)])
+        changes = Changes()
         folder = DataFolder(settings.data_dir)
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
         scheduler = Scheduler(this_machine(settings, os.environ))
-        runner = DescribingRunner(await _make(make_runner, settings, folder.reserve), folder.schemas)
+        made = await _make(make_runner, settings, folder.reserve)
+        runner = DescribingRunner(made, folder.schemas)
         stack.push_async_callback(runner.close)
         files = FileStore(
             folder.files,
@@ -125,6 +133,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             keep_keys=timedelta(hours=settings.idempotency_hours),
             reserve=folder.reserve,
             describe=runner.described if settings.keep_params else None,
+            changes=changes,
         )
         stack.push_async_callback(jobs.close, limit=0)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
@@ -141,6 +150,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             rules=rules,
             schemas=runner.schemas,
             on_removed=runner.forget,
+            changes=changes,
         )
         stack.push_async_callback(releases.close)
         sandbox = sandbox_of(settings)
@@ -148,6 +158,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
         warming = Warming(runner)
         stack.push_async_callback(warming.close)
+        nodes = NodeMonitor(made if isinstance(made, ReportsNodes) else LocalMachine(scheduler, os.environ))
         agent = Agent(
             folder=folder,
             database=database,
@@ -158,8 +169,10 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             sandbox=sandbox,
             rules=rules,
             max_priority=settings.max_priority,
+            nodes=nodes,
             warming=warming,
             push_limits=unpacked if settings.allow_push else None,
+            changes=changes,
         )
         for release in settings.warm:
             stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))

@@ -113,7 +113,17 @@ class Settings:
             shown="made, and kept in the data folder",
         ),
     ] = field(default=None, repr=False)
-    """What `Authorization` must hold; None admits everyone."""
+    """What `Authorization` must hold; without it and `token_files`, everyone is admitted."""
+    token_files: Annotated[
+        tuple[str, ...],
+        Option(
+            ACCESS,
+            "File that holds a token that callers may send; - for standard input. With NAME= logs and records name it, "
+            "with :read it may look and change nothing; repeatable.",
+            "[NAME=]FILE[:read]",
+            name="--token-file",
+        ),
+    ] = ()
     allowed_hosts: Annotated[
         tuple[str, ...],
         Option(
@@ -370,7 +380,7 @@ class Settings:
         if self.reserved_runs >= self.runs_at_once:
             most = f"of {self.runs_at_once} at once, {self.runs_at_once - 1} at most"
             raise UsageError(f"--reserve {self.reserve} leaves no run for jobs in the background: {most}.")
-        if self.token is None and not self.is_on_loopback:
+        if self.token is None and not self.token_files and not self.is_on_loopback:
             raise UsageError("An agent that listens beyond this machine needs a token: give --token-file or --token.")
         if self.debug_roots and not self.takes_debug_runs:
             raise UsageError("--debug-root is for an agent that takes debug runs: add --allow-debug, or leave it out.")
@@ -411,7 +421,13 @@ def for_other_machines(settings: Settings) -> Settings:
     What must not be seen is what `repr` leaves out.
     """
     hidden: dict[str, Any] = {each.name: each.default for each in fields(settings) if not each.repr}
-    door: dict[str, Any] = {"host": "127.0.0.1", "tls_cert": None, "tls_key": None, "debug_roots": ()}
+    door: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "tls_cert": None,
+        "tls_key": None,
+        "token_files": (),
+        "debug_roots": (),
+    }
     return replace(settings, **hidden, **door)
 
 

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .action_params import ActionParams
+    from .agent_event import AgentEvent
     from .backup import Backup
+    from .cluster_resources import ClusterResources
     from .create_plugin_release_request import CreatePluginReleaseRequest
     from .debug_run_request import DebugRunRequest
     from .error_body import ErrorBody
     from .error_detail import ErrorDetail
+    from .gpu_amounts import GpuAmounts
+    from .gpu_status import GpuStatus
     from .health import Health
     from .invalid_item import InvalidItem
     from .job import Job
@@ -24,7 +28,11 @@ if TYPE_CHECKING:
     from .job_progress import JobProgress
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
+    from .job_timings_type_0 import JobTimingsType0
     from .legacy_run_payload import LegacyRunPayload
+    from .node import Node
+    from .node_counts import NodeCounts
+    from .node_gpu import NodeGpu
     from .non_finite_numbers import NonFiniteNumbers
     from .non_finite_place import NonFinitePlace
     from .plugin_action import PluginAction
@@ -36,8 +44,12 @@ if TYPE_CHECKING:
     from .push_plugin_release_request import PushPluginReleaseRequest
     from .referenced_file import ReferencedFile
     from .release_filters import ReleaseFilters
+    from .resource_amount import ResourceAmount
     from .run_request import RunRequest
     from .sandbox import Sandbox
+    from .session import Session
+    from .session_code import SessionCode
+    from .session_request import SessionRequest
     from .stored_file import StoredFile
     from .stored_file_reference import StoredFileReference
     from .warm_release import WarmRelease
@@ -45,11 +57,15 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "ActionParams": "action_params",
+    "AgentEvent": "agent_event",
     "Backup": "backup",
+    "ClusterResources": "cluster_resources",
     "CreatePluginReleaseRequest": "create_plugin_release_request",
     "DebugRunRequest": "debug_run_request",
     "ErrorBody": "error_body",
     "ErrorDetail": "error_detail",
+    "GpuAmounts": "gpu_amounts",
+    "GpuStatus": "gpu_status",
     "Health": "health",
     "InvalidItem": "invalid_item",
     "Job": "job",
@@ -60,7 +76,11 @@ _MODULES = {
     "JobProgress": "job_progress",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
+    "JobTimingsType0": "job_timings_type_0",
     "LegacyRunPayload": "legacy_run_payload",
+    "Node": "node",
+    "NodeCounts": "node_counts",
+    "NodeGpu": "node_gpu",
     "NonFiniteNumbers": "non_finite_numbers",
     "NonFinitePlace": "non_finite_place",
     "PluginAction": "plugin_action",
@@ -72,8 +92,12 @@ _MODULES = {
     "PushPluginReleaseRequest": "push_plugin_release_request",
     "ReferencedFile": "referenced_file",
     "ReleaseFilters": "release_filters",
+    "ResourceAmount": "resource_amount",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
+    "Session": "session",
+    "SessionCode": "session_code",
+    "SessionRequest": "session_request",
     "StoredFile": "stored_file",
     "StoredFileReference": "stored_file_reference",
     "WarmRelease": "warm_release",
@@ -82,11 +106,15 @@ _MODULES = {
 
 __all__ = (
     "ActionParams",
+    "AgentEvent",
     "Backup",
+    "ClusterResources",
     "CreatePluginReleaseRequest",
     "DebugRunRequest",
     "ErrorBody",
     "ErrorDetail",
+    "GpuAmounts",
+    "GpuStatus",
     "Health",
     "InvalidItem",
     "Job",
@@ -97,7 +125,11 @@ __all__ = (
     "JobProgress",
     "JobStatus",
     "JobStreamEvent",
+    "JobTimingsType0",
     "LegacyRunPayload",
+    "Node",
+    "NodeCounts",
+    "NodeGpu",
     "NonFiniteNumbers",
     "NonFinitePlace",
     "PluginAction",
@@ -109,8 +141,12 @@ __all__ = (
     "PushPluginReleaseRequest",
     "ReferencedFile",
     "ReleaseFilters",
+    "ResourceAmount",
     "RunRequest",
     "Sandbox",
+    "Session",
+    "SessionCode",
+    "SessionRequest",
     "StoredFile",
     "StoredFileReference",
     "WarmRelease",

@@ -36,6 +36,7 @@ from synapse_agent.jobs.outcomes import (
     stopped_early,
 )
 from synapse_agent.jobs.recorder import Recorder
+from synapse_agent.jobs.reports import JobReports
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, quoted, shutting_down
@@ -45,10 +46,11 @@ from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
 from synapse_agent.settings import default
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
-from synapse_agent.storage.repositories.job_pages import JobFilters
+from synapse_agent.storage.repositories.job_pages import JobFilters, listed
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRow, NewJob
 from synapse_agent.storage.repositories.keys import KeyRow
 from synapse_agent.storage.reserve import Reserve
+from synapse_agent.util.changes import Changes
 from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
@@ -77,6 +79,7 @@ class Jobs:
         output_limit: int = default("max_jobs_bytes"),
         reserve: Reserve | None = None,
         describe: Describe | None = None,
+        changes: Changes | None = None,
     ) -> None:
         """Take up what an earlier agent left. Without `describe`, records have no params."""
         self._rows = database.jobs
@@ -84,7 +87,7 @@ class Jobs:
         self._runner = runner
         self._stored = files
         self._folder = folder
-        self._scheduler = scheduler
+        self.scheduler = scheduler
         slots = scheduler.machine.slots
         self._copies = asyncio.Semaphore(_COPIES_PER_TURN * slots)
         self._most = slots + max_queued
@@ -92,12 +95,18 @@ class Jobs:
         self._time_limit = time_limit
         self._output_limit = output_limit
         self._reserve = reserve
+        self._reports = JobReports(changes or Changes())
         self._params = ParamsKeeper(self._rows, describe)
         self._pages = database.job_pages
         self._live: dict[str, RunningJob] = {}
         self._is_closing = False
         self._ends = JobEnds(self._rows, self._files)
         self._fail_interrupted()
+
+    @property
+    def running(self) -> int:
+        """How many jobs there are whose action is running."""
+        return sum(live.started_at is not None for live in self._live.values())
 
     def attach(self, key: RequestKey) -> JobRow | None:
         """Give the run that an earlier request with this key has led to; None where the key is free.
@@ -130,7 +139,7 @@ class Jobs:
                 expires_at = None if self._live_of(earlier) else self._keys_until()
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
-        self._scheduler.machine.check(spec.resources)
+        self.scheduler.machine.check(spec.resources)
         if len(self._live) >= self._most:
             message = f"{len(self._live)} runs are running or queued, the limit of this agent. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
@@ -180,6 +189,11 @@ class Jobs:
         found = map(self._ends.applied, rows)
         return b"[" + b",".join(self._record(row, _short_result(row)) for row in found) + b"]"
 
+    def listed(self, job_id: str) -> bytes | None:
+        """Return a job as a list has it, None if there is no such job."""
+        row = self._rows.find(job_id)
+        return None if row is None else self._record(listed(self._ends.applied(row)), _short_result(row))
+
     async def stop(self, job_id: str) -> JobRow:
         """End a job and all it started, wait for that, and give it; one that is over stays as it is."""
         row = self.find(job_id)
@@ -201,6 +215,7 @@ class Jobs:
         self._keys.free_expired(now=now())
         gone = deleted(job_id)
         self._rows.forget(row.id, error=json.dumps(gone.detail), status_code=gone.status)
+        self._reports.deleted(row)
         await in_thread(self._files(row).remove)
 
     def follow(self, job_id: str, *, after: str | None) -> AsyncIterator[bytes]:
@@ -275,6 +290,7 @@ class Jobs:
         self._stored.hold(spec.params.files)
         live = self._live[row.job_id] = RunningJob(row)
         live.task = asyncio.create_task(self._run(live, spec), name=f"job {row.job_id}")
+        self._reports.queued(row)
 
     async def _run(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
@@ -285,7 +301,9 @@ class Jobs:
                 await in_thread(self._files(live.row).settle_outputs, self._output_limit)
             outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
-            await self._ends.record(live.row, self._end_record(live, outcome))
+            end = self._end_record(live, outcome)
+            await self._ends.record(live.row, end)
+            self._reports.ended(live, end, outcome.error_type if isinstance(outcome, Problem) else None)
         except asyncio.CancelledError:
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
@@ -325,7 +343,8 @@ class Jobs:
     async def _turn(self, live: RunningJob, request: ResourceRequest) -> AsyncIterator[Allocation]:
         """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
         live.is_waiting = True
-        async with self._scheduler.turn(request) as allocation:
+        self._reports.environment_ready(live)
+        async with self.scheduler.turn(request) as allocation:
             live.is_waiting = False
             yield allocation
 
@@ -349,8 +368,17 @@ class Jobs:
         on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
-        turn = partial(self._turn, live, spec.request(accepted=live.row.id))
-        recorder = Recorder(self._rows, live.row.id, files, turn=turn, on_change=on_change, on_full=on_full)
+        recorder = Recorder(
+            self._rows,
+            live.row.id,
+            files,
+            turn=partial(self._turn, live, spec.request(accepted=live.row.id)),
+            begun=live.submitted,
+            on_change=on_change,
+            on_full=on_full,
+            on_started=partial(self._reports.started, live),
+            on_event=partial(self._reports.progressed, live.row),
+        )
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)
 
@@ -378,6 +406,7 @@ class Jobs:
             started_at=live.started_at,
             progress=live.progress,
             events=live.events,
+            timings=live.timings,
             size=size,
             keys_until=self._keys_until(),
         )

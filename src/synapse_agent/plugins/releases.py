@@ -25,6 +25,7 @@ from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.repositories.releases import ReleaseRow
 from synapse_agent.storage.trees import remove_tree, tree_digest
+from synapse_agent.util.changes import Change, Changes
 from synapse_agent.util.threads import in_thread
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Releases:
         rules: RequirementRules,
         schemas: Callable[[Path], Mapping[str, Any]],
         on_removed: Callable[[Path], Awaitable[None]],
+        changes: Changes,
     ) -> None:
         """Bring rows and folders together; `on_removed` is told of each folder that has been removed since."""
         self._folder = folder
@@ -66,6 +68,7 @@ class Releases:
         self._rules = rules
         self._schemas = schemas
         self._on_removed = on_removed
+        self._changes = changes
         self._freshness = Freshness(source, self._digest_at_source)
         self._fetching: dict[tuple[str, str], asyncio.Task[ReleaseRow]] = {}
         self._is_closing = False
@@ -132,6 +135,7 @@ class Releases:
         row = self.find(lookup)
         self._found.clear()
         self._rows.delete(row.digest)
+        self._changes.publish(Change("release", "deleted", f"{row.plugin}@{row.version}"))
         await self._remove_unused(row.digest)
 
     def page(self, filters: Mapping[str, str], *, number: int, size: int) -> tuple[int, list[ReleaseRow]]:
@@ -251,6 +255,8 @@ class Releases:
         # Up to the row there is no await: no other request can see, or remove, a folder without its row.
         self._place(temporary, digest)
         cached = self._rows.named(config.code, config.version)
+        if cached is None or cached.digest != digest:
+            self._changes.publish(Change("release", "created", f"{config.code}@{config.version}", {"digest": digest}))
         if cached is None:
             return self._rows.create(new_release(config, digest))
         if cached.digest == digest:

@@ -85,7 +85,9 @@ class RunListener(Protocol):
         action yields, as JSON on one line, or `{"type": "result"}` before the run's end, with `generator` if it yields.
 
         Each may have `nonfinite`, the places of its NaN and infinities (those of the result in the last one), and
-        `left_out`, what it does not have of what was reported.
+        `left_out`, what it does not have of what was reported. From the runner itself, once the run has ended, comes
+        `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s}`: seconds, of which the run waited
+        so many for its environment and imports before its process started.
         """
 
     def outputs(self, folder: Path, is_over: bool) -> None:

@@ -17,11 +17,12 @@ from synapse_agent.files.store import Part
 from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import Caller, RunSpec
+from synapse_agent.observe.event_stream import follow_changes
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import check_requirements
 from synapse_agent.problems import Problem, invalid
 from synapse_agent.runner.warming import ANSWER_SECONDS
-from synapse_agent.server.auth import TOKEN_NAME
+from synapse_agent.server.auth import TOKEN
 from synapse_agent.server.file_response import FileAnswer
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES, REQUEST_ID
@@ -53,6 +54,28 @@ async def create_backup(agent: Agent, _request: OperationRequest) -> Response:
     await agent.database.back_up(agent.folder.backup)
     size = agent.folder.backup.stat().st_size
     return json_answer(json_bytes({"path": str(agent.folder.backup), "size": size, "created_at": created_at}))
+
+
+async def get_gpu_status(agent: Agent, _request: OperationRequest) -> Response:
+    """Return the GPUs of all nodes."""
+    return json_answer(json_bytes(await agent.nodes.gpus()))
+
+
+async def list_nodes(agent: Agent, _request: OperationRequest) -> Response:
+    """Return all nodes."""
+    return json_answer(json_bytes([node.as_dict() for node in await agent.nodes.nodes()]))
+
+
+async def get_node(agent: Agent, request: OperationRequest) -> Response:
+    """Return a node."""
+    return json_answer(json_bytes((await agent.nodes.node(request.path["node_id"])).as_dict()))
+
+
+async def get_cluster_resources(agent: Agent, request: OperationRequest) -> Response:
+    """Return what all nodes have together."""
+    cluster = await agent.nodes.cluster(use_cache=request.query.get("use_cache", True))
+    running = {"running_jobs": agent.jobs.running, "total_serve_replicas": agent.jobs.scheduler.residents}
+    return json_answer(json_bytes({**cluster, **running}))
 
 
 async def list_plugin_releases(agent: Agent, request: OperationRequest) -> Response:
@@ -145,11 +168,12 @@ async def get_job_logs(agent: Agent, request: OperationRequest) -> Response:
 
 async def stream_job_logs(agent: Agent, request: OperationRequest) -> Response:
     """Give a job's log and events as they come."""
-    events = agent.jobs.follow(request.path["job_id"], after=request.headers.get("Last-Event-ID"))
-    # For nginx and its like, which would hold events back.
-    return StreamingResponse(
-        events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
-    )
+    return _event_stream(agent.jobs.follow(request.path["job_id"], after=request.headers.get("Last-Event-ID")))
+
+
+async def stream_events(agent: Agent, _request: OperationRequest) -> Response:
+    """Stream what changes."""
+    return _event_stream(follow_changes(agent.changes, agent.jobs.listed))
 
 
 async def list_job_files(agent: Agent, request: OperationRequest) -> Response:
@@ -197,6 +221,12 @@ async def delete_file(agent: Agent, request: OperationRequest) -> Response:
 async def stop_job(agent: Agent, request: OperationRequest) -> Response:
     """End a job."""
     return json_answer(agent.jobs.record(await agent.jobs.stop(request.path["job_id"])))
+
+
+def _event_stream(events: AsyncIterator[bytes]) -> Response:
+    # The last header is for nginx and its like, which would hold events back.
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 async def _run_once(
@@ -276,7 +306,7 @@ def _caller(request: OperationRequest) -> Caller:
     scope = request.http.scope
     user_agent = request.http.headers.get("user-agent")
     return Caller(
-        token=scope.get(TOKEN_NAME),
+        token=scope[TOKEN].name if scope[TOKEN] else None,
         address=scope["client"][0] if scope.get("client") else None,
         user_agent=user_agent and user_agent[:LONGEST_USER_AGENT],
         request_id=scope[REQUEST_ID],

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from synapse_agent.plugins.resources import Resources
 from synapse_agent.runner.resources.gpus import Gpu, visible
-from synapse_agent.runner.resources.ledger import Ledger, ResourceRequest
+from synapse_agent.runner.resources.ledger import Lane, Ledger, ResourceRequest
 from synapse_agent.runner.resources.machine import Machine
 from synapse_agent.runner.resources.queue import WaitingQueue
 
@@ -105,6 +105,21 @@ class Scheduler:
         self._allocated.remove(allocation)
         self._ledger.give_back(allocation.request, allocation.places)
         self._advance()
+
+    @property
+    def residents(self) -> int:
+        """How many processes stay, such as those of served models."""
+        return sum(each.request.lane is Lane.RESIDENT for each in self._allocated)
+
+    def used(self) -> Resources:
+        """Return what runs, and processes that stay, have together."""
+        wanted = [each.request.wanted for each in self._allocated]
+        cpus, memory = sum(each.num_cpus for each in wanted), sum(each.memory for each in wanted)
+        return Resources(cpus, sum(self.gpus_used()), memory)
+
+    def gpus_used(self) -> list[float]:
+        """Return the part of each GPU that they have."""
+        return [1.0 - free for free in self._ledger.gpus]
 
     def _allocate(self, request: ResourceRequest, places: tuple[int, ...]) -> Allocation:
         self._ledger.take(request, places)

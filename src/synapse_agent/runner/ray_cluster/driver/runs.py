@@ -19,7 +19,13 @@ from synapse_agent.runner.ray_cluster.driver.node_pool import ALONE_END_SECONDS,
 from synapse_agent.runner.ray_cluster.driver.placement import amounts, described, fitting
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservation, Reservations
 from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
-from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost, NoneFits
+from synapse_agent.runner.ray_cluster.errors import (
+    ClusterSilent,
+    NodeFailed,
+    NodeLost,
+    NoneFits,
+    cluster_unavailable,
+)
 from synapse_agent.runner.ray_cluster.messages import (
     Failed,
     Item,
@@ -277,11 +283,6 @@ def node_lost(address: str, why: str, job_id: str) -> Problem:
     """Say that a run ended with the node that it was on."""
     message = f"The node {address} was lost while it ran the action: {why}"
     return Problem(500, "node_lost", message, job_id=job_id, node=address)
-
-
-def cluster_unavailable(why: str) -> Problem:
-    """Say that the cluster can't take a run now."""
-    return Problem(503, "cluster_unavailable", f"{why.rstrip('.')}. Nothing has run; try again later.")
 
 
 def _cluster_busy(wanted: Resources, seconds: float) -> Problem:

@@ -86,6 +86,41 @@ def create_backup() -> Request:
     return _call(operation, operation.build_request())
 
 
+def create_session_code() -> Request:
+    """Return the call for `create_session_code`."""
+    from synapse_agent_api.api.sessions import create_session_code as operation
+
+    return _call(operation, operation.build_request())
+
+
+def get_gpu_status() -> Request:
+    """Return the call for the GPUs of all nodes."""
+    from synapse_agent_api.api.resources import get_gpu_status as operation
+
+    return _call(operation, operation.build_request())
+
+
+def list_nodes() -> Request:
+    """Return the call for all nodes."""
+    from synapse_agent_api.api.resources import list_nodes as operation
+
+    return _call(operation, operation.build_request())
+
+
+def get_node(node_id: str) -> Request:
+    """Return the call for a node."""
+    from synapse_agent_api.api.resources import get_node as operation
+
+    return _call(operation, operation.build_request(check_text(node_id, "node_id")))
+
+
+def get_cluster_resources(*, use_cache: bool) -> Request:
+    """Return the call for what all nodes have together."""
+    from synapse_agent_api.api.resources import get_cluster_resources as operation
+
+    return _call(operation, operation.build_request(use_cache=bool(use_cache)))
+
+
 def list_plugin_releases(params: Mapping[str, Any] | None = None) -> Request:
     """Return the call for a page of releases; every filter is passed through."""
     from synapse_agent_api.api.plugin_releases import list_plugin_releases as operation
@@ -104,7 +139,7 @@ def get_plugin_release(lookup: str | int) -> Request:
 
 
 def create_plugin_release(plugin: str, version: str | None = None, *, refresh: bool = False) -> Request:
-    """Return the call that caches a release; only what the caller gave goes out."""
+    """Return the call that caches a release; absent arguments stay absent."""
     from synapse_agent_api.api.plugin_releases import create_plugin_release as operation
     from synapse_agent_api.models.create_plugin_release_request import CreatePluginReleaseRequest
     from synapse_agent_api.types import UNSET
