@@ -11,6 +11,7 @@ from synapse_sdk.clients.agent._request.config import MAX_RESPONSE_BYTES, Config
 from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport, TransportSettings
 from synapse_sdk.clients.agent.clock import CLOCK, Clock
+from synapse_sdk.clients.agent.files import AsyncFileClientMixin, FileClientMixin
 from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClientMixin
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
@@ -77,7 +78,7 @@ class _Client:
         self._session = self._make_session(config, settings, clock)
 
 
-class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client):
+class AgentClient(PluginClientMixin, JobClientMixin, FileClientMixin, HealthClientMixin, _Client):
     """A client of one agent. Close it, or use it as a context manager, when you are done.
 
     What is not given comes from the environment: `SYNAPSE_AGENT_URL`, `SYNAPSE_AGENT_TOKEN`, `SYNAPSE_USER_TOKEN`
@@ -179,7 +180,9 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
         self.close()
 
 
-class AsyncAgentClient(AsyncPluginClientMixin, AsyncJobClientMixin, AsyncHealthClientMixin, _Client):
+class AsyncAgentClient(
+    AsyncPluginClientMixin, AsyncJobClientMixin, AsyncFileClientMixin, AsyncHealthClientMixin, _Client
+):
     """The asynchronous twin of `AgentClient`, which has the arguments' descriptions.
 
     `transport` is an `httpx.AsyncBaseTransport` here, `http_client` an `httpx.AsyncClient`, and it closes with

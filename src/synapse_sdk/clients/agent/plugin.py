@@ -177,7 +177,7 @@ class PluginClientMixin:
             language=language,
             background=background,
         )
-        return self._session.send(request, timeout=timeout, deadline=deadline)
+        return self._session.run(request, timeout=timeout, deadline=deadline)
 
     def run_debug_plugin_release(
         self,
@@ -220,7 +220,7 @@ class PluginClientMixin:
             language=language,
             background=background,
         )
-        return self._session.send(request, timeout=timeout, deadline=deadline)
+        return self._session.run(request, timeout=timeout, deadline=deadline)
 
 
 class AsyncPluginClientMixin:
@@ -311,7 +311,7 @@ class AsyncPluginClientMixin:
             language=language,
             background=background,
         )
-        return await self._session.send(request, timeout=timeout, deadline=deadline)
+        return await self._session.run(request, timeout=timeout, deadline=deadline)
 
     async def run_debug_plugin_release(
         self,
@@ -340,4 +340,4 @@ class AsyncPluginClientMixin:
             language=language,
             background=background,
         )
-        return await self._session.send(request, timeout=timeout, deadline=deadline)
+        return await self._session.run(request, timeout=timeout, deadline=deadline)
