@@ -708,6 +708,32 @@ Priority = TypeAliasType(
 )
 
 
+class PushPluginReleaseRequest(BaseModel):
+    """
+    The archive to cache as a release.
+    """
+
+    archive: StoredFileReference
+    replace: Annotated[
+        bool | None,
+        Field(description="Replace a cached release of that code and version that has other files. It keeps its ID."),
+    ] = False
+
+
+class ReferencedFile(BaseModel):
+    """
+    A file that was uploaded.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: Annotated[
+        str, Field(description="The SHA-256 of its content, in hexadecimal digits.", pattern="^[0-9a-f]{64}$")
+    ]
+    name: Annotated[str, Field(description="What the file is called.", max_length=255, min_length=1)]
+
+
 ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
 """
 Further filters, by the name of a release's field.
@@ -831,6 +857,14 @@ class StoredFile(BaseModel):
     media_type: Annotated[str | None, Field(description="As its uploader called it.")]
     size: Annotated[int | None, Field(description="Bytes; null while that is not known.")]
     received: Annotated[int, Field(description="Bytes that are there.", ge=0)]
+
+
+class StoredFileReference(BaseModel):
+    """
+    Refers to a file that was uploaded.
+    """
+
+    field_file: Annotated[ReferencedFile, Field(alias="$file")]
 
 
 class WarmRelease(BaseModel):

@@ -432,6 +432,24 @@ class PluginReleasePage(TypedDict):
 Priority: TypeAlias = int
 
 
+class PushPluginReleaseRequest(TypedDict):
+    """
+    The archive to cache as a release.
+    """
+
+    archive: StoredFileReference
+    replace: NotRequired[bool]
+
+
+class ReferencedFile(TypedDict):
+    """
+    A file that was uploaded.
+    """
+
+    id: str
+    name: str
+
+
 ReleaseFilters: TypeAlias = dict[str, Any]
 """
 Further filters, by the name of a release's field.
@@ -512,6 +530,12 @@ class StoredFile(TypedDict):
     media_type: str | None
     size: int | None
     received: int
+
+
+StoredFileReference = TypedDict(
+    "StoredFileReference",
+    {"$file": ReferencedFile},
+)
 
 
 class WarmRelease(TypedDict):

@@ -227,6 +227,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/plugin_releases/upload/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cache a release from an archive
+         * @description The archive is a zip of the plugin's folder that was uploaded (`put_file_content`); its `config.yaml` has code and
+         *     version. Agents take releases this way only if their operator allows it (`--allow-push`).
+         */
+        post: operations["push_plugin_release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/plugin_releases/{lookup}": {
         parameters: {
             query?: never;
@@ -1111,6 +1143,28 @@ export interface components {
              */
             refresh: boolean;
         };
+        /** @description The archive to cache as a release. */
+        PushPluginReleaseRequest: {
+            archive: components["schemas"]["StoredFileReference"];
+            /**
+             * @description Replace a cached release of that code and version that has other files. It keeps its ID.
+             * @default false
+             */
+            replace: boolean;
+        };
+        /** @description Refers to a file that was uploaded. */
+        StoredFileReference: {
+            $file: components["schemas"]["ReferencedFile"];
+        };
+        /** @description A file that was uploaded. */
+        ReferencedFile: {
+            /** @description The SHA-256 of its content, in hexadecimal digits. */
+            id: string;
+            /** @description What the file is called. */
+            name: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description A run request, or a legacy payload. */
         RunBody: components["schemas"]["RunRequest"] | components["schemas"]["LegacyRunPayload"];
         /** @description What to run, and with what. */
@@ -1484,6 +1538,18 @@ export interface components {
     responses: {
         /** @description There is no such page. */
         PageNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /**
+         * @description The agent has a release of that code and version with other files (`release_conflict`). Raise the version, or send
+         *     `replace`.
+         */
+        ReleaseConflict: {
             headers: {
                 [name: string]: unknown;
             };
@@ -2155,6 +2221,65 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["ReleaseRefused"];
             502: components["responses"]["BackendFailed"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    push_plugin_release: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+                /**
+                 * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
+                 *     again. See *Retries*.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PushPluginReleaseRequest"];
+            };
+        };
+        responses: {
+            /** @description The release was cached already, with the same files. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginRelease"];
+                };
+            };
+            /** @description The release is cached now. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginRelease"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["ReleaseConflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ReleaseRefused"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["OtherError"];
         };

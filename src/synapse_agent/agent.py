@@ -13,12 +13,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.files.references import FileReference
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
 from synapse_agent.observe.logs import log_change
+from synapse_agent.plugins.archives import unpack_named
 from synapse_agent.plugins.debug_source import DebugRules
-from synapse_agent.plugins.releases import Releases
+from synapse_agent.plugins.releases import Creation, Releases
 from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
 from synapse_agent.problems import Problem
@@ -59,6 +61,8 @@ class Agent:
     max_priority: int
     nodes: NodeMonitor
     warming: Warming
+    push_limits: TreeLimits | None
+    """Of what callers upload as releases; None if they may not."""
     changes: Changes
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
@@ -69,6 +73,22 @@ class Agent:
             name, self.releases.config(row), action, lease=lambda: self.releases.lease(row), limit=limit
         )
         return {"release": name, "action": action, "status": "ready" if is_ready else "starting"}
+
+    async def push(self, archive: FileReference, *, replace: bool) -> Creation:
+        """Cache the release in an archive that was uploaded; `Problem` 403 `push_not_allowed` if it takes none."""
+        if self.push_limits is None:
+            message = "This agent takes no uploaded releases. Its operator can allow them with --allow-push."
+            raise Problem(403, "push_not_allowed", message)
+        limits = self.push_limits
+        self.files.check([archive])
+        self.files.hold([archive])
+        try:
+            path = self.files.path(archive.id)
+            return await self.releases.adopt(
+                lambda into: unpack_named(path, into, name=archive.name, limits=limits), replace=replace
+            )
+        finally:
+            self.files.release([archive])
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
@@ -153,6 +173,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             max_priority=settings.max_priority,
             nodes=nodes,
             warming=warming,
+            push_limits=unpacked if settings.allow_push else None,
             changes=changes,
         )
         for release in settings.warm:

@@ -31,7 +31,15 @@ def agent(
     if runner == "ray":
         settings = {"runner": "ray", "ray_address": request.getfixturevalue("ray_cluster").address}
     data_dir = tmp_path_factory.mktemp(f"agent-{runner}")
-    with EmbeddedAgent(data_dir=data_dir, **settings) as agent:
+    plugins = tmp_path_factory.mktemp(f"plugins-{runner}")
+    (plugins / "takes").mkdir()
+    (plugins / "takes" / "config.yaml").write_text(
+        "name: takes\ncode: takes\nversion: 1.0.0\nactions:\n  look: main:look\n"
+    )
+    (plugins / "takes" / "main.py").write_text(
+        "import os\n\ndef look(image):\n    return [os.path.basename(image), os.path.getsize(image)]\n"
+    )
+    with EmbeddedAgent(plugins, data_dir=data_dir, **settings) as agent:
         yield agent
 
 

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from .plugin_modules import PluginModules
     from .plugin_release import PluginRelease
     from .plugin_release_page import PluginReleasePage
+    from .push_plugin_release_request import PushPluginReleaseRequest
+    from .referenced_file import ReferencedFile
     from .release_filters import ReleaseFilters
     from .resource_amount import ResourceAmount
     from .run_request import RunRequest
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from .session_code import SessionCode
     from .session_request import SessionRequest
     from .stored_file import StoredFile
+    from .stored_file_reference import StoredFileReference
     from .warm_release import WarmRelease
     from .warm_request import WarmRequest
 
@@ -90,6 +93,8 @@ _MODULES = {
     "PluginModules": "plugin_modules",
     "PluginRelease": "plugin_release",
     "PluginReleasePage": "plugin_release_page",
+    "PushPluginReleaseRequest": "push_plugin_release_request",
+    "ReferencedFile": "referenced_file",
     "ReleaseFilters": "release_filters",
     "ResourceAmount": "resource_amount",
     "RunRequest": "run_request",
@@ -98,6 +103,7 @@ _MODULES = {
     "SessionCode": "session_code",
     "SessionRequest": "session_request",
     "StoredFile": "stored_file",
+    "StoredFileReference": "stored_file_reference",
     "WarmRelease": "warm_release",
     "WarmRequest": "warm_request",
 }
@@ -138,6 +144,8 @@ __all__ = (
     "PluginModules",
     "PluginRelease",
     "PluginReleasePage",
+    "PushPluginReleaseRequest",
+    "ReferencedFile",
     "ReleaseFilters",
     "ResourceAmount",
     "RunRequest",
@@ -146,6 +154,7 @@ __all__ = (
     "SessionCode",
     "SessionRequest",
     "StoredFile",
+    "StoredFileReference",
     "WarmRelease",
     "WarmRequest",
 )

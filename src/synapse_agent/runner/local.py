@@ -285,7 +285,7 @@ class _Start:
         yield
 
     def ended(self, report: ImportReport, *, begun: float, imported_before: float) -> None:
-        """Report how long the parts of the run took; `imported_before` is what its zygote has imported while it waited."""
+        """Report how long parts of the run took; `imported_before`: what its zygote has imported while it waited."""
         until_started, running = self._started_at - begun, time.monotonic() - self._started_at
         before, inside = min(imported_before, until_started), min(report.seconds, running)
         environment = self._environment + until_started - before

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response, StreamingResponse
 
 from synapse_agent.agent import Agent
+from synapse_agent.files.references import find_references
 from synapse_agent.files.store import Part
 from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey
@@ -111,6 +112,13 @@ async def create_plugin_release(agent: Agent, request: OperationRequest) -> Resp
     made = await agent.releases.create(body["plugin"], body.get("version"), refresh=body.get("refresh", False))
     changed = {"source_changed": True} if made.source_changed else {}
     return json_answer(json_bytes({**agent.releases.record(made.release), **changed}), 201 if made.is_new else 200)
+
+
+async def push_plugin_release(agent: Agent, request: OperationRequest) -> Response:
+    """Cache a release from an archive that was uploaded."""
+    (archive,) = find_references({"archive": request.body["archive"]})
+    made = await agent.push(archive, replace=request.body.get("replace", False))
+    return json_answer(json_bytes(agent.releases.record(made.release)), 201 if made.is_new else 200)
 
 
 async def delete_plugin_release(agent: Agent, request: OperationRequest) -> Response:
