@@ -68,6 +68,127 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/gpu_status/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the GPUs of all nodes together */
+        get: operations["get_gpu_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/nodes/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the nodes
+         * @description The agent's own machine, or those of its cluster.
+         */
+        get: operations["list_nodes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/nodes/{node_id}/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The node's ID; an agent without a cluster has the node `local`.
+                 * @example local
+                 */
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        /** Get a node */
+        get: operations["get_node"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/resources/cluster/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** Get what all nodes have together, and what of it is in use */
+        get: operations["get_cluster_resources"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/plugin_releases/": {
         parameters: {
             query?: never;
@@ -96,7 +217,8 @@ export interface paths {
         /**
          * Fetch and cache a release
          * @description Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
-         *     already cached is returned with 200, unchanged.
+         *     already cached is returned with 200, unchanged, with `source_changed` if its source has other files now. With
+         *     `refresh` it is fetched anew. Without `version`, the agent takes the only one that its source has.
          */
         post: operations["create_plugin_release"];
         delete?: never;
@@ -434,6 +556,8 @@ export interface paths {
          *     - `log`: a printed line, without its newline. A last line without one comes when the job ends.
          *     - `progress`: how far the action is (`current`, `total`, and `step` if it names one). Only the newest is sent.
          *     - `event`: something that the action recorded (`event`, `data`), after everything that it printed before.
+         *     - `output`: a value that the action yielded, if it is a generator (`index`, from 0, and `value`). The list of them is
+         *       the result.
          *     - `error`: the job failed or was stopped; `error` is as in its record.
          *     - `complete`: the last event; `status` is the job's.
          *
@@ -606,6 +730,115 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/events/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow what changes
+         * @description What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
+         *     follow each other closely come as one event. The data of an event is a JSON object with a `type`:
+         *
+         *     - `job`: a job was made, has gone on or is over; `job` is its record, as lists have it.
+         *     - `job_deleted`: the job of that `job_id` is gone.
+         *     - `release`: `release` was cached or deleted, as `what` says.
+         *     - `environment`: an environment was made or removed, as `what` says.
+         *     - `agent`: the agent is about to end; the last event.
+         *     - `reload`: more has changed than is worth telling. Ask again for what you show.
+         *
+         *     After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
+         *     don't know.
+         */
+        get: operations["stream_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** See with which token the agent takes you */
+        get: operations["get_session"];
+        put?: never;
+        /**
+         * Sign a browser in
+         * @description Takes the token, or a code of `create_session_code`, and sets an HttpOnly cookie that stands for the token for 12
+         *     hours, for images, links and `EventSource`, which can't send a header. Requests that carry the cookie instead of a
+         *     token and change something also need the header `Synapse-Agent-Page`, of any value. Needs no token itself.
+         */
+        post: operations["create_session"];
+        /** Sign a browser out */
+        delete: operations["delete_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session_codes/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a code that signs a browser in once
+         * @description For a program that has the token and opens the agent's page, at `/#code=` and the code. It can be used once, within
+         *     two minutes.
+         */
+        post: operations["create_session_code"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -636,6 +869,29 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description Either a token or a code. */
+        SessionRequest: {
+            token?: string;
+            code?: string;
+        };
+        /** @description The token that a request or a browser's cookie stands for. */
+        Session: {
+            /** @description Its name; `null` if the agent takes requests without a token. */
+            token: string | null;
+            /** @description Whether it changes nothing. */
+            read_only: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A code that signs a browser in once. */
+        SessionCode: {
+            /** @description `null` if the agent takes requests without a token. */
+            code: string | null;
+            /** Format: date-time */
+            expires_at: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description What keeps the actions that an agent runs from writing elsewhere than into their own folder. */
         Sandbox: {
             /**
@@ -652,6 +908,97 @@ export interface components {
              *     `/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).
              */
             restricts?: string[];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description How much of a resource there is for runs, and how much of that runs have. */
+        ResourceAmount: {
+            total: number;
+            used: number;
+            available: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A GPU of a node. What can't be read of it is `null`. */
+        NodeGpu: {
+            /** @description Its place among those of the node. */
+            index: number;
+            /** @description What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known. */
+            uuid: string;
+            name: string;
+            /** @description The part of it that runs have, from 0 to 1. */
+            used: number | null;
+            /** @description Percent of the time that it was busy. */
+            utilization_gpu?: number | null;
+            /** @description In MB. */
+            memory_used?: number | null;
+            /** @description In MB. */
+            memory_total?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A machine that runs actions. */
+        Node: {
+            node_id: string;
+            host_name: string;
+            ip: string;
+            is_head_node: boolean;
+            state: string;
+            /** @description The name of its first GPU. */
+            accelerator_type?: string | null;
+            cpu: components["schemas"]["ResourceAmount"];
+            memory: components["schemas"]["ResourceAmount"];
+            gpus: components["schemas"]["NodeGpu"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description GPUs together. Memory and utilization are `null` if no GPU reports them. */
+        GpuAmounts: {
+            total_gpus: number;
+            available_gpus: number;
+            total_memory_bytes?: number | null;
+            available_memory_bytes?: number | null;
+            max_utilization?: number | null;
+            avg_utilization?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The GPUs of all nodes together, and each with its `node_id`. */
+        GpuStatus: {
+            total_gpus: number;
+            available_gpus: number;
+            total_memory_bytes?: number | null;
+            available_memory_bytes?: number | null;
+            max_utilization?: number | null;
+            avg_utilization?: number | null;
+            gpus: components["schemas"]["NodeGpu"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description How many nodes there are. */
+        NodeCounts: {
+            total: number;
+            alive: number;
+            dead: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description What all nodes that are alive have together. */
+        ClusterResources: {
+            /** Format: date-time */
+            collected_at: string;
+            /** @description Whether the cluster could not be asked, and this is what was known before. */
+            stale: boolean;
+            cpu: components["schemas"]["ResourceAmount"];
+            memory: components["schemas"]["ResourceAmount"];
+            gpu: components["schemas"]["GpuAmounts"];
+            object_store: components["schemas"]["ResourceAmount"];
+            /** @description Jobs of this agent whose action is running. */
+            running_jobs: number;
+            /** @description Processes of served models. */
+            total_serve_replicas: number;
+            node_counts: components["schemas"]["NodeCounts"];
+            nodes: components["schemas"]["Node"][];
         } & {
             [key: string]: unknown;
         };
@@ -683,6 +1030,11 @@ export interface components {
              * @description When the agent cached it.
              */
             created_at?: string;
+            /**
+             * @description Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files
+             *     for this release now. Runs use the cached ones until the release is refreshed.
+             */
+            source_changed?: boolean;
             /** @description What the plugin's author should know, one sentence each; keys and files without effect are named. */
             warnings?: string[];
         } & {
@@ -720,8 +1072,13 @@ export interface components {
         CreatePluginReleaseRequest: {
             /** @description The plugin's code. */
             plugin: string;
-            /** @description The version, as text. */
-            version: string;
+            /** @description The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several. */
+            version?: string;
+            /**
+             * @description Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files.
+             * @default false
+             */
+            refresh: boolean;
         };
         /** @description A run request, or a legacy payload. */
         RunBody: components["schemas"]["RunRequest"] | components["schemas"]["LegacyRunPayload"];
@@ -735,6 +1092,7 @@ export interface components {
             job_id?: components["schemas"]["JobId"];
             /** @description Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`. */
             language?: string;
+            priority?: components["schemas"]["Priority"];
         } & {
             [key: string]: unknown;
         };
@@ -762,14 +1120,19 @@ export interface components {
             job_id?: components["schemas"]["JobId"];
             /** @description Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`. */
             language?: string;
+            priority?: components["schemas"]["Priority"];
         };
+        /**
+         * @description Among the runs of the same release that wait, those of higher priority start first; 0 if absent. Agents have a
+         *     highest one, and answer 422 to any above.
+         */
+        Priority: number;
         /**
          * @description The parameters that the action is called with, by name.
          *
-         *     An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-         *     `num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
-         *     run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-         *     `actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+         *     The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
+         *     a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+         *     either a run has one CPU. A value that is no amount counts for nothing here.
          */
         ActionParams: {
             [key: string]: unknown;
@@ -864,6 +1227,8 @@ export interface components {
             /** @description The action's result, `null` until it has succeeded. NaN and infinities in it are `null`. */
             result?: unknown;
             nonfinite?: components["schemas"]["NonFiniteNumbers"];
+            /** @description How many values the action yielded, if it is a generator; its result is the list of them. */
+            outputs?: number;
             /** @description The `detail` that an error answer would carry, `null` unless the job failed or was stopped. */
             error: unknown;
             /** @description The status that an error answer would carry, `null` unless the job failed or was stopped. */
@@ -873,6 +1238,7 @@ export interface components {
              *     has it.
              */
             events?: components["schemas"]["JobEvent"][];
+            timings?: components["schemas"]["JobTimings"];
             /** @description The request's key, if it had one. */
             idempotency_key: string | null;
             /**
@@ -901,6 +1267,21 @@ export interface components {
             user_agent?: string | null;
             /** @description The `X-Request-ID` of the answer. */
             request_id?: string;
+        } & {
+            [key: string]: unknown;
+        }) | null;
+        /** @description Seconds that the parts of the run took, `null` until it has ended, and if its action was not started. */
+        JobTimings: ({
+            /** @description Waiting for its turn. */
+            queued?: number;
+            /** @description Making the environment, and starting the process that runs are forked from. */
+            environment?: number;
+            /** @description Importing modules, before or during the action. */
+            import?: number;
+            /** @description The rest, from the start of the process to its end. */
+            action?: number;
+            /** @description What to do if importing took most of the run. */
+            hint?: string;
         } & {
             [key: string]: unknown;
         }) | null;
@@ -946,6 +1327,27 @@ export interface components {
             media_type: string;
             /** @description Of its content, in hexadecimal digits; null while the job runs. */
             sha256: string | null;
+            /** @description What params take for it, once the job is over. */
+            reference?: {
+                [key: string]: unknown;
+            };
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The data of a server-sent event about an agent. */
+        AgentEvent: {
+            /** @description What has changed; `stream_events` describes each. */
+            type: string;
+            /** @description What has happened to it, such as `created` or `deleted`. */
+            what?: string;
+            job?: components["schemas"]["Job"];
+            job_id?: string;
+            /** @description `code@version`. */
+            release?: string;
+            /** @description Its ID. */
+            environment?: string;
+            /** @description The agent's version. */
+            agent?: string;
         } & {
             [key: string]: unknown;
         };
@@ -963,6 +1365,12 @@ export interface components {
             step?: string;
             /** @description `event`: its name, of the action's choice. */
             event?: string;
+            /** @description `output`: the number of the value, from 0. */
+            index?: number;
+            /** @description `output`: what the action yielded, any JSON value. */
+            value?: unknown;
+            /** @description `complete`: how many values the action yielded, if it is a generator. */
+            outputs?: number;
             /** @description `event`: what goes with it, any JSON value. */
             data?: unknown;
             nonfinite?: components["schemas"]["NonFiniteNumbers"];
@@ -970,7 +1378,7 @@ export interface components {
             left_out?: string;
             /**
              * Format: date-time
-             * @description `event`: when the agent heard of it.
+             * @description `event`, `output`: when the agent heard of it.
              */
             at?: string;
             /** @description `error`: what went wrong, as in the job's record. */
@@ -1017,6 +1425,8 @@ export interface components {
             exception_message?: string;
             /** @description `action_failed`: the traceback, from the plugin's own code on. */
             traceback?: string;
+            /** @description `result_not_serializable`: the job's file with the `repr` of the result. */
+            file?: string;
             /** @description `requirements_failed`: the installer's last lines. */
             installer_output?: string;
         } & {
@@ -1035,7 +1445,7 @@ export interface components {
         };
         /**
          * @description The request does not fit its schema, or what was found under that name is not a plugin (`invalid_plugin`,
-         *     `invalid_archive`, `ambiguous_release`).
+         *     `invalid_archive`), or more than one (`ambiguous_release`).
          */
         ReleaseRefused: {
             headers: {
@@ -1074,7 +1484,8 @@ export interface components {
         };
         /**
          * @description The request is not allowed: the `Host` is none that the agent serves (`host_not_allowed`), the request came from a
-         *     web page of another origin (`origin_not_allowed`), or the agent takes no debug runs, or none of that `plugin_path`
+         *     web page of another origin (`origin_not_allowed`), a page's request lacks its header (`page_header_missing`), the token
+         *     may only look (`token_read_only`), or the agent takes no debug runs, or none of that `plugin_path`
          *     (`debug_not_allowed`).
          */
         Forbidden: {
@@ -1087,6 +1498,15 @@ export interface components {
         };
         /** @description There is no such release. */
         ReleaseNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description There is no such node. */
+        NodeNotFound: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1402,6 +1822,159 @@ export interface operations {
             default: components["responses"]["OtherError"];
         };
     };
+    get_gpu_status: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What they have, and how busy they are. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GpuStatus"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    list_nodes: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All nodes, the head of a cluster first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Node"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_node: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The node's ID; an agent without a cluster has the node `local`.
+                 * @example local
+                 */
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The node. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Node"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NodeNotFound"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_cluster_resources: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Whether figures of the last seconds will do.
+                 * @example true
+                 */
+                use_cache?: boolean;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sums, and each node. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterResources"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
     list_plugin_releases: {
         parameters: {
             query?: {
@@ -1507,7 +2080,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The release had been cached already. */
+            /** @description The release had been cached already, with the same files if it was refreshed. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2421,6 +2994,184 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["FileRefused"];
             503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    stream_events: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The name of the token. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    create_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionRequest"];
+            };
+        };
+        responses: {
+            /** @description The browser has its cookie. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    delete_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The browser forgets its cookie. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    create_session_code: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The code. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionCode"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             default: components["responses"]["OtherError"];
         };
     };

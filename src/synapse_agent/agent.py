@@ -25,6 +25,9 @@ from synapse_agent.runner.base import Runner
 from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.local import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
+from synapse_agent.runner.resources.machine import this_machine
+from synapse_agent.runner.resources.reports import LocalMachine, NodeMonitor, ReportsNodes
+from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.runner.warming import Warming
 from synapse_agent.settings import Settings, check_plugins_folder
 from synapse_agent.storage.data_folder import DataFolder, unusable
@@ -32,6 +35,8 @@ from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import is_disk_full
 from synapse_agent.storage.reserve import Reserve
 from synapse_agent.storage.trees import TreeLimits
+from synapse_agent.util.changes import Change, Changes
+from synapse_sdk._version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +55,10 @@ class Agent:
     debug: DebugRules
     sandbox: SandboxPolicy
     rules: RequirementRules
+    max_priority: int
+    nodes: NodeMonitor
     warming: Warming
+    changes: Changes
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
         """Prepare a release for its runs, and return how far that is, as the contract has it."""
@@ -63,6 +71,7 @@ class Agent:
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
+        self.changes.publish(Change("agent", "stopping", __version__))
         await asyncio.gather(self.releases.close(), self.warming.close(), self.jobs.close(limit=limit))
 
 
@@ -77,11 +86,14 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
     folders = [DirectorySource(check_plugins_folder(folder), limits=unpacked) for folder in settings.plugins]
     async with AsyncExitStack() as stack:
         source = SourceChain([*folders, *await _backend(settings, stack)])
+        changes = Changes()
         folder = DataFolder(settings.data_dir)
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
-        runner = DescribingRunner(await _make(make_runner, settings, folder.reserve), folder.schemas)
+        scheduler = Scheduler(this_machine(settings, os.environ))
+        made = await _make(make_runner, settings, folder.reserve)
+        runner = DescribingRunner(made, folder.schemas)
         stack.push_async_callback(runner.close)
         files = FileStore(
             folder.files,
@@ -94,13 +106,14 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             database=database,
             runner=runner,
             folder=folder.jobs,
-            max_concurrent=settings.runs_at_once,
+            scheduler=scheduler,
             max_queued=settings.max_queued_runs,
             time_limit=settings.time_limit,
             output_limit=settings.max_jobs_bytes,
             keep_keys=timedelta(hours=settings.idempotency_hours),
             reserve=folder.reserve,
             describe=runner.described if settings.keep_params else None,
+            changes=changes,
         )
         stack.push_async_callback(jobs.close, limit=0)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
@@ -117,6 +130,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             rules=rules,
             schemas=runner.schemas,
             on_removed=runner.forget,
+            changes=changes,
         )
         stack.push_async_callback(releases.close)
         sandbox = sandbox_of(settings)
@@ -124,7 +138,21 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
         warming = Warming(runner)
         stack.push_async_callback(warming.close)
-        agent = Agent(folder, database, releases, jobs, files, DebugRules.of(settings), sandbox, rules, warming)
+        nodes = NodeMonitor(made if isinstance(made, ReportsNodes) else LocalMachine(scheduler, os.environ))
+        agent = Agent(
+            folder=folder,
+            database=database,
+            releases=releases,
+            jobs=jobs,
+            files=files,
+            debug=DebugRules.of(settings),
+            sandbox=sandbox,
+            rules=rules,
+            max_priority=settings.max_priority,
+            nodes=nodes,
+            warming=warming,
+            changes=changes,
+        )
         for release in settings.warm:
             stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))
         yield agent
@@ -144,7 +172,12 @@ async def _warm_at_start(agent: Agent, release: str) -> None:
 
 
 def _unpacked(settings: Settings) -> TreeLimits:
-    return TreeLimits(settings.max_plugin_files, settings.max_plugin_size, settings.max_archive_ratio)
+    return TreeLimits(
+        settings.max_plugin_files,
+        settings.max_plugin_size,
+        settings.max_archive_ratio,
+        size_option="--max-plugin-size",
+    )
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

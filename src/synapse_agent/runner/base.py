@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from synapse_agent.files.references import REFERENCE, FileReference, find_references
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.resources import ASKED_BY_PARAMS
+from synapse_agent.runner.resources.scheduler import Allocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +70,24 @@ class RunListener(Protocol):
     def started(self) -> None:
         """The environment is there and the action's process has been started."""
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
-        """Enter this once all else is there, and keep it while the action runs: so many do at once."""
+    def turn(self) -> AbstractAsyncContextManager[Allocation | None]:
+        """Enter this once all else is there, and keep it while the action runs: it then has its part of the machine.
+
+        None if somebody else has given the run its part, as a cluster does.
+        """
 
     def output(self, data: bytes) -> None:
         """Bytes that the run (or the making of its environment) printed, as they came."""
 
     def event(self, event: Mapping[str, Any]) -> None:
         """`{"type": "progress", "current": n, "total": n}`, with `step` where the action names one,
-        `{"type": "event", "event": name, "data": any}`, or `{"type": "result"}` before the run's end.
+        `{"type": "event", "event": name, "data": any}`, `{"type": "output", "value": bytes}` for each value that the
+        action yields, as JSON on one line, or `{"type": "result"}` before the run's end, with `generator` if it yields.
 
         Each may have `nonfinite`, the places of its NaN and infinities (those of the result in the last one), and
-        `left_out`, what it does not have of what was reported.
+        `left_out`, what it does not have of what was reported. From the runner itself, once the run has ended, comes
+        `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s}`: seconds, of which the run waited
+        so many for its environment and imports before its process started.
         """
 
     def outputs(self, folder: Path, is_over: bool) -> None:

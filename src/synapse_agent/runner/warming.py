@@ -25,7 +25,7 @@ class SilentListener:
     def started(self) -> None:
         """Hear nothing."""
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
+    def turn(self) -> AbstractAsyncContextManager[None]:
         """Wait for no turn: the runs that callers wait for have theirs."""
         return nullcontext()
 

@@ -20,6 +20,8 @@ from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.processes.outcomes import action_stopped
+from synapse_agent.runner.resources.machine import Machine
+from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRepository
@@ -129,7 +131,7 @@ class Agent:
             database=self.database,
             runner=self.runner,
             folder=self.root,
-            max_concurrent=1,
+            scheduler=Scheduler(Machine(slots=1)),
             max_queued=1,
             keep_keys=timedelta(hours=1),
         )

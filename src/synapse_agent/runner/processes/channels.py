@@ -14,7 +14,8 @@ import termios
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from synapse_agent.runner.processes.reported_events import read_event
+from synapse_agent.runner.processes.import_report import NO_REPORT, read_report
+from synapse_agent.runner.processes.reported_events import read_event, read_value
 from synapse_agent.runner.synapse_worker import protocol
 
 logger = logging.getLogger(__name__)
@@ -106,7 +107,10 @@ class ReportSocket:
         self.has_queued_work = False
         self.result: bytes | None = None
         self.failure: bytes | None = None
+        self.imports = NO_REPORT
         self._parts = bytearray()
+        self._value = bytearray()
+        self._values_size = 0
         self._has_warned = False
         self._socket, self.writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
@@ -134,10 +138,14 @@ class ReportSocket:
 
     def _take(self, kind: bytes, payload: bytes) -> None:
         if kind == protocol.EVENT:
-            self._pass_on(payload)
+            self._pass_on(payload, read_event)
+        elif kind in (protocol.VALUE_PART, protocol.VALUE):
+            self._add_to_value(kind, payload)
         elif kind == protocol.UNCOMPILED:
             if self._on_uncompiled is not None:
                 self._on_uncompiled(payload)
+        elif kind == protocol.IMPORTS:
+            self.imports = read_report(payload)
         elif kind == protocol.BEGUN:
             self.has_begun = True
         elif kind == protocol.QUEUED:
@@ -152,8 +160,18 @@ class ReportSocket:
     def _has_outcome(self) -> bool:
         return self.result is not None or self.failure is not None
 
-    def _pass_on(self, payload: bytes) -> None:
-        event = read_event(payload)
+    def _add_to_value(self, kind: bytes, payload: bytes) -> None:
+        """Take a part of a value; all of them together are bounded as the result is."""
+        self._values_size += len(payload)
+        if self._values_size > self._limit or len(self._value) + len(payload) > protocol.MAX_VALUE:
+            return
+        self._value += payload
+        if kind == protocol.VALUE:
+            value, self._value = bytes(self._value), bytearray()
+            self._pass_on(value, read_value)
+
+    def _pass_on(self, payload: bytes, read: Callable[[bytes], dict[str, Any] | None]) -> None:
+        event = read(payload)
         if event is None:
             if not self._has_warned:
                 self._has_warned = True
