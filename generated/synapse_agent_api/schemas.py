@@ -386,6 +386,9 @@ class JobFile(BaseModel):
     size: Annotated[int, Field(description="Bytes.", ge=0)]
     media_type: Annotated[str, Field(description="Guessed from the name.")]
     sha256: Annotated[str | None, Field(description="Of its content, in hexadecimal digits; null while the job runs.")]
+    reference: Annotated[
+        dict[str, Any] | MISSING, Field(description="What params take for it, once the job is over.")
+    ] = MISSING
 
 
 JobId = TypeAliasType(

@@ -241,6 +241,7 @@ class JobFile(TypedDict):
     size: int
     media_type: str
     sha256: str | None
+    reference: NotRequired[dict[str, Any]]
 
 
 JobId: TypeAlias = str

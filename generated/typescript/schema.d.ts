@@ -1431,6 +1431,10 @@ export interface components {
             media_type: string;
             /** @description Of its content, in hexadecimal digits; null while the job runs. */
             sha256: string | null;
+            /** @description What params take for it, once the job is over. */
+            reference?: {
+                [key: string]: unknown;
+            };
         } & {
             [key: string]: unknown;
         };

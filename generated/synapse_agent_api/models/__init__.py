@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .job_caller import JobCaller
     from .job_event import JobEvent
     from .job_file import JobFile
+    from .job_file_reference import JobFileReference
     from .job_params import JobParams
     from .job_progress import JobProgress
     from .job_statistics import JobStatistics
@@ -75,6 +76,7 @@ _MODULES = {
     "JobCaller": "job_caller",
     "JobEvent": "job_event",
     "JobFile": "job_file",
+    "JobFileReference": "job_file_reference",
     "JobParams": "job_params",
     "JobProgress": "job_progress",
     "JobStatistics": "job_statistics",
@@ -126,6 +128,7 @@ __all__ = (
     "JobCaller",
     "JobEvent",
     "JobFile",
+    "JobFileReference",
     "JobParams",
     "JobProgress",
     "JobStatistics",
