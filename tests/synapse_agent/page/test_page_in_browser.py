@@ -216,7 +216,7 @@ def test_ten_megabytes_of_log_are_followed(shown_agent: EmbeddedAgent, client: A
         show(browser, "#/jobs/chatter")
         browser.wait_for("document.querySelector('.bar span[role=status]')?.innerText === '20000 lines'")
         browser.wait_for("document.querySelector('.log > div:last-child').innerText.startsWith('line 19999')")
-        assert browser.run("document.querySelectorAll('.log > div').length") <= 6000
+        assert browser.run("document.querySelectorAll('.log > div').length") <= 2400
 
 
 def test_a_running_job_is_stopped(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
