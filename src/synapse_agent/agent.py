@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+from synapse_agent.files.references import FileReference
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
+from synapse_agent.observe.logs import log_change
+from synapse_agent.plugins.archives import unpack_named
 from synapse_agent.plugins.debug_source import DebugRules
-from synapse_agent.plugins.releases import Releases
+from synapse_agent.plugins.releases import Creation, Releases
 from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
+from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Runner
 from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.local import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
+from synapse_agent.runner.resources.machine import this_machine
+from synapse_agent.runner.resources.reports import LocalMachine, NodeMonitor, ReportsNodes
+from synapse_agent.runner.resources.scheduler import Scheduler
+from synapse_agent.runner.warming import Warming
 from synapse_agent.settings import Settings, check_plugins_folder
 from synapse_agent.storage.data_folder import DataFolder, unusable
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import is_disk_full
 from synapse_agent.storage.reserve import Reserve
 from synapse_agent.storage.trees import TreeLimits
+from synapse_agent.util.changes import Change, Changes
+from synapse_sdk._version import __version__
 
 logger = logging.getLogger(__name__)
 
-MakeRunner = Callable[[Settings], Awaitable[Runner]]
+MakeRunner = Callable[[Settings, Changes], Awaitable[Runner]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +54,46 @@ class Agent:
     database: Database
     releases: Releases
     jobs: Jobs
+    files: FileStore
     debug: DebugRules
     sandbox: SandboxPolicy
     rules: RequirementRules
+    max_priority: int
+    nodes: NodeMonitor
+    warming: Warming
+    push_limits: TreeLimits | None
+    """Of what callers upload as releases; None if they may not."""
+    changes: Changes
+
+    async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
+        """Prepare a release for its runs, and return how far that is, as the contract has it."""
+        row = self.releases.find(lookup)
+        name = f"{row.plugin}@{row.version}"
+        is_ready = await self.warming.warm(
+            name, self.releases.config(row), action, lease=lambda: self.releases.lease(row), limit=limit
+        )
+        return {"release": name, "action": action, "status": "ready" if is_ready else "starting"}
+
+    async def push(self, archive: FileReference, *, replace: bool) -> Creation:
+        """Cache the release in an archive that was uploaded; `Problem` 403 `push_not_allowed` if it takes none."""
+        if self.push_limits is None:
+            message = "This agent takes no uploaded releases. Its operator can allow them with --allow-push."
+            raise Problem(403, "push_not_allowed", message)
+        limits = self.push_limits
+        self.files.check([archive])
+        self.files.hold([archive])
+        try:
+            path = self.files.path(archive.id)
+            return await self.releases.adopt(
+                lambda into: unpack_named(path, into, name=archive.name, limits=limits), replace=replace
+            )
+        finally:
+            self.files.release([archive])
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
-        await asyncio.gather(self.releases.close(), self.jobs.close(limit=limit))
+        self.changes.publish(Change("agent", "stopping", __version__))
+        await asyncio.gather(self.releases.close(), self.warming.close(), self.jobs.close(limit=limit))
 
 
 @asynccontextmanager
@@ -61,28 +107,42 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
     folders = [DirectorySource(check_plugins_folder(folder), limits=unpacked) for folder in settings.plugins]
     async with AsyncExitStack() as stack:
         source = SourceChain([*folders, *await _backend(settings, stack)])
+        changes = Changes()
+        changes.subscribe(log_change)
         folder = DataFolder(settings.data_dir)
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
-        runner = DescribingRunner(await _make(make_runner, settings, folder.reserve), folder.schemas)
+        scheduler = Scheduler(this_machine(settings, os.environ))
+        made = await _make(make_runner, settings, changes, folder.reserve)
+        runner = DescribingRunner(made, folder.schemas)
         stack.push_async_callback(runner.close)
+        files = FileStore(
+            folder.files,
+            max_bytes=settings.max_files_bytes,
+            keep=timedelta(days=settings.keep_files_days),
+            temporary=folder.temporary,
+        )
         jobs = Jobs(
+            files=files,
             database=database,
             runner=runner,
             folder=folder.jobs,
-            max_concurrent=settings.runs_at_once,
+            scheduler=scheduler,
             max_queued=settings.max_queued_runs,
             time_limit=settings.time_limit,
+            output_limit=settings.max_jobs_bytes,
             keep_keys=timedelta(hours=settings.idempotency_hours),
             reserve=folder.reserve,
+            describe=runner.described if settings.keep_params else None,
+            changes=changes,
         )
         stack.push_async_callback(jobs.close, limit=0)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
         for each in folders:
             stack.push_async_callback(_cancel, asyncio.create_task(each.look_ahead()))
         folder.reserve.refill()
-        retention = Retention(database, folder.jobs, limits, reserve=folder.reserve)
+        retention = Retention(database, folder.jobs, limits, files=files, reserve=folder.reserve)
         stack.push_async_callback(_cancel, asyncio.create_task(retention.keep()))
         rules = RequirementRules(urls=settings.allow_requirement_urls)
         releases = Releases(
@@ -92,16 +152,55 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             rules=rules,
             schemas=runner.schemas,
             on_removed=runner.forget,
+            changes=changes,
         )
         stack.push_async_callback(releases.close)
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
-        yield Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules)
+        warming = Warming(runner)
+        stack.push_async_callback(warming.close)
+        nodes = NodeMonitor(made if isinstance(made, ReportsNodes) else LocalMachine(scheduler, os.environ))
+        agent = Agent(
+            folder=folder,
+            database=database,
+            releases=releases,
+            jobs=jobs,
+            files=files,
+            debug=DebugRules.of(settings),
+            sandbox=sandbox,
+            rules=rules,
+            max_priority=settings.max_priority,
+            nodes=nodes,
+            warming=warming,
+            push_limits=unpacked if settings.allow_push else None,
+            changes=changes,
+        )
+        for release in settings.warm:
+            stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))
+        yield agent
+
+
+async def _warm_at_start(agent: Agent, release: str) -> None:
+    """Fetch a release if it is not there, and prepare it; a failure is logged, and the agent serves all the same."""
+    plugin, at, version = release.rpartition("@")
+    try:
+        if at:
+            await agent.releases.create(plugin, version)
+        await agent.warm(release, None, limit=math.inf)
+    except Problem as problem:
+        logger.warning("--warm %s: %s", release, problem.message)
+    else:
+        logger.info("%s is ready for its first run", release)
 
 
 def _unpacked(settings: Settings) -> TreeLimits:
-    return TreeLimits(settings.max_plugin_files, settings.max_plugin_size, settings.max_archive_ratio)
+    return TreeLimits(
+        settings.max_plugin_files,
+        settings.max_plugin_size,
+        settings.max_archive_ratio,
+        size_option="--max-plugin-size",
+    )
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
@@ -143,10 +242,10 @@ def _without_dots(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-async def _make(make_runner: MakeRunner, settings: Settings, reserve: Reserve) -> Runner:
+async def _make(make_runner: MakeRunner, settings: Settings, changes: Changes, reserve: Reserve) -> Runner:
     while True:
         try:
-            return await make_runner(settings)
+            return await make_runner(settings, changes)
         except OSError as error:
             if not is_disk_full(error) or not reserve.spend():
                 raise unusable(settings.data_dir, error) from error

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
@@ -14,9 +15,15 @@ from typing import Any
 
 from synapse_agent.errors import StartError
 from synapse_agent.plugins.config import Action
-from synapse_agent.plugins.project import read_requirements, release_requirements
+from synapse_agent.plugins.project import (
+    read_requirements,
+    release_python,
+    release_requirements,
+    requires_python,
+)
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
-from synapse_agent.problems import shutting_down
+from synapse_agent.plugins.resources import Resources
+from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
 from synapse_agent.runner.environments.eviction import CacheBounds
@@ -26,8 +33,9 @@ from synapse_agent.runner.environments.pip_config import index_environ
 from synapse_agent.runner.environments.pool import Environment, Environments
 from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.execution import Execution
+from synapse_agent.runner.processes.import_report import ImportReport
 from synapse_agent.runner.processes.json_check import check_result
-from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost, ZygoteSpec
+from synapse_agent.runner.processes.keeper import NO_IMPORTS, ImportPlan, KeeperProcess, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import (
     action_stopped,
@@ -39,9 +47,12 @@ from synapse_agent.runner.processes.outcomes import (
 from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, namespaces_missing, probed
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
+from synapse_agent.runner.resources.gpus import HIDDEN
+from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation, thread_variables
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
+from synapse_agent.util.changes import Changes
 
 logger = logging.getLogger(__name__)
 
@@ -61,12 +72,14 @@ class LocalRunner:
         bounds: CacheBounds | None = None,
         sandbox: SandboxPolicy = OFF,
         rules: RequirementRules = STRICT,
+        hides_gpus: bool = False,
         environ: Mapping[str, str] = os.environ,
+        changes: Changes | None = None,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
         `pythons` are preferred to those found on the machine. `bounds` are those of the environments that are kept.
-        Of `environ` actions see a few harmless variables.
+        Of `environ` actions see a few harmless variables. With `hides_gpus` a run sees only the GPUs that it was given.
         """
         self._limits = limits or RunLimits()
         self._rules = rules
@@ -87,8 +100,11 @@ class LocalRunner:
             scratch=self._scratch,
             bounds=bounds or CacheBounds(),
             on_lost=self._lose,
+            changes=changes,
         )
         self._path = environ.get("PATH", os.defpath)
+        self._unseen = HIDDEN if hides_gpus else {}
+        self._fixed_threads = THREAD_VARIABLES & environ.keys()
         self._running: dict[str, asyncio.Timeout] = {}
         self._idle = asyncio.Event()
         self._closed = False
@@ -155,37 +171,49 @@ class LocalRunner:
 
     async def _run(self, run: Run, heard: _Start) -> bytes:
         action = run.config.action(run.action)
-        own = read_requirements if run.release is None else release_requirements
-        requirements = (*own(run.folder, self._rules), *check_requirements(run.requirements, self._rules))
+        is_kept = run.release is not None  # what is in its folder never changes
+        own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
+        requirements = (*own, *check_requirements(run.requirements, self._rules))
+        python = run.config.requires_python or (release_python if is_kept else requires_python)(run.folder)
+        begun = time.monotonic()
         async with (
             self._environments.use(
-                requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
+                requirements, requires_python=python, on_output=heard.listener.output
             ) as environment,
-            heard.listener.turn(),
+            heard.environment_made(begun),
+            heard.listener.turn() as allocation,
         ):
-            return await self._run_in(environment, run, action, heard)
+            return await self._run_in(environment, run, action, heard, allocation)
 
-    async def _run_in(self, environment: Environment, run: Run, action: Action, heard: _Start) -> bytes:
+    async def _run_in(
+        self, environment: Environment, run: Run, action: Action, heard: _Start, allocation: Allocation | None
+    ) -> bytes:
         times = (run.time_limit or self._limits.time, action.timeout)
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
         async with self._keeper(run, environment) as keeper:
+            if run.warms:
+                await _ready(keeper)
+                return b"null"
             execution = Execution(
                 keeper,
                 limits,
                 on_output=heard.listener.output,
                 on_event=heard.listener.event,
                 on_started=heard.started,
+                on_outputs=heard.listener.outputs,
                 on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
             )
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, action, limits, env=self._env(environment))
+            request = _request(run, action, limits, allocation)
             if self._sandbox.namespaces:
                 request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
+            was_ready, begun = keeper.is_ready, time.monotonic()
             try:
                 ending = await execution.run(request, run.params.text)
             except ZygoteLost as lost:
-                raise cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}") from lost
+                raise _lost(lost) from lost
+            heard.ended(ending.imports, begun=begun, imported_before=0.0 if was_ready else keeper.import_seconds)
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
         result = result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
         await check_result(self._commands, result, job_id=run.job_id)
@@ -205,17 +233,35 @@ class LocalRunner:
             writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
+            env=tuple(sorted({**self._env(environment, run.request.wanted), **run.config.env, **self._unseen}.items())),
+            imports=_imports(run),
         )
         return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
-    def _env(self, environment: Environment) -> dict[str, str]:
-        """Return what a run's environment variables are beside those of its own folder."""
+    def _env(self, environment: Environment, wanted: Resources) -> dict[str, str]:
+        """Return the variables that a run's imports already see: those of its environment, and numbers of threads."""
         return {
             "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(environment.folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
+            **self._own_threads(thread_variables(wanted)),
         }
+
+    def _own_threads(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Leave out of a run's variables the numbers of threads that the operator has set for all runs."""
+        return {name: value for name, value in env.items() if name not in self._fixed_threads}
+
+
+async def _ready(keeper: KeeperProcess) -> None:
+    try:
+        await keeper.ready()
+    except ZygoteLost as lost:
+        raise _lost(lost) from lost
+
+
+def _lost(lost: ZygoteLost) -> Problem:
+    return cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}")
 
 
 class _Start:
@@ -224,31 +270,58 @@ class _Start:
     def __init__(self, listener: RunListener) -> None:
         self.listener = listener
         self.has_started = False
+        self._environment = 0.0
+        self._started_at = time.monotonic()
 
     def started(self) -> None:
         self.has_started = True
+        self._started_at = time.monotonic()
         self.listener.started()
 
+    @asynccontextmanager
+    async def environment_made(self, begun: float) -> AsyncIterator[None]:
+        """Note how long the environment took."""
+        self._environment = time.monotonic() - begun
+        yield
 
-def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, str]) -> dict[str, Any]:
+    def ended(self, report: ImportReport, *, begun: float, imported_before: float) -> None:
+        """Report how long parts of the run took; `imported_before`: what its zygote has imported while it waited."""
+        until_started, running = self._started_at - begun, time.monotonic() - self._started_at
+        before, inside = min(imported_before, until_started), min(report.seconds, running)
+        environment = self._environment + until_started - before
+        times = {"environment": environment, "import": before + inside, "action": running - inside}
+        self.listener.event({"type": "timings", **times, "waited": environment + before})
+
+
+def _imports(run: Run) -> ImportPlan:
+    preload = run.config.preload
+    if preload is True:
+        actions = [each for each in run.config.actions.values() if each.can_run]
+        return ImportPlan(entrypoints=tuple(dict.fromkeys(each.entrypoint for each in actions)))
+    return ImportPlan(modules=preload) if isinstance(preload, tuple) else NO_IMPORTS
+
+
+def _request(run: Run, action: Action, limits: RunLimits, allocation: Allocation | None) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
+    gpus = {} if allocation is None else allocation.env
     return {
         "entrypoint": action.entrypoint,
         "action": action.name,
         "job_id": run.job_id,
         "language": run.language,
         "folder": str(run.folder),
-        "env": {**env, **run.config.env, **language, "SYNAPSE_JOB_ID": run.job_id},
+        "env": {**gpus, **language, "SYNAPSE_JOB_ID": run.job_id},
         "limits": limits.resources,
         "writable": [],
         "shown": [],
+        "inputs": [(file.id, file.name, str(path)) for file, path in run.files.items()],
         "result_bytes": limits.result_bytes,
         **({"describe": {each.name: each.entrypoint for each in run.config.actions.values()}} if run.describes else {}),
     }
 
 
-def local_runner(settings: Settings) -> LocalRunner:
+def local_runner(settings: Settings, changes: Changes | None = None) -> LocalRunner:
     """Make the runner of this machine: the agent's own, or that of a cluster's node."""
     limits = RunLimits(
         cpu_time=settings.max_cpu_seconds,
@@ -259,12 +332,14 @@ def local_runner(settings: Settings) -> LocalRunner:
     )
     return LocalRunner(
         settings.data_dir,
+        changes=changes,
         limits=limits,
         pythons=settings.pythons,
         max_zygotes=settings.max_zygotes,
         bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
         sandbox=sandbox_of(settings),
         rules=RequirementRules(urls=settings.allow_requirement_urls),
+        hides_gpus=settings.gpus is not None,
         environ={**os.environ, **index_environ(settings.index_url, settings.extra_index_urls)},
     )
 

@@ -19,13 +19,15 @@ from synapse_agent.cli.target.resolve import Target
 from synapse_agent.cli.terminal.sanitize import one_line
 from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.clients.agent.network import proxy_for, tls_context
-from synapse_sdk.exceptions import AuthenticationError, AuthorizationError, ClientError
+from synapse_sdk.exceptions import AuthenticationError, AuthorizationError, ClientError, NotFoundError
 
 SECONDS = 5.0
 CLOCK_SKEW = 60.0
 """Seconds that clocks may differ before it is worth a word."""
 EXPIRES_SOON = 14
 """Days."""
+MOST_WARNINGS = 20
+"""Of plugins' warnings, so that the rest can be found among them."""
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _GIVE_ANOTHER = "name the agent's address with --url, SYNAPSE_AGENT_URL or 'synapse-agent use NAME --url URL'"
 
@@ -54,7 +56,11 @@ def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Itera
         return
     client = make_client()
     yield health_finding(client)
-    yield token_finding(client, target)
+    token = token_finding(client, target)
+    yield token
+    if token.status == "ok":
+        yield from plugin_findings(client)
+        yield nodes_finding(client)
     yield from contract_and_clock_findings(client)
 
 
@@ -162,6 +168,44 @@ def token_finding(client: AgentClient, target: Target) -> Finding:
     except ClientError as error:
         return fault("token", f"it could not be tried: {one_line(error.message)}", "look at the agent's own log")
     return ok("token", f"the agent takes {source}")
+
+
+def plugin_findings(client: AgentClient) -> Iterator[Finding]:
+    """Pass on the warnings about the plugins that the agent has cached, such as keys without effect."""
+    try:
+        releases, total = client.list_plugin_releases(list_all=True)
+    except ClientError as error:
+        yield skipped("plugins", f"they could not be listed: {one_line(error.message)}")
+        return
+    warnings = [
+        f"{release['plugin']}@{release['version']}: {one_line(text)}"
+        for release in releases
+        for text in release.get("warnings", ())
+    ]
+    for text in warnings[:MOST_WARNINGS]:
+        yield warning("plugins", text, "correct the plugin, and 'synapse-agent create CODE@VERSION --refresh'")
+    if len(warnings) > MOST_WARNINGS:
+        more = f"{len(warnings) - MOST_WARNINGS} more warnings"
+        yield warning("plugins", more, "'synapse-agent get CODE@VERSION' shows those of a release")
+    if not warnings:
+        yield ok("plugins", f"{total} cached, without warnings")
+
+
+def nodes_finding(client: AgentClient) -> Finding:
+    """Report what the agent's machine, or its cluster, has for runs."""
+    try:
+        resources = client.get_cluster_resources()
+    except NotFoundError:
+        return skipped("nodes", "the agent does not report its machine's resources")
+    except ClientError as error:
+        return fault("nodes", one_line(error.message), "look at the agent's own log")
+    nodes, gpu = resources["node_counts"], resources["gpu"]
+    found = (
+        f"{nodes['alive']} of {nodes['total']}, with {resources['cpu']['total']:g} CPUs,"
+        f" {resources['memory']['total'] / 2**30:.1f} GiB of memory and {gpu['total_gpus']:g} GPUs;"
+        f" {resources['running_jobs']} jobs are running"
+    )
+    return ok("nodes", found)
 
 
 def contract_and_clock_findings(client: AgentClient) -> Iterator[Finding]:

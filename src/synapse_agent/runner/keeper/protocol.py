@@ -17,8 +17,13 @@ NOTICE = struct.Struct("!cQq")
 """Keeper to agent: kind, run number, value."""
 HERE = b"h"
 """The first notice: the keeper has started; a descriptor of its process comes along."""
+READY = b"r"
+"""The zygote has started, and processes can be forked.
+
+The number is its memory in bytes, its share of what it shares, and the value the microseconds that its imports took.
+"""
 STARTED = b"s"
-"""A process has taken the run; the value is its process id in the keeper's namespace."""
+"""A process has taken the run; the path follows of the folder whose files outlive it."""
 TIMED_OUT = b"t"
 """The run has reached its time limit, and the keeper is ending it."""
 ENDED = b"e"

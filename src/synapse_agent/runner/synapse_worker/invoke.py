@@ -37,14 +37,17 @@ def call(target: Any, *, action: str, params: Mapping[str, Any], context: Any) -
         return _call_sdk_action(target, params, context)
     if isinstance(target, type):
         return _awaited(_call_class(target, action, params, context))
-    if callable(target):
-        return _awaited(_call_function(target, params, context))
-    raise _not_callable(f"it names {type(target).__name__} {target!r:.60}, which is neither a function nor a class")
+    _check_callable(target)
+    return _awaited(_call_function(target, params, context))
 
 
 def signatures_of(target: Any, action: str) -> list[CallSignature]:
-    """Return the signatures of what `call` calls, without calling anything; none if they can't be read."""
+    """Return the signatures of what `call` calls, without calling anything; none if they can't be read.
+
+    What can't be called is an `ActionFailure`, as it is for `call`.
+    """
     if not isinstance(target, type):
+        _check_callable(target)
         return [each for each in [CallSignature.of(target)] if each is not None]
     name = _method_name(target, action)
     method = CallSignature.of(getattr(target, name))
@@ -52,6 +55,12 @@ def signatures_of(target: Any, action: str) -> list[CallSignature]:
         return [] if method is None else [method]
     signatures = [CallSignature.of(target), None if method is None else method.without_self()]
     return [each for each in signatures if each is not None]
+
+
+def _check_callable(target: Any) -> None:
+    if not callable(target):
+        what = f"{type(target).__name__} {target!r:.60}"
+        raise _not_callable(f"it names {what}, which is neither a function nor a class")
 
 
 def _is_awaitable(result: Any) -> bool:

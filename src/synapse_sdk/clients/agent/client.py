@@ -11,10 +11,13 @@ from synapse_sdk.clients.agent._request.config import MAX_RESPONSE_BYTES, Config
 from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport, TransportSettings
 from synapse_sdk.clients.agent.clock import CLOCK, Clock
+from synapse_sdk.clients.agent.files import AsyncFileClientMixin, FileClientMixin
 from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClientMixin
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
 from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
+from synapse_sdk.clients.agent.resources import AsyncResourcesClientMixin, ResourcesClientMixin
+from synapse_sdk.clients.agent.streaming import AsyncStreamClientMixin, StreamClientMixin
 
 if TYPE_CHECKING:
     from synapse_agent_api.client import AuthenticatedClient
@@ -77,23 +80,31 @@ class _Client:
         self._session = self._make_session(config, settings, clock)
 
 
-class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client):
+class AgentClient(
+    PluginClientMixin,
+    StreamClientMixin,
+    JobClientMixin,
+    FileClientMixin,
+    ResourcesClientMixin,
+    HealthClientMixin,
+    _Client,
+):
     """A client of one agent. Close it, or use it as a context manager, when you are done.
 
     What is not given comes from the environment: `SYNAPSE_AGENT_URL`, `SYNAPSE_AGENT_TOKEN`, `SYNAPSE_USER_TOKEN`
     and `SYNAPSE_TENANT`. Proxies and CA bundles come from it as well (`HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`, …).
 
     Args:
-        base_url: The agent's address, with a path prefix where a proxy adds one.
+        base_url: The agent's address, with the path prefix that a proxy adds, if any.
         access_token: The agent's token.
         agent_token: Another name of `access_token`.
         user_token: Token of a user to act for.
         tenant: Tenant to act within.
         timeout: Seconds, `{"connect": …, "read": …}` or `(connect, read)`, for every call. By default: 5 s to connect,
             30 s to read, 600 s to read when caching a release, and no limit to read when running an action.
-        deadline: Seconds for a whole call, all its attempts and the waits between them. By default there is none.
+        deadline: Seconds for a whole call, all its attempts and the waits between them. No limit by default.
         headers: Further headers for every request.
-        max_retries: How often a call is sent again where that is right; see the table in the documentation.
+        max_retries: Maximum number of retries of a call that can be repeated; see the table in the documentation.
         on_request: Called with a `RequestInfo` before each request leaves.
         on_response: Called with a `ResponseInfo` when it has come to its end.
         max_response_bytes: The most that an answer may hold, decoded; a larger one is a `ResponseParseError`. 1 GiB by
@@ -157,7 +168,7 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
 
     @property
     def api(self) -> AuthenticatedClient:
-        """The client to give to generated `sync` functions; it shares this client's session.
+        """The client to pass to generated `sync` functions; it shares this client's session.
 
         Their answers are attrs models, documented errors among them: `ErrorBody` is returned, not raised.
         """
@@ -179,7 +190,15 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
         self.close()
 
 
-class AsyncAgentClient(AsyncPluginClientMixin, AsyncJobClientMixin, AsyncHealthClientMixin, _Client):
+class AsyncAgentClient(
+    AsyncPluginClientMixin,
+    AsyncStreamClientMixin,
+    AsyncJobClientMixin,
+    AsyncFileClientMixin,
+    AsyncResourcesClientMixin,
+    AsyncHealthClientMixin,
+    _Client,
+):
     """The asynchronous twin of `AgentClient`, which has the arguments' descriptions.
 
     `transport` is an `httpx.AsyncBaseTransport` here, `http_client` an `httpx.AsyncClient`, and it closes with
@@ -233,7 +252,7 @@ class AsyncAgentClient(AsyncPluginClientMixin, AsyncJobClientMixin, AsyncHealthC
 
     @property
     def api(self) -> AuthenticatedClient:
-        """The client to give to generated `asyncio` functions; it shares this client's session.
+        """The client to pass to generated `asyncio` functions; it shares this client's session.
 
         Their answers are attrs models, documented errors among them: `ErrorBody` is returned, not raised.
         """

@@ -367,6 +367,6 @@ def test_a_job_that_did_not_end_well_raises_what_its_run_would_have(
 
 
 def test_waiting_ends_with_its_deadline(answering: Answering) -> None:
-    """The error says that the job goes on."""
-    with pytest.raises(exceptions.ClientTimeoutError, match="waiting for job 'j'; the job goes on"):
+    """The error says that the job continues."""
+    with pytest.raises(exceptions.ClientTimeoutError, match="waiting for job 'j'; the job continues"):
         answering(Script([], [RUNNING])).wait_for_job("j", deadline=0.1)

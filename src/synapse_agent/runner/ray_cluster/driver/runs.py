@@ -19,9 +19,30 @@ from synapse_agent.runner.ray_cluster.driver.node_pool import ALONE_END_SECONDS,
 from synapse_agent.runner.ray_cluster.driver.placement import amounts, described, fitting
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservation, Reservations
 from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
-from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost, NoneFits
-from synapse_agent.runner.ray_cluster.messages import Failed, Item, Placed, RunEvent, SourceMissing, Started, Succeeded
+from synapse_agent.runner.ray_cluster.errors import (
+    ClusterSilent,
+    NodeFailed,
+    NodeLost,
+    NoneFits,
+    cluster_unavailable,
+)
+from synapse_agent.runner.ray_cluster.messages import (
+    Failed,
+    Item,
+    Left,
+    OutputPart,
+    Placed,
+    RunEvent,
+    SourceMissing,
+    Started,
+    Succeeded,
+)
 from synapse_agent.runner.ray_cluster.node.actor import Assignment
+from synapse_agent.runner.ray_cluster.source_archive import PIECE_BYTES
+from synapse_agent.runner.resources.gpus import HIDDEN
+from synapse_agent.runner.resources.ledger import ResourceRequest
+from synapse_agent.runner.resources.machine import no_node_fits
+from synapse_agent.runner.resources.scheduler import thread_variables
 from synapse_agent.storage.disk import disk_full, is_disk_full
 
 logger = logging.getLogger(__name__)
@@ -128,21 +149,19 @@ class Runs:
     async def _take(self, live: _PlacedRun) -> None:
         """Take a run to a node, and to another one where it is lost and may be run again."""
         run = live.run
-        action = run.config.action(run.action)
         environment = _environment_key(run, self._rules)
         digest = await self._shipping.digest(run.folder, is_release=run.release is not None)
-        wanted = action.resources.with_params(run.params.resources)
         for _ in range(ATTEMPTS):
             try:
-                if await self._attempt(live, digest, environment, wanted):
+                if await self._attempt(live, digest, environment):
                     return
             except Problem as problem:
                 raise live.loss or problem from problem
         raise live.loss or cluster_unavailable("One node after the other was lost before it could run the action.")
 
-    async def _attempt(self, live: _PlacedRun, digest: str, environment: str, wanted: Resources) -> bool:
+    async def _attempt(self, live: _PlacedRun, digest: str, environment: str) -> bool:
         """Run on one node; false where it was lost, and another may do."""
-        lease, node = await self._place(wanted, environment)
+        lease, node = await self._place(live.run.request, environment)
         try:
             await self._run_on(node, live, Assignment(live.run, digest, _env(live.run, lease, node), environment))
             return True
@@ -158,7 +177,7 @@ class Runs:
             live.node = None
             self._leases.give_back(lease)
 
-    async def _place(self, wanted: Resources, environment: str) -> tuple[Reservation, ReadyNode]:
+    async def _place(self, request: ResourceRequest, environment: str) -> tuple[Reservation, ReadyNode]:
         """Find a node for a run and reserve its resources there."""
 
         def has_environment(node_id: str) -> bool:
@@ -166,19 +185,19 @@ class Runs:
             return node is not None and (not environment or environment in node.environments)
 
         while True:
-            await self._check_fit(wanted)
+            await self._check_fit(request.wanted)
             with suppress(NoneFits):  # there was one when that was checked
-                lease = await self._lease(wanted, has_environment)
+                lease = await self._lease(request, has_environment)
                 node = self._nodes.find(lease.node_id)
                 if node is not None:
                     return lease, node
                 self._leases.give_back(lease)  # its node was lost as it was given
 
-    async def _lease(self, wanted: Resources, has_environment: Callable[[str], bool]) -> Reservation:
+    async def _lease(self, request: ResourceRequest, has_environment: Callable[[str], bool]) -> Reservation:
         try:
-            return await self._leases.acquire(wanted, limit=self._wait, has_environment=has_environment)
+            return await self._leases.acquire(request, limit=self._wait, has_environment=has_environment)
         except TimeoutError as error:
-            raise _cluster_busy(wanted, self._wait) from error
+            raise _cluster_busy(request.wanted, self._wait) from error
         except ClusterSilent as silent:
             raise cluster_unavailable(str(silent)) from silent
 
@@ -191,7 +210,9 @@ class Runs:
         if not states:
             raise cluster_unavailable(f"No node can run actions: {self._nodes.why_none()}")
         if not fitting(amounts(wanted), states):
-            raise no_node_fits(wanted, [described(state) for state in states])
+            nodes = [described(state) for state in states]
+            message = f"No node of the cluster has {wanted}; there are {', '.join(nodes)}."
+            raise no_node_fits(wanted, nodes, message)
 
     async def _run_on(self, node: ReadyNode, live: _PlacedRun, assignment: Assignment) -> None:
         for _ in range(_SENDINGS):
@@ -211,10 +232,29 @@ class Runs:
                 node.environments.add(assignment.environment)
             if isinstance(items[-1], SourceMissing):
                 return False
-            await self._say(live.number, items)
+            for item in items:
+                if isinstance(item, Left):
+                    await self._fetch(node, live, item)
+            await self._say(live.number, tuple(item for item in items if not isinstance(item, Left)))
             if isinstance(items[-1], Succeeded | Failed):
                 return True
         raise NodeLost("its actor has stopped in the middle of the run")
+
+    async def _fetch(self, node: ReadyNode, live: _PlacedRun, left: Left) -> None:
+        """Take the files that a run has left to the agent, piece by piece."""
+        job_id = live.run.job_id
+        try:
+            for name in left.names:
+                start = 0
+                while True:
+                    piece = await node.actor.call("read_left", job_id, name, start)
+                    await self._say(live.number, (OutputPart(name, piece),))
+                    if len(piece) < PIECE_BYTES:
+                        break
+                    start += len(piece)
+        finally:
+            with suppress(NodeLost, NodeFailed, TimeoutError):
+                await node.actor.call("drop_left", job_id)
 
     async def _note_loss(self, live: _PlacedRun, node: ReadyNode, lost: NodeLost) -> None:
         """Return where the run may be run again, else raise the `Problem` that it ends with."""
@@ -244,17 +284,6 @@ def node_lost(address: str, why: str, job_id: str) -> Problem:
     return Problem(500, "node_lost", message, job_id=job_id, node=address)
 
 
-def no_node_fits(wanted: Resources, nodes: list[str]) -> Problem:
-    """Say that no node is large enough."""
-    message = f"No node of the cluster has {wanted}; there are {', '.join(nodes)}."
-    return Problem(422, "no_node_fits", message, resources=wanted.as_dict(), nodes=nodes)
-
-
-def cluster_unavailable(why: str) -> Problem:
-    """Say that the cluster can't take a run now."""
-    return Problem(503, "cluster_unavailable", f"{why.rstrip('.')}. Nothing has run; try again later.")
-
-
 def _cluster_busy(wanted: Resources, seconds: float) -> Problem:
     message = f"No node of the cluster has had room for {wanted} within {seconds:g} s. Try again later."
     return Problem(503, "cluster_busy", message, resources=wanted.as_dict())
@@ -280,9 +309,9 @@ def _env(run: Run, lease: Reservation, node: ReadyNode) -> Mapping[str, str]:
     Ray has told the node's actor, which has no CPU of its own, to use one thread. A run that has asked for no GPU sees
     none of those that others have.
     """
-    threads = {"OMP_NUM_THREADS": str(max(1, int(lease.wanted.num_cpus)))}
-    hidden = {"CUDA_VISIBLE_DEVICES": ""} if node.state.total.get("GPU") else {}
-    return {**threads, **run.config.env, **(lease.reserved.env if lease.wanted.num_gpus else hidden)}
+    hidden = HIDDEN if node.state.total.get("GPU") else {}
+    gpus = lease.reserved.env if lease.wanted.num_gpus else hidden
+    return {**thread_variables(lease.wanted), **run.config.env, **gpus}
 
 
 def _environment_key(run: Run, rules: RequirementRules) -> str:

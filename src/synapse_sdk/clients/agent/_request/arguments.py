@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from synapse_sdk.exceptions import InvalidLookupError
 
+_FILE_ID = re.compile(r"[0-9a-f]{64}")
 _NEVER_IN_A_LOOKUP = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def check_lookup(value: str | int) -> str:
     """Return a lookup as text.
 
-    Raises `InvalidLookupError` where it can't name a release, and `TypeError` where it is neither str nor int.
+    Raises `InvalidLookupError` if it can't name a release, and `TypeError` if it is neither str nor int.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise TypeError(f"lookup must be a str or an int, not {type(value).__name__}.")
@@ -26,11 +28,20 @@ def check_lookup(value: str | int) -> str:
 
 
 def check_job_id(value: Any) -> str:
-    """Return a job's ID; `ValueError` where it can be none."""
+    """Return a job's ID; raise `ValueError` if it can't be one."""
     text = check_text(value, "job_id")
     if text in (".", "..") or _NEVER_IN_A_LOOKUP.search(text):
         raise ValueError(f"job_id is {text!r}, which can't name a job.")
     return text
+
+
+def check_reference(value: Any) -> tuple[str, str | None]:
+    """Return the id and the name of a file that a reference names; the id alone is one, too."""
+    inner = value.get("$file", value) if isinstance(value, Mapping) else {"id": value}
+    file_id, name = (inner.get("id"), inner.get("name")) if isinstance(inner, Mapping) else (None, None)
+    if not isinstance(file_id, str) or not _FILE_ID.fullmatch(file_id):
+        raise ValueError(f"{value!r:.200} is not a reference to a file, such as {{'$file': {{'id': …, 'name': …}}}}.")
+    return file_id, name if isinstance(name, str) else None
 
 
 def check_text(value: Any, name: str) -> str:
@@ -66,7 +77,7 @@ def check_mapping(value: Any, name: str) -> dict[str, Any]:
 
 
 def check_filters(params: Any) -> dict[str, Any]:
-    """Return filters whose values a query can say: text, numbers, booleans, None for absent, and lists of them."""
+    """Return filters whose values a query can contain: text, numbers, booleans, None for absent, and lists of them."""
     filters = check_mapping(params, "params")
     for name, value in filters.items():
         items = value if isinstance(value, (list, tuple)) else [value]
@@ -74,6 +85,14 @@ def check_filters(params: Any) -> dict[str, Any]:
         if not isinstance(name, str) or odd is not None:
             raise TypeError(f"params[{name!r}] must be text, a number or a list of them, not {type(odd).__name__}.")
     return filters
+
+
+def check_moment(value: Any, name: str) -> datetime:
+    """Return a time with its zone, given as such or as RFC 3339."""
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(check_text(value, name))
+    if moment.tzinfo is None:
+        raise ValueError(f"{name} is {value!r}, without a time zone: datetime.now(timezone.utc) has one.")
+    return moment
 
 
 def check_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,6 +116,12 @@ def _sources(value: Any, name: str) -> dict[str, str]:
     return {key: _item(source, f"{name}[{key!r}]") for key, source in check_mapping(value, name).items()}
 
 
+def _whole_number(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}.")
+    return value
+
+
 def _item(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}.")
@@ -111,4 +136,5 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "requirements": _texts,
     "job_id": check_text,
     "language": check_text,
+    "priority": _whole_number,
 }

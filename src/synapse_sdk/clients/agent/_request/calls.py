@@ -1,6 +1,6 @@
 """The seam to the generated package: each method's arguments to a request. No I/O here.
 
-Generated functions and models are imported where they are used, so that importing a client costs next to nothing.
+Functions import generated code when they are called, so that importing a client costs next to nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from datetime import datetime
+from io import BytesIO
+from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 
 from synapse_sdk.clients.agent._request.arguments import (
@@ -20,10 +22,11 @@ from synapse_sdk.clients.agent._request.arguments import (
     check_job_id,
     check_lookup,
     check_mapping,
+    check_moment,
     check_text,
 )
 from synapse_sdk.clients.agent._request.config import TimeoutProfile
-from synapse_sdk.clients.agent._request.json_body import encode
+from synapse_sdk.clients.agent._request.json_body import HoldsFiles, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     """Headers of this request alone."""
+    unsent: Any = field(default=None, repr=False)
+    """The JSON value of its body if that holds files, which are sent first; then there is no body yet."""
 
     @property
     def is_stream(self) -> bool:
@@ -49,6 +54,15 @@ class Request:
     def kind_of(self, status: int) -> str:
         """Return what the body of a success is; one that the contract does not name is taken as its first."""
         return self.answers.get(status) or next(iter(self.answers.values()))
+
+
+Wanted = Literal["result", "job", "events"]
+"""What a run should be answered with: its result, its job, or its job so that its events can be followed."""
+_ANSWERS: Mapping[Wanted, Mapping[int, str]] = {
+    "result": {},
+    "job": {200: "result"},  # which is not a job: it comes from an agent that does not know the preference
+    "events": {202: "accepted"},
+}
 
 
 class _Operation(Protocol):
@@ -75,6 +89,41 @@ def create_backup() -> Request:
     return _call(operation, operation.build_request())
 
 
+def create_session_code() -> Request:
+    """Return the call for `create_session_code`."""
+    from synapse_agent_api.api.sessions import create_session_code as operation
+
+    return _call(operation, operation.build_request())
+
+
+def get_gpu_status() -> Request:
+    """Return the call for the GPUs of all nodes."""
+    from synapse_agent_api.api.resources import get_gpu_status as operation
+
+    return _call(operation, operation.build_request())
+
+
+def list_nodes() -> Request:
+    """Return the call for all nodes."""
+    from synapse_agent_api.api.resources import list_nodes as operation
+
+    return _call(operation, operation.build_request())
+
+
+def get_node(node_id: str) -> Request:
+    """Return the call for a node."""
+    from synapse_agent_api.api.resources import get_node as operation
+
+    return _call(operation, operation.build_request(check_text(node_id, "node_id")))
+
+
+def get_cluster_resources(*, use_cache: bool) -> Request:
+    """Return the call for what all nodes have together."""
+    from synapse_agent_api.api.resources import get_cluster_resources as operation
+
+    return _call(operation, operation.build_request(use_cache=bool(use_cache)))
+
+
 def list_plugin_releases(params: Mapping[str, Any] | None = None) -> Request:
     """Return the call for a page of releases; every filter is passed through."""
     from synapse_agent_api.api.plugin_releases import list_plugin_releases as operation
@@ -92,12 +141,17 @@ def get_plugin_release(lookup: str | int) -> Request:
     return _call(operation, operation.build_request(check_lookup(lookup)))
 
 
-def create_plugin_release(plugin: str, version: str) -> Request:
-    """Return the call that caches a release."""
+def create_plugin_release(plugin: str, version: str | None = None, *, refresh: bool = False) -> Request:
+    """Return the call that caches a release; absent arguments stay absent."""
     from synapse_agent_api.api.plugin_releases import create_plugin_release as operation
     from synapse_agent_api.models.create_plugin_release_request import CreatePluginReleaseRequest
+    from synapse_agent_api.types import UNSET
 
-    body = CreatePluginReleaseRequest(plugin=check_text(plugin, "plugin"), version=check_text(version, "version"))
+    body = CreatePluginReleaseRequest(
+        plugin=check_text(plugin, "plugin"),
+        version=UNSET if version is None else check_text(version, "version"),
+        refresh=True if refresh else UNSET,
+    )
     return _call(operation, operation.build_request(body=body), "create")
 
 
@@ -106,6 +160,15 @@ def delete_plugin_release(lookup: str | int) -> Request:
     from synapse_agent_api.api.plugin_releases import delete_plugin_release as operation
 
     return _call(operation, operation.build_request(check_lookup(lookup)))
+
+
+def warm_plugin_release(lookup: str | int, action: str | None = None) -> Request:
+    """Return the call that prepares a release for its first run."""
+    from synapse_agent_api.api.plugin_releases import warm_plugin_release as operation
+    from synapse_agent_api.models.warm_request import WarmRequest
+
+    body = WarmRequest() if action is None else WarmRequest(action=check_action(action))
+    return _call(operation, operation.build_request(check_lookup(lookup), body=body), "create")
 
 
 def run_plugin_release(
@@ -117,14 +180,21 @@ def run_plugin_release(
     requirements: Sequence[str] | None,
     job_id: str | None,
     language: str | None,
-    background: bool = False,
+    priority: int | None = None,
+    wanted: Wanted = "result",
 ) -> Request:
     """Return the call that runs an action; `data` goes out as it is, and the other fields are left out then."""
     from synapse_agent_api.api.plugin_releases import run_plugin_release as operation
     from synapse_agent_api.models.legacy_run_payload import LegacyRunPayload
     from synapse_agent_api.models.run_request import RunRequest
 
-    fields = {"params": params, "requirements": requirements, "job_id": job_id, "language": language}
+    fields = {
+        "params": params,
+        "requirements": requirements,
+        "job_id": job_id,
+        "language": language,
+        "priority": priority,
+    }
     if data is None and action is None:
         raise TypeError("run_plugin_release() needs an action, or the whole payload as data=.")
     if data is None:
@@ -134,8 +204,8 @@ def run_plugin_release(
     else:
         _warn_of_ignored({"action": action, **fields})
         body = LegacyRunPayload.from_dict(check_mapping(data, "data"))
-    request = operation.build_request(check_lookup(lookup), body=body, prefer=_preference(background))
-    return _run(operation, request, background=background)
+    request = operation.build_request(check_lookup(lookup), body=body, prefer=_preference(wanted))
+    return _run(operation, request, wanted)
 
 
 def run_debug_plugin_release(
@@ -148,7 +218,8 @@ def run_debug_plugin_release(
     requirements: Sequence[str] | None,
     job_id: str | None,
     language: str | None,
-    background: bool = False,
+    priority: int | None = None,
+    wanted: Wanted = "result",
 ) -> Request:
     """Return the call that runs an action from source."""
     from synapse_agent_api.api.plugin_releases import run_debug_plugin_release as operation
@@ -162,10 +233,11 @@ def run_debug_plugin_release(
         "requirements": requirements,
         "job_id": job_id,
         "language": language,
+        "priority": priority,
     }
     body = DebugRunRequest.from_dict({"action": check_action(action), **check_fields(fields)})
-    request = operation.build_request(body=body, prefer=_preference(background))
-    return _run(operation, request, background=background)
+    request = operation.build_request(body=body, prefer=_preference(wanted))
+    return _run(operation, request, wanted)
 
 
 def list_jobs(
@@ -174,6 +246,11 @@ def list_jobs(
     limit: int | None = None,
     before: str | None = None,
     idempotency_key: str | None = None,
+    release: str | None = None,
+    action: str | None = None,
+    created_after: datetime | str | None = None,
+    created_before: datetime | str | None = None,
+    job_id_prefix: str | None = None,
 ) -> Request:
     """Return the call for job records; a filter that is None is left out."""
     from synapse_agent_api.api.jobs import list_jobs as operation
@@ -182,10 +259,25 @@ def list_jobs(
         "status": None if status is None else _job_status(status),
         "limit": None if limit is None else check_count(limit, "limit"),
         "before": None if before is None else check_text(before, "before"),
-        "idempotency_key": None if idempotency_key is None else check_text(idempotency_key, "idempotency_key"),
     }
+    texts = {
+        "idempotency_key": idempotency_key,
+        "release": release,
+        "action": action,
+        "job_id_prefix": job_id_prefix,
+    }
+    query |= {name: check_text(text, name) for name, text in texts.items() if text is not None}
+    times = {"created_after": created_after, "created_before": created_before}
+    query |= {name: check_moment(moment, name) for name, moment in times.items() if moment is not None}
     given: dict[str, Any] = {name: value for name, value in query.items() if value is not None}
     return _call(operation, operation.build_request(**given))
+
+
+def get_job_statistics(hours: float, buckets: int) -> Request:
+    """Return the call that counts jobs over time."""
+    from synapse_agent_api.api.jobs import get_job_statistics as operation
+
+    return _call(operation, operation.build_request(hours=hours, buckets=buckets))
 
 
 def get_job(job_id: str) -> Request:
@@ -200,6 +292,53 @@ def get_job_logs(job_id: str) -> Request:
     from synapse_agent_api.api.jobs import get_job_logs as operation
 
     return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
+def list_job_files(job_id: str) -> Request:
+    """Return the call that lists what a job has left."""
+    from synapse_agent_api.api.jobs import list_job_files as operation
+
+    return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
+def get_job_file(job_id: str, name: str, start: int, end: int) -> Request:
+    """Return the call for the bytes of a job's file from a start to an end."""
+    from synapse_agent_api.api.jobs import get_job_file as operation
+
+    name = check_text(name, "name")
+    return _call(operation, operation.build_request(check_job_id(job_id), name=name, range_=_range(start, end)))
+
+
+def get_file(file_id: str) -> Request:
+    """Return the call that asks how much of a file is there."""
+    from synapse_agent_api.api.files import get_file as operation
+
+    return _call(operation, operation.build_request(file_id))
+
+
+def get_file_content(file_id: str, start: int, end: int) -> Request:
+    """Return the call for the bytes of a file from a start to an end."""
+    from synapse_agent_api.api.files import get_file_content as operation
+
+    return _call(operation, operation.build_request(file_id, range_=_range(start, end)))
+
+
+def put_file_content(file_id: str, part: bytes, *, size: int, offset: int, name: str, media_type: str) -> Request:
+    """Return the call that uploads a part of a file."""
+    from synapse_agent_api.api.files import put_file_content as operation
+    from synapse_agent_api.types import File
+
+    request = operation.build_request(
+        file_id, body=File(BytesIO(part)), size=size, offset=offset, name=name, media_type=media_type
+    )
+    return _call(operation, request)
+
+
+def delete_file(file_id: str) -> Request:
+    """Return the call that deletes a file."""
+    from synapse_agent_api.api.files import delete_file as operation
+
+    return _call(operation, operation.build_request(file_id))
 
 
 def delete_job(job_id: str) -> Request:
@@ -237,16 +376,18 @@ def _call(operation: _Operation, request: Mapping[str, Any], pace: TimeoutProfil
     return Request(operation.OPERATION_ID, request["method"], target, operation.SUCCESS, pace, _body(request), headers)
 
 
-def _run(operation: _Operation, request: Mapping[str, Any], *, background: bool) -> Request:
-    run = _call(operation, request, "run")
-    # The result is not a job: it comes from an agent that does not know the preference.
-    return replace(run, answers={**run.answers, 200: "result"}) if background else run
+def _run(operation: _Operation, request: Mapping[str, Any], wanted: Wanted) -> Request:
+    try:
+        run = _call(operation, request, "run")
+    except HoldsFiles:
+        run = replace(_call(operation, {**request, "json": None}, "run"), body=None, unsent=request["json"])
+    return replace(run, answers={**run.answers, **_ANSWERS[wanted]})
 
 
-def _preference(background: bool) -> Any:
+def _preference(wanted: Wanted) -> Any:
     from synapse_agent_api.types import UNSET
 
-    return "respond-async" if background else UNSET
+    return UNSET if wanted == "result" else "respond-async"
 
 
 def _target(request: Mapping[str, Any]) -> str:
@@ -261,6 +402,10 @@ def _body(request: Mapping[str, Any]) -> bytes | None:
         return encode(request["json"])
     content = request.get("content")
     return content if content is None or isinstance(content, bytes) else bytes(content.read())
+
+
+def _range(start: int, end: int) -> str:
+    return f"bytes={start}-{end - 1}"
 
 
 def _job_status(value: Any) -> Any:

@@ -6,24 +6,42 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+
+class HoldsFiles(TypeError):
+    """A value holds files, which can be sent before a run, and as JSON never."""
 
 
 def encode(body: Any) -> bytes:
     """Return JSON text in UTF-8.
 
-    Raises `TypeError` or `ValueError` naming the path of what JSON can't say, such as `params.threshold`.
+    Raises `TypeError` or `ValueError` with the path of a value that JSON can't represent, such as `params.threshold`;
+    `HoldsFiles`, a `TypeError`, if that is a file.
     """
     try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_other).encode()
     except RecursionError as error:
         raise ValueError("The request nests too deep to be JSON, or holds itself.") from error
     except (TypeError, ValueError) as error:
         raise _explained(body, error) from error
 
 
+def is_file(value: Any) -> bool:
+    """Return whether a value is a file to send: a `Path`, or an open file."""
+    return isinstance(value, Path) or callable(getattr(value, "read", None))
+
+
+def _other(value: Any) -> Any:
+    """Refuse what JSON does not know. It is called for such values only, so that files cost other bodies nothing."""
+    if is_file(value):
+        raise HoldsFiles
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
 def _explained(body: Any, error: TypeError | ValueError) -> TypeError | ValueError:
-    kind = TypeError if isinstance(error, TypeError) else ValueError
+    kind = type(error) if isinstance(error, HoldsFiles) else TypeError if isinstance(error, TypeError) else ValueError
     with suppress(RecursionError):  # this looks less deep than JSON can be written
         for path, what in _unsayable(body, "", ()):
             return kind(f"{path or 'The request'} can't be sent as JSON: {what}.")
@@ -31,17 +49,17 @@ def _explained(body: Any, error: TypeError | ValueError) -> TypeError | ValueErr
 
 
 def _unsayable(value: Any, path: str, above: tuple[int, ...]) -> Iterator[tuple[str, str]]:
-    """Yield the path of everything that JSON can't say, with what it is."""
+    """Yield the path of each value that JSON can't represent, with the reason."""
     if isinstance(value, str):
         if any("\ud800" <= character <= "\udfff" for character in value):
             yield path, "the text holds half of a surrogate pair"
     elif isinstance(value, float):
         if not math.isfinite(value):
-            yield path, f"{value} is no JSON number"
+            yield path, f"{value} is not a JSON number"
     elif isinstance(value, (dict, list, tuple)):
         yield from _unsayable_inside(value, path, above)
     elif value is not None and not isinstance(value, int):
-        yield path, f"{type(value).__name__} is no JSON type"
+        yield path, f"{type(value).__name__} is not a JSON type"
 
 
 def _unsayable_inside(

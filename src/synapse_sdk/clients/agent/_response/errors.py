@@ -60,14 +60,21 @@ class StreamingResponse(Answer):
     """A success whose body is still coming."""
 
     parts: Any
-    """An iterator, or an asynchronous one, of the body's bytes; it raises our errors where the connection breaks."""
+    """An iterator, or an asynchronous one, of the body's bytes; it raises our errors if the connection breaks."""
     close: Callable[[], Any]
-    """Gives the connection back; to be awaited where the iterator is asynchronous."""
+    """Returns the connection to the pool; await it if the iterator is asynchronous."""
 
     @property
     def aclose(self) -> Callable[[], Any]:
         """As `contextlib.aclosing` calls it."""
         return self.close
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to a run that has not ended: its job."""
+
+    job_id: str
 
 
 def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
@@ -84,7 +91,7 @@ def parse_response(request: Request, answer: Answer) -> Any:
         return answer
     kind = request.kind_of(answer.status)
     if kind == "events":
-        raise unreadable(answer, f"to {request.operation} is no stream of events")
+        raise unreadable(answer, f"to {request.operation} is not a stream of events")
     if kind == "empty":
         return None
     if kind == "text":
@@ -93,11 +100,14 @@ def parse_response(request: Request, answer: Answer) -> Any:
         return answer.body
     if kind == "result":
         raise _result_of_background_run(answer)
+    if kind == "accepted":
+        job = _json_of_kind(request, answer, "object")
+        return Accepted(job["job_id"]) if isinstance(job.get("job_id"), str) else job
     return _json_of_kind(request, answer, kind)
 
 
 def http_error(answer: Answer) -> HTTPError:
-    """Return the error for a status that is no success."""
+    """Return the error for a status outside 2xx."""
     body = parse_body(answer)
     info = body.get("detail") if isinstance(body, dict) else None
     error_type = info.get("error_type") if isinstance(info, dict) else None
@@ -113,7 +123,7 @@ def http_error(answer: Answer) -> HTTPError:
 
 
 def parse_body(answer: Answer) -> Any:
-    """Return a body as JSON, as text where it is none, and None where it is empty."""
+    """Parse a body: as JSON, else as text; None if it is empty."""
     if not answer.body.strip():
         return None
     try:
@@ -128,7 +138,7 @@ def _class_of(status: int, error_type: str | None) -> type[HTTPError]:
 
 
 def _outcome(answer: Answer, *, in_contract: bool) -> Outcome:
-    """Tell what a status says about the request: beyond 4xx, only an agent's own words are proof."""
+    """Return the outcome that a status proves: beyond 4xx, only an agent's own body is proof."""
     status = answer.status
     if status == 500 and in_contract:
         return "executed"
@@ -149,7 +159,7 @@ def _json_of_kind(request: Request, answer: Answer, kind: str) -> Any:
 
 
 def unreadable(answer: Answer, what: str) -> ResponseParseError:
-    """Return the error for a success whose body is not what the contract says."""
+    """Return the error for a success whose body does not match the contract."""
     return ResponseParseError(
         f"The answer {what}: {_description(answer)}",
         status_code=answer.status,
@@ -179,7 +189,7 @@ def _redirect(answer: Answer) -> str | None:
 
 
 def _explanation(info: Any) -> str | None:
-    """Return the words of an error body's `detail`, None where it has not the contract's shape."""
+    """Return the text of an error body's `detail`, None if it does not match the contract."""
     if isinstance(info, str):
         return info
     if isinstance(info, dict):
@@ -236,7 +246,7 @@ def _json_type(value: Any) -> str:
 
 
 def retry_after(answer: Answer, now: Callable[[], float] = time.time) -> float | None:
-    """Return the seconds that `Retry-After` asks to wait, given as a number or as a date; None where it is nonsense."""
+    """Parse `Retry-After`, a number or a date, into seconds; None if it is invalid."""
     header = answer.headers.get("retry-after", "").strip()
     if not header:
         return None

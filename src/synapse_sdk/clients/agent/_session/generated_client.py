@@ -31,17 +31,17 @@ class Api(AuthenticatedClient):
     def get_httpx_client(self) -> httpx.Client:
         """Return the session; a generated client would open connections of its own, without tokens and limits."""
         if self._client is None:
-            raise TypeError("This is an AsyncAgentClient's api: give it to the generated asyncio functions.")
+            raise TypeError("This is an AsyncAgentClient's api: pass it to the generated asyncio functions.")
         return self._client
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
         """Return the session; a generated client would open connections of its own, without tokens and limits."""
         if self._async_client is None:
-            raise TypeError("This is an AgentClient's api: give it to the generated sync functions.")
+            raise TypeError("This is an AgentClient's api: pass it to the generated sync functions.")
         return self._async_client
 
     def unexpected(self, response: httpx.Response, cause: Exception | None = None) -> Exception:
-        """Return our error for an answer that is not what the contract says."""
+        """Return our error for an answer that does not match the contract."""
         answer = Answer(response.status_code, response.headers, response.content)
         if cause is None or not response.is_success:
             return http_error(answer)

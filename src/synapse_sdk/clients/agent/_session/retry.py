@@ -39,16 +39,16 @@ Effects = Generator[Send | Wait, Any, Any]
 
 @dataclass(slots=True)
 class AgentFeatures:
-    """What an agent has told of itself, to all clients of one pool."""
+    """What is known of an agent, shared by all clients of one pool."""
 
     features: frozenset[str] | None = None
-    """None until it has told."""
+    """None until an answer has shown it."""
 
 
 def exchange(
     request: Request, config: Config, agent: AgentFeatures, clock: Clock = CLOCK, *, patience: float | None = None
 ) -> Effects:
-    """Yield what is to be done for a call; return its result, or raise the error that is left in the end.
+    """Yield the steps of a call; return its result, or raise its last error.
 
     For `patience` seconds what may be sent again is sent again, whatever the number of retries.
     """
@@ -102,7 +102,7 @@ class _Exchange:
         return headers
 
     def _send_once(self) -> Generator[Send, Any, Answer]:
-        """Send one request, tell the hooks, and return its answer or raise what came instead."""
+        """Send one request, call the hooks, and return its answer or raise its error."""
         left = self._time_left()
         if left is not None and left <= 0:
             raise ClientTimeoutError("The deadline passed before the request could leave.", outcome="not_sent")
@@ -127,7 +127,7 @@ class _Exchange:
         return answer
 
     def _wait_before_next(self, error: ClientError) -> Generator[Send | Wait, Any, float | None]:
-        """Return the seconds to wait before the next request, None where there is to be none."""
+        """Return the seconds to wait before the next request, None for no further request."""
         is_free = False
         if not self._is_repeatable(error):
             if not self._is_interrupted(error) or not (yield from self._keeps_runs()):
@@ -146,7 +146,7 @@ class _Exchange:
         return self._patient_until is not None and self._clock.now() < self._patient_until
 
     def _is_repeatable(self, error: ClientError) -> bool:
-        """Tell whether the same request may leave again, whatever became of this one."""
+        """Return whether the same request may be repeated, whatever happened to this one."""
         if self._request.pace == "run":
             return error.outcome == "not_sent" or (error.outcome == "rejected" and error.status_code in (429, 503))
         if error.status_code is not None and not isinstance(error, ClientTimeoutError):
@@ -154,11 +154,11 @@ class _Exchange:
         return isinstance(error, (ClientConnectionError, ClientTimeoutError))
 
     def _is_interrupted(self, error: ClientError) -> bool:
-        """Tell whether a run may be going on behind this error. A time limit is the caller's: it ends the waiting."""
+        """Return whether a run may still be running after this error. The caller's time limit ends the wait."""
         return self._request.pace == "run" and error.outcome == "unknown" and not isinstance(error, ClientTimeoutError)
 
     def _keeps_runs(self) -> Generator[Send | Wait, Any, bool]:
-        """Tell whether the agent attaches a repeated request to the run of its key; ask it where it has not told."""
+        """Return whether the agent attaches a repeated request to the run of its key; ask it if that is unknown."""
         if self._agent.features is None:
             health = yield from self._aside(calls.health_check(), self._config)
             if isinstance(health, dict) and self._agent.features is None:
@@ -174,7 +174,7 @@ class _Exchange:
         return isinstance(newest, dict) and newest.get("status") in ("PENDING", "RUNNING")
 
     def _aside(self, request: Request, config: Config) -> Effects:
-        """Make another call meanwhile; None where it fails."""
+        """Make another call meanwhile; return None if it fails."""
         try:
             return (yield from _Exchange(request, config, self._agent, self._clock, self._deadline).effects())
         except ClientError:
@@ -186,11 +186,11 @@ class _Exchange:
         return self._clock.uniform(0, self._longest_wait)
 
     def _is_done_already(self, error: ClientError) -> bool:
-        """Tell whether what a repeated DELETE finds gone may be its own doing."""
+        """Return whether the first DELETE may have removed what the repetition does not find."""
         return self._request.method == "DELETE" and self._may_have_run and isinstance(error, NotFoundError)
 
     def _note(self, error: ClientError, wait: float | None) -> None:
-        """Write the attempt down, and complete the error with what all attempts say together."""
+        """Record the attempt, and complete the error with what all attempts show together."""
         status = None if isinstance(error, ClientTimeoutError) else error.status_code
         reason = type(error).__name__ if status is None else None
         self._attempts.append(Attempt(status, reason, wait or 0.0, error.request_id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -10,9 +10,10 @@ from synapse_sdk.clients.agent._request.calls import Request
 from synapse_sdk.clients.agent._request.config import Config, Timeout
 from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.errors import StreamingResponse
-from synapse_sdk.clients.agent._session.job_follow import LogFollower, job_result
+from synapse_sdk.clients.agent._session import uploads
+from synapse_sdk.clients.agent._session.job_follow import LogFollower, OutputFollower, job_result
 from synapse_sdk.clients.agent._session.retry import AgentFeatures, exchange
-from synapse_sdk.clients.agent._session.steps import Ask, Emit, Limit, NextPart, Step, Steps, Wait
+from synapse_sdk.clients.agent._session.steps import Ask, Emit, Limit, Local, NextPart, Step, Steps, Wait
 from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport
 from synapse_sdk.clients.agent.clock import CLOCK, Clock
 from synapse_sdk.exceptions import ClientError
@@ -35,9 +36,16 @@ class _Session:
         limit = self.limit(f"following job {job_id!r}", deadline)
         return LogFollower(job_id, limit=limit, max_retries=self.config.max_retries, clock=self.clock).steps()
 
+    def streaming(self, request: Request, deadline: float | None) -> Steps[None]:
+        """Return the steps that start a run in the background and follow its values."""
+        limit = self.limit("following the values of a run; the job continues", deadline)
+        job = yield from uploads.run(request, limit)
+        follower = OutputFollower(job["job_id"], limit=limit, max_retries=self.config.max_retries, clock=self.clock)
+        yield from follower.values()
+
     def waiting(self, job_id: str, deadline: float | None) -> Steps[Any]:
         """Return the steps that wait for a job's result."""
-        return job_result(job_id, self.limit(f"waiting for job {job_id!r}; the job goes on", deadline))
+        return job_result(job_id, self.limit(f"waiting for job {job_id!r}; the job continues", deadline))
 
 
 class Session(_Session):
@@ -68,7 +76,7 @@ class Session(_Session):
         deadline: float | None = None,
         patience: float | None = None,
     ) -> Any:
-        """Send a call, again where that is right, and return what its answer holds."""
+        """Send a call, with retries, and return the content of its answer."""
         config = self.config
         if timeout is not None or deadline is not None:
             config = config.adapted(timeout=timeout, deadline=deadline)
@@ -81,15 +89,28 @@ class Session(_Session):
         except StopIteration as stop:
             return stop.value
 
+    def run(self, request: Request, *, timeout: Timeout | None = None, deadline: float | None = None) -> Any:
+        """Send a run, after the files that its params hold, and return what its answer holds."""
+        if request.unsent is None:
+            return self.send(request, timeout=timeout, deadline=deadline)
+        return self.drive(uploads.run(request, self.limit("sending files and running", deadline), timeout))
+
     def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
-        reply = None
+        advance, reply = steps.send, None
         try:
             while True:
-                reply = self._take(steps.send(reply), max_concurrency)
+                step = advance(reply)
+                advance, reply = steps.send, None
+                try:
+                    reply = self._take(step, max_concurrency)
+                except (ClientError, OSError) as error:
+                    advance, reply = steps.throw, error
         except StopIteration as stop:
             result: T = stop.value
             return result
+        finally:
+            steps.close()
 
     def iterate(self, steps: Steps[None]) -> Generator[Any, None, None]:
         """Take the steps of a method that reads a stream, and yield what they emit."""
@@ -119,14 +140,16 @@ class Session(_Session):
 
     def _take(self, step: Step, max_concurrency: int) -> Any:
         if isinstance(step, Ask):
-            return self.send(step.request, deadline=step.deadline, patience=step.patience)
+            return self.send(step.request, timeout=step.timeout, deadline=step.deadline, patience=step.patience)
         if isinstance(step, Wait):
             return self.clock.sleep(step.seconds)
+        if isinstance(step, Local):
+            return step.work()
         assert isinstance(step, Sequence), "the other steps are for streams"
         return self._together(step, max_concurrency)
 
     def _together(self, asked: Sequence[Ask], max_concurrency: int) -> list[Any]:
-        """Return what each call gave, or the error instead."""
+        """Return the result of each call, or its error."""
         try:
             with ThreadPoolExecutor(max_concurrency, thread_name_prefix="synapse-sdk") as pool:
                 return list(pool.map(self._sent_or_error, asked))
@@ -168,7 +191,7 @@ class AsyncSession(_Session):
         deadline: float | None = None,
         patience: float | None = None,
     ) -> Any:
-        """Send a call, again where that is right, and return what its answer holds."""
+        """Send a call, with retries, and return the content of its answer."""
         config = self.config
         if timeout is not None or deadline is not None:
             config = config.adapted(timeout=timeout, deadline=deadline)
@@ -183,15 +206,28 @@ class AsyncSession(_Session):
         except StopIteration as stop:
             return stop.value
 
+    async def run(self, request: Request, *, timeout: Timeout | None = None, deadline: float | None = None) -> Any:
+        """Send a run, after the files that its params hold, and return what its answer holds."""
+        if request.unsent is None:
+            return await self.send(request, timeout=timeout, deadline=deadline)
+        return await self.drive(uploads.run(request, self.limit("sending files and running", deadline), timeout))
+
     async def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
-        reply = None
+        advance, reply = steps.send, None
         try:
             while True:
-                reply = await self._take(steps.send(reply), max_concurrency)
+                step = advance(reply)
+                advance, reply = steps.send, None
+                try:
+                    reply = await self._take(step, max_concurrency)
+                except (ClientError, OSError) as error:
+                    advance, reply = steps.throw, error
         except StopIteration as stop:
             result: T = stop.value
             return result
+        finally:
+            steps.close()
 
     async def iterate(self, steps: Steps[None]) -> AsyncGenerator[Any, None]:
         """Take the steps of a method that reads a stream, and yield what they emit."""
@@ -222,14 +258,16 @@ class AsyncSession(_Session):
 
     async def _take(self, step: Step, max_concurrency: int) -> Any:
         if isinstance(step, Ask):
-            return await self.send(step.request, deadline=step.deadline, patience=step.patience)
+            return await self.send(step.request, timeout=step.timeout, deadline=step.deadline, patience=step.patience)
         if isinstance(step, Wait):
             return await self.clock.async_sleep(step.seconds)
+        if isinstance(step, Local):
+            return await _in_thread(step.work)
         assert isinstance(step, Sequence), "the other steps are for streams"
         return await self._together(step, max_concurrency)
 
     async def _together(self, asked: Sequence[Ask], max_concurrency: int) -> list[Any]:
-        """Return what each call gave, or the error instead."""
+        """Return the result of each call, or its error."""
         import anyio
 
         results: list[Any] = [None] * len(asked)
@@ -246,3 +284,9 @@ class AsyncSession(_Session):
             for index, ask in enumerate(asked):
                 group.start_soon(send, index, ask)
         return results
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    import anyio.to_thread
+
+    return await anyio.to_thread.run_sync(work)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from synapse_sdk.clients.agent._request.calls import Request
+from synapse_sdk.clients.agent._request.config import Timeout
 from synapse_sdk.clients.agent.clock import Clock
 from synapse_sdk.exceptions import ClientTimeoutError
 
@@ -20,6 +21,7 @@ class Ask:
     request: Request
     deadline: float | None = None
     patience: float | None = None
+    timeout: Timeout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,13 @@ class Wait:
     """Wait for so many seconds; the reply is None."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Call this function, which reads or writes files of this machine; the reply is what it returns."""
+
+    work: Callable[[], Any]
 
 
 class Limit:
@@ -64,7 +73,7 @@ class Limit:
         return seconds if left is None else min(seconds, left)
 
 
-Step = Ask | NextPart | Emit | Wait | Sequence[Ask]
+Step = Ask | NextPart | Emit | Wait | Local | Sequence[Ask]
 """A sequence of calls is made side by side; the reply has each call's result, or its error."""
 
 Steps = Generator[Step, Any, T]

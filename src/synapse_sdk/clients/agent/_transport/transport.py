@@ -48,7 +48,7 @@ class _Transport:
         from synapse_sdk.clients.agent._transport import cookies, library, proxies, tls
 
         if settings.transport is not None and settings.http_client is not None:
-            raise ValueError("transport and http_client are two ways to say how requests are sent: give one of them.")
+            raise ValueError("transport and http_client both define how requests are sent: pass one of them.")
         self.closed = False
         self.settings = settings
         self._library = library
