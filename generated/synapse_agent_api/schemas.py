@@ -321,6 +321,22 @@ class Job(BaseModel):
     ] = MISSING
 
 
+class JobBucket(BaseModel):
+    """
+    The jobs created in one part of a span of time.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    start: AwareDatetime
+    runs: Annotated[int, Field(description="How many were created.", ge=0)]
+    failed: Annotated[int, Field(description="How many of them failed.", ge=0)]
+    seconds: Annotated[
+        float | None, Field(description="Their average time from start to end; `null` if none has ended.")
+    ]
+
+
 class JobCaller(BaseModel):
     """
     The origin of a run; `null` if the agent does not know.
@@ -370,6 +386,9 @@ class JobFile(BaseModel):
     size: Annotated[int, Field(description="Bytes.", ge=0)]
     media_type: Annotated[str, Field(description="Guessed from the name.")]
     sha256: Annotated[str | None, Field(description="Of its content, in hexadecimal digits; null while the job runs.")]
+    reference: Annotated[
+        dict[str, Any] | MISSING, Field(description="What params take for it, once the job is over.")
+    ] = MISSING
 
 
 JobId = TypeAliasType(
@@ -402,6 +421,17 @@ class JobProgress(BaseModel):
     nonfinite: NonFiniteNumbers | MISSING = MISSING
 
 
+class JobStatistics(BaseModel):
+    """
+    Jobs by the time at which they were created.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    buckets: list[JobBucket]
+
+
 class JobStatus(StrEnum):
     """
     A state of jobs to ask for. In answers it is open, since newer agents may have others.
@@ -424,6 +454,12 @@ class JobStreamEvent(BaseModel):
     )
     type: Annotated[str, Field(description="What this event is about; `stream_job_logs` describes each.")]
     message: Annotated[str | MISSING, Field(description="The line, or a sentence for people.")] = MISSING
+    overwritten: Annotated[
+        bool | MISSING,
+        Field(
+            description="`log`: `true` if the line ended with a carriage return, so that on a terminal the next one takes its place."
+        ),
+    ] = MISSING
     current: Annotated[
         float | None | MISSING,
         Field(description="`progress`: how much is done; `null` if the action reported no finite number."),

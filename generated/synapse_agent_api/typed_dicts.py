@@ -198,6 +198,17 @@ class Job(TypedDict):
     attempts: NotRequired[int]
 
 
+class JobBucket(TypedDict):
+    """
+    The jobs created in one part of a span of time.
+    """
+
+    start: str
+    runs: int
+    failed: int
+    seconds: float | None
+
+
 class JobCaller(TypedDict):
     """
     The origin of a run; `null` if the agent does not know.
@@ -230,6 +241,7 @@ class JobFile(TypedDict):
     size: int
     media_type: str
     sha256: str | None
+    reference: NotRequired[dict[str, Any]]
 
 
 JobId: TypeAlias = str
@@ -246,6 +258,14 @@ class JobProgress(TypedDict):
     nonfinite: NotRequired[NonFiniteNumbers]
 
 
+class JobStatistics(TypedDict):
+    """
+    Jobs by the time at which they were created.
+    """
+
+    buckets: list[JobBucket]
+
+
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"]
 
 
@@ -256,6 +276,7 @@ class JobStreamEvent(TypedDict):
 
     type: str
     message: NotRequired[str]
+    overwritten: NotRequired[bool]
     current: NotRequired[float | None]
     total: NotRequired[float | None]
     step: NotRequired[str]

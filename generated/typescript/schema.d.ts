@@ -436,6 +436,37 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/job_statistics/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count jobs over time
+         * @description Jobs by the time at which they were created, in buckets of equal length that end now, oldest first.
+         */
+        get: operations["get_job_statistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/jobs/{job_id}/": {
         parameters: {
             query?: never;
@@ -790,9 +821,9 @@ export interface paths {
          *     - `release`: `release` was cached or deleted, as `what` says.
          *     - `environment`: an environment was made or removed, as `what` says.
          *     - `agent`: the agent is about to end; the last event.
-         *     - `reload`: more has changed than is worth telling. Ask again for what you show.
+         *     - `reload`: too much has changed for single events. Load again what you show.
          *
-         *     After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
+         *     After a connection has broken, load again what you show: events have no `id` to resume from. Ignore types that you
          *     don't know.
          */
         get: operations["stream_events"];
@@ -1324,6 +1355,25 @@ export interface components {
         } & {
             [key: string]: unknown;
         }) | null;
+        /** @description Jobs by the time at which they were created. */
+        JobStatistics: {
+            buckets: components["schemas"]["JobBucket"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The jobs created in one part of a span of time. */
+        JobBucket: {
+            /** Format: date-time */
+            start: string;
+            /** @description How many were created. */
+            runs: number;
+            /** @description How many of them failed. */
+            failed: number;
+            /** @description Their average time from start to end; `null` if none has ended. */
+            seconds: number | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description Seconds that the parts of the run took, `null` until it has ended, and if its action was not started. */
         JobTimings: ({
             /** @description Waiting for its turn. */
@@ -1381,6 +1431,10 @@ export interface components {
             media_type: string;
             /** @description Of its content, in hexadecimal digits; null while the job runs. */
             sha256: string | null;
+            /** @description What params take for it, once the job is over. */
+            reference?: {
+                [key: string]: unknown;
+            };
         } & {
             [key: string]: unknown;
         };
@@ -1407,6 +1461,8 @@ export interface components {
             type: string;
             /** @description The line, or a sentence for people. */
             message?: string;
+            /** @description `log`: `true` if the line ended with a carriage return, so that on a terminal the next one takes its place. */
+            overwritten?: boolean;
             /** @description `progress`: how much is done; `null` if the action reported no finite number. */
             current?: number | null;
             /** @description `progress`: the total, if the action knows it. */
@@ -2582,6 +2638,52 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_job_statistics: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The span, which ends now.
+                 * @example 24
+                 */
+                hours?: number;
+                /**
+                 * @description The number of buckets.
+                 * @example 48
+                 */
+                buckets?: number;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The buckets. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobStatistics"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             422: components["responses"]["Unprocessable"];
             default: components["responses"]["OtherError"];
         };

@@ -17,6 +17,7 @@ from synapse_agent.files.references import FileReference
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
+from synapse_agent.observe.logs import log_change
 from synapse_agent.plugins.archives import unpack_named
 from synapse_agent.plugins.debug_source import DebugRules
 from synapse_agent.plugins.releases import Creation, Releases
@@ -42,7 +43,7 @@ from synapse_sdk._version import __version__
 
 logger = logging.getLogger(__name__)
 
-MakeRunner = Callable[[Settings], Awaitable[Runner]]
+MakeRunner = Callable[[Settings, Changes], Awaitable[Runner]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +108,13 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
     async with AsyncExitStack() as stack:
         source = SourceChain([*folders, *await _backend(settings, stack)])
         changes = Changes()
+        changes.subscribe(log_change)
         folder = DataFolder(settings.data_dir)
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
         scheduler = Scheduler(this_machine(settings, os.environ))
-        made = await _make(make_runner, settings, folder.reserve)
+        made = await _make(make_runner, settings, changes, folder.reserve)
         runner = DescribingRunner(made, folder.schemas)
         stack.push_async_callback(runner.close)
         files = FileStore(
@@ -240,10 +242,10 @@ def _without_dots(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-async def _make(make_runner: MakeRunner, settings: Settings, reserve: Reserve) -> Runner:
+async def _make(make_runner: MakeRunner, settings: Settings, changes: Changes, reserve: Reserve) -> Runner:
     while True:
         try:
-            return await make_runner(settings)
+            return await make_runner(settings, changes)
         except OSError as error:
             if not is_disk_full(error) or not reserve.spend():
                 raise unusable(settings.data_dir, error) from error

@@ -54,9 +54,11 @@ def client(agent: EmbeddedAgent) -> Iterator[AgentClient]:
 def act(client: AgentClient) -> Act:
     """Run a function `act` of this source, as a debug run."""
 
-    def run(source: str, params: dict[str, Any] | None = None, **more: Any) -> Any:
+    def run(
+        source: str, params: dict[str, Any] | None = None, *, modules: dict[str, str] | None = None, **more: Any
+    ) -> Any:
         config = {"code": "tried", "actions": {"act": "plugin.main:act"}}
-        modules = {"plugin.main": textwrap.dedent(source)}
+        modules = {"plugin.main": textwrap.dedent(source), **(modules or {})}
         return client.run_debug_plugin_release("act", params, config=config, modules=modules, **more)
 
     return run

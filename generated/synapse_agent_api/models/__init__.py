@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from .health import Health
     from .invalid_item import InvalidItem
     from .job import Job
+    from .job_bucket import JobBucket
     from .job_caller import JobCaller
     from .job_event import JobEvent
     from .job_file import JobFile
+    from .job_file_reference import JobFileReference
     from .job_params import JobParams
     from .job_progress import JobProgress
+    from .job_statistics import JobStatistics
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
     from .job_timings_type_0 import JobTimingsType0
@@ -69,11 +72,14 @@ _MODULES = {
     "Health": "health",
     "InvalidItem": "invalid_item",
     "Job": "job",
+    "JobBucket": "job_bucket",
     "JobCaller": "job_caller",
     "JobEvent": "job_event",
     "JobFile": "job_file",
+    "JobFileReference": "job_file_reference",
     "JobParams": "job_params",
     "JobProgress": "job_progress",
+    "JobStatistics": "job_statistics",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
     "JobTimingsType0": "job_timings_type_0",
@@ -118,11 +124,14 @@ __all__ = (
     "Health",
     "InvalidItem",
     "Job",
+    "JobBucket",
     "JobCaller",
     "JobEvent",
     "JobFile",
+    "JobFileReference",
     "JobParams",
     "JobProgress",
+    "JobStatistics",
     "JobStatus",
     "JobStreamEvent",
     "JobTimingsType0",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from synapse_agent.observe.event_stream import follow_changes
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import check_requirements
 from synapse_agent.problems import Problem, invalid
+from synapse_agent.runner.resources.ledger import Lane
 from synapse_agent.runner.warming import ANSWER_SECONDS
 from synapse_agent.server.auth import TOKEN
 from synapse_agent.server.file_response import FileAnswer
@@ -149,6 +151,16 @@ async def list_jobs(agent: Agent, request: OperationRequest) -> Response:
     return json_answer(agent.jobs.records(JobFilters(**query), limit=limit, before=before))
 
 
+async def get_job_statistics(agent: Agent, request: OperationRequest) -> Response:
+    """Return how many jobs were made, failed and how long they took, in buckets of time."""
+    hours, count = request.query.get("hours", 1), request.query.get("buckets", 60)
+    buckets = []
+    for bucket in agent.database.job_statistics.buckets(hours, count):
+        buckets.append(bucket.record())
+        await asyncio.sleep(0)  # other callers have their turn between two buckets, which take milliseconds each
+    return json_answer(json_bytes({"buckets": buckets}))
+
+
 async def get_job(agent: Agent, request: OperationRequest) -> Response:
     """Give a job record."""
     return json_answer(agent.jobs.record(agent.jobs.find(request.path["job_id"])))
@@ -239,7 +251,8 @@ async def _run_once(
     if job is None:
         spec = read_spec(agent, request)
         is_awaited = spec.action.method != "job" and not _prefers_async(request)
-        job = agent.jobs.submit(replace(spec, is_awaited=is_awaited), key=key)
+        lane = Lane.AWAITED if is_awaited else Lane.BACKGROUND
+        job = agent.jobs.submit(replace(spec, lane=lane), key=key)
     if job.method == "job" or _prefers_async(request):
         return json_answer(agent.jobs.record(job), 202)
     return json_answer(await agent.jobs.result(job))

@@ -282,6 +282,13 @@ def list_jobs(
     return _call(operation, operation.build_request(**given))
 
 
+def get_job_statistics(hours: float, buckets: int) -> Request:
+    """Return the call that counts jobs over time."""
+    from synapse_agent_api.api.jobs import get_job_statistics as operation
+
+    return _call(operation, operation.build_request(hours=hours, buckets=buckets))
+
+
 def get_job(job_id: str) -> Request:
     """Return the call for a job's record."""
     from synapse_agent_api.api.jobs import get_job as operation

@@ -39,7 +39,7 @@ class _Session:
     def streaming(self, request: Request, deadline: float | None) -> Steps[None]:
         """Return the steps that start a run in the background and follow its values."""
         limit = self.limit("following the values of a run; the job continues", deadline)
-        job = yield Ask(request, limit.left())
+        job = yield from uploads.run(request, limit)
         follower = OutputFollower(job["job_id"], limit=limit, max_retries=self.config.max_retries, clock=self.clock)
         yield from follower.values()
 

@@ -22,8 +22,10 @@ _CONFLICTS = 10
 """So often an upload may be elsewhere than it should, before that is an error."""
 
 
-def run(request: Request, limit: Limit, timeout: Timeout | None) -> Steps[Any]:
+def run(request: Request, limit: Limit, timeout: Timeout | None = None) -> Steps[Any]:
     """Send the files in the params of a run, then the run; both once more if the agent has lost a file meanwhile."""
+    if request.unsent is None:
+        return (yield Ask(request, limit.left(), timeout=timeout))
     encode({**request.unsent, "params": None})  # files elsewhere can't be sent
     found = list(_files(request.unsent.get("params"), "params"))
     sources: list[Source] = yield Local(partial(opened, found))

@@ -17,7 +17,7 @@ from browser import NAMES, Browser, find_browser
 from waiting import until
 
 from synapse_agent import EmbeddedAgent
-from synapse_agent.server.api_docs import FILES
+from synapse_agent.page.files import FILES
 from synapse_sdk import openapi_path
 
 REPOSITORY = Path(__file__).parents[3]
