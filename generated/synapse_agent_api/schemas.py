@@ -168,6 +168,12 @@ class Health(BaseModel):
     features: Annotated[
         list[str] | MISSING, Field(description="What the agent can beyond the minimum, as in `Synapse-Agent-Features`.")
     ] = MISSING
+    running: Annotated[int | MISSING, Field(description="Runs that are being carried out.")] = MISSING
+    waiting: Annotated[int | MISSING, Field(description="Runs that wait for their environment or their turn.")] = (
+        MISSING
+    )
+    capacity: Annotated[int | MISSING, Field(description="Runs at once.")] = MISSING
+    uptime: Annotated[float | MISSING, Field(description="Seconds since the agent's start.")] = MISSING
     sandbox: Sandbox | MISSING = MISSING
 
 
@@ -346,6 +352,38 @@ class JobProgress(BaseModel):
     nonfinite: NonFiniteNumbers | MISSING = MISSING
 
 
+class JobStatistics(BaseModel):
+    """
+    What a chart of runs shows.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    period: str
+    seconds: Annotated[int, Field(description="What each point spans.")]
+    since: Annotated[AwareDatetime, Field(description="Runs that ended before this are not counted.")]
+    points: list[JobStatisticsPoint]
+
+
+class JobStatisticsPoint(BaseModel):
+    """
+    The runs that ended within a while.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    start: AwareDatetime
+    succeeded: int
+    failed: int
+    stopped: int
+    p50: Annotated[
+        float | None, Field(description="Median of the seconds that their actions took; of very many runs, a sample.")
+    ]
+    p95: Annotated[float | None, Field(description="Seconds that 95 % of their actions took at most.")]
+
+
 class JobStatus(StrEnum):
     """
     A state of jobs to ask for. In answers it is open, since newer agents may have others.
@@ -476,6 +514,23 @@ at once with the job record.
 """
 
 
+class PluginEnvironment(BaseModel):
+    """
+    An environment that runs of plugins share.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: str
+    python: Annotated[str | None | MISSING, Field(description="The version of its Python.")] = MISSING
+    requirements: list[str] | None | MISSING = MISSING
+    size: Annotated[int, Field(description="Bytes of all its files.")]
+    last_used: AwareDatetime | MISSING = MISSING
+    in_use: bool | MISSING = MISSING
+    usable: Annotated[bool | MISSING, Field(description="Whether its Python still exists.")] = MISSING
+
+
 PluginModules = TypeAliasType("PluginModules", dict[str, str])
 """
 Python source by dotted module name.
@@ -542,6 +597,17 @@ Priority = TypeAliasType(
         ),
     ],
 )
+
+
+class Readiness(BaseModel):
+    """
+    The agent takes runs.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    status: Annotated[str, Field(description="`ok`.")]
 
 
 ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
@@ -638,6 +704,42 @@ class SessionRequest(BaseModel):
 
     token: Annotated[str | MISSING, Field(min_length=1)] = MISSING
     code: Annotated[str | MISSING, Field(min_length=1)] = MISSING
+
+
+class StatisticsPeriod(StrEnum):
+    """
+    What a chart of runs spans.
+    """
+
+    hour = "hour"
+    day = "day"
+
+
+class Storage(BaseModel):
+    """
+    What an agent keeps on its disk.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    data_dir: Annotated[str, Field(description="The data folder, on the agent's machine.")]
+    collected_at: AwareDatetime
+    disk_total: Annotated[int, Field(description="Bytes of the disk with the data folder.")]
+    disk_free: Annotated[int, Field(description="Bytes of it that are free.")]
+    stores: list[Store]
+
+
+class Store(BaseModel):
+    """
+    One kind of what is kept.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: Annotated[str, Field(description="Such as `jobs`, `environments` or `files`.")]
+    size: Annotated[int, Field(description="Bytes.")]
 
 
 class StoredFile(BaseModel):

@@ -102,6 +102,10 @@ class Health(TypedDict):
     status: str
     version: NotRequired[str]
     features: NotRequired[list[str]]
+    running: NotRequired[int]
+    waiting: NotRequired[int]
+    capacity: NotRequired[int]
+    uptime: NotRequired[float]
     sandbox: NotRequired[Sandbox]
 
 
@@ -201,6 +205,30 @@ class JobProgress(TypedDict):
     nonfinite: NotRequired[NonFiniteNumbers]
 
 
+class JobStatistics(TypedDict):
+    """
+    What a chart of runs shows.
+    """
+
+    period: str
+    seconds: int
+    since: str
+    points: list[JobStatisticsPoint]
+
+
+class JobStatisticsPoint(TypedDict):
+    """
+    The runs that ended within a while.
+    """
+
+    start: str
+    succeeded: int
+    failed: int
+    stopped: int
+    p50: float | None
+    p95: float | None
+
+
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"]
 
 
@@ -277,6 +305,20 @@ at once with the job record.
 """
 
 
+class PluginEnvironment(TypedDict):
+    """
+    An environment that runs of plugins share.
+    """
+
+    id: str
+    python: NotRequired[str | None]
+    requirements: NotRequired[list[str] | None]
+    size: int
+    last_used: NotRequired[str]
+    in_use: NotRequired[bool]
+    usable: NotRequired[bool]
+
+
 PluginModules: TypeAlias = dict[str, str]
 """
 Python source by dotted module name.
@@ -313,6 +355,14 @@ class PluginReleasePage(TypedDict):
 
 
 Priority: TypeAlias = int
+
+
+class Readiness(TypedDict):
+    """
+    The agent takes runs.
+    """
+
+    status: str
 
 
 ReleaseFilters: TypeAlias = dict[str, Any]
@@ -372,6 +422,30 @@ class SessionRequest(TypedDict):
 
     token: NotRequired[str]
     code: NotRequired[str]
+
+
+StatisticsPeriod: TypeAlias = Literal["hour", "day"]
+
+
+class Storage(TypedDict):
+    """
+    What an agent keeps on its disk.
+    """
+
+    data_dir: str
+    collected_at: str
+    disk_total: int
+    disk_free: int
+    stores: list[Store]
+
+
+class Store(TypedDict):
+    """
+    One kind of what is kept.
+    """
+
+    name: str
+    size: int
 
 
 class StoredFile(TypedDict):

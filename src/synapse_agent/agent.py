@@ -16,7 +16,8 @@ from typing import Any
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
-from synapse_agent.observe.logs import log_change
+from synapse_agent.observe.observer import Observer
+from synapse_agent.observe.storage import StorageOverview
 from synapse_agent.plugins.debug_source import DebugRules
 from synapse_agent.plugins.releases import Releases
 from synapse_agent.plugins.requirements import RequirementRules
@@ -57,7 +58,8 @@ class Agent:
     rules: RequirementRules
     max_priority: int
     warming: Warming
-    changes: Changes
+    observer: Observer
+    runner_refusal: Callable[[], Problem | None]
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
         """Prepare a release for its runs, and return how far that is, as the contract has it."""
@@ -70,7 +72,7 @@ class Agent:
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
-        self.changes.publish(Change("agent", "stopping", __version__))
+        self.observer.changes.publish(Change("agent", "stopping", __version__))
         await asyncio.gather(self.releases.close(), self.warming.close(), self.jobs.close(limit=limit))
 
 
@@ -86,7 +88,6 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
     async with AsyncExitStack() as stack:
         source = SourceChain([*folders, *await _backend(settings, stack)])
         changes = Changes()
-        changes.subscribe(log_change)
         folder = DataFolder(settings.data_dir)
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
@@ -115,6 +116,16 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             changes=changes,
         )
         stack.push_async_callback(jobs.close, limit=0)
+        storage = StorageOverview(folder, database)
+        stack.push_async_callback(storage.close)
+        observer = Observer(
+            changes,
+            jobs,
+            storage,
+            capacity=settings.runs_at_once,
+            gpus=len(scheduler.machine.gpus or ()),
+            runner_figures=runner.figures,
+        )
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
         for each in folders:
             stack.push_async_callback(_cancel, asyncio.create_task(each.look_ahead()))
@@ -148,7 +159,8 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             rules=rules,
             max_priority=settings.max_priority,
             warming=warming,
-            changes=changes,
+            observer=observer,
+            runner_refusal=runner.refusal,
         )
         for release in settings.warm:
             stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))

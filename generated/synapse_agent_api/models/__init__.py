@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .job_file import JobFile
     from .job_params import JobParams
     from .job_progress import JobProgress
+    from .job_statistics import JobStatistics
+    from .job_statistics_point import JobStatisticsPoint
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
     from .legacy_run_payload import LegacyRunPayload
@@ -31,15 +33,20 @@ if TYPE_CHECKING:
     from .plugin_action import PluginAction
     from .plugin_action_params_schema import PluginActionParamsSchema
     from .plugin_config_override import PluginConfigOverride
+    from .plugin_environment import PluginEnvironment
     from .plugin_modules import PluginModules
     from .plugin_release import PluginRelease
     from .plugin_release_page import PluginReleasePage
+    from .readiness import Readiness
     from .release_filters import ReleaseFilters
     from .run_request import RunRequest
     from .sandbox import Sandbox
     from .session import Session
     from .session_code import SessionCode
     from .session_request import SessionRequest
+    from .statistics_period import StatisticsPeriod
+    from .storage import Storage
+    from .store import Store
     from .stored_file import StoredFile
     from .warm_release import WarmRelease
     from .warm_request import WarmRequest
@@ -60,6 +67,8 @@ _MODULES = {
     "JobFile": "job_file",
     "JobParams": "job_params",
     "JobProgress": "job_progress",
+    "JobStatistics": "job_statistics",
+    "JobStatisticsPoint": "job_statistics_point",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
     "LegacyRunPayload": "legacy_run_payload",
@@ -68,15 +77,20 @@ _MODULES = {
     "PluginAction": "plugin_action",
     "PluginActionParamsSchema": "plugin_action_params_schema",
     "PluginConfigOverride": "plugin_config_override",
+    "PluginEnvironment": "plugin_environment",
     "PluginModules": "plugin_modules",
     "PluginRelease": "plugin_release",
     "PluginReleasePage": "plugin_release_page",
+    "Readiness": "readiness",
     "ReleaseFilters": "release_filters",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
     "Session": "session",
     "SessionCode": "session_code",
     "SessionRequest": "session_request",
+    "StatisticsPeriod": "statistics_period",
+    "Storage": "storage",
+    "Store": "store",
     "StoredFile": "stored_file",
     "WarmRelease": "warm_release",
     "WarmRequest": "warm_request",
@@ -98,6 +112,8 @@ __all__ = (
     "JobFile",
     "JobParams",
     "JobProgress",
+    "JobStatistics",
+    "JobStatisticsPoint",
     "JobStatus",
     "JobStreamEvent",
     "LegacyRunPayload",
@@ -106,15 +122,20 @@ __all__ = (
     "PluginAction",
     "PluginActionParamsSchema",
     "PluginConfigOverride",
+    "PluginEnvironment",
     "PluginModules",
     "PluginRelease",
     "PluginReleasePage",
+    "Readiness",
     "ReleaseFilters",
     "RunRequest",
     "Sandbox",
     "Session",
     "SessionCode",
     "SessionRequest",
+    "StatisticsPeriod",
+    "Storage",
+    "Store",
     "StoredFile",
     "WarmRelease",
     "WarmRequest",

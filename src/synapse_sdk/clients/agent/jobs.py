@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from synapse_agent_api.typed_dicts import Job, JobFile
+    from synapse_agent_api.typed_dicts import Job, JobFile, JobStatistics
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
     from synapse_sdk.clients.agent._session.transfer import OnProgress
     from synapse_sdk.clients.agent.events import JobLogEvent
@@ -74,6 +74,11 @@ class JobClientMixin:
         """Get a job's record, with its result or its error once it is over."""
         job: Job = self._session.send(calls.get_job(job_id))
         return job
+
+    def get_job_statistics(self, period: str = "hour") -> JobStatistics:
+        """Count the runs that have ended in the last `hour` or `day`, for a chart: its points, the oldest first."""
+        found: JobStatistics = self._session.send(calls.get_job_statistics(period))
+        return found
 
     def get_job_logs(self, job_id: str) -> str:
         """Get what a job has printed so far."""
@@ -204,6 +209,11 @@ class AsyncJobClientMixin:
         """Get a job's record, with its result or its error once it is over."""
         job: Job = await self._session.send(calls.get_job(job_id))
         return job
+
+    async def get_job_statistics(self, period: str = "hour") -> JobStatistics:
+        """Count the runs that have ended in the last `hour` or `day`."""
+        found: JobStatistics = await self._session.send(calls.get_job_statistics(period))
+        return found
 
     async def get_job_logs(self, job_id: str) -> str:
         """Get what a job has printed so far."""

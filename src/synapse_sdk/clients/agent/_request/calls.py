@@ -86,6 +86,35 @@ def create_backup() -> Request:
     return _call(operation, operation.build_request())
 
 
+def check_readiness() -> Request:
+    """Return the call for `check_readiness`."""
+    from synapse_agent_api.api.health import check_readiness as operation
+
+    return _call(operation, operation.build_request())
+
+
+def list_environments() -> Request:
+    """Return the call for `list_environments`."""
+    from synapse_agent_api.api.maintenance import list_environments as operation
+
+    return _call(operation, operation.build_request())
+
+
+def get_storage() -> Request:
+    """Return the call for `get_storage`."""
+    from synapse_agent_api.api.maintenance import get_storage as operation
+
+    return _call(operation, operation.build_request())
+
+
+def get_job_statistics(period: str) -> Request:
+    """Return the call for `get_job_statistics`."""
+    from synapse_agent_api.api.jobs import get_job_statistics as operation
+    from synapse_agent_api.models.statistics_period import StatisticsPeriod
+
+    return _call(operation, operation.build_request(period=StatisticsPeriod(check_text(period, "period"))))
+
+
 def create_session_code() -> Request:
     """Return the call for `create_session_code`."""
     from synapse_agent_api.api.sessions import create_session_code as operation
