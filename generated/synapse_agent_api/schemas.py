@@ -65,6 +65,28 @@ class Backup(BaseModel):
     created_at: Annotated[AwareDatetime, Field(description="The database is as it was then.")]
 
 
+class ClusterResources(BaseModel):
+    """
+    What all nodes that are alive have together.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    collected_at: AwareDatetime
+    stale: Annotated[
+        bool, Field(description="Whether the cluster could not be asked, and this is what was known before.")
+    ]
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpu: GpuAmounts
+    object_store: ResourceAmount
+    running_jobs: Annotated[int, Field(description="Jobs of this agent whose action is running.")]
+    total_serve_replicas: Annotated[int, Field(description="Processes of served models.")]
+    node_counts: NodeCounts
+    nodes: list[Node]
+
+
 class CreatePluginReleaseRequest(BaseModel):
     """
     The release to fetch and cache.
@@ -153,6 +175,39 @@ class ErrorDetail(BaseModel):
     installer_output: Annotated[
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
     ] = MISSING
+
+
+class GpuAmounts(BaseModel):
+    """
+    GPUs together. Memory and utilization are `null` if no GPU reports them.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: float | None | MISSING = MISSING
+    available_memory_bytes: float | None | MISSING = MISSING
+    max_utilization: float | None | MISSING = MISSING
+    avg_utilization: float | None | MISSING = MISSING
+
+
+class GpuStatus(BaseModel):
+    """
+    The GPUs of all nodes together, and each with its `node_id`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: float | None | MISSING = MISSING
+    available_memory_bytes: float | None | MISSING = MISSING
+    max_utilization: float | None | MISSING = MISSING
+    avg_utilization: float | None | MISSING = MISSING
+    gpus: list[NodeGpu]
 
 
 class Health(BaseModel):
@@ -254,6 +309,7 @@ class Job(BaseModel):
             description="The last events that the action recorded, at most 20; `data` of more than 1 kB is left out here, the stream of the log\nhas it.\n"
         ),
     ] = MISSING
+    timings: JobTimings | None | MISSING = MISSING
     idempotency_key: Annotated[str | None, Field(description="The request's key, if it had one.")]
     params: Annotated[
         dict[str, Any] | None | MISSING,
@@ -269,6 +325,22 @@ class Job(BaseModel):
     attempts: Annotated[
         int | MISSING, Field(description="How often this `job_id` has been run, this time included.", ge=1)
     ] = MISSING
+
+
+class JobBucket(BaseModel):
+    """
+    The jobs created in one part of a span of time.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    start: AwareDatetime
+    runs: Annotated[int, Field(description="How many were created.", ge=0)]
+    failed: Annotated[int, Field(description="How many of them failed.", ge=0)]
+    seconds: Annotated[
+        float | None, Field(description="Their average time from start to end; `null` if none has ended.")
+    ]
 
 
 class JobCaller(BaseModel):
@@ -320,6 +392,9 @@ class JobFile(BaseModel):
     size: Annotated[int, Field(description="Bytes.", ge=0)]
     media_type: Annotated[str, Field(description="Guessed from the name.")]
     sha256: Annotated[str | None, Field(description="Of its content, in hexadecimal digits; null while the job runs.")]
+    reference: Annotated[
+        dict[str, Any] | MISSING, Field(description="What params take for it, once the job is over.")
+    ] = MISSING
 
 
 JobId = TypeAliasType(
@@ -354,34 +429,13 @@ class JobProgress(BaseModel):
 
 class JobStatistics(BaseModel):
     """
-    What a chart of runs shows.
+    Jobs by the time at which they were created.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    period: str
-    seconds: Annotated[int, Field(description="What each point spans.")]
-    since: Annotated[AwareDatetime, Field(description="Runs that ended before this are not counted.")]
-    points: list[JobStatisticsPoint]
-
-
-class JobStatisticsPoint(BaseModel):
-    """
-    The runs that ended within a while.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    start: AwareDatetime
-    succeeded: int
-    failed: int
-    stopped: int
-    p50: Annotated[
-        float | None, Field(description="Median of the seconds that their actions took; of very many runs, a sample.")
-    ]
-    p95: Annotated[float | None, Field(description="Seconds that 95 % of their actions took at most.")]
+    buckets: list[JobBucket]
 
 
 class JobStatus(StrEnum):
@@ -406,6 +460,12 @@ class JobStreamEvent(BaseModel):
     )
     type: Annotated[str, Field(description="What this event is about; `stream_job_logs` describes each.")]
     message: Annotated[str | MISSING, Field(description="The line, or a sentence for people.")] = MISSING
+    overwritten: Annotated[
+        bool | MISSING,
+        Field(
+            description="`log`: `true` if the line ended with a carriage return, so that on a terminal the next one takes its place."
+        ),
+    ] = MISSING
     current: Annotated[
         float | None | MISSING,
         Field(description="`progress`: how much is done; `null` if the action reported no finite number."),
@@ -434,6 +494,28 @@ class JobStreamEvent(BaseModel):
     status: Annotated[str | MISSING, Field(description="`complete`: the status that the job ended with.")] = MISSING
 
 
+class JobTimings(BaseModel):
+    """
+    Seconds that the parts of the run took, `null` until it has ended, and if its action was not started.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    queued: Annotated[float | MISSING, Field(description="Waiting for its turn.")] = MISSING
+    environment: Annotated[
+        float | MISSING,
+        Field(description="Making the environment, and starting the process that runs are forked from."),
+    ] = MISSING
+    import_: Annotated[
+        float | MISSING, Field(alias="import", description="Importing modules, before or during the action.")
+    ] = MISSING
+    action: Annotated[float | MISSING, Field(description="The rest, from the start of the process to its end.")] = (
+        MISSING
+    )
+    hint: Annotated[str | MISSING, Field(description="What to do if importing took most of the run.")] = MISSING
+
+
 LegacyRunPayload = TypeAliasType("LegacyRunPayload", dict[str, Any])
 """
 A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
@@ -453,6 +535,59 @@ Lookup = TypeAliasType(
         ),
     ],
 )
+
+
+class Node(BaseModel):
+    """
+    A machine that runs actions.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    node_id: str
+    host_name: str
+    ip: str
+    is_head_node: bool
+    state: str
+    accelerator_type: Annotated[str | None | MISSING, Field(description="The name of its first GPU.")] = MISSING
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpus: list[NodeGpu]
+
+
+class NodeCounts(BaseModel):
+    """
+    How many nodes there are.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total: int
+    alive: int
+    dead: int
+
+
+class NodeGpu(BaseModel):
+    """
+    A GPU of a node. What can't be read of it is `null`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    index: Annotated[int, Field(description="Its place among those of the node.")]
+    uuid: Annotated[
+        str, Field(description="What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known.")
+    ]
+    name: str
+    used: Annotated[float | None, Field(description="The part of it that runs have, from 0 to 1.")]
+    utilization_gpu: Annotated[float | None | MISSING, Field(description="Percent of the time that it was busy.")] = (
+        MISSING
+    )
+    memory_used: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
+    memory_total: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
 
 
 class NonFiniteNumbers(BaseModel):
@@ -599,6 +734,18 @@ Priority = TypeAliasType(
 )
 
 
+class PushPluginReleaseRequest(BaseModel):
+    """
+    The archive to cache as a release.
+    """
+
+    archive: StoredFileReference
+    replace: Annotated[
+        bool | None,
+        Field(description="Replace a cached release of that code and version that has other files. It keeps its ID."),
+    ] = False
+
+
 class Readiness(BaseModel):
     """
     The agent takes runs.
@@ -610,10 +757,37 @@ class Readiness(BaseModel):
     status: Annotated[str, Field(description="`ok`.")]
 
 
+class ReferencedFile(BaseModel):
+    """
+    A file that was uploaded.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: Annotated[
+        str, Field(description="The SHA-256 of its content, in hexadecimal digits.", pattern="^[0-9a-f]{64}$")
+    ]
+    name: Annotated[str, Field(description="What the file is called.", max_length=255, min_length=1)]
+
+
 ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
 """
 Further filters, by the name of a release's field.
 """
+
+
+class ResourceAmount(BaseModel):
+    """
+    How much of a resource there is for runs, and how much of that runs have.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total: float
+    used: float
+    available: float
 
 
 class RunRequest(BaseModel):
@@ -706,15 +880,6 @@ class SessionRequest(BaseModel):
     code: Annotated[str | MISSING, Field(min_length=1)] = MISSING
 
 
-class StatisticsPeriod(StrEnum):
-    """
-    What a chart of runs spans.
-    """
-
-    hour = "hour"
-    day = "day"
-
-
 class Storage(BaseModel):
     """
     What an agent keeps on its disk.
@@ -756,6 +921,14 @@ class StoredFile(BaseModel):
     media_type: Annotated[str | None, Field(description="As its uploader called it.")]
     size: Annotated[int | None, Field(description="Bytes; null while that is not known.")]
     received: Annotated[int, Field(description="Bytes that are there.", ge=0)]
+
+
+class StoredFileReference(BaseModel):
+    """
+    Refers to a file that was uploaded.
+    """
+
+    field_file: Annotated[ReferencedFile, Field(alias="$file")]
 
 
 class WarmRelease(BaseModel):

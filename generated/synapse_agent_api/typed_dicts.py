@@ -45,6 +45,23 @@ class Backup(TypedDict):
     created_at: str
 
 
+class ClusterResources(TypedDict):
+    """
+    What all nodes that are alive have together.
+    """
+
+    collected_at: str
+    stale: bool
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpu: GpuAmounts
+    object_store: ResourceAmount
+    running_jobs: int
+    total_serve_replicas: int
+    node_counts: NodeCounts
+    nodes: list[Node]
+
+
 class CreatePluginReleaseRequest(TypedDict):
     """
     The release to fetch and cache.
@@ -92,6 +109,33 @@ class ErrorDetail(TypedDict):
     traceback: NotRequired[str]
     file: NotRequired[str]
     installer_output: NotRequired[str]
+
+
+class GpuAmounts(TypedDict):
+    """
+    GPUs together. Memory and utilization are `null` if no GPU reports them.
+    """
+
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: NotRequired[float | None]
+    available_memory_bytes: NotRequired[float | None]
+    max_utilization: NotRequired[float | None]
+    avg_utilization: NotRequired[float | None]
+
+
+class GpuStatus(TypedDict):
+    """
+    The GPUs of all nodes together, and each with its `node_id`.
+    """
+
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: NotRequired[float | None]
+    available_memory_bytes: NotRequired[float | None]
+    max_utilization: NotRequired[float | None]
+    avg_utilization: NotRequired[float | None]
+    gpus: list[NodeGpu]
 
 
 class Health(TypedDict):
@@ -149,12 +193,24 @@ class Job(TypedDict):
     error: Any
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
+    timings: NotRequired[JobTimings | None]
     idempotency_key: str | None
     params: NotRequired[dict[str, Any] | None]
     requirements: NotRequired[list[str]]
     caller: NotRequired[JobCaller | None]
     node: NotRequired[str | None]
     attempts: NotRequired[int]
+
+
+class JobBucket(TypedDict):
+    """
+    The jobs created in one part of a span of time.
+    """
+
+    start: str
+    runs: int
+    failed: int
+    seconds: float | None
 
 
 class JobCaller(TypedDict):
@@ -189,6 +245,7 @@ class JobFile(TypedDict):
     size: int
     media_type: str
     sha256: str | None
+    reference: NotRequired[dict[str, Any]]
 
 
 JobId: TypeAlias = str
@@ -207,26 +264,10 @@ class JobProgress(TypedDict):
 
 class JobStatistics(TypedDict):
     """
-    What a chart of runs shows.
+    Jobs by the time at which they were created.
     """
 
-    period: str
-    seconds: int
-    since: str
-    points: list[JobStatisticsPoint]
-
-
-class JobStatisticsPoint(TypedDict):
-    """
-    The runs that ended within a while.
-    """
-
-    start: str
-    succeeded: int
-    failed: int
-    stopped: int
-    p50: float | None
-    p95: float | None
+    buckets: list[JobBucket]
 
 
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"]
@@ -239,6 +280,7 @@ class JobStreamEvent(TypedDict):
 
     type: str
     message: NotRequired[str]
+    overwritten: NotRequired[bool]
     current: NotRequired[float | None]
     total: NotRequired[float | None]
     step: NotRequired[str]
@@ -254,6 +296,18 @@ class JobStreamEvent(TypedDict):
     status: NotRequired[str]
 
 
+JobTimings = TypedDict(
+    "JobTimings",
+    {
+        "queued": NotRequired[float],
+        "environment": NotRequired[float],
+        "import": NotRequired[float],
+        "action": NotRequired[float],
+        "hint": NotRequired[str],
+    },
+)
+
+
 LegacyRunPayload: TypeAlias = dict[str, Any]
 """
 A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
@@ -263,6 +317,46 @@ answers 422 if `action` is missing or not a string.
 
 
 Lookup: TypeAlias = str
+
+
+class Node(TypedDict):
+    """
+    A machine that runs actions.
+    """
+
+    node_id: str
+    host_name: str
+    ip: str
+    is_head_node: bool
+    state: str
+    accelerator_type: NotRequired[str | None]
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpus: list[NodeGpu]
+
+
+class NodeCounts(TypedDict):
+    """
+    How many nodes there are.
+    """
+
+    total: int
+    alive: int
+    dead: int
+
+
+class NodeGpu(TypedDict):
+    """
+    A GPU of a node. What can't be read of it is `null`.
+    """
+
+    index: int
+    uuid: str
+    name: str
+    used: float | None
+    utilization_gpu: NotRequired[float | None]
+    memory_used: NotRequired[float | None]
+    memory_total: NotRequired[float | None]
 
 
 class NonFiniteNumbers(TypedDict):
@@ -357,6 +451,15 @@ class PluginReleasePage(TypedDict):
 Priority: TypeAlias = int
 
 
+class PushPluginReleaseRequest(TypedDict):
+    """
+    The archive to cache as a release.
+    """
+
+    archive: StoredFileReference
+    replace: NotRequired[bool]
+
+
 class Readiness(TypedDict):
     """
     The agent takes runs.
@@ -365,10 +468,29 @@ class Readiness(TypedDict):
     status: str
 
 
+class ReferencedFile(TypedDict):
+    """
+    A file that was uploaded.
+    """
+
+    id: str
+    name: str
+
+
 ReleaseFilters: TypeAlias = dict[str, Any]
 """
 Further filters, by the name of a release's field.
 """
+
+
+class ResourceAmount(TypedDict):
+    """
+    How much of a resource there is for runs, and how much of that runs have.
+    """
+
+    total: float
+    used: float
+    available: float
 
 
 class RunRequest(TypedDict):
@@ -424,9 +546,6 @@ class SessionRequest(TypedDict):
     code: NotRequired[str]
 
 
-StatisticsPeriod: TypeAlias = Literal["hour", "day"]
-
-
 class Storage(TypedDict):
     """
     What an agent keeps on its disk.
@@ -459,6 +578,12 @@ class StoredFile(TypedDict):
     media_type: str | None
     size: int | None
     received: int
+
+
+StoredFileReference = TypedDict(
+    "StoredFileReference",
+    {"$file": ReferencedFile},
+)
 
 
 class WarmRelease(TypedDict):

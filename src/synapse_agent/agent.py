@@ -13,13 +13,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.files.references import FileReference
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
 from synapse_agent.observe.observer import Observer
 from synapse_agent.observe.storage import StorageOverview
+from synapse_agent.plugins.archives import unpack_named
 from synapse_agent.plugins.debug_source import DebugRules
-from synapse_agent.plugins.releases import Releases
+from synapse_agent.plugins.releases import Creation, Releases
 from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
 from synapse_agent.problems import Problem
@@ -28,6 +30,7 @@ from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.local import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
 from synapse_agent.runner.resources.machine import this_machine
+from synapse_agent.runner.resources.reports import LocalMachine, NodeMonitor, ReportsNodes
 from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.runner.warming import Warming
 from synapse_agent.settings import Settings, check_plugins_folder
@@ -57,9 +60,12 @@ class Agent:
     sandbox: SandboxPolicy
     rules: RequirementRules
     max_priority: int
+    nodes: NodeMonitor
     warming: Warming
     observer: Observer
     runner_refusal: Callable[[], Problem | None]
+    push_limits: TreeLimits | None
+    """Of what callers upload as releases; None if they may not."""
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
         """Prepare a release for its runs, and return how far that is, as the contract has it."""
@@ -69,6 +75,22 @@ class Agent:
             name, self.releases.config(row), action, lease=lambda: self.releases.lease(row), limit=limit
         )
         return {"release": name, "action": action, "status": "ready" if is_ready else "starting"}
+
+    async def push(self, archive: FileReference, *, replace: bool) -> Creation:
+        """Cache the release in an archive that was uploaded; `Problem` 403 `push_not_allowed` if it takes none."""
+        if self.push_limits is None:
+            message = "This agent takes no uploaded releases. Its operator can allow them with --allow-push."
+            raise Problem(403, "push_not_allowed", message)
+        limits = self.push_limits
+        self.files.check([archive])
+        self.files.hold([archive])
+        try:
+            path = self.files.path(archive.id)
+            return await self.releases.adopt(
+                lambda into: unpack_named(path, into, name=archive.name, limits=limits), replace=replace
+            )
+        finally:
+            self.files.release([archive])
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
@@ -93,7 +115,8 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
         scheduler = Scheduler(this_machine(settings, os.environ))
-        runner = DescribingRunner(await _make(make_runner, settings, changes, folder.reserve), folder.schemas)
+        made = await _make(make_runner, settings, changes, folder.reserve)
+        runner = DescribingRunner(made, folder.schemas)
         stack.push_async_callback(runner.close)
         files = FileStore(
             folder.files,
@@ -148,6 +171,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
         warming = Warming(runner)
         stack.push_async_callback(warming.close)
+        nodes = NodeMonitor(made if isinstance(made, ReportsNodes) else LocalMachine(scheduler, os.environ))
         agent = Agent(
             folder=folder,
             database=database,
@@ -158,9 +182,11 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             sandbox=sandbox,
             rules=rules,
             max_priority=settings.max_priority,
+            nodes=nodes,
             warming=warming,
             observer=observer,
             runner_refusal=runner.refusal,
+            push_limits=unpacked if settings.allow_push else None,
         )
         for release in settings.warm:
             stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))

@@ -225,6 +225,7 @@ class Settings:
         bool | None,
         Option(SANDBOX, "Take debug runs.", name="--allow-debug/--no-debug", shown="on loopback only"),
     ] = None
+    allow_push: Annotated[bool, Option(SANDBOX, "Take releases that callers upload.")] = False
     debug_roots: Annotated[
         tuple[Path, ...],
         Option(

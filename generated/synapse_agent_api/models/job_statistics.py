@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +9,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
-    from ..models.job_statistics_point import JobStatisticsPoint
+    from ..models.job_bucket import JobBucket
 
 
 T = TypeVar("T", bound="JobStatistics")
@@ -18,41 +17,26 @@ T = TypeVar("T", bound="JobStatistics")
 
 @_attrs_define
 class JobStatistics:
-    """What a chart of runs shows.
+    """Jobs by the time at which they were created.
 
     Attributes:
-        period (str):
-        seconds (int): What each point spans.
-        since (datetime.datetime): Runs that ended before this are not counted.
-        points (list[JobStatisticsPoint]):
+        buckets (list[JobBucket]):
     """
 
-    period: str
-    seconds: int
-    since: datetime.datetime
-    points: list[JobStatisticsPoint]
+    buckets: list[JobBucket]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        period = self.period
-
-        seconds = self.seconds
-
-        since = self.since.isoformat()
-
-        points = []
-        for points_item_data in self.points:
-            points_item = points_item_data.to_dict()
-            points.append(points_item)
+        buckets = []
+        for buckets_item_data in self.buckets:
+            buckets_item = buckets_item_data.to_dict()
+            buckets.append(buckets_item)
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "period": period,
-                "seconds": seconds,
-                "since": since,
-                "points": points,
+                "buckets": buckets,
             }
         )
 
@@ -60,27 +44,18 @@ class JobStatistics:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.job_statistics_point import JobStatisticsPoint  # noqa: PLC0415
+        from ..models.job_bucket import JobBucket  # noqa: PLC0415
 
         d = dict(src_dict)
-        period = d.pop("period")
+        buckets = []
+        _buckets = d.pop("buckets")
+        for buckets_item_data in _buckets:
+            buckets_item = JobBucket.from_dict(buckets_item_data)
 
-        seconds = d.pop("seconds")
-
-        since = datetime.datetime.fromisoformat(d.pop("since"))
-
-        points = []
-        _points = d.pop("points")
-        for points_item_data in _points:
-            points_item = JobStatisticsPoint.from_dict(points_item_data)
-
-            points.append(points_item)
+            buckets.append(buckets_item)
 
         job_statistics = cls(
-            period=period,
-            seconds=seconds,
-            since=since,
-            points=points,
+            buckets=buckets,
         )
 
         job_statistics.additional_properties = d

@@ -19,6 +19,7 @@ class RunningJob:
 
     row: JobRow
     task: asyncio.Task[bytes | Problem] | None = None
+    submitted: float = field(default_factory=time.monotonic)
     is_waiting: bool = True
     """For its folder, or its turn: cancelling its task ends that. Later its runner ends it."""
     is_to_stop: bool = False
@@ -45,6 +46,11 @@ class RunningJob:
     def result_facts(self) -> str | None:
         """What the record has about the result, as JSON text."""
         return self.recorder.result_facts if self.recorder else None
+
+    @property
+    def timings(self) -> str | None:
+        """How long the parts of its run took, as JSON text."""
+        return self.recorder.timings if self.recorder else None
 
     @property
     def started_at(self) -> str | None:

@@ -14,13 +14,14 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from synapse_agent.files.outputs import OutputFile, unsettled
+from synapse_agent.files.outputs import OutputFile
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.kept_params import Describe, ParamsKeeper
+from synapse_agent.jobs.left_files import LeftFiles
 from synapse_agent.jobs.live import FinishedJob, RunningJob
 from synapse_agent.jobs.outcomes import (
     HAS_RUN,
@@ -40,7 +41,7 @@ from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.reports import JobReports
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
-from synapse_agent.problems import Problem, quoted, shutting_down
+from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, Runner
 from synapse_agent.runner.resources.ledger import ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
@@ -88,13 +89,13 @@ class Jobs:
         self._runner = runner
         self._stored = files
         self._folder = folder
-        self._scheduler = scheduler
+        self.scheduler = scheduler
         slots = scheduler.machine.slots
         self._copies = asyncio.Semaphore(_COPIES_PER_TURN * slots)
         self._most = slots + max_queued
         self._keep_keys = keep_keys
         self._time_limit = time_limit
-        self._output_limit = output_limit
+        self._left = LeftFiles(self._files, files, limit=output_limit)
         self._reserve = reserve
         self._reports = JobReports(changes or Changes())
         self._params = ParamsKeeper(self._rows, describe)
@@ -103,6 +104,11 @@ class Jobs:
         self._is_closing = False
         self._ends = JobEnds(self._rows, self._files)
         self._fail_interrupted()
+
+    @property
+    def running(self) -> int:
+        """How many jobs there are whose action is running."""
+        return sum(live.started_at is not None for live in self._live.values())
 
     def attach(self, key: RequestKey) -> JobRow | None:
         """Give the run that an earlier request with this key has led to; None where the key is free.
@@ -135,7 +141,7 @@ class Jobs:
                 expires_at = None if self._live_of(earlier) else self._keys_until()
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
-        self._scheduler.machine.check(spec.resources)
+        self.scheduler.machine.check(spec.resources)
         refusal = self.refusal()
         if refusal is not None:
             raise refusal
@@ -242,16 +248,11 @@ class Jobs:
         """List what a job has left, or, while it runs, what is there now."""
         row = self.find(job_id)
         live = self._live_of(row)
-        if live and live.recorder and live.recorder.live_outputs:
-            return await in_thread(unsettled, live.recorder.live_outputs)
-        return await in_thread(self._files(row).outputs.identified)
+        return await self._left.listed(row, live.recorder if live else None)
 
     async def output(self, job_id: str, name: str) -> Path:
         """Return the path of a file that a job has left, or raise `Problem` 404 `file_not_found`."""
-        path = await in_thread(self._files(self.find(job_id)).outputs.path, name)
-        if path is None:
-            raise Problem(404, "file_not_found", f"The job {job_id!r} has no file {quoted(name)}.", job_id=job_id)
-        return path
+        return await self._left.path(self.find(job_id), name)
 
     async def close(self, *, limit: float) -> None:
         """Take no more runs, tell those that go on to end, and wait for them, `limit` seconds at most.
@@ -304,8 +305,7 @@ class Jobs:
         outcome: bytes | Problem = internal_error(live.row.job_id)
         try:
             outcome = await self._outcome(live, spec)
-            if live.recorder and live.recorder.has_outputs:
-                await in_thread(self._files(live.row).settle_outputs, self._output_limit)
+            outcome = await self._left.settle(live.row, live.recorder, outcome)
             outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
             end = self._end_record(live, outcome)
@@ -351,7 +351,7 @@ class Jobs:
         """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
         live.is_waiting = True
         self._reports.environment_ready(live)
-        async with self._scheduler.turn(request) as allocation:
+        async with self.scheduler.turn(request) as allocation:
             live.is_waiting = False
             yield allocation
 
@@ -368,6 +368,9 @@ class Jobs:
             release=spec.release,
             language=spec.language,
             time_limit=self._time_limit,
+            lane=spec.lane,
+            priority=spec.priority,
+            accepted=live.row.id,
             files={each: self._stored.path(each.id) for each in spec.params.files},
         )
         live.is_waiting = False
@@ -375,12 +378,12 @@ class Jobs:
         on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
-        turn = partial(self._turn, live, spec.request(accepted=live.row.id))
         recorder = Recorder(
             self._rows,
             live.row.id,
             files,
-            turn=turn,
+            turn=partial(self._turn, live, run.request),
+            begun=live.submitted,
             on_change=on_change,
             on_full=on_full,
             on_started=partial(self._reports.started, live),
@@ -413,6 +416,7 @@ class Jobs:
             started_at=live.started_at,
             progress=live.progress,
             events=live.events,
+            timings=live.timings,
             size=size,
             keys_until=self._keys_until(),
         )

@@ -1,4 +1,4 @@
-"""All that watches one agent: its log, its figures, its history and what it keeps on its disk."""
+"""All that watches one agent: its log, its figures and what it keeps on its disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 
 from synapse_agent.jobs.service import Jobs
-from synapse_agent.observe.history import RunHistory
 from synapse_agent.observe.logs import log_change
 from synapse_agent.observe.metrics import Gauge, Metrics
 from synapse_agent.observe.storage import StorageOverview
@@ -28,7 +27,6 @@ class Observer:
     ) -> None:
         self.changes = changes
         self.storage = storage
-        self.history = RunHistory()
         self.capacity = capacity
         self._began = time.monotonic()
         self._jobs = jobs
@@ -43,7 +41,7 @@ class Observer:
                 Gauge("processes", "Processes that runs are forked from or served by.", runner_figures, "kind"),
             ]
         )
-        for listener in (log_change, self.metrics.note_change, self.history.note):
+        for listener in (log_change, self.metrics.note_change):
             changes.subscribe(listener)
 
     @property

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
@@ -14,8 +15,14 @@ from typing import Any
 
 from synapse_agent.errors import StartError
 from synapse_agent.plugins.config import Action
-from synapse_agent.plugins.project import read_requirements, release_requirements
+from synapse_agent.plugins.project import (
+    read_requirements,
+    release_python,
+    release_requirements,
+    requires_python,
+)
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
+from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
@@ -26,8 +33,9 @@ from synapse_agent.runner.environments.pip_config import index_environ
 from synapse_agent.runner.environments.pool import Environment, Environments
 from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.execution import Execution
+from synapse_agent.runner.processes.import_report import ImportReport
 from synapse_agent.runner.processes.json_check import check_result
-from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost, ZygoteSpec
+from synapse_agent.runner.processes.keeper import NO_IMPORTS, ImportPlan, KeeperProcess, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import (
     action_stopped,
@@ -40,7 +48,7 @@ from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, n
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.runner.resources.gpus import HIDDEN
-from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation
+from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation, thread_variables
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
@@ -171,18 +179,22 @@ class LocalRunner:
 
     async def _run(self, run: Run, heard: _Start) -> bytes:
         action = run.config.action(run.action)
-        own = read_requirements if run.release is None else release_requirements
-        requirements = (*own(run.folder, self._rules), *check_requirements(run.requirements, self._rules))
+        is_kept = run.release is not None  # what is in its folder never changes
+        own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
+        requirements = (*own, *check_requirements(run.requirements, self._rules))
+        python = run.config.requires_python or (release_python if is_kept else requires_python)(run.folder)
+        begun = time.monotonic()
         async with (
             self._environments.use(
-                requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
+                requirements, requires_python=python, on_output=heard.listener.output
             ) as environment,
+            heard.environment_made(begun),
             heard.listener.turn() as allocation,
         ):
-            return await self._run_in(environment, run, action, heard, env=self._env(environment, allocation))
+            return await self._run_in(environment, run, action, heard, allocation)
 
     async def _run_in(
-        self, environment: Environment, run: Run, action: Action, heard: _Start, *, env: Mapping[str, str]
+        self, environment: Environment, run: Run, action: Action, heard: _Start, allocation: Allocation | None
     ) -> bytes:
         times = (run.time_limit or self._limits.time, action.timeout)
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
@@ -201,13 +213,15 @@ class LocalRunner:
                 on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
             )
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, action, limits, env=env)
+            request = _request(run, action, limits, allocation)
             if self._sandbox.namespaces:
                 request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
+            was_ready, begun = keeper.is_ready, time.monotonic()
             try:
                 ending = await execution.run(request, run.params.text)
             except ZygoteLost as lost:
                 raise _lost(lost) from lost
+            heard.ended(ending.imports, begun=begun, imported_before=0.0 if was_ready else keeper.import_seconds)
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
         result = result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
         await check_result(self._commands, result, job_id=run.job_id)
@@ -227,18 +241,19 @@ class LocalRunner:
             writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
+            env=tuple(sorted({**self._env(environment, run.request.wanted), **run.config.env, **self._unseen}.items())),
+            imports=_imports(run),
         )
         return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
-    def _env(self, environment: Environment, allocation: Allocation | None) -> dict[str, str]:
-        """Return what a run's environment variables are beside those of its own folder."""
+    def _env(self, environment: Environment, wanted: Resources) -> dict[str, str]:
+        """Return the variables that a run's imports already see: those of its environment, and numbers of threads."""
         return {
             "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(environment.folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
-            **self._unseen,
-            **({} if allocation is None else self._own_threads(allocation.env)),
+            **self._own_threads(thread_variables(wanted)),
         }
 
     def _own_threads(self, env: Mapping[str, str]) -> dict[str, str]:
@@ -263,22 +278,48 @@ class _Start:
     def __init__(self, listener: RunListener) -> None:
         self.listener = listener
         self.has_started = False
+        self._environment = 0.0
+        self._started_at = time.monotonic()
 
     def started(self) -> None:
         self.has_started = True
+        self._started_at = time.monotonic()
         self.listener.started()
 
+    @asynccontextmanager
+    async def environment_made(self, begun: float) -> AsyncIterator[None]:
+        """Note how long the environment took."""
+        self._environment = time.monotonic() - begun
+        yield
 
-def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, str]) -> dict[str, Any]:
+    def ended(self, report: ImportReport, *, begun: float, imported_before: float) -> None:
+        """Report how long parts of the run took; `imported_before`: what its zygote has imported while it waited."""
+        until_started, running = self._started_at - begun, time.monotonic() - self._started_at
+        before, inside = min(imported_before, until_started), min(report.seconds, running)
+        environment = self._environment + until_started - before
+        times = {"environment": environment, "import": before + inside, "action": running - inside}
+        self.listener.event({"type": "timings", **times, "waited": environment + before})
+
+
+def _imports(run: Run) -> ImportPlan:
+    preload = run.config.preload
+    if preload is True:
+        actions = [each for each in run.config.actions.values() if each.can_run]
+        return ImportPlan(entrypoints=tuple(dict.fromkeys(each.entrypoint for each in actions)))
+    return ImportPlan(modules=preload) if isinstance(preload, tuple) else NO_IMPORTS
+
+
+def _request(run: Run, action: Action, limits: RunLimits, allocation: Allocation | None) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
+    gpus = {} if allocation is None else allocation.env
     return {
         "entrypoint": action.entrypoint,
         "action": action.name,
         "job_id": run.job_id,
         "language": run.language,
         "folder": str(run.folder),
-        "env": {**env, **run.config.env, **language, "SYNAPSE_JOB_ID": run.job_id},
+        "env": {**gpus, **language, "SYNAPSE_JOB_ID": run.job_id},
         "limits": limits.resources,
         "writable": [],
         "shown": [],

@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from synapse_agent.agent import Agent
 from synapse_agent.observe.requests import AccessLog
+from synapse_agent.page.files import FILES, PageFile
 from synapse_agent.problems import InvalidRequest, Problem
 from synapse_agent.server import handlers, overview_handlers, session_handlers
-from synapse_agent.server.api_docs import FILES, ReferenceFile
 from synapse_agent.server.auth import AuthMiddleware
 from synapse_agent.server.observation import ERROR_TYPE, ROUTE, ObservingMiddleware
 from synapse_agent.server.operations import Operation, load_contract, match_handlers, read_operations
@@ -54,7 +54,7 @@ def build_app(
         path: _Endpoint(agent, table, group, limits=limits, parser=parser)
         for path, group in _by_path(operations).items()
     }
-    apps |= {path: ReferenceFile(path) for path in FILES} | {METRICS_PATH: MetricsPage(agent.observer)}
+    apps |= {path: PageFile(path) for path in FILES} | {METRICS_PATH: MetricsPage(agent.observer)}
     hosts = [settings.host, *settings.allowed_hosts]
     app: ASGIApp = ErrorMiddleware(AuthMiddleware(Routes(apps), tokens=tokens, hosts=hosts))
     if settings.check_answers:

@@ -39,11 +39,6 @@ async def get_storage(agent: Agent, _request: OperationRequest) -> Response:
     return json_answer(json_bytes({"data_dir": str(agent.folder.root), **facts, "stores": stores}))
 
 
-async def get_job_statistics(agent: Agent, request: OperationRequest) -> Response:
-    """Return what a chart of runs shows."""
-    return json_answer(json_bytes(agent.observer.history.chart(str(request.query.get("period", "hour")))))
-
-
 class MetricsPage:
     """The figures, as an ASGI application."""
 

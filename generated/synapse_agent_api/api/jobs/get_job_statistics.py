@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ...http_library import httpx
     from ...models.error_body import ErrorBody
     from ...models.job_statistics import JobStatistics
-    from ...models.statistics_period import StatisticsPeriod
 
 
 OPERATION_ID = "get_job_statistics"
@@ -28,7 +27,8 @@ SUCCESS = {
 
 def build_request(
     *,
-    period: StatisticsPeriod | Unset = UNSET,
+    hours: float | Unset = UNSET,
+    buckets: int | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -43,11 +43,9 @@ def build_request(
 
     params: dict[str, Any] = {}
 
-    json_period: str | Unset = UNSET
-    if not isinstance(period, Unset):
-        json_period = period.value
+    params["hours"] = hours
 
-    params["period"] = json_period
+    params["buckets"] = buckets
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -114,13 +112,15 @@ def _build_response(
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
-    period: StatisticsPeriod | Unset = UNSET,
+    hours: float | Unset = UNSET,
+    buckets: int | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Response[ErrorBody | JobStatistics]:
     """Do as `sync` does, and give status and headers besides."""
     kwargs = build_request(
-        period=period,
+        hours=hours,
+        buckets=buckets,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
     )
@@ -130,23 +130,26 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient | Client,
-    period: StatisticsPeriod | Unset = UNSET,
+    hours: float | Unset = UNSET,
+    buckets: int | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | JobStatistics | None:
-    """Count the runs of the last hour or day.
+    """Count jobs over time.
 
-    Runs that have ended since the agent's start, for a chart.
+    Jobs by the time at which they were created, in buckets of equal length that end now, oldest first.
 
     Args:
-        period (StatisticsPeriod | Unset): What a chart of runs spans.
+        hours (float | Unset):  Default: 1.0.
+        buckets (int | Unset):  Default: 60.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
         client=client,
-        period=period,
+        hours=hours,
+        buckets=buckets,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
     ).parsed
@@ -155,13 +158,15 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
-    period: StatisticsPeriod | Unset = UNSET,
+    hours: float | Unset = UNSET,
+    buckets: int | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Response[ErrorBody | JobStatistics]:
     """Do as `asyncio` does, and give status and headers besides."""
     kwargs = build_request(
-        period=period,
+        hours=hours,
+        buckets=buckets,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
     )
@@ -171,16 +176,18 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient | Client,
-    period: StatisticsPeriod | Unset = UNSET,
+    hours: float | Unset = UNSET,
+    buckets: int | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | JobStatistics | None:
-    """Count the runs of the last hour or day.
+    """Count jobs over time.
 
-    Runs that have ended since the agent's start, for a chart.
+    Jobs by the time at which they were created, in buckets of equal length that end now, oldest first.
 
     Args:
-        period (StatisticsPeriod | Unset): What a chart of runs spans.
+        hours (float | Unset):  Default: 1.0.
+        buckets (int | Unset):  Default: 60.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
     """
@@ -188,7 +195,8 @@ async def asyncio(
     return (
         await asyncio_detailed(
             client=client,
-            period=period,
+            hours=hours,
+            buckets=buckets,
             synapse_user=synapse_user,
             synapse_tenant=synapse_tenant,
         )

@@ -116,10 +116,10 @@ def sync(
     - `release`: `release` was cached (`what` is `created`) or deleted.
     - `environment`: an environment was `made` or `removed`.
     - `agent`: the agent is about to end; the last event.
-    - `reload`: too much has changed at once. Ask again for what you show.
+    - `reload`: too much has changed for single events. Load again what you show.
 
-    After a connection has broken, ask again for what you show: events have no `id`. Ignore unknown
-    types.
+    After a connection has broken, load again what you show: events have no `id` to resume from. Ignore types that you
+    don't know.
 
     Args:
         synapse_user (str | Unset):
@@ -163,10 +163,10 @@ async def asyncio(
     - `release`: `release` was cached (`what` is `created`) or deleted.
     - `environment`: an environment was `made` or `removed`.
     - `agent`: the agent is about to end; the last event.
-    - `reload`: too much has changed at once. Ask again for what you show.
+    - `reload`: too much has changed for single events. Load again what you show.
 
-    After a connection has broken, ask again for what you show: events have no `id`. Ignore unknown
-    types.
+    After a connection has broken, load again what you show: events have no `id` to resume from. Ignore types that you
+    don't know.
 
     Args:
         synapse_user (str | Unset):

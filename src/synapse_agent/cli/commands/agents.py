@@ -1,4 +1,4 @@
-"""`health`, `open` and `use`: which agent there is, and whether it answers."""
+"""`health`, `nodes`, `gpus`, `open` and `use`: which agent there is, and whether it answers."""
 
 from __future__ import annotations
 
@@ -23,6 +23,22 @@ def health(invocation: Invocation) -> None:
         found = invocation.client.health_check()
     invocation.output.result(found, "health")
     invocation.output.note(f"{invocation.target.url} ({invocation.target.url_from})")
+
+
+@with_agent
+def nodes(invocation: Invocation) -> None:
+    """Show the agent's machine, or the nodes of its cluster, and what of them runs have."""
+    with invocation.calling():
+        found = invocation.client.list_nodes()
+    invocation.output.result(found, "nodes")
+
+
+@with_agent
+def gpus(invocation: Invocation) -> None:
+    """Show the GPUs of all nodes, and how busy they are."""
+    with invocation.calling():
+        found = invocation.client.get_gpu_status()
+    invocation.output.result(found, "gpus")
 
 
 @with_agent

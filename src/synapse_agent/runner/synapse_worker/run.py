@@ -18,10 +18,12 @@ from .bytecode import tell_instead_of_writing
 from .context import Context
 from .entrypoints import load
 from .failures import ActionFailure, action_failed
+from .imports import WATCH
 from .inputs import Input, resolved
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .reports import Reports
+from .result_files import ResultFiles
 from .results import ResultFailure, to_json
 from .sandbox import Sandbox
 from .view import outputs_of
@@ -81,6 +83,7 @@ def warm_up() -> None:
     _, params = _parted(b'{"warm_up": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
     context = Context(reports, job_id="", action="", language=None, outputs="")
+    reports.imports(WATCH.report())
     reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)).text)
     reports.close()
 
@@ -160,6 +163,7 @@ def _act(
     is_queued = _has_queued_work()
     if is_queued:
         reports.tell(protocol.QUEUED)
+    reports.imports(WATCH.report())
     if outcome is not None:
         reports.outcome(*outcome)
     if is_queued:
@@ -219,7 +223,7 @@ def _outcome(
         params = _params(text)
         if request["paths"]:
             params = resolved(params, request["paths"])
-        target = load(request["entrypoint"], folder=folder)
+        target = WATCH.timed(lambda: load(request["entrypoint"], folder=folder))
         result = call(target, action=context.action, params=params, context=context)
         limit = request["result_bytes"]
         if is_generator := isinstance(result, _GENERATORS):
@@ -227,7 +231,7 @@ def _outcome(
 
             written = OutputStream(context, limit=limit).run(result)
         else:
-            written = to_json(result, limit=limit)
+            written = to_json(result, limit=limit, files=ResultFiles(str(context.outputs)))
         context.describe_result(is_generator, written.nonfinite)
         return protocol.RESULT, _checked(written.text, limit)
     except SystemExit:

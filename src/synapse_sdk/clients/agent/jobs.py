@@ -75,10 +75,15 @@ class JobClientMixin:
         job: Job = self._session.send(calls.get_job(job_id))
         return job
 
-    def get_job_statistics(self, period: str = "hour") -> JobStatistics:
-        """Count the runs that have ended in the last `hour` or `day`, for a chart: its points, the oldest first."""
-        found: JobStatistics = self._session.send(calls.get_job_statistics(period))
-        return found
+    def get_job_statistics(self, *, hours: float = 1, buckets: int = 60) -> JobStatistics:
+        """Count the jobs of the last hours in buckets of time: how many, how many failed, how long they took.
+
+        Args:
+            hours: The span, which ends now; 720 at most.
+            buckets: The number of buckets; 200 at most.
+        """
+        statistics: JobStatistics = self._session.send(calls.get_job_statistics(hours, buckets))
+        return statistics
 
     def get_job_logs(self, job_id: str) -> str:
         """Get what a job has printed so far."""
@@ -86,7 +91,7 @@ class JobClientMixin:
         return log
 
     def list_job_files(self, job_id: str) -> list[JobFile]:
-        """List the files that a job has left in `$SYNAPSE_OUTPUT_DIR`, or, while it runs, has there now."""
+        """List the files that a job has left in its folder of outputs, or, while it runs, has there now."""
         files: list[JobFile] = self._session.send(calls.list_job_files(job_id))
         return files
 
@@ -210,10 +215,10 @@ class AsyncJobClientMixin:
         job: Job = await self._session.send(calls.get_job(job_id))
         return job
 
-    async def get_job_statistics(self, period: str = "hour") -> JobStatistics:
-        """Count the runs that have ended in the last `hour` or `day`."""
-        found: JobStatistics = await self._session.send(calls.get_job_statistics(period))
-        return found
+    async def get_job_statistics(self, *, hours: float = 1, buckets: int = 60) -> JobStatistics:
+        """Count the jobs of the last hours in buckets of time: how many, how many failed, how long they took."""
+        statistics: JobStatistics = await self._session.send(calls.get_job_statistics(hours, buckets))
+        return statistics
 
     async def get_job_logs(self, job_id: str) -> str:
         """Get what a job has printed so far."""
@@ -221,7 +226,7 @@ class AsyncJobClientMixin:
         return log
 
     async def list_job_files(self, job_id: str) -> list[JobFile]:
-        """List the files that a job has left in `$SYNAPSE_OUTPUT_DIR`, or, while it runs, has there now."""
+        """List the files that a job has left in its folder of outputs, or, while it runs, has there now."""
         files: list[JobFile] = await self._session.send(calls.list_job_files(job_id))
         return files
 

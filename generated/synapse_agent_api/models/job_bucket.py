@@ -9,55 +9,44 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="JobStatisticsPoint")
+T = TypeVar("T", bound="JobBucket")
 
 
 @_attrs_define
-class JobStatisticsPoint:
-    """The runs that ended within a while.
+class JobBucket:
+    """The jobs created in one part of a span of time.
 
     Attributes:
         start (datetime.datetime):
-        succeeded (int):
-        failed (int):
-        stopped (int):
-        p50 (float | None): Median of the seconds that their actions took; of very many runs, a sample.
-        p95 (float | None): Seconds that 95 % of their actions took at most.
+        runs (int): How many were created.
+        failed (int): How many of them failed.
+        seconds (float | None): Their average time from start to end; `null` if none has ended.
     """
 
     start: datetime.datetime
-    succeeded: int
+    runs: int
     failed: int
-    stopped: int
-    p50: float | None
-    p95: float | None
+    seconds: float | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         start = self.start.isoformat()
 
-        succeeded = self.succeeded
+        runs = self.runs
 
         failed = self.failed
 
-        stopped = self.stopped
-
-        p50: float | None
-        p50 = self.p50
-
-        p95: float | None
-        p95 = self.p95
+        seconds: float | None
+        seconds = self.seconds
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
                 "start": start,
-                "succeeded": succeeded,
+                "runs": runs,
                 "failed": failed,
-                "stopped": stopped,
-                "p50": p50,
-                "p95": p95,
+                "seconds": seconds,
             }
         )
 
@@ -68,37 +57,26 @@ class JobStatisticsPoint:
         d = dict(src_dict)
         start = datetime.datetime.fromisoformat(d.pop("start"))
 
-        succeeded = d.pop("succeeded")
+        runs = d.pop("runs")
 
         failed = d.pop("failed")
 
-        stopped = d.pop("stopped")
-
-        def _parse_p50(data: object) -> float | None:
+        def _parse_seconds(data: object) -> float | None:
             if data is None:
                 return data
             return cast(float | None, data)
 
-        p50 = _parse_p50(d.pop("p50"))
+        seconds = _parse_seconds(d.pop("seconds"))
 
-        def _parse_p95(data: object) -> float | None:
-            if data is None:
-                return data
-            return cast(float | None, data)
-
-        p95 = _parse_p95(d.pop("p95"))
-
-        job_statistics_point = cls(
+        job_bucket = cls(
             start=start,
-            succeeded=succeeded,
+            runs=runs,
             failed=failed,
-            stopped=stopped,
-            p50=p50,
-            p95=p95,
+            seconds=seconds,
         )
 
-        job_statistics_point.additional_properties = d
-        return job_statistics_point
+        job_bucket.additional_properties = d
+        return job_bucket
 
     @property
     def additional_keys(self) -> list[str]:
