@@ -52,6 +52,7 @@ from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocatio
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
+from synapse_agent.util.changes import Changes
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class LocalRunner:
         rules: RequirementRules = STRICT,
         hides_gpus: bool = False,
         environ: Mapping[str, str] = os.environ,
+        changes: Changes | None = None,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
@@ -98,6 +100,7 @@ class LocalRunner:
             scratch=self._scratch,
             bounds=bounds or CacheBounds(),
             on_lost=self._lose,
+            changes=changes,
         )
         self._path = environ.get("PATH", os.defpath)
         self._unseen = HIDDEN if hides_gpus else {}
@@ -118,6 +121,14 @@ class LocalRunner:
                 if heard.has_started or not lacks_resources(error):
                     raise
                 raise cannot_start(str(error)) from error
+
+    def figures(self) -> Mapping[str, float]:
+        """Count the processes that runs are forked from."""
+        return {"zygote": self._zygotes.count}
+
+    def refusal(self) -> Problem | None:
+        """Return why a run would be refused now: it is closed."""
+        return shutting_down() if self._closed else None
 
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; see `Runner.stop`."""
@@ -282,7 +293,7 @@ class _Start:
         yield
 
     def ended(self, report: ImportReport, *, begun: float, imported_before: float) -> None:
-        """Pass on where the run's time went; `imported_before` is what its zygote has imported while it waited."""
+        """Report how long parts of the run took; `imported_before`: what its zygote has imported while it waited."""
         until_started, running = self._started_at - begun, time.monotonic() - self._started_at
         before, inside = min(imported_before, until_started), min(report.seconds, running)
         environment = self._environment + until_started - before
@@ -318,7 +329,7 @@ def _request(run: Run, action: Action, limits: RunLimits, allocation: Allocation
     }
 
 
-def local_runner(settings: Settings) -> LocalRunner:
+def local_runner(settings: Settings, changes: Changes | None = None) -> LocalRunner:
     """Make the runner of this machine: the agent's own, or that of a cluster's node."""
     limits = RunLimits(
         cpu_time=settings.max_cpu_seconds,
@@ -329,6 +340,7 @@ def local_runner(settings: Settings) -> LocalRunner:
     )
     return LocalRunner(
         settings.data_dir,
+        changes=changes,
         limits=limits,
         pythons=settings.pythons,
         max_zygotes=settings.max_zygotes,
