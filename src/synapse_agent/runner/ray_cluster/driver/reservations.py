@@ -259,7 +259,7 @@ class Reservations:
         self.advance()
 
     def _ask(self, size: _Size) -> None:
-        """Have resources reserved for those who wait, a few at a time."""
+        """Have resources reserved for runs that wait, a few at a time."""
         waiting = [waiter for waiter in self._waiting() if waiter.wanted == size.wanted]
         while len(size.asking) < min(_ASKING, len(waiting)):
             waiter = waiting[len(size.asking)]
