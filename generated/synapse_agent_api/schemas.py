@@ -67,21 +67,19 @@ class Backup(BaseModel):
 
 class ClusterResources(BaseModel):
     """
-    What all nodes that are alive have together.
+    What all live nodes have together.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
     collected_at: AwareDatetime
-    stale: Annotated[
-        bool, Field(description="Whether the cluster could not be asked, and this is what was known before.")
-    ]
+    stale: Annotated[bool, Field(description="The cluster could not be asked; these are older figures.")]
     cpu: ResourceAmount
     memory: ResourceAmount
     gpu: GpuAmounts
     object_store: ResourceAmount
-    running_jobs: Annotated[int, Field(description="Jobs of this agent whose action is running.")]
+    running_jobs: Annotated[int, Field(description="Running jobs of this agent.")]
     total_serve_replicas: Annotated[int, Field(description="Processes of served models.")]
     node_counts: NodeCounts
     nodes: list[Node]
@@ -179,7 +177,7 @@ class ErrorDetail(BaseModel):
 
 class GpuAmounts(BaseModel):
     """
-    GPUs together. Memory and utilization are `null` if no GPU reports them.
+    GPUs together; `null` is what none reports.
     """
 
     model_config = ConfigDict(
@@ -195,7 +193,7 @@ class GpuAmounts(BaseModel):
 
 class GpuStatus(BaseModel):
     """
-    The GPUs of all nodes together, and each with its `node_id`.
+    All GPUs together, and each with its `node_id`.
     """
 
     model_config = ConfigDict(
@@ -558,7 +556,7 @@ class Node(BaseModel):
 
 class NodeCounts(BaseModel):
     """
-    How many nodes there are.
+    Numbers of nodes.
     """
 
     model_config = ConfigDict(
@@ -571,21 +569,17 @@ class NodeCounts(BaseModel):
 
 class NodeGpu(BaseModel):
     """
-    A GPU of a node. What can't be read of it is `null`.
+    A GPU; `null` is what can't be read.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    index: Annotated[int, Field(description="Its place among those of the node.")]
-    uuid: Annotated[
-        str, Field(description="What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known.")
-    ]
+    index: Annotated[int, Field(description="Place on its node.")]
+    uuid: Annotated[str, Field(description="Its name in `CUDA_VISIBLE_DEVICES`; a number if the UUID is unknown.")]
     name: str
-    used: Annotated[float | None, Field(description="The part of it that runs have, from 0 to 1.")]
-    utilization_gpu: Annotated[float | None | MISSING, Field(description="Percent of the time that it was busy.")] = (
-        MISSING
-    )
+    used: Annotated[float | None, Field(description="Part that runs have, 0 to 1.")]
+    utilization_gpu: Annotated[float | None | MISSING, Field(description="Percent of the time.")] = MISSING
     memory_used: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
     memory_total: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
 
@@ -726,7 +720,7 @@ Priority = TypeAliasType(
     Annotated[
         int,
         Field(
-            description="Among the runs of the same release that wait, those of higher priority start first; 0 if absent. Agents have a\nhighest one, and answer 422 to any above.\n",
+            description="Of the waiting runs of a release, those of higher priority start first; 0 if absent. 422 above the agent's\nhighest.\n",
             ge=-1000,
             le=1000,
         ),
@@ -779,7 +773,7 @@ Further filters, by the name of a release's field.
 
 class ResourceAmount(BaseModel):
     """
-    How much of a resource there is for runs, and how much of that runs have.
+    How much there is for runs, and how much they have.
     """
 
     model_config = ConfigDict(

@@ -210,7 +210,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get what all nodes have together, and what of it is in use */
+        /** Get the resources of all nodes */
         get: operations["get_cluster_resources"];
         put?: never;
         post?: never;
@@ -1121,7 +1121,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description How much of a resource there is for runs, and how much of that runs have. */
+        /** @description How much there is for runs, and how much they have. */
         ResourceAmount: {
             total: number;
             used: number;
@@ -1129,16 +1129,16 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description A GPU of a node. What can't be read of it is `null`. */
+        /** @description A GPU; `null` is what can't be read. */
         NodeGpu: {
-            /** @description Its place among those of the node. */
+            /** @description Place on its node. */
             index: number;
-            /** @description What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known. */
+            /** @description Its name in `CUDA_VISIBLE_DEVICES`; a number if the UUID is unknown. */
             uuid: string;
             name: string;
-            /** @description The part of it that runs have, from 0 to 1. */
+            /** @description Part that runs have, 0 to 1. */
             used: number | null;
-            /** @description Percent of the time that it was busy. */
+            /** @description Percent of the time. */
             utilization_gpu?: number | null;
             /** @description In MB. */
             memory_used?: number | null;
@@ -1162,7 +1162,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description GPUs together. Memory and utilization are `null` if no GPU reports them. */
+        /** @description GPUs together; `null` is what none reports. */
         GpuAmounts: {
             total_gpus: number;
             available_gpus: number;
@@ -1173,7 +1173,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description The GPUs of all nodes together, and each with its `node_id`. */
+        /** @description All GPUs together, and each with its `node_id`. */
         GpuStatus: {
             total_gpus: number;
             available_gpus: number;
@@ -1185,7 +1185,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description How many nodes there are. */
+        /** @description Numbers of nodes. */
         NodeCounts: {
             total: number;
             alive: number;
@@ -1193,17 +1193,17 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description What all nodes that are alive have together. */
+        /** @description What all live nodes have together. */
         ClusterResources: {
             /** Format: date-time */
             collected_at: string;
-            /** @description Whether the cluster could not be asked, and this is what was known before. */
+            /** @description The cluster could not be asked; these are older figures. */
             stale: boolean;
             cpu: components["schemas"]["ResourceAmount"];
             memory: components["schemas"]["ResourceAmount"];
             gpu: components["schemas"]["GpuAmounts"];
             object_store: components["schemas"]["ResourceAmount"];
-            /** @description Jobs of this agent whose action is running. */
+            /** @description Running jobs of this agent. */
             running_jobs: number;
             /** @description Processes of served models. */
             total_serve_replicas: number;
@@ -1355,8 +1355,8 @@ export interface components {
             priority?: components["schemas"]["Priority"];
         };
         /**
-         * @description Among the runs of the same release that wait, those of higher priority start first; 0 if absent. Agents have a
-         *     highest one, and answer 422 to any above.
+         * @description Of the waiting runs of a release, those of higher priority start first; 0 if absent. 422 above the agent's
+         *     highest.
          */
         Priority: number;
         /**
@@ -2237,7 +2237,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Whether figures of the last seconds will do.
+                 * @description Take figures of the last seconds.
                  * @example true
                  */
                 use_cache?: boolean;
