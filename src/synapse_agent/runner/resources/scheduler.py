@@ -135,7 +135,8 @@ class Scheduler:
         lanes = {lane for lane in self._queue.lanes() if ledger.has_slot(lane)}
         for ticket in self._queue.in_order(lanes):
             request = ticket.request
-            if request.lane not in lanes or (request.lane, request.wanted) in refused:
+            is_out = ticket.granted.done() or request.lane not in lanes  # done: cancelled, and about to leave
+            if is_out or (request.lane, request.wanted) in refused:
                 continue
             lacking = ledger.lacks(request)
             if lacking is None:
