@@ -171,9 +171,9 @@ def test_a_plugin_among_a_thousand_is_fetched_as_fast_as_one_of_two(tmp_path: Pa
     many, few = DirectorySource(tmp_path / "many"), DirectorySource(tmp_path / "few")
 
     def seconds(source: DirectorySource, into: Path) -> float:
-        began = time.perf_counter()
+        began = time.process_time()  # of all threads
         fetch(source, into, plugin="p1", version="0.1.0")
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     for source in (many, few):
         asyncio.run(source.look_ahead())
