@@ -64,8 +64,7 @@ class Catalog:
         """
         with self._lock:
             names = self._names()
-            is_same = names is not None and names == self._listed and self._are_unchanged()
-            found = [entry for _, entry in self._known.values()] if is_same else self._look(names, plugin, version)
+            found = self._unchanged(names, plugin, version) or self._look(names, plugin, version)
         return choose(found, plugin, version)
 
     def versions(self, plugin: str) -> list[str]:
@@ -100,9 +99,17 @@ class Catalog:
         except OSError:
             return None
 
-    def _are_unchanged(self) -> bool:
-        are_known_same = all(_stamp(candidate) == stamp for candidate, (stamp, _) in self._known.items())
-        return are_known_same and all(_stamp(candidate) is None for candidate in self._undescribed)
+    def _unchanged(self, names: set[str] | None, plugin: str, version: str) -> list[Entry]:
+        """Return those known to be the release; none if anything in the folder has changed, come or gone."""
+        claims = [entry for _, entry in self._known.values() if entry.is_release(plugin, version)]
+        is_same = (
+            bool(claims)
+            and names is not None
+            and names == self._listed
+            and all(_stamp(candidate) == stamp for candidate, (stamp, _) in self._known.items())
+            and all(_stamp(candidate) is None for candidate in self._undescribed)
+        )
+        return claims if is_same else []
 
     def _look(self, names: set[str] | None, plugin: str, version: str) -> list[Entry]:
         """Look at those that have the release's name, and at the others unless they are just being read ahead."""
