@@ -2996,7 +2996,18 @@ export interface operations {
     };
     get_job_logs: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description Only so many lines, the last ones.
+                 * @example 100
+                 */
+                tail?: number;
+                /**
+                 * @description Only what was printed at this time or later; up to a second more.
+                 * @example 2026-11-22T14:53:00Z
+                 */
+                since?: string;
+            };
             header?: {
                 /**
                  * @description `Token <user token>`: the user to act for.

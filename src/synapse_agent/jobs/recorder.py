@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Self
 
 from synapse_agent.jobs import journal
 from synapse_agent.jobs.files import JobFiles
+from synapse_agent.jobs.log_parts import SECONDS_BETWEEN_TIMES
 from synapse_agent.runner.resources.scheduler import Allocation
 from synapse_agent.storage.disk import is_disk_full, is_unwritable
 from synapse_agent.storage.repositories.jobs import JobRepository
@@ -57,6 +58,8 @@ class Recorder:
         self._turn = turn
         self._on_change = on_change
         self._log = _Written(files.open_log, f"The log of job {row_id}", note=CUT_NOTE, on_full=on_full)
+        self._log_times = _Written(files.open_log_times, f"The times of the log of job {row_id}", on_full=on_full)
+        self._timed_at = float("-inf")
         self._journal = _Written(files.open_journal, f"The journal of job {row_id}", on_full=on_full)
         self._noted = 0
         self._outputs = 0
@@ -82,6 +85,7 @@ class Recorder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._log.close()
+        self._log_times.close()
         self._journal.close()
         self._turn = nullcontext  # it knows the job, which knows this: a circle would outlive both for a while
 
@@ -108,6 +112,9 @@ class Recorder:
 
     def output(self, data: bytes) -> None:
         """Add to the log."""
+        if time.monotonic() - self._timed_at >= SECONDS_BETWEEN_TIMES:
+            self._timed_at = time.monotonic()
+            self._log_times.add(f"{now()} {self._log.size}\n".encode())
         self._log.add(data)
         self._on_change()
 

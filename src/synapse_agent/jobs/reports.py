@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -37,7 +38,9 @@ class JobReports:
         """A job is over, and its end is written down."""
         seconds = None if live.started is None else _since(live.started)
         timings = {"queued": _waited(live)} | ({} if seconds is None else {"action": seconds})
-        self._publish("ended", live.row, status=end.status, error_type=error_type, seconds=seconds, timings=timings)
+        if end.timings is not None:
+            timings = {phase: each for phase, each in json.loads(end.timings).items() if isinstance(each, float | int)}
+        self._publish("ended", live.row, status=end.status, error_type=error_type, timings=timings)
 
     def deleted(self, row: JobRow) -> None:
         """A job is forgotten."""

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -18,11 +18,12 @@ from synapse_agent.files.outputs import OutputFile
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
-from synapse_agent.jobs.files import JobFiles
+from synapse_agent.jobs.files import JobFiles, read_log
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.kept_params import Describe, ParamsKeeper
 from synapse_agent.jobs.left_files import LeftFiles
 from synapse_agent.jobs.live import FinishedJob, RunningJob
+from synapse_agent.jobs.log_parts import log_start
 from synapse_agent.jobs.outcomes import (
     HAS_RUN,
     deleted,
@@ -240,9 +241,10 @@ class Jobs:
         watched = self._live_of(row) or FinishedJob(row.progress, end)
         return follow(watched, files, position)
 
-    def log(self, job_id: str) -> Path:
-        """Give the file that holds a job's log; there is none before the run has printed something."""
-        return self._files(self.find(job_id)).log
+    def log(self, job_id: str, *, tail: int | None = None, since: str | None = None) -> Iterator[str]:
+        """Read a job's log, or its last lines, or what was printed since a time."""
+        files = self._files(self.find(job_id))
+        return read_log(files.log, log_start(files, tail=tail, since=since))
 
     async def outputs(self, job_id: str) -> list[OutputFile]:
         """List what a job has left, or, while it runs, what is there now."""
