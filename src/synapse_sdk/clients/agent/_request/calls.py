@@ -176,6 +176,15 @@ def create_plugin_release(plugin: str, version: str | None = None, *, refresh: b
     return _call(operation, operation.build_request(body=body), "create")
 
 
+def push_plugin_release(archive: Mapping[str, Any], *, replace: bool = False) -> Request:
+    """Return the call that caches a release from an archive that was uploaded."""
+    from synapse_agent_api.api.plugin_releases import push_plugin_release as operation
+    from synapse_agent_api.models.push_plugin_release_request import PushPluginReleaseRequest
+
+    given = {"archive": dict(archive), **({"replace": True} if replace else {})}
+    return _call(operation, operation.build_request(body=PushPluginReleaseRequest.from_dict(given)), "create")
+
+
 def delete_plugin_release(lookup: str | int) -> Request:
     """Return the call that deletes a release."""
     from synapse_agent_api.api.plugin_releases import delete_plugin_release as operation
