@@ -18,6 +18,7 @@ class RunningJob:
     """A job that is not over yet."""
 
     row: JobRow
+    traceparent: str | None = None
     task: asyncio.Task[bytes | Problem] | None = None
     submitted: float = field(default_factory=time.monotonic)
     is_waiting: bool = True

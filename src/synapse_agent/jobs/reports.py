@@ -40,15 +40,17 @@ class JobReports:
         timings = {"queued": _waited(live)} | ({} if seconds is None else {"action": seconds})
         if end.timings is not None:
             timings = {phase: each for phase, each in json.loads(end.timings).items() if isinstance(each, float | int)}
-        self._publish("ended", live.row, status=end.status, error_type=error_type, timings=timings)
+        timings["fork"] = max(0.0, _waited(live) - timings["queued"] - timings.get("environment", 0.0))
+        facts = {"status": end.status, "error_type": error_type, "timings": timings}
+        self._publish("ended", live.row, traceparent=live.traceparent, **facts)
 
     def deleted(self, row: JobRow) -> None:
         """A job is forgotten."""
         self._publish("deleted", row)
 
-    def _publish(self, what: str, row: JobRow, **facts: Any) -> None:
+    def _publish(self, what: str, row: JobRow, *, traceparent: str | None = None, **facts: Any) -> None:
         known = {"release": row.release, "action": row.action, **facts}
-        self._changes.publish(Change("job", what, row.job_id, known))
+        self._changes.publish(Change("job", what, row.job_id, known, traceparent))
 
 
 def _since(moment: float) -> float:

@@ -298,7 +298,7 @@ class Jobs:
     def _start(self, spec: RunSpec, row: JobRow) -> None:
         spec.workspace.claim()
         self._stored.hold(spec.params.files)
-        live = self._live[row.job_id] = RunningJob(row)
+        live = self._live[row.job_id] = RunningJob(row, spec.traceparent)
         live.task = asyncio.create_task(self._run(live, spec), name=f"job {row.job_id}")
         self._reports.queued(row)
 

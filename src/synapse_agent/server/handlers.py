@@ -24,6 +24,7 @@ from synapse_agent.runner.resources.ledger import Lane
 from synapse_agent.runner.warming import ANSWER_SECONDS
 from synapse_agent.server.auth import TOKEN
 from synapse_agent.server.file_response import FileAnswer
+from synapse_agent.server.observation import TRACEPARENT
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES, REQUEST_ID
 from synapse_agent.server.responses import json_answer
@@ -315,7 +316,13 @@ def _common(agent: Agent, request: OperationRequest, *parts: str) -> dict[str, A
         raise invalid("less_than_equal", message, at=["body", "priority"], value=given["priority"])
     requirements = check_requirements(body.get("requirements", []), agent.rules)
     identities = {name: request.identities[name] for name in parts if name in request.identities}
-    return {**given, "requirements": requirements, "identities": identities, "caller": _caller(request)}
+    return {
+        **given,
+        "requirements": requirements,
+        "identities": identities,
+        "caller": _caller(request),
+        "traceparent": request.http.scope.get(TRACEPARENT),
+    }
 
 
 def _caller(request: OperationRequest) -> Caller:
