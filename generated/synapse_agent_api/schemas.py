@@ -319,9 +319,9 @@ class Job(BaseModel):
     ] = MISSING
     requirements: Annotated[list[str] | MISSING, Field(description="The call's own requirements.")] = MISSING
     caller: JobCaller | None | MISSING = MISSING
-    node: Annotated[
-        str | None | MISSING, Field(description="The `node_id` of the node of a cluster that it ran on.")
-    ] = MISSING
+    node: Annotated[str | None | MISSING, Field(description="The address of the node of a cluster that it ran on.")] = (
+        MISSING
+    )
     attempts: Annotated[
         int | MISSING, Field(description="How often this `job_id` has been run, this time included.", ge=1)
     ] = MISSING

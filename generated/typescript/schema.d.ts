@@ -1483,7 +1483,7 @@ export interface components {
             /** @description The call's own requirements. */
             requirements?: string[];
             caller?: components["schemas"]["JobCaller"];
-            /** @description The `node_id` of the node of a cluster that it ran on. */
+            /** @description The address of the node of a cluster that it ran on. */
             node?: string | null;
             /** @description How often this `job_id` has been run, this time included. */
             attempts?: number;

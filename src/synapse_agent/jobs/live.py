@@ -49,6 +49,16 @@ class RunningJob:
         return self.recorder.result_facts if self.recorder else None
 
     @property
+    def attempts(self) -> int:
+        """How often its `job_id` has been run."""
+        return self.row.attempts + max(0, self.recorder.starts - 1 if self.recorder else 0)
+
+    @property
+    def node(self) -> str | None:
+        """The node of a cluster that the run was placed on."""
+        return self.recorder.node if self.recorder else None
+
+    @property
     def timings(self) -> str | None:
         """How long the parts of its run took, as JSON text."""
         return self.recorder.timings if self.recorder else None

@@ -73,6 +73,10 @@ class Recorder:
         """Whether the run is over and has left some."""
         self._begun = begun
         self._until_started = 0.0
+        self.starts = 0
+        """How often its process was started: again, if a node of a cluster was lost and the action may be run again."""
+        self.node: str | None = None
+        """The node of a cluster that the run was placed on."""
         self.timings: str | None = None
         """How long the parts of the run took, as JSON text, once it has ended."""
         self.started_at: str | None = None
@@ -105,6 +109,7 @@ class Recorder:
 
     def started(self) -> None:
         """Record that the action's process runs."""
+        self.starts += 1
         self.started_at = now()
         self._until_started = time.monotonic() - self._begun
         self._record()
@@ -119,10 +124,13 @@ class Recorder:
         self._on_change()
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Keep progress, timings and facts about the result; add any other event to the journal."""
+        """Keep progress, node, timings and facts about the result; add any other event to the journal."""
         kind, rest = event.get("type"), {name: value for name, value in event.items() if name != "type"}
         if kind == "timings":
             self._keep_timings(event)
+            return
+        if kind == "placed":
+            self.node = rest["node"]
             return
         if kind == "progress":
             self.progress = json.dumps(rest)

@@ -419,6 +419,8 @@ class Jobs:
             progress=live.progress,
             events=live.events,
             timings=live.timings,
+            node=live.node,
+            attempts=live.attempts,
             size=size,
             keys_until=self._keys_until(),
         )
@@ -449,7 +451,7 @@ class Jobs:
         live = self._live_of(row)
         newest = live if live and live.recorder else row
         if live and live.started_at:
-            row = replace(row, status="RUNNING", started_at=live.started_at)
+            row = replace(row, status="RUNNING", started_at=live.started_at, node=live.node)
         return job_record(row, result, progress=newest.progress, events=newest.events)
 
     def _new_job(self, spec: RunSpec, content: str, key: RequestKey | None) -> NewJob:
