@@ -202,8 +202,8 @@ class JobRepository:
 _FINISH = """
     UPDATE jobs SET status = :status, finished_at = :finished_at, started_at = coalesce(:started_at, started_at),
         progress = coalesce(:progress, progress), events = coalesce(:events, events), timings = :timings,
-        node = :node,
-        attempts = coalesce(:attempts, attempts), error = :error, status_code = :status_code, result = :result, result_facts = :result_facts, size = :size
+        node = :node, attempts = coalesce(:attempts, attempts), error = :error, status_code = :status_code,
+        result = :result, result_facts = :result_facts, size = :size
     WHERE id = :id
 """
 
