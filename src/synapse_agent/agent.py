@@ -140,7 +140,6 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         )
         stack.push_async_callback(jobs.close, limit=0)
         storage = StorageOverview(folder, database)
-        stack.push_async_callback(storage.close)
         observer = Observer(
             changes,
             jobs,
@@ -149,6 +148,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             gpus=len(scheduler.machine.gpus or ()),
             runner_figures=runner.figures,
         )
+        stack.push_async_callback(observer.close)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
         for each in folders:
             stack.push_async_callback(_cancel, asyncio.create_task(each.look_ahead()))
