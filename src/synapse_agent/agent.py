@@ -15,6 +15,7 @@ from typing import Any
 
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
+from synapse_agent.plugins.action_env import ActionEnv
 from synapse_agent.plugins.debug_source import DebugRules
 from synapse_agent.plugins.releases import Releases
 from synapse_agent.plugins.requirements import RequirementRules
@@ -71,6 +72,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
     `close()` within the block lets runs end well. Raises `StartError` where the agent cannot start.
     """
     settings = _absolute(settings)
+    action_env = ActionEnv.of(settings.action_env, settings.action_env_files, environ=os.environ)
     unpacked = _unpacked(settings)
     folders = [DirectorySource(check_plugins_folder(folder), limits=unpacked) for folder in settings.plugins]
     async with AsyncExitStack() as stack:
@@ -92,6 +94,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             keep_keys=timedelta(hours=settings.idempotency_hours),
             reserve=folder.reserve,
             describe=runner.described if settings.keep_params else None,
+            action_env=action_env,
         )
         stack.push_async_callback(jobs.close, limit=0)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
@@ -170,6 +173,8 @@ def _absolute(settings: Settings) -> Settings:
         data_dir=_without_dots(settings.data_dir),
         allow_write=tuple(map(_without_dots, settings.allow_write)),
         debug_roots=tuple(map(_without_dots, settings.debug_roots)),
+        storage_dir=settings.storage_dir and _without_dots(settings.storage_dir),
+        cache_dir=settings.cache_dir and _without_dots(settings.cache_dir),
     )
 
 

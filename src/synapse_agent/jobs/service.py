@@ -37,6 +37,7 @@ from synapse_agent.jobs.outcomes import (
 from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
+from synapse_agent.plugins.action_env import ActionEnv
 from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, quoted, shutting_down
 from synapse_agent.runner.base import Run, Runner
 from synapse_agent.settings import default
@@ -55,6 +56,7 @@ logger = logging.getLogger(__name__)
 _COPIES_PER_TURN = 4
 """Debug runs that have their copy of the source, for each that may run: some wait for an environment."""
 SMALL_RESULT_BYTES = 64_000
+_NO_ENV = ActionEnv()
 
 
 class Jobs:
@@ -73,6 +75,7 @@ class Jobs:
         output_limit: int = default("max_jobs_bytes"),
         reserve: Reserve | None = None,
         describe: Describe | None = None,
+        action_env: ActionEnv = _NO_ENV,
     ) -> None:
         """Take up what an earlier agent left. Without `describe`, records have no params."""
         self._rows = database.jobs
@@ -86,6 +89,7 @@ class Jobs:
         self._time_limit = time_limit
         self._output_limit = output_limit
         self._reserve = reserve
+        self._action_env = action_env
         self._params = ParamsKeeper(self._rows, describe)
         self._pages = database.job_pages
         self._live: dict[str, RunningJob] = {}
@@ -331,6 +335,7 @@ class Jobs:
             release=spec.release,
             language=spec.language,
             time_limit=self._time_limit,
+            env=self._action_env.for_run(spec.config.code, is_debug=spec.release is None),
         )
         live.is_waiting = False
         # Not a method of the live job's: a circle of references would keep what was recorded until it is found.

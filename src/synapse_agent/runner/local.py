@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.errors import StartError
+from synapse_agent.files.lasting import LastingFolders, PluginFolders, PluginStorage
+from synapse_agent.plugins.action_env import check_references
 from synapse_agent.plugins.config import Action
 from synapse_agent.plugins.project import read_requirements, release_requirements
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
 from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
-from synapse_agent.runner.environments.eviction import CacheBounds
 from synapse_agent.runner.environments.installer import Installer
 from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pip_config import index_environ
@@ -40,8 +41,10 @@ from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, n
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.settings import Settings, default
+from synapse_agent.storage.eviction import CacheBounds
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
+from synapse_agent.util.sizes import show_size
 
 logger = logging.getLogger(__name__)
 
@@ -62,11 +65,15 @@ class LocalRunner:
         sandbox: SandboxPolicy = OFF,
         rules: RequirementRules = STRICT,
         environ: Mapping[str, str] = os.environ,
+        lasting: LastingFolders | None = None,
+        most_stored: int = default("max_storage_bytes"),
+        most_cached: int = default("max_cache_bytes"),
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
         `pythons` are preferred to those found on the machine. `bounds` are those of the environments that are kept.
-        Of `environ` actions see a few harmless variables.
+        Of `environ` actions see a few harmless variables. `lasting` are the plugins' storages and caches, by default in
+        the data folder; `most_stored` and `most_cached` bound them.
         """
         self._limits = limits or RunLimits()
         self._rules = rules
@@ -87,6 +94,9 @@ class LocalRunner:
             scratch=self._scratch,
             bounds=bounds or CacheBounds(),
             on_lost=self._lose,
+        )
+        self._storage = PluginStorage(
+            lasting or LastingFolders(data_dir), most_stored=most_stored, most_cached=most_cached
         )
         self._path = environ.get("PATH", os.defpath)
         self._running: dict[str, asyncio.Timeout] = {}
@@ -131,6 +141,7 @@ class LocalRunner:
         if self._running:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), _CLOSE_SECONDS)
+        await self._storage.close()
         await self._environments.close()
         await self._bytecode.close()
         await self._zygotes.close()
@@ -162,14 +173,19 @@ class LocalRunner:
                 requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
             ) as environment,
             heard.listener.turn(),
+            self._storage.use(run.config.code, is_debug=run.release is None) as folders,
         ):
-            return await self._run_in(environment, run, action, heard)
+            if folders.is_full and not run.warms:
+                heard.listener.output(_full_storage(run.config.code, folders.stored))
+            return await self._run_in(environment, folders, run, action, heard)
 
-    async def _run_in(self, environment: Environment, run: Run, action: Action, heard: _Start) -> bytes:
+    async def _run_in(
+        self, environment: Environment, folders: PluginFolders, run: Run, action: Action, heard: _Start
+    ) -> bytes:
         times = (run.time_limit or self._limits.time, action.timeout)
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
-        async with self._keeper(run, environment) as keeper:
+        async with self._keeper(run, environment, folders) as keeper:
             if run.warms:
                 await _ready(keeper)
                 return b"null"
@@ -183,7 +199,7 @@ class LocalRunner:
                 on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
             )
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, action, limits, env=self._env(environment))
+            request = _request(run, action, limits, env={**self._env(environment), **folders.env, **run.env})
             if self._sandbox.namespaces:
                 request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
             try:
@@ -200,15 +216,19 @@ class LocalRunner:
         self._zygotes.retire(environment=environment)
         self._bytecode.forget(environment)
 
-    def _keeper(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[KeeperProcess]:
+    def _keeper(
+        self, run: Run, environment: Environment, folders: PluginFolders
+    ) -> AbstractAsyncContextManager[KeeperProcess]:
         spec = ZygoteSpec(
             environment.base,
             environment.folder,
             run.folder,
             self._bytecode.folder,
-            writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
+            writable=self._sandbox.around([*self._sandbox.shared_temporary(self._data_dir), *folders.writable]),
+            readable=(folders.storage,),
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
+            identity=folders.identity,
         )
         return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
@@ -245,16 +265,31 @@ class _Start:
         self.listener.started()
 
 
+def _full_storage(code: str, stored: int) -> bytes:
+    """Return the line for a run's log that explains why it can't write to the storage."""
+    return (
+        f"... the storage of plugin {code!r} takes {show_size(stored)}, more than --max-storage-size allows: this run"
+        f" can only read it. 'synapse-agent storage clear' makes room ...\n"
+    ).encode()
+
+
 def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, str]) -> dict[str, Any]:
-    """Write what `synapse_worker.run` reads."""
+    """Write what `synapse_worker.run` reads.
+
+    Raises `Problem` 422 `invalid_plugin` if the plugin's `env` refers to what the run does not have.
+    """
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
+    own = {name: value for name, value in run.config.env.items() if name not in run.env}
+    if not run.describes:
+        check_references(own, env)
     return {
         "entrypoint": action.entrypoint,
         "action": action.name,
         "job_id": run.job_id,
         "language": run.language,
         "folder": str(run.folder),
-        "env": {**env, **run.config.env, **language, "SYNAPSE_JOB_ID": run.job_id},
+        "env": {**env, **language, "SYNAPSE_JOB_ID": run.job_id},
+        "plugin_env": own,
         "limits": limits.resources,
         "writable": [],
         "shown": [],
@@ -280,6 +315,9 @@ def local_runner(settings: Settings) -> LocalRunner:
         bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
         sandbox=sandbox_of(settings),
         rules=RequirementRules(urls=settings.allow_requirement_urls),
+        lasting=LastingFolders(settings.data_dir, storage_dir=settings.storage_dir, cache_dir=settings.cache_dir),
+        most_stored=settings.max_storage_bytes,
+        most_cached=settings.max_cache_bytes,
         environ={**os.environ, **index_environ(settings.index_url, settings.extra_index_urls)},
     )
 

@@ -59,6 +59,10 @@ class ZygoteSpec:
     namespaces: bool = False
     covered: tuple[Path, ...] | None = None
     """Folders of which runs see only what they need; None for no view of their own."""
+    readable: tuple[Path, ...] = ()
+    """What they need besides the plugin's code, its environment and what they may write to."""
+    identity: tuple[int, ...] = ()
+    """Distinguishes folders from others that are later made at the same paths."""
 
 
 class KeeperProcess:
@@ -259,6 +263,7 @@ def _command(spec: ZygoteSpec, place: Path, control: int) -> list[str]:
         "namespaces": spec.namespaces,
         "covered": _texts(spec.covered),
         "writable": _texts(spec.writable),
+        "readable": _texts(spec.readable),
     }
     return [str(spec.python), "-I", "-S", str(KEEPER), str(control), json.dumps(described)]
 

@@ -6,6 +6,7 @@ import atexit
 import gc
 import json
 import os
+import re
 import resource
 import sys
 from _socket import socket
@@ -27,6 +28,7 @@ from .view import outputs_of
 
 _decode = json.JSONDecoder().decode
 _GENERATORS = (GeneratorType, AsyncGeneratorType)
+_REFERENCE = re.compile(r"(\$?)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _REHEARSED = "SYNAPSE_REHEARSED"
 
 
@@ -79,7 +81,7 @@ def warm_up() -> None:
     del os.environ[_REHEARSED]
     _, params = _parted(b'{"warm_up": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
-    context = Context(reports, job_id="", action="", language=None, outputs="")
+    context = Context(reports, job_id="", action="", language=None, outputs="", storage="")
     reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)).text)
     reports.close()
 
@@ -124,10 +126,16 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
         reports.outcome(protocol.FAILURE, json.dumps({"message": str(error)}).encode())
         return 1
     outputs = outputs_of(sandbox.home)
-    _set_environ({"HOME": sandbox.home, "TMPDIR": sandbox.home, "SYNAPSE_OUTPUT_DIR": outputs, **request["env"]})
+    env = {"HOME": sandbox.home, "TMPDIR": sandbox.home, "SYNAPSE_OUTPUT_DIR": outputs, **request["env"]}
+    _set_environ({**env, **_expanded(request["plugin_env"], env)})
     _look_like_a_fresh_interpreter(request["entrypoint"])
     context = Context(
-        reports, job_id=request["job_id"], action=request["action"], language=request["language"], outputs=outputs
+        reports,
+        job_id=request["job_id"],
+        action=request["action"],
+        language=request["language"],
+        outputs=outputs,
+        storage=request["env"]["SYNAPSE_STORAGE_DIR"],
     )
     tell_instead_of_writing(reports.uncompiled)
     reports.tell(protocol.BEGUN)
@@ -189,6 +197,16 @@ def _do_queued_work() -> None:
 def _set_environ(env: dict[str, str]) -> None:
     for name, value in env.items():  # `update` would ask what kind of mapping this is, which takes longer
         os.environ[name] = value
+
+
+def _expanded(env: dict[str, str], known: dict[str, str]) -> dict[str, str]:
+    """Replace `${NAME}` in a plugin's variables; `$${NAME}` stands for that text."""
+
+    def value_of(reference: re.Match[str]) -> str:
+        dollar, name = reference.groups()
+        return reference[0][1:] if dollar else known.get(name, reference[0])
+
+    return {name: _REFERENCE.sub(value_of, value) if "${" in value else value for name, value in env.items()}
 
 
 def _settle(request: dict[str, Any], sandbox: Sandbox) -> None:
