@@ -20,6 +20,11 @@ from synapse_sdk.exceptions import ClientError
 T = TypeVar("T")
 
 
+def without_internals(error: ClientError) -> ClientError:
+    """Return an error without the frames below the method that was called: none of them helps its caller."""
+    return error.with_traceback(None)
+
+
 class _Session:
     """What both sessions know of themselves."""
 
@@ -87,6 +92,8 @@ class Session(_Session):
                 reply = self.transport.carry(effect) if isinstance(effect, Send) else self.clock.sleep(effect.seconds)
         except StopIteration as stop:
             return stop.value
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
 
     def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
@@ -102,6 +109,8 @@ class Session(_Session):
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
         finally:
             steps.close()
 
@@ -127,6 +136,8 @@ class Session(_Session):
                     advance, reply = steps.throw, error
         except StopIteration:
             return
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
         finally:
             if opened is not None:
                 opened.close()
@@ -198,6 +209,8 @@ class AsyncSession(_Session):
                 )
         except StopIteration as stop:
             return stop.value
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
 
     async def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
@@ -213,6 +226,8 @@ class AsyncSession(_Session):
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
         finally:
             steps.close()
 
@@ -239,6 +254,8 @@ class AsyncSession(_Session):
                         opened = reply if isinstance(reply, StreamingResponse) else None
                 except ClientError as error:
                     advance, reply = steps.throw, error
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
         finally:
             if opened is not None:
                 await opened.close()
