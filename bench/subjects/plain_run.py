@@ -1,4 +1,4 @@
-"""A run whose result is waited for, beside one whose values are streamed."""
+"""A run that waits for its result, beside one that streams its values."""
 
 from __future__ import annotations
 

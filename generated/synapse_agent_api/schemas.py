@@ -15,10 +15,9 @@ ActionParams = TypeAliasType("ActionParams", dict[str, Any])
 """
 The parameters that the action is called with, by name.
 
-An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-`num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
-run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-`actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
+a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+either a run has one CPU. A value that is no amount counts for nothing here.
 
 """
 
@@ -34,6 +33,25 @@ ActionResult = TypeAliasType(
 )
 
 
+class AgentEvent(BaseModel):
+    """
+    The data of a server-sent event about an agent.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Annotated[str, Field(description="What has changed; `stream_events` describes each.")]
+    what: Annotated[str | MISSING, Field(description="What has happened to it, such as `created` or `deleted`.")] = (
+        MISSING
+    )
+    job: Job | MISSING = MISSING
+    job_id: str | MISSING = MISSING
+    release: Annotated[str | MISSING, Field(description="`code@version`.")] = MISSING
+    environment: Annotated[str | MISSING, Field(description="Its ID.")] = MISSING
+    agent: Annotated[str | MISSING, Field(description="The agent's version.")] = MISSING
+
+
 class Backup(BaseModel):
     """
     A copy of the agent's database.
@@ -47,13 +65,47 @@ class Backup(BaseModel):
     created_at: Annotated[AwareDatetime, Field(description="The database is as it was then.")]
 
 
+class ClusterResources(BaseModel):
+    """
+    What all nodes that are alive have together.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    collected_at: AwareDatetime
+    stale: Annotated[
+        bool, Field(description="Whether the cluster could not be asked, and this is what was known before.")
+    ]
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpu: GpuAmounts
+    object_store: ResourceAmount
+    running_jobs: Annotated[int, Field(description="Jobs of this agent whose action is running.")]
+    total_serve_replicas: Annotated[int, Field(description="Processes of served models.")]
+    node_counts: NodeCounts
+    nodes: list[Node]
+
+
 class CreatePluginReleaseRequest(BaseModel):
     """
     The release to fetch and cache.
     """
 
     plugin: Annotated[str, Field(description="The plugin's code.", min_length=1)]
-    version: Annotated[str, Field(description="The version, as text.", min_length=1)]
+    version: Annotated[
+        str | MISSING,
+        Field(
+            description="The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several.",
+            min_length=1,
+        ),
+    ] = MISSING
+    refresh: Annotated[
+        bool | None,
+        Field(
+            description="Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files."
+        ),
+    ] = False
 
 
 class DebugRunRequest(BaseModel):
@@ -85,6 +137,7 @@ class DebugRunRequest(BaseModel):
             description="Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`.", min_length=1
         ),
     ] = MISSING
+    priority: Priority | MISSING = MISSING
 
 
 class ErrorBody(BaseModel):
@@ -122,6 +175,39 @@ class ErrorDetail(BaseModel):
     installer_output: Annotated[
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
     ] = MISSING
+
+
+class GpuAmounts(BaseModel):
+    """
+    GPUs together. Memory and utilization are `null` if no GPU reports them.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: float | None | MISSING = MISSING
+    available_memory_bytes: float | None | MISSING = MISSING
+    max_utilization: float | None | MISSING = MISSING
+    avg_utilization: float | None | MISSING = MISSING
+
+
+class GpuStatus(BaseModel):
+    """
+    The GPUs of all nodes together, and each with its `node_id`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: float | None | MISSING = MISSING
+    available_memory_bytes: float | None | MISSING = MISSING
+    max_utilization: float | None | MISSING = MISSING
+    avg_utilization: float | None | MISSING = MISSING
+    gpus: list[NodeGpu]
 
 
 class Health(BaseModel):
@@ -217,6 +303,7 @@ class Job(BaseModel):
             description="The last events that the action recorded, at most 20; `data` of more than 1 kB is left out here, the stream of the log\nhas it.\n"
         ),
     ] = MISSING
+    timings: JobTimings | None | MISSING = MISSING
     idempotency_key: Annotated[str | None, Field(description="The request's key, if it had one.")]
     params: Annotated[
         dict[str, Any] | None | MISSING,
@@ -365,6 +452,28 @@ class JobStreamEvent(BaseModel):
     status: Annotated[str | MISSING, Field(description="`complete`: the status that the job ended with.")] = MISSING
 
 
+class JobTimings(BaseModel):
+    """
+    Seconds that the parts of the run took, `null` until it has ended, and if its action was not started.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    queued: Annotated[float | MISSING, Field(description="Waiting for its turn.")] = MISSING
+    environment: Annotated[
+        float | MISSING,
+        Field(description="Making the environment, and starting the process that runs are forked from."),
+    ] = MISSING
+    import_: Annotated[
+        float | MISSING, Field(alias="import", description="Importing modules, before or during the action.")
+    ] = MISSING
+    action: Annotated[float | MISSING, Field(description="The rest, from the start of the process to its end.")] = (
+        MISSING
+    )
+    hint: Annotated[str | MISSING, Field(description="What to do if importing took most of the run.")] = MISSING
+
+
 LegacyRunPayload = TypeAliasType("LegacyRunPayload", dict[str, Any])
 """
 A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
@@ -384,6 +493,59 @@ Lookup = TypeAliasType(
         ),
     ],
 )
+
+
+class Node(BaseModel):
+    """
+    A machine that runs actions.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    node_id: str
+    host_name: str
+    ip: str
+    is_head_node: bool
+    state: str
+    accelerator_type: Annotated[str | None | MISSING, Field(description="The name of its first GPU.")] = MISSING
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpus: list[NodeGpu]
+
+
+class NodeCounts(BaseModel):
+    """
+    How many nodes there are.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total: int
+    alive: int
+    dead: int
+
+
+class NodeGpu(BaseModel):
+    """
+    A GPU of a node. What can't be read of it is `null`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    index: Annotated[int, Field(description="Its place among those of the node.")]
+    uuid: Annotated[
+        str, Field(description="What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known.")
+    ]
+    name: str
+    used: Annotated[float | None, Field(description="The part of it that runs have, from 0 to 1.")]
+    utilization_gpu: Annotated[float | None | MISSING, Field(description="Percent of the time that it was busy.")] = (
+        MISSING
+    )
+    memory_used: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
+    memory_total: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
 
 
 class NonFiniteNumbers(BaseModel):
@@ -470,6 +632,12 @@ class PluginRelease(BaseModel):
         str | MISSING, Field(description="`sha256:` and the hash of the cached content, in hexadecimal digits.")
     ] = MISSING
     created_at: Annotated[AwareDatetime | MISSING, Field(description="When the agent cached it.")] = MISSING
+    source_changed: Annotated[
+        bool | MISSING,
+        Field(
+            description="Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files\nfor this release now. Runs use the cached ones until the release is refreshed.\n"
+        ),
+    ] = MISSING
     warnings: Annotated[
         list[str] | MISSING,
         Field(
@@ -494,10 +662,36 @@ class PluginReleasePage(BaseModel):
     results: list[PluginRelease]
 
 
+Priority = TypeAliasType(
+    "Priority",
+    Annotated[
+        int,
+        Field(
+            description="Among the runs of the same release that wait, those of higher priority start first; 0 if absent. Agents have a\nhighest one, and answer 422 to any above.\n",
+            ge=-1000,
+            le=1000,
+        ),
+    ],
+)
+
+
 ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
 """
 Further filters, by the name of a release's field.
 """
+
+
+class ResourceAmount(BaseModel):
+    """
+    How much of a resource there is for runs, and how much of that runs have.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total: float
+    used: float
+    available: float
 
 
 class RunRequest(BaseModel):
@@ -523,6 +717,7 @@ class RunRequest(BaseModel):
             description="Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`.", min_length=1
         ),
     ] = MISSING
+    priority: Priority | MISSING = MISSING
 
 
 RunBody = TypeAliasType(
@@ -554,6 +749,55 @@ class Sandbox(BaseModel):
             description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in\n`/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).\n"
         ),
     ] = MISSING
+
+
+class Session(BaseModel):
+    """
+    The token that a request or a browser's cookie stands for.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    token: Annotated[str | None, Field(description="Its name; `null` if the agent takes requests without a token.")]
+    read_only: Annotated[bool, Field(description="Whether it changes nothing.")]
+
+
+class SessionCode(BaseModel):
+    """
+    A code that signs a browser in once.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    code: Annotated[str | None, Field(description="`null` if the agent takes requests without a token.")]
+    expires_at: AwareDatetime
+
+
+class SessionRequest(BaseModel):
+    """
+    Either a token or a code.
+    """
+
+    token: Annotated[str | MISSING, Field(min_length=1)] = MISSING
+    code: Annotated[str | MISSING, Field(min_length=1)] = MISSING
+
+
+class StoredFile(BaseModel):
+    """
+    A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
+
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: Annotated[str, Field(description="The SHA-256 of its content, in hexadecimal digits.")]
+    name: Annotated[str | None, Field(description="As its uploader called it.")]
+    media_type: Annotated[str | None, Field(description="As its uploader called it.")]
+    size: Annotated[int | None, Field(description="Bytes; null while that is not known.")]
+    received: Annotated[int, Field(description="Bytes that are there.", ge=0)]
 
 
 class WarmRelease(BaseModel):

@@ -68,6 +68,127 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/gpu_status/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the GPUs of all nodes together */
+        get: operations["get_gpu_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/nodes/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the nodes
+         * @description The agent's own machine, or those of its cluster.
+         */
+        get: operations["list_nodes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/nodes/{node_id}/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The node's ID; an agent without a cluster has the node `local`.
+                 * @example local
+                 */
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        /** Get a node */
+        get: operations["get_node"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/resources/cluster/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** Get what all nodes have together, and what of it is in use */
+        get: operations["get_cluster_resources"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/plugin_releases/": {
         parameters: {
             query?: never;
@@ -96,7 +217,8 @@ export interface paths {
         /**
          * Fetch and cache a release
          * @description Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
-         *     already cached is returned with 200, unchanged.
+         *     already cached is returned with 200, unchanged, with `source_changed` if its source has other files now. With
+         *     `refresh` it is fetched anew. Without `version`, the agent takes the only one that its source has.
          */
         post: operations["create_plugin_release"];
         delete?: never;
@@ -525,6 +647,198 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/files/{file_id}/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Ask for a file before you send it
+         * @description If `received` is its `size`, all of it is there. Otherwise `received` is the offset of the next part.
+         */
+        get: operations["get_file"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a file
+         * @description Its parts, too. Files that are not used are removed after a while without it.
+         */
+        delete: operations["delete_file"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/files/{file_id}/content/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Download a file
+         * @description That was uploaded, or that a result refers to.
+         */
+        get: operations["get_file_content"];
+        /**
+         * Upload a file
+         * @description Whole, or in parts of which each begins at the `received` of the answer before; proxies take small ones. What has
+         *     arrived when a connection breaks stays. With the last byte the agent checks the content against its id.
+         */
+        put: operations["put_file_content"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/events/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow what changes
+         * @description What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
+         *     follow each other closely come as one event. The data of an event is a JSON object with a `type`:
+         *
+         *     - `job`: a job was made, has gone on or is over; `job` is its record, as lists have it.
+         *     - `job_deleted`: the job of that `job_id` is gone.
+         *     - `release`: `release` was cached or deleted, as `what` says.
+         *     - `environment`: an environment was made or removed, as `what` says.
+         *     - `agent`: the agent is about to end; the last event.
+         *     - `reload`: more has changed than is worth telling. Ask again for what you show.
+         *
+         *     After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
+         *     don't know.
+         */
+        get: operations["stream_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** See with which token the agent takes you */
+        get: operations["get_session"];
+        put?: never;
+        /**
+         * Sign a browser in
+         * @description Takes the token, or a code of `create_session_code`, and sets an HttpOnly cookie that stands for the token for 12
+         *     hours, for images, links and `EventSource`, which can't send a header. Requests that carry the cookie instead of a
+         *     token and change something also need the header `Synapse-Agent-Page`, of any value. Needs no token itself.
+         */
+        post: operations["create_session"];
+        /** Sign a browser out */
+        delete: operations["delete_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session_codes/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a code that signs a browser in once
+         * @description For a program that has the token and opens the agent's page, at `/#code=` and the code. It can be used once, within
+         *     two minutes.
+         */
+        post: operations["create_session_code"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -555,6 +869,29 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description Either a token or a code. */
+        SessionRequest: {
+            token?: string;
+            code?: string;
+        };
+        /** @description The token that a request or a browser's cookie stands for. */
+        Session: {
+            /** @description Its name; `null` if the agent takes requests without a token. */
+            token: string | null;
+            /** @description Whether it changes nothing. */
+            read_only: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A code that signs a browser in once. */
+        SessionCode: {
+            /** @description `null` if the agent takes requests without a token. */
+            code: string | null;
+            /** Format: date-time */
+            expires_at: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description What keeps the actions that an agent runs from writing elsewhere than into their own folder. */
         Sandbox: {
             /**
@@ -571,6 +908,97 @@ export interface components {
              *     `/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).
              */
             restricts?: string[];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description How much of a resource there is for runs, and how much of that runs have. */
+        ResourceAmount: {
+            total: number;
+            used: number;
+            available: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A GPU of a node. What can't be read of it is `null`. */
+        NodeGpu: {
+            /** @description Its place among those of the node. */
+            index: number;
+            /** @description What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known. */
+            uuid: string;
+            name: string;
+            /** @description The part of it that runs have, from 0 to 1. */
+            used: number | null;
+            /** @description Percent of the time that it was busy. */
+            utilization_gpu?: number | null;
+            /** @description In MB. */
+            memory_used?: number | null;
+            /** @description In MB. */
+            memory_total?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A machine that runs actions. */
+        Node: {
+            node_id: string;
+            host_name: string;
+            ip: string;
+            is_head_node: boolean;
+            state: string;
+            /** @description The name of its first GPU. */
+            accelerator_type?: string | null;
+            cpu: components["schemas"]["ResourceAmount"];
+            memory: components["schemas"]["ResourceAmount"];
+            gpus: components["schemas"]["NodeGpu"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description GPUs together. Memory and utilization are `null` if no GPU reports them. */
+        GpuAmounts: {
+            total_gpus: number;
+            available_gpus: number;
+            total_memory_bytes?: number | null;
+            available_memory_bytes?: number | null;
+            max_utilization?: number | null;
+            avg_utilization?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The GPUs of all nodes together, and each with its `node_id`. */
+        GpuStatus: {
+            total_gpus: number;
+            available_gpus: number;
+            total_memory_bytes?: number | null;
+            available_memory_bytes?: number | null;
+            max_utilization?: number | null;
+            avg_utilization?: number | null;
+            gpus: components["schemas"]["NodeGpu"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description How many nodes there are. */
+        NodeCounts: {
+            total: number;
+            alive: number;
+            dead: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description What all nodes that are alive have together. */
+        ClusterResources: {
+            /** Format: date-time */
+            collected_at: string;
+            /** @description Whether the cluster could not be asked, and this is what was known before. */
+            stale: boolean;
+            cpu: components["schemas"]["ResourceAmount"];
+            memory: components["schemas"]["ResourceAmount"];
+            gpu: components["schemas"]["GpuAmounts"];
+            object_store: components["schemas"]["ResourceAmount"];
+            /** @description Jobs of this agent whose action is running. */
+            running_jobs: number;
+            /** @description Processes of served models. */
+            total_serve_replicas: number;
+            node_counts: components["schemas"]["NodeCounts"];
+            nodes: components["schemas"]["Node"][];
         } & {
             [key: string]: unknown;
         };
@@ -602,6 +1030,11 @@ export interface components {
              * @description When the agent cached it.
              */
             created_at?: string;
+            /**
+             * @description Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files
+             *     for this release now. Runs use the cached ones until the release is refreshed.
+             */
+            source_changed?: boolean;
             /** @description What the plugin's author should know, one sentence each; keys and files without effect are named. */
             warnings?: string[];
         } & {
@@ -639,8 +1072,13 @@ export interface components {
         CreatePluginReleaseRequest: {
             /** @description The plugin's code. */
             plugin: string;
-            /** @description The version, as text. */
-            version: string;
+            /** @description The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several. */
+            version?: string;
+            /**
+             * @description Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files.
+             * @default false
+             */
+            refresh: boolean;
         };
         /** @description A run request, or a legacy payload. */
         RunBody: components["schemas"]["RunRequest"] | components["schemas"]["LegacyRunPayload"];
@@ -654,6 +1092,7 @@ export interface components {
             job_id?: components["schemas"]["JobId"];
             /** @description Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`. */
             language?: string;
+            priority?: components["schemas"]["Priority"];
         } & {
             [key: string]: unknown;
         };
@@ -681,14 +1120,19 @@ export interface components {
             job_id?: components["schemas"]["JobId"];
             /** @description Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`. */
             language?: string;
+            priority?: components["schemas"]["Priority"];
         };
+        /**
+         * @description Among the runs of the same release that wait, those of higher priority start first; 0 if absent. Agents have a
+         *     highest one, and answer 422 to any above.
+         */
+        Priority: number;
         /**
          * @description The parameters that the action is called with, by name.
          *
-         *     An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-         *     `num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
-         *     run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-         *     `actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+         *     The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
+         *     a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+         *     either a run has one CPU. A value that is no amount counts for nothing here.
          */
         ActionParams: {
             [key: string]: unknown;
@@ -794,6 +1238,7 @@ export interface components {
              *     has it.
              */
             events?: components["schemas"]["JobEvent"][];
+            timings?: components["schemas"]["JobTimings"];
             /** @description The request's key, if it had one. */
             idempotency_key: string | null;
             /**
@@ -825,6 +1270,21 @@ export interface components {
         } & {
             [key: string]: unknown;
         }) | null;
+        /** @description Seconds that the parts of the run took, `null` until it has ended, and if its action was not started. */
+        JobTimings: ({
+            /** @description Waiting for its turn. */
+            queued?: number;
+            /** @description Making the environment, and starting the process that runs are forked from. */
+            environment?: number;
+            /** @description Importing modules, before or during the action. */
+            import?: number;
+            /** @description The rest, from the start of the process to its end. */
+            action?: number;
+            /** @description What to do if importing took most of the run. */
+            hint?: string;
+        } & {
+            [key: string]: unknown;
+        }) | null;
         /** @description Something that an action recorded. */
         JobEvent: {
             /** @description Its name, of the action's choice. */
@@ -842,6 +1302,21 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it. */
+        StoredFile: {
+            /** @description The SHA-256 of its content, in hexadecimal digits. */
+            id: string;
+            /** @description As its uploader called it. */
+            name: string | null;
+            /** @description As its uploader called it. */
+            media_type: string | null;
+            /** @description Bytes; null while that is not known. */
+            size: number | null;
+            /** @description Bytes that are there. */
+            received: number;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description A file that a run left. */
         JobFile: {
             /** @description Its path below the folder of outputs. */
@@ -852,6 +1327,23 @@ export interface components {
             media_type: string;
             /** @description Of its content, in hexadecimal digits; null while the job runs. */
             sha256: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The data of a server-sent event about an agent. */
+        AgentEvent: {
+            /** @description What has changed; `stream_events` describes each. */
+            type: string;
+            /** @description What has happened to it, such as `created` or `deleted`. */
+            what?: string;
+            job?: components["schemas"]["Job"];
+            job_id?: string;
+            /** @description `code@version`. */
+            release?: string;
+            /** @description Its ID. */
+            environment?: string;
+            /** @description The agent's version. */
+            agent?: string;
         } & {
             [key: string]: unknown;
         };
@@ -949,7 +1441,7 @@ export interface components {
         };
         /**
          * @description The request does not fit its schema, or what was found under that name is not a plugin (`invalid_plugin`,
-         *     `invalid_archive`, `ambiguous_release`).
+         *     `invalid_archive`), or more than one (`ambiguous_release`).
          */
         ReleaseRefused: {
             headers: {
@@ -988,7 +1480,8 @@ export interface components {
         };
         /**
          * @description The request is not allowed: the `Host` is none that the agent serves (`host_not_allowed`), the request came from a
-         *     web page of another origin (`origin_not_allowed`), or the agent takes no debug runs, or none of that `plugin_path`
+         *     web page of another origin (`origin_not_allowed`), a page's request lacks its header (`page_header_missing`), the token
+         *     may only look (`token_read_only`), or the agent takes no debug runs, or none of that `plugin_path`
          *     (`debug_not_allowed`).
          */
         Forbidden: {
@@ -1008,6 +1501,15 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
+        /** @description There is no such node. */
+        NodeNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
         /** @description There is no such job. */
         JobNotFound: {
             headers: {
@@ -1019,6 +1521,24 @@ export interface components {
         };
         /** @description The job has no such file (`file_not_found`), or the agent no such job (`job_not_found`). */
         FileNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The part is not the next one (`offset_mismatch`), or a run needs the file (`file_in_use`). Nothing was done. */
+        FileConflict: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The request does not fit its schema, or the content its id (`digest_mismatch`); nothing of it is kept then. */
+        FileRefused: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1076,7 +1596,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description The body is larger than the agent takes (`content_too_large`). */
+        /** @description The body or the file is larger than the agent takes (`content_too_large`). */
         ContentTooLarge: {
             headers: {
                 [name: string]: unknown;
@@ -1108,7 +1628,7 @@ export interface components {
          *     (`unknown_action`), the parameters don't fit the action (`invalid_params`), a requirement is not allowed
          *     (`invalid_requirement`) or could not be installed (`requirements_failed`), no Python here fits
          *     (`python_not_found`), the plugin lacks something (`invalid_plugin`, `entrypoint_not_found`), its method can't be
-         *     run here (`method_not_supported`), no node of the cluster has what the action asks for (`no_node_fits`), or a
+         *     run here (`method_not_supported`), a file of the params is not there (`file_not_found`: upload it again), no node of the cluster has what the action asks for (`no_node_fits`), or a
          *     debug run's source can't be used (`invalid_plugin_path`, `invalid_module`).
          */
         RunRefused: {
@@ -1197,6 +1717,11 @@ export interface components {
          * @example bytes=1048576-
          */
         Range: string;
+        /**
+         * @description The SHA-256 of the content, in lower hexadecimal digits.
+         * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+         */
+        FileId: string;
     };
     requestBodies: never;
     headers: {
@@ -1285,6 +1810,159 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Backup"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_gpu_status: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What they have, and how busy they are. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GpuStatus"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    list_nodes: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All nodes, the head of a cluster first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Node"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_node: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The node's ID; an agent without a cluster has the node `local`.
+                 * @example local
+                 */
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The node. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Node"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NodeNotFound"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_cluster_resources: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Whether figures of the last seconds will do.
+                 * @example true
+                 */
+                use_cache?: boolean;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sums, and each node. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterResources"];
                 };
             };
             401: components["responses"]["Unauthorized"];
@@ -1398,7 +2076,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The release had been cached already. */
+            /** @description The release had been cached already, with the same files if it was refreshed. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2100,6 +2778,396 @@ export interface operations {
             404: components["responses"]["FileNotFound"];
             416: components["responses"]["RangeNotSatisfiable"];
             422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_file: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the agent has of the file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredFile"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    delete_file: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            409: components["responses"]["FileConflict"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_file_content: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+                /**
+                 * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+                 * @example bytes=1048576-
+                 */
+                Range?: components["parameters"]["Range"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The part that `Range` asks for. */
+            206: {
+                headers: {
+                    "Content-Range": components["headers"]["ContentRange"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            416: components["responses"]["RangeNotSatisfiable"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    put_file_content: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Bytes of the whole file; without it, the file ends with this part.
+                 * @example 5
+                 */
+                size?: number;
+                /**
+                 * @description Of this part's first byte; without it, the upload begins anew.
+                 * @example 0
+                 */
+                offset?: number;
+                /**
+                 * @description For downloads.
+                 * @example input.txt
+                 */
+                name?: string;
+                /**
+                 * @description What kind of file it is.
+                 * @example text/plain
+                 */
+                media_type?: string;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description What the agent has of the file now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredFile"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["FileConflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["FileRefused"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    stream_events: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The name of the token. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    create_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionRequest"];
+            };
+        };
+        responses: {
+            /** @description The browser has its cookie. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    delete_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The browser forgets its cookie. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    create_session_code: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The code. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionCode"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             default: components["responses"]["OtherError"];
         };
     };

@@ -1,4 +1,4 @@
-"""What an error shows that nobody catches: what helps, in scripts and in notebooks."""
+"""What an uncaught error shows: what helps, in scripts and in notebooks."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Self
 
 from synapse_agent.jobs import journal
 from synapse_agent.jobs.files import JobFiles
+from synapse_agent.runner.resources.scheduler import Allocation
 from synapse_agent.storage.disk import is_disk_full, is_unwritable
 from synapse_agent.storage.repositories.jobs import JobRepository
 from synapse_agent.util.json_text import json_bytes
@@ -42,10 +43,15 @@ class Recorder:
         row_id: int,
         files: JobFiles,
         *,
-        turn: Callable[[], AbstractAsyncContextManager[object]],
+        turn: Callable[[], AbstractAsyncContextManager[Allocation | None]],
         on_change: Callable[[], None],
+        begun: float,
         on_full: Callable[[], None] | None = None,
+        on_started: Callable[[], None] = lambda: None,
+        on_event: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_started = on_started
+        self._on_event = on_event
         self._rows = rows
         self._row_id = row_id
         self._turn = turn
@@ -62,6 +68,10 @@ class Recorder:
         """The folder in which the run has its outputs now."""
         self.has_outputs = False
         """Whether the run is over and has left some."""
+        self._begun = begun
+        self._until_started = 0.0
+        self.timings: str | None = None
+        """Where the time of the run went, as JSON text, once it has ended."""
         self.started_at: str | None = None
         self.progress: str | None = None
         """The last progress, as JSON text."""
@@ -85,14 +95,16 @@ class Recorder:
         """What the record has about the result, as JSON text."""
         return json.dumps(self._facts) if self._facts else None
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
-        """Wait until so many runs are over that this one may start."""
+    def turn(self) -> AbstractAsyncContextManager[Allocation | None]:
+        """Wait until this one may start, and has its part of the machine."""
         return self._turn()
 
     def started(self) -> None:
         """Record that the action's process runs."""
         self.started_at = now()
+        self._until_started = time.monotonic() - self._begun
         self._record()
+        self._on_started()
 
     def output(self, data: bytes) -> None:
         """Add to the log."""
@@ -100,8 +112,11 @@ class Recorder:
         self._on_change()
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Keep a progress and facts about the result; add any other event to the journal."""
+        """Keep progress, timings and facts about the result; add any other event to the journal."""
         kind, rest = event.get("type"), {name: value for name, value in event.items() if name != "type"}
+        if kind == "timings":
+            self._keep_timings(event)
+            return
         if kind == "progress":
             self.progress = json.dumps(rest)
         elif kind == "output":
@@ -113,6 +128,7 @@ class Recorder:
             self._note({**rest, "at": now()})
         self._save()
         self._on_change()
+        self._on_event()
 
     def outputs(self, folder: Path, is_over: bool) -> None:
         """Keep what the run has left, once it is over."""
@@ -122,6 +138,11 @@ class Recorder:
                 self.has_outputs = self._files.outputs.take(folder)
             except OSError as error:
                 logger.warning("The outputs of job %d, %s, could not be kept: %s", self._row_id, folder, error)
+
+    def _keep_timings(self, event: Mapping[str, Any]) -> None:
+        waited = max(0.0, self._until_started - event["waited"])
+        times = {"queued": waited, **{name: event[name] for name in ("environment", "import", "action")}}
+        self.timings = json.dumps({name: round(seconds, 6) for name, seconds in times.items()})
 
     def _note(self, event: dict[str, Any]) -> None:
         line = journal.event_line(self._log.size, event)

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from synapse_agent.files.outputs import OutputFile, unsettled
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
 from synapse_agent.jobs.files import JobFiles
@@ -35,18 +36,22 @@ from synapse_agent.jobs.outcomes import (
     stopped_early,
 )
 from synapse_agent.jobs.recorder import Recorder
+from synapse_agent.jobs.reports import JobReports
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
-from synapse_agent.plugins.action_env import ActionEnv
+from synapse_agent.plugins.action_env import NO_ENV, ActionEnv
 from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, quoted, shutting_down
 from synapse_agent.runner.base import Run, Runner
+from synapse_agent.runner.resources.ledger import ResourceRequest
+from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
 from synapse_agent.settings import default
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
-from synapse_agent.storage.repositories.job_pages import JobFilters
+from synapse_agent.storage.repositories.job_pages import JobFilters, listed
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRow, NewJob
 from synapse_agent.storage.repositories.keys import KeyRow
 from synapse_agent.storage.reserve import Reserve
+from synapse_agent.util.changes import Changes
 from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
@@ -56,7 +61,6 @@ logger = logging.getLogger(__name__)
 _COPIES_PER_TURN = 4
 """Debug runs that have their copy of the source, for each that may run: some wait for an environment."""
 SMALL_RESULT_BYTES = 64_000
-_NO_ENV = ActionEnv()
 
 
 class Jobs:
@@ -66,36 +70,46 @@ class Jobs:
         self,
         *,
         database: Database,
+        files: FileStore,
         runner: Runner,
         folder: Path,
-        max_concurrent: int,
+        scheduler: Scheduler,
         max_queued: int,
         keep_keys: timedelta,
         time_limit: float | None = None,
         output_limit: int = default("max_jobs_bytes"),
         reserve: Reserve | None = None,
         describe: Describe | None = None,
-        action_env: ActionEnv = _NO_ENV,
+        action_env: ActionEnv = NO_ENV,
+        changes: Changes | None = None,
     ) -> None:
         """Take up what an earlier agent left. Without `describe`, records have no params."""
         self._rows = database.jobs
         self._keys = database.keys
         self._runner = runner
+        self._stored = files
         self._folder = folder
-        self._turns = asyncio.Semaphore(max_concurrent)
-        self._copies = asyncio.Semaphore(_COPIES_PER_TURN * max_concurrent)
-        self._most = max_concurrent + max_queued
+        self.scheduler = scheduler
+        slots = scheduler.machine.slots
+        self._copies = asyncio.Semaphore(_COPIES_PER_TURN * slots)
+        self._most = slots + max_queued
         self._keep_keys = keep_keys
         self._time_limit = time_limit
         self._output_limit = output_limit
         self._reserve = reserve
         self._action_env = action_env
+        self._reports = JobReports(changes or Changes())
         self._params = ParamsKeeper(self._rows, describe)
         self._pages = database.job_pages
         self._live: dict[str, RunningJob] = {}
         self._is_closing = False
         self._ends = JobEnds(self._rows, self._files)
         self._fail_interrupted()
+
+    @property
+    def running(self) -> int:
+        """How many jobs there are whose action is running."""
+        return sum(live.started_at is not None for live in self._live.values())
 
     def attach(self, key: RequestKey) -> JobRow | None:
         """Give the run that an earlier request with this key has led to; None where the key is free.
@@ -115,7 +129,8 @@ class Jobs:
     def submit(self, spec: RunSpec, *, key: RequestKey | None = None) -> JobRow:
         """Start a run, or attach to the one that the same spec has started, and bind the key, which is free, to it.
 
-        Raises `Problem`: 409 where the job ID belongs to another run, 429 where too many wait, 503 when closing.
+        Raises `Problem`: 409 if the job ID belongs to another run, 422 if the machine never has what the run asks
+        for, 429 if too many wait, 503 when closing.
         """
         if self._is_closing:
             raise shutting_down()
@@ -127,6 +142,7 @@ class Jobs:
                 expires_at = None if self._live_of(earlier) else self._keys_until()
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
+        self.scheduler.machine.check(spec.resources)
         if len(self._live) >= self._most:
             message = f"{len(self._live)} runs are running or queued, the limit of this agent. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
@@ -134,6 +150,7 @@ class Jobs:
             raise not_recorded(self._ends.trouble)
         if self._reserve and self._reserve.is_low:
             raise disk_full()
+        self._stored.check(spec.params.files)
         row = self._rows.create(self._new_job(spec, content, key), request=key.request if key else None)
         if earlier:
             self._files(earlier).remove()
@@ -175,6 +192,11 @@ class Jobs:
         found = map(self._ends.applied, rows)
         return b"[" + b",".join(self._record(row, _short_result(row)) for row in found) + b"]"
 
+    def listed(self, job_id: str) -> bytes | None:
+        """Return a job as a list has it, None if there is no such job."""
+        row = self._rows.find(job_id)
+        return None if row is None else self._record(listed(self._ends.applied(row)), _short_result(row))
+
     async def stop(self, job_id: str) -> JobRow:
         """End a job and all it started, wait for that, and give it; one that is over stays as it is."""
         row = self.find(job_id)
@@ -196,6 +218,7 @@ class Jobs:
         self._keys.free_expired(now=now())
         gone = deleted(job_id)
         self._rows.forget(row.id, error=json.dumps(gone.detail), status_code=gone.status)
+        self._reports.deleted(row)
         await in_thread(self._files(row).remove)
 
     def follow(self, job_id: str, *, after: str | None) -> AsyncIterator[bytes]:
@@ -267,8 +290,10 @@ class Jobs:
 
     def _start(self, spec: RunSpec, row: JobRow) -> None:
         spec.workspace.claim()
+        self._stored.hold(spec.params.files)
         live = self._live[row.job_id] = RunningJob(row)
         live.task = asyncio.create_task(self._run(live, spec), name=f"job {row.job_id}")
+        self._reports.queued(row)
 
     async def _run(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
@@ -279,7 +304,9 @@ class Jobs:
                 await in_thread(self._files(live.row).settle_outputs, self._output_limit)
             outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
-            await self._ends.record(live.row, self._end_record(live, outcome))
+            end = self._end_record(live, outcome)
+            await self._ends.record(live.row, end)
+            self._reports.ended(live, end, outcome.error_type if isinstance(outcome, Problem) else None)
         except asyncio.CancelledError:
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
@@ -295,6 +322,7 @@ class Jobs:
 
     async def _let_go(self, spec: RunSpec) -> None:
         """Release a run's folder; an error of that does not change how the run ended."""
+        self._stored.release(spec.params.files)
         try:
             await spec.workspace.release()
         except Exception:
@@ -315,12 +343,13 @@ class Jobs:
             return internal_error(live.row.job_id)
 
     @asynccontextmanager
-    async def _turn(self, live: RunningJob) -> AsyncIterator[None]:
+    async def _turn(self, live: RunningJob, request: ResourceRequest) -> AsyncIterator[Allocation]:
         """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
         live.is_waiting = True
-        async with self._turns:
+        self._reports.environment_ready(live)
+        async with self.scheduler.turn(request) as allocation:
             live.is_waiting = False
-            yield
+            yield allocation
 
     async def _execute(self, live: RunningJob, spec: RunSpec) -> bytes:
         folder = await spec.workspace.prepare()
@@ -336,6 +365,7 @@ class Jobs:
             language=spec.language,
             time_limit=self._time_limit,
             env=self._action_env.for_run(spec.config.code, is_debug=spec.release is None),
+            files={each: self._stored.path(each.id) for each in spec.params.files},
         )
         live.is_waiting = False
         # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
@@ -343,7 +373,15 @@ class Jobs:
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
         recorder = Recorder(
-            self._rows, live.row.id, files, turn=partial(self._turn, live), on_change=on_change, on_full=on_full
+            self._rows,
+            live.row.id,
+            files,
+            turn=partial(self._turn, live, spec.request(accepted=live.row.id)),
+            begun=live.submitted,
+            on_change=on_change,
+            on_full=on_full,
+            on_started=partial(self._reports.started, live),
+            on_event=partial(self._reports.progressed, live.row),
         )
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)
@@ -372,6 +410,7 @@ class Jobs:
             started_at=live.started_at,
             progress=live.progress,
             events=live.events,
+            timings=live.timings,
             size=size,
             keys_until=self._keys_until(),
         )

@@ -9,13 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synapse_agent.errors import StartError, UsageError
-from synapse_agent.problems import Problem
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-OF_EACH_RUN = frozenset({"HOME", "TMPDIR", "SYNAPSE_OUTPUT_DIR", "SYNAPSE_JOB_ID"})
-"""Variables that each run has a value of its own for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +40,7 @@ class ActionEnv:
         return {**self.shared, **({} if is_debug else self.by_plugin.get(code, {}))}
 
 
-def check_references(env: Mapping[str, str], known: Iterable[str]) -> None:
-    """Raise `Problem` 422 `invalid_plugin` if a plugin's `env` refers to a variable that a run does not have."""
-    there = frozenset(known) | OF_EACH_RUN
-    for name, value in env.items():
-        missing = next((each for each in _REFERENCE.findall(value) if each not in there), None)
-        if missing is not None:
-            raise Problem(
-                422,
-                "invalid_plugin",
-                f"env.{name} in config.yaml refers to ${{{missing}}}, which this agent does not provide. Start it"
-                f" with --action-env {missing}=…, or leave the reference out ($${{{missing}}} is the text itself).",
-            )
+NO_ENV = ActionEnv()
 
 
 def _lines(file: Path) -> list[tuple[str, str]]:

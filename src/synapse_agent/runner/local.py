@@ -6,17 +6,22 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.errors import StartError
 from synapse_agent.files.lasting import LastingFolders, PluginFolders, PluginStorage
-from synapse_agent.plugins.action_env import check_references
 from synapse_agent.plugins.config import Action
-from synapse_agent.plugins.project import read_requirements, release_requirements
+from synapse_agent.plugins.project import (
+    read_requirements,
+    release_python,
+    release_requirements,
+    requires_python,
+)
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
 from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
@@ -26,9 +31,11 @@ from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pip_config import index_environ
 from synapse_agent.runner.environments.pool import Environment, Environments
 from synapse_agent.runner.processes.commands import Commands
+from synapse_agent.runner.processes.environ import resolved
 from synapse_agent.runner.processes.execution import Execution
+from synapse_agent.runner.processes.import_report import ImportReport
 from synapse_agent.runner.processes.json_check import check_result
-from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost, ZygoteSpec
+from synapse_agent.runner.processes.keeper import NO_IMPORTS, ImportPlan, KeeperProcess, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import (
     action_stopped,
@@ -40,6 +47,8 @@ from synapse_agent.runner.processes.outcomes import (
 from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, namespaces_missing, probed
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
+from synapse_agent.runner.resources.gpus import HIDDEN, visible
+from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation, thread_variables
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.eviction import CacheBounds
 from synapse_agent.storage.scratch import Scratch
@@ -64,6 +73,7 @@ class LocalRunner:
         bounds: CacheBounds | None = None,
         sandbox: SandboxPolicy = OFF,
         rules: RequirementRules = STRICT,
+        hides_gpus: bool = False,
         environ: Mapping[str, str] = os.environ,
         lasting: LastingFolders | None = None,
         most_stored: int = default("max_storage_bytes"),
@@ -72,8 +82,8 @@ class LocalRunner:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
         `pythons` are preferred to those found on the machine. `bounds` are those of the environments that are kept.
-        Of `environ` actions see a few harmless variables. `lasting` are the plugins' storages and caches, by default in
-        the data folder; `most_stored` and `most_cached` bound them.
+        Of `environ` actions see a few harmless variables. With `hides_gpus` a run sees only the GPUs that it was given.
+        `lasting` are the plugins' storages and caches, by default in the data folder; the last two bound these.
         """
         self._limits = limits or RunLimits()
         self._rules = rules
@@ -99,6 +109,8 @@ class LocalRunner:
             lasting or LastingFolders(data_dir), most_stored=most_stored, most_cached=most_cached
         )
         self._path = environ.get("PATH", os.defpath)
+        self._unseen = HIDDEN if hides_gpus else {}
+        self._fixed_threads = THREAD_VARIABLES & environ.keys()
         self._running: dict[str, asyncio.Timeout] = {}
         self._idle = asyncio.Event()
         self._closed = False
@@ -166,26 +178,29 @@ class LocalRunner:
 
     async def _run(self, run: Run, heard: _Start) -> bytes:
         action = run.config.action(run.action)
-        own = read_requirements if run.release is None else release_requirements
-        requirements = (*own(run.folder, self._rules), *check_requirements(run.requirements, self._rules))
+        is_kept = run.release is not None  # what is in its folder never changes
+        own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
+        requirements = (*own, *check_requirements(run.requirements, self._rules))
+        python = run.config.requires_python or (release_python if is_kept else requires_python)(run.folder)
+        begun = time.monotonic()
         async with (
             self._environments.use(
-                requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
+                requirements, requires_python=python, on_output=heard.listener.output
             ) as environment,
-            heard.listener.turn(),
+            heard.environment_made(begun),
+            heard.listener.turn() as allocation,
             self._storage.use(run.config.code, is_debug=run.release is None) as folders,
         ):
             if folders.is_full and not run.warms:
                 heard.listener.output(_full_storage(run.config.code, folders.stored))
-            return await self._run_in(environment, folders, run, action, heard)
+            return await self._run_in(_Place(environment, folders, allocation), run, action, heard)
 
-    async def _run_in(
-        self, environment: Environment, folders: PluginFolders, run: Run, action: Action, heard: _Start
-    ) -> bytes:
+    async def _run_in(self, place: _Place, run: Run, action: Action, heard: _Start) -> bytes:
         times = (run.time_limit or self._limits.time, action.timeout)
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
-        async with self._keeper(run, environment, folders) as keeper:
+        shared, own = resolved(run.config.env, self._env(run, place))
+        async with self._keeper(run, place, shared) as keeper:
             if run.warms:
                 await _ready(keeper)
                 return b"null"
@@ -196,16 +211,18 @@ class LocalRunner:
                 on_event=heard.listener.event,
                 on_started=heard.started,
                 on_outputs=heard.listener.outputs,
-                on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
+                on_uncompiled=lambda source: self._bytecode.told(place.environment.folder, source),
             )
-            self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, action, limits, env={**self._env(environment), **folders.env, **run.env})
+            self._bytecode.begin(place.environment.folder, run.folder if run.release else None)
+            request = _request(run, action, limits, place.allocation, own)
             if self._sandbox.namespaces:
                 request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
+            was_ready, begun = keeper.is_ready, time.monotonic()
             try:
                 ending = await execution.run(request, run.params.text)
             except ZygoteLost as lost:
                 raise _lost(lost) from lost
+            heard.ended(ending.imports, begun=begun, imported_before=0.0 if was_ready else keeper.import_seconds)
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
         result = result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
         await check_result(self._commands, result, job_id=run.job_id)
@@ -216,12 +233,11 @@ class LocalRunner:
         self._zygotes.retire(environment=environment)
         self._bytecode.forget(environment)
 
-    def _keeper(
-        self, run: Run, environment: Environment, folders: PluginFolders
-    ) -> AbstractAsyncContextManager[KeeperProcess]:
+    def _keeper(self, run: Run, place: _Place, env: Mapping[str, str]) -> AbstractAsyncContextManager[KeeperProcess]:
+        folders = place.folders
         spec = ZygoteSpec(
-            environment.base,
-            environment.folder,
+            place.environment.base,
+            place.environment.folder,
             run.folder,
             self._bytecode.folder,
             writable=self._sandbox.around([*self._sandbox.shared_temporary(self._data_dir), *folders.writable]),
@@ -229,17 +245,28 @@ class LocalRunner:
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
             identity=folders.identity,
+            env=tuple(sorted({**self._env(run, place), **env, **run.env}.items())),
+            imports=_imports(run),
         )
         return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
-    def _env(self, environment: Environment) -> dict[str, str]:
-        """Return what a run's environment variables are beside those of its own folder."""
+    def _env(self, run: Run, place: _Place) -> dict[str, str]:
+        """Return the variables that a run's imports already see, but for the plugin's own."""
+        folder, allocation = place.environment.folder, place.allocation
         return {
-            "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
-            "VIRTUAL_ENV": str(environment.folder),
+            "PATH": f"{folder}/bin{os.pathsep}{self._path}",
+            "VIRTUAL_ENV": str(folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
+            **place.folders.env,
+            **self._unseen,
+            **({} if allocation is None else self._own_threads(thread_variables(allocation.request.wanted))),
+            **run.env,
         }
+
+    def _own_threads(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Leave out of a run's variables the numbers of threads that the operator has set for all runs."""
+        return {name: value for name, value in env.items() if name not in self._fixed_threads}
 
 
 async def _ready(keeper: KeeperProcess) -> None:
@@ -253,16 +280,42 @@ def _lost(lost: ZygoteLost) -> Problem:
     return cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a run gets before it starts."""
+
+    environment: Environment
+    folders: PluginFolders
+    allocation: Allocation | None
+
+
 class _Start:
     """Whether a run's process has been started, beside its listener."""
 
     def __init__(self, listener: RunListener) -> None:
         self.listener = listener
         self.has_started = False
+        self._environment = 0.0
+        self._started_at = time.monotonic()
 
     def started(self) -> None:
         self.has_started = True
+        self._started_at = time.monotonic()
         self.listener.started()
+
+    @asynccontextmanager
+    async def environment_made(self, begun: float) -> AsyncIterator[None]:
+        """Note how long the environment took."""
+        self._environment = time.monotonic() - begun
+        yield
+
+    def ended(self, report: ImportReport, *, begun: float, imported_before: float) -> None:
+        """Pass on where the run's time went; `imported_before` is what its zygote has imported while it waited."""
+        until_started, running = self._started_at - begun, time.monotonic() - self._started_at
+        before, inside = min(imported_before, until_started), min(report.seconds, running)
+        environment = self._environment + until_started - before
+        times = {"environment": environment, "import": before + inside, "action": running - inside}
+        self.listener.event({"type": "timings", **times, "waited": environment + before})
 
 
 def _full_storage(code: str, stored: int) -> bytes:
@@ -273,26 +326,32 @@ def _full_storage(code: str, stored: int) -> bytes:
     ).encode()
 
 
-def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, str]) -> dict[str, Any]:
-    """Write what `synapse_worker.run` reads.
+def _imports(run: Run) -> ImportPlan:
+    preload = run.config.preload
+    if preload is True:
+        actions = [each for each in run.config.actions.values() if each.can_run]
+        return ImportPlan(entrypoints=tuple(dict.fromkeys(each.entrypoint for each in actions)))
+    return ImportPlan(modules=preload) if isinstance(preload, tuple) else NO_IMPORTS
 
-    Raises `Problem` 422 `invalid_plugin` if the plugin's `env` refers to what the run does not have.
-    """
+
+def _request(
+    run: Run, action: Action, limits: RunLimits, allocation: Allocation | None, plugin_env: Mapping[str, str]
+) -> dict[str, Any]:
+    """Write what `synapse_worker.run` reads; `plugin_env` has the variables that refer to what each run has."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
-    own = {name: value for name, value in run.config.env.items() if name not in run.env}
-    if not run.describes:
-        check_references(own, env)
+    gpus = visible(allocation.gpus) if allocation is not None and allocation.gpus else {}
     return {
         "entrypoint": action.entrypoint,
         "action": action.name,
         "job_id": run.job_id,
         "language": run.language,
         "folder": str(run.folder),
-        "env": {**env, **language, "SYNAPSE_JOB_ID": run.job_id},
-        "plugin_env": own,
+        "env": {**gpus, **language, "SYNAPSE_JOB_ID": run.job_id},
+        "plugin_env": {name: value for name, value in plugin_env.items() if name not in run.env},
         "limits": limits.resources,
         "writable": [],
         "shown": [],
+        "inputs": [(file.id, file.name, str(path)) for file, path in run.files.items()],
         "result_bytes": limits.result_bytes,
         **({"describe": {each.name: each.entrypoint for each in run.config.actions.values()}} if run.describes else {}),
     }
@@ -318,6 +377,7 @@ def local_runner(settings: Settings) -> LocalRunner:
         lasting=LastingFolders(settings.data_dir, storage_dir=settings.storage_dir, cache_dir=settings.cache_dir),
         most_stored=settings.max_storage_bytes,
         most_cached=settings.max_cache_bytes,
+        hides_gpus=settings.gpus is not None,
         environ={**os.environ, **index_environ(settings.index_url, settings.extra_index_urls)},
     )
 

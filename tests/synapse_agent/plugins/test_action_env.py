@@ -10,8 +10,9 @@ import pytest
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent.errors import StartError, UsageError
-from synapse_agent.plugins.action_env import ActionEnv, check_references
+from synapse_agent.plugins.action_env import ActionEnv
 from synapse_agent.problems import Problem
+from synapse_agent.runner.processes.environ import resolved
 from synapse_sdk.exceptions import ValidationError
 
 MAIN = "import os\n\ndef go(names):\n    return {name: os.environ.get(name) for name in names}\n"
@@ -57,10 +58,11 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_reference_to_what_is_not_there_is_named() -> None:
-    """What each run has, and a doubled dollar, are none of these."""
-    check_references({"A": "${HOME}/x", "B": "$${MISSING} $MISSING ${}", "C": "${GIVEN}"}, ["GIVEN"])
+    """A doubled dollar and other dollars refer to nothing; what each run has of its own is left to it."""
+    env = {"A": "${HOME}/x${GIVEN}", "B": "$${MISSING} $MISSING ${}", "C": "<${GIVEN}>"}
+    assert resolved(env, {"GIVEN": "1"}) == ({"B": "${MISSING} $MISSING ${}", "C": "<1>"}, {"A": "${HOME}/x${GIVEN}"})
     with pytest.raises(Problem, match=r"env\.A in config\.yaml refers to \$\{MISSING\}") as caught:
-        check_references({"A": "x${MISSING}"}, ["GIVEN"])
+        resolved({"A": "x${MISSING}"}, {"GIVEN": "1"})
     assert (caught.value.status, caught.value.error_type) == (422, "invalid_plugin")
 
 

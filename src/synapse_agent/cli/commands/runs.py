@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synapse_agent.cli.commands.folder_agent import own_agent
+from synapse_agent.cli.commands.releases import create_release
 from synapse_agent.cli.commands.run_params import read_params
 from synapse_agent.cli.commands.run_watcher import Watch
 from synapse_agent.cli.completion import complete_actions, complete_lookups, complete_params, complete_source_actions
@@ -63,6 +64,10 @@ JobId = Annotated[str | None, typer.Option("--job-id", metavar="ID", help="An ID
 Language = Annotated[
     str | None, typer.Option("--language", metavar="CODE", help="Language of the action's messages, such as en.")
 ]
+Priority = Annotated[
+    int | None,
+    typer.Option("--priority", metavar="N", help="Runs of a release with a higher one start first; 0 by default."),
+]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait for the result of an action that the agent runs in the background, too.")
 ]
@@ -87,8 +92,12 @@ def run(
     requirement: Requirement = None,
     job_id: JobId = None,
     language: Language = None,
+    priority: Priority = None,
     wait: Wait = False,
     background: Background = False,
+    create: Annotated[
+        bool, typer.Option("--create", help="Have the agent cache the release first, if it has not.")
+    ] = False,
     stream: Stream = False,
 ) -> None:
     """Run an action of a release, or of a plugin's folder, and print its result.
@@ -102,8 +111,11 @@ def run(
     job = job_id or new_job_id()
     if is_path(lookup):
         folder = plugin_folder(Path(lookup))
-        if background:
-            raise UsageFailure("--background is for releases: the agent of a folder ends with the command.")
+        if background or create:
+            option = "--background" if background else "--create"
+            raise UsageFailure(
+                f"{option} is for releases: a folder has an agent of its own, which ends with the command."
+            )
         with own_agent(invocation):
             run_folder(
                 invocation,
@@ -116,11 +128,19 @@ def run(
                 stream=stream,
             )
         return
+    if create:
+        release = create_release(invocation, lookup)
+        lookup = f"{release['plugin']}@{release['version']}"
     check_no_folder(lookup)
     with invocation.calling(lookup=lookup, job_id=job):
 
         def call(client: AgentClient) -> Any:
-            options: dict[str, Any] = {"requirements": requirement, "job_id": job, "language": language}
+            options: dict[str, Any] = {
+                "requirements": requirement,
+                "job_id": job,
+                "language": language,
+                "priority": priority,
+            }
             if stream:
                 return client.stream_plugin_release(lookup, action, given, **options)
             return client.run_plugin_release(lookup, action, given, background=background, **options)
@@ -145,6 +165,7 @@ def debug(
     requirement: Requirement = None,
     job_id: JobId = None,
     language: Language = None,
+    priority: Priority = None,
     wait: Wait = False,
     background: Background = False,
     send_source: Annotated[
@@ -169,7 +190,7 @@ def debug(
 
         def call(client: AgentClient) -> Any:
             return client.run_debug_plugin_release(
-                action, given, job_id=job, language=language, background=background, **source
+                action, given, job_id=job, language=language, priority=priority, background=background, **source
             )
 
         _run(invocation, call, job, what=f"{folder.name} {action}", wait=wait, background=background)

@@ -14,6 +14,7 @@ import termios
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from synapse_agent.runner.processes.import_report import NO_REPORT, read_report
 from synapse_agent.runner.processes.reported_events import read_event, read_value
 from synapse_agent.runner.synapse_worker import protocol
 
@@ -106,6 +107,7 @@ class ReportSocket:
         self.has_queued_work = False
         self.result: bytes | None = None
         self.failure: bytes | None = None
+        self.imports = NO_REPORT
         self._parts = bytearray()
         self._value = bytearray()
         self._values_size = 0
@@ -142,6 +144,8 @@ class ReportSocket:
         elif kind == protocol.UNCOMPILED:
             if self._on_uncompiled is not None:
                 self._on_uncompiled(payload)
+        elif kind == protocol.IMPORTS:
+            self.imports = read_report(payload)
         elif kind == protocol.BEGUN:
             self.has_begun = True
         elif kind == protocol.QUEUED:

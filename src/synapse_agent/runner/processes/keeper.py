@@ -11,7 +11,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +25,21 @@ _END_SECONDS = 15.0
 
 class ZygoteLost(Exception):
     """The process that forks the runs has ended; the message is its last output."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """What a zygote imports, so that its runs need not."""
+
+    packages: tuple[str, ...] = ()
+    """Installed modules, never the plugin's own."""
+    modules: tuple[str, ...] = ()
+    """Modules as the plugin's code would import them."""
+    entrypoints: tuple[str, ...] = ()
+    """Entrypoints whose modules are imported."""
+
+
+NO_IMPORTS = ImportPlan()
 
 
 class Child(Protocol):
@@ -63,6 +78,10 @@ class ZygoteSpec:
     """What they need besides the plugin's code, its environment and what they may write to."""
     identity: tuple[int, ...] = ()
     """Distinguishes folders from others that are later made at the same paths."""
+    env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Environment variables that all its runs have, from before any import."""
+    imports: ImportPlan = NO_IMPORTS
+    """What is imported before it forks."""
 
 
 class KeeperProcess:
@@ -82,7 +101,12 @@ class KeeperProcess:
             at_once.enter_context(theirs)
             self._stderr = os.memfd_create("keeper-stderr")
             if_it_fails.callback(os.close, self._stderr)
-            self._starter = _start(_command(spec, place, theirs.fileno()), theirs.fileno(), self._stderr, env)
+            stdin = os.memfd_create("keeper-stdin")  # not the command line: there are secrets in it
+            at_once.callback(os.close, stdin)
+            os.write(stdin, json.dumps(dict(spec.env)).encode())
+            os.lseek(stdin, 0, os.SEEK_SET)
+            command = _command(spec, place, theirs.fileno())
+            self._starter = _start(command, theirs.fileno(), stdin, self._stderr, env)
             if_it_fails.pop_all()
         self.place = place
         self._on_left = on_left
@@ -93,6 +117,10 @@ class KeeperProcess:
         self.alive = True
         self._let_go = asyncio.Event()
         self._is_ready = asyncio.Event()
+        self.memory = 0
+        """Bytes that the zygote takes, known once it is ready."""
+        self.import_seconds = 0.0
+        """What its imports took."""
         asyncio.get_running_loop().add_reader(self._control, self._hear)
 
     async def run(
@@ -112,6 +140,11 @@ class KeeperProcess:
             self._children.pop(number, None)
             raise
         return number
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its zygote can fork now."""
+        return self.alive and self._is_ready.is_set()
 
     async def ready(self) -> None:
         """Wait until its zygote can fork; raises `ZygoteLost` if the keeper ends before that."""
@@ -218,6 +251,7 @@ class KeeperProcess:
 
     def _notice(self, kind: bytes, number: int, value: int, words: bytes) -> None:
         if kind == protocol.READY:
+            self.memory, self.import_seconds = number, value / 1e6
             self._is_ready.set()
         elif kind == protocol.STARTED:
             self._children[number].started(Path(os.fsdecode(words)))
@@ -264,6 +298,9 @@ def _command(spec: ZygoteSpec, place: Path, control: int) -> list[str]:
         "covered": _texts(spec.covered),
         "writable": _texts(spec.writable),
         "readable": _texts(spec.readable),
+        "packages": spec.imports.packages,
+        "modules": spec.imports.modules,
+        "entrypoints": spec.imports.entrypoints,
     }
     return [str(spec.python), "-I", "-S", str(KEEPER), str(control), json.dumps(described)]
 
@@ -272,10 +309,12 @@ def _texts(paths: Iterable[Path] | None) -> list[str] | None:
     return None if paths is None else [str(path) for path in paths]
 
 
-def _start(command: list[str], control: int, stderr: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start(
+    command: list[str], control: int, stdin: int, stderr: int, env: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.DEVNULL,
         stderr=stderr,
         pass_fds=(control,),

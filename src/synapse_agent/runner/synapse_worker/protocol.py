@@ -30,9 +30,11 @@ REAPED = b"e"
 
 TAKE = b"R"
 """Keeper to waiting process: be the run whose descriptors come along: report socket, log pipe, a file with its request,
-and a tree of files for each byte that follows, which is the index of its path in the request."""
+a tree of files for each byte that follows, which is the index of its path in the request, and one for each input."""
 MAX_SHOWN = 100
-MAX_DESCRIPTORS = 3 + MAX_SHOWN
+MAX_INPUTS = 140
+MAX_DESCRIPTORS = 3 + MAX_SHOWN + MAX_INPUTS
+"""The kernel passes 253 at most."""
 
 SECRET_BYTES = 16
 REPORT = struct.Struct(f"!{SECRET_BYTES}sc")
@@ -45,6 +47,10 @@ VALUE = b"V"
 """Payload: the last part of such a value, as JSON without line ends."""
 UNCOMPILED = b"U"
 """Payload: the file of a module that the run had to compile, as there is no compiled code of it."""
+IMPORTS = b"I"
+"""Payload: `IMPORT_TIMES`, then a line for each module that was imported from outside the plugin: name and seconds."""
+IMPORT_TIMES = struct.Struct("!dd")
+"""Seconds that importing took: in all, and of it from outside the plugin."""
 PART = b"P"
 """Payload: a part of the outcome, which one message cannot hold."""
 RESULT = b"R"

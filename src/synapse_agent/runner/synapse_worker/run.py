@@ -6,11 +6,10 @@ import atexit
 import gc
 import json
 import os
-import re
 import resource
 import sys
 from _socket import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from types import AsyncGeneratorType, GeneratorType, ModuleType
 from typing import Any, NoReturn
 
@@ -19,8 +18,11 @@ from .bytecode import tell_instead_of_writing
 from .context import Context
 from .entrypoints import load
 from .failures import ActionFailure, action_failed
+from .imports import WATCH
+from .inputs import Input, resolved
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
+from .references import expanded
 from .reports import Reports
 from .results import ResultFailure, to_json
 from .sandbox import Sandbox
@@ -28,7 +30,6 @@ from .view import outputs_of
 
 _decode = json.JSONDecoder().decode
 _GENERATORS = (GeneratorType, AsyncGeneratorType)
-_REFERENCE = re.compile(r"(\$?)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _REHEARSED = "SYNAPSE_REHEARSED"
 
 
@@ -47,7 +48,7 @@ def become_run(
         sandbox = prepare()
         shown, (report, log, file, *trees) = _wait(connection)
         _take_log(log)
-        status = _execute(file, report, folder, sandbox, zip(shown, trees))
+        status = _execute(file, report, folder, sandbox, shown, trees)
     except SystemExit as leaving:
         status = _exit_status(leaving.code)
     except BaseException:  # nothing may return into the zygote's loop
@@ -82,6 +83,7 @@ def warm_up() -> None:
     _, params = _parted(b'{"warm_up": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
     context = Context(reports, job_id="", action="", language=None, outputs="", storage="")
+    reports.imports(WATCH.report())
     reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)).text)
     reports.close()
 
@@ -112,22 +114,23 @@ def _parted(request: bytes) -> tuple[dict[str, Any], bytes]:
     return _decode(head.decode()), params
 
 
-def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, shown: Iterable[tuple[int, int]]) -> int:
+def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, shown: bytes, trees: Sequence[int]) -> int:
     request, params = _read(request_file)
-    request["shown"] = [(request["shown"][index][0], tree) for index, tree in shown]
+    request["shown"] = [(request["shown"][index][0], tree) for index, tree in zip(shown, trees)]
+    trees = trees[len(shown) :]
     if "command" in request:
-        _settle(request, sandbox)
+        _settle(request, sandbox, trees)
         _become_command(request, request_file, len(params))
     os.close(request_file)
     reports = Reports(report, bytes.fromhex(request["secret"]))
     try:
-        _settle(request, sandbox)
+        request["paths"] = _settle(request, sandbox, trees)
     except (OSError, ValueError) as error:
         reports.outcome(protocol.FAILURE, json.dumps({"message": str(error)}).encode())
         return 1
     outputs = outputs_of(sandbox.home)
-    env = {"HOME": sandbox.home, "TMPDIR": sandbox.home, "SYNAPSE_OUTPUT_DIR": outputs, **request["env"]}
-    _set_environ({**env, **_expanded(request["plugin_env"], env)})
+    _set_environ({"HOME": sandbox.home, "TMPDIR": sandbox.home, "SYNAPSE_OUTPUT_DIR": outputs, **request["env"]})
+    _set_environ({name: expanded(value, os.environ) for name, value in request["plugin_env"].items()})
     _look_like_a_fresh_interpreter(request["entrypoint"])
     context = Context(
         reports,
@@ -135,7 +138,7 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
         action=request["action"],
         language=request["language"],
         outputs=outputs,
-        storage=request["env"]["SYNAPSE_STORAGE_DIR"],
+        storage=os.environ["SYNAPSE_STORAGE_DIR"],
     )
     tell_instead_of_writing(reports.uncompiled)
     reports.tell(protocol.BEGUN)
@@ -166,6 +169,7 @@ def _act(
     is_queued = _has_queued_work()
     if is_queued:
         reports.tell(protocol.QUEUED)
+    reports.imports(WATCH.report())
     if outcome is not None:
         reports.outcome(*outcome)
     if is_queued:
@@ -199,21 +203,12 @@ def _set_environ(env: dict[str, str]) -> None:
         os.environ[name] = value
 
 
-def _expanded(env: dict[str, str], known: dict[str, str]) -> dict[str, str]:
-    """Replace `${NAME}` in a plugin's variables; `$${NAME}` stands for that text."""
-
-    def value_of(reference: re.Match[str]) -> str:
-        dollar, name = reference.groups()
-        return reference[0][1:] if dollar else known.get(name, reference[0])
-
-    return {name: _REFERENCE.sub(value_of, value) if "${" in value else value for name, value in env.items()}
-
-
-def _settle(request: dict[str, Any], sandbox: Sandbox) -> None:
+def _settle(request: dict[str, Any], sandbox: Sandbox, trees: Sequence[int]) -> dict[tuple[str, str], str]:
     _limit(request["limits"])
     os.chdir("/")  # into a view that was mounted over what this process was in
     os.chdir(request["folder"])
-    sandbox.enter(writable=request["writable"], shown=request["shown"])
+    inputs = [Input(*each) for each in request["inputs"]]
+    return sandbox.enter(writable=request["writable"], shown=request["shown"], inputs=inputs, trees=trees)
 
 
 def _look_like_a_fresh_interpreter(entrypoint: str) -> None:
@@ -232,7 +227,9 @@ def _outcome(
             description = to_json(described(request["describe"], folder=folder))
             return protocol.RESULT, _checked(description.text, request["result_bytes"])
         params = _params(text)
-        target = load(request["entrypoint"], folder=folder)
+        if request["paths"]:
+            params = resolved(params, request["paths"])
+        target = WATCH.timed(lambda: load(request["entrypoint"], folder=folder))
         result = call(target, action=context.action, params=params, context=context)
         limit = request["result_bytes"]
         if is_generator := isinstance(result, _GENERATORS):

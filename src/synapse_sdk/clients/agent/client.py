@@ -15,6 +15,7 @@ from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClien
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
 from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
+from synapse_sdk.clients.agent.resources import AsyncResourcesClientMixin, ResourcesClientMixin
 from synapse_sdk.clients.agent.streaming import AsyncStreamClientMixin, StreamClientMixin
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ class _Client:
         self._session = self._make_session(config, settings, clock)
 
 
-class AgentClient(PluginClientMixin, StreamClientMixin, JobClientMixin, HealthClientMixin, _Client):
+class AgentClient(
+    PluginClientMixin, StreamClientMixin, JobClientMixin, ResourcesClientMixin, HealthClientMixin, _Client
+):
     """A client of one agent. Close it, or use it as a context manager, when you are done.
 
     What is not given comes from the environment: `SYNAPSE_AGENT_URL`, `SYNAPSE_AGENT_TOKEN`, `SYNAPSE_USER_TOKEN`
@@ -181,7 +184,12 @@ class AgentClient(PluginClientMixin, StreamClientMixin, JobClientMixin, HealthCl
 
 
 class AsyncAgentClient(
-    AsyncPluginClientMixin, AsyncStreamClientMixin, AsyncJobClientMixin, AsyncHealthClientMixin, _Client
+    AsyncPluginClientMixin,
+    AsyncStreamClientMixin,
+    AsyncJobClientMixin,
+    AsyncResourcesClientMixin,
+    AsyncHealthClientMixin,
+    _Client,
 ):
     """The asynchronous twin of `AgentClient`, which has the arguments' descriptions.
 

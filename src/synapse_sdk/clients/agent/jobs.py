@@ -81,7 +81,7 @@ class JobClientMixin:
         return log
 
     def list_job_files(self, job_id: str) -> list[JobFile]:
-        """List the files that a job has left in `$SYNAPSE_OUTPUT_DIR`, or, while it runs, has there now."""
+        """List the files that a job has left in its folder of outputs, or, while it runs, has there now."""
         files: list[JobFile] = self._session.send(calls.list_job_files(job_id))
         return files
 
@@ -211,7 +211,7 @@ class AsyncJobClientMixin:
         return log
 
     async def list_job_files(self, job_id: str) -> list[JobFile]:
-        """List the files that a job has left in `$SYNAPSE_OUTPUT_DIR`, or, while it runs, has there now."""
+        """List the files that a job has left in its folder of outputs, or, while it runs, has there now."""
         files: list[JobFile] = await self._session.send(calls.list_job_files(job_id))
         return files
 

@@ -26,6 +26,7 @@ class StreamClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         deadline: float | None = None,
     ) -> Generator[Any, None, None]:
         """Run an action of a release that is a generator, and yield its values as they come.
@@ -41,6 +42,7 @@ class StreamClientMixin:
             requirements: PEP 508 requirements in addition to the plugin's own.
             job_id: An ID of your choice for the run.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
+            priority: Runs with a higher one start first, up to the agent's limit.
             deadline: Seconds for all of it, after which `ClientTimeoutError` is raised; the job continues.
 
         Raises:
@@ -58,7 +60,8 @@ class StreamClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
-            background=True,
+            priority=priority,
+            wanted="job",
         )
         return self._session.iterate(self._session.streaming(request, deadline))
 
@@ -73,6 +76,7 @@ class StreamClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         deadline: float | None = None,
     ) -> Generator[Any, None, None]:
         """Run an action from source, as `run_debug_plugin_release` does, and yield its values as they come.
@@ -86,6 +90,7 @@ class StreamClientMixin:
             requirements: PEP 508 requirements in addition to the plugin's own.
             job_id: An ID of your choice for the run.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
+            priority: Runs with a higher one start first, up to the agent's limit.
             deadline: As for `stream_plugin_release`, which also has the errors.
         """
         request = calls.run_debug_plugin_release(
@@ -97,7 +102,8 @@ class StreamClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
-            background=True,
+            priority=priority,
+            wanted="job",
         )
         return self._session.iterate(self._session.streaming(request, deadline))
 
@@ -116,6 +122,7 @@ class AsyncStreamClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         deadline: float | None = None,
     ) -> AsyncGenerator[Any, None]:
         """Run an action of a release that is a generator, and yield its values as they come."""
@@ -127,7 +134,8 @@ class AsyncStreamClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
-            background=True,
+            priority=priority,
+            wanted="job",
         )
         return self._session.iterate(self._session.streaming(request, deadline))
 
@@ -142,6 +150,7 @@ class AsyncStreamClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         deadline: float | None = None,
     ) -> AsyncGenerator[Any, None]:
         """Run an action from source, and yield its values as they come."""
@@ -154,6 +163,7 @@ class AsyncStreamClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
-            background=True,
+            priority=priority,
+            wanted="job",
         )
         return self._session.iterate(self._session.streaming(request, deadline))

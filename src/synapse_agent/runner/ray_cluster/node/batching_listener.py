@@ -33,7 +33,7 @@ class BatchingListener:
         self.has_started = True
         self._say(Started())
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
+    def turn(self) -> AbstractAsyncContextManager[None]:
         """Never wait: the agent has given the run its turn."""
         return nullcontext()
 
