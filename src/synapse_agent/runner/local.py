@@ -47,12 +47,13 @@ from synapse_agent.runner.processes.outcomes import (
 from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, namespaces_missing, probed
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
-from synapse_agent.runner.resources.gpus import HIDDEN, visible
+from synapse_agent.runner.resources.gpus import HIDDEN
 from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation, thread_variables
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.eviction import CacheBounds
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
+from synapse_agent.util.changes import Changes
 from synapse_agent.util.sizes import show_size
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class LocalRunner:
         lasting: LastingFolders | None = None,
         most_stored: int = default("max_storage_bytes"),
         most_cached: int = default("max_cache_bytes"),
+        changes: Changes | None = None,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
@@ -104,6 +106,7 @@ class LocalRunner:
             scratch=self._scratch,
             bounds=bounds or CacheBounds(),
             on_lost=self._lose,
+            changes=changes,
         )
         self._storage = PluginStorage(
             lasting or LastingFolders(data_dir), most_stored=most_stored, most_cached=most_cached
@@ -127,6 +130,14 @@ class LocalRunner:
                 if heard.has_started or not lacks_resources(error):
                     raise
                 raise cannot_start(str(error)) from error
+
+    def figures(self) -> Mapping[str, float]:
+        """Count the processes that runs are forked from."""
+        return {"zygote": self._zygotes.count}
+
+    def refusal(self) -> Problem | None:
+        """Return why a run would be refused now: it is closed."""
+        return shutting_down() if self._closed else None
 
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; see `Runner.stop`."""
@@ -245,22 +256,21 @@ class LocalRunner:
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
             identity=folders.identity,
-            env=tuple(sorted({**self._env(run, place), **env, **run.env}.items())),
+            env=tuple(sorted({**self._env(run, place), **env, **run.env, **self._unseen}.items())),
             imports=_imports(run),
         )
         return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
     def _env(self, run: Run, place: _Place) -> dict[str, str]:
         """Return the variables that a run's imports already see, but for the plugin's own."""
-        folder, allocation = place.environment.folder, place.allocation
+        folder = place.environment.folder
         return {
             "PATH": f"{folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
             **place.folders.env,
-            **self._unseen,
-            **({} if allocation is None else self._own_threads(thread_variables(allocation.request.wanted))),
+            **self._own_threads(thread_variables(run.request.wanted)),
             **run.env,
         }
 
@@ -310,7 +320,7 @@ class _Start:
         yield
 
     def ended(self, report: ImportReport, *, begun: float, imported_before: float) -> None:
-        """Pass on where the run's time went; `imported_before` is what its zygote has imported while it waited."""
+        """Report how long parts of the run took; `imported_before`: what its zygote has imported while it waited."""
         until_started, running = self._started_at - begun, time.monotonic() - self._started_at
         before, inside = min(imported_before, until_started), min(report.seconds, running)
         environment = self._environment + until_started - before
@@ -339,7 +349,7 @@ def _request(
 ) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads; `plugin_env` has the variables that refer to what each run has."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
-    gpus = visible(allocation.gpus) if allocation is not None and allocation.gpus else {}
+    gpus = {} if allocation is None else allocation.env
     return {
         "entrypoint": action.entrypoint,
         "action": action.name,
@@ -357,7 +367,7 @@ def _request(
     }
 
 
-def local_runner(settings: Settings) -> LocalRunner:
+def local_runner(settings: Settings, changes: Changes | None = None) -> LocalRunner:
     """Make the runner of this machine: the agent's own, or that of a cluster's node."""
     limits = RunLimits(
         cpu_time=settings.max_cpu_seconds,
@@ -368,6 +378,7 @@ def local_runner(settings: Settings) -> LocalRunner:
     )
     return LocalRunner(
         settings.data_dir,
+        changes=changes,
         limits=limits,
         pythons=settings.pythons,
         max_zygotes=settings.max_zygotes,

@@ -11,10 +11,12 @@ from synapse_sdk.clients.agent._request.config import MAX_RESPONSE_BYTES, Config
 from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport, TransportSettings
 from synapse_sdk.clients.agent.clock import CLOCK, Clock
+from synapse_sdk.clients.agent.files import AsyncFileClientMixin, FileClientMixin
 from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClientMixin
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
 from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
+from synapse_sdk.clients.agent.publishing import AsyncPublishingClientMixin, PublishingClientMixin
 from synapse_sdk.clients.agent.resources import AsyncResourcesClientMixin, ResourcesClientMixin
 from synapse_sdk.clients.agent.streaming import AsyncStreamClientMixin, StreamClientMixin
 
@@ -80,7 +82,14 @@ class _Client:
 
 
 class AgentClient(
-    PluginClientMixin, StreamClientMixin, JobClientMixin, ResourcesClientMixin, HealthClientMixin, _Client
+    PluginClientMixin,
+    PublishingClientMixin,
+    StreamClientMixin,
+    JobClientMixin,
+    FileClientMixin,
+    ResourcesClientMixin,
+    HealthClientMixin,
+    _Client,
 ):
     """A client of one agent. Close it, or use it as a context manager, when you are done.
 
@@ -185,8 +194,10 @@ class AgentClient(
 
 class AsyncAgentClient(
     AsyncPluginClientMixin,
+    AsyncPublishingClientMixin,
     AsyncStreamClientMixin,
     AsyncJobClientMixin,
+    AsyncFileClientMixin,
     AsyncResourcesClientMixin,
     AsyncHealthClientMixin,
     _Client,

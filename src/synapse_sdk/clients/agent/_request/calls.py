@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from io import BytesIO
 from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 
@@ -25,7 +26,7 @@ from synapse_sdk.clients.agent._request.arguments import (
     check_text,
 )
 from synapse_sdk.clients.agent._request.config import TimeoutProfile
-from synapse_sdk.clients.agent._request.json_body import encode
+from synapse_sdk.clients.agent._request.json_body import HoldsFiles, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     """Headers of this request alone."""
+    unsent: Any = field(default=None, repr=False)
+    """The JSON value of its body if that holds files, which are sent first; then there is no body yet."""
 
     @property
     def is_stream(self) -> bool:
@@ -82,6 +85,27 @@ def health_check() -> Request:
 def create_backup() -> Request:
     """Return the call for `create_backup`."""
     from synapse_agent_api.api.maintenance import create_backup as operation
+
+    return _call(operation, operation.build_request())
+
+
+def check_readiness() -> Request:
+    """Return the call for `check_readiness`."""
+    from synapse_agent_api.api.health import check_readiness as operation
+
+    return _call(operation, operation.build_request())
+
+
+def list_environments() -> Request:
+    """Return the call for `list_environments`."""
+    from synapse_agent_api.api.maintenance import list_environments as operation
+
+    return _call(operation, operation.build_request())
+
+
+def get_storage() -> Request:
+    """Return the call for `get_storage`."""
+    from synapse_agent_api.api.maintenance import get_storage as operation
 
     return _call(operation, operation.build_request())
 
@@ -139,7 +163,7 @@ def get_plugin_release(lookup: str | int) -> Request:
 
 
 def create_plugin_release(plugin: str, version: str | None = None, *, refresh: bool = False) -> Request:
-    """Return the call that caches a release; only what the caller gave goes out."""
+    """Return the call that caches a release; absent arguments stay absent."""
     from synapse_agent_api.api.plugin_releases import create_plugin_release as operation
     from synapse_agent_api.models.create_plugin_release_request import CreatePluginReleaseRequest
     from synapse_agent_api.types import UNSET
@@ -150,6 +174,15 @@ def create_plugin_release(plugin: str, version: str | None = None, *, refresh: b
         refresh=True if refresh else UNSET,
     )
     return _call(operation, operation.build_request(body=body), "create")
+
+
+def push_plugin_release(archive: Mapping[str, Any], *, replace: bool = False) -> Request:
+    """Return the call that caches a release from an archive that was uploaded."""
+    from synapse_agent_api.api.plugin_releases import push_plugin_release as operation
+    from synapse_agent_api.models.push_plugin_release_request import PushPluginReleaseRequest
+
+    given = {"archive": dict(archive), **({"replace": True} if replace else {})}
+    return _call(operation, operation.build_request(body=PushPluginReleaseRequest.from_dict(given)), "create")
 
 
 def delete_plugin_release(lookup: str | int) -> Request:
@@ -270,6 +303,13 @@ def list_jobs(
     return _call(operation, operation.build_request(**given))
 
 
+def get_job_statistics(hours: float, buckets: int) -> Request:
+    """Return the call that counts jobs over time."""
+    from synapse_agent_api.api.jobs import get_job_statistics as operation
+
+    return _call(operation, operation.build_request(hours=hours, buckets=buckets))
+
+
 def get_job(job_id: str) -> Request:
     """Return the call for a job's record."""
     from synapse_agent_api.api.jobs import get_job as operation
@@ -297,6 +337,38 @@ def get_job_file(job_id: str, name: str, start: int, end: int) -> Request:
 
     name = check_text(name, "name")
     return _call(operation, operation.build_request(check_job_id(job_id), name=name, range_=_range(start, end)))
+
+
+def get_file(file_id: str) -> Request:
+    """Return the call that asks how much of a file is there."""
+    from synapse_agent_api.api.files import get_file as operation
+
+    return _call(operation, operation.build_request(file_id))
+
+
+def get_file_content(file_id: str, start: int, end: int) -> Request:
+    """Return the call for the bytes of a file from a start to an end."""
+    from synapse_agent_api.api.files import get_file_content as operation
+
+    return _call(operation, operation.build_request(file_id, range_=_range(start, end)))
+
+
+def put_file_content(file_id: str, part: bytes, *, size: int, offset: int, name: str, media_type: str) -> Request:
+    """Return the call that uploads a part of a file."""
+    from synapse_agent_api.api.files import put_file_content as operation
+    from synapse_agent_api.types import File
+
+    request = operation.build_request(
+        file_id, body=File(BytesIO(part)), size=size, offset=offset, name=name, media_type=media_type
+    )
+    return _call(operation, request)
+
+
+def delete_file(file_id: str) -> Request:
+    """Return the call that deletes a file."""
+    from synapse_agent_api.api.files import delete_file as operation
+
+    return _call(operation, operation.build_request(file_id))
 
 
 def delete_job(job_id: str) -> Request:
@@ -335,7 +407,10 @@ def _call(operation: _Operation, request: Mapping[str, Any], pace: TimeoutProfil
 
 
 def _run(operation: _Operation, request: Mapping[str, Any], wanted: Wanted) -> Request:
-    run = _call(operation, request, "run")
+    try:
+        run = _call(operation, request, "run")
+    except HoldsFiles:
+        run = replace(_call(operation, {**request, "json": None}, "run"), body=None, unsent=request["json"])
     return replace(run, answers={**run.answers, **_ANSWERS[wanted]})
 
 
