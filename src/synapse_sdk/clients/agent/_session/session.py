@@ -98,9 +98,12 @@ class Session(_Session):
 
     def run(self, request: Request, *, timeout: Timeout | None = None, deadline: float | None = None) -> Any:
         """Send a run, after the files that its params hold, and return what its answer holds."""
-        if request.unsent is None:
-            return self.send(request, timeout=timeout, deadline=deadline)
-        return self.drive(uploads.run(request, self.limit("sending files and running", deadline), timeout))
+        try:
+            if request.unsent is None:
+                return self.send(request, timeout=timeout, deadline=deadline)
+            return self.drive(uploads.run(request, self.limit("sending files and running", deadline), timeout))
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
 
     def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
@@ -221,9 +224,12 @@ class AsyncSession(_Session):
 
     async def run(self, request: Request, *, timeout: Timeout | None = None, deadline: float | None = None) -> Any:
         """Send a run, after the files that its params hold, and return what its answer holds."""
-        if request.unsent is None:
-            return await self.send(request, timeout=timeout, deadline=deadline)
-        return await self.drive(uploads.run(request, self.limit("sending files and running", deadline), timeout))
+        try:
+            if request.unsent is None:
+                return await self.send(request, timeout=timeout, deadline=deadline)
+            return await self.drive(uploads.run(request, self.limit("sending files and running", deadline), timeout))
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
 
     async def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
