@@ -19,6 +19,7 @@ from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
 from synapse_agent.observe.observer import Observer
 from synapse_agent.observe.storage import StorageOverview
+from synapse_agent.plugins.action_env import ActionEnv
 from synapse_agent.plugins.archives import unpack_named
 from synapse_agent.plugins.debug_source import DebugRules
 from synapse_agent.plugins.releases import Creation, Releases
@@ -105,6 +106,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
     `close()` within the block lets runs end well. Raises `StartError` where the agent cannot start.
     """
     settings = _absolute(settings)
+    action_env = ActionEnv.of(settings.action_env, settings.action_env_files, environ=os.environ)
     unpacked = _unpacked(settings)
     folders = [DirectorySource(check_plugins_folder(folder), limits=unpacked) for folder in settings.plugins]
     async with AsyncExitStack() as stack:
@@ -136,6 +138,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             keep_keys=timedelta(hours=settings.idempotency_hours),
             reserve=folder.reserve,
             describe=runner.described if settings.keep_params else None,
+            action_env=action_env,
             changes=changes,
         )
         stack.push_async_callback(jobs.close, limit=0)
@@ -169,7 +172,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
-        warming = Warming(runner)
+        warming = Warming(runner, action_env)
         stack.push_async_callback(warming.close)
         nodes = NodeMonitor(made if isinstance(made, ReportsNodes) else LocalMachine(scheduler, os.environ))
         agent = Agent(
@@ -247,6 +250,8 @@ def _absolute(settings: Settings) -> Settings:
         data_dir=_without_dots(settings.data_dir),
         allow_write=tuple(map(_without_dots, settings.allow_write)),
         debug_roots=tuple(map(_without_dots, settings.debug_roots)),
+        storage_dir=settings.storage_dir and _without_dots(settings.storage_dir),
+        cache_dir=settings.cache_dir and _without_dots(settings.cache_dir),
     )
 
 

@@ -42,6 +42,7 @@ from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.reports import JobReports
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
+from synapse_agent.plugins.action_env import NO_ENV, ActionEnv
 from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, Runner
 from synapse_agent.runner.resources.ledger import ResourceRequest
@@ -82,6 +83,7 @@ class Jobs:
         output_limit: int = default("max_jobs_bytes"),
         reserve: Reserve | None = None,
         describe: Describe | None = None,
+        action_env: ActionEnv = NO_ENV,
         changes: Changes | None = None,
     ) -> None:
         """Take up what an earlier agent left. Without `describe`, records have no params."""
@@ -98,6 +100,7 @@ class Jobs:
         self._time_limit = time_limit
         self._left = LeftFiles(self._files, files, limit=output_limit)
         self._reserve = reserve
+        self._action_env = action_env
         self._reports = JobReports(changes or Changes())
         self._params = ParamsKeeper(self._rows, describe)
         self._pages = database.job_pages
@@ -370,6 +373,7 @@ class Jobs:
             release=spec.release,
             language=spec.language,
             time_limit=self._time_limit,
+            env=self._action_env.for_run(spec.config.code, is_debug=spec.release is None),
             lane=spec.lane,
             priority=spec.priority,
             accepted=live.row.id,

@@ -9,11 +9,12 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.errors import StartError
+from synapse_agent.files.lasting import LastingFolders, PluginFolders, PluginStorage
 from synapse_agent.plugins.config import Action
 from synapse_agent.plugins.project import (
     read_requirements,
@@ -22,16 +23,15 @@ from synapse_agent.plugins.project import (
     requires_python,
 )
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
-from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
-from synapse_agent.runner.environments.eviction import CacheBounds
 from synapse_agent.runner.environments.installer import Installer
 from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pip_config import index_environ
 from synapse_agent.runner.environments.pool import Environment, Environments
 from synapse_agent.runner.processes.commands import Commands
+from synapse_agent.runner.processes.environ import resolved
 from synapse_agent.runner.processes.execution import Execution
 from synapse_agent.runner.processes.import_report import ImportReport
 from synapse_agent.runner.processes.json_check import check_result
@@ -50,9 +50,11 @@ from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.runner.resources.gpus import HIDDEN
 from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation, thread_variables
 from synapse_agent.settings import Settings, default
+from synapse_agent.storage.eviction import CacheBounds
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
 from synapse_agent.util.changes import Changes
+from synapse_agent.util.sizes import show_size
 
 logger = logging.getLogger(__name__)
 
@@ -74,12 +76,16 @@ class LocalRunner:
         rules: RequirementRules = STRICT,
         hides_gpus: bool = False,
         environ: Mapping[str, str] = os.environ,
+        lasting: LastingFolders | None = None,
+        most_stored: int = default("max_storage_bytes"),
+        most_cached: int = default("max_cache_bytes"),
         changes: Changes | None = None,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
         `pythons` are preferred to those found on the machine. `bounds` are those of the environments that are kept.
         Of `environ` actions see a few harmless variables. With `hides_gpus` a run sees only the GPUs that it was given.
+        `lasting` are the plugins' storages and caches, by default in the data folder; the last two bound these.
         """
         self._limits = limits or RunLimits()
         self._rules = rules
@@ -101,6 +107,9 @@ class LocalRunner:
             bounds=bounds or CacheBounds(),
             on_lost=self._lose,
             changes=changes,
+        )
+        self._storage = PluginStorage(
+            lasting or LastingFolders(data_dir), most_stored=most_stored, most_cached=most_cached
         )
         self._path = environ.get("PATH", os.defpath)
         self._unseen = HIDDEN if hides_gpus else {}
@@ -155,6 +164,7 @@ class LocalRunner:
         if self._running:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), _CLOSE_SECONDS)
+        await self._storage.close()
         await self._environments.close()
         await self._bytecode.close()
         await self._zygotes.close()
@@ -190,16 +200,18 @@ class LocalRunner:
             ) as environment,
             heard.environment_made(begun),
             heard.listener.turn() as allocation,
+            self._storage.use(run.config.code, is_debug=run.release is None) as folders,
         ):
-            return await self._run_in(environment, run, action, heard, allocation)
+            if folders.is_full and not run.warms:
+                heard.listener.output(_full_storage(run.config.code, folders.stored))
+            return await self._run_in(_Place(environment, folders, allocation), run, action, heard)
 
-    async def _run_in(
-        self, environment: Environment, run: Run, action: Action, heard: _Start, allocation: Allocation | None
-    ) -> bytes:
+    async def _run_in(self, place: _Place, run: Run, action: Action, heard: _Start) -> bytes:
         times = (run.time_limit or self._limits.time, action.timeout)
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
-        async with self._keeper(run, environment) as keeper:
+        shared, own = resolved(run.config.env, self._env(run, place))
+        async with self._keeper(run, place, shared) as keeper:
             if run.warms:
                 await _ready(keeper)
                 return b"null"
@@ -210,10 +222,10 @@ class LocalRunner:
                 on_event=heard.listener.event,
                 on_started=heard.started,
                 on_outputs=heard.listener.outputs,
-                on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
+                on_uncompiled=lambda source: self._bytecode.told(place.environment.folder, source),
             )
-            self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, action, limits, allocation)
+            self._bytecode.begin(place.environment.folder, run.folder if run.release else None)
+            request = _request(run, action, limits, place.allocation, own)
             if self._sandbox.namespaces:
                 request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
             was_ready, begun = keeper.is_ready, time.monotonic()
@@ -232,28 +244,34 @@ class LocalRunner:
         self._zygotes.retire(environment=environment)
         self._bytecode.forget(environment)
 
-    def _keeper(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[KeeperProcess]:
+    def _keeper(self, run: Run, place: _Place, env: Mapping[str, str]) -> AbstractAsyncContextManager[KeeperProcess]:
+        folders = place.folders
         spec = ZygoteSpec(
-            environment.base,
-            environment.folder,
+            place.environment.base,
+            place.environment.folder,
             run.folder,
             self._bytecode.folder,
-            writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
+            writable=self._sandbox.around([*self._sandbox.shared_temporary(self._data_dir), *folders.writable]),
+            readable=(folders.storage,),
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
-            env=tuple(sorted({**self._env(environment, run.request.wanted), **run.config.env, **self._unseen}.items())),
+            identity=folders.identity,
+            env=tuple(sorted({**self._env(run, place), **env, **run.env, **self._unseen}.items())),
             imports=_imports(run),
         )
         return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
-    def _env(self, environment: Environment, wanted: Resources) -> dict[str, str]:
-        """Return the variables that a run's imports already see: those of its environment, and numbers of threads."""
+    def _env(self, run: Run, place: _Place) -> dict[str, str]:
+        """Return the variables that a run's imports already see, but for the plugin's own."""
+        folder = place.environment.folder
         return {
-            "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
-            "VIRTUAL_ENV": str(environment.folder),
+            "PATH": f"{folder}/bin{os.pathsep}{self._path}",
+            "VIRTUAL_ENV": str(folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
-            **self._own_threads(thread_variables(wanted)),
+            **place.folders.env,
+            **self._own_threads(thread_variables(run.request.wanted)),
+            **run.env,
         }
 
     def _own_threads(self, env: Mapping[str, str]) -> dict[str, str]:
@@ -270,6 +288,15 @@ async def _ready(keeper: KeeperProcess) -> None:
 
 def _lost(lost: ZygoteLost) -> Problem:
     return cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a run gets before it starts."""
+
+    environment: Environment
+    folders: PluginFolders
+    allocation: Allocation | None
 
 
 class _Start:
@@ -301,6 +328,14 @@ class _Start:
         self.listener.event({"type": "timings", **times, "waited": environment + before})
 
 
+def _full_storage(code: str, stored: int) -> bytes:
+    """Return the line for a run's log that explains why it can't write to the storage."""
+    return (
+        f"... the storage of plugin {code!r} takes {show_size(stored)}, more than --max-storage-size allows: this run"
+        f" can only read it. 'synapse-agent storage clear' makes room ...\n"
+    ).encode()
+
+
 def _imports(run: Run) -> ImportPlan:
     preload = run.config.preload
     if preload is True:
@@ -309,8 +344,10 @@ def _imports(run: Run) -> ImportPlan:
     return ImportPlan(modules=preload) if isinstance(preload, tuple) else NO_IMPORTS
 
 
-def _request(run: Run, action: Action, limits: RunLimits, allocation: Allocation | None) -> dict[str, Any]:
-    """Write what `synapse_worker.run` reads."""
+def _request(
+    run: Run, action: Action, limits: RunLimits, allocation: Allocation | None, plugin_env: Mapping[str, str]
+) -> dict[str, Any]:
+    """Write what `synapse_worker.run` reads; `plugin_env` has the variables that refer to what each run has."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
     gpus = {} if allocation is None else allocation.env
     return {
@@ -320,6 +357,7 @@ def _request(run: Run, action: Action, limits: RunLimits, allocation: Allocation
         "language": run.language,
         "folder": str(run.folder),
         "env": {**gpus, **language, "SYNAPSE_JOB_ID": run.job_id},
+        "plugin_env": {name: value for name, value in plugin_env.items() if name not in run.env},
         "limits": limits.resources,
         "writable": [],
         "shown": [],
@@ -347,6 +385,9 @@ def local_runner(settings: Settings, changes: Changes | None = None) -> LocalRun
         bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
         sandbox=sandbox_of(settings),
         rules=RequirementRules(urls=settings.allow_requirement_urls),
+        lasting=LastingFolders(settings.data_dir, storage_dir=settings.storage_dir, cache_dir=settings.cache_dir),
+        most_stored=settings.max_storage_bytes,
+        most_cached=settings.max_cache_bytes,
         hides_gpus=settings.gpus is not None,
         environ={**os.environ, **index_environ(settings.index_url, settings.extra_index_urls)},
     )

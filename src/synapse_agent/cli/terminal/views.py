@@ -170,6 +170,20 @@ def environments(found: Sequence[Mapping[str, Any]]) -> RenderableType:
     return table
 
 
+def storages(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Show the storages and caches of plugins, one a row."""
+    table = _table("Plugin", "Kind", "Size", "Last used", "In use")
+    for each in found:
+        table.add_row(
+            _text(f"{each['plugin']}{' (debug runs)' if each['debug'] else ''}"),
+            Text(each["kind"]),
+            Text(show_size(each["size"])),
+            _when(each["last_used"]),
+            Text("yes" if each["in_use"] else "no"),
+        )
+    return table
+
+
 def findings(found: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Show what `doctor` has found, with what to do below what is wrong."""
     table = _table("", "Check", "Found")
