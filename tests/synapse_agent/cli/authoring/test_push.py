@@ -51,7 +51,7 @@ def test_a_folder_becomes_a_release(cli, folder: Path) -> None:
 
 @pytest.mark.usefixtures("taker")
 def test_other_files_are_refused_until_they_may_replace(cli, folder: Path) -> None:
-    """One line says both ways out."""
+    """One line has both ways out."""
     before = json.loads(cli("push", str(folder)).out)
     (folder / "main.py").write_text("def go(): return 'new'\n")
     refused = cli("push", str(folder))
