@@ -92,18 +92,9 @@ class CreatePluginReleaseRequest(BaseModel):
 
     plugin: Annotated[str, Field(description="The plugin's code.", min_length=1)]
     version: Annotated[
-        str | MISSING,
-        Field(
-            description="The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several.",
-            min_length=1,
-        ),
+        str | MISSING, Field(description="The version, as text. Without it, the only one there is.", min_length=1)
     ] = MISSING
-    refresh: Annotated[
-        bool | None,
-        Field(
-            description="Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files."
-        ),
-    ] = False
+    refresh: Annotated[bool | None, Field(description="Fetch it anew if it is cached; it keeps its ID.")] = False
 
 
 class DebugRunRequest(BaseModel):
@@ -317,9 +308,9 @@ class Job(BaseModel):
     ] = MISSING
     requirements: Annotated[list[str] | MISSING, Field(description="The call's own requirements.")] = MISSING
     caller: JobCaller | None | MISSING = MISSING
-    node: Annotated[
-        str | None | MISSING, Field(description="The `node_id` of the node of a cluster that it ran on.")
-    ] = MISSING
+    node: Annotated[str | None | MISSING, Field(description="The address of the node of a cluster that it ran on.")] = (
+        MISSING
+    )
     attempts: Annotated[
         int | MISSING, Field(description="How often this `job_id` has been run, this time included.", ge=1)
     ] = MISSING
@@ -688,7 +679,7 @@ class PluginRelease(BaseModel):
     source_changed: Annotated[
         bool | MISSING,
         Field(
-            description="Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files\nfor this release now. Runs use the cached ones until the release is refreshed.\n"
+            description="Only `true`, and only from `create_plugin_release`: its source has other files now. Runs use the cached ones\nuntil it is refreshed.\n"
         ),
     ] = MISSING
     warnings: Annotated[
@@ -735,8 +726,7 @@ class PushPluginReleaseRequest(BaseModel):
 
     archive: StoredFileReference
     replace: Annotated[
-        bool | None,
-        Field(description="Replace a cached release of that code and version that has other files. It keeps its ID."),
+        bool | None, Field(description="Replace a cached release that has other files; it keeps its ID.")
     ] = False
 
 
@@ -762,7 +752,7 @@ class ReferencedFile(BaseModel):
     id: Annotated[
         str, Field(description="The SHA-256 of its content, in hexadecimal digits.", pattern="^[0-9a-f]{64}$")
     ]
-    name: Annotated[str, Field(description="What the file is called.", max_length=255, min_length=1)]
+    name: Annotated[str, Field(max_length=255, min_length=1)]
 
 
 ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])

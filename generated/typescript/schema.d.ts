@@ -248,8 +248,7 @@ export interface paths {
         /**
          * Fetch and cache a release
          * @description Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
-         *     already cached is returned with 200, unchanged, with `source_changed` if its source has other files now. With
-         *     `refresh` it is fetched anew. Without `version`, the agent takes the only one that its source has.
+         *     already cached is returned with 200, unchanged unless `refresh` asks for what its source has now.
          */
         post: operations["create_plugin_release"];
         delete?: never;
@@ -280,8 +279,8 @@ export interface paths {
         put?: never;
         /**
          * Cache a release from an archive
-         * @description The archive is a zip of the plugin's folder that was uploaded (`put_file_content`); its `config.yaml` has code and
-         *     version. Agents take releases this way only if their operator allows it (`--allow-push`).
+         * @description The archive is a zip of the plugin's folder, uploaded by `put_file_content`. Its `config.yaml` has code and
+         *     version. Only agents started with `--allow-push` take it.
          */
         post: operations["push_plugin_release"];
         delete?: never;
@@ -1241,8 +1240,8 @@ export interface components {
              */
             created_at?: string;
             /**
-             * @description Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files
-             *     for this release now. Runs use the cached ones until the release is refreshed.
+             * @description Only `true`, and only from `create_plugin_release`: its source has other files now. Runs use the cached ones
+             *     until it is refreshed.
              */
             source_changed?: boolean;
             /** @description What the plugin's author should know, one sentence each; keys and files without effect are named. */
@@ -1282,10 +1281,10 @@ export interface components {
         CreatePluginReleaseRequest: {
             /** @description The plugin's code. */
             plugin: string;
-            /** @description The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several. */
+            /** @description The version, as text. Without it, the only one there is. */
             version?: string;
             /**
-             * @description Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files.
+             * @description Fetch it anew if it is cached; it keeps its ID.
              * @default false
              */
             refresh: boolean;
@@ -1294,7 +1293,7 @@ export interface components {
         PushPluginReleaseRequest: {
             archive: components["schemas"]["StoredFileReference"];
             /**
-             * @description Replace a cached release of that code and version that has other files. It keeps its ID.
+             * @description Replace a cached release that has other files; it keeps its ID.
              * @default false
              */
             replace: boolean;
@@ -1307,7 +1306,6 @@ export interface components {
         ReferencedFile: {
             /** @description The SHA-256 of its content, in hexadecimal digits. */
             id: string;
-            /** @description What the file is called. */
             name: string;
         } & {
             [key: string]: unknown;
@@ -1483,7 +1481,7 @@ export interface components {
             /** @description The call's own requirements. */
             requirements?: string[];
             caller?: components["schemas"]["JobCaller"];
-            /** @description The `node_id` of the node of a cluster that it ran on. */
+            /** @description The address of the node of a cluster that it ran on. */
             node?: string | null;
             /** @description How often this `job_id` has been run, this time included. */
             attempts?: number;
@@ -1696,10 +1694,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /**
-         * @description The agent has a release of that code and version with other files (`release_conflict`). Raise the version, or send
-         *     `replace`.
-         */
+        /** @description A release of that code and version is cached with other files (`release_conflict`). */
         ReleaseConflict: {
             headers: {
                 [name: string]: unknown;
@@ -2379,7 +2374,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The release had been cached already, with the same files if it was refreshed. */
+            /** @description The release had been cached already. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2996,7 +2991,18 @@ export interface operations {
     };
     get_job_logs: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description Only so many lines, the last ones.
+                 * @example 100
+                 */
+                tail?: number;
+                /**
+                 * @description Only what was printed at this time or later; up to a second more.
+                 * @example 2026-11-22T14:53:00Z
+                 */
+                since?: string;
+            };
             header?: {
                 /**
                  * @description `Token <user token>`: the user to act for.
