@@ -113,6 +113,9 @@ class ErrorDetail(BaseModel):
     installer_output: Annotated[
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
     ] = MISSING
+    log: Annotated[str | MISSING, Field(description="`serve_failed`: the last lines that the worker printed.")] = (
+        MISSING
+    )
 
 
 class Health(BaseModel):
@@ -315,7 +318,9 @@ class PluginAction(BaseModel):
     name: str
     method: Annotated[
         str | MISSING,
-        Field(description="`local` and `task` answer with the result, `job` answers at once with the job record."),
+        Field(
+            description="`local`, `task` and `serve` answer with the result, `job` answers at once with the job record."
+        ),
     ] = MISSING
     description: str | MISSING = MISSING
     params_schema: Annotated[
@@ -444,3 +449,72 @@ class Sandbox(BaseModel):
             description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in\n`/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).\n"
         ),
     ] = MISSING
+
+
+class ServeApplication(BaseModel):
+    """
+    An action of the method `serve`, and the workers that hold it.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: Annotated[str, Field(description="`code@version:action`.")]
+    release: Annotated[str, Field(description="`code@version` of the release.")]
+    action: str
+    status: Annotated[
+        str,
+        Field(
+            description="`RUNNING` if a worker is ready, `STARTING` before that, `FAILED` if the last start has failed."
+        ),
+    ]
+    workers: list[ServeWorker]
+    calls: Annotated[
+        int, Field(description="The calls that have ended since then, those of workers that are gone among them.", ge=0)
+    ]
+    waiting: Annotated[int | MISSING, Field(description="The calls that wait for a worker.", ge=0)] = MISSING
+    since: Annotated[AwareDatetime, Field(description="When the first worker was started.")]
+    log: Annotated[str | MISSING, Field(description="The end of what the workers printed outside of any call.")] = (
+        MISSING
+    )
+    error: Annotated[
+        ErrorDetail | None | MISSING,
+        Field(description="The detail of the error of the last start that failed; null after one that did not."),
+    ] = MISSING
+
+
+ServeApplicationName = TypeAliasType(
+    "ServeApplicationName",
+    Annotated[
+        str,
+        Field(
+            description="The name of a served action: `code@version:action`, and behind a `+` what stands for the requirements that its\ncallers add; not `.` or `..`, no control characters.\n",
+            min_length=1,
+            pattern="^([^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*|\\.[^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*|\\.\\.[^\\u0000-\\u001f\\u007f-\\u009f]+)$",
+        ),
+    ],
+)
+
+
+class ServeWorker(BaseModel):
+    """
+    A process that holds an action's object, and is handed one call after the other.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    status: Annotated[
+        str,
+        Field(description="`IDLE` and `BUSY` workers take calls, `STARTING` ones don't yet, `LEAVING` ones no longer."),
+    ]
+    node_id: Annotated[
+        str | None, Field(description="The node of the cluster that it is on; null on the agent's own machine.")
+    ]
+    calls: Annotated[int, Field(description="The calls that it has ended.", ge=0)]
+    memory: Annotated[
+        int | None,
+        Field(
+            description="Bytes of memory that it takes, its share of what it has in common with other processes; null if unknown."
+        ),
+    ]

@@ -76,6 +76,7 @@ class ErrorDetail(TypedDict):
     exception_message: NotRequired[str]
     traceback: NotRequired[str]
     installer_output: NotRequired[str]
+    log: NotRequired[str]
 
 
 class Health(TypedDict):
@@ -267,3 +268,34 @@ class Sandbox(TypedDict):
     status: str
     landlock_abi: NotRequired[int]
     restricts: NotRequired[list[str]]
+
+
+class ServeApplication(TypedDict):
+    """
+    An action of the method `serve`, and the workers that hold it.
+    """
+
+    name: str
+    release: str
+    action: str
+    status: str
+    workers: list[ServeWorker]
+    calls: int
+    waiting: NotRequired[int]
+    since: str
+    log: NotRequired[str]
+    error: NotRequired[ErrorDetail | None]
+
+
+ServeApplicationName: TypeAlias = str
+
+
+class ServeWorker(TypedDict):
+    """
+    A process that holds an action's object, and is handed one call after the other.
+    """
+
+    status: str
+    node_id: str | None
+    calls: int
+    memory: int | None

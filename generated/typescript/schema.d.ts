@@ -412,6 +412,80 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/serve_applications/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List served actions
+         * @description Returns the actions of the method `serve` that workers hold now, the oldest first. One that no call has started yet,
+         *     or whose workers were idle for too long and have ended, is not among them.
+         */
+        get: operations["list_serve_applications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/serve_applications/{name}/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The served action's name in `list_serve_applications`. One path segment, percent-encoded.
+                 * @example ml_model@1.2.0:predict
+                 */
+                name: components["parameters"]["ServeApplicationName"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get one served action
+         * @description The workers that hold an action, and how many calls they have had.
+         */
+        get: operations["get_serve_application"];
+        put?: never;
+        post?: never;
+        /**
+         * End the workers of a served action
+         * @description Ends the workers: those without a call now, the others once the calls that they have are over. The next call of the
+         *     action starts new ones.
+         */
+        delete: operations["delete_serve_application"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -465,6 +539,11 @@ export interface components {
         Lookup: string;
         /** @description An ID for a run, of the caller's choice; not `.` or `..`, no control characters. */
         JobId: string;
+        /**
+         * @description The name of a served action: `code@version:action`, and behind a `+` what stands for the requirements that its
+         *     callers add; not `.` or `..`, no control characters.
+         */
+        ServeApplicationName: string;
         /** @description Further filters, by the name of a release's field. */
         ReleaseFilters: {
             [key: string]: unknown;
@@ -497,7 +576,7 @@ export interface components {
         /** @description An action that a release can run. */
         PluginAction: {
             name: string;
-            /** @description `local` and `task` answer with the result, `job` answers at once with the job record. */
+            /** @description `local`, `task` and `serve` answer with the result, `job` answers at once with the job record. */
             method?: string;
             description?: string;
             /**
@@ -594,6 +673,45 @@ export interface components {
         };
         /** @description Whatever the action returned, as JSON. */
         ActionResult: unknown;
+        /** @description An action of the method `serve`, and the workers that hold it. */
+        ServeApplication: {
+            /** @description `code@version:action`. */
+            name: string;
+            /** @description `code@version` of the release. */
+            release: string;
+            action: string;
+            /** @description `RUNNING` if a worker is ready, `STARTING` before that, `FAILED` if the last start has failed. */
+            status: string;
+            workers: components["schemas"]["ServeWorker"][];
+            /** @description The calls that have ended since then, those of workers that are gone among them. */
+            calls: number;
+            /** @description The calls that wait for a worker. */
+            waiting?: number;
+            /**
+             * Format: date-time
+             * @description When the first worker was started.
+             */
+            since: string;
+            /** @description The end of what the workers printed outside of any call. */
+            log?: string;
+            /** @description The detail of the error of the last start that failed; null after one that did not. */
+            error?: components["schemas"]["ErrorDetail"] | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A process that holds an action's object, and is handed one call after the other. */
+        ServeWorker: {
+            /** @description `IDLE` and `BUSY` workers take calls, `STARTING` ones don't yet, `LEAVING` ones no longer. */
+            status: string;
+            /** @description The node of the cluster that it is on; null on the agent's own machine. */
+            node_id: string | null;
+            /** @description The calls that it has ended. */
+            calls: number;
+            /** @description Bytes of memory that it takes, its share of what it has in common with other processes; null if unknown. */
+            memory: number | null;
+        } & {
+            [key: string]: unknown;
+        };
         /**
          * @description A state of jobs to ask for. In answers it is open, since newer agents may have others.
          * @enum {string}
@@ -724,6 +842,8 @@ export interface components {
             traceback?: string;
             /** @description `requirements_failed`: the installer's last lines. */
             installer_output?: string;
+            /** @description `serve_failed`: the last lines that the worker printed. */
+            log?: string;
         } & {
             [key: string]: unknown;
         };
@@ -817,6 +937,15 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
+        /** @description No workers hold an action of that name. */
+        ServeApplicationNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
         /**
          * @description Nothing ran: the `job_id` belongs to another run (`job_conflict`), the `Idempotency-Key` was sent with another
          *     request before (`idempotency_key_reused`), the run was stopped while it waited for its turn (`action_stopped`), or
@@ -897,7 +1026,8 @@ export interface components {
          *     limit (`action_timeout`), was killed (`action_killed`), left without a result (`action_exited`), was stopped
          *     (`action_stopped`), was lost when the agent was restarted (`agent_restarted`) or with its node of a cluster
          *     (`node_lost`), or gave back what JSON can't say (`result_not_serializable`), too much (`result_too_large`) or what
-         *     the agent's disk has no room for (`result_not_kept`). Or its job was deleted since (`job_deleted`), or the agent
+         *     the agent's disk has no room for (`result_not_kept`). The worker that was to hold a served action may have failed at
+         *     its start (`serve_failed`); the action itself has not run then. Or its job was deleted since (`job_deleted`), or the agent
          *     itself failed (`internal_error`).
          */
         ActionFailed: {
@@ -965,6 +1095,11 @@ export interface components {
          * @example job_abc123
          */
         JobId: components["schemas"]["JobId"];
+        /**
+         * @description The served action's name in `list_serve_applications`. One path segment, percent-encoded.
+         * @example ml_model@1.2.0:predict
+         */
+        ServeApplicationName: components["schemas"]["ServeApplicationName"];
     };
     requestBodies: never;
     headers: {
@@ -1674,6 +1809,123 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    list_serve_applications: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The served actions. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServeApplication"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_serve_application: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The served action's name in `list_serve_applications`. One path segment, percent-encoded.
+                 * @example ml_model@1.2.0:predict
+                 */
+                name: components["parameters"]["ServeApplicationName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The served action. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServeApplication"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["ServeApplicationNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    delete_serve_application: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The served action's name in `list_serve_applications`. One path segment, percent-encoded.
+                 * @example ml_model@1.2.0:predict
+                 */
+                name: components["parameters"]["ServeApplicationName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The workers without a call are gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["ServeApplicationNotFound"];
             422: components["responses"]["Unprocessable"];
             default: components["responses"]["OtherError"];
         };

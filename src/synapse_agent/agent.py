@@ -44,6 +44,7 @@ class Agent:
     debug: DebugRules
     sandbox: SandboxPolicy
     rules: RequirementRules
+    runner: Runner
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
@@ -97,7 +98,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
-        yield Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules)
+        yield Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules, runner)
 
 
 def _unpacked(settings: Settings) -> TreeLimits:

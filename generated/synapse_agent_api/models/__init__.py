@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .release_filters import ReleaseFilters
     from .run_request import RunRequest
     from .sandbox import Sandbox
+    from .serve_application import ServeApplication
+    from .serve_worker import ServeWorker
 
 _MODULES = {
     "ActionParams": "action_params",
@@ -56,6 +58,8 @@ _MODULES = {
     "ReleaseFilters": "release_filters",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
+    "ServeApplication": "serve_application",
+    "ServeWorker": "serve_worker",
 }
 
 __all__ = (
@@ -82,6 +86,8 @@ __all__ = (
     "ReleaseFilters",
     "RunRequest",
     "Sandbox",
+    "ServeApplication",
+    "ServeWorker",
 )
 
 

@@ -25,6 +25,7 @@ class ErrorDetail:
         exception_message (str | Unset): `action_failed`: the exception's message.
         traceback (str | Unset): `action_failed`: the traceback, from the plugin's own code on.
         installer_output (str | Unset): `requirements_failed`: the installer's last lines.
+        log (str | Unset): `serve_failed`: the last lines that the worker printed.
     """
 
     error_type: str
@@ -34,6 +35,7 @@ class ErrorDetail:
     exception_message: str | Unset = UNSET
     traceback: str | Unset = UNSET
     installer_output: str | Unset = UNSET
+    log: str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,6 +52,8 @@ class ErrorDetail:
         traceback = self.traceback
 
         installer_output = self.installer_output
+
+        log = self.log
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -69,6 +73,8 @@ class ErrorDetail:
             field_dict["traceback"] = traceback
         if installer_output is not UNSET:
             field_dict["installer_output"] = installer_output
+        if log is not UNSET:
+            field_dict["log"] = log
 
         return field_dict
 
@@ -89,6 +95,8 @@ class ErrorDetail:
 
         installer_output = d.pop("installer_output", UNSET)
 
+        log = d.pop("log", UNSET)
+
         error_detail = cls(
             error_type=error_type,
             message=message,
@@ -97,6 +105,7 @@ class ErrorDetail:
             exception_message=exception_message,
             traceback=traceback,
             installer_output=installer_output,
+            log=log,
         )
 
         error_detail.additional_properties = d

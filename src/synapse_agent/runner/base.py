@@ -86,6 +86,12 @@ class Runner(Protocol):
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; its `run()` raises `action_stopped`. Unknown job ids are ignored."""
 
+    async def serve_applications(self) -> list[Mapping[str, Any]]:
+        """Describe the served actions that workers hold, as the contract does, the oldest first."""
+
+    async def delete_serve_application(self, name: str) -> None:
+        """End the workers of one, once their calls are over; `Problem` 404 `serve_application_not_found`."""
+
     async def forget(self, folder: Path) -> None:
         """Let go of what was kept for the runs of a folder that is gone."""
 

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ from synapse_agent.runner.processes.outcomes import (
 from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, namespaces_missing, probed
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
+from synapse_agent.runner.serving.pool import ServingPool
+from synapse_agent.runner.serving.workers import Prepared
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
@@ -89,6 +91,7 @@ class LocalRunner:
             on_lost=self._lose,
         )
         self._path = environ.get("PATH", os.defpath)
+        self._serving = ServingPool(self._prepared)
         self._running: dict[str, asyncio.Timeout] = {}
         self._idle = asyncio.Event()
         self._closed = False
@@ -112,8 +115,17 @@ class LocalRunner:
         if stop is not None and not stop.expired():
             stop.reschedule(0)
 
+    async def serve_applications(self) -> list[Mapping[str, Any]]:
+        """Describe the served actions that workers hold; see `Runner.serve_applications`."""
+        return self._serving.records()
+
+    async def delete_serve_application(self, name: str) -> None:
+        """End the workers of one; see `Runner.delete_serve_application`."""
+        await self._serving.end(name)
+
     async def forget(self, folder: Path) -> None:
         """End the processes that are kept ready for a folder, and remove its bytecode; see `Runner.forget`."""
+        await self._serving.forget(folder)
         self._zygotes.retire(folder=folder)
         self._bytecode.forget(folder)
         trash = self._scratch.name()
@@ -131,6 +143,7 @@ class LocalRunner:
         if self._running:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), _CLOSE_SECONDS)
+        await self._serving.close()
         await self._environments.close()
         await self._bytecode.close()
         await self._zygotes.close()
@@ -155,44 +168,63 @@ class LocalRunner:
 
     async def _run(self, run: Run, heard: _Start) -> bytes:
         action = run.config.action(run.action)
+        times = (run.time_limit or self._limits.time, action.timeout)
+        limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
+        if action.is_served and run.release is not None and not run.describes:
+            result = await self._serving.call(run, action, heard, limits)
+        else:
+            result = await self._run_once(run, heard, limits)
+        await check_result(self._commands, result, job_id=run.job_id)
+        return result
+
+    async def _run_once(self, run: Run, heard: _Start, limits: RunLimits) -> bytes:
+        """Run an action in a process of its own."""
+        async with self._prepared(run, limits, heard.output, turn=heard.turn) as prepared:
+            oom_kills_before = oom_kills()
+            execution = Execution(
+                prepared.keeper,
+                limits,
+                on_output=heard.output,
+                on_event=heard.event,
+                on_started=heard.started,
+                on_uncompiled=prepared.on_uncompiled,
+            )
+            try:
+                ending = await execution.run(prepared.request, run.params.text)
+            except ZygoteLost as lost:
+                raise cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}") from lost
+        out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
+        return result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
+
+    @asynccontextmanager
+    async def _prepared(
+        self,
+        run: Run,
+        limits: RunLimits,
+        on_output: Callable[[bytes], None],
+        *,
+        turn: Callable[[], AbstractAsyncContextManager[object]] = nullcontext,
+    ) -> AsyncIterator[Prepared]:
+        """Lend what a run's process is started from: its environment, a keeper and the request."""
         own = read_requirements if run.release is None else release_requirements
         requirements = (*own(run.folder, self._rules), *check_requirements(run.requirements, self._rules))
         async with (
             self._environments.use(
-                requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
+                requirements, requires_python=run.config.requires_python, on_output=on_output
             ) as environment,
-            heard.listener.turn(),
+            turn(),
+            self._keeper(run, environment) as keeper,
         ):
-            return await self._run_in(environment, run, action, heard)
-
-    async def _run_in(self, environment: Environment, run: Run, action: Action, heard: _Start) -> bytes:
-        times = (run.time_limit or self._limits.time, action.timeout)
-        limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
-        oom_kills_before = oom_kills()
-        async with self._keeper(run, environment) as keeper:
-            execution = Execution(
-                keeper,
-                limits,
-                on_output=heard.listener.output,
-                on_event=heard.listener.event,
-                on_started=heard.started,
-                on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
-            )
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, action, limits, env=self._env(environment))
+            request = _request(run, run.config.action(run.action), limits, env=self._env(environment))
             if self._sandbox.namespaces:
                 request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
-            try:
-                ending = await execution.run(request, run.params.text)
-            except ZygoteLost as lost:
-                raise cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}") from lost
-        out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
-        result = result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
-        await check_result(self._commands, result, job_id=run.job_id)
-        return result
+            folder = environment.folder
+            yield Prepared(keeper, request, folder, lambda source: self._bytecode.told(folder, source))
 
     def _lose(self, environment: Path) -> None:
         """Forget what was kept for an environment that is gone or has changed."""
+        self._serving.lose(environment)
         self._zygotes.retire(environment=environment)
         self._bytecode.forget(environment)
 
@@ -219,15 +251,18 @@ class LocalRunner:
 
 
 class _Start:
-    """Whether a run's process has been started, beside its listener."""
+    """A run's listener, and whether the run has started."""
 
     def __init__(self, listener: RunListener) -> None:
-        self.listener = listener
         self.has_started = False
+        self.turn = listener.turn
+        self.output = listener.output
+        self.event = listener.event
+        self._started = listener.started
 
     def started(self) -> None:
         self.has_started = True
-        self.listener.started()
+        self._started()
 
 
 def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, str]) -> dict[str, Any]:
@@ -244,6 +279,7 @@ def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, s
         "writable": [],
         "shown": [],
         "result_bytes": limits.result_bytes,
+        "served": action.is_served,
         **({"describe": {each.name: each.entrypoint for each in run.config.actions.values()}} if run.describes else {}),
     }
 

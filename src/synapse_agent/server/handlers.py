@@ -16,6 +16,7 @@ from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import RequirementRules, check_requirements
 from synapse_agent.problems import invalid
+from synapse_agent.runner.serving.pool import application_not_found
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES
 from synapse_agent.server.responses import json_answer
@@ -128,6 +129,26 @@ async def stream_job_logs(agent: Agent, call: OperationRequest) -> Response:
 async def stop_job(agent: Agent, call: OperationRequest) -> Response:
     """End a job."""
     return json_answer(agent.jobs.record(await agent.jobs.stop(call.path["job_id"])))
+
+
+async def list_serve_applications(agent: Agent, _call: OperationRequest) -> Response:
+    """Give the served actions that workers hold."""
+    return json_answer(json_bytes(await agent.runner.serve_applications()))
+
+
+async def get_serve_application(agent: Agent, call: OperationRequest) -> Response:
+    """Give one of them."""
+    name = call.path["name"]
+    for each in await agent.runner.serve_applications():
+        if each["name"] == name:
+            return json_answer(json_bytes(each))
+    raise application_not_found(name)
+
+
+async def delete_serve_application(agent: Agent, call: OperationRequest) -> Response:
+    """End the workers of one of them."""
+    await agent.runner.delete_serve_application(call.path["name"])
+    return Response(status_code=204)
 
 
 async def _run_once(

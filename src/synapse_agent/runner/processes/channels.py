@@ -12,7 +12,7 @@ import secrets
 import socket
 import struct
 import termios
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from synapse_agent.runner.synapse_worker import protocol
@@ -77,6 +77,20 @@ class LogPipe:
             self._on_output(data)
 
 
+def after_output(
+    log: LogPipe, on_event: Callable[[Mapping[str, Any]], None] | None
+) -> Callable[[Mapping[str, Any]], None] | None:
+    """Return what passes on an event after what was printed before it, which comes another way."""
+    if on_event is None:
+        return None
+
+    def pass_on(event: Mapping[str, Any]) -> None:
+        log.drain()
+        on_event(event)
+
+    return pass_on
+
+
 class ReportSocket:
     """The socket on which a run reports events and its outcome.
 
@@ -89,16 +103,21 @@ class ReportSocket:
         on_event: Callable[[Mapping[str, Any]], None] | None,
         *,
         on_finished: Callable[[], None],
+        on_begun: Callable[[], None] | None = None,
+        on_ready: Callable[[], None] | None = None,
         on_uncompiled: Callable[[bytes], None] | None = None,
         limit: int,
     ) -> None:
         """`on_finished` is called when the outcome is there and what the action had queued is done.
 
+        `on_begun` is called when the plugin's code comes next, `on_ready` when a served worker takes calls.
         `on_uncompiled` hears the file of each module that has no compiled code. `limit` is that of the outcome, in
         bytes.
         """
         self._on_event = on_event
         self._on_finished = on_finished
+        self._on_begun = on_begun
+        self._on_ready = on_ready
         self._on_uncompiled = on_uncompiled
         self._limit = limit
         self.secret = secrets.token_bytes(protocol.SECRET_BYTES)
@@ -113,6 +132,13 @@ class ReportSocket:
         self._socket.setblocking(False)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._receive)
+
+    def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Send a served worker, or one of its calls, a message.
+
+        Raises `BlockingIOError` if too many wait there, and another `OSError` if the process has ended.
+        """
+        socket.send_fds(self._socket, [message], descriptors)
 
     def close(self) -> None:
         """Take the reports that have come, and be done with it."""
@@ -141,6 +167,11 @@ class ReportSocket:
                 self._on_uncompiled(payload)
         elif kind == protocol.BEGUN:
             self.has_begun = True
+            if self._on_begun is not None:
+                self._on_begun()
+        elif kind == protocol.READY:
+            if self._on_ready is not None:
+                self._on_ready()
         elif kind == protocol.QUEUED:
             self.has_queued_work = True
         elif kind == protocol.DONE:

@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import GeneratorType
 from typing import Any
 
@@ -36,17 +36,17 @@ def call(target: Any, *, action: str, params: Mapping[str, Any], context: Any) -
     if is_sdk_action(target):
         return _call_sdk_action(target, params, context)
     if isinstance(target, type):
-        return _awaited(_call_class(target, action, params, context))
+        return awaited(_call_class(target, action, params, context))
     if callable(target):
-        return _awaited(_call_function(target, params, context))
-    raise _not_callable(f"it names {type(target).__name__} {target!r:.60}, which is neither a function nor a class")
+        return awaited(_call_function(target, params, context))
+    raise not_callable(f"it names {type(target).__name__} {target!r:.60}, which is neither a function nor a class")
 
 
 def signatures_of(target: Any, action: str) -> list[CallSignature]:
     """Return the signatures of what `call` calls, without calling anything; none if they can't be read."""
     if not isinstance(target, type):
         return [each for each in [CallSignature.of(target)] if each is not None]
-    name = _method_name(target, action)
+    name = method_name(target, action)
     method = CallSignature.of(getattr(target, name))
     if isinstance(_inherited(target)[name], (staticmethod, classmethod)):
         return [] if method is None else [method]
@@ -54,14 +54,16 @@ def signatures_of(target: Any, action: str) -> list[CallSignature]:
     return [each for each in shapes if each is not None]
 
 
-def _is_awaitable(result: Any) -> bool:
+def is_awaitable(result: Any) -> bool:
+    """Return whether a result has to be awaited, as `inspect.isawaitable` does, without importing that."""
     if isinstance(result, GeneratorType):
         return bool(result.gi_code.co_flags & _HAS_COROUTINE_MARK)
     return getattr(type(result), "__await__", None) is not None
 
 
-def _awaited(result: Any) -> Any:
-    if not _is_awaitable(result):
+def awaited(result: Any) -> Any:
+    """Return a result, or what awaiting it returns."""
+    if not is_awaitable(result):
         return result
     import asyncio  # it costs a run 30 ms, and most have no use for it
 
@@ -73,13 +75,17 @@ def _awaited(result: Any) -> Any:
 
 def _call_sdk_action(target: Any, params: Mapping[str, Any], context: Any) -> Any:
     ctx = action_context(context)
-    result = _awaited(call_sdk_action(target, params, ctx))
+    result = awaited(call_sdk_action(target, params, ctx))
     check_result(target, result, ctx)
     return result
 
 
 def _call_function(function: Callable[..., Any], params: Mapping[str, Any], context: Any) -> Any:
-    shape = CallSignature.of(function)
+    return call_by(CallSignature.of(function), function, params, context)
+
+
+def call_by(shape: CallSignature | None, function: Callable[..., Any], params: Mapping[str, Any], context: Any) -> Any:
+    """Call a function by its signature with what fits of the params; None for one that can't be read."""
     if shape is None:
         return function(**params)
     (named,) = _bound([shape], params, context)
@@ -91,7 +97,7 @@ def _call_function(function: Callable[..., Any], params: Mapping[str, Any], cont
 
 
 def _call_class(cls: type, action: str, params: Mapping[str, Any], context: Any) -> Any:
-    name = _method_name(cls, action)
+    name = method_name(cls, action)
     method = CallSignature.of(getattr(cls, name)) or CallSignature.anything()
     if isinstance(_inherited(cls)[name], (staticmethod, classmethod)):
         return _call_function(getattr(cls, name), params, context)
@@ -107,14 +113,14 @@ def _call_class(cls: type, action: str, params: Mapping[str, Any], context: Any)
         raise
 
 
-def _method_name(cls: type, action: str) -> str:
+def method_name(cls: type, action: str, others: Sequence[str] = _METHODS) -> str:
     """Choose the method to call: an inherited one counts, what every class has (`type.__call__`) does not."""
     there = _inherited(cls)
-    for name in (action, action.replace("-", "_"), *_METHODS):
+    for name in (action, action.replace("-", "_"), *others):
         if there.get(name) is not None:
             return name
-    wanted = f"a method '{action}', `run`, `execute` or `__call__`"
-    raise _not_callable(f"the class '{cls.__name__}' has none of these: {wanted}")
+    wanted = f"a method '{action}', {', '.join(f'`{name}`' for name in others[:-1])} or `{others[-1]}`"
+    raise not_callable(f"the class '{cls.__name__}' has none of these: {wanted}")
 
 
 def _inherited(cls: type) -> dict[str, Any]:
@@ -158,5 +164,6 @@ def _is_about_arguments(error: ValueError) -> bool:
     return all(os.path.dirname(file) == _OWN_FOLDER or _PYDANTIC in file for file in files)
 
 
-def _not_callable(why: str) -> ActionFailure:
+def not_callable(why: str) -> ActionFailure:
+    """Report an entrypoint that names nothing to call."""
     return ActionFailure("entrypoint_not_found", f"The entrypoint cannot be called: {why}.")

@@ -54,5 +54,16 @@ QUEUED = b"Q"
 DONE = b"D"
 """What the action had left has ended."""
 
+READY = b"A"
+"""A served worker holds its object, and takes calls."""
+
+CALL = b"C"
+"""Agent to served worker, on the worker's report socket: a call; its report socket and log pipe come along. The first
+line of its request and the params follow, or come in a file that is the third descriptor."""
+LEAVE = b"L"
+"""Agent to served worker: end, as an interpreter does."""
+STOP = b"S"
+"""Agent to served worker, on a call's report socket: end the call."""
+
 MAX_PAYLOAD = 60_000
 """Bytes of payload in one message; a socket's default buffer holds three."""

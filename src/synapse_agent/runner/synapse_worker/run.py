@@ -17,14 +17,13 @@ from . import protocol
 from .bytecode import tell_instead_of_writing
 from .context import Context
 from .entrypoints import load
-from .failures import ActionFailure, action_failed
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
+from .outcome import outcome_of, parted, read_params
 from .reports import Reports
 from .results import to_json
 from .sandbox import Sandbox
 
-_decode = json.JSONDecoder().decode
 _REHEARSED = "SYNAPSE_REHEARSED"
 
 
@@ -75,10 +74,10 @@ def warm_up() -> None:
 
     _set_environ({_REHEARSED: ""})
     del os.environ[_REHEARSED]
-    _, params = _parted(b'{"warm_up": true}\n{"number": 1}')
+    _, params = parted(b'{"warm_up": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
     context = Context(reports, job_id="", action="", language=None)
-    reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)))
+    reports.outcome(protocol.RESULT, to_json(call(action, action="", params=read_params(params), context=context)))
     reports.close()
 
 
@@ -100,12 +99,7 @@ def _take_log(descriptor: int) -> None:
 def _read(descriptor: int) -> tuple[dict[str, Any], bytes]:
     """Read the request: a line of JSON, then the params as they came. The agent wrote and rewound the file."""
     with open(descriptor, "rb", buffering=0, closefd=False) as file:
-        return _parted(file.read())
-
-
-def _parted(request: bytes) -> tuple[dict[str, Any], bytes]:
-    head, _, params = request.partition(b"\n")
-    return _decode(head.decode()), params
+        return parted(file.read())
 
 
 def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, shown: Iterable[tuple[int, int]]) -> int:
@@ -126,6 +120,12 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
     context = Context(reports, job_id=request["job_id"], action=request["action"], language=request["language"])
     tell_instead_of_writing(reports.uncompiled)
     reports.tell(protocol.BEGUN)
+    if "worker" in request:
+        from .serving import serve  # which no other run has a use for
+
+        status = serve(request, reports, context, folder, sandbox)
+        _do_queued_work()
+        return status
     return _act(request, params, context, reports, folder, sandbox)
 
 
@@ -144,7 +144,8 @@ def _act(
     outcome: tuple[bytes, bytes] | None = None
     status = 0
     try:
-        outcome = _outcome(request, params, context, folder, sandbox)
+        work = _work(request, params, context, folder)
+        outcome = outcome_of(work, limit=request["result_bytes"], folder=folder, sandbox=sandbox)
     except SystemExit as leaving:
         status = _exit_status(leaving.code)
     if os.getpid() != process:  # a child that the action forked may come back here as well
@@ -199,44 +200,22 @@ def _look_like_a_fresh_interpreter(entrypoint: str) -> None:
     gc.enable()
 
 
-def _outcome(
-    request: dict[str, Any], text: bytes, context: Context, folder: str, sandbox: Sandbox
-) -> tuple[bytes, bytes]:
-    try:
-        if "describe" in request:
-            from .schemas import schemas_of  # which no other run has a use for
+def _work(request: dict[str, Any], text: bytes, context: Context, folder: str) -> Callable[[], Any]:
+    """Return what this run is to do, as a function of no arguments."""
+    if "describe" in request:
+        from .schemas import schemas_of  # which no other run has a use for
 
-            described = to_json(schemas_of(request["describe"], folder=folder))
-            return protocol.RESULT, _checked(described, request["result_bytes"])
-        params = _params(text)
-        target = load(request["entrypoint"], folder=folder)
-        result = call(target, action=context.action, params=params, context=context)
-        return protocol.RESULT, _checked(to_json(result), request["result_bytes"])
-    except SystemExit:
-        raise
-    except ActionFailure as failure:
-        return _failed(failure)
-    except BaseException as error:
-        return _failed(action_failed(error, folder=folder, hint=sandbox.hint(error)))
+        return lambda: schemas_of(request["describe"], folder=folder)
+    if request["served"]:  # from source: a release's is held by a worker
+        from .held import call_once
 
+        return lambda: call_once(load(request["entrypoint"], folder=folder), params=read_params(text), context=context)
 
-def _params(text: bytes) -> dict[str, Any]:
-    try:
-        params: dict[str, Any] = _decode(text.decode())
-    except RecursionError:
-        raise ActionFailure("invalid_params", "The params are nested too deeply for Python to read.") from None
-    return params
+    def act() -> Any:
+        params = read_params(text)
+        return call(load(request["entrypoint"], folder=folder), action=context.action, params=params, context=context)
 
-
-def _failed(failure: ActionFailure) -> tuple[bytes, bytes]:
-    return protocol.FAILURE, json.dumps(failure.fields).encode()
-
-
-def _checked(payload: bytes, limit: int) -> bytes:
-    if len(payload) > limit:
-        message = f"The action's result takes {len(payload)} bytes of JSON; this agent keeps {limit}."
-        raise ActionFailure("result_too_large", message, size=len(payload), limit=limit)
-    return payload
+    return act
 
 
 def _limit(limits: dict[str, int]) -> None:

@@ -14,6 +14,7 @@ from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClien
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
 from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
+from synapse_sdk.clients.agent.serving import AsyncServeClientMixin, ServeClientMixin
 
 if TYPE_CHECKING:
     from synapse_agent_api.client import AuthenticatedClient
@@ -75,7 +76,7 @@ class _Client:
         self._session = self._make_session(config, settings)
 
 
-class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client):
+class AgentClient(PluginClientMixin, JobClientMixin, ServeClientMixin, HealthClientMixin, _Client):
     """A client of one agent. Close it, or use it as a context manager, when you are done.
 
     What is not given comes from the environment: `SYNAPSE_AGENT_URL`, `SYNAPSE_AGENT_TOKEN`, `SYNAPSE_USER_TOKEN`
@@ -175,7 +176,9 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
         self.close()
 
 
-class AsyncAgentClient(AsyncPluginClientMixin, AsyncJobClientMixin, AsyncHealthClientMixin, _Client):
+class AsyncAgentClient(
+    AsyncPluginClientMixin, AsyncJobClientMixin, AsyncServeClientMixin, AsyncHealthClientMixin, _Client
+):
     """The asynchronous twin of `AgentClient`, which has the arguments' descriptions.
 
     `transport` is an `httpx.AsyncBaseTransport` here, `http_client` an `httpx.AsyncClient`, and it closes with

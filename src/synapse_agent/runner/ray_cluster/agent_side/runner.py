@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from synapse_agent.errors import StartError
 from synapse_agent.problems import Problem, shutting_down
@@ -18,6 +19,7 @@ from synapse_agent.runner.ray_cluster import messages
 from synapse_agent.runner.ray_cluster.agent_side.connect import Unreachable, connect, identity
 from synapse_agent.runner.ray_cluster.agent_side.driver_process import DriverProcess
 from synapse_agent.runner.ray_cluster.messages import Begin
+from synapse_agent.runner.serving.pool import application_not_found
 from synapse_agent.settings import Settings, for_other_machines
 
 logger = logging.getLogger(__name__)
@@ -78,6 +80,14 @@ class RayRunner:
         for number, call in self._calls.items():
             if call.run.job_id == job_id:
                 self._stop(number)
+
+    async def serve_applications(self) -> list[Mapping[str, Any]]:
+        """Describe none: what the nodes hold is not gathered."""
+        return []
+
+    async def delete_serve_application(self, name: str) -> None:
+        """Refuse any name; see `serve_applications`."""
+        raise application_not_found(name)
 
     async def forget(self, folder: Path) -> None:
         """Have the nodes let go of what they have of a folder that is gone."""
