@@ -9,14 +9,19 @@ import logging
 import math
 import os
 import secrets
-import socket
 import struct
 import termios
+from _socket import (  # each run makes some, and those of `socket` cost several times more
+    AF_UNIX,
+    SOCK_DGRAM,
+    socketpair,
+)
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from synapse_agent.runner.synapse_worker import protocol
 from synapse_agent.runner.synapse_worker.json_check import is_too_deep
+from synapse_agent.runner.synapse_worker.kernel import send
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +133,7 @@ class ReportSocket:
         self.failure: bytes | None = None
         self._parts = bytearray()
         self._has_warned = False
-        self._socket, self.writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket, self.writer = socketpair(AF_UNIX, SOCK_DGRAM)
         self._socket.setblocking(False)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._receive)
@@ -138,7 +143,7 @@ class ReportSocket:
 
         Raises `BlockingIOError` if too many wait there, and another `OSError` if the process has ended.
         """
-        socket.send_fds(self._socket, [message], descriptors)
+        send(self._socket, message, list(descriptors))
 
     def close(self) -> None:
         """Take the reports that have come, and be done with it."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from synapse_agent.storage.repositories.keys import KeyRepository, KeyRow
-from synapse_agent.storage.repositories.statements import Statements
+from synapse_agent.storage.repositories.statements import Statements, values_of
 
 _CARRIES_KEY = (
     "id IN (SELECT id FROM jobs WHERE idempotency_key = :key UNION SELECT job FROM idempotency_keys WHERE key = :key)"
@@ -108,7 +108,7 @@ class JobRepository:
         """Record how a job ended, and until when its keys stay bound. A second call changes nothing more."""
 
         def write() -> None:
-            self._statements.write(_FINISH, {"id": row_id, **asdict(end)})
+            self._statements.write(_FINISH, {"id": row_id, **values_of(end)})
             self._keys.keep(row_id, until=end.keys_until)
 
         self._statements.transaction(write)
@@ -201,7 +201,7 @@ class JobRepository:
             {"job_id": job.job_id},
         )
         self._statements.write(f"DELETE FROM jobs WHERE is_replaced AND {_IS_FREE}")
-        row = JobRow(**self._statements.insert("jobs", {**asdict(job), "status": "PENDING"}))
+        row = JobRow(**self._statements.insert("jobs", {**values_of(job), "status": "PENDING"}))
         if request is not None and job.idempotency_key is not None:
             self._keys.bind(KeyRow(key=job.idempotency_key, request=request, job=row.id, expires_at=None))
         return row
