@@ -8,7 +8,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,8 +167,7 @@ class LocalRunner:
 
     async def _run(self, run: Run, heard: _Start) -> bytes:
         action = run.config.action(run.action)
-        times = (run.time_limit or self._limits.time, action.timeout)
-        limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
+        limits = self._limits.bounded(run.time_limit, action.timeout)
         if action.is_served and run.release is not None and not run.describes:
             result = await self._serving.call(run, action, heard, limits)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -288,7 +289,8 @@ def _result(ending: ProcessExit, worker: WorkerProcess, job_id: str, limits: Run
     other = worker.killed_because_of
     if other not in (None, job_id) and ending.result is None and ending.failure is None:
         raise killed_with_another(job_id, str(other))
-    return result_of(ending, job_id=job_id, time_limit=limits.time, out_of_memory=worker.lacked_memory)
+    out_of_memory = ending.status == signal.SIGKILL and worker.lacked_memory
+    return result_of(ending, job_id=job_id, time_limit=limits.time, out_of_memory=out_of_memory)
 
 
 def _give_back(waiting: _WaitingCall) -> None:
