@@ -51,7 +51,25 @@ with EmbeddedAgent({str(PLUGINS)!r}) as agent, agent.client() as client:
     assert client.run_plugin_release("my_plugin@1.0.0", "process", params={{"input": "to be"}})["words"] == 2
 """,
     "cli": CALL,
-    "agent,cli": CALL,
+    "agent,cli": CALL
+    + """
+import subprocess, sys
+
+for command in (["init", "made"], ["run", "./made", "greet", "-p", "name=Ada"]):
+    subprocess.run([sys.executable, "-m", "synapse_agent", *command], check=True)
+""",
+    "agent,cli,dev": """
+import signal, subprocess, sys
+from pathlib import Path
+
+Path("made").mkdir()
+Path("made/config.yaml").write_text("code: made\\nactions: {go: 'main:go'}\\n")
+Path("made/main.py").write_text("def go(): return 'ran'\\n")
+command = [sys.executable, "-m", "synapse_agent", "dev", "./made", "go"]
+with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    assert process.stdout.readline() == '"ran"\\n'
+    process.send_signal(signal.SIGINT)
+""",
     "agent,ray": f"""
 import os
 from synapse_agent import EmbeddedAgent

@@ -6,14 +6,17 @@ import httpx
 import pytest
 
 from synapse_sdk.clients.agent import AgentClient
+from synapse_sdk.clients.agent.clock import Clock
 from synapse_sdk.exceptions import ClientConnectionError
 
 
 def test_an_agent_that_is_away_for_a_moment_is_asked_again() -> None:
-    answers = iter([httpx.Response(503, headers={"Retry-After": "0"}), httpx.Response(200, json={"status": "ok"})])
+    answers = iter([httpx.Response(503, headers={"Retry-After": "20"}), httpx.Response(200, json={"status": "ok"})])
     transport = httpx.MockTransport(lambda _: next(answers))
-    with AgentClient("http://agent.test", "a-token", transport=transport) as client:
+    pauses: list[float] = []
+    with AgentClient("http://agent.test", "a-token", transport=transport, clock=Clock(sleep=pauses.append)) as client:
         assert client.health_check() == {"status": "ok"}
+    assert pauses == [20.0]
 
 
 def test_a_lost_answer_is_never_taken_for_a_failed_run() -> None:

@@ -24,7 +24,13 @@ run is to have to itself on its node. They count for more than what the plugin's
 
 
 ActionResult = TypeAliasType(
-    "ActionResult", Annotated[Any, Field(description="Whatever the action returned, as JSON.")]
+    "ActionResult",
+    Annotated[
+        Any,
+        Field(
+            description="Whatever the action returned, as JSON. NaN and infinities are `null`, as the job's record lists under `nonfinite`."
+        ),
+    ],
 )
 
 
@@ -113,9 +119,7 @@ class ErrorDetail(BaseModel):
     installer_output: Annotated[
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
     ] = MISSING
-    log: Annotated[str | MISSING, Field(description="`serve_failed`: the last lines that the worker printed.")] = (
-        MISSING
-    )
+    log: Annotated[str | MISSING, Field(description="`serve_failed`: the worker's last lines.")] = MISSING
 
 
 class Health(BaseModel):
@@ -186,7 +190,11 @@ class Job(BaseModel):
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
     progress: JobProgress | None
-    result: Annotated[Any | MISSING, Field(description="The action's result, `null` until it has succeeded.")] = MISSING
+    result: Annotated[
+        Any | MISSING,
+        Field(description="The action's result, `null` until it has succeeded. NaN and infinities in it are `null`."),
+    ] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
     error: Annotated[
         Any,
         Field(
@@ -203,7 +211,38 @@ class Job(BaseModel):
             description="The last events that the action recorded, at most 20; `data` of more than 1 kB is left out here, the stream of the log\nhas it.\n"
         ),
     ] = MISSING
-    idempotency_key: Annotated[str | None, Field(description="The key that the request carried, where it carried one.")]
+    idempotency_key: Annotated[str | None, Field(description="The request's key, if it had one.")]
+    params: Annotated[
+        dict[str, Any] | None | MISSING,
+        Field(
+            description="What the action was called with, without what its schema marks `writeOnly`. `null` if the agent does not keep\nit: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.\n"
+        ),
+    ] = MISSING
+    requirements: Annotated[list[str] | MISSING, Field(description="The call's own requirements.")] = MISSING
+    caller: JobCaller | None | MISSING = MISSING
+    node: Annotated[
+        str | None | MISSING, Field(description="The `node_id` of the node of a cluster that it ran on.")
+    ] = MISSING
+    attempts: Annotated[
+        int | MISSING, Field(description="How often this `job_id` has been run, this time included.", ge=1)
+    ] = MISSING
+
+
+class JobCaller(BaseModel):
+    """
+    The origin of a run; `null` if the agent does not know.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    token: Annotated[
+        str | None | MISSING,
+        Field(description="The name of the token, `null` if the agent takes requests without one."),
+    ] = MISSING
+    address: Annotated[str | None | MISSING, Field(description="The address that the request came from.")] = MISSING
+    user_agent: str | None | MISSING = MISSING
+    request_id: Annotated[str | MISSING, Field(description="The `X-Request-ID` of the answer.")] = MISSING
 
 
 class JobEvent(BaseModel):
@@ -215,8 +254,29 @@ class JobEvent(BaseModel):
         extra="allow",
     )
     event: Annotated[str, Field(description="Its name, of the action's choice.")]
-    data: Annotated[Any | MISSING, Field(description="What goes with it, any JSON value.")] = MISSING
+    data: Annotated[
+        Any | MISSING,
+        Field(description="What goes with it, any JSON value. A text stands for what JSON has nothing for."),
+    ] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
+    left_out: Annotated[
+        str | MISSING, Field(description="What `data` does not have of what was reported, and why.")
+    ] = MISSING
     at: Annotated[AwareDatetime | MISSING, Field(description="When the agent heard of it.")] = MISSING
+
+
+class JobFile(BaseModel):
+    """
+    A file that a run left.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: Annotated[str, Field(description="Its path below the folder of outputs.")]
+    size: Annotated[int, Field(description="Bytes.", ge=0)]
+    media_type: Annotated[str, Field(description="Guessed from the name.")]
+    sha256: Annotated[str | None, Field(description="Of its content, in hexadecimal digits; null while the job runs.")]
 
 
 JobId = TypeAliasType(
@@ -241,13 +301,12 @@ class JobProgress(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    current: Annotated[float | MISSING, Field(description="How much is done.")] = MISSING
-    total: Annotated[float | None | MISSING, Field(description="How much there is to do, where the action knows.")] = (
-        MISSING
-    )
-    step: Annotated[
-        str | MISSING, Field(description="What of the action this is about, where it names several steps.")
+    current: Annotated[
+        float | None | MISSING, Field(description="How much is done; `null` if the action reported no finite number.")
     ] = MISSING
+    total: Annotated[float | None | MISSING, Field(description="The total, if the action knows it.")] = MISSING
+    step: Annotated[str | MISSING, Field(description="The step of the action, if it names several.")] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
 
 
 class JobStatus(StrEnum):
@@ -272,15 +331,22 @@ class JobStreamEvent(BaseModel):
     )
     type: Annotated[str, Field(description="What this event is about; `stream_job_logs` describes each.")]
     message: Annotated[str | MISSING, Field(description="The line, or a sentence for people.")] = MISSING
-    current: Annotated[float | MISSING, Field(description="`progress`: how much is done.")] = MISSING
-    total: Annotated[
-        float | None | MISSING, Field(description="`progress`: how much there is to do, where the action knows.")
+    current: Annotated[
+        float | None | MISSING,
+        Field(description="`progress`: how much is done; `null` if the action reported no finite number."),
     ] = MISSING
-    step: Annotated[
-        str | MISSING, Field(description="`progress`: what of the action this is about, where it names several steps.")
-    ] = MISSING
+    total: Annotated[float | None | MISSING, Field(description="`progress`: the total, if the action knows it.")] = (
+        MISSING
+    )
+    step: Annotated[str | MISSING, Field(description="`progress`: the step of the action, if it names several.")] = (
+        MISSING
+    )
     event: Annotated[str | MISSING, Field(description="`event`: its name, of the action's choice.")] = MISSING
     data: Annotated[Any | MISSING, Field(description="`event`: what goes with it, any JSON value.")] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
+    left_out: Annotated[
+        str | MISSING, Field(description="`event`: what `data` does not have of what was reported, and why.")
+    ] = MISSING
     at: Annotated[AwareDatetime | MISSING, Field(description="`event`: when the agent heard of it.")] = MISSING
     error: Annotated[Any | MISSING, Field(description="`error`: what went wrong, as in the job's record.")] = MISSING
     status: Annotated[str | MISSING, Field(description="`complete`: the status that the job ended with.")] = MISSING
@@ -288,8 +354,8 @@ class JobStreamEvent(BaseModel):
 
 LegacyRunPayload = TypeAliasType("LegacyRunPayload", dict[str, Any])
 """
-A payload as older clients build it: any JSON object, taken as it is. It holds what a run request holds; an agent
-answers 422 where `action` is missing or no string.
+A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
+answers 422 if `action` is missing or not a string.
 
 """
 
@@ -305,6 +371,34 @@ Lookup = TypeAliasType(
         ),
     ],
 )
+
+
+class NonFiniteNumbers(BaseModel):
+    """
+    The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
+    progress that has this field. The field is missing without any.
+
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    count: Annotated[int, Field(description="How many there were.")]
+    places: Annotated[
+        list[NonFinitePlace], Field(description="The first of them, at most 100 of a result and 20 of an event.")
+    ]
+
+
+class NonFinitePlace(BaseModel):
+    """
+    A number that JSON does not have.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    path: Annotated[str, Field(description="Its place, such as `$.losses[1]`, from the result or the event on.")]
+    value: Annotated[str, Field(description="What it was.")]
 
 
 class PluginAction(BaseModel):
@@ -436,12 +530,12 @@ class Sandbox(BaseModel):
     status: Annotated[
         str,
         Field(
-            description="`active` where every run is held to it, `off` where whoever runs the agent wants none, `unavailable` where the\nmachine's kernel offers none.\n"
+            description="`active` if it applies to every run, `off` if the operator turned it off, `unavailable` if the kernel does not\nsupport it.\n"
         ),
     ]
     landlock_abi: Annotated[
         int | MISSING,
-        Field(description="The ABI version of the kernel's Landlock; 0 where it has none that can be used.", ge=0),
+        Field(description="The ABI version of the kernel's Landlock; 0 if it has none that can be used.", ge=0),
     ] = MISSING
     restricts: Annotated[
         list[str] | MISSING,
@@ -462,25 +556,13 @@ class ServeApplication(BaseModel):
     name: Annotated[str, Field(description="`code@version:action`.")]
     release: Annotated[str, Field(description="`code@version` of the release.")]
     action: str
-    status: Annotated[
-        str,
-        Field(
-            description="`RUNNING` if a worker is ready, `STARTING` before that, `FAILED` if the last start has failed."
-        ),
-    ]
+    status: Annotated[str, Field(description="`RUNNING` if a worker is ready, `FAILED` if the last start has failed.")]
     workers: list[ServeWorker]
-    calls: Annotated[
-        int, Field(description="The calls that have ended since then, those of workers that are gone among them.", ge=0)
-    ]
-    waiting: Annotated[int | MISSING, Field(description="The calls that wait for a worker.", ge=0)] = MISSING
+    calls: Annotated[int, Field(description="The calls that have ended, also those of earlier workers.", ge=0)]
+    waiting: Annotated[int | MISSING, Field(description="The calls that wait.", ge=0)] = MISSING
     since: Annotated[AwareDatetime, Field(description="When the first worker was started.")]
-    log: Annotated[str | MISSING, Field(description="The end of what the workers printed outside of any call.")] = (
-        MISSING
-    )
-    error: Annotated[
-        ErrorDetail | None | MISSING,
-        Field(description="The detail of the error of the last start that failed; null after one that did not."),
-    ] = MISSING
+    log: Annotated[str | MISSING, Field(description="The end of what workers printed outside of calls.")] = MISSING
+    error: Annotated[Any | MISSING, Field(description="The `detail` of the last start, if it failed.")] = MISSING
 
 
 ServeApplicationName = TypeAliasType(
@@ -488,7 +570,7 @@ ServeApplicationName = TypeAliasType(
     Annotated[
         str,
         Field(
-            description="The name of a served action: `code@version:action`, and behind a `+` what stands for the requirements that its\ncallers add; not `.` or `..`, no control characters.\n",
+            description="`code@version:action`, and behind a `+` what stands for requirements that callers add; not `.` or `..`, no control\ncharacters.\n",
             min_length=1,
             pattern="^([^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*|\\.[^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*|\\.\\.[^\\u0000-\\u001f\\u007f-\\u009f]+)$",
         ),
@@ -498,23 +580,43 @@ ServeApplicationName = TypeAliasType(
 
 class ServeWorker(BaseModel):
     """
-    A process that holds an action's object, and is handed one call after the other.
+    A process that holds an action.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    status: Annotated[
-        str,
-        Field(description="`IDLE` and `BUSY` workers take calls, `STARTING` ones don't yet, `LEAVING` ones no longer."),
-    ]
-    node_id: Annotated[
-        str | None, Field(description="The node of the cluster that it is on; null on the agent's own machine.")
-    ]
-    calls: Annotated[int, Field(description="The calls that it has ended.", ge=0)]
+    status: Annotated[str, Field(description="`LEAVING` workers take no more calls.")]
+    node_id: Annotated[str | None, Field(description="Its node of the cluster; null on the agent's own machine.")]
+    calls: Annotated[int, Field(description="The calls that have ended.", ge=0)]
     memory: Annotated[
         int | None,
-        Field(
-            description="Bytes of memory that it takes, its share of what it has in common with other processes; null if unknown."
-        ),
+        Field(description="Bytes, with its share of what it has in common with other processes; null if unknown."),
     ]
+
+
+class WarmRelease(BaseModel):
+    """
+    How far a release is prepared for its runs.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    release: Annotated[str, Field(description="`code@version` of the release.")]
+    action: Annotated[str | None, Field(description="The action that was asked for, `null` for all of them.")]
+    status: Annotated[str, Field(description="`ready` once runs find everything prepared, `starting` before that.")]
+
+
+class WarmRequest(BaseModel):
+    """
+    What to prepare.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    action: Annotated[
+        str | MISSING,
+        Field(description="Name of the action to prepare; without one, all actions of the release.", min_length=1),
+    ] = MISSING

@@ -125,10 +125,27 @@ class Job(TypedDict):
     finished_at: str | None
     progress: JobProgress | None
     result: NotRequired[Any]
+    nonfinite: NotRequired[NonFiniteNumbers]
     error: Any
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
     idempotency_key: str | None
+    params: NotRequired[dict[str, Any] | None]
+    requirements: NotRequired[list[str]]
+    caller: NotRequired[JobCaller | None]
+    node: NotRequired[str | None]
+    attempts: NotRequired[int]
+
+
+class JobCaller(TypedDict):
+    """
+    The origin of a run; `null` if the agent does not know.
+    """
+
+    token: NotRequired[str | None]
+    address: NotRequired[str | None]
+    user_agent: NotRequired[str | None]
+    request_id: NotRequired[str]
 
 
 class JobEvent(TypedDict):
@@ -138,7 +155,20 @@ class JobEvent(TypedDict):
 
     event: str
     data: NotRequired[Any]
+    nonfinite: NotRequired[NonFiniteNumbers]
+    left_out: NotRequired[str]
     at: NotRequired[str]
+
+
+class JobFile(TypedDict):
+    """
+    A file that a run left.
+    """
+
+    name: str
+    size: int
+    media_type: str
+    sha256: str | None
 
 
 JobId: TypeAlias = str
@@ -149,9 +179,10 @@ class JobProgress(TypedDict):
     What the action last reported of its progress, `null` before that.
     """
 
-    current: NotRequired[float]
+    current: NotRequired[float | None]
     total: NotRequired[float | None]
     step: NotRequired[str]
+    nonfinite: NotRequired[NonFiniteNumbers]
 
 
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"]
@@ -164,11 +195,13 @@ class JobStreamEvent(TypedDict):
 
     type: str
     message: NotRequired[str]
-    current: NotRequired[float]
+    current: NotRequired[float | None]
     total: NotRequired[float | None]
     step: NotRequired[str]
     event: NotRequired[str]
     data: NotRequired[Any]
+    nonfinite: NotRequired[NonFiniteNumbers]
+    left_out: NotRequired[str]
     at: NotRequired[str]
     error: NotRequired[Any]
     status: NotRequired[str]
@@ -176,13 +209,33 @@ class JobStreamEvent(TypedDict):
 
 LegacyRunPayload: TypeAlias = dict[str, Any]
 """
-A payload as older clients build it: any JSON object, taken as it is. It holds what a run request holds; an agent
-answers 422 where `action` is missing or no string.
+A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
+answers 422 if `action` is missing or not a string.
 
 """
 
 
 Lookup: TypeAlias = str
+
+
+class NonFiniteNumbers(TypedDict):
+    """
+    The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
+    progress that has this field. The field is missing without any.
+
+    """
+
+    count: int
+    places: list[NonFinitePlace]
+
+
+class NonFinitePlace(TypedDict):
+    """
+    A number that JSON does not have.
+    """
+
+    path: str
+    value: str
 
 
 class PluginAction(TypedDict):
@@ -284,7 +337,7 @@ class ServeApplication(TypedDict):
     waiting: NotRequired[int]
     since: str
     log: NotRequired[str]
-    error: NotRequired[ErrorDetail | None]
+    error: NotRequired[Any]
 
 
 ServeApplicationName: TypeAlias = str
@@ -292,10 +345,28 @@ ServeApplicationName: TypeAlias = str
 
 class ServeWorker(TypedDict):
     """
-    A process that holds an action's object, and is handed one call after the other.
+    A process that holds an action.
     """
 
     status: str
     node_id: str | None
     calls: int
     memory: int | None
+
+
+class WarmRelease(TypedDict):
+    """
+    How far a release is prepared for its runs.
+    """
+
+    release: str
+    action: str | None
+    status: str
+
+
+class WarmRequest(TypedDict):
+    """
+    What to prepare.
+    """
+
+    action: NotRequired[str]

@@ -95,8 +95,8 @@ export interface paths {
         put?: never;
         /**
          * Fetch and cache a release
-         * @description Fetches the release from where the agent gets its plugins and caches it. Caching twice is caching once: a release
-         *     that is there already is answered with 200, as it was cached then.
+         * @description Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
+         *     already cached is returned with 200, unchanged.
          */
         post: operations["create_plugin_release"];
         delete?: never;
@@ -135,8 +135,8 @@ export interface paths {
         post?: never;
         /**
          * Delete a cached release
-         * @description Removes the release from the agent's cache. An action of it that is running goes on to its end. An agent answers
-         *     with and without a slash at the end; clients send the path as it stands here.
+         * @description Removes the release from the agent's cache. Runs in progress finish normally. An agent accepts the path with
+         *     and without a trailing slash; clients send it as it is here.
          */
         delete: operations["delete_plugin_release"];
         options?: never;
@@ -180,6 +180,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/plugin_releases/{lookup}/warm/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
+                lookup: components["parameters"]["Lookup"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Prepare a release for its first run
+         * @description Makes the release's environment and starts the process that its runs are forked from, so that the first caller does
+         *     not wait for them. No action runs. What takes more than some seconds continues after the answer, 202; send the
+         *     request again to wait for it further. Sent again for a release that is warm, it changes nothing.
+         */
+        post: operations["warm_plugin_release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/plugin_releases/run_debug/": {
         parameters: {
             query?: never;
@@ -202,10 +238,10 @@ export interface paths {
         put?: never;
         /**
          * Run an action from source
-         * @description Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source that the request
-         *     brings (`modules`), or from both, the modules laid over the folder. `config` is merged over the folder's
-         *     `config.yaml`, key by key, and may be the whole of it. Nothing stays behind but the job. An agent that listens
-         *     beyond its own machine takes debug runs only where whoever runs it allows them.
+         * @description Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source in the request
+         *     (`modules`), or from both; modules replace files of the folder. `config` is merged over the folder's `config.yaml`,
+         *     key by key, and may be the whole of it. Only the job is kept. An agent that listens beyond loopback accepts debug
+         *     runs only if its operator allows them.
          */
         post: operations["run_debug_plugin_release"];
         delete?: never;
@@ -234,7 +270,8 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description Job records, newest first. A `result` of more than 64 kB is left out here; `GET /jobs/{job_id}/` has it.
+         * @description Job records, newest first. A `result` of more than 64 kB and `params` of more than 4 kB are left out here;
+         *     `GET /jobs/{job_id}/` has them.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -262,7 +299,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -305,7 +342,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -343,7 +380,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -352,7 +389,7 @@ export interface paths {
         };
         /**
          * Get a job's log
-         * @description What the run printed so far, standard output and standard error as they came, bytes that are no UTF-8 replaced.
+         * @description What the run has printed so far on standard output and standard error; bytes that are not UTF-8 are replaced.
          */
         get: operations["get_job_logs"];
         put?: never;
@@ -380,7 +417,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -389,21 +426,95 @@ export interface paths {
         };
         /**
          * Follow a job's log
-         * @description What the run printed and reported, from the beginning, and on as it comes, as server-sent events until the job is over.
-         *     Each event has an `id`. Send the last one that you have in `Last-Event-ID` to go on after it when a connection has
-         *     broken: no line comes twice and none is missing.
+         * @description What the run prints and reports, from its start to its end, as server-sent events. Each event has an `id`. After a
+         *     broken connection, send the last one in `Last-Event-ID` to resume after it: no line comes twice and none is missing.
          *
          *     The data of an event is a JSON object with a `type` and a `message`:
          *
-         *     - `log`: a line that was printed, without its end. A line without an end comes when the job is over.
-         *     - `progress`: how far the action is now (`current`, `total`, and `step` where it names one). Only the newest is sent.
-         *     - `event`: something that the action recorded (`event`, `data`), after all that it had printed before.
-         *     - `error`: the job did not end well; `error` is as in its record.
+         *     - `log`: a printed line, without its newline. A last line without one comes when the job ends.
+         *     - `progress`: how far the action is (`current`, `total`, and `step` if it names one). Only the newest is sent.
+         *     - `event`: something that the action recorded (`event`, `data`), after everything that it printed before.
+         *     - `error`: the job failed or was stopped; `error` is as in its record.
          *     - `complete`: the last event; `status` is the job's.
          *
          *     Ignore types that you don't know. Lines that begin with a colon keep the connection alive.
          */
         get: operations["stream_job_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{job_id}/files/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List a job's files
+         * @description What the run left in the folder that `SYNAPSE_OUTPUT_DIR` names, also if it failed: files, no links. While it runs:
+         *     what is there now.
+         */
+        get: operations["list_job_files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{job_id}/files/content/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Download a job's file
+         * @description Once the job is over.
+         */
+        get: operations["get_job_file"];
         put?: never;
         post?: never;
         delete?: never;
@@ -432,8 +543,8 @@ export interface paths {
         };
         /**
          * List served actions
-         * @description Returns the actions of the method `serve` that workers hold now, the oldest first. One that no call has started yet,
-         *     or whose workers were idle for too long and have ended, is not among them.
+         * @description The actions of the method `serve` that workers hold now, the oldest first. The first call starts the workers; idle
+         *     ones end.
          */
         get: operations["list_serve_applications"];
         put?: never;
@@ -461,7 +572,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The served action's name in `list_serve_applications`. One path segment, percent-encoded.
+                 * @description The served action's `name`. One path segment, percent-encoded.
                  * @example ml_model@1.2.0:predict
                  */
                 name: components["parameters"]["ServeApplicationName"];
@@ -470,15 +581,14 @@ export interface paths {
         };
         /**
          * Get one served action
-         * @description The workers that hold an action, and how many calls they have had.
+         * @description The workers that hold an action.
          */
         get: operations["get_serve_application"];
         put?: never;
         post?: never;
         /**
          * End the workers of a served action
-         * @description Ends the workers: those without a call now, the others once the calls that they have are over. The next call of the
-         *     action starts new ones.
+         * @description Ends the workers: those that have calls once these are over. The next call starts new ones.
          */
         delete: operations["delete_serve_application"];
         options?: never;
@@ -519,11 +629,11 @@ export interface components {
         /** @description What keeps the actions that an agent runs from writing elsewhere than into their own folder. */
         Sandbox: {
             /**
-             * @description `active` where every run is held to it, `off` where whoever runs the agent wants none, `unavailable` where the
-             *     machine's kernel offers none.
+             * @description `active` if it applies to every run, `off` if the operator turned it off, `unavailable` if the kernel does not
+             *     support it.
              */
             status: string;
-            /** @description The ABI version of the kernel's Landlock; 0 where it has none that can be used. */
+            /** @description The ABI version of the kernel's Landlock; 0 if it has none that can be used. */
             landlock_abi?: number;
             /**
              * @description What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change
@@ -540,8 +650,8 @@ export interface components {
         /** @description An ID for a run, of the caller's choice; not `.` or `..`, no control characters. */
         JobId: string;
         /**
-         * @description The name of a served action: `code@version:action`, and behind a `+` what stands for the requirements that its
-         *     callers add; not `.` or `..`, no control characters.
+         * @description `code@version:action`, and behind a `+` what stands for requirements that callers add; not `.` or `..`, no control
+         *     characters.
          */
         ServeApplicationName: string;
         /** @description Further filters, by the name of a release's field. */
@@ -624,8 +734,8 @@ export interface components {
             [key: string]: unknown;
         };
         /**
-         * @description A payload as older clients build it: any JSON object, taken as it is. It holds what a run request holds; an agent
-         *     answers 422 where `action` is missing or no string.
+         * @description A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
+         *     answers 422 if `action` is missing or not a string.
          */
         LegacyRunPayload: {
             [key: string]: unknown;
@@ -671,7 +781,25 @@ export interface components {
         PluginModules: {
             [key: string]: string;
         };
-        /** @description Whatever the action returned, as JSON. */
+        /** @description What to prepare. */
+        WarmRequest: {
+            /** @description Name of the action to prepare; without one, all actions of the release. */
+            action?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description How far a release is prepared for its runs. */
+        WarmRelease: {
+            /** @description `code@version` of the release. */
+            release: string;
+            /** @description The action that was asked for, `null` for all of them. */
+            action: string | null;
+            /** @description `ready` once runs find everything prepared, `starting` before that. */
+            status: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description Whatever the action returned, as JSON. NaN and infinities are `null`, as the job's record lists under `nonfinite`. */
         ActionResult: unknown;
         /** @description An action of the method `serve`, and the workers that hold it. */
         ServeApplication: {
@@ -680,34 +808,34 @@ export interface components {
             /** @description `code@version` of the release. */
             release: string;
             action: string;
-            /** @description `RUNNING` if a worker is ready, `STARTING` before that, `FAILED` if the last start has failed. */
+            /** @description `RUNNING` if a worker is ready, `FAILED` if the last start has failed. */
             status: string;
             workers: components["schemas"]["ServeWorker"][];
-            /** @description The calls that have ended since then, those of workers that are gone among them. */
+            /** @description The calls that have ended, also those of earlier workers. */
             calls: number;
-            /** @description The calls that wait for a worker. */
+            /** @description The calls that wait. */
             waiting?: number;
             /**
              * Format: date-time
              * @description When the first worker was started.
              */
             since: string;
-            /** @description The end of what the workers printed outside of any call. */
+            /** @description The end of what workers printed outside of calls. */
             log?: string;
-            /** @description The detail of the error of the last start that failed; null after one that did not. */
-            error?: components["schemas"]["ErrorDetail"] | null;
+            /** @description The `detail` of the last start, if it failed. */
+            error?: unknown;
         } & {
             [key: string]: unknown;
         };
-        /** @description A process that holds an action's object, and is handed one call after the other. */
+        /** @description A process that holds an action. */
         ServeWorker: {
-            /** @description `IDLE` and `BUSY` workers take calls, `STARTING` ones don't yet, `LEAVING` ones no longer. */
+            /** @description `LEAVING` workers take no more calls. */
             status: string;
-            /** @description The node of the cluster that it is on; null on the agent's own machine. */
+            /** @description Its node of the cluster; null on the agent's own machine. */
             node_id: string | null;
-            /** @description The calls that it has ended. */
+            /** @description The calls that have ended. */
             calls: number;
-            /** @description Bytes of memory that it takes, its share of what it has in common with other processes; null if unknown. */
+            /** @description Bytes, with its share of what it has in common with other processes; null if unknown. */
             memory: number | null;
         } & {
             [key: string]: unknown;
@@ -719,15 +847,37 @@ export interface components {
         JobStatus: "PENDING" | "RUNNING" | "SUCCEEDED" | "FAILED" | "STOPPED";
         /** @description What the action last reported of its progress, `null` before that. */
         JobProgress: ({
-            /** @description How much is done. */
-            current?: number;
-            /** @description How much there is to do, where the action knows. */
+            /** @description How much is done; `null` if the action reported no finite number. */
+            current?: number | null;
+            /** @description The total, if the action knows it. */
             total?: number | null;
-            /** @description What of the action this is about, where it names several steps. */
+            /** @description The step of the action, if it names several. */
             step?: string;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
         } & {
             [key: string]: unknown;
         }) | null;
+        /**
+         * @description The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
+         *     progress that has this field. The field is missing without any.
+         */
+        NonFiniteNumbers: {
+            /** @description How many there were. */
+            count: number;
+            /** @description The first of them, at most 100 of a result and 20 of an event. */
+            places: components["schemas"]["NonFinitePlace"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A number that JSON does not have. */
+        NonFinitePlace: {
+            /** @description Its place, such as `$.losses[1]`, from the result or the event on. */
+            path: string;
+            /** @description What it was. */
+            value: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description The record of a run. */
         Job: {
             job_id: string;
@@ -745,8 +895,9 @@ export interface components {
             /** Format: date-time */
             finished_at: string | null;
             progress: components["schemas"]["JobProgress"];
-            /** @description The action's result, `null` until it has succeeded. */
+            /** @description The action's result, `null` until it has succeeded. NaN and infinities in it are `null`. */
             result?: unknown;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
             /** @description The `detail` that an error answer would carry, `null` unless the job failed or was stopped. */
             error: unknown;
             /** @description The status that an error answer would carry, `null` unless the job failed or was stopped. */
@@ -756,22 +907,64 @@ export interface components {
              *     has it.
              */
             events?: components["schemas"]["JobEvent"][];
-            /** @description The key that the request carried, where it carried one. */
+            /** @description The request's key, if it had one. */
             idempotency_key: string | null;
+            /**
+             * @description What the action was called with, without what its schema marks `writeOnly`. `null` if the agent does not keep
+             *     it: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.
+             */
+            params?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The call's own requirements. */
+            requirements?: string[];
+            caller?: components["schemas"]["JobCaller"];
+            /** @description The `node_id` of the node of a cluster that it ran on. */
+            node?: string | null;
+            /** @description How often this `job_id` has been run, this time included. */
+            attempts?: number;
         } & {
             [key: string]: unknown;
         };
+        /** @description The origin of a run; `null` if the agent does not know. */
+        JobCaller: ({
+            /** @description The name of the token, `null` if the agent takes requests without one. */
+            token?: string | null;
+            /** @description The address that the request came from. */
+            address?: string | null;
+            user_agent?: string | null;
+            /** @description The `X-Request-ID` of the answer. */
+            request_id?: string;
+        } & {
+            [key: string]: unknown;
+        }) | null;
         /** @description Something that an action recorded. */
         JobEvent: {
             /** @description Its name, of the action's choice. */
             event: string;
-            /** @description What goes with it, any JSON value. */
+            /** @description What goes with it, any JSON value. A text stands for what JSON has nothing for. */
             data?: unknown;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
+            /** @description What `data` does not have of what was reported, and why. */
+            left_out?: string;
             /**
              * Format: date-time
              * @description When the agent heard of it.
              */
             at?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A file that a run left. */
+        JobFile: {
+            /** @description Its path below the folder of outputs. */
+            name: string;
+            /** @description Bytes. */
+            size: number;
+            /** @description Guessed from the name. */
+            media_type: string;
+            /** @description Of its content, in hexadecimal digits; null while the job runs. */
+            sha256: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -781,16 +974,19 @@ export interface components {
             type: string;
             /** @description The line, or a sentence for people. */
             message?: string;
-            /** @description `progress`: how much is done. */
-            current?: number;
-            /** @description `progress`: how much there is to do, where the action knows. */
+            /** @description `progress`: how much is done; `null` if the action reported no finite number. */
+            current?: number | null;
+            /** @description `progress`: the total, if the action knows it. */
             total?: number | null;
-            /** @description `progress`: what of the action this is about, where it names several steps. */
+            /** @description `progress`: the step of the action, if it names several. */
             step?: string;
             /** @description `event`: its name, of the action's choice. */
             event?: string;
             /** @description `event`: what goes with it, any JSON value. */
             data?: unknown;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
+            /** @description `event`: what `data` does not have of what was reported, and why. */
+            left_out?: string;
             /**
              * Format: date-time
              * @description `event`: when the agent heard of it.
@@ -842,7 +1038,7 @@ export interface components {
             traceback?: string;
             /** @description `requirements_failed`: the installer's last lines. */
             installer_output?: string;
-            /** @description `serve_failed`: the last lines that the worker printed. */
+            /** @description `serve_failed`: the worker's last lines. */
             log?: string;
         } & {
             [key: string]: unknown;
@@ -870,7 +1066,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description Where the agent gets its plugins did not give the release (`backend_error`). Nothing was cached. */
+        /** @description The agent's source of plugins did not return the release (`backend_error`). Nothing was cached. */
         BackendFailed: {
             headers: {
                 [name: string]: unknown;
@@ -928,6 +1124,24 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
+        /** @description The job has no such file (`file_not_found`), or the agent no such job (`job_not_found`). */
+        FileNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The range lies outside of the file (`range_not_satisfiable`). */
+        RangeNotSatisfiable: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
         /** @description The job waits or runs (`job_not_over`). Nothing was removed. */
         JobNotOver: {
             headers: {
@@ -937,7 +1151,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description No workers hold an action of that name. */
+        /** @description No workers hold that action. */
         ServeApplicationNotFound: {
             headers: {
                 [name: string]: unknown;
@@ -968,7 +1182,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description As many runs as the agent takes are going on or waiting (`too_many_runs`). Nothing ran. */
+        /** @description The agent's queue of runs is full (`too_many_runs`). Nothing ran. */
         TooManyRuns: {
             headers: {
                 "Retry-After": components["headers"]["RetryAfter"];
@@ -1026,8 +1240,8 @@ export interface components {
          *     limit (`action_timeout`), was killed (`action_killed`), left without a result (`action_exited`), was stopped
          *     (`action_stopped`), was lost when the agent was restarted (`agent_restarted`) or with its node of a cluster
          *     (`node_lost`), or gave back what JSON can't say (`result_not_serializable`), too much (`result_too_large`) or what
-         *     the agent's disk has no room for (`result_not_kept`). The worker that was to hold a served action may have failed at
-         *     its start (`serve_failed`); the action itself has not run then. Or its job was deleted since (`job_deleted`), or the agent
+         *     the agent's disk has no room for (`result_not_kept`). Or the worker of a served action failed at its start
+         *     (`serve_failed`). Or its job was deleted since (`job_deleted`), or the agent
          *     itself failed (`internal_error`).
          */
         ActionFailed: {
@@ -1087,22 +1301,32 @@ export interface components {
         Lookup: components["schemas"]["Lookup"];
         /**
          * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-         *     again. See *Sending a request again*.
+         *     again. See *Retries*.
          */
         IdempotencyKey: string;
         /**
-         * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+         * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
          * @example job_abc123
          */
         JobId: components["schemas"]["JobId"];
         /**
-         * @description The served action's name in `list_serve_applications`. One path segment, percent-encoded.
+         * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+         * @example bytes=1048576-
+         */
+        Range: string;
+        /**
+         * @description The served action's `name`. One path segment, percent-encoded.
          * @example ml_model@1.2.0:predict
          */
         ServeApplicationName: components["schemas"]["ServeApplicationName"];
     };
     requestBodies: never;
     headers: {
+        /**
+         * @description Which bytes these are, of how many.
+         * @example bytes 1048576-2097151/52428800
+         */
+        ContentRange: string;
         /**
          * @description What the agent can beyond the minimum, names parted by commas; `idempotent-runs` is one.
          * @example idempotent-runs
@@ -1283,7 +1507,7 @@ export interface operations {
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
                  * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-                 *     again. See *Sending a request again*.
+                 *     again. See *Retries*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -1419,7 +1643,7 @@ export interface operations {
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
                  * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-                 *     again. See *Sending a request again*.
+                 *     again. See *Retries*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
@@ -1474,6 +1698,63 @@ export interface operations {
             default: components["responses"]["OtherError"];
         };
     };
+    warm_plugin_release: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
+                lookup: components["parameters"]["Lookup"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WarmRequest"];
+            };
+        };
+        responses: {
+            /** @description The release is ready. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WarmRelease"];
+                };
+            };
+            /** @description The agent is still preparing it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WarmRelease"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["ReleaseNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["RunRefused"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
     run_debug_plugin_release: {
         parameters: {
             query?: never;
@@ -1490,7 +1771,7 @@ export interface operations {
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
                  * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-                 *     again. See *Sending a request again*.
+                 *     again. See *Retries*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
@@ -1555,11 +1836,36 @@ export interface operations {
                  */
                 limit?: number;
                 /**
-                 * @description Only jobs made before the one with this `job_id`; 404 where there is no such job. The last `job_id` of an answer
-                 *     gives the next part of the list.
+                 * @description Only jobs created before the one with this `job_id`; 404 if that job does not exist. Pass the last `job_id` of an
+                 *     answer to get the next part of the list.
                  * @example job_abc123
                  */
                 before?: string;
+                /**
+                 * @description Only runs of this release, `code@version`.
+                 * @example ocr_plugin@2.0.0
+                 */
+                release?: string;
+                /**
+                 * @description Only runs of actions with this name.
+                 * @example process_document
+                 */
+                action?: string;
+                /**
+                 * @description Only jobs made at this time or later.
+                 * @example 2026-11-22T00:00:00Z
+                 */
+                created_after?: string;
+                /**
+                 * @description Only jobs made before this time.
+                 * @example 2026-11-23T00:00:00Z
+                 */
+                created_before?: string;
+                /**
+                 * @description Only jobs whose ID begins like this. Of more than 1,000 such jobs an agent may leave some out.
+                 * @example job_abc
+                 */
+                job_id_prefix?: string;
                 /**
                  * @description Only the job of the request that carried this key.
                  * @example 0b5c3a52-3a0c-4a5e-9a51-6d7f5d1f2f3e
@@ -1616,7 +1922,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -1658,7 +1964,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -1699,7 +2005,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -1741,7 +2047,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -1788,7 +2094,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The job's ID, as the caller gave it or as the agent made it. One path segment, percent-encoded.
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
                  * @example job_abc123
                  */
                 job_id: components["parameters"]["JobId"];
@@ -1809,6 +2115,112 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    list_job_files: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The files, by name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobFile"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["JobNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_job_file: {
+        parameters: {
+            query: {
+                /**
+                 * @description The file's `name`.
+                 * @example line.json
+                 */
+                name: string;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+                /**
+                 * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+                 * @example bytes=1048576-
+                 */
+                Range?: components["parameters"]["Range"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The part that `Range` asks for. */
+            206: {
+                headers: {
+                    "Content-Range": components["headers"]["ContentRange"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            416: components["responses"]["RangeNotSatisfiable"];
             422: components["responses"]["Unprocessable"];
             default: components["responses"]["OtherError"];
         };
@@ -1865,7 +2277,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The served action's name in `list_serve_applications`. One path segment, percent-encoded.
+                 * @description The served action's `name`. One path segment, percent-encoded.
                  * @example ml_model@1.2.0:predict
                  */
                 name: components["parameters"]["ServeApplicationName"];
@@ -1907,7 +2319,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The served action's name in `list_serve_applications`. One path segment, percent-encoded.
+                 * @description The served action's `name`. One path segment, percent-encoded.
                  * @example ml_model@1.2.0:predict
                  */
                 name: components["parameters"]["ServeApplicationName"];

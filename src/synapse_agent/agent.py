@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
@@ -17,10 +19,12 @@ from synapse_agent.plugins.debug_source import DebugRules
 from synapse_agent.plugins.releases import Releases
 from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
+from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Runner
 from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.local import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
+from synapse_agent.runner.warming import Warming
 from synapse_agent.settings import Settings, check_plugins_folder
 from synapse_agent.storage.data_folder import DataFolder, unusable
 from synapse_agent.storage.database import Database
@@ -45,10 +49,20 @@ class Agent:
     sandbox: SandboxPolicy
     rules: RequirementRules
     runner: Runner
+    warming: Warming
+
+    async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
+        """Prepare a release for its runs, and return how far that is, as the contract has it."""
+        row = self.releases.find(lookup)
+        name = f"{row.plugin}@{row.version}"
+        is_ready = await self.warming.warm(
+            name, self.releases.config(row), action, lease=lambda: self.releases.lease(row), limit=limit
+        )
+        return {"release": name, "action": action, "status": "ready" if is_ready else "starting"}
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
-        await asyncio.gather(self.releases.close(), self.jobs.close(limit=limit))
+        await asyncio.gather(self.releases.close(), self.warming.close(), self.jobs.close(limit=limit))
 
 
 @asynccontextmanager
@@ -75,8 +89,10 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             max_concurrent=settings.runs_at_once,
             max_queued=settings.max_queued_runs,
             time_limit=settings.time_limit,
+            output_limit=settings.max_jobs_bytes,
             keep_keys=timedelta(hours=settings.idempotency_hours),
             reserve=folder.reserve,
+            describe=runner.described if settings.keep_params else None,
         )
         stack.push_async_callback(jobs.close, limit=0)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
@@ -98,7 +114,25 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
-        yield Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules, runner)
+        warming = Warming(runner)
+        stack.push_async_callback(warming.close)
+        agent = Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules, runner, warming)
+        for release in settings.warm:
+            stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))
+        yield agent
+
+
+async def _warm_at_start(agent: Agent, release: str) -> None:
+    """Fetch a release if it is not there, and prepare it; a failure is logged, and the agent serves all the same."""
+    plugin, at, version = release.rpartition("@")
+    try:
+        if at:
+            await agent.releases.create(plugin, version)
+        await agent.warm(release, None, limit=math.inf)
+    except Problem as problem:
+        logger.warning("--warm %s: %s", release, problem.message)
+    else:
+        logger.info("%s is ready for its first run", release)
 
 
 def _unpacked(settings: Settings) -> TreeLimits:

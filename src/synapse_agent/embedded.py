@@ -36,7 +36,7 @@ _SECONDS_AT_EXIT = 30.0
 
 
 class EmbeddedAgent:
-    """A real agent on loopback for as long as a `with` or `async with` block runs.
+    """A real agent on loopback, for as long as a `with` or `async with` block runs, or from `start()` to `stop()`.
 
     `plugins` is a folder of plugins, or several; `backend` the address of one that is asked for what they lack, with
     `backend_token` if it wants one. Without `data_dir` the agent keeps nothing: it works in a temporary folder. Without
@@ -68,7 +68,8 @@ class EmbeddedAgent:
         """The address of the agent while it runs."""
         if self._thread is None:
             raise RuntimeError(
-                "The agent is not running: use it as a context manager, `with EmbeddedAgent(...) as agent:`."
+                "The agent is not running: call its `start()`, or use it as a context manager, "
+                "`with EmbeddedAgent(...) as agent:`."
             )
         return self._thread.ready.result()
 
@@ -84,8 +85,11 @@ class EmbeddedAgent:
 
         return AsyncAgentClient(**{"base_url": self.base_url, "access_token": self.token, **options})
 
-    def __enter__(self) -> Self:
-        """Start the agent; raises `StartError` where it cannot start."""
+    def start(self) -> Self:
+        """Start the agent, for as long as it is not stopped; raises `StartError` if it cannot start.
+
+        In a notebook: `agent = EmbeddedAgent("plugins").start()`. The end of the program stops it as well.
+        """
         thread = self._start()
         try:
             thread.ready.result()
@@ -93,6 +97,22 @@ class EmbeddedAgent:
             self._begin_end().join()
             raise
         return self
+
+    def stop(self) -> None:
+        """End the agent, its runs, its thread and its temporary folder; one that is not running stays as it is."""
+        if self._thread is not None:
+            self._begin_end().join()
+
+    def __repr__(self) -> str:
+        """Show the address and the plugins, and never the token."""
+        thread = self._thread
+        is_ready = thread is not None and thread.ready.done() and thread.ready.exception() is None
+        plugins = ", ".join(map(str, self._settings.get("plugins", ())))
+        return f"<EmbeddedAgent {self.base_url if is_ready else 'not running'}, plugins: {plugins or 'none'}>"
+
+    def __enter__(self) -> Self:
+        """Start the agent; raises `StartError` where it cannot start."""
+        return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """End the agent, its runs, its thread and its temporary folder."""

@@ -153,6 +153,10 @@ class Settings:
     max_zygotes: Annotated[
         int, Option(RUNS, "Processes kept ready while idle, each for a release and its environment.", "N", least=1)
     ] = 8
+    warm: Annotated[
+        tuple[str, ...],
+        Option(RUNS, "Release to prepare at the start, before its first caller; repeatable.", "CODE@VERSION"),
+    ] = ()
     time_limit: Annotated[float | None, Option(RUNS, "Longest that an action may take.", "SECONDS")] = None
     grace: Annotated[
         float, Option(RUNS, "Longest that an action gets to end by itself once it is asked to.", "SECONDS")
@@ -223,6 +227,9 @@ class Settings:
     idempotency_hours: Annotated[
         float, Option(DATA, "How long a run that has ended still answers for its Idempotency-Key.", "HOURS")
     ] = 24.0
+    keep_params: Annotated[
+        bool, Option(DATA, "Keep the params of runs in their jobs' records, but those that an action marks as secret.")
+    ] = True
     keep_jobs_days: Annotated[float, Option(DATA, "How long jobs that are over are kept.", "DAYS")] = 30.0
     max_jobs_bytes: Annotated[
         int,

@@ -23,7 +23,7 @@ if os.path.exists(os.path.join(__path__[0], "plugins", "__init__.py")):  # noqa:
 
 
 def openapi_path() -> Path:
-    """Return where `openapi.yaml`, the contract of the agents that this client speaks to, lies on this machine."""
+    """Return the path of `openapi.yaml`, the contract of the agents that this client calls, on this machine."""
     from pathlib import Path
 
     import synapse_agent_api

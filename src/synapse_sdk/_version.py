@@ -1,4 +1,4 @@
-"""The one place that says which version this is."""
+"""The version, defined only here."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Errors of the client; each says what happened to the request.
+"""Errors of the client; each states what happened to the request.
 
 ClientError
 ├── ClientConnectionError                no connection, or it broke
 │   └── ClientResponseIncompleteError    it broke after the request had left
 ├── ClientTimeoutError                   connect, read or deadline
-├── ResponseParseError                   the answer is not what the contract says
-├── HTTPError                            any status that is no success
+├── ResponseParseError                   the answer does not match the contract
+├── HTTPError                            any status outside 2xx
 │   ├── AuthenticationError              401
 │   ├── AuthorizationError               403
 │   ├── NotFoundError                    404
@@ -59,13 +59,13 @@ class ClientError(Exception):
 
     Attributes:
         message: What went wrong, for people.
-        status_code: Status of the answer; None where there was none (408 on a timeout).
-        detail: The answer's whole body as parsed, its text where it is no JSON; the message where there was no answer.
-        error_type: The agent's stable name for the error, where it gave one.
+        status_code: Status of the answer; None without an answer (408 on a timeout).
+        detail: The answer's whole body, parsed, or its text if it is not JSON; without an answer, the message.
+        error_type: The agent's stable name for the error, if it sent one.
         outcome: What became of the request; see `Outcome`.
         attempts: Every try that was made, in order.
-        request_id: The `X-Request-ID` of the answer, where it had one.
-        idempotency_key: The key that the request carried, where it carried one.
+        request_id: The `X-Request-ID` of the answer, if it had one.
+        idempotency_key: The request's key, if it had one.
     """
 
     def __init__(
@@ -133,14 +133,14 @@ class ClientTimeoutError(ClientError):
 
 
 class ResponseParseError(ClientError):
-    """The answer is not what the contract says: no JSON, or JSON of another kind."""
+    """The answer does not match the contract: it is not JSON, or JSON of another type."""
 
 
 class HTTPError(ClientError):
-    """The agent, or a proxy on the way to it, answered with a status that is no success.
+    """The agent, or a proxy on the way to it, answered with a status outside 2xx.
 
     Attributes:
-        retry_after: Seconds to wait before the next try, where the answer said so.
+        retry_after: Seconds to wait before the next try, if the answer had them.
     """
 
     def __init__(self, message: str = "", *, retry_after: float | None = None, **facts: Unpack[Facts]) -> None:
@@ -178,11 +178,11 @@ class RequirementsError(ValidationError):
 
 
 class RateLimitError(HTTPError):
-    """429: too much at once; `retry_after` says how long to wait."""
+    """429: the agent's queue is full; wait `retry_after` seconds."""
 
 
 class ServerError(HTTPError):
-    """5xx: the agent, the action or a proxy failed; `outcome` tells whether the action ran."""
+    """5xx: the agent, the action or a proxy failed; `outcome` shows whether the action ran."""
 
 
 class ActionFailedError(ServerError):
@@ -218,7 +218,7 @@ class InvalidLookupError(ClientError, ValueError):
 
 
 def _field(error: ClientError, name: str) -> Any:
-    """Return a field of the object under `detail`, None where the body has another shape."""
+    """Return a field of the object under `detail`, None if the body has another form."""
     inner = error.detail.get("detail") if isinstance(error.detail, dict) else None
     return inner.get(name) if isinstance(inner, dict) else None
 

@@ -17,10 +17,7 @@ from judge import Ending, check_ending
 
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent._request.config import Config
-from synapse_sdk.clients.agent._session.retry import Clock
-from synapse_sdk.clients.agent._session.session import AsyncSession, Session
-from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport, TransportSettings
+from synapse_sdk.clients.agent.clock import Clock
 from synapse_sdk.exceptions import Attempt, ClientError
 
 CASES = load()
@@ -38,7 +35,12 @@ class Player:
             {"token": "access_token"}.get(name, name): tuple(value) if isinstance(value, list) else value
             for name, value in options.items()
         }
-        self._clock = Clock(clock=lambda: time.monotonic() + sum(self.waits), uniform=lambda _, longest: longest)
+        self._options["clock"] = Clock(
+            now=lambda: time.monotonic() + sum(self.waits),
+            uniform=lambda _, longest: longest,
+            sleep=self.waits.append,
+            async_sleep=self._sleep,
+        )
 
     def call(self, expected: ExpectedCall) -> Any:
         """Make a call and return its result."""
@@ -48,22 +50,16 @@ class Player:
         """Let go of the connections."""
         raise NotImplementedError
 
+    async def _sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
 
 class SyncPlayer(Player):
     """Plays with `AgentClient`."""
 
     def __init__(self, server: FaultServer, case: Case) -> None:
         super().__init__(server, case)
-        clock, sleep = self._clock, self.waits.append
-
-        class PlayedClient(AgentClient):
-            """A client whose session has the player's clock."""
-
-            @staticmethod
-            def _make_session(config: Config, settings: TransportSettings) -> Session:
-                return Session(config, Transport(settings), chance=clock, sleep=sleep)
-
-        self._client = PlayedClient(self._address, **self._options)
+        self._client = AgentClient(self._address, **self._options)
 
     def call(self, expected: ExpectedCall) -> Any:
         value = getattr(self._client, expected.method)(**expand(dict(expected.arguments)))
@@ -78,16 +74,7 @@ class AsyncPlayer(Player):
 
     def __init__(self, server: FaultServer, case: Case) -> None:
         super().__init__(server, case)
-        clock, sleep = self._clock, self._sleep
-
-        class PlayedClient(AsyncAgentClient):
-            """A client whose session has the player's clock."""
-
-            @staticmethod
-            def _make_session(config: Config, settings: TransportSettings) -> AsyncSession:
-                return AsyncSession(config, AsyncTransport(settings), chance=clock, sleep=sleep)
-
-        self._client = PlayedClient(self._address, **self._options)
+        self._client = AsyncAgentClient(self._address, **self._options)
         self._runner = asyncio.Runner()
 
     def call(self, expected: ExpectedCall) -> Any:
@@ -100,9 +87,6 @@ class AsyncPlayer(Player):
     async def _call(self, expected: ExpectedCall) -> Any:
         value = getattr(self._client, expected.method)(**expand(dict(expected.arguments)))
         return await value if inspect.isawaitable(value) else [item async for item in value]
-
-    async def _sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
 
 
 @pytest.mark.parametrize("player_of", [SyncPlayer, AsyncPlayer])

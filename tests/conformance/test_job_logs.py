@@ -13,7 +13,7 @@ from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent._session.retry import Clock
+from synapse_sdk.clients.agent.clock import Clock
 from synapse_sdk.exceptions import ActionFailedError, ClientTimeoutError, ServerError
 
 CONFIG = {
@@ -70,16 +70,14 @@ def use(request: pytest.FixtureRequest, bare_agent: EmbeddedAgent) -> Callable[.
     """Call a method of either client, through an address of its own; what it yields comes as a list."""
 
     def call(base_url: str, method: str, *args: Any, **kwargs: Any) -> Any:
-        chance = Clock(uniform=lambda _low, _high: 0.01)
+        clock = Clock(uniform=lambda _low, _high: 0.01)
         if request.param == "sync":
-            with AgentClient(base_url, bare_agent.token) as client:
-                client._session._chance = chance
+            with AgentClient(base_url, bare_agent.token, clock=clock) as client:
                 value = getattr(client, method)(*args, **kwargs)
                 return list(value) if isinstance(value, Iterator) else value
 
         async def main() -> Any:
-            async with AsyncAgentClient(base_url, bare_agent.token) as client:
-                client._session._chance = chance
+            async with AsyncAgentClient(base_url, bare_agent.token, clock=clock) as client:
                 value = getattr(client, method)(*args, **kwargs)
                 return [each async for each in value] if hasattr(value, "__aiter__") else await value
 

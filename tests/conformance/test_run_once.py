@@ -22,7 +22,7 @@ from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent._session.retry import Clock
+from synapse_sdk.clients.agent.clock import Clock
 from synapse_sdk.exceptions import ClientResponseIncompleteError, ServerError
 
 CONFIG = """
@@ -82,8 +82,7 @@ def runner_of(request: pytest.FixtureRequest, paper: Path) -> Iterator[Callable[
         def make(base_url: str, token: str, *, pause: float = 0.0, **options: Any) -> Run:
             loop = stack.enter_context(asyncio.Runner())
             kind = AgentClient if request.param == "sync" else AsyncAgentClient
-            client = kind(base_url, token, **options)
-            client._session._chance = Clock(uniform=lambda _low, _high: pause)
+            client = kind(base_url, token, clock=Clock(uniform=lambda _low, _high: pause), **options)
 
             def finish(value: Any) -> Any:
                 return loop.run(value) if inspect.iscoroutine(value) else value

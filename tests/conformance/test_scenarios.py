@@ -6,7 +6,9 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -68,6 +70,21 @@ def test_pages_of_the_agent_s_own_list_are_walked(call: Call) -> None:
     releases, total = call("list_plugin_releases", {"page_size": 1}, list_all=True)
     assert [release["plugin"] for release in releases] == ["my_plugin", "ml_model", "ocr_plugin"]
     assert total == 3
+
+
+def test_a_release_is_prepared_before_its_first_run(call: Call) -> None:
+    """Its environment and process are there when the answer is `ready`; no job comes of it."""
+    call("create_plugin_release", "my_plugin", "1.0.0")
+    warm = call("warm_plugin_release", "my_plugin@1.0.0")
+    while warm["status"] == "starting":
+        warm = call("warm_plugin_release", "my_plugin@1.0.0")
+    assert (warm["release"], warm["action"], warm["status"]) == ("my_plugin@1.0.0", None, "ready")
+    assert call("warm_plugin_release", "my_plugin@1.0.0", "train")["action"] == "train"
+    assert not [job for job in call("list_jobs") if job["job_id"].startswith("warm")]
+    with pytest.raises(exceptions.ValidationError, match="no action 'trian'"):
+        call("warm_plugin_release", "my_plugin@1.0.0", "trian")
+    with pytest.raises(exceptions.NotFoundError):
+        call("warm_plugin_release", "other@1.0.0")
 
 
 def test_an_action_runs_and_gives_its_result(call: Call) -> None:
@@ -182,3 +199,22 @@ def test_wrong_tokens_and_actions_are_refused(call: Call, example_agent: Embedde
         call("run_plugin_release", "my_plugin@1.0.0", "trian")
     assert refused.value.error_type == "unknown_action"
     assert call("health_check")["status"] == "ok"
+
+
+def test_nan_is_null_and_the_record_has_its_place(call: Call) -> None:
+    """In a result, an event and a progress."""
+    source = """
+        def act(context):
+            context.set_progress(float("nan"), 3)
+            context.log("metrics", {"loss": float("inf")})
+            return [1.5, float("nan")]
+    """
+    modules = {"acting": dedent(source)}
+    config = {"actions": {"act": {"entrypoint": "acting:act"}}}
+    job_id = f"nan-{uuid4()}"
+    assert call("run_debug_plugin_release", "act", config=config, modules=modules, job_id=job_id) == [1.5, None]
+    job = call("get_job", job_id)
+    assert job["nonfinite"] == {"count": 1, "places": [{"path": "$[1]", "value": "NaN"}]}
+    assert job["events"][0]["data"] == {"loss": None}
+    assert job["events"][0]["nonfinite"]["places"] == [{"path": "$.data.loss", "value": "Infinity"}]
+    assert (job["progress"]["current"], job["progress"]["total"]) == (None, 3)

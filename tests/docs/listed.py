@@ -13,7 +13,7 @@ NOT_RUN = {
         "README.md",
         "make demo   # sets everything up, then fetches, runs, debugs and deletes real plugins on an agent of its own",
     ): ("The second line runs this very test; tests/examples/test_demo.py runs the demo."),
-    ("README.md", "pip install .                # the client alone: it needs httpx and attrs, and what they bring"): (
+    ("README.md", "pip install .                # the client alone: httpx, attrs, and what they bring"): (
         "Changes the environment that these tests run in. test_distribution.py installs the wheel with each extra."
     ),
     ("examples/README.md", "make setup"): (

@@ -14,7 +14,7 @@ from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.exceptions import ValidationError
 
 PAGE = (ROOT / "docs" / "guides" / "from-the-public-sdk.md").read_text(encoding="utf-8")
-VERSION = re.findall(r"beside `synapse-sdk` (\S+)\.$", PAGE, re.M)[0]
+VERSION = re.findall(r"describes `synapse-sdk` (\S+)\.$", PAGE, re.M)[0]
 LOOK = """
 import inspect
 from synapse_sdk.clients.agent import AgentClient
@@ -59,7 +59,7 @@ def test_every_call_of_the_public_client_is_on_the_page(public: dict[str, str | 
 
 def test_a_call_that_is_shown_takes_what_the_page_says(public: dict[str, str | None]) -> None:
     """In the first column, which is the public SDK's, of the tables of calls."""
-    tables = PAGE.partition("## Plugin releases")[2].partition("## What is not here")[0]
+    tables = PAGE.partition("## Plugin releases")[2].partition("## Not available")[0]
     rows = re.findall(r"^\| ([^|]+) \|", tables, re.M)
     shown = {name: parameters for row in rows for name, parameters in re.findall(r"`(\w+)(\(.*?\))`", row)}
     assert len(shown) > 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from uuid import UUID
 
@@ -32,13 +32,17 @@ def holding_itself():
         (
             {"rates": [0.1, {"last": math.nan}]},
             ValueError,
-            "params.rates[1].last can't be sent as JSON: nan is no JSON number.",
+            "params.rates[1].last can't be sent as JSON: nan is not a JSON number.",
         ),
-        ({"limit": -math.inf}, ValueError, "params.limit can't be sent as JSON: -inf is no JSON number."),
-        ({"tags": {"a"}}, TypeError, "params.tags can't be sent as JSON: set is no JSON type."),
-        ({"since": datetime(2026, 1, 1)}, TypeError, "params.since can't be sent as JSON: datetime is no JSON type."),
-        ({"image": b"PNG"}, TypeError, "params.image can't be sent as JSON: bytes is no JSON type."),
-        ({"file": Path("a")}, TypeError, "params.file can't be sent as JSON: PosixPath is no JSON type."),
+        ({"limit": -math.inf}, ValueError, "params.limit can't be sent as JSON: -inf is not a JSON number."),
+        ({"tags": {"a"}}, TypeError, "params.tags can't be sent as JSON: set is not a JSON type."),
+        (
+            {"since": date(2026, 1, 1)},
+            TypeError,
+            "params.since can't be sent as JSON: date is not a JSON type.",
+        ),
+        ({"image": b"PNG"}, TypeError, "params.image can't be sent as JSON: bytes is not a JSON type."),
+        ({"file": Path("a")}, TypeError, "params.file can't be sent as JSON: PosixPath is not a JSON type."),
         ({"by": {(1, 2): "x"}}, TypeError, "params.by can't be sent as JSON: the key (1, 2) is tuple, not str."),
         ({"name": "\udcff"}, ValueError, "params.name can't be sent as JSON: the text holds half of a surrogate pair."),
         (holding_itself(), ValueError, "params.model.best[0] can't be sent as JSON: it holds itself."),

@@ -35,6 +35,7 @@ FITTING: dict[str, Any] = {
     "extra_index_urls": ("https://one.test/simple", "https://two.test/simple"),
     "plugins": (Path("/"), Path("/tmp")),
     "pythons": (Path(sys.executable),),
+    "warm": ("p@1.0", "q@2.0"),
 }
 """Values for settings that take no other text."""
 PROBE = """

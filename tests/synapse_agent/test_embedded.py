@@ -149,6 +149,21 @@ def test_an_agent_that_does_not_run_says_so(plugins: Path) -> None:
         EmbeddedAgent(plugins, token="two words")
 
 
+def test_a_notebook_starts_and_stops_it(plugins: Path, temporary: Path) -> None:
+    """In two cells; what a cell shows of it has its address and plugins, and not its token."""
+    agent = EmbeddedAgent(plugins)
+    assert repr(agent) == f"<EmbeddedAgent not running, plugins: {plugins}>"
+    assert agent.start() is agent
+    assert repr(agent) == f"<EmbeddedAgent {agent.base_url}, plugins: {plugins}>"
+    with agent.client() as client:
+        assert client.health_check()["status"] == "ok"
+    agent.stop()
+    agent.stop()  # a cell that is run twice
+    assert repr(agent).startswith("<EmbeddedAgent not running")
+    assert list(temporary.iterdir()) == []
+    agent.start().stop()
+
+
 def test_clients_come_with_address_and_token(plugins: Path) -> None:
     """`client()` is an `AgentClient` that gets in."""
     with EmbeddedAgent(plugins) as agent, agent.client() as client:

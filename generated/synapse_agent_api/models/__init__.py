@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from .health import Health
     from .invalid_item import InvalidItem
     from .job import Job
+    from .job_caller import JobCaller
     from .job_event import JobEvent
+    from .job_file import JobFile
+    from .job_params import JobParams
     from .job_progress import JobProgress
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
     from .legacy_run_payload import LegacyRunPayload
+    from .non_finite_numbers import NonFiniteNumbers
+    from .non_finite_place import NonFinitePlace
     from .plugin_action import PluginAction
     from .plugin_action_params_schema import PluginActionParamsSchema
     from .plugin_config_override import PluginConfigOverride
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
     from .sandbox import Sandbox
     from .serve_application import ServeApplication
     from .serve_worker import ServeWorker
+    from .warm_release import WarmRelease
+    from .warm_request import WarmRequest
 
 _MODULES = {
     "ActionParams": "action_params",
@@ -44,11 +51,16 @@ _MODULES = {
     "Health": "health",
     "InvalidItem": "invalid_item",
     "Job": "job",
+    "JobCaller": "job_caller",
     "JobEvent": "job_event",
+    "JobFile": "job_file",
+    "JobParams": "job_params",
     "JobProgress": "job_progress",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
     "LegacyRunPayload": "legacy_run_payload",
+    "NonFiniteNumbers": "non_finite_numbers",
+    "NonFinitePlace": "non_finite_place",
     "PluginAction": "plugin_action",
     "PluginActionParamsSchema": "plugin_action_params_schema",
     "PluginConfigOverride": "plugin_config_override",
@@ -60,6 +72,8 @@ _MODULES = {
     "Sandbox": "sandbox",
     "ServeApplication": "serve_application",
     "ServeWorker": "serve_worker",
+    "WarmRelease": "warm_release",
+    "WarmRequest": "warm_request",
 }
 
 __all__ = (
@@ -72,11 +86,16 @@ __all__ = (
     "Health",
     "InvalidItem",
     "Job",
+    "JobCaller",
     "JobEvent",
+    "JobFile",
+    "JobParams",
     "JobProgress",
     "JobStatus",
     "JobStreamEvent",
     "LegacyRunPayload",
+    "NonFiniteNumbers",
+    "NonFinitePlace",
     "PluginAction",
     "PluginActionParamsSchema",
     "PluginConfigOverride",
@@ -88,6 +107,8 @@ __all__ = (
     "Sandbox",
     "ServeApplication",
     "ServeWorker",
+    "WarmRelease",
+    "WarmRequest",
 )
 
 

@@ -25,7 +25,7 @@ class ErrorDetail:
         exception_message (str | Unset): `action_failed`: the exception's message.
         traceback (str | Unset): `action_failed`: the traceback, from the plugin's own code on.
         installer_output (str | Unset): `requirements_failed`: the installer's last lines.
-        log (str | Unset): `serve_failed`: the last lines that the worker printed.
+        log (str | Unset): `serve_failed`: the worker's last lines.
     """
 
     error_type: str

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.non_finite_numbers import NonFiniteNumbers
+
 
 T = TypeVar("T", bound="JobStreamEvent")
 
@@ -21,11 +25,15 @@ class JobStreamEvent:
     Attributes:
         type_ (str): What this event is about; `stream_job_logs` describes each.
         message (str | Unset): The line, or a sentence for people.
-        current (float | Unset): `progress`: how much is done.
-        total (float | None | Unset): `progress`: how much there is to do, where the action knows.
-        step (str | Unset): `progress`: what of the action this is about, where it names several steps.
+        current (float | None | Unset): `progress`: how much is done; `null` if the action reported no finite number.
+        total (float | None | Unset): `progress`: the total, if the action knows it.
+        step (str | Unset): `progress`: the step of the action, if it names several.
         event (str | Unset): `event`: its name, of the action's choice.
         data (Any | Unset): `event`: what goes with it, any JSON value.
+        nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them
+            is `null` in the result, the event or the
+            progress that has this field. The field is missing without any.
+        left_out (str | Unset): `event`: what `data` does not have of what was reported, and why.
         at (datetime.datetime | Unset): `event`: when the agent heard of it.
         error (Any | Unset): `error`: what went wrong, as in the job's record.
         status (str | Unset): `complete`: the status that the job ended with.
@@ -33,11 +41,13 @@ class JobStreamEvent:
 
     type_: str
     message: str | Unset = UNSET
-    current: float | Unset = UNSET
+    current: float | None | Unset = UNSET
     total: float | None | Unset = UNSET
     step: str | Unset = UNSET
     event: str | Unset = UNSET
     data: Any | Unset = UNSET
+    nonfinite: NonFiniteNumbers | Unset = UNSET
+    left_out: str | Unset = UNSET
     at: datetime.datetime | Unset = UNSET
     error: Any | Unset = UNSET
     status: str | Unset = UNSET
@@ -48,7 +58,11 @@ class JobStreamEvent:
 
         message = self.message
 
-        current = self.current
+        current: float | None | Unset
+        if isinstance(self.current, Unset):
+            current = UNSET
+        else:
+            current = self.current
 
         total: float | None | Unset
         if isinstance(self.total, Unset):
@@ -61,6 +75,12 @@ class JobStreamEvent:
         event = self.event
 
         data = self.data
+
+        nonfinite: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.nonfinite, Unset):
+            nonfinite = self.nonfinite.to_dict()
+
+        left_out = self.left_out
 
         at: str | Unset = UNSET
         if not isinstance(self.at, Unset):
@@ -89,6 +109,10 @@ class JobStreamEvent:
             field_dict["event"] = event
         if data is not UNSET:
             field_dict["data"] = data
+        if nonfinite is not UNSET:
+            field_dict["nonfinite"] = nonfinite
+        if left_out is not UNSET:
+            field_dict["left_out"] = left_out
         if at is not UNSET:
             field_dict["at"] = at
         if error is not UNSET:
@@ -100,12 +124,21 @@ class JobStreamEvent:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.non_finite_numbers import NonFiniteNumbers  # noqa: PLC0415
+
         d = dict(src_dict)
         type_ = d.pop("type")
 
         message = d.pop("message", UNSET)
 
-        current = d.pop("current", UNSET)
+        def _parse_current(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        current = _parse_current(d.pop("current", UNSET))
 
         def _parse_total(data: object) -> float | None | Unset:
             if data is None:
@@ -121,6 +154,15 @@ class JobStreamEvent:
         event = d.pop("event", UNSET)
 
         data = d.pop("data", UNSET)
+
+        _nonfinite = d.pop("nonfinite", UNSET)
+        nonfinite: NonFiniteNumbers | Unset
+        if isinstance(_nonfinite, Unset):
+            nonfinite = UNSET
+        else:
+            nonfinite = NonFiniteNumbers.from_dict(_nonfinite)
+
+        left_out = d.pop("left_out", UNSET)
 
         _at = d.pop("at", UNSET)
         at: datetime.datetime | Unset
@@ -141,6 +183,8 @@ class JobStreamEvent:
             step=step,
             event=event,
             data=data,
+            nonfinite=nonfinite,
+            left_out=left_out,
             at=at,
             error=error,
             status=status,

@@ -13,8 +13,8 @@ T = TypeVar("T", bound="LegacyRunPayload")
 
 @_attrs_define
 class LegacyRunPayload:
-    """A payload as older clients build it: any JSON object, taken as it is. It holds what a run request holds; an agent
-    answers 422 where `action` is missing or no string.
+    """A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
+    answers 422 if `action` is missing or not a string.
 
     """
 

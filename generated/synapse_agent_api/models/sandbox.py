@@ -18,10 +18,10 @@ class Sandbox:
     """What keeps the actions that an agent runs from writing elsewhere than into their own folder.
 
     Attributes:
-        status (str): `active` where every run is held to it, `off` where whoever runs the agent wants none,
-            `unavailable` where the
-            machine's kernel offers none.
-        landlock_abi (int | Unset): The ABI version of the kernel's Landlock; 0 where it has none that can be used.
+        status (str): `active` if it applies to every run, `off` if the operator turned it off, `unavailable` if the
+            kernel does not
+            support it.
+        landlock_abi (int | Unset): The ABI version of the kernel's Landlock; 0 if it has none that can be used.
         restricts (list[str] | Unset): What is kept from actions: `write` (to create, change, move or remove files),
             `ptrace` (to look into or change
             other processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`

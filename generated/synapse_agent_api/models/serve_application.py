@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -12,7 +12,6 @@ from attrs import field as _attrs_field
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
-    from ..models.error_detail import ErrorDetail
     from ..models.serve_worker import ServeWorker
 
 
@@ -27,14 +26,13 @@ class ServeApplication:
         name (str): `code@version:action`.
         release (str): `code@version` of the release.
         action (str):
-        status (str): `RUNNING` if a worker is ready, `STARTING` before that, `FAILED` if the last start has failed.
+        status (str): `RUNNING` if a worker is ready, `FAILED` if the last start has failed.
         workers (list[ServeWorker]):
-        calls (int): The calls that have ended since then, those of workers that are gone among them.
+        calls (int): The calls that have ended, also those of earlier workers.
         since (datetime.datetime): When the first worker was started.
-        waiting (int | Unset): The calls that wait for a worker.
-        log (str | Unset): The end of what the workers printed outside of any call.
-        error (ErrorDetail | None | Unset): The detail of the error of the last start that failed; null after one that
-            did not.
+        waiting (int | Unset): The calls that wait.
+        log (str | Unset): The end of what workers printed outside of calls.
+        error (Any | Unset): The `detail` of the last start, if it failed.
     """
 
     name: str
@@ -46,12 +44,10 @@ class ServeApplication:
     since: datetime.datetime
     waiting: int | Unset = UNSET
     log: str | Unset = UNSET
-    error: ErrorDetail | None | Unset = UNSET
+    error: Any | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.error_detail import ErrorDetail  # noqa: PLC0415
-
         name = self.name
 
         release = self.release
@@ -73,13 +69,7 @@ class ServeApplication:
 
         log = self.log
 
-        error: dict[str, Any] | None | Unset
-        if isinstance(self.error, Unset):
-            error = UNSET
-        elif isinstance(self.error, ErrorDetail):
-            error = self.error.to_dict()
-        else:
-            error = self.error
+        error = self.error
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -105,7 +95,6 @@ class ServeApplication:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.error_detail import ErrorDetail  # noqa: PLC0415
         from ..models.serve_worker import ServeWorker  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -132,22 +121,7 @@ class ServeApplication:
 
         log = d.pop("log", UNSET)
 
-        def _parse_error(data: object) -> ErrorDetail | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            try:
-                if not isinstance(data, dict):
-                    raise TypeError()
-                error_type_0 = ErrorDetail.from_dict(data)
-
-                return error_type_0
-            except (TypeError, ValueError, AttributeError, KeyError):
-                pass
-            return cast(ErrorDetail | None | Unset, data)
-
-        error = _parse_error(d.pop("error", UNSET))
+        error = d.pop("error", UNSET)
 
         serve_application = cls(
             name=name,

@@ -13,14 +13,13 @@ T = TypeVar("T", bound="ServeWorker")
 
 @_attrs_define
 class ServeWorker:
-    """A process that holds an action's object, and is handed one call after the other.
+    """A process that holds an action.
 
     Attributes:
-        status (str): `IDLE` and `BUSY` workers take calls, `STARTING` ones don't yet, `LEAVING` ones no longer.
-        node_id (None | str): The node of the cluster that it is on; null on the agent's own machine.
-        calls (int): The calls that it has ended.
-        memory (int | None): Bytes of memory that it takes, its share of what it has in common with other processes;
-            null if unknown.
+        status (str): `LEAVING` workers take no more calls.
+        node_id (None | str): Its node of the cluster; null on the agent's own machine.
+        calls (int): The calls that have ended.
+        memory (int | None): Bytes, with its share of what it has in common with other processes; null if unknown.
     """
 
     status: str

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import typer
 
+from synapse_agent.cli.target.plugin_folders import is_path
 from synapse_agent.cli.terminal.sanitize import one_line
 
 SECONDS = 1.0
@@ -37,10 +38,12 @@ def complete_lookups(context: typer.Context, incomplete: str) -> list[Offer]:
 
 
 def complete_actions(context: typer.Context, incomplete: str) -> list[Offer]:
-    """Offer the actions of the release that was named before."""
+    """Offer the actions of the release, or the folder, that was named before."""
     lookup = context.params.get("lookup")
     if not isinstance(lookup, str) or not lookup:
         return []
+    if is_path(lookup):
+        return _offered(incomplete, _actions_of_folder(Path(lookup).expanduser()))
     return _offered(incomplete, _asked(context, lambda client: _actions(client.get_plugin_release(lookup))))
 
 

@@ -57,12 +57,14 @@ class About:
     job_id: str | None = None
     is_fetching: bool = False
     """Whether a source of the agent has the release."""
+    is_agent_kept: bool = True
+    """Whether the agent is still there after the command, with the job and its log."""
 
 
 def failure(error: ClientError, about: About) -> Failure:
     """Return what to say of a client's error."""
     what = _sentence(one_line(_what(error, about), longest=LONGEST_LINE))
-    return Failure(f"{what} {_next(error, about)}", exit_code(error), details="\n".join(_details(error)))
+    return Failure(f"{what} {_next(error, about)}".rstrip(), exit_code(error), details="\n".join(_details(error)))
 
 
 def _what(error: ClientError, about: About) -> str:
@@ -76,7 +78,7 @@ def _what(error: ClientError, about: About) -> str:
 
 def _next(error: ClientError, about: About) -> str:
     """Say what to do next."""
-    job = _job_of(error, about)
+    job = _job_of(error, about) if about.is_agent_kept else None
     if isinstance(error, ClientTimeoutError):
         return _after_timeout(error, job)
     if isinstance(error, ClientResponseIncompleteError):
@@ -88,7 +90,7 @@ def _next(error: ClientError, about: About) -> str:
     if isinstance(error, RequirementsError):
         return "See the installer's own lines with --verbose."
     if error.outcome == "executed" or error.error_type == "action_stopped":
-        return _see_the_log(error, job)
+        return _see_the_log(error, job) if about.is_agent_kept else ""
     return _after_refusal(error, about)
 
 

@@ -48,6 +48,8 @@ class Invocation:
         self.as_json = as_json
         """Whether JSON was asked for; a result that is piped is JSON in any case."""
         self.output = Output(as_json=as_json, quiet=quiet)
+        self.is_agent_kept = True
+        """Whether the agent outlives the command."""
         self._stack = ExitStack()
 
     @cached_property
@@ -79,7 +81,7 @@ class Invocation:
         """Turn what a call raises into a `Failure` that says what the call was about."""
         from synapse_sdk.exceptions import ClientError
 
-        about = About(lookup=lookup, job_id=job_id, is_fetching=is_fetching)
+        about = About(lookup=lookup, job_id=job_id, is_fetching=is_fetching, is_agent_kept=self.is_agent_kept)
         try:
             yield
         except ClientError as error:

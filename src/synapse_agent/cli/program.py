@@ -8,6 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from synapse_agent.cli.authoring.check import check
+from synapse_agent.cli.authoring.dev import dev
+from synapse_agent.cli.authoring.init import init
 from synapse_agent.cli.commands import agents as agent_commands
 from synapse_agent.cli.commands import doctor as doctor_command
 from synapse_agent.cli.commands import jobs as job_commands
@@ -32,6 +35,7 @@ RELEASES = "Releases"
 JOBS = "Jobs"
 AGENTS = "Agents"
 HERE = "On this machine"
+AUTHORS = "Write plugins"
 
 jobs = typer.Typer(name="jobs", no_args_is_help=True, help="Follow jobs, stop them, wait for them, delete them.")
 jobs.command("list")(job_commands.list_jobs)
@@ -67,6 +71,9 @@ def synapse_agent(
     group(context, **shared)
 
 
+app.command("init", rich_help_panel=AUTHORS)(init)
+app.command("dev", rich_help_panel=AUTHORS)(dev)
+app.command("check", rich_help_panel=AUTHORS)(check)
 app.command("demo", rich_help_panel=HERE)(demo)
 app.command("run", rich_help_panel=RELEASES)(run_commands.run)
 app.command("debug", rich_help_panel=RELEASES)(run_commands.debug)
@@ -74,6 +81,7 @@ app.command("list", rich_help_panel=RELEASES)(release_commands.list_releases)
 app.command("get", rich_help_panel=RELEASES)(release_commands.get)
 app.command("show", rich_help_panel=RELEASES)(release_commands.show)
 app.command("create", rich_help_panel=RELEASES)(release_commands.create)
+app.command("warm", rich_help_panel=RELEASES)(release_commands.warm)
 app.command("delete", rich_help_panel=RELEASES)(release_commands.delete)
 app.add_typer(jobs, rich_help_panel=JOBS)
 app.add_typer(served, rich_help_panel=JOBS)
@@ -132,7 +140,8 @@ def _usage_error(error: typer.TyperException) -> int:
 def _missing(error: ModuleNotFoundError) -> int:
     if error.name is None or error.name.startswith("synapse_"):
         raise error
-    _say(f"{error.name} is not installed. The agent needs an extra: pip install 'synapse-agent-client[agent,cli]'")
+    what, extras = ("'dev'", "agent,cli,dev") if error.name == "watchfiles" else ("The agent", "agent,cli")
+    _say(f"{error.name} is not installed. {what} needs an extra: pip install 'synapse-agent-client[{extras}]'")
     return ExitCode.FAILED
 
 

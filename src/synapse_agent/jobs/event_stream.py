@@ -77,20 +77,20 @@ class Notifier:
     """Wakes those who follow a job."""
 
     def __init__(self) -> None:
-        self.coming = asyncio.Event()
+        self.changed = asyncio.Event()
         """Is set when there is something new, and then replaced."""
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Say that there is something new."""
-        self.coming.set()
-        self.coming = asyncio.Event()
+        self.changed.set()
+        self.changed = asyncio.Event()
 
 
 class Watched(Protocol):
     """A job as its followers see it."""
 
     @property
-    def news(self) -> Notifier:
+    def notifier(self) -> Notifier:
         """Tells when there is something new."""
 
     @property
@@ -107,7 +107,10 @@ async def follow(watched: Watched, files: JobFiles, position: Position) -> Async
     with Transcript(files, position) as transcript:
         told: str | None = None
         while True:
-            news, ending = watched.news.coming, watched.ending  # before reading: what comes meanwhile sets the event
+            changed, ending = (
+                watched.notifier.changed,
+                watched.ending,
+            )  # before reading: what comes meanwhile sets the event
             for events in transcript.read(is_over=ending is not None):
                 yield events
                 await asyncio.sleep(0)  # sending need not wait for anything, and others want their turn
@@ -116,7 +119,7 @@ async def follow(watched: Watched, files: JobFiles, position: Position) -> Async
             if ending is not None:
                 yield _last_events(transcript.position, ending)
                 return
-            if not await _comes(news):
+            if not await _is_set_in_time(changed):
                 yield _KEEP_ALIVE
 
 
@@ -219,18 +222,19 @@ def _opened(path: Path) -> BinaryIO | None:
         return None
 
 
-async def _comes(news: asyncio.Event) -> bool:
+async def _is_set_in_time(event: asyncio.Event) -> bool:
     try:
         async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-            await news.wait()
+            await event.wait()
     except TimeoutError:
         return False
     return True
 
 
 def _progress_event(position: Position, progress: dict[str, Any]) -> bytes:
+    current = "unknown" if progress.get("current") is None else progress["current"]
     of = "" if progress.get("total") is None else f" of {progress['total']}"
-    return _event(position, {"type": "progress", "message": f"{progress.get('current')}{of}", **progress})
+    return _event(position, {"type": "progress", "message": f"{current}{of}", **progress})
 
 
 def _last_events(position: Position, ending: JobEnd) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from synapse_agent.jobs.event_stream import JobEnd, Notifier
 from synapse_agent.jobs.recorder import Recorder
@@ -21,7 +22,9 @@ class RunningJob:
     """For its folder, or its turn: cancelling its task ends that. Later its runner ends it."""
     is_to_stop: bool = False
     recorder: Recorder | None = None
-    news: Notifier = field(default_factory=Notifier)
+    folder: Path | None = None
+    """What it runs from, once that exists."""
+    notifier: Notifier = field(default_factory=Notifier)
     ending: JobEnd | None = None
 
     @property
@@ -35,6 +38,11 @@ class RunningJob:
         return self.recorder.events if self.recorder else None
 
     @property
+    def result_facts(self) -> str | None:
+        """What the record has about the result, as JSON text."""
+        return self.recorder.result_facts if self.recorder else None
+
+    @property
     def started_at(self) -> str | None:
         """When the action's process was started; before, nothing of it can have run."""
         return self.recorder.started_at if self.recorder else None
@@ -46,4 +54,4 @@ class FinishedJob:
 
     progress: str | None
     ending: JobEnd
-    news: Notifier = field(default_factory=Notifier)
+    notifier: Notifier = field(default_factory=Notifier)

@@ -59,5 +59,5 @@ def not_recorded(error: Exception) -> Problem:
 
 def internal_error(job_id: str) -> Problem:
     """Tell of a fault of the agent's own, and nothing of what it was."""
-    message = "The agent failed while it ran this job; its own log says why."
+    message = "The agent failed while it ran this job; its log has the reason."
     return Problem(HAS_RUN, "internal_error", message, job_id=job_id)

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -42,13 +43,13 @@ class Recorder:
         files: JobFiles,
         *,
         turn: Callable[[], AbstractAsyncContextManager[object]],
-        on_news: Callable[[], None],
+        on_change: Callable[[], None],
         on_full: Callable[[], None] | None = None,
     ) -> None:
         self._rows = rows
         self._row_id = row_id
         self._turn = turn
-        self._on_news = on_news
+        self._on_change = on_change
         self._log = _Written(files.open_log, f"The log of job {row_id}", note=CUT_NOTE, on_full=on_full)
         self._journal = _Written(
             files.open_journal, f"The journal of job {row_id}", limit=JOURNAL_BYTES, on_full=on_full
@@ -56,9 +57,15 @@ class Recorder:
         self._events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
         self._written_at = float("-inf")
         self._is_start_recorded = False
+        self._files = files
+        self.live_outputs: Path | None = None
+        """The folder in which the run has its outputs now."""
+        self.has_outputs = False
+        """Whether the run is over and has left some."""
         self.started_at: str | None = None
         self.progress: str | None = None
         """The last progress, as JSON text."""
+        self._facts: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +80,11 @@ class Recorder:
         """The last events, as JSON text."""
         return json.dumps(list(self._events)) if self._events else None
 
+    @property
+    def result_facts(self) -> str | None:
+        """What the record has about the result, as JSON text."""
+        return json.dumps(self._facts) if self._facts else None
+
     def turn(self) -> AbstractAsyncContextManager[object]:
         """Wait until so many runs are over that this one may start."""
         return self._turn()
@@ -85,19 +97,30 @@ class Recorder:
     def output(self, data: bytes) -> None:
         """Add to the log."""
         self._log.add(data)
-        self._on_news()
+        self._on_change()
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Keep a progress; add any other event to the journal."""
-        if event.get("type") == "progress":
-            self.progress = json.dumps({name: value for name, value in event.items() if name != "type"})
+        """Keep a progress and facts about the result; add any other event to the journal."""
+        kind, rest = event.get("type"), {name: value for name, value in event.items() if name != "type"}
+        if kind == "progress":
+            self.progress = json.dumps(rest)
+        elif kind == "result":
+            self._facts.update(rest)
         else:
-            self._note({**event, "at": now()})
+            self._note({**rest, "at": now()})
         self._save()
-        self._on_news()
+        self._on_change()
+
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        """Keep what the run has left, once it is over."""
+        self.live_outputs = None if is_over else folder
+        if is_over:
+            try:
+                self.has_outputs = self._files.outputs.take(folder)
+            except OSError as error:
+                logger.warning("The outputs of job %d, %s, could not be kept: %s", self._row_id, folder, error)
 
     def _note(self, event: dict[str, Any]) -> None:
-        event.pop("type", None)
         self._journal.add(json_bytes({"log": self._log.size, **event}) + b"\n")
         if "data" in event and len(json_bytes(event["data"])) > MAX_DATA_BYTES:
             del event["data"]

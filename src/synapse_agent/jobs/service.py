@@ -14,10 +14,12 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from synapse_agent.files.outputs import OutputFile, unsettled
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.idempotency import RequestKey
+from synapse_agent.jobs.kept_params import Describe, ParamsKeeper
 from synapse_agent.jobs.live import FinishedJob, RunningJob
 from synapse_agent.jobs.outcomes import (
     HAS_RUN,
@@ -34,10 +36,12 @@ from synapse_agent.jobs.outcomes import (
 from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
-from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, shutting_down
+from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, quoted, shutting_down
 from synapse_agent.runner.base import Run, Runner
+from synapse_agent.settings import default
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
+from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRow, NewJob
 from synapse_agent.storage.repositories.keys import KeyRow
 from synapse_agent.storage.reserve import Reserve
@@ -53,7 +57,7 @@ SMALL_RESULT_BYTES = 64_000
 
 
 class Jobs:
-    """Runs orders, so many at a time, and answers for them afterwards."""
+    """Runs what is submitted, so many at a time, and answers for it afterwards."""
 
     def __init__(
         self,
@@ -65,8 +69,11 @@ class Jobs:
         max_queued: int,
         keep_keys: timedelta,
         time_limit: float | None = None,
+        output_limit: int = default("max_jobs_bytes"),
         reserve: Reserve | None = None,
+        describe: Describe | None = None,
     ) -> None:
+        """Take up what an earlier agent left. Without `describe`, records have no params."""
         self._rows = database.jobs
         self._keys = database.keys
         self._runner = runner
@@ -76,7 +83,10 @@ class Jobs:
         self._most = max_concurrent + max_queued
         self._keep_keys = keep_keys
         self._time_limit = time_limit
+        self._output_limit = output_limit
         self._reserve = reserve
+        self._params = ParamsKeeper(self._rows, describe)
+        self._pages = database.job_pages
         self._live: dict[str, RunningJob] = {}
         self._is_closing = False
         self._ends = JobEnds(self._rows, self._files)
@@ -97,32 +107,32 @@ class Jobs:
         row = self._rows.get(bound.job)
         return row and self._ends.applied(row)
 
-    def submit(self, order: RunSpec, *, key: RequestKey | None = None) -> JobRow:
-        """Start a run, or attach to the one that the same order has started, and bind the key, which is free, to it.
+    def submit(self, spec: RunSpec, *, key: RequestKey | None = None) -> JobRow:
+        """Start a run, or attach to the one that the same spec has started, and bind the key, which is free, to it.
 
         Raises `Problem`: 409 where the job ID belongs to another run, 429 where too many wait, 503 when closing.
         """
         if self._is_closing:
             raise shutting_down()
         self._ends.catch_up()
-        content = order.content()
-        earlier = self._rows.find(order.job_id) if order.job_id else None
+        content = spec.content()
+        earlier = self._rows.find(spec.job_id) if spec.job_id else None
         if earlier and self._is_same_run(earlier, content):
             if key:
                 expires_at = None if self._live_of(earlier) else self._keys_until()
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
         if len(self._live) >= self._most:
-            message = f"{len(self._live)} runs are going on or waiting, and this agent takes no more. Try again later."
+            message = f"{len(self._live)} runs are running or queued, the limit of this agent. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
         if self._ends.trouble:
             raise not_recorded(self._ends.trouble)
         if self._reserve and self._reserve.is_low:
             raise disk_full()
-        row = self._rows.create(_new_job(order, content, key), request=key.request if key else None)
+        row = self._rows.create(self._new_job(spec, content, key), request=key.request if key else None)
         if earlier:
             self._files(earlier).remove()
-        self._start(order, row)
+        self._start(spec, row)
         return row
 
     async def result(self, row: JobRow) -> bytes:
@@ -150,13 +160,13 @@ class Jobs:
         result = self._stored_result(row) if row.status == "SUCCEEDED" else b"null"
         return self._record(row, result)
 
-    def records(self, *, limit: int, before: str | None = None, **filters: str | None) -> bytes:
-        """Say jobs as the contract does, newest first, as a JSON array; large results are left out.
+    def records(self, filters: JobFilters, *, limit: int, before: str | None = None) -> bytes:
+        """Say jobs as the contract does, newest first, as a JSON array; large params and results are left out.
 
-        `filters` are `status` and `idempotency_key`; an unknown `before` is `Problem` 404 `job_not_found`.
+        An unknown `before` is `Problem` 404 `job_not_found`.
         """
         before_id = self.find(before).id if before else None
-        rows = self._rows.page(limit=limit, before=before_id, newer=self._ends.statuses(), **filters)
+        rows = self._pages.page(filters, limit=limit, before=before_id, newer=self._ends.statuses())
         found = map(self._ends.applied, rows)
         return b"[" + b",".join(self._record(row, _short_result(row)) for row in found) + b"]"
 
@@ -195,6 +205,21 @@ class Jobs:
         """Give the file that holds a job's log; there is none before the run has printed something."""
         return self._files(self.find(job_id)).log
 
+    async def outputs(self, job_id: str) -> list[OutputFile]:
+        """List what a job has left, or, while it runs, what is there now."""
+        row = self.find(job_id)
+        live = self._live_of(row)
+        if live and live.recorder and live.recorder.live_outputs:
+            return await in_thread(unsettled, live.recorder.live_outputs)
+        return await in_thread(self._files(row).outputs.identified)
+
+    async def output(self, job_id: str, name: str) -> Path:
+        """Return the path of a file that a job has left, or raise `Problem` 404 `file_not_found`."""
+        path = await in_thread(self._files(self.find(job_id)).outputs.path, name)
+        if path is None:
+            raise Problem(404, "file_not_found", f"The job {job_id!r} has no file {quoted(name)}.", job_id=job_id)
+        return path
+
     async def close(self, *, limit: float) -> None:
         """Take no more runs, tell those that go on to end, and wait for them, `limit` seconds at most.
 
@@ -212,6 +237,7 @@ class Jobs:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._params.close()
             await self._ends.close()
 
     async def _tell_to_end(self, live: RunningJob) -> None:
@@ -233,16 +259,19 @@ class Jobs:
     def _keys_until(self) -> str:
         return now(plus=self._keep_keys)
 
-    def _start(self, order: RunSpec, row: JobRow) -> None:
-        order.workspace.claim()
+    def _start(self, spec: RunSpec, row: JobRow) -> None:
+        spec.workspace.claim()
         live = self._live[row.job_id] = RunningJob(row)
-        live.task = asyncio.create_task(self._run(live, order), name=f"job {row.job_id}")
+        live.task = asyncio.create_task(self._run(live, spec), name=f"job {row.job_id}")
 
-    async def _run(self, live: RunningJob, order: RunSpec) -> bytes | Problem:
+    async def _run(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
         outcome: bytes | Problem = internal_error(live.row.job_id)
         try:
-            outcome = await self._kept(live.row, await self._outcome(live, order))
+            outcome = await self._outcome(live, spec)
+            if live.recorder and live.recorder.has_outputs:
+                await in_thread(self._files(live.row).settle_outputs, self._output_limit)
+            outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
             await self._ends.record(live.row, self._end_record(live, outcome))
         except asyncio.CancelledError:
@@ -252,24 +281,25 @@ class Jobs:
             outcome = internal_error(live.row.job_id)
         finally:
             live.ending = ending(outcome, is_closing=self._is_closing)
-            live.news.tell()
+            live.notifier.notify()
             del self._live[live.row.job_id]
-        await self._let_go(order)
+        self._params.afterwards(live.row, spec, live.folder)
+        await self._let_go(spec)
         return outcome
 
-    async def _let_go(self, order: RunSpec) -> None:
+    async def _let_go(self, spec: RunSpec) -> None:
         """Release a run's folder; an error of that does not change how the run ended."""
         try:
-            await order.workspace.release()
+            await spec.workspace.release()
         except Exception:
             logger.exception("A folder of a run could not be released")
 
-    async def _outcome(self, live: RunningJob, order: RunSpec) -> bytes | Problem:
+    async def _outcome(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
         try:
-            async with self._copies if order.release is None else nullcontext():
-                return await self._execute(live, order)
+            async with self._copies if spec.release is None else nullcontext():
+                return await self._execute(live, spec)
         except Problem as problem:
-            return _never_began(problem, live) or order.workspace.as_known(problem)
+            return _never_began(problem, live) or spec.workspace.as_known(problem)
         except asyncio.CancelledError:
             return _cancelled(live)
         except Exception as error:
@@ -286,26 +316,27 @@ class Jobs:
             live.is_waiting = False
             yield
 
-    async def _execute(self, live: RunningJob, order: RunSpec) -> bytes:
-        folder = await order.workspace.prepare()
+    async def _execute(self, live: RunningJob, spec: RunSpec) -> bytes:
+        folder = await spec.workspace.prepare()
+        live.folder = folder
         run = Run(
             job_id=live.row.job_id,
             folder=folder,
-            config=order.config,
-            action=order.action.name,
-            params=order.params,
-            requirements=order.requirements,
-            release=order.release,
-            language=order.language,
+            config=spec.config,
+            action=spec.action.name,
+            params=spec.params,
+            requirements=spec.requirements,
+            release=spec.release,
+            language=spec.language,
             time_limit=self._time_limit,
         )
         live.is_waiting = False
         # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
-        on_news = live.news.tell
+        on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
         recorder = Recorder(
-            self._rows, live.row.id, files, turn=partial(self._turn, live), on_news=on_news, on_full=on_full
+            self._rows, live.row.id, files, turn=partial(self._turn, live), on_change=on_change, on_full=on_full
         )
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)
@@ -327,7 +358,7 @@ class Jobs:
             await asyncio.sleep(RETRY_SECONDS)
 
     def _end_record(self, live: RunningJob, outcome: bytes | Problem) -> EndRecord:
-        size = self._files(live.row).size()
+        size = self._files(live.row).size() + len(live.row.params or b"")
         end = EndRecord(
             status=ending(outcome, is_closing=self._is_closing).status,
             finished_at=now(),
@@ -341,6 +372,7 @@ class Jobs:
             error = json_bytes(outcome.detail).decode()
             keys_until = end.keys_until if outcome.status == HAS_RUN else None
             return replace(end, error=error, status_code=outcome.status, keys_until=keys_until)
+        end = replace(end, result_facts=live.result_facts)
         if len(outcome) <= SMALL_RESULT_BYTES:
             return replace(end, result=outcome, size=size + len(outcome))
         return end
@@ -366,6 +398,20 @@ class Jobs:
             row = replace(row, status="RUNNING", started_at=live.started_at)
         return job_record(row, result, progress=newest.progress, events=newest.events)
 
+    def _new_job(self, spec: RunSpec, content: str, key: RequestKey | None) -> NewJob:
+        return NewJob(
+            job_id=spec.job_id or uuid.uuid4().hex,
+            content=content,
+            release=spec.release,
+            action=spec.action.name,
+            method=spec.action.method,
+            created_at=now(),
+            idempotency_key=key.value if key else None,
+            params=self._params.at_once(spec),
+            requirements=json.dumps(spec.requirements) if spec.requirements else None,
+            caller=spec.caller.record() if spec.caller else None,
+        )
+
     def _files(self, row: JobRow) -> JobFiles:
         return JobFiles(self._folder / str(row.id))
 
@@ -387,18 +433,6 @@ class Jobs:
 async def _first_step() -> None:
     """Let tasks that were just made begin: one that is cancelled before never would, and so never end its job."""
     await asyncio.sleep(0)
-
-
-def _new_job(order: RunSpec, content: str, key: RequestKey | None) -> NewJob:
-    return NewJob(
-        job_id=order.job_id or uuid.uuid4().hex,
-        content=content,
-        release=order.release,
-        action=order.action.name,
-        method=order.action.method,
-        created_at=now(),
-        idempotency_key=key.value if key else None,
-    )
 
 
 def _short_result(row: JobRow) -> bytes | None:

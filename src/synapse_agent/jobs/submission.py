@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from synapse_agent.jobs.idempotency import canonical, canonical_object, digest
 from synapse_agent.plugins.config import Action, PluginConfig
@@ -30,6 +31,21 @@ class Workspace(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """The origin of a run."""
+
+    token: str | None
+    """The name of the token; None if the agent takes requests without one."""
+    address: str | None
+    user_agent: str | None
+    request_id: str
+
+    def record(self) -> str:
+        """Return it as JSON text."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """What a caller wants to have run."""
 
@@ -42,11 +58,14 @@ class RunSpec:
     requirements: tuple[str, ...] = ()
     language: str | None = None
     job_id: str | None = None
+    caller: Caller | None = None
+    params_schema: Mapping[str, Any] | None = None
+    """JSON Schema of the action's params; None while it is not known, as before the first run of a release."""
     identities: Mapping[str, bytes] = field(default_factory=dict)
     """JSON that stands for the params and, of a debug run, for what its code is made of."""
 
     def content(self) -> str:
-        """Name what is to be run: two orders of the same content are the same run."""
+        """Name what is to be run: two specs of the same content are the same run."""
         source = {name: text for name, text in self.identities.items() if name != "params"}
         parts = (
             canonical(self.release),

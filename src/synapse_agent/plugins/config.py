@@ -98,6 +98,11 @@ class Action:
         """Whether workers hold it from one run to the next."""
         return self.method == "serve"
 
+    @property
+    def can_run(self) -> bool:
+        """Whether `PluginConfig.action` returns it."""
+        return bool(self.entrypoint) and self.method not in REFUSED_METHODS
+
 
 @dataclass(frozen=True, slots=True)
 class PluginConfig:

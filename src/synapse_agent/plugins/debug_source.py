@@ -41,7 +41,7 @@ class DebugRules:
     def check(self) -> None:
         """Refuse all debug runs, where none are taken, by `Problem` 403 `debug_not_allowed`."""
         if not self.is_allowed:
-            raise _not_allowed("This agent takes no debug runs; whoever runs it can allow them with --allow-debug.")
+            raise _not_allowed("This agent accepts no debug runs; its operator can allow them with --allow-debug.")
 
     def folder(self, text: str) -> Path:
         """Give the folder that a `plugin_path` names, links resolved where there are roots.

@@ -130,6 +130,11 @@ class Releases:
             config = self._configs[row.digest] = PluginConfig.read(self.path(row.digest))
         return config
 
+    def params_schema(self, row: ReleaseRow, action: str) -> Mapping[str, Any] | None:
+        """Return the JSON Schema of an action's params, None while it is not known."""
+        found: Mapping[str, Any] | None = self._schemas(self.path(row.digest)).get(action)
+        return found
+
     def record(self, row: ReleaseRow) -> dict[str, Any]:
         """Return a release as the contract has it, without what the plugin leaves out."""
         warnings = self._warnings.get(row.digest)

@@ -51,7 +51,10 @@ class Run:
     time_limit: float | None = None
     """Seconds from the start of the action; None for the runner's own limit."""
     describes: bool = False
-    """Run no action: return the JSON Schema of the params of each, from their annotations."""
+    """Run no action: import each, and return `{"schemas", "failures"}`, by the actions' names: JSON Schemas of their
+    params, from annotations, and why the others can't be called, as the fields of a `Problem`."""
+    warms: bool = False
+    """Run no action: prepare what the first run of one needs, and return null."""
 
 
 class RunListener(Protocol):
@@ -67,8 +70,17 @@ class RunListener(Protocol):
         """Bytes that the run (or the making of its environment) printed, as they came."""
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """`{"type": "progress", "current": n, "total": n}`, with `step` where the action names one, or
-        `{"type": "event", "event": name, "data": any}`.
+        """`{"type": "progress", "current": n, "total": n}`, with `step` where the action names one,
+        `{"type": "event", "event": name, "data": any}`, or `{"type": "result"}` before the run's end.
+
+        Each may have `nonfinite`, the places of its NaN and infinities (those of the result in the last one), and
+        `left_out`, what it does not have of what was reported.
+        """
+
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        """A folder for files that outlive the run: called when it starts, and again when it is over.
+
+        What is still in the folder after the second call is removed.
         """
 
 

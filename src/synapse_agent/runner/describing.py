@@ -6,35 +6,19 @@ import asyncio
 import json
 import secrets
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import NO_PARAMS, Run, RunListener, Runner
+from synapse_agent.runner.warming import SilentListener
 
 _HEAD_START = 2.0
 """Seconds that the first run has for itself."""
 _TIME_LIMIT = 60.0
 _MAX_BYTES = 2**20
-
-
-class _Silence:
-    """Hears nothing."""
-
-    def started(self) -> None:
-        """Hear nothing."""
-
-    def turn(self) -> AbstractAsyncContextManager[object]:
-        """Wait for no turn: the runs that callers wait for have theirs."""
-        return nullcontext()
-
-    def output(self, data: bytes) -> None:
-        """Hear nothing."""
-
-    def event(self, event: Mapping[str, Any]) -> None:
-        """Hear nothing."""
 
 
 class DescribingRunner:
@@ -46,19 +30,32 @@ class DescribingRunner:
         self._runner = runner
         self._folder = folder
         self._seen: set[str] = set()
+        self._known: dict[str, Mapping[str, Any]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def schemas(self, folder: Path) -> Mapping[str, Any]:
         """Return the JSON Schema of each action's params, for the release in a folder; empty if they are not known."""
+        if folder.name in self._known:
+            return self._known[folder.name]
         try:
             found = json.loads((self._folder / folder.name).read_bytes())
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        self._known[folder.name] = found
+        return found
+
+    async def described(self, folder: Path) -> Mapping[str, Any]:
+        """Return what `schemas` does, once the release in a folder is described, if that has begun."""
+        task = self._tasks.get(folder.name)
+        if task is not None:
+            await asyncio.wait([task])
+        return self.schemas(folder)
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
         """Run one action to its end; see `Runner.run`."""
-        if run.release is None or run.folder.name in self._seen:
+        if run.release is None or run.warms or run.folder.name in self._seen:
             return await self._runner.run(run, listener)
         self._seen.add(run.folder.name)
         first: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -87,6 +84,7 @@ class DescribingRunner:
     async def forget(self, folder: Path) -> None:
         """Release what was kept for the runs of a folder that is gone; see `Runner.forget`."""
         self._seen.discard(folder.name)
+        self._known.pop(folder.name, None)
         await self._cancel(folder.name)
         (self._folder / folder.name).unlink(missing_ok=True)
         await self._runner.forget(folder)
@@ -112,11 +110,20 @@ class DescribingRunner:
         asked = replace(run, job_id=job_id, params=NO_PARAMS, requirements=(), time_limit=_TIME_LIMIT, describes=True)
         with suppress(Problem, TimeoutError, ValueError, OSError):
             async with asyncio.timeout(2 * _TIME_LIMIT):
-                described = await self._runner.run(asked, _Silence())
-            if len(described) <= _MAX_BYTES and isinstance(json.loads(described), dict):
+                described = await self._runner.run(asked, SilentListener())
+            schemas = _schemas_in(described)
+            if len(schemas) <= _MAX_BYTES:
                 draft = self._folder / f".{run.folder.name}"
-                draft.write_bytes(described)
+                draft.write_bytes(schemas)
                 draft.rename(self._folder / run.folder.name)
+
+
+def _schemas_in(described: bytes) -> bytes:
+    found = json.loads(described)
+    schemas = found.get("schemas") if isinstance(found, dict) else None
+    if not isinstance(schemas, dict):
+        raise ValueError("a run has reported something else than a description")
+    return json.dumps(schemas).encode()
 
 
 def _settle(future: asyncio.Future[bool], *, is_well: bool) -> None:

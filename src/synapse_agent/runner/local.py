@@ -15,7 +15,7 @@ from synapse_agent.errors import StartError
 from synapse_agent.plugins.config import Action
 from synapse_agent.plugins.project import read_requirements, release_requirements
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
-from synapse_agent.problems import shutting_down
+from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
 from synapse_agent.runner.environments.eviction import CacheBounds
@@ -169,6 +169,9 @@ class LocalRunner:
         action = run.config.action(run.action)
         limits = self._limits.bounded(run.time_limit, action.timeout)
         if action.is_served and run.release is not None and not run.describes:
+            if run.warms:
+                await self._serving.warm(run, action, heard, self._limits)
+                return b"null"
             result = await self._serving.call(run, action, heard, limits)
         else:
             result = await self._run_once(run, heard, limits)
@@ -178,6 +181,9 @@ class LocalRunner:
     async def _run_once(self, run: Run, heard: _Start, limits: RunLimits) -> bytes:
         """Run an action in a process of its own."""
         async with self._prepared(run, limits, heard.output, turn=heard.turn) as prepared:
+            if run.warms:
+                await _ready(prepared.keeper)
+                return b"null"
             oom_kills_before = oom_kills()
             execution = Execution(
                 prepared.keeper,
@@ -185,12 +191,13 @@ class LocalRunner:
                 on_output=heard.output,
                 on_event=heard.event,
                 on_started=heard.started,
+                on_outputs=heard.outputs,
                 on_uncompiled=prepared.on_uncompiled,
             )
             try:
                 ending = await execution.run(prepared.request, run.params.text)
             except ZygoteLost as lost:
-                raise cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}") from lost
+                raise _lost(lost) from lost
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
         return result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
 
@@ -227,7 +234,7 @@ class LocalRunner:
         self._bytecode.forget(environment)
 
     def _keeper(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[KeeperProcess]:
-        ground = ZygoteSpec(
+        spec = ZygoteSpec(
             environment.base,
             environment.folder,
             run.folder,
@@ -236,7 +243,7 @@ class LocalRunner:
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
         )
-        return self._zygotes.use_once(ground) if run.release is None else self._zygotes.use(ground)
+        return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
     def _env(self, environment: Environment) -> dict[str, str]:
         """Return what a run's environment variables are beside those of its own folder."""
@@ -248,6 +255,17 @@ class LocalRunner:
         }
 
 
+async def _ready(keeper: KeeperProcess) -> None:
+    try:
+        await keeper.ready()
+    except ZygoteLost as lost:
+        raise _lost(lost) from lost
+
+
+def _lost(lost: ZygoteLost) -> Problem:
+    return cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}")
+
+
 class _Start:
     """A run's listener, and whether the run has started."""
 
@@ -256,6 +274,7 @@ class _Start:
         self.turn = listener.turn
         self.output = listener.output
         self.event = listener.event
+        self.outputs = listener.outputs
         self._started = listener.started
 
     def started(self) -> None:

@@ -19,8 +19,8 @@ from synapse_agent.server.auth import AuthMiddleware
 from synapse_agent.server.operations import Operation, load_contract, match_handlers, read_operations
 from synapse_agent.server.parser_process import BodyParser
 from synapse_agent.server.request_body import BodyLimits, ClientGone, MemoryBudget
-from synapse_agent.server.requests import OperationRequest, read_call
-from synapse_agent.server.response_headers import request_id, signature
+from synapse_agent.server.requests import OperationRequest, read_request
+from synapse_agent.server.response_headers import REQUEST_ID, request_id, signature
 from synapse_agent.server.responses import error_answer, problem_answer
 from synapse_agent.server.routing import Routes
 from synapse_agent.settings import Settings
@@ -66,7 +66,7 @@ class ErrorMiddleware:
         if scope["type"] != "http":
             return
         scope["path"] = scope["raw_path"].decode("latin-1")
-        request = request_id(scope["headers"])
+        request = scope[REQUEST_ID] = request_id(scope["headers"])
         has_begun = False
 
         async def signed(message: Message) -> None:
@@ -111,8 +111,8 @@ class _Endpoint:
             message = f"{scope['method']} is not for this path; there is {', '.join(allowed)}."
             raise Problem(405, "method_not_allowed", message, allow=allowed)
         operation, handler = found
-        call = await read_call(operation, Request(scope, receive), limits=self._limits, parser=self._parser)
-        response = await handler(self._agent, call)
+        request = await read_request(operation, Request(scope, receive), limits=self._limits, parser=self._parser)
+        response = await handler(self._agent, request)
         if is_head:
             response = _without_body(response)
         await response(scope, receive, send)
@@ -151,4 +151,4 @@ def _error_answer(error: Exception, request: str) -> Response:
         logger.error("Request %s could not use the data folder: %s", request, error)
         return problem_answer(unwritable(error))
     logger.error("Request %s failed inside the agent", request, exc_info=error)
-    return problem_answer(Problem(500, "internal_error", "The agent failed; its own log says why."))
+    return problem_answer(Problem(500, "internal_error", "The agent failed; its log has the reason."))

@@ -11,6 +11,8 @@ from synapse_agent.problems import Problem
 from synapse_agent.server.api_docs import FILES
 from synapse_agent.util.hosts import host_name, is_loopback_name
 
+TOKEN_NAME = "synapse_agent.token_name"
+"""What a scope calls the name of the token that its request carries."""
 OPEN_PATHS = frozenset({"/health/", *FILES})
 
 
@@ -34,6 +36,7 @@ class AuthMiddleware:
         for origin in _values(headers, b"origin"):
             self._check_origin(origin, own)
         if scope["path"] not in OPEN_PATHS:
+            scope[TOKEN_NAME] = None if self._token is None else "default"
             self._check_token([value.strip(b" \t") for name, value in headers if name == b"authorization"])
 
     def _check_host(self, hosts: list[str], own: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlencode
 
 from starlette.responses import Response, StreamingResponse
@@ -12,23 +13,28 @@ from starlette.responses import Response, StreamingResponse
 from synapse_agent.agent import Agent
 from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey
-from synapse_agent.jobs.submission import RunSpec
+from synapse_agent.jobs.submission import Caller, RunSpec
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import RequirementRules, check_requirements
 from synapse_agent.problems import invalid
 from synapse_agent.runner.serving.pool import application_not_found
+from synapse_agent.runner.warming import ANSWER_SECONDS
+from synapse_agent.server.auth import TOKEN_NAME
+from synapse_agent.server.file_response import FileAnswer
 from synapse_agent.server.requests import OperationRequest
-from synapse_agent.server.response_headers import FEATURES
+from synapse_agent.server.response_headers import FEATURES, REQUEST_ID
 from synapse_agent.server.responses import json_answer
+from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.releases import RELEASE_FILTERS
 from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.times import now
 from synapse_sdk._version import __version__
 
 DEFAULT_PAGE_SIZE = 100
+LONGEST_USER_AGENT = 200
 
 
-async def health_check(agent: Agent, _call: OperationRequest) -> Response:
+async def health_check(agent: Agent, _request: OperationRequest) -> Response:
     """Say that the agent is there, and what keeps its actions in bounds."""
     sandbox = {
         "status": agent.sandbox.status,
@@ -38,7 +44,7 @@ async def health_check(agent: Agent, _call: OperationRequest) -> Response:
     return json_answer(json_bytes({"status": "ok", "version": __version__, "features": FEATURES, "sandbox": sandbox}))
 
 
-async def create_backup(agent: Agent, _call: OperationRequest) -> Response:
+async def create_backup(agent: Agent, _request: OperationRequest) -> Response:
     """Write a copy of the database."""
     created_at = now()
     await agent.database.back_up(agent.folder.backup)
@@ -46,89 +52,110 @@ async def create_backup(agent: Agent, _call: OperationRequest) -> Response:
     return json_answer(json_bytes({"path": str(agent.folder.backup), "size": size, "created_at": created_at}))
 
 
-async def list_plugin_releases(agent: Agent, call: OperationRequest) -> Response:
+async def list_plugin_releases(agent: Agent, request: OperationRequest) -> Response:
     """Give a page of the releases that match the filters."""
-    named = {name: value for name, value in call.query.items() if name in RELEASE_FILTERS}
-    for name, value in call.filters.items():
+    named = {name: value for name, value in request.query.items() if name in RELEASE_FILTERS}
+    for name, value in request.filters.items():
         if name not in RELEASE_FILTERS:
             message = f"No filter has this name; there are {', '.join(RELEASE_FILTERS)}"
             raise invalid("unknown_filter", message, at=["query", name], value=value)
-    page, page_size = call.query.get("page", 1), call.query.get("page_size", DEFAULT_PAGE_SIZE)
-    count, rows = agent.releases.page({**named, **call.filters}, number=page, size=page_size)
+    page, page_size = request.query.get("page", 1), request.query.get("page_size", DEFAULT_PAGE_SIZE)
+    count, rows = agent.releases.page({**named, **request.filters}, number=page, size=page_size)
     return json_answer(
         json_bytes(
             {
                 "count": count,
-                "next": _page_url(call, page + 1) if page * page_size < count else None,
-                "previous": _page_url(call, page - 1) if page > 1 else None,
+                "next": _page_url(request, page + 1) if page * page_size < count else None,
+                "previous": _page_url(request, page - 1) if page > 1 else None,
                 "results": [agent.releases.record(row) for row in rows],
             }
         )
     )
 
 
-async def get_plugin_release(agent: Agent, call: OperationRequest) -> Response:
+async def get_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Give a release."""
-    return json_answer(json_bytes(agent.releases.record(agent.releases.find(call.path["lookup"]))))
+    return json_answer(json_bytes(agent.releases.record(agent.releases.find(request.path["lookup"]))))
 
 
-async def create_plugin_release(agent: Agent, call: OperationRequest) -> Response:
+async def create_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Fetch and cache a release: 201 where this call did, 200 where it was there."""
-    row, is_new = await agent.releases.create(call.body["plugin"], call.body["version"])
+    row, is_new = await agent.releases.create(request.body["plugin"], request.body["version"])
     return json_answer(json_bytes(agent.releases.record(row)), 201 if is_new else 200)
 
 
-async def delete_plugin_release(agent: Agent, call: OperationRequest) -> Response:
+async def delete_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Forget a release."""
-    await agent.releases.delete(call.path["lookup"])
+    await agent.releases.delete(request.path["lookup"])
     return Response(status_code=204)
 
 
-async def run_plugin_release(agent: Agent, call: OperationRequest) -> Response:
+async def warm_plugin_release(agent: Agent, request: OperationRequest) -> Response:
+    """Prepare a release for its first run: 202 if that takes long, and continues."""
+    found = await agent.warm(request.path["lookup"], request.body.get("action"), limit=ANSWER_SECONDS)
+    return json_answer(json_bytes(found), 200 if found["status"] == "ready" else 202)
+
+
+async def run_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Run an action of a release."""
-    return await _run_once(agent, call, _release_order)
+    return await _run_once(agent, request, _release_spec)
 
 
-async def run_debug_plugin_release(agent: Agent, call: OperationRequest) -> Response:
+async def run_debug_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Run an action from source."""
-    return await _run_once(agent, call, _debug_order)
+    return await _run_once(agent, request, _debug_spec)
 
 
-async def list_jobs(agent: Agent, call: OperationRequest) -> Response:
+async def list_jobs(agent: Agent, request: OperationRequest) -> Response:
     """Give job records, newest first."""
-    query = {"limit": DEFAULT_PAGE_SIZE, **call.query}
-    return json_answer(agent.jobs.records(**query))
+    query = dict(request.query)
+    limit, before = query.pop("limit", DEFAULT_PAGE_SIZE), query.pop("before", None)
+    query |= {name: _moment(name, query[name]) for name in ("created_after", "created_before") if name in query}
+    return json_answer(agent.jobs.records(JobFilters(**query), limit=limit, before=before))
 
 
-async def get_job(agent: Agent, call: OperationRequest) -> Response:
+async def get_job(agent: Agent, request: OperationRequest) -> Response:
     """Give a job record."""
-    return json_answer(agent.jobs.record(agent.jobs.find(call.path["job_id"])))
+    return json_answer(agent.jobs.record(agent.jobs.find(request.path["job_id"])))
 
 
-async def delete_job(agent: Agent, call: OperationRequest) -> Response:
+async def delete_job(agent: Agent, request: OperationRequest) -> Response:
     """Forget a job."""
-    await agent.jobs.delete(call.path["job_id"])
+    await agent.jobs.delete(request.path["job_id"])
     return Response(status_code=204)
 
 
-async def get_job_logs(agent: Agent, call: OperationRequest) -> Response:
+async def get_job_logs(agent: Agent, request: OperationRequest) -> Response:
     """Give what a run has printed so far."""
-    path = agent.jobs.log(call.path["job_id"])
+    path = agent.jobs.log(request.path["job_id"])
     return StreamingResponse(_parts(path), media_type="text/plain; charset=utf-8")
 
 
-async def stream_job_logs(agent: Agent, call: OperationRequest) -> Response:
+async def stream_job_logs(agent: Agent, request: OperationRequest) -> Response:
     """Give a job's log and events as they come."""
-    events = agent.jobs.follow(call.path["job_id"], after=call.headers.get("Last-Event-ID"))
+    events = agent.jobs.follow(request.path["job_id"], after=request.headers.get("Last-Event-ID"))
     # For nginx and its like, which would hold events back.
     return StreamingResponse(
         events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
     )
 
 
-async def stop_job(agent: Agent, call: OperationRequest) -> Response:
+async def list_job_files(agent: Agent, request: OperationRequest) -> Response:
+    """List what a run has left in its folder of outputs."""
+    files = await agent.jobs.outputs(request.path["job_id"])
+    return json_answer(json_bytes([file.record() for file in files]))
+
+
+async def get_job_file(agent: Agent, request: OperationRequest) -> Response:
+    """Return one of these files."""
+    name = request.query["name"]
+    path = await agent.jobs.output(request.path["job_id"], name)
+    return FileAnswer(path, name=name, range_header=request.headers.get("Range"))
+
+
+async def stop_job(agent: Agent, request: OperationRequest) -> Response:
     """End a job."""
-    return json_answer(agent.jobs.record(await agent.jobs.stop(call.path["job_id"])))
+    return json_answer(agent.jobs.record(await agent.jobs.stop(request.path["job_id"])))
 
 
 async def list_serve_applications(agent: Agent, _call: OperationRequest) -> Response:
@@ -152,54 +179,55 @@ async def delete_serve_application(agent: Agent, call: OperationRequest) -> Resp
 
 
 async def _run_once(
-    agent: Agent, call: OperationRequest, read_order: Callable[[Agent, OperationRequest], RunSpec]
+    agent: Agent, request: OperationRequest, read_spec: Callable[[Agent, OperationRequest], RunSpec]
 ) -> Response:
     """Answer for the run that the request's key has started before, or start one."""
-    key = _read_key(call)
+    key = _read_key(request)
     # From here to the job's row there is no await: of two requests with one key, the second finds the row.
     job = agent.jobs.attach(key) if key else None
     if job is None:
-        job = agent.jobs.submit(read_order(agent, call), key=key)
-    if job.method == "job" or _prefers_async(call):
+        job = agent.jobs.submit(read_spec(agent, request), key=key)
+    if job.method == "job" or _prefers_async(request):
         return json_answer(agent.jobs.record(job), 202)
     return json_answer(await agent.jobs.result(job))
 
 
-def _prefers_async(call: OperationRequest) -> bool:
+def _prefers_async(request: OperationRequest) -> bool:
     """Return whether the request asks for its job rather than for the result, as RFC 7240 writes it."""
-    preferences = call.headers.get("Prefer", "").split(",")
+    preferences = request.headers.get("Prefer", "").split(",")
     return any(preference.partition(";")[0].strip().lower() == "respond-async" for preference in preferences)
 
 
-def _read_key(call: OperationRequest) -> RequestKey | None:
+def _read_key(request: OperationRequest) -> RequestKey | None:
     """Return the key of a request, None if it carries none.
 
     Its text counts, not what it means today: its release may have been deleted since, its
     `plugin_path` moved, and it is still the same request.
     """
-    value = call.headers.get("Idempotency-Key")
-    return RequestKey(value, call.digest) if value else None
+    value = request.headers.get("Idempotency-Key")
+    return RequestKey(value, request.digest) if value else None
 
 
-def _release_order(agent: Agent, call: OperationRequest) -> RunSpec:
-    release = agent.releases.find(call.path["lookup"])
+def _release_spec(agent: Agent, request: OperationRequest) -> RunSpec:
+    release = agent.releases.find(request.path["lookup"])
     config = agent.releases.config(release)
     return RunSpec(
-        action=config.action(call.body["action"]),
+        action=config.action(request.body["action"]),
         config=config,
         workspace=agent.releases.lease(release),
         release=f"{release.plugin}@{release.version}",
-        **_common(call, agent.rules, "params"),
+        params_schema=agent.releases.params_schema(release, request.body["action"]),
+        **_common(request, agent.rules, "params"),
     )
 
 
-def _debug_order(agent: Agent, call: OperationRequest) -> RunSpec:
-    source = DebugSource.from_request(call.body, agent.debug)
+def _debug_spec(agent: Agent, request: OperationRequest) -> RunSpec:
+    source = DebugSource.from_request(request.body, agent.debug)
     return RunSpec(
-        action=source.config.action(call.body["action"]),
+        action=source.config.action(request.body["action"]),
         config=source.config,
         workspace=DebugWorkspace(source, agent.folder.temporary("debug"), limits=agent.debug.limits),
-        **_common(call, agent.rules, "params", "plugin_path", "config", "modules"),
+        **_common(request, agent.rules, "params", "plugin_path", "config", "modules"),
     )
 
 
@@ -209,15 +237,41 @@ async def _parts(log: Path) -> AsyncIterator[str]:
         yield part
 
 
-def _common(call: OperationRequest, rules: RequirementRules, *parts: str) -> dict[str, Any]:
+def _common(request: OperationRequest, rules: RequirementRules, *parts: str) -> dict[str, Any]:
     """Return what both kinds of run take, absent keys left out; `parts` are those that make out its content."""
-    body = call.body
+    body = request.body
     given: dict[str, Any] = {name: body[name] for name in ("params", "language", "job_id") if name in body}
     requirements = check_requirements(body.get("requirements", []), rules)
-    identities = {name: call.identities[name] for name in parts if name in call.identities}
-    return {**given, "requirements": requirements, "identities": identities}
+    identities = {name: request.identities[name] for name in parts if name in request.identities}
+    return {**given, "requirements": requirements, "identities": identities, "caller": _caller(request)}
 
 
-def _page_url(call: OperationRequest, page: int) -> str:
-    others = [(name, value) for name, value in call.request.query_params.multi_items() if name != "page"]
-    return str(call.request.url.replace(query=urlencode([("page", page), *others])))
+def _caller(request: OperationRequest) -> Caller:
+    scope = request.http.scope
+    user_agent = request.http.headers.get("user-agent")
+    return Caller(
+        token=scope.get(TOKEN_NAME),
+        address=scope["client"][0] if scope.get("client") else None,
+        user_agent=user_agent and user_agent[:LONGEST_USER_AGENT],
+        request_id=scope[REQUEST_ID],
+    )
+
+
+def _moment(name: str, text: str) -> str:
+    """Return a time of a query as the database has it."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC).isoformat(timespec="microseconds") if moment.tzinfo else _no_moment(name, text)
+    except (ValueError, OverflowError):
+        return _no_moment(name, text)
+
+
+def _no_moment(name: str, text: str) -> NoReturn:
+    raise invalid(
+        "datetime_parsing", "Input should be a time as in RFC 3339, with an offset", at=["query", name], value=text
+    )
+
+
+def _page_url(request: OperationRequest, page: int) -> str:
+    others = [(name, value) for name, value in request.http.query_params.multi_items() if name != "page"]
+    return str(request.http.url.replace(query=urlencode([("page", page), *others])))

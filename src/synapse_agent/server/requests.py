@@ -20,7 +20,7 @@ from synapse_agent.server.request_body import BodyLimits, read_body, read_parts,
 class OperationRequest:
     """What a handler needs to know of a request."""
 
-    request: Request
+    http: Request
     path: Mapping[str, str]
     """Path parameters, decoded."""
     query: Mapping[str, Any]
@@ -37,7 +37,7 @@ class OperationRequest:
     """What stands for the parts of a run in the digest of its content."""
 
 
-async def read_call(
+async def read_request(
     operation: Operation, request: Request, *, limits: BodyLimits, parser: BodyParser
 ) -> OperationRequest:
     """Read and check a request, or raise `InvalidRequest` or `Problem`."""
@@ -70,15 +70,15 @@ def _path_value(operation: Operation, name: str, raw: str) -> str:
 def _query_values(operation: Operation, request: Request) -> tuple[dict[str, Any], dict[str, str]]:
     known: dict[str, Any] = {}
     further: dict[str, str] = {}
-    if not request.scope["query_string"]:
-        return known, further
-    for name, value in request.query_params.multi_items():
+    for name, value in request.query_params.multi_items() if request.scope["query_string"] else ():
         if name in known or name in further:
             raise invalid("repeated", "Input should be given once", at=["query", name], value=value)
         if name in operation.query_parameters:
             known[name] = operation.query_parameters[name].check(value, at=["query", name])
         elif operation.takes_any_query:
             further[name] = value
+    for name in operation.required_query - known.keys():
+        raise invalid("missing", "Field required", at=["query", name], value=None)
     return known, further
 
 

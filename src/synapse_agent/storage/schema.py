@@ -65,6 +65,19 @@ MIGRATIONS = (
         UPDATE job_totals SET size = size - old.size;
     END;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN params BLOB;
+    ALTER TABLE jobs ADD COLUMN requirements TEXT;
+    ALTER TABLE jobs ADD COLUMN caller TEXT;
+    ALTER TABLE jobs ADD COLUMN node TEXT;
+    ALTER TABLE jobs ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1;
+    CREATE INDEX jobs_by_release ON jobs (release, action, status);
+    CREATE INDEX jobs_by_action ON jobs (action, status);
+    CREATE INDEX jobs_by_creation ON jobs (created_at);
+    """,
+    """
+    ALTER TABLE jobs ADD COLUMN result_facts TEXT;
+    """,
 )
 """Each brings the schema from its index to the next version; what has been released is never changed."""
 

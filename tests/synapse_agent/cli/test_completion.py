@@ -110,7 +110,8 @@ def test_options_before_the_cursor_decide_on_the_agent(tools_agent: EmbeddedAgen
 def test_a_source_folder_has_its_own_actions(env: Path, write_plugin) -> None:
     """Read from its config.yaml; one without offers nothing."""
     write_plugin(env / "small")
-    assert complete("fish", f"synapse-agent debug {env / 'small'} ") == ["go\tlocal"]
+    for command in ("debug", "run"):
+        assert complete("fish", f"synapse-agent {command} {env / 'small'} ") == ["go\tlocal"]
     assert complete("fish", f"synapse-agent debug {env} ") == []
 
 

@@ -26,7 +26,7 @@ class Job:
 
     def __init__(self, folder: Path, writes: Iterable[bytes | str] = ()) -> None:
         self.files = JobFiles(folder)
-        self.news = Notifier()
+        self.notifier = Notifier()
         self.progress: str | None = None
         self.ending: JobEnd | None = None
         self._events = 0
@@ -41,7 +41,7 @@ class Job:
                     self._events += 1
                     entry = {"log": self.files.log_size() - self.files.journal.stat().st_size, "event": piece}
                     journal.write(json.dumps({**entry, "data": self._events}).encode() + b"\n")
-        self.news.tell()
+        self.notifier.notify()
 
     def read(self, position: Position, *, is_over: bool = True) -> Events:
         with Transcript(self.files, position) as transcript:
@@ -125,10 +125,10 @@ def test_followers_hear_of_everything_until_the_end(tmp_path: Path) -> None:
         job.write([b"two\n"])
         heard.append(await anext(stream))
         job.progress = '{"current": 1, "total": 4}'
-        job.news.tell()
+        job.notifier.notify()
         heard.append(await anext(stream))
         job.ending = JobEnd("FAILED", {"error_type": "action_failed", "message": "no"})
-        job.news.tell()
+        job.notifier.notify()
         heard += [part async for part in stream]
         return parsed(b"".join(heard))
 

@@ -20,6 +20,7 @@ from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.processes.outcomes import action_stopped
 from synapse_agent.storage.database import Database
+from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRepository
 from synapse_agent.storage.repositories.statements import Statements
 
@@ -131,7 +132,7 @@ class Agent:
             keep_keys=timedelta(hours=1),
         )
 
-    def order(self, job_id: str) -> RunSpec:
+    def spec(self, job_id: str) -> RunSpec:
         return RunSpec(action=CONFIG.action("go"), config=CONFIG, workspace=self.workspace, job_id=job_id)
 
 
@@ -149,7 +150,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_job_is_stopped_in_the_very_moment_it_comes(idle_agent: Agent) -> None:
     """Before its task has taken a first step: it is over, its caller hears so, and its place is free again."""
-    idle_agent.jobs.submit(idle_agent.order("first"))
+    idle_agent.jobs.submit(idle_agent.spec("first"))
     stopped = await idle_agent.jobs.stop("first")
     assert (stopped.status, stopped.status_code) == ("STOPPED", 500)
     with pytest.raises(Problem, match="stopped"):
@@ -159,7 +160,7 @@ async def test_a_job_is_stopped_in_the_very_moment_it_comes(idle_agent: Agent) -
 
 async def test_an_agent_that_stops_ends_what_has_just_come(idle_agent: Agent) -> None:
     """Nothing stays PENDING, and no caller waits forever."""
-    row = idle_agent.jobs.submit(idle_agent.order("first"))
+    row = idle_agent.jobs.submit(idle_agent.spec("first"))
     waiting = asyncio.create_task(idle_agent.jobs.result(row))
     await idle_agent.jobs.close(limit=0)
     with pytest.raises(Problem):
@@ -170,7 +171,7 @@ async def test_an_agent_that_stops_ends_what_has_just_come(idle_agent: Agent) ->
 async def test_a_run_goes_on_though_its_record_cannot_be_written(idle_agent: Agent) -> None:
     """What could not be written while it ran is in the record in the end."""
     idle_agent.database.jobs.is_full = True
-    row = idle_agent.jobs.submit(idle_agent.order("first"))
+    row = idle_agent.jobs.submit(idle_agent.spec("first"))
     waiting = asyncio.create_task(idle_agent.jobs.result(row))
     await asyncio.sleep(0.01)
     idle_agent.database.jobs.is_full = False
@@ -183,7 +184,7 @@ async def test_a_run_goes_on_though_its_record_cannot_be_written(idle_agent: Age
 
 async def test_an_end_that_the_database_does_not_take_waits_beside_the_job(idle_agent: Agent, tmp_path: Path) -> None:
     """Its caller, its followers, stop, record and listings hear of it; the database gets it when it works again."""
-    row = idle_agent.jobs.submit(idle_agent.order("first"))
+    row = idle_agent.jobs.submit(idle_agent.spec("first"))
     waiting = asyncio.create_task(idle_agent.jobs.result(row))
     following = asyncio.create_task(_last(idle_agent.jobs.follow("first", after=None)))
     await asyncio.sleep(0.01)
@@ -197,14 +198,14 @@ async def test_an_end_that_the_database_does_not_take_waits_beside_the_job(idle_
     assert _listed(idle_agent, "RUNNING") == []
     assert JobFiles(tmp_path / "1").read_end()
     idle_agent.database.jobs.is_full = False
-    idle_agent.jobs.submit(idle_agent.order("second"))  # which is when the database is tried again, or a moment later
+    idle_agent.jobs.submit(idle_agent.spec("second"))  # which is when the database is tried again, or a moment later
     assert _recorded(idle_agent, "first", "SUCCEEDED")
     assert not (tmp_path / "1").exists()
 
 
 async def test_an_end_beside_its_job_is_found_at_the_next_start(idle_agent: Agent) -> None:
     """Its result is there, and its key leads to it."""
-    row = idle_agent.jobs.submit(idle_agent.order("first"), key=RequestKey("key", "digest"))
+    row = idle_agent.jobs.submit(idle_agent.spec("first"), key=RequestKey("key", "digest"))
     await asyncio.sleep(0.01)
     idle_agent.database.jobs.is_full = True
     idle_agent.runner.go.set()
@@ -222,7 +223,7 @@ async def test_an_end_beside_its_job_is_found_at_the_next_start(idle_agent: Agen
 
 async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agent: Agent, tmp_path: Path) -> None:
     """After a while. Until it is written down, the agent takes no new run; then everything works again."""
-    row = idle_agent.jobs.submit(idle_agent.order("first"))
+    row = idle_agent.jobs.submit(idle_agent.spec("first"))
     await asyncio.sleep(0.01)
     idle_agent.database.jobs.is_full = True
     (tmp_path / str(row.id)).touch()  # in place of its folder
@@ -236,10 +237,10 @@ async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agen
         assert (await stopping).status == "SUCCEEDED"
     assert json.loads(idle_agent.jobs.record(idle_agent.jobs.find("first")))["result"] == "done"
     with pytest.raises(Problem, match="cannot write down how runs end") as refused:
-        idle_agent.jobs.submit(idle_agent.order("second"))
+        idle_agent.jobs.submit(idle_agent.spec("second"))
     assert (refused.value.status, refused.value.error_type) == (503, "unavailable")
     idle_agent.database.jobs.is_full = False
-    assert await idle_agent.jobs.result(idle_agent.jobs.submit(idle_agent.order("second"))) == b'"done"'
+    assert await idle_agent.jobs.result(idle_agent.jobs.submit(idle_agent.spec("second"))) == b'"done"'
     assert _recorded(idle_agent, "first", "SUCCEEDED")
 
 
@@ -248,7 +249,7 @@ async def test_a_job_that_nobody_runs_is_never_running(idle_agent: Agent) -> Non
     idle_agent.workspace.fails = True
     idle_agent.database.jobs.error = ValueError("broken")
     idle_agent.database.jobs.is_full = True
-    row = idle_agent.jobs.submit(idle_agent.order("first"))
+    row = idle_agent.jobs.submit(idle_agent.spec("first"))
     idle_agent.runner.go.set()
     with pytest.raises(Problem):
         await idle_agent.jobs.result(row)
@@ -256,7 +257,7 @@ async def test_a_job_that_nobody_runs_is_never_running(idle_agent: Agent) -> Non
 
 
 def _listed(agent: Agent, status: str) -> list[str]:
-    return [record["job_id"] for record in json.loads(agent.jobs.records(limit=10, status=status))]
+    return [record["job_id"] for record in json.loads(agent.jobs.records(JobFilters(status=status), limit=10))]
 
 
 def _recorded(agent: Agent, job_id: str, status: str) -> bool:

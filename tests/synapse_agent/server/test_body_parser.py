@@ -74,10 +74,10 @@ async def test_the_content_of_a_run_does_not_depend_on_how_it_was_written(parser
 def content(parsed: ParsedBody) -> str:
     config = PluginConfig.from_mapping({"code": "p", "actions": {"go": "m:go"}})
     workspace: Any = None
-    order = RunSpec(
+    spec = RunSpec(
         action=config.action("go"), config=config, workspace=workspace, release="p@1", identities=parsed.identities
     )
-    return order.content()
+    return spec.content()
 
 
 @pytest.mark.parametrize("filler", [0, 2 * AT_ONCE_BYTES])

@@ -123,7 +123,7 @@ def sync(
 ) -> ErrorBody | str | None:
     """Get a job's log.
 
-    What the run printed so far, standard output and standard error as they came, bytes that are no UTF-8 replaced.
+    What the run has printed so far on standard output and standard error; bytes that are not UTF-8 are replaced.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
@@ -164,7 +164,7 @@ async def asyncio(
 ) -> ErrorBody | str | None:
     """Get a job's log.
 
-    What the run printed so far, standard output and standard error as they came, bytes that are no UTF-8 replaced.
+    What the run has printed so far on standard output and standard error; bytes that are not UTF-8 are replaced.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.

@@ -130,16 +130,15 @@ def sync(
 ) -> ErrorBody | str | None:
     """Follow a job's log.
 
-    What the run printed and reported, from the beginning, and on as it comes, as server-sent events until the job is over.
-    Each event has an `id`. Send the last one that you have in `Last-Event-ID` to go on after it when a connection has
-    broken: no line comes twice and none is missing.
+    What the run prints and reports, from its start to its end, as server-sent events. Each event has an `id`. After a
+    broken connection, send the last one in `Last-Event-ID` to resume after it: no line comes twice and none is missing.
 
     The data of an event is a JSON object with a `type` and a `message`:
 
-    - `log`: a line that was printed, without its end. A line without an end comes when the job is over.
-    - `progress`: how far the action is now (`current`, `total`, and `step` where it names one). Only the newest is sent.
-    - `event`: something that the action recorded (`event`, `data`), after all that it had printed before.
-    - `error`: the job did not end well; `error` is as in its record.
+    - `log`: a printed line, without its newline. A last line without one comes when the job ends.
+    - `progress`: how far the action is (`current`, `total`, and `step` if it names one). Only the newest is sent.
+    - `event`: something that the action recorded (`event`, `data`), after everything that it printed before.
+    - `error`: the job failed or was stopped; `error` is as in its record.
     - `complete`: the last event; `status` is the job's.
 
     Ignore types that you don't know. Lines that begin with a colon keep the connection alive.
@@ -188,16 +187,15 @@ async def asyncio(
 ) -> ErrorBody | str | None:
     """Follow a job's log.
 
-    What the run printed and reported, from the beginning, and on as it comes, as server-sent events until the job is over.
-    Each event has an `id`. Send the last one that you have in `Last-Event-ID` to go on after it when a connection has
-    broken: no line comes twice and none is missing.
+    What the run prints and reports, from its start to its end, as server-sent events. Each event has an `id`. After a
+    broken connection, send the last one in `Last-Event-ID` to resume after it: no line comes twice and none is missing.
 
     The data of an event is a JSON object with a `type` and a `message`:
 
-    - `log`: a line that was printed, without its end. A line without an end comes when the job is over.
-    - `progress`: how far the action is now (`current`, `total`, and `step` where it names one). Only the newest is sent.
-    - `event`: something that the action recorded (`event`, `data`), after all that it had printed before.
-    - `error`: the job did not end well; `error` is as in its record.
+    - `log`: a printed line, without its newline. A last line without one comes when the job ends.
+    - `progress`: how far the action is (`current`, `total`, and `step` if it names one). Only the newest is sent.
+    - `event`: something that the action recorded (`event`, `data`), after everything that it printed before.
+    - `error`: the job failed or was stopped; `error` is as in its record.
     - `complete`: the last event; `status` is the job's.
 
     Ignore types that you don't know. Lines that begin with a colon keep the connection alive.

@@ -176,8 +176,8 @@ def sync(
 ) -> ErrorBody | PluginRelease | None:
     """Fetch and cache a release.
 
-    Fetches the release from where the agent gets its plugins and caches it. Caching twice is caching once: a release
-    that is there already is answered with 200, as it was cached then.
+    Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
+    already cached is returned with 200, unchanged.
 
     Args:
         idempotency_key (str | Unset):
@@ -223,8 +223,8 @@ async def asyncio(
 ) -> ErrorBody | PluginRelease | None:
     """Fetch and cache a release.
 
-    Fetches the release from where the agent gets its plugins and caches it. Caching twice is caching once: a release
-    that is there already is answered with 200, as it was cached then.
+    Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
+    already cached is returned with 200, unchanged.
 
     Args:
         idempotency_key (str | Unset):

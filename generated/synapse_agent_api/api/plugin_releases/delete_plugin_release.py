@@ -123,8 +123,8 @@ def sync(
 ) -> Any | ErrorBody | None:
     """Delete a cached release.
 
-    Removes the release from the agent's cache. An action of it that is running goes on to its end. An agent answers
-    with and without a slash at the end; clients send the path as it stands here.
+    Removes the release from the agent's cache. Runs in progress finish normally. An agent accepts the path with
+    and without a trailing slash; clients send it as it is here.
 
     Args:
         lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
@@ -165,8 +165,8 @@ async def asyncio(
 ) -> Any | ErrorBody | None:
     """Delete a cached release.
 
-    Removes the release from the agent's cache. An action of it that is running goes on to its end. An agent answers
-    with and without a slash at the end; clients send the path as it stands here.
+    Removes the release from the agent's cache. Runs in progress finish normally. An agent accepts the path with
+    and without a trailing slash; clients send it as it is here.
 
     Args:
         lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.

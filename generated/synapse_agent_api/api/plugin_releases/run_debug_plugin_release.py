@@ -185,10 +185,10 @@ def sync(
 ) -> Any | ErrorBody | Job | None:
     """Run an action from source.
 
-    Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source that the request
-    brings (`modules`), or from both, the modules laid over the folder. `config` is merged over the folder's
-    `config.yaml`, key by key, and may be the whole of it. Nothing stays behind but the job. An agent that listens
-    beyond its own machine takes debug runs only where whoever runs it allows them.
+    Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source in the request
+    (`modules`), or from both; modules replace files of the folder. `config` is merged over the folder's `config.yaml`,
+    key by key, and may be the whole of it. Only the job is kept. An agent that listens beyond loopback accepts debug
+    runs only if its operator allows them.
 
     Args:
         idempotency_key (str | Unset):
@@ -239,10 +239,10 @@ async def asyncio(
 ) -> Any | ErrorBody | Job | None:
     """Run an action from source.
 
-    Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source that the request
-    brings (`modules`), or from both, the modules laid over the folder. `config` is merged over the folder's
-    `config.yaml`, key by key, and may be the whole of it. Nothing stays behind but the job. An agent that listens
-    beyond its own machine takes debug runs only where whoever runs it allows them.
+    Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source in the request
+    (`modules`), or from both; modules replace files of the folder. `config` is merged over the folder's `config.yaml`,
+    key by key, and may be the whole of it. Only the job is kept. An agent that listens beyond loopback accepts debug
+    runs only if its operator allows them.
 
     Args:
         idempotency_key (str | Unset):

@@ -123,13 +123,12 @@ def sync(
 ) -> Any | ErrorBody | None:
     """End the workers of a served action.
 
-    Ends the workers: those without a call now, the others once the calls that they have are over. The next call of the
-    action starts new ones.
+    Ends the workers: those that have calls once these are over. The next call starts new ones.
 
     Args:
-        name (str): The name of a served action: `code@version:action`, and behind a `+` what stands for the
-            requirements that its
-            callers add; not `.` or `..`, no control characters.
+        name (str): `code@version:action`, and behind a `+` what stands for requirements that callers add;
+            not `.` or `..`, no control
+            characters.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
     """
@@ -167,13 +166,12 @@ async def asyncio(
 ) -> Any | ErrorBody | None:
     """End the workers of a served action.
 
-    Ends the workers: those without a call now, the others once the calls that they have are over. The next call of the
-    action starts new ones.
+    Ends the workers: those that have calls once these are over. The next call starts new ones.
 
     Args:
-        name (str): The name of a served action: `code@version:action`, and behind a `+` what stands for the
-            requirements that its
-            callers add; not `.` or `..`, no control characters.
+        name (str): `code@version:action`, and behind a `+` what stands for requirements that callers add;
+            not `.` or `..`, no control
+            characters.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
     """

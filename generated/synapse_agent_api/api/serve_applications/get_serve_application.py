@@ -130,12 +130,12 @@ def sync(
 ) -> ErrorBody | ServeApplication | None:
     """Get one served action.
 
-    The workers that hold an action, and how many calls they have had.
+    The workers that hold an action.
 
     Args:
-        name (str): The name of a served action: `code@version:action`, and behind a `+` what stands for the
-            requirements that its
-            callers add; not `.` or `..`, no control characters.
+        name (str): `code@version:action`, and behind a `+` what stands for requirements that callers add;
+            not `.` or `..`, no control
+            characters.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
     """
@@ -173,12 +173,12 @@ async def asyncio(
 ) -> ErrorBody | ServeApplication | None:
     """Get one served action.
 
-    The workers that hold an action, and how many calls they have had.
+    The workers that hold an action.
 
     Args:
-        name (str): The name of a served action: `code@version:action`, and behind a `+` what stands for the
-            requirements that its
-            callers add; not `.` or `..`, no control characters.
+        name (str): `code@version:action`, and behind a `+` what stands for requirements that callers add;
+            not `.` or `..`, no control
+            characters.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
     """

@@ -125,8 +125,8 @@ def sync(
 ) -> ErrorBody | list[ServeApplication] | None:
     """List served actions.
 
-    Returns the actions of the method `serve` that workers hold now, the oldest first. One that no call has started yet,
-    or whose workers were idle for too long and have ended, is not among them.
+    The actions of the method `serve` that workers hold now, the oldest first. The first call starts the workers; idle
+    ones end.
 
     Args:
         synapse_user (str | Unset):
@@ -162,8 +162,8 @@ async def asyncio(
 ) -> ErrorBody | list[ServeApplication] | None:
     """List served actions.
 
-    Returns the actions of the method `serve` that workers hold now, the oldest first. One that no call has started yet,
-    or whose workers were idle for too long and have ended, is not among them.
+    The actions of the method `serve` that workers hold now, the oldest first. The first call starts the workers; idle
+    ones end.
 
     Args:
         synapse_user (str | Unset):

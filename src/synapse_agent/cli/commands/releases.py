@@ -88,6 +88,28 @@ def create(
 
 
 @with_agent
+def warm(
+    invocation: Invocation,
+    lookup: Lookup,
+    action: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ACTION",
+            help="The action to prepare; all of them without one.",
+            autocompletion=complete_actions,
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Prepare a release before its first run: its environment, and the process that its runs are forked from."""
+    with invocation.calling(lookup=lookup), make_display(invocation.output, f"preparing {lookup}"):
+        found = invocation.client.warm_plugin_release(lookup, action)
+        while found["status"] == "starting":  # the agent answers after some seconds
+            found = invocation.client.warm_plugin_release(lookup, action)
+    invocation.output.result(found, "value")
+
+
+@with_agent
 def delete(invocation: Invocation, lookup: Lookup) -> None:
     """Delete a cached release; an action of it that is running goes on to its end."""
     with invocation.calling(lookup=lookup):

@@ -102,7 +102,7 @@ class Watch:
         self._what = what
         self._is_ours = is_ours
         self._is_to_end = is_to_end
-        self._news: SimpleQueue[object] = SimpleQueue()
+        self._messages: SimpleQueue[object] = SimpleQueue()
         self._presses = 0
         self._heeded = 0
         self._ended: Ended | None = None
@@ -118,14 +118,14 @@ class Watch:
         with interrupts_told(self._note_interrupt), self._display:
             self._in_thread(lambda: self._make(call))
             self._in_thread(self._follow)
-            for news in self._until_over():
-                self._take(news)
+            for message in self._until_over():
+                self._take(message)
         return self._outcome()
 
     def _note_interrupt(self) -> None:
         """Take note of a Ctrl-C: it goes before all that has been told and not been shown yet."""
         self._presses += 1
-        self._news.put(Pressed())
+        self._messages.put(Pressed())
 
     def _until_over(self) -> Iterator[object]:
         """Yield what comes, until the call has ended, and the log has too where it is about to."""
@@ -143,7 +143,7 @@ class Watch:
                 if self._log_is_over or wait <= 0:
                     return
             with suppress(Empty):
-                yield self._news.get(timeout=wait)
+                yield self._messages.get(timeout=wait)
 
     def _is_log_to_end(self, ended: Ended) -> bool:
         """Tell whether the job is over, so that its log comes to an end too, or may be as far as we know."""
@@ -151,29 +151,29 @@ class Watch:
             return ended.error.outcome == "executed"
         return ended.error is None and (self._is_to_end or self.method != "job")
 
-    def _take(self, news: object) -> None:
-        if isinstance(news, Told):
-            news = self._show_all_from(news)
-        if isinstance(news, Found):
-            self._job = news.job
+    def _take(self, message: object) -> None:
+        if isinstance(message, Told):
+            message = self._show_all_from(message)
+        if isinstance(message, Found):
+            self._job = message.job
             self._tell_phase()
-        elif isinstance(news, Ended):
-            self._ended = news
-        elif isinstance(news, LogOver):
+        elif isinstance(message, Ended):
+            self._ended = message
+        elif isinstance(message, LogOver):
             self._log_is_over = True
-        elif isinstance(news, NotStopped):
-            raise _not_stopped(self._job_id, news.error)
+        elif isinstance(message, NotStopped):
+            raise _not_stopped(self._job_id, message.error)
 
     def _show_all_from(self, first: Told) -> object:
         """Show an event and those that wait behind it, together; return what came next that is none."""
         told: list[Mapping[str, Any]] = [first.event]
         rest: object = None
-        while rest is None and len(told) < MOST_AT_ONCE and not self._news.empty():
-            news = self._news.get()
-            if isinstance(news, Told):
-                told.append(news.event)
+        while rest is None and len(told) < MOST_AT_ONCE and not self._messages.empty():
+            message = self._messages.get()
+            if isinstance(message, Told):
+                told.append(message.event)
             else:
-                rest = news
+                rest = message
         self._show(told)
         return rest
 
@@ -225,9 +225,9 @@ class Watch:
 
     def _make(self, call: Callable[[], Any]) -> None:
         try:
-            self._news.put(Ended(call()))
+            self._messages.put(Ended(call()))
         except BaseException as error:  # noqa: BLE001 - whatever it is, the thread that waits for it raises it
-            self._news.put(Ended(error=error))
+            self._messages.put(Ended(error=error))
 
     def _follow(self) -> None:
         """Tell what the job tells. An agent that has nothing to tell is none the worse for it."""
@@ -235,14 +235,14 @@ class Watch:
             if self._find():
                 self._in_thread(self._look_on)
                 self._tell(self._client.tail_job_logs(self._job_id))
-        self._news.put(LogOver())
+        self._messages.put(LogOver())
 
     def _tell(self, events: Iterator[Mapping[str, Any]]) -> None:
         """Tell events as they come, and no faster than a terminal can show them."""
         for event in events:
-            while self._news.qsize() > MOST_WAITING:
+            while self._messages.qsize() > MOST_WAITING:
                 time.sleep(FIRST_LOOK)
-            self._news.put(Told(event))
+            self._messages.put(Told(event))
 
     def _find(self) -> bool:
         """Wait until the agent has the job of our request; False where the call was over before."""
@@ -251,7 +251,7 @@ class Watch:
             job = self._look()
             if job is not None:
                 self.method = job.get("method")
-                self._news.put(Found(job))
+                self._messages.put(Found(job))
                 return True
             if was_over:
                 break
@@ -270,7 +270,7 @@ class Watch:
         with suppress(ClientError):
             for pause in _pauses():
                 job = self._client.get_job(self._job_id)
-                self._news.put(Found(job))
+                self._messages.put(Found(job))
                 if job.get("status") != "PENDING" or self._ended is not None:
                     return
                 time.sleep(pause)
@@ -283,10 +283,10 @@ class Watch:
                 return
             except NotFoundError as error:
                 if time.monotonic() >= limit:
-                    self._news.put(NotStopped(error))
+                    self._messages.put(NotStopped(error))
                     return
             except ClientError as error:
-                self._news.put(NotStopped(error))
+                self._messages.put(NotStopped(error))
                 return
             time.sleep(pause)
 

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synapse_agent.cli.commands.releases import Lookup
+from synapse_agent.cli.commands.folder_agent import own_agent
 from synapse_agent.cli.commands.run_params import read_params
 from synapse_agent.cli.commands.run_watcher import Watch
-from synapse_agent.cli.completion import complete_actions, complete_params, complete_source_actions
+from synapse_agent.cli.completion import complete_actions, complete_lookups, complete_params, complete_source_actions
 from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.cli.invocation import Invocation
 from synapse_agent.cli.options import with_agent
+from synapse_agent.cli.target.plugin_folders import check_no_folder, is_path, plugin_folder
 from synapse_agent.cli.terminal.display import make_display
-from synapse_sdk.exceptions import NotFoundError
+from synapse_sdk.exceptions import ActionFailedError, NotFoundError
 
 if TYPE_CHECKING:
     from synapse_sdk.clients.agent import AgentClient
 
+Runnable = Annotated[
+    str,
+    typer.Argument(
+        metavar="LOOKUP",
+        help="The release, its ID or CODE@VERSION; or a plugin's folder, such as ./my_plugin.",
+        autocompletion=complete_lookups,
+        show_default=False,
+    ),
+]
 Action = Annotated[
     str,
     typer.Argument(metavar="ACTION", help="The action to run.", autocompletion=complete_actions, show_default=False),
@@ -64,7 +75,7 @@ Background = Annotated[
 @with_agent
 def run(
     invocation: Invocation,
-    lookup: Lookup,
+    lookup: Runnable,
     action: Action,
     params: Params = None,
     param: Param = None,
@@ -74,13 +85,23 @@ def run(
     wait: Wait = False,
     background: Background = False,
 ) -> None:
-    """Run an action of a release and print its result.
+    """Run an action of a release, or of a plugin's folder, and print its result.
+
+    A folder needs no agent: one is started for the call, and stopped when the action has ended.
 
     What the action prints, and how far it is, shows on stderr. Ctrl-C has the agent stop the job; a second one leaves
     at once.
     """
     given = read_params(params, param or ())
-    job = job_id or _new_job_id()
+    job = job_id or new_job_id()
+    if is_path(lookup):
+        folder = plugin_folder(Path(lookup))
+        if background:
+            raise UsageFailure("--background is for releases: the agent of a folder ends with the command.")
+        with own_agent(invocation):
+            run_folder(invocation, folder, action, given, job_id=job, requirements=requirement, language=language)
+        return
+    check_no_folder(lookup)
     with invocation.calling(lookup=lookup, job_id=job):
 
         def call(client: AgentClient) -> Any:
@@ -131,8 +152,8 @@ def debug(
     requirements.txt; other files stay behind, which is said on stderr.
     """
     given = read_params(params, param or ())
-    folder = _plugin_folder(path)
-    job = job_id or _new_job_id()
+    folder = plugin_folder(path)
+    job = job_id or new_job_id()
     with invocation.calling(job_id=job):
         source = _source(invocation, folder, send_source, requirement or [])
 
@@ -142,6 +163,38 @@ def debug(
             )
 
         _run(invocation, call, job, what=f"{folder.name} {action}", wait=wait, background=background)
+
+
+def run_folder(
+    invocation: Invocation,
+    folder: Path,
+    action: str,
+    params: dict[str, Any] | None,
+    *,
+    job_id: str,
+    requirements: list[str] | None = None,
+    language: str | None = None,
+) -> None:
+    """Run an action of a folder that the agent sees to its end; print its result, or the traceback of its error."""
+    with invocation.calling(job_id=job_id), _traceback_shown(invocation):
+
+        def call(client: AgentClient) -> Any:
+            return client.run_debug_plugin_release(
+                action, params, plugin_path=folder, job_id=job_id, requirements=requirements, language=language
+            )
+
+        _run(invocation, call, job_id, what=f"{folder.name} {action}", wait=True, background=False)
+
+
+@contextmanager
+def _traceback_shown(invocation: Invocation) -> Iterator[None]:
+    """Print the traceback of an action that failed; --verbose prints it after the error."""
+    try:
+        yield
+    except ActionFailedError as error:
+        if error.traceback and not invocation.is_verbose:
+            invocation.output.note(error.traceback.rstrip())
+        raise
 
 
 def _run(
@@ -207,14 +260,6 @@ def _source(invocation: Invocation, folder: Path, send_source: bool | None, requ
     }
 
 
-def _plugin_folder(path: Path) -> Path:
-    folder = path.expanduser().resolve()
-    if not folder.is_dir():
-        raise UsageFailure(f"{path} is no folder. Name the plugin's, the one with its config.yaml.")
-    if not (folder / "config.yaml").is_file():
-        raise UsageFailure(f"{path} has no config.yaml. Name the plugin's own folder.")
-    return folder
-
-
-def _new_job_id() -> str:
+def new_job_id() -> str:
+    """Return an ID for a job."""
     return uuid.uuid4().hex

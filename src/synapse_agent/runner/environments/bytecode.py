@@ -58,7 +58,7 @@ class BytecodeCompiler:
         self.folder = folder
         self._commands = commands
         self._works: dict[Path, _Work] = {}
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, environment: Path, release: Path | None) -> None:
@@ -78,7 +78,7 @@ class BytecodeCompiler:
         work = self._works.get(environment)
         if work is not None and len(work.told) < _MOST_TOLD and not work.has_failed:
             work.told[source] = None
-            self._news.set()
+            self._changed.set()
 
     def place_of(self, folder: Path) -> Path:
         """Return the folder of the compiled code of a folder."""
@@ -99,15 +99,15 @@ class BytecodeCompiler:
     def _later(self, work: _Work, folder: Path) -> None:
         def add() -> None:
             work.rest.append(folder)
-            self._news.set()
+            self._changed.set()
 
         asyncio.get_running_loop().call_later(_REST_SECONDS, add)
 
     async def _keep_compiling(self) -> None:
         await asyncio.to_thread(_remove_stale, self.folder)
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._changed.wait()
+            self._changed.clear()
             for work in list(self._works.values()):
                 while not work.has_failed and (paths := work.take()):
                     await self._compile(work, paths)

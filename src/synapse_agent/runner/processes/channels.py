@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import json
 import logging
-import math
 import os
 import secrets
 import struct
@@ -19,8 +18,8 @@ from _socket import (  # each run makes some, and those of `socket` cost several
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from synapse_agent.runner.processes.reported_events import read_event
 from synapse_agent.runner.synapse_worker import protocol
-from synapse_agent.runner.synapse_worker.json_check import is_too_deep
 from synapse_agent.runner.synapse_worker.kernel import send
 
 logger = logging.getLogger(__name__)
@@ -129,6 +128,8 @@ class ReportSocket:
         self.has_begun = False
         """Whether the process has got as far as the plugin's code."""
         self.has_queued_work = False
+        self.has_outputs = False
+        """Whether a call of a served worker has left files."""
         self.result: bytes | None = None
         self.failure: bytes | None = None
         self._parts = bytearray()
@@ -177,6 +178,8 @@ class ReportSocket:
         elif kind == protocol.READY:
             if self._on_ready is not None:
                 self._on_ready()
+        elif kind == protocol.OUTPUTS:
+            self.has_outputs = True
         elif kind == protocol.QUEUED:
             self.has_queued_work = True
         elif kind == protocol.DONE:
@@ -190,7 +193,7 @@ class ReportSocket:
         return self.result is not None or self.failure is not None
 
     def _pass_on(self, payload: bytes) -> None:
-        event = _event(payload)
+        event = read_event(payload)
         if event is None:
             if not self._has_warned:
                 self._has_warned = True
@@ -218,34 +221,3 @@ class ReportSocket:
 
 def _failure(error_type: str, message: str, **extra: Any) -> bytes:
     return json.dumps({"error_type": error_type, "message": message, **extra}).encode()
-
-
-def _event(payload: bytes) -> dict[str, Any] | None:
-    """Read an event, reduced to what belongs in one; None if it does not have the form of `RunListener.event`."""
-    try:
-        event = _DECODER.decode(payload.decode())
-    except (ValueError, RecursionError):  # Python 3.12 and later write more than this one can read
-        return None
-    if not isinstance(event, dict) or is_too_deep(payload):
-        return None
-    kind = event.get("type")
-    if kind == "event" and isinstance(event.get("event"), str):
-        return {"type": "event", "event": event["event"], "data": event.get("data")}
-    if kind == "progress" and _is_number(event.get("current")) and _is_number(event.get("total", 0) or 0):
-        step = {"step": event["step"]} if isinstance(event.get("step"), str) else {}
-        return {"type": "progress", "current": event["current"], "total": event.get("total"), **step}
-    return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text:.40} is not a number that JSON can express")
-    return number
-
-
-_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)

@@ -30,8 +30,8 @@ class ZygoteLost(Exception):
 class Child(Protocol):
     """Receives what a keeper reports of a run."""
 
-    def started(self) -> None:
-        """A process has taken it."""
+    def started(self, outputs: Path) -> None:
+        """A process has taken it, and leaves its outputs in this folder."""
 
     def timed_out(self) -> None:
         """It has reached its time limit, and the keeper is ending it."""
@@ -88,6 +88,7 @@ class KeeperProcess:
         self._words = ""
         self.alive = True
         self._let_go = asyncio.Event()
+        self._is_ready = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._control, self._hear)
 
     async def run(
@@ -108,6 +109,12 @@ class KeeperProcess:
             raise
         return number
 
+    async def ready(self) -> None:
+        """Wait until its zygote can fork; raises `ZygoteLost` if the keeper ends before that."""
+        await self._is_ready.wait()
+        if not self.alive:
+            raise ZygoteLost(self.last_words())
+
     def stop(self, number: int) -> None:
         """Ask a run to end, and kill it when its grace period is over. One that has not started never will."""
         self._command(protocol.STOP, number)
@@ -117,10 +124,12 @@ class KeeperProcess:
         self._command(protocol.KILL, number)
 
     def kill(self) -> None:
-        """Kill a keeper that does not respond; all of its namespace ends with it."""
-        if self._pidfd is not None:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        """Kill a keeper that does not respond, or what was to start it; all of its namespace ends with it."""
+        if self._pidfd is None:
+            self._starter.kill()
+            return
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def last_words(self) -> str:
         """Return the last output of a zygote that could not start, or the reason why the keeper failed."""
@@ -136,7 +145,7 @@ class KeeperProcess:
             self.kill()
             await self._has_ended()
         self._lost()
-        self._reap_starter()
+        await self._reap_starter_at_last()
         if self._pidfd is not None:
             os.close(self._pidfd)
         os.close(self._stderr)
@@ -152,8 +161,12 @@ class KeeperProcess:
         """Reap the process that started the keeper, which ends once it has done so."""
         if self._starter.poll() is None and self.alive:
             asyncio.get_running_loop().call_later(_STARTER_PAUSE, self._reap_starter)
-        else:
-            self._starter.wait()
+
+    async def _reap_starter_at_last(self) -> None:
+        """Reap it now; one that still has not ended is frozen, and of no use."""
+        if self._starter.poll() is None:
+            self._starter.kill()
+            await asyncio.to_thread(self._starter.wait)
 
     def _greet(self) -> bool:
         """Receive the first notice, with the descriptor of the keeper's process; False if the keeper has ended."""
@@ -200,17 +213,21 @@ class KeeperProcess:
             self._lost()
 
     def _notice(self, kind: bytes, number: int, value: int, words: bytes) -> None:
-        if kind == protocol.STARTED:
-            self._children[number].started()
+        if kind == protocol.READY:
+            self._is_ready.set()
+        elif kind == protocol.STARTED:
+            self._children[number].started(Path(os.fsdecode(words)))
         elif kind == protocol.TIMED_OUT:
             self._children[number].timed_out()
         elif kind == protocol.LEFT:
             self._on_left(self.place / str(number))
         elif kind == protocol.ENDED:
             self._children.pop(number).ended(value)
-        else:
+        elif kind in (protocol.NOT_STARTED, protocol.ENDED_WITH_ZYGOTE):
             self._words = words.decode(errors="replace")
             self._children.pop(number).ended(None)
+        else:
+            raise ValueError(f"A keeper sent a notice of unknown kind: {kind!r}.")
 
     def _lost(self) -> None:
         """Handle the end of the keeper: report the end of all its runs."""
@@ -218,6 +235,7 @@ class KeeperProcess:
             return
         self.alive = False
         self._let_go.set()
+        self._is_ready.set()
         asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
         children, self._children = self._children, {}

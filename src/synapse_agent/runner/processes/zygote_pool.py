@@ -27,7 +27,7 @@ class _Kept:
 
 
 class ZygotePool:
-    """Keeps one zygote for each ground, up to a limit; the least recently used goes first, unless in use."""
+    """Keeps one zygote for each spec, up to a limit; the least recently used goes first, unless in use."""
 
     def __init__(self, scratch: Scratch, *, limit: int, environ: Mapping[str, str] = os.environ) -> None:
         self._scratch = scratch
@@ -39,9 +39,9 @@ class ZygotePool:
         self._removing = asyncio.Lock()
 
     @asynccontextmanager
-    async def use(self, ground: ZygoteSpec) -> AsyncIterator[KeeperProcess]:
-        """Lend the zygote of that ground to one run, and start it if necessary."""
-        kept = self._take(ground)
+    async def use(self, spec: ZygoteSpec) -> AsyncIterator[KeeperProcess]:
+        """Lend the zygote of that spec to one run, and start it if necessary."""
+        kept = self._take(spec)
         kept.users += 1
         try:
             yield kept.keeper
@@ -50,9 +50,9 @@ class ZygotePool:
             self._trim()
 
     @asynccontextmanager
-    async def use_once(self, ground: ZygoteSpec) -> AsyncIterator[KeeperProcess]:
+    async def use_once(self, spec: ZygoteSpec) -> AsyncIterator[KeeperProcess]:
         """Lend a zygote that is started for this one run and ended with it."""
-        keeper = self._start(ground)
+        keeper = self._start(spec)
         try:
             yield keeper
         finally:
@@ -61,11 +61,11 @@ class ZygotePool:
     def retire(self, *, folder: Path | None = None, environment: Path | None = None) -> None:
         """Begin to end those of a folder or environment that is gone or has changed, each once its runs are over."""
         affected = [
-            ground
-            for ground in self._kept
-            if folder == ground.folder or (environment is not None and environment == ground.environment)
+            spec
+            for spec in self._kept
+            if folder == spec.folder or (environment is not None and environment == spec.environment)
         ]
-        self._retired += [self._kept.pop(ground) for ground in affected]
+        self._retired += [self._kept.pop(spec) for spec in affected]
         self._trim()
 
     async def close(self) -> None:
@@ -77,29 +77,29 @@ class ZygotePool:
         while self._closing:
             await asyncio.gather(*self._closing)
 
-    def _take(self, ground: ZygoteSpec) -> _Kept:
-        kept = self._kept.get(ground)
+    def _take(self, spec: ZygoteSpec) -> _Kept:
+        kept = self._kept.get(spec)
         if kept is not None and not kept.keeper.place.exists():  # somebody removed what its runs get their folders in
-            self._retired.append(self._kept.pop(ground))
+            self._retired.append(self._kept.pop(spec))
             kept = None
         if kept is None or not kept.keeper.alive:
             if kept is not None:
                 self._close(kept.keeper)
-            kept = self._kept[ground] = _Kept(self._start(ground))
-        self._kept.move_to_end(ground)
+            kept = self._kept[spec] = _Kept(self._start(spec))
+        self._kept.move_to_end(spec)
         return kept
 
     def _trim(self) -> None:
-        of_releases = [ground for ground in self._kept if ground.environment is not None]  # the agent's own stays
-        idle = [ground for ground in of_releases if not self._kept[ground].users]
-        for ground in idle[: max(0, len(of_releases) - self._limit)]:
-            self._close(self._kept.pop(ground).keeper)
+        of_releases = [spec for spec in self._kept if spec.environment is not None]  # the agent's own stays
+        idle = [spec for spec in of_releases if not self._kept[spec].users]
+        for spec in idle[: max(0, len(of_releases) - self._limit)]:
+            self._close(self._kept.pop(spec).keeper)
         for kept in [kept for kept in self._retired if not kept.users]:
             self._retired.remove(kept)
             self._close(kept.keeper)
 
-    def _start(self, ground: ZygoteSpec) -> KeeperProcess:
-        return KeeperProcess(ground, place=self._scratch.take(), on_left=self._begin_removal, env=self._env)
+    def _start(self, spec: ZygoteSpec) -> KeeperProcess:
+        return KeeperProcess(spec, place=self._scratch.take(), on_left=self._begin_removal, env=self._env)
 
     def _close(self, keeper: KeeperProcess) -> asyncio.Task[None]:
         return self._in_background(self._end(keeper))

@@ -124,6 +124,21 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """The run has left these files; the driver fetches them from the node, and sends their parts instead."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPart:
+    """The next piece of a file that the run has left."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Succeeded:
     """The result's parts have all been said."""
 
@@ -153,7 +168,7 @@ class SourceMissing:
     """The node does not have the source, so nothing has run; said to the driver alone."""
 
 
-Item = Placed | Started | LogOutput | RunEvent | Part | Succeeded | Failed | SourceMissing
+Item = Placed | Started | LogOutput | RunEvent | Part | Left | OutputPart | Succeeded | Failed | SourceMissing
 
 
 def packed(message: object) -> bytes:

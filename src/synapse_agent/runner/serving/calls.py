@@ -7,6 +7,8 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from itertools import count
+from pathlib import Path
 from typing import Protocol
 
 from synapse_agent.runner.base import Run, RunListener
@@ -14,8 +16,10 @@ from synapse_agent.runner.processes.channels import LogPipe, ReportSocket, after
 from synapse_agent.runner.processes.execution import KILLED_SECONDS, LISTEN_SECONDS, ProcessExit, in_memory
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.synapse_worker import protocol
+from synapse_agent.runner.synapse_worker.view import call_outputs_of
 
 _SEND_PAUSE = 0.002
+_numbers = count(1)
 
 
 class CallNotBegunError(Exception):
@@ -24,6 +28,9 @@ class CallNotBegunError(Exception):
 
 class CallTaker(Protocol):
     """What a call is handed to."""
+
+    outputs: Path
+    """The folder beside which each call has one for its outputs."""
 
     def hand(self, message: bytes, descriptors: list[int]) -> None:
         """Send it; `BlockingIOError` if it cannot take more now, another `OSError` if it has ended."""
@@ -36,6 +43,7 @@ class CallExecution:
     """A call that a worker has, or is about to get."""
 
     def __init__(self, run: Run, listener: RunListener, limits: RunLimits) -> None:
+        self._number = next(_numbers)
         self._run = run
         self._listener = listener
         self._limits = limits
@@ -60,7 +68,7 @@ class CallExecution:
             reports = ReportSocket(
                 after_output(log, self._listener.event),
                 on_finished=self._finish,
-                on_begun=self._listener.started,
+                on_begun=lambda: self._begin(worker),
                 limit=self._limits.result_bytes,
             )
             stack.callback(reports.close)
@@ -69,6 +77,7 @@ class CallExecution:
             self._later(LISTEN_SECONDS, log.listen)
             if self._limits.time is not None:
                 self._later(self._limits.time, lambda: self._time_out(worker, reports))
+            stack.callback(self._take_outputs, worker, reports)
             ending = await self._ending(worker, reports)
         if ending is not None and not reports.has_begun:
             raise CallNotBegunError
@@ -76,10 +85,26 @@ class CallExecution:
         failure = None if self._timed_out else reports.failure  # then it is that of the stop
         return ProcessExit(status, reports.result, failure, self._timed_out, reports.has_begun)
 
+    def worker_is_ending(self, worker: CallTaker) -> None:
+        """Hear that nothing of the worker runs any more, and that its folders are removed next."""
+        if not self._end.done():
+            self._listener.outputs(self._outputs(worker), True)
+
     def worker_ended(self, ending: ProcessExit) -> None:
         """Hear that the worker is gone, and how it ended."""
         if not self._end.done():
             self._end.set_result(ending)
+
+    def _outputs(self, worker: CallTaker) -> Path:
+        return Path(call_outputs_of(str(worker.outputs), self._number))
+
+    def _begin(self, worker: CallTaker) -> None:
+        self._listener.started()
+        self._listener.outputs(self._outputs(worker), False)
+
+    def _take_outputs(self, worker: CallTaker, reports: ReportSocket) -> None:
+        if reports.has_outputs:
+            self._listener.outputs(self._outputs(worker), True)
 
     def _finish(self) -> None:
         if not self._end.done():
@@ -89,7 +114,8 @@ class CallExecution:
         run = self._run
         language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
         env = {**language, "SYNAPSE_JOB_ID": run.job_id}
-        head = {"secret": reports.secret.hex(), "job_id": run.job_id, "language": run.language, "env": env}
+        named = {"number": self._number, "job_id": run.job_id, "language": run.language}
+        head = {"secret": reports.secret.hex(), **named, "env": env}
         request = json.dumps(head).encode() + b"\n"
         descriptors = [reports.writer.fileno(), log.writer.fileno()]
         with ExitStack() as stack:

@@ -67,6 +67,7 @@ class WorkerProcess:
         """Calls that have ended."""
         self.is_idle_since = asyncio.get_running_loop().time()
         self.environment: Path | None = None
+        self.outputs = Path()
         self.killed_because_of: str | None = None
         """The job of the call that did not stop, if it was killed for that."""
         self.was_ready = False
@@ -206,10 +207,17 @@ class WorkerProcess:
                 limits,
                 on_output=self._hear,
                 on_started=self._limit_startup,
+                on_outputs=self._note_outputs,
                 on_ready=self._be_ready,
                 on_uncompiled=prepared.on_uncompiled,
             )
             return await self._execution.run({**prepared.request, "worker": settings})
+
+    def _note_outputs(self, outputs: Path, is_over: bool) -> None:
+        self.outputs = outputs
+        if is_over:
+            for call in self.calls:
+                call.worker_is_ending(self)
 
     def _limit_startup(self) -> None:
         loop = asyncio.get_running_loop()

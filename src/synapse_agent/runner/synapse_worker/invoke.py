@@ -1,4 +1,4 @@
-"""How an action is called, decided from the shape of what its entrypoint names.
+"""How an action is called, decided from the signature of what its entrypoint names.
 
 - A class is constructed, then its method of the action's name is called, or else `run`, `execute` or `__call__`.
   Constructor and method each get the parameters that they name; where one takes `**kwargs`, it gets those that the
@@ -37,21 +37,30 @@ def call(target: Any, *, action: str, params: Mapping[str, Any], context: Any) -
         return _call_sdk_action(target, params, context)
     if isinstance(target, type):
         return awaited(_call_class(target, action, params, context))
-    if callable(target):
-        return awaited(_call_function(target, params, context))
-    raise not_callable(f"it names {type(target).__name__} {target!r:.60}, which is neither a function nor a class")
+    _check_callable(target)
+    return awaited(_call_function(target, params, context))
 
 
 def signatures_of(target: Any, action: str) -> list[CallSignature]:
-    """Return the signatures of what `call` calls, without calling anything; none if they can't be read."""
+    """Return the signatures of what `call` calls, without calling anything; none if they can't be read.
+
+    What can't be called is an `ActionFailure`, as it is for `call`.
+    """
     if not isinstance(target, type):
+        _check_callable(target)
         return [each for each in [CallSignature.of(target)] if each is not None]
     name = method_name(target, action)
     method = CallSignature.of(getattr(target, name))
     if isinstance(_inherited(target)[name], (staticmethod, classmethod)):
         return [] if method is None else [method]
-    shapes = [CallSignature.of(target), None if method is None else method.without_self()]
-    return [each for each in shapes if each is not None]
+    signatures = [CallSignature.of(target), None if method is None else method.without_self()]
+    return [each for each in signatures if each is not None]
+
+
+def _check_callable(target: Any) -> None:
+    if not callable(target):
+        what = f"{type(target).__name__} {target!r:.60}"
+        raise not_callable(f"it names {what}, which is neither a function nor a class")
 
 
 def is_awaitable(result: Any) -> bool:
@@ -84,13 +93,15 @@ def _call_function(function: Callable[..., Any], params: Mapping[str, Any], cont
     return call_by(CallSignature.of(function), function, params, context)
 
 
-def call_by(shape: CallSignature | None, function: Callable[..., Any], params: Mapping[str, Any], context: Any) -> Any:
+def call_by(
+    signature: CallSignature | None, function: Callable[..., Any], params: Mapping[str, Any], context: Any
+) -> Any:
     """Call a function by its signature with what fits of the params; None for one that can't be read."""
-    if shape is None:
+    if signature is None:
         return function(**params)
-    (named,) = _bound([shape], params, context)
+    (named,) = _bound([signature], params, context)
     try:
-        return shape.call(function, named, params)
+        return signature.call(function, named, params)
     except ValueError as error:
         _check_arguments(error, function)
         raise
@@ -128,22 +139,22 @@ def _inherited(cls: type) -> dict[str, Any]:
     return {name: value for base in cls.__mro__[-2::-1] for name, value in vars(base).items()}
 
 
-def _bound(shapes: list[CallSignature], params: Mapping[str, Any], context: Any) -> list[dict[str, Any]]:
+def _bound(signatures: list[CallSignature], params: Mapping[str, Any], context: Any) -> list[dict[str, Any]]:
     """Return the arguments of each call, or raise an `ActionFailure` that names all that does not fit."""
-    names = frozenset().union(*(shape.names for shape in shapes))
-    takes_all = WHOLE in names or any(shape.rest is not None for shape in shapes)
-    missing = [name for shape in shapes for name in shape.missing(params)]
+    names = frozenset().union(*(signature.names for signature in signatures))
+    takes_all = WHOLE in names or any(signature.rest is not None for signature in signatures)
+    missing = [name for signature in signatures for name in signature.missing(params)]
     unexpected = [] if takes_all else [key for key in params if key not in names]
     faults = [fault([name], params, "missing", "Field required") for name in missing]
     faults += [fault([name], params[name], "unexpected", "Unexpected field") for name in unexpected]
     bound = []
-    for shape in shapes:
+    for signature in signatures:
         try:
-            bound.append(shape.bound(params, context))
+            bound.append(signature.bound(params, context))
         except Misfit as misfit:
             faults += misfit.faults
     if faults:
-        raise invalid_params(faults, ", ".join(text for text in map(str, shapes) if text))
+        raise invalid_params(faults, ", ".join(text for text in map(str, signatures) if text))
     return bound
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import protocol
+from .context import Context
 from .failures import ActionFailure, action_failed
 from .results import to_json
 from .sandbox import Sandbox
@@ -14,10 +15,14 @@ from .sandbox import Sandbox
 _decode = json.JSONDecoder().decode
 
 
-def outcome_of(work: Callable[[], Any], *, limit: int, folder: str, sandbox: Sandbox) -> tuple[bytes, bytes]:
+def outcome_of(
+    work: Callable[[], Any], context: Context, *, limit: int, folder: str, sandbox: Sandbox
+) -> tuple[bytes, bytes]:
     """Do the work and return the kind and payload of its report; a result of more than `limit` bytes is a failure."""
     try:
-        return protocol.RESULT, _checked(to_json(work()), limit)
+        written = to_json(work(), limit=limit)
+        context.describe_result(**written.nonfinite.fields)
+        return protocol.RESULT, _checked(written.text, limit)
     except SystemExit:
         raise
     except ActionFailure as failure:

@@ -62,6 +62,8 @@ CALL = b"C"
 line of its request and the params follow, or come in a file that is the third descriptor."""
 LEAVE = b"L"
 """Agent to served worker: end, as an interpreter does."""
+OUTPUTS = b"O"
+"""Served worker to agent, on a call's report socket: the call has left files in its folder of outputs."""
 STOP = b"S"
 """Agent to served worker, on a call's report socket: end the call."""
 

@@ -23,6 +23,7 @@ from .outcome import outcome_of, parted, read_params
 from .reports import Reports
 from .results import to_json
 from .sandbox import Sandbox
+from .view import outputs_of
 
 _REHEARSED = "SYNAPSE_REHEARSED"
 
@@ -76,8 +77,8 @@ def warm_up() -> None:
     del os.environ[_REHEARSED]
     _, params = parted(b'{"warm_up": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
-    context = Context(reports, job_id="", action="", language=None)
-    reports.outcome(protocol.RESULT, to_json(call(action, action="", params=read_params(params), context=context)))
+    context = Context(reports, job_id="", action="", language=None, outputs="")
+    reports.outcome(protocol.RESULT, to_json(call(action, action="", params=read_params(params), context=context)).text)
     reports.close()
 
 
@@ -115,9 +116,12 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
     except (OSError, ValueError) as error:
         reports.outcome(protocol.FAILURE, json.dumps({"message": str(error)}).encode())
         return 1
-    _set_environ({"HOME": sandbox.home, "TMPDIR": sandbox.home, **request["env"]})
+    outputs = outputs_of(sandbox.home)
+    _set_environ({"HOME": sandbox.home, "TMPDIR": sandbox.home, "SYNAPSE_OUTPUT_DIR": outputs, **request["env"]})
     _look_like_a_fresh_interpreter(request["entrypoint"])
-    context = Context(reports, job_id=request["job_id"], action=request["action"], language=request["language"])
+    context = Context(
+        reports, job_id=request["job_id"], action=request["action"], language=request["language"], outputs=outputs
+    )
     tell_instead_of_writing(reports.uncompiled)
     reports.tell(protocol.BEGUN)
     if "worker" in request:
@@ -145,7 +149,7 @@ def _act(
     status = 0
     try:
         work = _work(request, params, context, folder)
-        outcome = outcome_of(work, limit=request["result_bytes"], folder=folder, sandbox=sandbox)
+        outcome = outcome_of(work, context, limit=request["result_bytes"], folder=folder, sandbox=sandbox)
     except SystemExit as leaving:
         status = _exit_status(leaving.code)
     if os.getpid() != process:  # a child that the action forked may come back here as well
@@ -203,9 +207,9 @@ def _look_like_a_fresh_interpreter(entrypoint: str) -> None:
 def _work(request: dict[str, Any], text: bytes, context: Context, folder: str) -> Callable[[], Any]:
     """Return what this run is to do, as a function of no arguments."""
     if "describe" in request:
-        from .schemas import schemas_of  # which no other run has a use for
+        from .schemas import described  # which no other run has a use for
 
-        return lambda: schemas_of(request["describe"], folder=folder)
+        return lambda: described(request["describe"], folder=folder)
     if request["served"]:  # from source: a release's is held by a worker
         from .held import call_once
 

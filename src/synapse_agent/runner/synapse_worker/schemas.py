@@ -15,7 +15,9 @@ from .arguments import is_made_of_all
 from .bounds import bounds_in, field_default, is_field, metadata_of
 from .conversion import UNIONS, evaluated
 from .entrypoints import load
+from .failures import ActionFailure, action_failed
 from .invoke import signatures_of
+from .sdk_actions import is_sdk_action
 from .signatures import CONTEXT, WHOLE, CallSignature
 
 _SCALARS: Mapping[str, dict[str, Any]] = {
@@ -31,6 +33,8 @@ _SCALARS: Mapping[str, dict[str, Any]] = {
     "datetime.datetime": {"type": "string", "format": "date-time"},
     "datetime.time": {"type": "string", "format": "time"},
     "datetime.timedelta": {"type": "number"},
+    "pydantic.types.SecretStr": {"type": "string", "format": "password", "writeOnly": True},
+    "pydantic.types.SecretBytes": {"type": "string", "format": "password", "writeOnly": True},
 }
 _ARRAYS = (list, set, frozenset, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Set)
 _OBJECTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
@@ -45,17 +49,23 @@ _KEYWORDS = {
 _MAX_DEPTH = 20
 
 
-def schemas_of(entrypoints: Mapping[str, str], *, folder: str) -> dict[str, Any]:
-    """Return a schema for each action that can be imported and has a signature; the others are left out."""
-    found = {}
+def described(entrypoints: Mapping[str, str], *, folder: str) -> dict[str, dict[str, Any]]:
+    """Return the `schemas` of the actions, and under `failures` why each of the others can't be called.
+
+    An action without a readable signature is in neither.
+    """
+    schemas, failures = {}, {}
     for name, entrypoint in entrypoints.items():
         try:
             schema = schema_of(load(entrypoint, folder=folder), name)
-        except (Exception, SystemExit):  # a plugin's import can do anything; its runs report it
-            continue
-        if schema is not None:
-            found[name] = schema
-    return found
+        except ActionFailure as failure:
+            failures[name] = failure.fields
+        except (Exception, SystemExit) as error:  # a plugin's import can do anything
+            failures[name] = action_failed(error, folder=folder).fields
+        else:
+            if schema is not None:
+                schemas[name] = schema
+    return {"schemas": schemas, "failures": failures}
 
 
 def schema_of(target: Any, action: str) -> dict[str, Any] | None:
@@ -63,32 +73,34 @@ def schema_of(target: Any, action: str) -> dict[str, Any] | None:
     model: Any = getattr(target, "params_model", None) or getattr(target, "_action_params", None)
     if hasattr(model, "model_json_schema"):
         return dict(model.model_json_schema())
-    shapes = signatures_of(target, action)
-    if not shapes:
+    if isinstance(target, type) and is_sdk_action(target):
+        return None
+    signatures = signatures_of(target, action)
+    if not signatures:
         return None
     merged: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
-    if not any(shape.rest is not None or WHOLE in shape.names for shape in shapes):
+    if not any(signature.rest is not None or WHOLE in signature.names for signature in signatures):
         merged["additionalProperties"] = False
-    for shape in shapes:
-        _add(merged, _Writer(shape.scope, merged), shape)
+    for signature in signatures:
+        _add(merged, _Writer(signature.scope, merged), signature)
     if not merged["required"]:
         del merged["required"]
     return merged
 
 
-def _add(merged: dict[str, Any], writer: _Writer, shape: CallSignature) -> None:
-    for name in shape.names:
-        hint = evaluated(shape.hints.get(name, Any), shape.scope)
+def _add(merged: dict[str, Any], writer: _Writer, signature: CallSignature) -> None:
+    for name in signature.names:
+        hint = evaluated(signature.hints.get(name, Any), signature.scope)
         if name == WHOLE:
             whole = writer.schema(hint) if is_made_of_all(hint) else {}
             merged["properties"].update(whole.get("properties", {}))
             merged["required"] += whole.get("required", [])
             continue
-        if name in CONTEXT and shape.wants_context(name):
+        if name in CONTEXT and signature.wants_context(name):
             continue
-        default = shape.defaults.get(name)
+        default = signature.defaults.get(name)
         schema = {**writer.schema(hint), **_bounds([default] if is_field(default) else [], writer.schema(hint))}
-        has_default, value = field_default(default) if is_field(default) else (name in shape.defaults, default)
+        has_default, value = field_default(default) if is_field(default) else (name in signature.defaults, default)
         if not has_default:
             merged["required"].append(name)
         elif _is_json(value):
@@ -167,7 +179,13 @@ class _Writer:
 def _bounds(metadata: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
     unit = "Length" if schema.get("type") == "string" else "Items"
     names = {**_KEYWORDS, "min_length": f"min{unit}", "max_length": f"max{unit}"}
-    return {names[name]: getattr(bound, "pattern", bound) for name, bound in bounds_in(metadata)}
+    found = {names[name]: getattr(bound, "pattern", bound) for name, bound in bounds_in(metadata)}
+    return {**found, "writeOnly": True} if any(map(_is_secret, metadata)) else found
+
+
+def _is_secret(each: Any) -> bool:
+    extra = getattr(each, "json_schema_extra", None)
+    return isinstance(extra, dict) and extra.get("writeOnly") is True
 
 
 def _is_json(value: Any) -> bool:

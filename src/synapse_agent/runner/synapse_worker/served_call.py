@@ -13,6 +13,7 @@ from .context import Context
 from .kernel import libc, receive
 from .outcome import parted, read_params
 from .reports import Reports
+from .view import call_outputs_of
 
 _INLINE = 3
 """Descriptors of a call whose request is not in the message: the last one is that of its file."""
@@ -21,15 +22,19 @@ _INLINE = 3
 class ServedCall:
     """A call, from the message that hands it over to its outcome."""
 
-    def __init__(self, request: bytes, report: int, log: int, *, action: str) -> None:
+    def __init__(self, request: bytes, report: int, log: int, *, action: str, outputs: str) -> None:
         head, self._text = parted(request)
         self.reports = Reports(report, bytes.fromhex(head["secret"]))
         self.log = log
-        self.env: dict[str, str] = head["env"]
-        self.context = Context(self.reports, job_id=head["job_id"], action=action, language=head["language"])
+        self._outputs = call_outputs_of(outputs, head["number"])
+        os.mkdir(self._outputs, 0o700)
+        self.env: dict[str, str] = {**head["env"], "SYNAPSE_OUTPUT_DIR": self._outputs}
+        self.context = Context(
+            self.reports, job_id=head["job_id"], action=action, language=head["language"], outputs=self._outputs
+        )
 
     @classmethod
-    def receive(cls, descriptor: int, *, action: str) -> ServedCall | None:
+    def receive(cls, descriptor: int, *, action: str, outputs: str) -> ServedCall | None:
         """Wait for the next call on the worker's report socket; None once the agent ends the worker."""
         connection = socket(fileno=descriptor)
         try:
@@ -39,7 +44,7 @@ class ServedCall:
         if message[:1] != protocol.CALL or len(descriptors) < _INLINE - 1:  # without them, it has too many files open
             return None
         report, log, *files = descriptors
-        return cls(_read(files[0]) if files else message[1:], report, log, action=action)
+        return cls(_read(files[0]) if files else message[1:], report, log, action=action, outputs=outputs)
 
     def params(self) -> dict[str, Any]:
         """Decode its params."""
@@ -59,6 +64,10 @@ class ServedCall:
         """Report its outcome, and let go of its channels."""
         self.context.flush()
         os.close(self.log)
+        try:
+            os.rmdir(self._outputs)
+        except OSError:  # it is not empty, or the call has put something else in its place
+            self.reports.tell(protocol.OUTPUTS)
         self.reports.outcome(*outcome)
         self.reports.close()
 

@@ -45,10 +45,10 @@ class ServedWorker:
             raise ActionFailure("invalid_plugin", message)
         return held
 
-    def judge(self, work: Callable[[], Any]) -> tuple[bytes, bytes]:
-        """Do the work and return its outcome."""
+    def judge(self, work: Callable[[], Any], context: Context) -> tuple[bytes, bytes]:
+        """Do the work of a call, or of the worker's own start, and return its outcome."""
         limit = self._request["result_bytes"]
-        outcome = outcome_of(work, limit=limit, folder=self._folder, sandbox=self._sandbox)
+        outcome = outcome_of(work, context, limit=limit, folder=self._folder, sandbox=self._sandbox)
         if os.getpid() != self._process:  # a child that the call forked may come back here as well
             os._exit(0)
         return outcome
@@ -70,7 +70,8 @@ class ServedWorker:
 
     def next_call(self) -> ServedCall | None:
         """Wait for a call; None at the end."""
-        return ServedCall.receive(self.fileno(), action=self.context.action)
+        outputs = str(self.context.outputs)
+        return ServedCall.receive(self.fileno(), action=self.context.action, outputs=outputs)
 
     def begin(self, call: ServedCall) -> None:
         """Report that a call has begun; if it is the only one, what is printed from now on is its own."""

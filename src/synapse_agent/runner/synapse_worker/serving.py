@@ -36,7 +36,7 @@ def serve(request: dict[str, Any], reports: Reports, context: Context, folder: s
 
         sort_output()  # before the plugin's modules make handlers of what is there
     held: list[Held] = []
-    outcome = worker.judge(lambda: held.append(worker.load()))
+    outcome = worker.judge(lambda: held.append(worker.load()), context)
     if held and held[0].is_async:
         import asyncio
 
@@ -44,7 +44,7 @@ def serve(request: dict[str, Any], reports: Reports, context: Context, folder: s
 
         return asyncio.run(serve_async(worker, held[0]))
     if held:
-        outcome = worker.judge(lambda: _nothing(awaited(held[0].make(context))))
+        outcome = worker.judge(lambda: _nothing(awaited(held[0].make(context))), context)
     if not worker.is_made(outcome):
         return 1
     _OneAtATime(worker, held[0]).serve()
@@ -70,7 +70,7 @@ class _OneAtATime:
             if call is None:
                 return
             self._worker.begin(call)
-            self._worker.end(call, self._worker.judge(partial(self._run, call)))
+            self._worker.end(call, self._worker.judge(partial(self._run, call), call.context))
 
     def _run(self, call: ServedCall) -> Any:
         _signal_input(call.reports.fileno())

@@ -21,7 +21,7 @@ async def serve_async(worker: ServedWorker, held: Held) -> int:
         if is_awaitable(made):
             await made
 
-    if not worker.is_made(worker.judge(await _settled(make))):
+    if not worker.is_made(worker.judge(await _settled(make), worker.context)):
         return 1
     await _Calls(worker, held).serve()
     return 0
@@ -64,7 +64,7 @@ class _Calls:
 
         work = await _settled(act)
         self._loop.remove_reader(call.reports.fileno())
-        self._worker.end(call, self._worker.judge(work))
+        self._worker.end(call, self._worker.judge(work, call.context))
 
 
 async def _settled(act: Callable[[], Any]) -> Callable[[], Any]:

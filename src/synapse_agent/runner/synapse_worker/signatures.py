@@ -64,7 +64,7 @@ class CallSignature:
 
     @classmethod
     def anything(cls) -> CallSignature:
-        """Give the shape that every key has a place in."""
+        """Return the signature that takes any key."""
         return cls(rest="kwargs")
 
     def without_self(self) -> CallSignature:

@@ -141,6 +141,16 @@ def home_of(place: str, number: int) -> str:
     return f"{place}/{number}"
 
 
+def outputs_of(home: str) -> str:
+    """Return the folder in a run's home whose files outlive the run."""
+    return f"{home}/outputs"
+
+
+def call_outputs_of(outputs: str, number: int) -> str:
+    """Return the folder, beside a worker's own, whose files outlive one of its calls."""
+    return f"{outputs}-{number}"
+
+
 def is_within(path: str, folder: str) -> bool:
     """Whether a path is a folder, or something in it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")

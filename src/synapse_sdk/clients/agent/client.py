@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from synapse_sdk.clients.agent._request.config import MAX_RESPONSE_BYTES, Config, Timeout, configure
 from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport, TransportSettings
+from synapse_sdk.clients.agent.clock import CLOCK, Clock
 from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClientMixin
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
@@ -29,8 +30,7 @@ class _Client:
     _owns_connections = True
 
     @staticmethod
-    def _make_session(config: Config, settings: TransportSettings) -> Session | AsyncSession:
-        """Return a session; the seam at which tests give a client another clock."""
+    def _make_session(config: Config, settings: TransportSettings, clock: Clock) -> Session | AsyncSession:
         raise NotImplementedError
 
     @property
@@ -68,12 +68,14 @@ class _Client:
         settings = self._session.transport.settings
         settings.check_portable()
         kept = {name: value for name, value in self.__dict__.items() if name not in ("_session", "_owns_connections")}
+        if self._session.clock is not CLOCK:
+            kept["_clock"] = self._session.clock
         return {**kept, "_config": self._session.config, "_settings": settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        config, settings = state.pop("_config"), state.pop("_settings")
+        config, settings, clock = state.pop("_config"), state.pop("_settings"), state.pop("_clock", CLOCK)
         self.__dict__.update(state)
-        self._session = self._make_session(config, settings)
+        self._session = self._make_session(config, settings, clock)
 
 
 class AgentClient(PluginClientMixin, JobClientMixin, ServeClientMixin, HealthClientMixin, _Client):
@@ -83,16 +85,16 @@ class AgentClient(PluginClientMixin, JobClientMixin, ServeClientMixin, HealthCli
     and `SYNAPSE_TENANT`. Proxies and CA bundles come from it as well (`HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`, …).
 
     Args:
-        base_url: The agent's address, with a path prefix where a proxy adds one.
+        base_url: The agent's address, with the path prefix that a proxy adds, if any.
         access_token: The agent's token.
         agent_token: Another name of `access_token`.
         user_token: Token of a user to act for.
         tenant: Tenant to act within.
         timeout: Seconds, `{"connect": …, "read": …}` or `(connect, read)`, for every call. By default: 5 s to connect,
             30 s to read, 600 s to read when caching a release, and no limit to read when running an action.
-        deadline: Seconds for a whole call, all its attempts and the waits between them. By default there is none.
+        deadline: Seconds for a whole call, all its attempts and the waits between them. No limit by default.
         headers: Further headers for every request.
-        max_retries: How often a call is sent again where that is right; see the table in the documentation.
+        max_retries: Maximum number of retries of a call that can be repeated; see the table in the documentation.
         on_request: Called with a `RequestInfo` before each request leaves.
         on_response: Called with a `ResponseInfo` when it has come to its end.
         max_response_bytes: The most that an answer may hold, decoded; a larger one is a `ResponseParseError`. 1 GiB by
@@ -102,6 +104,7 @@ class AgentClient(PluginClientMixin, JobClientMixin, ServeClientMixin, HealthCli
         cert: A client certificate: its file, `(file, key)` or `(file, key, password)`.
         transport: An `httpx.BaseTransport` to send through instead of the network.
         http_client: An `httpx.Client` of yours to send through; it is not closed with this client.
+        clock: What to ask for the time and for the pauses before retries, and to wait with; for tests.
 
     Raises:
         ValueError: An argument, or the variable in its place, can't be right; the message names it.
@@ -129,6 +132,7 @@ class AgentClient(PluginClientMixin, JobClientMixin, ServeClientMixin, HealthCli
         cert: Cert | None = None,
         transport: httpx.BaseTransport | None = None,
         http_client: httpx.Client | None = None,
+        clock: Clock = CLOCK,
     ) -> None:
         config = configure(
             os.environ,
@@ -146,15 +150,15 @@ class AgentClient(PluginClientMixin, JobClientMixin, ServeClientMixin, HealthCli
             max_response_bytes=max_response_bytes,
         )
         settings = TransportSettings(config.base_url, verify, cert, transport, http_client)
-        self._session = self._make_session(config, settings)
+        self._session = self._make_session(config, settings, clock)
 
     @staticmethod
-    def _make_session(config: Config, settings: TransportSettings) -> Session:
-        return Session(config, Transport(settings))
+    def _make_session(config: Config, settings: TransportSettings, clock: Clock) -> Session:
+        return Session(config, Transport(settings), clock=clock)
 
     @property
     def api(self) -> AuthenticatedClient:
-        """The client to give to generated `sync` functions; it shares this client's session.
+        """The client to pass to generated `sync` functions; it shares this client's session.
 
         Their answers are attrs models, documented errors among them: `ErrorBody` is returned, not raised.
         """
@@ -206,6 +210,7 @@ class AsyncAgentClient(
         cert: Cert | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         http_client: httpx.AsyncClient | None = None,
+        clock: Clock = CLOCK,
     ) -> None:
         config = configure(
             os.environ,
@@ -223,15 +228,15 @@ class AsyncAgentClient(
             max_response_bytes=max_response_bytes,
         )
         settings = TransportSettings(config.base_url, verify, cert, transport, http_client)
-        self._session = self._make_session(config, settings)
+        self._session = self._make_session(config, settings, clock)
 
     @staticmethod
-    def _make_session(config: Config, settings: TransportSettings) -> AsyncSession:
-        return AsyncSession(config, AsyncTransport(settings))
+    def _make_session(config: Config, settings: TransportSettings, clock: Clock) -> AsyncSession:
+        return AsyncSession(config, AsyncTransport(settings), clock=clock)
 
     @property
     def api(self) -> AuthenticatedClient:
-        """The client to give to generated `asyncio` functions; it shares this client's session.
+        """The client to pass to generated `asyncio` functions; it shares this client's session.
 
         Their answers are attrs models, documented errors among them: `ErrorBody` is returned, not raised.
         """

@@ -35,7 +35,7 @@ class ResponseInfo:
 
     request: RequestInfo
     status: int | None
-    """The answer's status; None where there was no answer."""
+    """The answer's status; None without an answer."""
     error: ClientError | None
     """Why there was no answer."""
     seconds: float

@@ -11,7 +11,7 @@ from synapse_sdk.clients.agent._request.arguments import check_count
 from synapse_sdk.clients.agent._session import pagination
 
 if TYPE_CHECKING:
-    from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
+    from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage, WarmRelease
     from synapse_sdk.clients.agent._request.config import Timeout
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 
@@ -95,20 +95,36 @@ class PluginClientMixin:
             version: The version, as text.
 
         Raises:
-            NotFoundError: The agent finds no such release where it gets its plugins.
+            NotFoundError: The agent's sources of plugins don't have the release.
             ValidationError: What it found there is no working plugin.
         """
         release: PluginRelease = self._session.send(calls.create_plugin_release(plugin, version))
         return release
 
     def delete_plugin_release(self, lookup: str | int) -> None:
-        """Delete a cached release; an action of it that is running goes on to its end.
+        """Delete a cached release; runs in progress finish normally.
 
         Raises:
             NotFoundError: The agent has no such release.
             InvalidLookupError: The lookup can't name a release; nothing was sent.
         """
         self._session.send(calls.delete_plugin_release(lookup))
+
+    def warm_plugin_release(self, lookup: str | int, action: str | None = None) -> WarmRelease:
+        """Have the agent prepare a release, so that its first run need not wait for its environment and its process.
+
+        Its `status` is `ready`, or `starting` if that takes longer; a further call waits on.
+
+        Args:
+            lookup: The release, by its ID or as `code@version`.
+            action: The action to prepare; all of them without one.
+
+        Raises:
+            NotFoundError: The agent has no such release.
+            ValidationError: The release has no such action, or its requirements can't be installed.
+        """
+        warm: WarmRelease = self._session.send(calls.warm_plugin_release(lookup, action))
+        return warm
 
     def run_plugin_release(
         self,
@@ -151,7 +167,7 @@ class PluginClientMixin:
             InvalidLookupError: The lookup can't name a release; nothing was sent.
             ResponseParseError: With `background`: the agent can't do that and has run the action to its end.
         """
-        call = calls.run_plugin_release(
+        request = calls.run_plugin_release(
             lookup,
             action,
             data=data,
@@ -161,7 +177,7 @@ class PluginClientMixin:
             language=language,
             background=background,
         )
-        return self._session.send(call, timeout=timeout, deadline=deadline)
+        return self._session.send(request, timeout=timeout, deadline=deadline)
 
     def run_debug_plugin_release(
         self,
@@ -193,7 +209,7 @@ class PluginClientMixin:
             timeout: As for `run_plugin_release`, which also has the errors.
             deadline: As for `run_plugin_release`.
         """
-        call = calls.run_debug_plugin_release(
+        request = calls.run_debug_plugin_release(
             action,
             params=params,
             plugin_path=plugin_path,
@@ -204,7 +220,7 @@ class PluginClientMixin:
             language=language,
             background=background,
         )
-        return self._session.send(call, timeout=timeout, deadline=deadline)
+        return self._session.send(request, timeout=timeout, deadline=deadline)
 
 
 class AsyncPluginClientMixin:
@@ -262,8 +278,13 @@ class AsyncPluginClientMixin:
         return release
 
     async def delete_plugin_release(self, lookup: str | int) -> None:
-        """Delete a cached release; an action of it that is running goes on to its end."""
+        """Delete a cached release; runs in progress finish normally."""
         await self._session.send(calls.delete_plugin_release(lookup))
+
+    async def warm_plugin_release(self, lookup: str | int, action: str | None = None) -> WarmRelease:
+        """Have the agent prepare a release, so that its first run need not wait for its environment and its process."""
+        warm: WarmRelease = await self._session.send(calls.warm_plugin_release(lookup, action))
+        return warm
 
     async def run_plugin_release(
         self,
@@ -280,7 +301,7 @@ class AsyncPluginClientMixin:
         deadline: float | None = None,
     ) -> Any:
         """Run an action of a release and return its result, which may be any JSON value."""
-        call = calls.run_plugin_release(
+        request = calls.run_plugin_release(
             lookup,
             action,
             data=data,
@@ -290,7 +311,7 @@ class AsyncPluginClientMixin:
             language=language,
             background=background,
         )
-        return await self._session.send(call, timeout=timeout, deadline=deadline)
+        return await self._session.send(request, timeout=timeout, deadline=deadline)
 
     async def run_debug_plugin_release(
         self,
@@ -308,7 +329,7 @@ class AsyncPluginClientMixin:
         deadline: float | None = None,
     ) -> Any:
         """Run an action from source, without making a release, and return its result."""
-        call = calls.run_debug_plugin_release(
+        request = calls.run_debug_plugin_release(
             action,
             params=params,
             plugin_path=plugin_path,
@@ -319,4 +340,4 @@ class AsyncPluginClientMixin:
             language=language,
             background=background,
         )
-        return await self._session.send(call, timeout=timeout, deadline=deadline)
+        return await self._session.send(request, timeout=timeout, deadline=deadline)

@@ -82,3 +82,16 @@ def test_what_an_action_takes_is_shown_once_the_release_has_run(cli) -> None:
     wrong = cli("show", "tools@1.0.0", "lareg")
     assert (wrong.code, wrong.out) == (3, "")
     assert wrong.err.startswith("synapse-agent: tools@1.0.0 has no action 'lareg'. It has echo, fail, ")
+
+
+def test_a_release_is_prepared(cli) -> None:
+    """`warm` waits until the agent has everything ready, for all actions or for one."""
+    assert json.loads(cli("warm", "tools@1.0.0").out) == {
+        "release": "tools@1.0.0",
+        "action": None,
+        "status": "ready",
+    }
+    assert json.loads(cli("warm", "tools@1.0.0", "echo").out)["action"] == "echo"
+    unknown = cli("warm", "tools@1.0.0", "ecko")
+    assert unknown.code != 0
+    assert "no action 'ecko'" in unknown.err

@@ -139,7 +139,7 @@ def test_source_is_sent_to_any_other(cli, source: Path) -> None:
 
 def test_a_folder_that_is_no_plugin_is_a_wrong_call(cli, tmp_path: Path) -> None:
     """Said before anything is sent."""
-    assert "is no folder. Name the plugin's" in cli("debug", str(tmp_path / "nowhere"), "go").err
+    assert "is not a folder. Name the plugin's" in cli("debug", str(tmp_path / "nowhere"), "go").err
     assert "has no config.yaml" in cli("debug", str(tmp_path), "go").err
     (tmp_path / "config.yaml").write_text("a: [")
     broken = cli("debug", "--send-source", str(tmp_path), "go")

@@ -51,10 +51,19 @@ async def test_an_event_has_what_belongs_in_one_and_nothing_else():
     socket = reports(heard)
     send(socket, protocol.EVENT, b'{"type": "event", "event": "x", "log": -7, "at": "never"}')
     send(socket, protocol.EVENT, b'{"type": "progress", "current": 1, "total": null, "step": 5, "log": 7}')
+    send(socket, protocol.EVENT, b'{"type": "progress", "current": null, "left_out": "x", "nonfinite": {"count": 1}}')
+    places = b'{"count": 1, "places": [{"path": "$", "value": "NaN"}]}'
+    send(socket, protocol.EVENT, b'{"type": "result", "status": "FAILED", "nonfinite": %b}' % places)
+    send(
+        socket, protocol.EVENT, b'{"type": "result", "nonfinite": {"count": 1, "places": [{"path": "$", "value": 5}]}}'
+    )
     socket.close()
     assert heard == [
         {"type": "event", "event": "x", "data": None},
         {"type": "progress", "current": 1, "total": None},
+        {"type": "progress", "current": None, "total": None, "left_out": "x"},
+        {"type": "result", "nonfinite": {"count": 1, "places": [{"path": "$", "value": "NaN"}]}},
+        {"type": "result"},
     ]
 
 

@@ -216,6 +216,39 @@ def running_below(keeper: int) -> bool:
     return len(descendants(keeper)) > 4
 
 
+async def test_a_starter_that_hangs_holds_up_neither_a_stop_nor_the_event_loop(
+    held, write_plugin, until, folder, tmp_path, monkeypatch
+):
+    """The process that should start a keeper is killed like a keeper that does not respond."""
+    monkeypatch.setattr(execution, "_KILLED_SECONDS", 0.5)
+    held._limits = replace(held._limits, grace=0.5)
+    starter = tmp_path / "keeper" / "__main__.py"
+    starter.parent.mkdir()
+    starter.write_text(f"import time\nopen({str(tmp_path / 'hangs')!r}, 'w').close()\ntime.sleep(600)\n")
+    monkeypatch.setattr(keeper, "KEEPER", starter)
+    plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    return hold(folder)\n")
+    run = plugin.prepared({"folder": str(folder)}, release=None)
+    task = asyncio.ensure_future(held.run(run, plugin.heard))
+    await until((tmp_path / "hangs").exists)
+    delays: list[float] = []
+    beat = asyncio.ensure_future(_beat(delays))
+    await held.stop(run.job_id)
+    with pytest.raises(Problem) as caught:
+        await asyncio.wait_for(task, 20)
+    await held.close()
+    beat.cancel()
+    assert caught.value.error_type == "action_stopped"
+    assert max(delays) < 1
+
+
+async def _beat(delays: list[float]) -> None:
+    """Note how late the event loop is, again and again."""
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(0.05)
+        delays.append(time.monotonic() - began - 0.05)
+
+
 async def test_a_keeper_that_is_killed_takes_all_along(held, kind, write_plugin, until, data, folder):
     """What it kept included, whatever sessions that has left for; the next run has another."""
     source = dedent(HOLD) + dedent("""

@@ -398,3 +398,38 @@ async def test_nothing_is_left_of_a_folder_that_is_forgotten(runner: LocalRunner
     await plugin.run(runner)
     await runner.forget(plugin.folder)
     assert await runner.serve_applications() == []
+
+
+async def test_warming_makes_a_worker_ready_before_the_first_call(runner: LocalRunner, write_served: Write) -> None:
+    """The first call then waits for no start."""
+    plugin = write_served()
+    assert await runner.run(plugin.prepared({}, warms=True), plugin.heard) == b"null"
+    (record,) = await runner.serve_applications()
+    assert (record["status"], record["calls"], record["workers"][0]["status"]) == ("RUNNING", 0, "IDLE")
+    assert plugin.heard.starts == 0
+    plugin.heard.log = b""
+    assert (await plugin.run(runner))["calls"] == 1
+    assert plugin.heard.log == b"predicting 1\n"
+
+
+async def test_files_that_a_call_leaves_are_its_own(runner: LocalRunner, write_served: Write) -> None:
+    """Each call has a folder for them, which is handed over with what is in it, also when the worker dies."""
+    plugin = write_served("""
+        import os
+        from pathlib import Path
+
+        class Model:
+            def predict(self, name=None, dies=False, context=None):
+                assert os.environ["SYNAPSE_OUTPUT_DIR"] == str(context.outputs)
+                if name:
+                    (context.outputs / name).write_text(name)
+                if dies:
+                    os._exit(1)
+    """)
+    for call in ({"name": "first"}, {}, {"name": "second"}):
+        plugin.heard.left.clear()
+        await plugin.run(runner, call)
+        assert plugin.heard.left == {name: name.encode() for name in call.values()}
+    plugin.heard.left.clear()
+    assert (await plugin.problem(runner, {"name": "third", "dies": True})).error_type == "action_exited"
+    assert plugin.heard.left == {"third": b"third"}

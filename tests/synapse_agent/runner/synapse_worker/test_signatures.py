@@ -123,15 +123,15 @@ def test_a_shape_is_what_inspect_says(target):
     """Names in order, which of them are given how, defaults, and the name of the `**kwargs`."""
     parameters = inspect.signature(target).parameters.values()
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    shape = CallSignature.of(target)
-    assert shape.names == tuple(p.name for p in named)
-    assert shape.names[: shape.by_position] == tuple(p.name for p in named if p.kind is p.POSITIONAL_ONLY)
-    assert shape.names[shape.by_name_from :] == tuple(p.name for p in named if p.kind is p.KEYWORD_ONLY)
-    assert shape.defaults == {p.name: p.default for p in named if p.default is not p.empty}
-    assert shape.rest == next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
+    signature = CallSignature.of(target)
+    assert signature.names == tuple(p.name for p in named)
+    assert signature.names[: signature.by_position] == tuple(p.name for p in named if p.kind is p.POSITIONAL_ONLY)
+    assert signature.names[signature.by_name_from :] == tuple(p.name for p in named if p.kind is p.KEYWORD_ONLY)
+    assert signature.defaults == {p.name: p.default for p in named if p.default is not p.empty}
+    assert signature.rest == next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
 
 
-def test_what_does_not_say_what_it_takes_has_no_shape():
+def test_what_does_not_say_what_it_takes_has_no_signature():
     """Some of what is written in C."""
     assert CallSignature.of(max) is None
 
@@ -146,17 +146,25 @@ def test_what_does_not_say_what_it_takes_has_no_shape():
 )
 def test_a_method_is_given_its_instance_by_position(function, names, rest):
     """Where it names nothing that could take it, `*args` does."""
-    shape = CallSignature.of(function).without_self()
-    assert (shape.names, shape.rest) == (names, rest)
+    signature = CallSignature.of(function).without_self()
+    assert (signature.names, signature.rest) == (names, rest)
 
 
 def test_a_call_gives_each_its_own_way():
     """By position what has no other way, by name the rest; defaults where nothing is given."""
-    shape = CallSignature.of(all_kinds)
+    signature = CallSignature.of(all_kinds)
     given = {"a": 10, "d": 20, "x": 30, "y": 40}
-    assert shape.call(all_kinds, shape.bound(given, None), given) == (10, 1, 2, (), 20, 3, {"x": 30, "y": 40})
+    assert signature.call(all_kinds, signature.bound(given, None), given) == (10, 1, 2, (), 20, 3, {"x": 30, "y": 40})
     given["b"] = 5
-    assert shape.call(all_kinds, shape.bound(given, None), given, elsewhere=["y"]) == (10, 5, 2, (), 20, 3, {"x": 30})
+    assert signature.call(all_kinds, signature.bound(given, None), given, elsewhere=["y"]) == (
+        10,
+        5,
+        2,
+        (),
+        20,
+        3,
+        {"x": 30},
+    )
 
 
 def test_a_shape_reads_as_it_was_written():

@@ -259,7 +259,7 @@ def test_a_transport_of_another_kind_is_refused() -> None:
         (AsyncAgentClient, {"transport": httpx.HTTPTransport()}, TypeError, "AsyncBaseTransport, not HTTPTransport"),
         (AgentClient, {"http_client": httpx.AsyncClient()}, TypeError, "Client, not AsyncClient"),
         (AsyncAgentClient, {"http_client": "x"}, TypeError, "AsyncClient, not str"),
-        (AgentClient, {"transport": handler, "http_client": httpx.Client()}, ValueError, "give one of them"),
+        (AgentClient, {"transport": handler, "http_client": httpx.Client()}, ValueError, "pass one of them"),
     ]
     for client, given, kind, message in options:
         with pytest.raises(kind, match=message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from synapse_agent_api.http_library import httpx
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent._session.retry import Clock
+from synapse_sdk.clients.agent.clock import Clock
 
 Recording = Callable[..., tuple[Any, list[httpx.Request]]]
 Answering = Callable[..., Any]
@@ -90,10 +91,8 @@ def followed(facade: Any, **options: Any) -> list[dict[str, Any]]:
     return gathered
 
 
-def hurried(facade: Any) -> Any:
-    """Make a client that waits for next to nothing."""
-    facade.client._session._chance = Clock(uniform=lambda _low, _high: 0.0)
-    return facade
+HURRIED = Clock(uniform=lambda _low, _high: 0.0)
+"""A client with this clock hardly waits between its attempts."""
 
 
 def messages(events: list[dict[str, Any]]) -> list[str]:
@@ -177,7 +176,7 @@ def test_a_stop_is_sent_again_where_its_answer_was_lost(answering: Answering) ->
             raise reply
         return reply
 
-    assert hurried(answering(handle, max_retries=1)).stop_job("j") == DONE
+    assert answering(handle, max_retries=1, clock=HURRIED).stop_job("j") == DONE
 
 
 def test_a_log_is_followed_to_its_end(answering: Answering) -> None:
@@ -205,7 +204,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(answering: Answering) ->
             stream(log(3), event("3", **COMPLETE)),
         ]
     )
-    events = followed(hurried(answering(script, max_retries=1)))
+    events = followed(answering(script, max_retries=1, clock=HURRIED))
     assert messages(events) == ["line 1", "line 2", "line 3"]
     assert script.seen == [None, "1", "2", "2", "2"]
 
@@ -214,7 +213,7 @@ def test_progress_that_is_known_already_does_not_come_again(answering: Answering
     """An agent tells the newest one on each connection."""
     progress = event("1", type="progress", current=1, total=2)
     script = Script([stream(log(1), progress), stream(progress, event("1", **COMPLETE))])
-    events = followed(hurried(answering(script)))
+    events = followed(answering(script, clock=HURRIED))
     assert [each["type"] for each in events] == ["log", "progress", "complete"]
 
 
@@ -222,21 +221,21 @@ def test_silence_is_no_failure_while_the_job_goes_on(answering: Answering) -> No
     """Read timeouts and proxies that cut use up no retries as long as the record says that it runs."""
     silence = [stream(error=httpx.ReadTimeout("silent")) for _ in range(6)]
     script = Script([*silence, stream(log(1), event("1", **COMPLETE))])
-    assert messages(followed(hurried(answering(script, max_retries=1)))) == ["line 1"]
+    assert messages(followed(answering(script, max_retries=1, clock=HURRIED))) == ["line 1"]
     assert script.looks == 5
 
 
 def test_an_agent_that_sends_no_last_event_is_believed_by_its_record(answering: Answering) -> None:
     """Where nothing comes any more and the job is over, so is its log."""
     script = Script([stream(log(1)), stream()], [RUNNING, DONE])
-    assert messages(followed(hurried(answering(script)))) == ["line 1"]
+    assert messages(followed(answering(script, clock=HURRIED))) == ["line 1"]
 
 
 def test_a_stream_that_keeps_breaking_after_the_end_is_an_error(answering: Answering) -> None:
     """The job is over, the rest of its log can't be had: that is not hidden."""
     script = Script([stream(log(1)), stream(error=httpx.ReadError("reset"))], [DONE])
     with pytest.raises(exceptions.ClientResponseIncompleteError, match="reset"):
-        followed(hurried(answering(script, max_retries=2)))
+        followed(answering(script, max_retries=2, clock=HURRIED))
 
 
 @pytest.mark.parametrize(
@@ -263,10 +262,10 @@ def test_an_agent_that_is_restarted_is_waited_for(answering: Answering) -> None:
     """Whoever follows a job or waits for it sees no more of that than a pause, whatever the number of retries."""
     down: list[Reply] = [refused, refusal(502), refusal(503)] * 3
     script = Script([stream(log(1)), *down, stream(log(2), event("2", **COMPLETE))])
-    assert messages(followed(hurried(answering(script, max_retries=0)))) == ["line 1", "line 2"]
+    assert messages(followed(answering(script, max_retries=0, clock=HURRIED))) == ["line 1", "line 2"]
     assert script.seen == [None] + ["1"] * 10
     replies: list[Any] = [lambda: httpx.Response(200, json=RUNNING), *down, lambda: httpx.Response(200, json=DONE)]
-    facade = hurried(answering(lambda _: replies.pop(0)(), max_retries=0))
+    facade = answering(lambda _: replies.pop(0)(), max_retries=0, clock=HURRIED)
     assert facade.wait_for_job("j") == {"n": 1}
 
 
@@ -275,8 +274,7 @@ def test_an_agent_that_stays_away_is_an_error(answering: Answering) -> None:
     now = iter(float(second) for second in range(0, 10_000, 10))
     for replies, requests in (([stream(log(1)), refused], 6), ([refused], 2)):
         script = Script(replies)
-        facade = answering(script, max_retries=1)
-        facade.client._session._chance = Clock(uniform=lambda _low, _high: 0.0, clock=lambda: next(now))
+        facade = answering(script, max_retries=1, clock=replace(HURRIED, now=lambda: next(now)))
         with pytest.raises(exceptions.ClientConnectionError, match="refused"):
             followed(facade)
         assert len(script.seen) <= requests
@@ -285,8 +283,7 @@ def test_an_agent_that_stays_away_is_an_error(answering: Answering) -> None:
 def test_following_ends_with_its_deadline(answering: Answering) -> None:
     """A job that is silent for longer is a timeout that says what was done."""
     now = iter(float(second) for second in range(1000))
-    facade = answering(Script([stream()]))
-    facade.client._session._chance = Clock(uniform=lambda _low, _high: 0.0, clock=lambda: next(now))
+    facade = answering(Script([stream()]), clock=replace(HURRIED, now=lambda: next(now)))
     with pytest.raises(exceptions.ClientTimeoutError, match=r"following job 'j'|deadline passed"):
         followed(facade, deadline=20)
 
@@ -326,7 +323,7 @@ def test_a_look_at_the_record_ends_with_the_deadline_too(answering: Answering) -
         limits.append(request.extensions["timeout"]["read"])
         return httpx.Response(200, json=DONE)
 
-    followed(hurried(answering(handle, max_retries=0)), deadline=5)
+    followed(answering(handle, max_retries=0, clock=HURRIED), deadline=5)
     assert 0 < max(limits) <= 5
 
 
@@ -370,6 +367,6 @@ def test_a_job_that_did_not_end_well_raises_what_its_run_would_have(
 
 
 def test_waiting_ends_with_its_deadline(answering: Answering) -> None:
-    """The error says that the job goes on."""
-    with pytest.raises(exceptions.ClientTimeoutError, match="waiting for job 'j'; the job goes on"):
+    """The error says that the job continues."""
+    with pytest.raises(exceptions.ClientTimeoutError, match="waiting for job 'j'; the job continues"):
         answering(Script([], [RUNNING])).wait_for_job("j", deadline=0.1)

@@ -77,6 +77,15 @@ def test_create_sends_plugin_and_version(recording: Recording) -> None:
         assert request.headers["content-type"] == "application/json"
 
 
+def test_warm_sends_the_action_if_there_is_one(recording: Recording) -> None:
+    """Without one the body is an empty object: all actions."""
+    facade, sent = recording()
+    facade.warm_plugin_release("p@1", "predict")
+    facade.warm_plugin_release("p@1")
+    assert [request.url.raw_path for request in sent] == [b"/plugin_releases/p%401/warm/"] * 2
+    assert [json.loads(request.content) for request in sent] == [{"action": "predict"}, {}]
+
+
 @pytest.mark.parametrize(
     ("arguments", "body"),
     [

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.agent._request import calls
 from synapse_sdk.clients.agent._request.calls import Request
-from synapse_sdk.clients.agent._request.clock import Clock
 from synapse_sdk.clients.agent._request.config import Config
 from synapse_sdk.clients.agent._response.errors import Answer, parse_response, retry_after
 from synapse_sdk.clients.agent._session import pagination
 from synapse_sdk.clients.agent._session.retry import AgentFeatures, exchange
 from synapse_sdk.clients.agent._session.steps import Ask, Limit, Wait
+from synapse_sdk.clients.agent.clock import Clock
 from synapse_sdk.exceptions import ClientError, InvalidLookupError
 
 ALIKE_EACH_TIME = {"derandomize": True, "database": None, "deadline": None}

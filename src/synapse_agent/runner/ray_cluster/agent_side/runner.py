@@ -21,6 +21,8 @@ from synapse_agent.runner.ray_cluster.agent_side.driver_process import DriverPro
 from synapse_agent.runner.ray_cluster.messages import Begin
 from synapse_agent.runner.serving.pool import application_not_found
 from synapse_agent.settings import Settings, for_other_machines
+from synapse_agent.storage.scratch import Scratch
+from synapse_agent.storage.trees import remove_tree
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class RayRunner:
         self._calls: dict[int, _Call] = {}
         self._numbers = itertools.count(1)
         self._why_lost = ""
+        self._scratch = Scratch(begin.settings.data_dir / "scratch")
         self._is_closed = False
         self._keeping = asyncio.create_task(self._keep(link))
 
@@ -68,12 +71,14 @@ class RayRunner:
         if self._link is None:
             raise self._out_of_reach()
         number = next(self._numbers)
-        call = self._calls[number] = _Call(run, listener)
+        call = self._calls[number] = _Call(run, listener, self._scratch.name())
         try:
             self._link.send(messages.Start(number, run))
             return await self._outcome(number, call)
         finally:
             del self._calls[number]
+            if call.has_outputs:
+                await asyncio.to_thread(remove_tree, call.outputs)
 
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; see `Runner.stop`."""
@@ -105,6 +110,7 @@ class RayRunner:
         with suppress(asyncio.CancelledError):
             await self._keeping
         self._fail_all("The agent has shut down.")
+        await asyncio.to_thread(self._scratch.close)
 
     async def _outcome(self, number: int, call: _Call) -> bytes:
         try:
@@ -168,8 +174,11 @@ class RayRunner:
 class _Call:
     """A run, as the one who has asked for it sees it."""
 
-    def __init__(self, run: Run, listener: RunListener) -> None:
+    def __init__(self, run: Run, listener: RunListener, outputs: Path) -> None:
+        """What the run leaves is gathered in the folder `outputs`, which is made when something comes."""
         self.run = run
+        self.outputs = outputs
+        self.has_outputs = False
         self.node: str | None = None
         """Where it may have run."""
         self.outcome: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -199,10 +208,25 @@ class _Call:
                 self._listener.event(event)
             case messages.Part(data):
                 self._result += data
+            case messages.OutputPart(name, data):
+                self._add_output(name, data)
             case messages.Succeeded():
+                self._pass_outputs_on()
                 self.outcome.set_result(bytes(self._result))
             case messages.Failed():
+                self._pass_outputs_on()
                 self.fail(item.problem)
+
+    def _add_output(self, name: str, data: bytes) -> None:
+        self.has_outputs = True
+        path = self.outputs / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(data)
+
+    def _pass_outputs_on(self) -> None:
+        if self.has_outputs:
+            self._listener.outputs(self.outputs, True)
 
 
 def _lost(why: str, call: _Call) -> Problem:

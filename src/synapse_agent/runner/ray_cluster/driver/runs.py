@@ -20,8 +20,19 @@ from synapse_agent.runner.ray_cluster.driver.placement import amounts, described
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservation, Reservations
 from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost, NoneFits
-from synapse_agent.runner.ray_cluster.messages import Failed, Item, Placed, RunEvent, SourceMissing, Started, Succeeded
+from synapse_agent.runner.ray_cluster.messages import (
+    Failed,
+    Item,
+    Left,
+    OutputPart,
+    Placed,
+    RunEvent,
+    SourceMissing,
+    Started,
+    Succeeded,
+)
 from synapse_agent.runner.ray_cluster.node.actor import Assignment
+from synapse_agent.runner.ray_cluster.source_archive import PIECE_BYTES
 from synapse_agent.storage.disk import disk_full, is_disk_full
 
 logger = logging.getLogger(__name__)
@@ -211,10 +222,29 @@ class Runs:
                 node.environments.add(assignment.environment)
             if isinstance(items[-1], SourceMissing):
                 return False
-            await self._say(live.number, items)
+            for item in items:
+                if isinstance(item, Left):
+                    await self._fetch(node, live, item)
+            await self._say(live.number, tuple(item for item in items if not isinstance(item, Left)))
             if isinstance(items[-1], Succeeded | Failed):
                 return True
         raise NodeLost("its actor has stopped in the middle of the run")
+
+    async def _fetch(self, node: ReadyNode, live: _PlacedRun, left: Left) -> None:
+        """Take the files that a run has left to the agent, piece by piece."""
+        job_id = live.run.job_id
+        try:
+            for name in left.names:
+                start = 0
+                while True:
+                    piece = await node.actor.call("read_left", job_id, name, start)
+                    await self._say(live.number, (OutputPart(name, piece),))
+                    if len(piece) < PIECE_BYTES:
+                        break
+                    start += len(piece)
+        finally:
+            with suppress(NodeLost, NodeFailed, TimeoutError):
+                await node.actor.call("drop_left", job_id)
 
     async def _note_loss(self, live: _PlacedRun, node: ReadyNode, lost: NodeLost) -> None:
         """Return where the run may be run again, else raise the `Problem` that it ends with."""

@@ -6,9 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
-from synapse_agent.runner.ray_cluster.messages import Item, LogOutput, Part, RunEvent, Started, Succeeded
+from synapse_agent.files.outputs import Outputs
+from synapse_agent.runner.ray_cluster.messages import Item, Left, LogOutput, Part, RunEvent, Started, Succeeded
 
 _GATHER_SECONDS = 0.01
 _BATCH_BYTES = 4 * 2**20
@@ -16,11 +18,13 @@ _PART_BYTES = 16 * 2**20
 
 
 class BatchingListener:
-    """A `RunListener` whose news are read elsewhere."""
+    """A `RunListener` whose messages are read elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, left: Outputs) -> None:
+        """Files that the run leaves go to `left`."""
+        self._left = left
         self._items: deque[Item] = deque()
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._over = asyncio.Event()
         self.has_started = False
 
@@ -44,6 +48,14 @@ class BatchingListener:
         """Take what was reported."""
         self._say(RunEvent(event))
 
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        """Keep what the run has left, and announce it."""
+        if is_over and self._left.take(folder):
+            left_out = self._left.settle()
+            if left_out:
+                self.output(left_out)
+            self._say(Left(tuple(file.name for file in self._left.files())))
+
     def succeed(self, result: bytes) -> None:
         """Say the result, in parts that the cluster's object stores can hold."""
         for start in range(0, len(result), _PART_BYTES):
@@ -59,14 +71,14 @@ class BatchingListener:
     async def batches(self) -> AsyncIterator[tuple[Item, ...]]:
         """Give what there is, a short while after the first of it has come, or at once where the run is over."""
         while self._items or not self._over.is_set():
-            await self._news.wait()
+            await self._changed.wait()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), _GATHER_SECONDS)
             yield self._take()
 
     def _say(self, item: Item) -> None:
         self._items.append(item)
-        self._news.set()
+        self._changed.set()
 
     def _take(self) -> tuple[Item, ...]:
         batch: list[Item] = []
@@ -76,5 +88,5 @@ class BatchingListener:
             size += len(item.data) if isinstance(item, LogOutput | Part) else 0
             batch.append(item)
         if not self._items:
-            self._news.clear()
+            self._changed.clear()
         return tuple(batch)

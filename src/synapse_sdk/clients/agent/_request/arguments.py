@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from synapse_sdk.exceptions import InvalidLookupError
@@ -15,7 +16,7 @@ _NEVER_IN_A_LOOKUP = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 def check_lookup(value: str | int) -> str:
     """Return a lookup as text.
 
-    Raises `InvalidLookupError` where it can't name a release, and `TypeError` where it is neither str nor int.
+    Raises `InvalidLookupError` if it can't name a release, and `TypeError` if it is neither str nor int.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise TypeError(f"lookup must be a str or an int, not {type(value).__name__}.")
@@ -26,7 +27,7 @@ def check_lookup(value: str | int) -> str:
 
 
 def check_job_id(value: Any) -> str:
-    """Return a job's ID; `ValueError` where it can be none."""
+    """Return a job's ID; raise `ValueError` if it can't be one."""
     return check_segment(value, "job_id", of="job")
 
 
@@ -71,7 +72,7 @@ def check_mapping(value: Any, name: str) -> dict[str, Any]:
 
 
 def check_filters(params: Any) -> dict[str, Any]:
-    """Return filters whose values a query can say: text, numbers, booleans, None for absent, and lists of them."""
+    """Return filters whose values a query can contain: text, numbers, booleans, None for absent, and lists of them."""
     filters = check_mapping(params, "params")
     for name, value in filters.items():
         items = value if isinstance(value, (list, tuple)) else [value]
@@ -79,6 +80,14 @@ def check_filters(params: Any) -> dict[str, Any]:
         if not isinstance(name, str) or odd is not None:
             raise TypeError(f"params[{name!r}] must be text, a number or a list of them, not {type(odd).__name__}.")
     return filters
+
+
+def check_moment(value: Any, name: str) -> datetime:
+    """Return a time with its zone, given as such or as RFC 3339."""
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(check_text(value, name))
+    if moment.tzinfo is None:
+        raise ValueError(f"{name} is {value!r}, without a time zone: datetime.now(timezone.utc) has one.")
+    return moment
 
 
 def check_fields(fields: Mapping[str, Any]) -> dict[str, Any]:

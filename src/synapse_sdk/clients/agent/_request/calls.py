@@ -1,6 +1,6 @@
 """The seam to the generated package: each method's arguments to a request. No I/O here.
 
-Generated functions and models are imported where they are used, so that importing a client costs next to nothing.
+Functions import generated code when they are called, so that importing a client costs next to nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -20,6 +21,7 @@ from synapse_sdk.clients.agent._request.arguments import (
     check_job_id,
     check_lookup,
     check_mapping,
+    check_moment,
     check_segment,
     check_text,
 )
@@ -109,6 +111,15 @@ def delete_plugin_release(lookup: str | int) -> Request:
     return _call(operation, operation.build_request(check_lookup(lookup)))
 
 
+def warm_plugin_release(lookup: str | int, action: str | None = None) -> Request:
+    """Return the call that prepares a release for its first run."""
+    from synapse_agent_api.api.plugin_releases import warm_plugin_release as operation
+    from synapse_agent_api.models.warm_request import WarmRequest
+
+    body = WarmRequest() if action is None else WarmRequest(action=check_action(action))
+    return _call(operation, operation.build_request(check_lookup(lookup), body=body), "create")
+
+
 def run_plugin_release(
     lookup: str | int,
     action: str | None,
@@ -175,6 +186,11 @@ def list_jobs(
     limit: int | None = None,
     before: str | None = None,
     idempotency_key: str | None = None,
+    release: str | None = None,
+    action: str | None = None,
+    created_after: datetime | str | None = None,
+    created_before: datetime | str | None = None,
+    job_id_prefix: str | None = None,
 ) -> Request:
     """Return the call for job records; a filter that is None is left out."""
     from synapse_agent_api.api.jobs import list_jobs as operation
@@ -183,8 +199,16 @@ def list_jobs(
         "status": None if status is None else _job_status(status),
         "limit": None if limit is None else check_count(limit, "limit"),
         "before": None if before is None else check_text(before, "before"),
-        "idempotency_key": None if idempotency_key is None else check_text(idempotency_key, "idempotency_key"),
     }
+    texts = {
+        "idempotency_key": idempotency_key,
+        "release": release,
+        "action": action,
+        "job_id_prefix": job_id_prefix,
+    }
+    query |= {name: check_text(text, name) for name, text in texts.items() if text is not None}
+    times = {"created_after": created_after, "created_before": created_before}
+    query |= {name: check_moment(moment, name) for name, moment in times.items() if moment is not None}
     given: dict[str, Any] = {name: value for name, value in query.items() if value is not None}
     return _call(operation, operation.build_request(**given))
 
@@ -201,6 +225,21 @@ def get_job_logs(job_id: str) -> Request:
     from synapse_agent_api.api.jobs import get_job_logs as operation
 
     return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
+def list_job_files(job_id: str) -> Request:
+    """Return the call that lists what a job has left."""
+    from synapse_agent_api.api.jobs import list_job_files as operation
+
+    return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
+def get_job_file(job_id: str, name: str, start: int, end: int) -> Request:
+    """Return the call for the bytes of a job's file from a start to an end."""
+    from synapse_agent_api.api.jobs import get_job_file as operation
+
+    name = check_text(name, "name")
+    return _call(operation, operation.build_request(check_job_id(job_id), name=name, range_=_range(start, end)))
 
 
 def delete_job(job_id: str) -> Request:
@@ -260,9 +299,9 @@ def _call(operation: _Operation, request: Mapping[str, Any], pace: TimeoutProfil
 
 
 def _run(operation: _Operation, request: Mapping[str, Any], *, background: bool) -> Request:
-    call = _call(operation, request, "run")
+    run = _call(operation, request, "run")
     # The result is not a job: it comes from an agent that does not know the preference.
-    return replace(call, answers={**call.answers, 200: "result"}) if background else call
+    return replace(run, answers={**run.answers, 200: "result"}) if background else run
 
 
 def _preference(background: bool) -> Any:
@@ -283,6 +322,10 @@ def _body(request: Mapping[str, Any]) -> bytes | None:
         return encode(request["json"])
     content = request.get("content")
     return content if content is None or isinstance(content, bytes) else bytes(content.read())
+
+
+def _range(start: int, end: int) -> str:
+    return f"bytes={start}-{end - 1}"
 
 
 def _job_status(value: Any) -> Any:

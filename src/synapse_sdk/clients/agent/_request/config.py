@@ -1,4 +1,4 @@
-"""What a client is told once: address, tokens, time limits. No I/O here."""
+"""The settings of a client: address, tokens, time limits. No I/O here."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MAX_RESPONSE_BYTES = 1024 * 1024 * 1024
 """The most that a client takes in memory of one answer, decoded, by default."""
 
 WRITE_LIMIT = 60.0
-"""Seconds to wait until the peer takes more of a request, where reading has no limit."""
+"""Seconds to wait until the peer accepts more of a request, if reading has no limit."""
 
 _COMMON_HEADERS = {"Accept": "application/json, text/plain", "User-Agent": f"synapse-agent-client/{__version__}"}
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -112,12 +112,12 @@ def configure(
     on_response: OnResponse | None,
     max_response_bytes: int,
 ) -> Config:
-    """Check what the caller gave and fill in the rest from the environment.
+    """Check the caller's arguments and read the rest from the environment.
 
     Raises `ValueError` or `TypeError` with the name of what is wrong.
     """
     if access_token is not None and agent_token is not None and access_token != agent_token:
-        raise ValueError("access_token and agent_token are two names of one thing: give one of them.")
+        raise ValueError("access_token and agent_token are two names of the same token: pass one of them.")
     token = agent_token if access_token is None else access_token
     tokens = {
         "Authorization": ("", *_setting(token, "access_token", environ, "SYNAPSE_AGENT_TOKEN")),
@@ -247,7 +247,7 @@ def _header_name(name: Any) -> str:
     if not _HEADER_NAME.fullmatch(name):
         raise ValueError(f"headers can't have the name {name!r}: no header is called so.")
     if name.lower() in ("content-length", "transfer-encoding"):
-        raise ValueError(f"headers can't have {name}: the length of a body is told by the client itself.")
+        raise ValueError(f"headers can't have {name}: the client sets the length of a body itself.")
     return _SET_BY_REQUESTS.get(name.lower(), name)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 def encode(body: Any) -> bytes:
     """Return JSON text in UTF-8.
 
-    Raises `TypeError` or `ValueError` naming the path of what JSON can't say, such as `params.threshold`.
+    Raises `TypeError` or `ValueError` with the path of a value that JSON can't represent, such as `params.threshold`.
     """
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
@@ -31,17 +31,17 @@ def _explained(body: Any, error: TypeError | ValueError) -> TypeError | ValueErr
 
 
 def _unsayable(value: Any, path: str, above: tuple[int, ...]) -> Iterator[tuple[str, str]]:
-    """Yield the path of everything that JSON can't say, with what it is."""
+    """Yield the path of each value that JSON can't represent, with the reason."""
     if isinstance(value, str):
         if any("\ud800" <= character <= "\udfff" for character in value):
             yield path, "the text holds half of a surrogate pair"
     elif isinstance(value, float):
         if not math.isfinite(value):
-            yield path, f"{value} is no JSON number"
+            yield path, f"{value} is not a JSON number"
     elif isinstance(value, (dict, list, tuple)):
         yield from _unsayable_inside(value, path, above)
     elif value is not None and not isinstance(value, int):
-        yield path, f"{type(value).__name__} is no JSON type"
+        yield path, f"{type(value).__name__} is not a JSON type"
 
 
 def _unsayable_inside(

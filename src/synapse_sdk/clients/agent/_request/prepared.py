@@ -19,7 +19,7 @@ SLOWEST_ANSWER = 4096
 class Send:
     """Send this once; the reply is an `Answer`, or the `ClientError` instead of one."""
 
-    call: Request
+    request: Request
     headers: Mapping[str, str]
     limits: Mapping[str, float | None]
     deadline: float | None
@@ -29,10 +29,10 @@ class Send:
     """Whether the request may not be sent on a connection that the agent may be about to close."""
 
     def __post_init__(self) -> None:
-        if len(self.call.target) > _LONGEST_TARGET:
+        if len(self.request.target) > _LONGEST_TARGET:
             raise ValueError(
-                f"The address of this request would have {len(self.call.target)} characters, and {_LONGEST_TARGET} "
-                f"can be sent: {self.call.target[:80]}…"
+                f"The address of this request would have {len(self.request.target)} characters, and {_LONGEST_TARGET} "
+                f"can be sent: {self.request.target[:80]}…"
             )
 
     def answer_end(self, begun: float, received: int) -> float | None:
@@ -41,7 +41,7 @@ class Send:
         A read limit bounds only each silence. Runs may take any time; the answer to a control call must not drip.
         """
         read = self.limits.get("read")
-        if read is None or self.call.pace not in ("control", "create"):
+        if read is None or self.request.pace not in ("control", "create"):
             return self.deadline
         end = begun + read + received / SLOWEST_ANSWER
         return end if self.deadline is None else min(end, self.deadline)

@@ -60,9 +60,9 @@ class StreamingResponse(Answer):
     """A success whose body is still coming."""
 
     parts: Any
-    """An iterator, or an asynchronous one, of the body's bytes; it raises our errors where the connection breaks."""
+    """An iterator, or an asynchronous one, of the body's bytes; it raises our errors if the connection breaks."""
     close: Callable[[], Any]
-    """Gives the connection back; to be awaited where the iterator is asynchronous."""
+    """Returns the connection to the pool; await it if the iterator is asynchronous."""
 
     @property
     def aclose(self) -> Callable[[], Any]:
@@ -76,15 +76,15 @@ def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
     return 200 <= status < 300 and media_type.strip().lower() == "text/event-stream"
 
 
-def parse_response(call: Request, answer: Answer) -> Any:
+def parse_response(request: Request, answer: Answer) -> Any:
     """Return what the answer to a call holds; raise the error that it is otherwise."""
     if not 200 <= answer.status < 300:
         raise http_error(answer)
     if isinstance(answer, StreamingResponse):
         return answer
-    kind = call.kind_of(answer.status)
+    kind = request.kind_of(answer.status)
     if kind == "events":
-        raise unreadable(answer, f"to {call.operation} is no stream of events")
+        raise unreadable(answer, f"to {request.operation} is not a stream of events")
     if kind == "empty":
         return None
     if kind == "text":
@@ -93,11 +93,11 @@ def parse_response(call: Request, answer: Answer) -> Any:
         return answer.body
     if kind == "result":
         raise _result_of_background_run(answer)
-    return _json_of_kind(call, answer, kind)
+    return _json_of_kind(request, answer, kind)
 
 
 def http_error(answer: Answer) -> HTTPError:
-    """Return the error for a status that is no success."""
+    """Return the error for a status outside 2xx."""
     body = parse_body(answer)
     info = body.get("detail") if isinstance(body, dict) else None
     error_type = info.get("error_type") if isinstance(info, dict) else None
@@ -113,7 +113,7 @@ def http_error(answer: Answer) -> HTTPError:
 
 
 def parse_body(answer: Answer) -> Any:
-    """Return a body as JSON, as text where it is none, and None where it is empty."""
+    """Parse a body: as JSON, else as text; None if it is empty."""
     if not answer.body.strip():
         return None
     try:
@@ -128,7 +128,7 @@ def _class_of(status: int, error_type: str | None) -> type[HTTPError]:
 
 
 def _outcome(answer: Answer, *, in_contract: bool) -> Outcome:
-    """Tell what a status says about the request: beyond 4xx, only an agent's own words are proof."""
+    """Return the outcome that a status proves: beyond 4xx, only an agent's own body is proof."""
     status = answer.status
     if status == 500 and in_contract:
         return "executed"
@@ -138,18 +138,18 @@ def _outcome(answer: Answer, *, in_contract: bool) -> Outcome:
     return "unknown"
 
 
-def _json_of_kind(call: Request, answer: Answer, kind: str) -> Any:
+def _json_of_kind(request: Request, answer: Answer, kind: str) -> Any:
     try:
         value = json.loads(answer.body)
     except (ValueError, RecursionError) as error:
-        raise unreadable(answer, f"to {call.operation} is not JSON ({error})") from error
+        raise unreadable(answer, f"to {request.operation} is not JSON ({error})") from error
     if not isinstance(value, _SHAPES[kind]):
-        raise unreadable(answer, f"to {call.operation} is a JSON {_json_type(value)}, not an {kind}")
+        raise unreadable(answer, f"to {request.operation} is a JSON {_json_type(value)}, not an {kind}")
     return value
 
 
 def unreadable(answer: Answer, what: str) -> ResponseParseError:
-    """Return the error for a success whose body is not what the contract says."""
+    """Return the error for a success whose body does not match the contract."""
     return ResponseParseError(
         f"The answer {what}: {_description(answer)}",
         status_code=answer.status,
@@ -179,7 +179,7 @@ def _redirect(answer: Answer) -> str | None:
 
 
 def _explanation(info: Any) -> str | None:
-    """Return the words of an error body's `detail`, None where it has not the contract's shape."""
+    """Return the text of an error body's `detail`, None if it does not match the contract."""
     if isinstance(info, str):
         return info
     if isinstance(info, dict):
@@ -236,7 +236,7 @@ def _json_type(value: Any) -> str:
 
 
 def retry_after(answer: Answer, now: Callable[[], float] = time.time) -> float | None:
-    """Return the seconds that `Retry-After` asks to wait, given as a number or as a date; None where it is nonsense."""
+    """Parse `Retry-After`, a number or a date, into seconds; None if it is invalid."""
     header = answer.headers.get("retry-after", "").strip()
     if not header:
         return None

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from synapse_agent_api.client import AuthenticatedClient
 from synapse_sdk.clients.agent._request import calls
-from synapse_sdk.clients.agent._request.clock import CLOCK
 from synapse_sdk.clients.agent._request.config import Config, limits
 from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.errors import Answer, http_error, unreadable
+from synapse_sdk.clients.agent.clock import CLOCK
 from synapse_sdk.exceptions import ClientError
 
 if TYPE_CHECKING:
@@ -31,17 +31,17 @@ class Api(AuthenticatedClient):
     def get_httpx_client(self) -> httpx.Client:
         """Return the session; a generated client would open connections of its own, without tokens and limits."""
         if self._client is None:
-            raise TypeError("This is an AsyncAgentClient's api: give it to the generated asyncio functions.")
+            raise TypeError("This is an AsyncAgentClient's api: pass it to the generated asyncio functions.")
         return self._client
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
         """Return the session; a generated client would open connections of its own, without tokens and limits."""
         if self._async_client is None:
-            raise TypeError("This is an AgentClient's api: give it to the generated sync functions.")
+            raise TypeError("This is an AgentClient's api: pass it to the generated sync functions.")
         return self._async_client
 
     def unexpected(self, response: httpx.Response, cause: Exception | None = None) -> Exception:
-        """Return our error for an answer that is not what the contract says."""
+        """Return our error for an answer that does not match the contract."""
         answer = Answer(response.status_code, response.headers, response.content)
         if cause is None or not response.is_success:
             return http_error(answer)
@@ -85,12 +85,12 @@ class _AsyncRequests:
         return _response(reply)
 
 
-def _send(config: Config, request: Mapping[str, Any]) -> Send:
-    call = calls.generic(request)
-    headers = {**config.headers, **request.get("headers", {})}
-    deadline = None if config.deadline is None else CLOCK.clock() + config.deadline
-    bounds = limits(call.pace, config.timeout, config.deadline)
-    return Send(call, headers, bounds, deadline, config.max_response_bytes, on_new_connection=call.pace == "run")
+def _send(config: Config, raw: Mapping[str, Any]) -> Send:
+    request = calls.generic(raw)
+    headers = {**config.headers, **raw.get("headers", {})}
+    deadline = None if config.deadline is None else CLOCK.now() + config.deadline
+    bounds = limits(request.pace, config.timeout, config.deadline)
+    return Send(request, headers, bounds, deadline, config.max_response_bytes, on_new_connection=request.pace == "run")
 
 
 def _response(reply: Answer | ClientError) -> httpx.Response:

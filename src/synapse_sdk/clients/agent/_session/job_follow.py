@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from synapse_sdk.clients.agent._request import calls
 from synapse_sdk.clients.agent._request.arguments import check_job_id
-from synapse_sdk.clients.agent._request.clock import Clock
 from synapse_sdk.clients.agent._response.errors import Answer, http_error
 from synapse_sdk.clients.agent._response.sse import Event, EventReader
 from synapse_sdk.clients.agent._session.retry import FIRST_BACKOFF, LONGEST_BACKOFF
 from synapse_sdk.clients.agent._session.steps import Ask, Emit, Limit, NextPart, Steps, Wait
+from synapse_sdk.clients.agent.clock import Clock
 from synapse_sdk.exceptions import ClientConnectionError, ClientTimeoutError, ResponseParseError
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ _FINAL = ("SUCCEEDED", "FAILED", "STOPPED")
 class LogFollower:
     """Follows a job's log: one connection after the other, each from the line at which the one before it broke."""
 
-    def __init__(self, job_id: str, *, limit: Limit, max_retries: int, chance: Clock) -> None:
+    def __init__(self, job_id: str, *, limit: Limit, max_retries: int, clock: Clock) -> None:
         self._job_id = check_job_id(job_id)
         self._limit = limit
-        self._chance = chance
+        self._clock = clock
         self._max_retries = max_retries
         self._reader = EventReader()
         self._progress: object = None
@@ -79,7 +79,7 @@ class LogFollower:
     def _pause(self) -> float:
         """Return the seconds to wait before the next connection."""
         longest = min(FIRST_BACKOFF * 2 ** min(self._silent, 10), LONGEST_BACKOFF)
-        return self._limit.within(self._chance.uniform(0, longest))
+        return self._limit.within(self._clock.uniform(0, longest))
 
 
 def job_result(job_id: str, limit: Limit) -> Steps[Any]:
@@ -105,7 +105,7 @@ def result_of(job: Mapping[str, Any]) -> Any:
     if job.get("status") == "SUCCEEDED":
         return job.get("result")
     status = job.get("status_code")
-    error = job.get("error") or f"The job {job.get('job_id')!r} has ended as {job.get('status')}, and does not say why."
+    error = job.get("error") or f"The job {job.get('job_id')!r} has ended as {job.get('status')}, without a reason."
     body = json.dumps({"detail": error}).encode()
     raise http_error(Answer(status if isinstance(status, int) else 500, {}, body))
 

@@ -36,7 +36,7 @@ class Page:
 
     @property
     def next_number(self) -> int | None:
-        """The next page's number, where pages are numbered."""
+        """The next page's number, if pages are numbered."""
         numbers = (self.query or {}).get("page", [])
         return int(numbers[0]) if len(numbers) == 1 and re.fullmatch("[0-9]{1,9}", numbers[0]) else None
 
@@ -72,10 +72,10 @@ class Paginator:
 
 
 def all_releases(params: Mapping[str, Any] | None, limit: Limit) -> Steps[tuple[list[PluginRelease], int]]:
-    """Return all releases, and how many the agent says there are.
+    """Return all releases, and the agent's count of them.
 
-    Where pages are numbered, those that the count promises are asked for side by side; each is taken only when the
-    page before it names it as its next, so that whatever else an agent does, `next` is what is followed.
+    If pages are numbered, those that the count promises are fetched concurrently. A page is used only if the page
+    before it names it as its next, so that `next` decides in every case.
     """
     walk = Paginator(params)
     releases: list[PluginRelease] = []
@@ -85,9 +85,9 @@ def all_releases(params: Mapping[str, Any] | None, limit: Limit) -> Steps[tuple[
         releases += page.results
         count = page.count
         ahead = _ahead(page, missing=count - len(releases))
-        values = (yield [Ask(call, limit.left()) for call in ahead]) if ahead else ()
-        for call, value in zip(ahead, values, strict=True):
-            if walk.next is None or walk.next.target != call.target:
+        values = (yield [Ask(request, limit.left()) for request in ahead]) if ahead else ()
+        for request, value in zip(ahead, values, strict=True):
+            if walk.next is None or walk.next.target != request.target:
                 break
             if isinstance(value, ClientError):
                 raise value
@@ -98,7 +98,7 @@ def all_releases(params: Mapping[str, Any] | None, limit: Limit) -> Steps[tuple[
 
 
 def _ahead(page: Page, *, missing: int) -> list[Request]:
-    """Return the calls for the pages after this one, as far as they can be told; none where one alone is left."""
+    """Return the calls for the pages after this one, as far as they are known; none if only one is left."""
     number, size = page.next_number, len(page.results)
     if number is None or page.query is None or missing <= size:
         return []

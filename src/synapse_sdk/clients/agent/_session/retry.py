@@ -9,11 +9,11 @@ from typing import Any
 
 from synapse_sdk.clients.agent._request import calls
 from synapse_sdk.clients.agent._request.calls import Request
-from synapse_sdk.clients.agent._request.clock import CLOCK, Clock
 from synapse_sdk.clients.agent._request.config import Config, check_hook_headers, limits
 from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.errors import Answer, parse_response
 from synapse_sdk.clients.agent._session.steps import Wait
+from synapse_sdk.clients.agent.clock import CLOCK, Clock
 from synapse_sdk.clients.agent.hooks import RequestInfo, ResponseInfo
 from synapse_sdk.exceptions import (
     Attempt,
@@ -39,21 +39,21 @@ Effects = Generator[Send | Wait, Any, Any]
 
 @dataclass(slots=True)
 class AgentFeatures:
-    """What an agent has told of itself, to all clients of one pool."""
+    """What is known of an agent, shared by all clients of one pool."""
 
     features: frozenset[str] | None = None
-    """None until it has told."""
+    """None until an answer has shown it."""
 
 
 def exchange(
-    call: Request, config: Config, agent: AgentFeatures, chance: Clock = CLOCK, *, patience: float | None = None
+    request: Request, config: Config, agent: AgentFeatures, clock: Clock = CLOCK, *, patience: float | None = None
 ) -> Effects:
-    """Yield what is to be done for a call; return its result, or raise the error that is left in the end.
+    """Yield the steps of a call; return its result, or raise its last error.
 
     For `patience` seconds what may be sent again is sent again, whatever the number of retries.
     """
-    deadline, patient_until = (None if span is None else chance.clock() + span for span in (config.deadline, patience))
-    return _Exchange(call, config, agent, chance, deadline, patient_until).effects()
+    deadline, patient_until = (None if span is None else clock.now() + span for span in (config.deadline, patience))
+    return _Exchange(request, config, agent, clock, deadline, patient_until).effects()
 
 
 class _Exchange:
@@ -61,17 +61,17 @@ class _Exchange:
 
     def __init__(
         self,
-        call: Request,
+        request: Request,
         config: Config,
         agent: AgentFeatures,
-        chance: Clock,
+        clock: Clock,
         deadline: float | None,
         patient_until: float | None = None,
     ) -> None:
-        self._call = call
+        self._request = request
         self._config = config
         self._agent = agent
-        self._chance = chance
+        self._clock = clock
         self._deadline = deadline
         self._patient_until = patient_until
         self._retries_left = config.max_retries
@@ -83,8 +83,8 @@ class _Exchange:
     def effects(self) -> Effects:
         while True:
             try:
-                answer = yield from self._request()
-                return parse_response(self._call, answer)
+                answer = yield from self._send_once()
+                return parse_response(self._request, answer)
             except ClientError as caught:
                 error = caught
             if self._is_done_already(error):
@@ -96,29 +96,29 @@ class _Exchange:
             yield Wait(wait)
 
     def _request_headers(self) -> dict[str, str]:
-        headers = {**self._config.headers, **self._call.headers}
-        if self._call.pace in ("create", "run"):
-            headers.setdefault("Idempotency-Key", self._chance.new_key())
+        headers = {**self._config.headers, **self._request.headers}
+        if self._request.pace in ("create", "run"):
+            headers.setdefault("Idempotency-Key", self._clock.new_key())
         return headers
 
-    def _request(self) -> Generator[Send, Any, Answer]:
-        """Send one request, tell the hooks, and return its answer or raise what came instead."""
+    def _send_once(self) -> Generator[Send, Any, Answer]:
+        """Send one request, call the hooks, and return its answer or raise its error."""
         left = self._time_left()
         if left is not None and left <= 0:
             raise ClientTimeoutError("The deadline passed before the request could leave.", outcome="not_sent")
         info = self._announce()
-        begun = self._chance.clock()
-        bounds = limits(self._call.pace, self._config.timeout, left)
+        begun = self._clock.now()
+        bounds = limits(self._request.pace, self._config.timeout, left)
         reply = yield Send(
-            self._call,
+            self._request,
             info.headers,
             bounds,
             self._deadline,
             self._config.max_response_bytes,
             # An agent that runs a repeated request again must not be asked on a connection that it may be closing.
-            on_new_connection=self._call.pace == "run" and IDEMPOTENT_RUNS not in (self._agent.features or ()),
+            on_new_connection=self._request.pace == "run" and IDEMPOTENT_RUNS not in (self._agent.features or ()),
         )
-        self._report(info, reply, self._chance.clock() - begun)
+        self._report(info, reply, self._clock.now() - begun)
         if isinstance(reply, ClientError):
             raise reply
         answer: Answer = reply
@@ -127,7 +127,7 @@ class _Exchange:
         return answer
 
     def _wait_before_next(self, error: ClientError) -> Generator[Send | Wait, Any, float | None]:
-        """Return the seconds to wait before the next request, None where there is to be none."""
+        """Return the seconds to wait before the next request, None for no further request."""
         is_free = False
         if not self._is_repeatable(error):
             if not self._is_interrupted(error) or not (yield from self._keeps_runs()):
@@ -143,22 +143,22 @@ class _Exchange:
         return wait if left is None or wait < left else None
 
     def _is_patient(self) -> bool:
-        return self._patient_until is not None and self._chance.clock() < self._patient_until
+        return self._patient_until is not None and self._clock.now() < self._patient_until
 
     def _is_repeatable(self, error: ClientError) -> bool:
-        """Tell whether the same request may leave again, whatever became of this one."""
-        if self._call.pace == "run":
+        """Return whether the same request may be repeated, whatever happened to this one."""
+        if self._request.pace == "run":
             return error.outcome == "not_sent" or (error.outcome == "rejected" and error.status_code in (429, 503))
         if error.status_code is not None and not isinstance(error, ClientTimeoutError):
             return error.status_code in RETRIED_STATUSES
         return isinstance(error, (ClientConnectionError, ClientTimeoutError))
 
     def _is_interrupted(self, error: ClientError) -> bool:
-        """Tell whether a run may be going on behind this error. A time limit is the caller's: it ends the waiting."""
-        return self._call.pace == "run" and error.outcome == "unknown" and not isinstance(error, ClientTimeoutError)
+        """Return whether a run may still be running after this error. The caller's time limit ends the wait."""
+        return self._request.pace == "run" and error.outcome == "unknown" and not isinstance(error, ClientTimeoutError)
 
     def _keeps_runs(self) -> Generator[Send | Wait, Any, bool]:
-        """Tell whether the agent attaches a repeated request to the run of its key; ask it where it has not told."""
+        """Return whether the agent attaches a repeated request to the run of its key; ask it if that is unknown."""
         if self._agent.features is None:
             health = yield from self._aside(calls.health_check(), self._config)
             if isinstance(health, dict) and self._agent.features is None:
@@ -173,24 +173,24 @@ class _Exchange:
         newest = jobs[0] if isinstance(jobs, list) and jobs else None
         return isinstance(newest, dict) and newest.get("status") in ("PENDING", "RUNNING")
 
-    def _aside(self, call: Request, config: Config) -> Effects:
-        """Make another call meanwhile; None where it fails."""
+    def _aside(self, request: Request, config: Config) -> Effects:
+        """Make another call meanwhile; return None if it fails."""
         try:
-            return (yield from _Exchange(call, config, self._agent, self._chance, self._deadline).effects())
+            return (yield from _Exchange(request, config, self._agent, self._clock, self._deadline).effects())
         except ClientError:
             return None
 
     def _backoff(self, error: ClientError) -> float:
         if isinstance(error, HTTPError) and error.retry_after is not None:
             return min(error.retry_after, LONGEST_RETRY_AFTER)
-        return self._chance.uniform(0, self._longest_wait)
+        return self._clock.uniform(0, self._longest_wait)
 
     def _is_done_already(self, error: ClientError) -> bool:
-        """Tell whether what a repeated DELETE finds gone may be its own doing."""
-        return self._call.method == "DELETE" and self._may_have_run and isinstance(error, NotFoundError)
+        """Return whether the first DELETE may have removed what the repetition does not find."""
+        return self._request.method == "DELETE" and self._may_have_run and isinstance(error, NotFoundError)
 
     def _note(self, error: ClientError, wait: float | None) -> None:
-        """Write the attempt down, and complete the error with what all attempts say together."""
+        """Record the attempt, and complete the error with what all attempts show together."""
         status = None if isinstance(error, ClientTimeoutError) else error.status_code
         reason = type(error).__name__ if status is None else None
         self._attempts.append(Attempt(status, reason, wait or 0.0, error.request_id))
@@ -201,12 +201,12 @@ class _Exchange:
         self._may_have_run = error.outcome == "unknown"
 
     def _time_left(self) -> float | None:
-        return None if self._deadline is None else self._deadline - self._chance.clock()
+        return None if self._deadline is None else self._deadline - self._clock.now()
 
     def _announce(self) -> RequestInfo:
-        url = self._config.base_url + self._call.target
+        url = self._config.base_url + self._request.target
         number = len(self._attempts) + 1
-        info = RequestInfo(self._call.operation, self._call.method, url, number, dict(self._headers))
+        info = RequestInfo(self._request.operation, self._request.method, url, number, dict(self._headers))
         if self._config.on_request is not None:
             _tell(self._config.on_request, info)
             info.headers = check_hook_headers(info.headers)
@@ -215,7 +215,7 @@ class _Exchange:
     def _report(self, info: RequestInfo, reply: Answer | ClientError, seconds: float) -> None:
         status, error = (None, reply) if isinstance(reply, ClientError) else (reply.status, None)
         if logger.isEnabledFor(logging.DEBUG):
-            path = self._call.target.partition("?")[0]
+            path = self._request.target.partition("?")[0]
             ended = status if error is None else type(error).__name__
             logger.debug("%s %s: %s after %.3f s (attempt %d)", info.method, path, ended, seconds, info.attempt)
         if self._config.on_response is not None:

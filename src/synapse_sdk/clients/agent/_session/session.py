@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from synapse_sdk.clients.agent._request.calls import Request
-from synapse_sdk.clients.agent._request.clock import CLOCK, Clock
 from synapse_sdk.clients.agent._request.config import Config, Timeout
 from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.errors import StreamingResponse
 from synapse_sdk.clients.agent._session.job_follow import LogFollower, job_result
 from synapse_sdk.clients.agent._session.retry import AgentFeatures, exchange
-from synapse_sdk.clients.agent._session.steps import Ask, Emit, Limit, NextPart, Step, Steps, Wait
+from synapse_sdk.clients.agent._session.steps import Ask, Emit, Limit, Local, NextPart, Step, Steps, Wait
 from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport
+from synapse_sdk.clients.agent.clock import CLOCK, Clock
 from synapse_sdk.exceptions import ClientError
 
 T = TypeVar("T")
@@ -25,20 +24,20 @@ class _Session:
     """What both sessions know of themselves."""
 
     config: Config
-    _chance: Clock
+    clock: Clock
 
     def limit(self, what: str, deadline: float | None = None) -> Limit:
         """Return the time that a method may take, by its own deadline or the client's."""
-        return Limit(self.config.adapted(deadline=deadline).deadline, self._chance, what)
+        return Limit(self.config.adapted(deadline=deadline).deadline, self.clock, what)
 
     def following(self, job_id: str, deadline: float | None) -> Steps[None]:
         """Return the steps that follow a job's log."""
         limit = self.limit(f"following job {job_id!r}", deadline)
-        return LogFollower(job_id, limit=limit, max_retries=self.config.max_retries, chance=self._chance).steps()
+        return LogFollower(job_id, limit=limit, max_retries=self.config.max_retries, clock=self.clock).steps()
 
     def waiting(self, job_id: str, deadline: float | None) -> Steps[Any]:
         """Return the steps that wait for a job's result."""
-        return job_result(job_id, self.limit(f"waiting for job {job_id!r}; the job goes on", deadline))
+        return job_result(job_id, self.limit(f"waiting for job {job_id!r}; the job continues", deadline))
 
 
 class Session(_Session):
@@ -50,49 +49,54 @@ class Session(_Session):
         transport: Transport,
         *,
         agent: AgentFeatures | None = None,
-        chance: Clock = CLOCK,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Clock = CLOCK,
     ) -> None:
         self.config = config
         self.transport = transport
         self._agent = agent or AgentFeatures()
-        self._chance = chance
-        self._sleep = sleep
+        self.clock = clock
 
     def adapted(self, config: Config) -> Session:
         """Return a session with other settings on the same connections."""
-        return Session(config, self.transport, agent=self._agent, chance=self._chance, sleep=self._sleep)
+        return Session(config, self.transport, agent=self._agent, clock=self.clock)
 
     def send(
         self,
-        call: Request,
+        request: Request,
         *,
         timeout: Timeout | None = None,
         deadline: float | None = None,
         patience: float | None = None,
     ) -> Any:
-        """Send a call, again where that is right, and return what its answer holds."""
+        """Send a call, with retries, and return the content of its answer."""
         config = self.config
         if timeout is not None or deadline is not None:
             config = config.adapted(timeout=timeout, deadline=deadline)
-        effects = exchange(call, config, self._agent, self._chance, patience=patience)
+        effects = exchange(request, config, self._agent, self.clock, patience=patience)
         reply = None
         try:
             while True:
                 effect = effects.send(reply)
-                reply = self.transport.carry(effect) if isinstance(effect, Send) else self._sleep(effect.seconds)
+                reply = self.transport.carry(effect) if isinstance(effect, Send) else self.clock.sleep(effect.seconds)
         except StopIteration as stop:
             return stop.value
 
     def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
-        reply = None
+        advance, reply = steps.send, None
         try:
             while True:
-                reply = self._take(steps.send(reply), max_concurrency)
+                step = advance(reply)
+                advance, reply = steps.send, None
+                try:
+                    reply = self._take(step, max_concurrency)
+                except (ClientError, OSError) as error:
+                    advance, reply = steps.throw, error
         except StopIteration as stop:
             result: T = stop.value
             return result
+        finally:
+            steps.close()
 
     def iterate(self, steps: Steps[None]) -> Generator[Any, None, None]:
         """Take the steps of a method that reads a stream, and yield what they emit."""
@@ -122,14 +126,16 @@ class Session(_Session):
 
     def _take(self, step: Step, max_concurrency: int) -> Any:
         if isinstance(step, Ask):
-            return self.send(step.call, deadline=step.deadline, patience=step.patience)
+            return self.send(step.request, deadline=step.deadline, patience=step.patience)
         if isinstance(step, Wait):
-            return self._sleep(step.seconds)
+            return self.clock.sleep(step.seconds)
+        if isinstance(step, Local):
+            return step.work()
         assert isinstance(step, Sequence), "the other steps are for streams"
         return self._together(step, max_concurrency)
 
     def _together(self, asked: Sequence[Ask], max_concurrency: int) -> list[Any]:
-        """Return what each call gave, or the error instead."""
+        """Return the result of each call, or its error."""
         try:
             with ThreadPoolExecutor(max_concurrency, thread_name_prefix="synapse-sdk") as pool:
                 return list(pool.map(self._sent_or_error, asked))
@@ -152,51 +158,56 @@ class AsyncSession(_Session):
         transport: AsyncTransport,
         *,
         agent: AgentFeatures | None = None,
-        chance: Clock = CLOCK,
-        sleep: Callable[[float], Awaitable[None]] | None = None,
+        clock: Clock = CLOCK,
     ) -> None:
         self.config = config
         self.transport = transport
         self._agent = agent or AgentFeatures()
-        self._chance = chance
-        self._sleep = sleep or _sleep
+        self.clock = clock
 
     def adapted(self, config: Config) -> AsyncSession:
         """Return a session with other settings on the same connections."""
-        return AsyncSession(config, self.transport, agent=self._agent, chance=self._chance, sleep=self._sleep)
+        return AsyncSession(config, self.transport, agent=self._agent, clock=self.clock)
 
     async def send(
         self,
-        call: Request,
+        request: Request,
         *,
         timeout: Timeout | None = None,
         deadline: float | None = None,
         patience: float | None = None,
     ) -> Any:
-        """Send a call, again where that is right, and return what its answer holds."""
+        """Send a call, with retries, and return the content of its answer."""
         config = self.config
         if timeout is not None or deadline is not None:
             config = config.adapted(timeout=timeout, deadline=deadline)
-        effects = exchange(call, config, self._agent, self._chance, patience=patience)
+        effects = exchange(request, config, self._agent, self.clock, patience=patience)
         reply = None
         try:
             while True:
                 effect = effects.send(reply)
                 reply = await (
-                    self.transport.carry(effect) if isinstance(effect, Send) else self._sleep(effect.seconds)
+                    self.transport.carry(effect) if isinstance(effect, Send) else self.clock.async_sleep(effect.seconds)
                 )
         except StopIteration as stop:
             return stop.value
 
     async def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
-        reply = None
+        advance, reply = steps.send, None
         try:
             while True:
-                reply = await self._take(steps.send(reply), max_concurrency)
+                step = advance(reply)
+                advance, reply = steps.send, None
+                try:
+                    reply = await self._take(step, max_concurrency)
+                except (ClientError, OSError) as error:
+                    advance, reply = steps.throw, error
         except StopIteration as stop:
             result: T = stop.value
             return result
+        finally:
+            steps.close()
 
     async def iterate(self, steps: Steps[None]) -> AsyncGenerator[Any, None]:
         """Take the steps of a method that reads a stream, and yield what they emit."""
@@ -227,14 +238,16 @@ class AsyncSession(_Session):
 
     async def _take(self, step: Step, max_concurrency: int) -> Any:
         if isinstance(step, Ask):
-            return await self.send(step.call, deadline=step.deadline, patience=step.patience)
+            return await self.send(step.request, deadline=step.deadline, patience=step.patience)
         if isinstance(step, Wait):
-            return await self._sleep(step.seconds)
+            return await self.clock.async_sleep(step.seconds)
+        if isinstance(step, Local):
+            return await _in_thread(step.work)
         assert isinstance(step, Sequence), "the other steps are for streams"
         return await self._together(step, max_concurrency)
 
     async def _together(self, asked: Sequence[Ask], max_concurrency: int) -> list[Any]:
-        """Return what each call gave, or the error instead."""
+        """Return the result of each call, or its error."""
         import anyio
 
         results: list[Any] = [None] * len(asked)
@@ -253,7 +266,7 @@ class AsyncSession(_Session):
         return results
 
 
-async def _sleep(seconds: float) -> None:
-    import anyio
+async def _in_thread(work: Callable[[], T]) -> T:
+    import anyio.to_thread
 
-    await anyio.sleep(seconds)
+    return await anyio.to_thread.run_sync(work)

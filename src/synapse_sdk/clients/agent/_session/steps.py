@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from synapse_sdk.clients.agent._request.calls import Request
-from synapse_sdk.clients.agent._request.clock import Clock
+from synapse_sdk.clients.agent.clock import Clock
 from synapse_sdk.exceptions import ClientTimeoutError
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ T = TypeVar("T")
 class Ask:
     """Send this call, with retries; the reply is what its answer holds. An answer that is a stream stays open."""
 
-    call: Request
+    request: Request
     deadline: float | None = None
     patience: float | None = None
 
@@ -41,19 +41,26 @@ class Wait:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Call this function, which reads or writes files of this machine; the reply is what it returns."""
+
+    work: Callable[[], Any]
+
+
 class Limit:
     """The time that a method of several requests may take for all of them."""
 
-    def __init__(self, seconds: float | None, chance: Clock, what: str) -> None:
-        self._clock = chance.clock
-        self._end = None if seconds is None else self._clock() + seconds
+    def __init__(self, seconds: float | None, clock: Clock, what: str) -> None:
+        self._now = clock.now
+        self._end = None if seconds is None else self._now() + seconds
         self._what = what
 
     def left(self) -> float | None:
         """Return the seconds that are left, None for no end; raise `ClientTimeoutError` when the time is over."""
         if self._end is None:
             return None
-        left = self._end - self._clock()
+        left = self._end - self._now()
         if left <= 0:
             raise ClientTimeoutError(f"The deadline passed while {self._what}.", outcome="unknown")
         return left
@@ -64,7 +71,7 @@ class Limit:
         return seconds if left is None else min(seconds, left)
 
 
-Step = Ask | NextPart | Emit | Wait | Sequence[Ask]
+Step = Ask | NextPart | Emit | Wait | Local | Sequence[Ask]
 """A sequence of calls is made side by side; the reply has each call's result, or its error."""
 
 Steps = Generator[Step, Any, T]

@@ -67,7 +67,7 @@ class AsyncStream:
             raise failure(error, httpx.ReadTimeout, httpx.ReadError) from error
 
     def is_readable(self) -> bool:
-        """Tell whether there is something to read; between two requests that is the end, or garbage."""
+        """Return whether data is waiting; between two requests that is the end, or garbage."""
         return self._is_readable()
 
     def close(self) -> None:
@@ -90,12 +90,12 @@ class AsyncTlsStream(AsyncStream):
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
     async def handshake(self) -> None:
-        """Agree on keys, and make sure who the peer is."""
+        """Agree on keys, and verify the peer's identity."""
         await self._drive(self._tls.do_handshake)
         check_protocol(self._tls)
 
     def is_readable(self) -> bool:
-        """Tell whether there is something to read, on the socket or taken from it already."""
+        """Return whether data is waiting, on the socket or already read from it."""
         return self._incoming.pending > 0 or self._tls.pending() > 0 or super().is_readable()
 
     async def _send(self, part: bytes | memoryview) -> None:

@@ -10,12 +10,12 @@ from typing import Any, Generic, TypeVar
 import h11
 
 from synapse_agent_api.http_library import httpx
-from synapse_sdk.clients.agent._request.clock import CLOCK
 from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.body import BodyReader
 from synapse_sdk.clients.agent._response.errors import Answer, is_event_stream
 from synapse_sdk.clients.agent._transport.async_stream import AsyncStream
 from synapse_sdk.clients.agent._transport.stream import Outgoing, Stream
+from synapse_sdk.clients.agent.clock import CLOCK
 
 S = TypeVar("S", Stream, AsyncStream)
 Headers = list[tuple[bytes, bytes]]
@@ -73,8 +73,8 @@ class HttpConnection(Generic[S]):
         self.is_answered = False
         self.answer_end = send.deadline
         try:
-            head = self._http.send(h11.Request(method=send.call.method, target=target, headers=headers)) or b""
-            payload = b"" if send.call.body is None else self._http.send(h11.Data(data=send.call.body)) or b""
+            head = self._http.send(h11.Request(method=send.request.method, target=target, headers=headers)) or b""
+            payload = b"" if send.request.body is None else self._http.send(h11.Data(data=send.request.body)) or b""
             self._http.send(h11.EndOfMessage())
         except h11.LocalProtocolError as error:
             raise httpx.LocalProtocolError(str(error)) from None  # its frames hold the headers
@@ -107,7 +107,7 @@ class HttpConnection(Generic[S]):
     def is_events(self) -> bool:
         """Return whether the answer is a stream of events, and was asked for."""
         status = 0 if self._response is None else self._response.status_code
-        return self._send.call.is_stream and is_event_stream(status, self.headers)
+        return self._send.request.is_stream and is_event_stream(status, self.headers)
 
     def is_reusable(self) -> bool:
         """Make ready for the next request; False if the connection is good for no other.
@@ -122,7 +122,7 @@ class HttpConnection(Generic[S]):
         return True
 
     def _set_end(self, count: int) -> None:
-        self._begun = self._begun or CLOCK.clock()
+        self._begun = self._begun or CLOCK.now()
         self._received += count
         self.answer_end = self._send.answer_end(self._begun, self._received)
 
@@ -182,7 +182,7 @@ class IdleConnections(Generic[S]):
 
     def put(self, connection: HttpConnection[S]) -> None:
         """Keep a connection; if there are too many, the longest idle one goes."""
-        connection.idle_since = CLOCK.clock()
+        connection.idle_since = CLOCK.now()
         with self._lock:
             self._connections.append(connection)
             if len(self._connections) > self._size:
@@ -190,7 +190,7 @@ class IdleConnections(Generic[S]):
 
     def expire(self) -> None:
         """Close the connections that idled too long, and now and then those that the peer has closed."""
-        now = CLOCK.clock()
+        now = CLOCK.now()
         with self._lock:
             while self._connections and self._connections[0].idle_since <= now - self._seconds:
                 self._connections.popleft().stream.close()

@@ -44,10 +44,10 @@ def make_async_client(transport: httpx.AsyncBaseTransport | None, tls: Tls, prox
 def request_options(base_url: str, send: Send) -> dict[str, Any]:
     """Return the library's arguments for a request."""
     return {
-        "method": send.call.method,
-        "url": base_url + send.call.target,
+        "method": send.request.method,
+        "url": base_url + send.request.target,
         "headers": send.headers,
-        "content": send.call.body,
+        "content": send.request.body,
         "extensions": {"timeout": dict(send.limits)},
     }
 

@@ -94,9 +94,9 @@ class _Pool(Generic[S]):
         return HttpConnection(stream)
 
     def _ask(self, connection: HttpConnection[S], send: Send) -> list[Outgoing]:
-        target = self._origin.prefix + send.call.target.encode("ascii")
+        target = self._origin.prefix + send.request.target.encode("ascii")
         # Most requests have the headers of the one before: to check them again would take as long as to send them.
-        is_bare = send.call.body is None and send.call.method not in _LENGTH_EXPECTED and not self._cookies
+        is_bare = send.request.body is None and send.request.method not in _LENGTH_EXPECTED and not self._cookies
         asked, checked = self._last_headers
         if is_bare and send.headers == asked:
             return connection.ask(send, target, checked)
@@ -109,10 +109,10 @@ class _Pool(Generic[S]):
         given = {name.lower() for name in send.headers}
         headers = [header for name, header in self._defaults.items() if name not in given]
         headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in send.headers.items()]
-        if send.call.body is not None or send.call.method in _LENGTH_EXPECTED:
-            headers.append((b"Content-Length", b"%d" % len(send.call.body or b"")))
+        if send.request.body is not None or send.request.method in _LENGTH_EXPECTED:
+            headers.append((b"Content-Length", b"%d" % len(send.request.body or b"")))
         if self._cookies and "cookie" not in given:
-            cookie = self._cookies.header(self._base_url + send.call.target)
+            cookie = self._cookies.header(self._base_url + send.request.target)
             headers += [] if cookie is None else [(b"Cookie", cookie)]
         return headers
 
@@ -128,7 +128,7 @@ class _Pool(Generic[S]):
     def _keep_cookies(self, connection: HttpConnection[S], send: Send) -> None:
         if "set-cookie" in connection.headers:
             values = [value for name, value in connection.headers.raw if name.lower() == b"set-cookie"]
-            self._cookies.keep(self._base_url + send.call.target, values)
+            self._cookies.keep(self._base_url + send.request.target, values)
 
 
 class Pool(_Pool[Stream]):

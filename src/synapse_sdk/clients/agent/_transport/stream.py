@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from synapse_agent_api.http_library import httpx
-from synapse_sdk.clients.agent._request.clock import CLOCK
 from synapse_sdk.clients.agent._transport.tls import Tls
+from synapse_sdk.clients.agent.clock import CLOCK
 
 _KEEPALIVE_OPTIONS = {
     "TCP_KEEPIDLE": 60,
@@ -142,7 +142,7 @@ def connect(origin: Origin, tls: Tls, limit: float | None, deadline: float | Non
         deadline: When, by the clock, to stop trying.
         preferred: The address to try first, if it is still one of the host's.
     """
-    end = deadline if limit is None else min(CLOCK.clock() + limit, deadline or float("inf"))
+    end = deadline if limit is None else min(CLOCK.now() + limit, deadline or float("inf"))
     try:
         addresses = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         connected = _first(ordered(addresses, preferred), end)
@@ -166,7 +166,7 @@ def left(limit: float | None, deadline: float | None) -> float | None:
     """Return how many seconds a wait may take, None for no end; raise `TimeoutError` when the deadline has passed."""
     if deadline is None:
         return limit
-    rest = deadline - CLOCK.clock()
+    rest = deadline - CLOCK.now()
     if rest <= 0:
         raise TimeoutError("the deadline passed")
     return rest if limit is None else min(rest, limit)

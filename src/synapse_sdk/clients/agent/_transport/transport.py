@@ -9,10 +9,10 @@ from contextlib import aclosing, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from synapse_sdk.clients.agent._request.clock import CLOCK
 from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.body import BodyReader
 from synapse_sdk.clients.agent._response.errors import Answer, StreamingResponse, is_event_stream
+from synapse_sdk.clients.agent.clock import CLOCK
 from synapse_sdk.exceptions import ClientConnectionError, ClientError, ClientTimeoutError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class _Transport:
         from synapse_sdk.clients.agent._transport import cookies, library, proxies, tls
 
         if settings.transport is not None and settings.http_client is not None:
-            raise ValueError("transport and http_client are two ways to say how requests are sent: give one of them.")
+            raise ValueError("transport and http_client both define how requests are sent: pass one of them.")
         self.closed = False
         self.settings = settings
         self._library = library
@@ -68,7 +68,7 @@ class _Transport:
         return self._library.failures(are_connections_ours=self._is_ours)
 
     def _failure(self, error: Exception, send: Send) -> ClientError:
-        failed = self._library.failure(error, send.call.method, self._base_url + send.call.target)
+        failed = self._library.failure(error, send.request.method, self._base_url + send.request.target)
         failed.__cause__ = self._library.without_frames(error)
         return failed
 
@@ -83,7 +83,7 @@ class _Transport:
     def _keep_cookies(self, response: Any, send: Send) -> None:
         if self.settings.http_client is None and "set-cookie" in response.headers:
             values = [value for name, value in response.headers.raw if name.lower() == b"set-cookie"]
-            self._cookies.keep(self._base_url + send.call.target, values)
+            self._cookies.keep(self._base_url + send.request.target, values)
 
 
 class Transport(_Transport):
@@ -136,7 +136,7 @@ class Transport(_Transport):
         response = client.send(self._request(client, send), stream=True, follow_redirects=False)
         self._keep_cookies(response, send)
         reader = BodyReader(response.status_code, response.headers, send.max_response_bytes)
-        if send.call.is_stream and is_event_stream(response.status_code, response.headers):
+        if send.request.is_stream and is_event_stream(response.status_code, response.headers):
             parts = (piece for part in response.iter_raw() for piece in reader.decoded(part))
             return StreamingResponse(response.status_code, response.headers, b"", parts, response.close)
         with closing(response):
@@ -145,7 +145,7 @@ class Transport(_Transport):
     def _body(self, response: httpx.Response, reader: BodyReader, send: Send) -> bytes:
         if response.is_stream_consumed:  # by the caller's own transport or hook, or it never was a stream
             return response.content
-        begun, received = CLOCK.clock(), 0
+        begun, received = CLOCK.now(), 0
         for part in response.iter_raw():
             reader.feed(part)
             received += len(part)
@@ -215,7 +215,7 @@ class AsyncTransport(_Transport):
     async def _by_library(self, send: Send) -> Answer:
         import anyio
 
-        left = None if send.deadline is None else max(0.0, send.deadline - CLOCK.clock())
+        left = None if send.deadline is None else max(0.0, send.deadline - CLOCK.now())
         try:
             with anyio.fail_after(left):
                 return await self._answer(self._live_client(), send)
@@ -226,7 +226,7 @@ class AsyncTransport(_Transport):
         response = await client.send(self._request(client, send), stream=True, follow_redirects=False)
         self._keep_cookies(response, send)
         reader = BodyReader(response.status_code, response.headers, send.max_response_bytes)
-        if send.call.is_stream and is_event_stream(response.status_code, response.headers):
+        if send.request.is_stream and is_event_stream(response.status_code, response.headers):
             parts = (piece async for part in response.aiter_raw() for piece in reader.decoded(part))
             return StreamingResponse(response.status_code, response.headers, b"", parts, response.aclose)
         async with aclosing(response):
@@ -235,7 +235,7 @@ class AsyncTransport(_Transport):
     async def _body(self, response: httpx.Response, reader: BodyReader, send: Send) -> bytes:
         if response.is_stream_consumed:  # by the caller's own transport or hook, or it never was a stream
             return response.content
-        begun, received = CLOCK.clock(), 0
+        begun, received = CLOCK.now(), 0
         async for part in response.aiter_raw():
             reader.feed(part)
             received += len(part)
@@ -268,7 +268,7 @@ def _here() -> tuple[int, object]:
 
 
 def _check_time(end: float | None) -> None:
-    if end is not None and CLOCK.clock() > end:
+    if end is not None and CLOCK.now() > end:
         raise _late()
 
 

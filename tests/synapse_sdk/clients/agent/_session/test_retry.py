@@ -71,11 +71,11 @@ class Played:
 
     @property
     def operations(self) -> list[str]:
-        return [send.call.operation for send in self.sent]
+        return [send.request.operation for send in self.sent]
 
 
 def play(
-    call: Request,
+    request: Request,
     replies: Iterable[Answer | ClientError],
     *,
     agent: AgentFeatures | None = None,
@@ -83,20 +83,20 @@ def play(
     **options: Any,
 ) -> Played:
     """Drive an exchange; each reply takes `seconds`, each wait its own time, and jitter is all there could be."""
-    clock = [0.0]
-    chance = Clock(clock=lambda: clock[0], uniform=lambda _, longest: longest, new_key=lambda: "key-1")
-    effects = exchange(call, Config("http://agent.test", **options), agent or AgentFeatures(), chance)
+    time = [0.0]
+    clock = Clock(now=lambda: time[0], uniform=lambda _, longest: longest, new_key=lambda: "key-1")
+    effects = exchange(request, Config("http://agent.test", **options), agent or AgentFeatures(), clock)
     played, script, reply = Played(), iter(replies), None
     try:
         while True:
             effect = effects.send(reply)
             if isinstance(effect, Wait):
                 played.waits.append(effect.seconds)
-                clock[0] += effect.seconds
+                time[0] += effect.seconds
                 reply = None
             else:
                 played.sent.append(effect)
-                clock[0] += seconds
+                time[0] += seconds
                 reply = fresh(next(script))
     except StopIteration as stop:
         played.result = stop.value
@@ -178,9 +178,9 @@ def test_an_interrupted_run_is_taken_up_again(trouble: Answer | ClientError) -> 
     played = play(RUN, [trouble, HEALTHY, GOING_ON, OK])
     assert played.result == {"done": True}
     assert played.operations == ["run_plugin_release", "health_check", "list_jobs", "run_plugin_release"]
-    assert played.sent[2].call.target == "/jobs/?limit=1&idempotency_key=key-1"
+    assert played.sent[2].request.target == "/jobs/?limit=1&idempotency_key=key-1"
     assert played.sent[0].headers == played.sent[3].headers
-    assert played.sent[0].call is played.sent[3].call
+    assert played.sent[0].request is played.sent[3].request
 
 
 def test_taking_up_a_run_that_goes_on_uses_up_no_retries() -> None:
@@ -291,10 +291,10 @@ def test_a_deadline_also_bounds_the_questions_in_between() -> None:
 
 def test_a_deadline_that_has_passed_sends_nothing() -> None:
     """The error says that nothing left."""
-    clock = [0.0]
-    chance = Clock(clock=lambda: clock[0])
-    effects = exchange(GET, Config("http://agent.test", deadline=1.0), AgentFeatures(), chance)
-    clock[0] = 2.0
+    time = [0.0]
+    clock = Clock(now=lambda: time[0])
+    effects = exchange(GET, Config("http://agent.test", deadline=1.0), AgentFeatures(), clock)
+    time[0] = 2.0
     with pytest.raises(exceptions.ClientTimeoutError, match="deadline") as caught:
         next(effects)
     assert caught.value.outcome == "not_sent"
@@ -386,7 +386,7 @@ def test_a_body_is_announced_as_json() -> None:
 def test_a_deadline_that_passes_exactly_now_has_passed() -> None:
     """Nothing is sent with no time left, and no wait takes all of it."""
     effects = exchange(
-        GET, Config("http://agent.test", deadline=1.0), AgentFeatures(), Clock(clock=iter([0.0, 1.0, 1.0]).__next__)
+        GET, Config("http://agent.test", deadline=1.0), AgentFeatures(), Clock(now=iter([0.0, 1.0, 1.0]).__next__)
     )
     with pytest.raises(exceptions.ClientTimeoutError) as caught:
         next(effects)

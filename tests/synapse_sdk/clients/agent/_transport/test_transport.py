@@ -31,6 +31,7 @@ from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.agent._request.config import Secret
 from synapse_sdk.clients.agent._transport.stream import Outgoing
+from synapse_sdk.clients.agent.clock import Clock
 from synapse_sdk.exceptions import ClientError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -527,6 +528,19 @@ def test_a_client_can_be_sent_to_another_process() -> None:
                 assert copied.health_check() == {}
                 assert (copied.base_url, copied._session.config) == (client.base_url, client._session.config)
         assert client.health_check() == {}
+
+
+def test_a_copy_has_the_callers_clock() -> None:
+    """Its pauses are those that the caller's test decides on, too."""
+    pauses: list[float] = []
+    clock = Clock(sleep=pauses.append, uniform=lambda _, longest: longest)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        client = AgentClient(f"http://127.0.0.1:{deaf.getsockname()[1]}", "t", max_retries=2, clock=clock)
+        for each in (copy.copy(client), client.with_options(headers={"X-Own": "1"}), client):
+            with each, pytest.raises(exceptions.ClientConnectionError):
+                each.health_check()
+    assert pauses == [0.5, 1.0] * 3
 
 
 @pytest.mark.parametrize("kind", [AgentClient, AsyncAgentClient])

@@ -1,0 +1,31 @@
+"""The actions of NAME: each is a method of one class."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from typing import Any
+
+
+class Counter:
+    """Counts the words of a text.
+
+    A run makes an object of its own. The method takes the params that it names, the constructor the others; `context`
+    is the run's own, and not a param.
+    """
+
+    def __init__(self, context: Any, ignore_case: bool = True) -> None:
+        self._context = context
+        self._ignore_case = ignore_case
+
+    def count(self, text: str, least: int = 1) -> dict[str, int]:
+        """Count each word, and leave out those that occur less often than `least`."""
+        words = self._words(text)
+        self._context.log("counted", {"words": len(words)})  # an event of the run
+        return {word: count for word, count in Tally(words).items() if count >= least}
+
+    def longest(self, text: str, most: int = 3) -> list[str]:
+        """Return the longest words, at most so many."""
+        return sorted(set(self._words(text)), key=lambda word: (-len(word), word))[:most]
+
+    def _words(self, text: str) -> list[str]:
+        return (text.lower() if self._ignore_case else text).split()

@@ -1,0 +1,22 @@
+"""Runs NAME as its callers do: on an agent, in a process and an environment of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from synapse_sdk.exceptions import ValidationError
+
+
+@pytest.fixture(autouse=True)
+def release(agent_client):
+    agent_client.create_plugin_release("NAME", "0.1.0")
+
+
+def test_it_greets(agent_client):
+    result = agent_client.run_plugin_release("NAME@0.1.0", "greet", params={"name": "Ada", "times": 2})
+    assert result == ["Hello, Ada!", "Hello, Ada!"]
+
+
+def test_wrong_params_are_refused(agent_client):
+    with pytest.raises(ValidationError, match="times"):
+        agent_client.run_plugin_release("NAME@0.1.0", "greet", params={"name": "Ada", "times": "often"})

@@ -1,0 +1,29 @@
+"""An agent for a folder of source, started for one command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from synapse_agent.cli.failures import UsageFailure
+from synapse_agent.cli.invocation import Invocation
+from synapse_agent.cli.target.resolve import Target
+from synapse_agent.settings import default
+
+
+@contextmanager
+def own_agent(invocation: Invocation) -> Iterator[None]:
+    """Start an agent on loopback for as long as the block runs, and have the command's calls go there."""
+    asked = invocation.asked
+    if asked.url or asked.agent:
+        option = "--url" if asked.url else "--agent"
+        raise UsageFailure(
+            f"{option} does not go with a folder, for which an agent is started. To run it on another agent: "
+            "'synapse-agent debug PATH ACTION'."
+        )
+    from synapse_agent.embedded import EmbeddedAgent
+
+    with EmbeddedAgent(max_debug_size=default("max_plugin_size")) as agent:
+        invocation.is_agent_kept = False
+        invocation.target = Target(agent.base_url, "this command", agent.token, "this command")
+        yield

@@ -1,0 +1,252 @@
+"""The runs of a keeper, from the queue to the report of their ends, with their time limits and stops."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from _socket import socket
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from ..synapse_worker.kernel import exit_status, own_children, pidfd_open
+from . import protocol
+from .agent_link import AgentLink
+
+_SILENT_SECONDS = 1.0
+"""How long a zygote may take to report a process that has ended."""
+_SWEEP_SECONDS = 0.002
+_UNKILLABLE_SECONDS = 10.0
+_FOREVER = float("inf")
+
+
+class QueuedRun:
+    """A run that waits for a process."""
+
+    def __init__(self, number: int, limit: float, grace: float, shows: bool, descriptors: list[int]) -> None:
+        self.number = number
+        self.limit = limit
+        self.grace = grace
+        self.shows = shows
+        self.descriptors = descriptors
+        self.tries = 0
+
+    def close(self) -> None:
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
+
+class SpareProcess:
+    """A process that waits for a run."""
+
+    def __init__(self, place: int, pid: int, connection: socket) -> None:
+        self.place = place
+        self.pid = pid
+        self.pidfd = pidfd_open(pid)
+        self.connection = connection
+
+    def close(self) -> None:
+        self.connection.close()
+        os.close(self.pidfd)
+
+
+class RunningRun:
+    """A run that a process has taken."""
+
+    def __init__(self, queued: QueuedRun, spare: SpareProcess) -> None:
+        self.number = queued.number
+        self.grace = queued.grace
+        self.place = spare.place
+        self.pid = spare.pid
+        self.pidfd = spare.pidfd
+        self.stop_at = time.monotonic() + queued.limit if queued.limit else _FOREVER
+        self.kill_at = _FOREVER
+        self.is_adopted = False
+        """Whether its zygote is gone, so that it is the keeper's own child."""
+
+    def has_ended(self) -> bool:
+        return bool(select.select([self.pidfd], [], [], 0)[0])
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM; SIGKILL follows after its grace period."""
+        self.stop_at = _FOREVER
+        self.signal(signal.SIGTERM)
+        self.kill_at = min(self.kill_at, time.monotonic() + self.grace)
+
+    def signal(self, value: int) -> None:
+        """Signal its process group, or only itself if it leads none yet."""
+        if self.has_ended():  # its process id may belong to another process now
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            try:
+                os.killpg(self.pid, value)
+            except ProcessLookupError:
+                os.kill(self.pid, value)
+
+
+class _FinishedRun:
+    """A run whose process was reaped; it is reported once nothing of it is left."""
+
+    def __init__(self, kind: bytes, number: int, status: int, place: int) -> None:
+        self.kind = kind
+        self.number = number
+        self.status = status
+        self.place = place
+        self.give_up_at = time.monotonic() + _UNKILLABLE_SECONDS
+
+
+class RunningRuns:
+    """The runs that processes have taken: their time, their stops, and their ends."""
+
+    def __init__(self, agent: AgentLink, poll: select.poll, clear: Callable[[int], None], *, namespaces: bool) -> None:
+        """`clear` is called with the number of a run's folders when nothing of the run is left."""
+        self._agent = agent
+        self._poll = poll
+        self._clear = clear
+        self._namespaces = namespaces
+        self._running: dict[int, RunningRun] = {}
+        """By the number of their folders."""
+        self._unreaped: dict[int, float] = {}
+        """When each run ended that its zygote has not reaped yet, by the number of its folders."""
+        self._unregistered: set[int] = set()
+        self._finished: list[_FinishedRun] = []
+
+    def __len__(self) -> int:
+        """Return how many are running."""
+        return len(self._running)
+
+    @property
+    def are_over(self) -> bool:
+        """Whether some have ended and are not reported yet."""
+        return bool(self._finished)
+
+    @property
+    def are_watched(self) -> bool:
+        """Whether time matters: for a run, or for a zygote that has to report an end."""
+        return bool(self._running or self._unreaped)
+
+    def descriptors(self) -> list[int]:
+        """Return those that a zygote must not inherit."""
+        return [run.pidfd for run in self._running.values()]
+
+    def take(self, queued: QueuedRun, spare: SpareProcess) -> None:
+        """Watch over a run that a process has just taken."""
+        self._running[spare.place] = RunningRun(queued, spare)
+        self._poll.register(spare.pidfd, select.POLLIN)
+
+    def stop(self, number: int, *, at_once: bool) -> None:
+        """Ask a run to end, or kill it; do nothing if it has ended."""
+        for run in self._running.values():
+            if run.number == number:
+                if at_once:
+                    run.signal(signal.SIGKILL)
+                else:
+                    run.ask_to_end()
+
+    # Time
+
+    def next_limit(self) -> float:
+        """Return the seconds until the next time limit; infinity without one."""
+        times = [min(run.stop_at, run.kill_at) for run in self._running.values()]
+        return min(times, default=_FOREVER) - time.monotonic()
+
+    def watch_the_time(self, now: float) -> None:
+        """End the runs that have reached their time limit, and kill those whose grace period is over."""
+        for run in self._running.values():
+            if now >= run.stop_at:
+                self._agent.tell(protocol.TIMED_OUT, run.number)
+                run.ask_to_end()
+            if now >= run.kill_at:
+                run.kill_at = _FOREVER
+                run.signal(signal.SIGKILL)
+
+    def wait_in_vain(self, now: float) -> bool:
+        """Return whether the zygote should have reported the end of one of them long ago."""
+        return any(now > ended_at + _SILENT_SECONDS for ended_at in self._unreaped.values())
+
+    # Their ends
+
+    def see_end(self, pidfd: int) -> None:
+        """Read the status of a run's process that has ended, unless its zygote is about to report it."""
+        run = next((run for run in self._running.values() if run.pidfd == pidfd), None)
+        if run is None:
+            return  # the zygote reported it in the same moment
+        if run.is_adopted:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(run.pid, signal.SIGKILL)  # before the number is free for others
+            _, status = os.waitpid(run.pid, 0)
+            self._finish(run, status)
+            return
+        status_of_zombie = exit_status(run.pid)
+        if status_of_zombie is None:
+            self._poll.unregister(pidfd)
+            self._unregistered.add(pidfd)
+        else:
+            self._unreaped[run.place] = time.monotonic()
+            self._finish(run, status_of_zombie)
+
+    def reaped(self, place: int, status: int) -> bool:
+        """Take a zygote's word that it has reaped a process; return whether that process had taken a run."""
+        self._unreaped.pop(place, None)
+        run = self._running.get(place)
+        if run is not None and run.has_ended():  # otherwise the notice is wrong
+            self._finish(run, status)
+        return run is not None
+
+    def adopt(self) -> None:
+        """Take over the runs of a zygote that has ended: they are children of this process now."""
+        for run in self._running.values():
+            run.is_adopted = True
+        self._unreaped.clear()  # the keeper inherits what is left of these, too
+
+    def report_what_is_over(self, zygote: int | None) -> None:
+        """Report the runs of which nothing is left; `zygote` is the process id of the zygote."""
+        if not self._finished:
+            return
+        clean = self._sweep(zygote)
+        now = time.monotonic()
+        waiting = []
+        for run in self._finished:
+            if clean or now > run.give_up_at:
+                self._agent.tell(run.kind, run.number, run.status)
+                self._clear(run.place)
+            else:
+                waiting.append(run)
+        self._finished = waiting
+
+    def end_all(self) -> None:
+        """Kill them, and all that they have started."""
+        for run in self._running.values():
+            run.signal(signal.SIGKILL)
+        self._running.clear()
+        give_up_at = time.monotonic() + _UNKILLABLE_SECONDS
+        while not self._sweep(None) and time.monotonic() < give_up_at:
+            time.sleep(_SWEEP_SECONDS)
+
+    def _finish(self, run: RunningRun, status: int) -> None:
+        del self._running[run.place]
+        if run.pidfd in self._unregistered:
+            self._unregistered.remove(run.pidfd)
+        else:
+            self._poll.unregister(run.pidfd)
+        os.close(run.pidfd)
+        with_zygote = run.is_adopted and not self._namespaces and status == signal.SIGKILL
+        kind = protocol.ENDED_WITH_ZYGOTE if with_zygote else protocol.ENDED
+        self._finished.append(_FinishedRun(kind, run.number, status, run.place))
+
+    def _sweep(self, zygote: int | None) -> bool:
+        """Kill and reap what ended runs left behind; return whether nothing is left."""
+        known = {zygote, *(run.pid for run in self._running.values() if run.is_adopted)}
+        return kill_children(except_for=known)
+
+
+def kill_children(*, except_for: Iterable[int | None]) -> bool:
+    """Kill and reap this process's other children; return False if it had any."""
+    others = [pid for pid in own_children() if pid not in except_for]
+    for pid in others:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+    return not others

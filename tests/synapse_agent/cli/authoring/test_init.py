@@ -1,0 +1,81 @@
+"""`init`: what it makes runs, and so does all that it proposes to type."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from synapse_agent.cli.authoring.init import Kind
+from synapse_agent.plugins.advice import advice
+from synapse_agent.plugins.config import PluginConfig
+
+RESULTS = {"function": ["Hello, Ada!"], "class": {"to": 2, "be": 2, "or": 1, "not": 1}}
+
+
+def typed(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Type a line into a shell that has the command and this Python."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SYNAPSE_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-c", text], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def proposed(notes: str) -> list[str]:
+    """Return the commands that are proposed, without what they do."""
+    first, *lines = notes.splitlines()
+    assert first == "Next:"
+    return [re.sub(r"\s+# .*", "", line).strip() for line in lines]
+
+
+@pytest.mark.parametrize("kind", sorted(RESULTS))
+def test_a_new_plugin_runs_and_its_test_passes(cli, tmp_path: Path, monkeypatch, kind: str) -> None:
+    """As do all commands that are printed, in that order, with nothing to complain about; `dev` until Ctrl-C."""
+    monkeypatch.chdir(tmp_path)
+    made = cli("init", "my-plugin", "--kind", kind)
+    assert made.code == 0
+    assert {"config.yaml", "requirements.txt", "test_plugin.py"} <= set(json.loads(made.out)["files"])
+    commands = [re.sub("^(synapse-agent dev )", r"timeout --signal INT 8 \1", line) for line in proposed(made.err)]
+    run, dev, check, test = [typed(command, tmp_path) for command in commands]
+    assert json.loads(dev.stdout) == RESULTS[kind]
+    assert (run.returncode, json.loads(run.stdout)) == (0, RESULTS[kind])
+    assert {each["status"] for each in json.loads(check.stdout)} == {"ok"}
+    assert (test.returncode, "2 passed" in test.stdout) == (0, True), test.stdout + test.stderr
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_line_of_a_configuration_is_explained(cli, tmp_path: Path, kind: str) -> None:
+    """Each has a comment above; the names of actions and variables speak for themselves. None is without effect."""
+    folder = tmp_path / "mine"
+    assert cli("init", str(folder), "--kind", kind).code == 0
+    lines = (folder / "config.yaml").read_text().splitlines()
+    config = PluginConfig.read(folder)
+    exempt = {*config.actions, *config.env, "python"}  # which the comment on `requires` explains
+    for above, line in zip(["", *lines], lines, strict=False):
+        if line and not line.strip().startswith("#") and line.strip().partition(":")[0] not in exempt:
+            assert above.strip().startswith("# "), line
+    assert advice(folder, config) == ()
+    assert "NAME" not in "".join(path.read_text() for path in folder.rglob("*.*"))
+
+
+def test_what_is_there_is_left_alone(cli, tmp_path: Path) -> None:
+    """A folder that holds something, and a name that no code can have, are wrong calls; an empty folder is filled."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").touch()
+    full = cli("init", str(tmp_path / "full"))
+    assert (full.code, [path.name for path in (tmp_path / "full").iterdir()]) == (2, ["notes.txt"])
+    assert "is not empty" in full.err
+    odd = cli("init", str(tmp_path / "my plugin"))
+    assert odd.code == 2
+    assert "'my plugin' is not a plugin's code. Use letters, digits, - and _, such as my_plugin." in odd.err
+    (tmp_path / "file").touch()
+    assert "cannot be written: Not a directory" in cli("init", str(tmp_path / "file" / "mine")).err
+    (tmp_path / "empty").mkdir()
+    assert cli("init", str(tmp_path / "empty")).code == 0
+    assert cli("init", str(tmp_path / "other"), "--kind", "module").code == 2

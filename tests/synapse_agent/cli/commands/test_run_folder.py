@@ -1,0 +1,65 @@
+"""`run ./folder ACTION`: a plugin's folder, without an agent."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("known", "folder")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write_plugin, monkeypatch) -> Path:
+    """A plugin's folder in the working folder, of which the agent that the environment knows has no release."""
+    config = "code: own\nactions: {go: 'main:go', train: {entrypoint: 'main:train', method: job}, fail: 'main:fail'}\n"
+    main = """
+        def go(name="nobody"):
+            print("greeting", name)
+            return f"Hello, {name}"
+
+        def train():
+            return {"loss": 0.5}
+
+        def fail():
+            raise ValueError("no")
+        """
+    monkeypatch.chdir(tmp_path)
+    return write_plugin(tmp_path / "own", {"config.yaml": config, "main.py": main})
+
+
+@pytest.mark.parametrize("name", ["./own", "{folder}", "../{parent}/own"])
+def test_a_folder_is_run_without_an_agent(cli, folder: Path, monkeypatch, name: str) -> None:
+    """An agent is started for the call, also when the environment knows another; it waits for a job."""
+    path = name.format(folder=folder, parent=folder.parent.name)
+    monkeypatch.setenv("SYNAPSE_AGENT_URL", "http://127.0.0.1:9")
+    ended = cli("run", path, "go", "-p", "name=Ada")
+    assert (ended.code, json.loads(ended.out), ended.err) == (0, "Hello, Ada", "greeting Ada\n")
+    assert json.loads(cli("run", path, "train").out) == {"loss": 0.5}
+    assert [thread.name for thread in threading.enumerate()].count("synapse-agent") == 1  # the tests' own
+
+
+def test_a_folder_whose_action_fails_shows_the_traceback(cli) -> None:
+    """At once, and without a hint at the log of an agent that has ended."""
+    ended = cli("run", "./own", "fail")
+    assert (ended.code, ended.out) == (1, "")
+    first, *_, code, error, last = ended.err.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert (code.strip(), error) == ('raise ValueError("no")', "ValueError: no")
+    assert last == "synapse-agent: The action failed: ValueError: no."
+
+
+def test_what_does_not_go_with_a_folder_is_refused(cli) -> None:
+    """Another agent, the background; a bare name is not a lookup, and the message has the right one."""
+    for arguments, said in (
+        (["--url", "http://127.0.0.1:9", "run", "./own", "go"], "--url does not go with a folder"),
+        (["run", "./own", "go", "--background"], "--background is for releases"),
+        (["run", "own", "go"], "To run the folder, write ./own."),
+        (["run", "./nothing", "go"], "nothing is not a folder."),
+        (["run", ".", "go"], ". has no config.yaml."),
+    ):
+        ended = cli(*arguments)
+        assert (ended.code, ended.out) == (2, "")
+        assert said in ended.err
