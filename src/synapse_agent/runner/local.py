@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.errors import StartError
-from synapse_agent.plugins.config import Action
+from synapse_agent.plugins.config import Action, PluginConfig
 from synapse_agent.plugins.project import read_requirements, release_requirements
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
 from synapse_agent.problems import Problem, shutting_down
@@ -297,7 +297,15 @@ def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, s
         "shown": [],
         "result_bytes": limits.result_bytes,
         "served": action.is_served,
-        **({"describe": {each.name: each.entrypoint for each in run.config.actions.values()}} if run.describes else {}),
+        **(_description(run.config) if run.describes else {}),
+    }
+
+
+def _description(config: PluginConfig) -> dict[str, Any]:
+    actions = config.actions.values()
+    return {
+        "describe": {each.name: each.entrypoint for each in actions},
+        "describe_served": [each.name for each in actions if each.is_served],
     }
 
 

@@ -14,7 +14,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .failures import ActionFailure
-from .invoke import awaited, call, call_by, is_awaitable, method_name, not_callable
+from .invoke import (
+    awaited,
+    call,
+    call_by,
+    is_awaitable,
+    method_name,
+    not_callable,
+    signature_of_method,
+    signatures_of,
+)
 from .sdk_actions import is_sdk_action
 from .signatures import CallSignature
 
@@ -58,6 +67,13 @@ class Held:
             self._call = lambda params, call_context: call_by(shape, method, params, call_context)
         setup = getattr(made, _SETUP, None)
         return call_by(CallSignature.of(setup), setup, {}, context) if callable(setup) else None
+
+    def signatures(self) -> list[CallSignature]:
+        """Return the signatures of what a call calls, without making anything; none if they can't be read."""
+        if not self._is_object:
+            return signatures_of(self._target, self._action)
+        signature = signature_of_method(self._target, self._method)
+        return [] if signature is None else [signature]
 
     def call(self, params: Mapping[str, Any], context: Any) -> Any:
         """Call it for one run; what it returns may have to be awaited."""

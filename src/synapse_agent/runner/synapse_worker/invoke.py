@@ -50,11 +50,18 @@ def signatures_of(target: Any, action: str) -> list[CallSignature]:
         _check_callable(target)
         return [each for each in [CallSignature.of(target)] if each is not None]
     name = method_name(target, action)
-    method = CallSignature.of(getattr(target, name))
-    if isinstance(_inherited(target)[name], (staticmethod, classmethod)):
-        return [] if method is None else [method]
-    signatures = [CallSignature.of(target), None if method is None else method.without_self()]
-    return [each for each in signatures if each is not None]
+    signatures = [] if _needs_no_object(target, name) else [CallSignature.of(target)]
+    return [each for each in (*signatures, signature_of_method(target, name)) if each is not None]
+
+
+def signature_of_method(cls: type, name: str) -> CallSignature | None:
+    """Return what a method takes of a call; None if that can't be read."""
+    signature = CallSignature.of(getattr(cls, name))
+    return signature if signature is None or _needs_no_object(cls, name) else signature.without_self()
+
+
+def _needs_no_object(cls: type, name: str) -> bool:
+    return isinstance(_inherited(cls)[name], (staticmethod, classmethod))
 
 
 def _check_callable(target: Any) -> None:
@@ -110,7 +117,7 @@ def call_by(
 def _call_class(cls: type, action: str, params: Mapping[str, Any], context: Any) -> Any:
     name = method_name(cls, action)
     method = CallSignature.of(getattr(cls, name)) or CallSignature.anything()
-    if isinstance(_inherited(cls)[name], (staticmethod, classmethod)):
+    if _needs_no_object(cls, name):
         return _call_function(getattr(cls, name), params, context)
     method = method.without_self()
     constructor = CallSignature.of(cls) or CallSignature.anything()

@@ -209,7 +209,7 @@ def _work(request: dict[str, Any], text: bytes, context: Context, folder: str) -
     if "describe" in request:
         from .schemas import described  # which no other run has a use for
 
-        return lambda: described(request["describe"], folder=folder)
+        return lambda: described(request["describe"], folder=folder, served=request["describe_served"])
     if request["served"]:  # from source: a release's is held by a worker
         from .held import call_once
 
