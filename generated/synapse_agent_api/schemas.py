@@ -15,10 +15,9 @@ ActionParams = TypeAliasType("ActionParams", dict[str, Any])
 """
 The parameters that the action is called with, by name.
 
-An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-`num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
-run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-`actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
+a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+either a run has one CPU. A value that is no amount counts for nothing here.
 
 """
 
@@ -53,7 +52,19 @@ class CreatePluginReleaseRequest(BaseModel):
     """
 
     plugin: Annotated[str, Field(description="The plugin's code.", min_length=1)]
-    version: Annotated[str, Field(description="The version, as text.", min_length=1)]
+    version: Annotated[
+        str | MISSING,
+        Field(
+            description="The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several.",
+            min_length=1,
+        ),
+    ] = MISSING
+    refresh: Annotated[
+        bool | None,
+        Field(
+            description="Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files."
+        ),
+    ] = False
 
 
 class DebugRunRequest(BaseModel):
@@ -85,6 +96,7 @@ class DebugRunRequest(BaseModel):
             description="Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`.", min_length=1
         ),
     ] = MISSING
+    priority: Priority | MISSING = MISSING
 
 
 class ErrorBody(BaseModel):
@@ -115,6 +127,9 @@ class ErrorDetail(BaseModel):
     )
     traceback: Annotated[
         str | MISSING, Field(description="`action_failed`: the traceback, from the plugin's own code on.")
+    ] = MISSING
+    file: Annotated[
+        str | MISSING, Field(description="`result_not_serializable`: the job's file with the `repr` of the result.")
     ] = MISSING
     installer_output: Annotated[
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
@@ -195,6 +210,10 @@ class Job(BaseModel):
         Field(description="The action's result, `null` until it has succeeded. NaN and infinities in it are `null`."),
     ] = MISSING
     nonfinite: NonFiniteNumbers | MISSING = MISSING
+    outputs: Annotated[
+        int | MISSING,
+        Field(description="How many values the action yielded, if it is a generator; its result is the list of them."),
+    ] = MISSING
     error: Annotated[
         Any,
         Field(
@@ -342,12 +361,19 @@ class JobStreamEvent(BaseModel):
         MISSING
     )
     event: Annotated[str | MISSING, Field(description="`event`: its name, of the action's choice.")] = MISSING
+    index: Annotated[int | MISSING, Field(description="`output`: the number of the value, from 0.")] = MISSING
+    value: Annotated[Any | MISSING, Field(description="`output`: what the action yielded, any JSON value.")] = MISSING
+    outputs: Annotated[
+        int | MISSING, Field(description="`complete`: how many values the action yielded, if it is a generator.")
+    ] = MISSING
     data: Annotated[Any | MISSING, Field(description="`event`: what goes with it, any JSON value.")] = MISSING
     nonfinite: NonFiniteNumbers | MISSING = MISSING
     left_out: Annotated[
         str | MISSING, Field(description="`event`: what `data` does not have of what was reported, and why.")
     ] = MISSING
-    at: Annotated[AwareDatetime | MISSING, Field(description="`event`: when the agent heard of it.")] = MISSING
+    at: Annotated[AwareDatetime | MISSING, Field(description="`event`, `output`: when the agent heard of it.")] = (
+        MISSING
+    )
     error: Annotated[Any | MISSING, Field(description="`error`: what went wrong, as in the job's record.")] = MISSING
     status: Annotated[str | MISSING, Field(description="`complete`: the status that the job ended with.")] = MISSING
 
@@ -459,6 +485,12 @@ class PluginRelease(BaseModel):
         str | MISSING, Field(description="`sha256:` and the hash of the cached content, in hexadecimal digits.")
     ] = MISSING
     created_at: Annotated[AwareDatetime | MISSING, Field(description="When the agent cached it.")] = MISSING
+    source_changed: Annotated[
+        bool | MISSING,
+        Field(
+            description="Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files\nfor this release now. Runs use the cached ones until the release is refreshed.\n"
+        ),
+    ] = MISSING
     warnings: Annotated[
         list[str] | MISSING,
         Field(
@@ -481,6 +513,19 @@ class PluginReleasePage(BaseModel):
     ]
     previous: Annotated[str | None, Field(description="Address of the page before; `null` on the first.")]
     results: list[PluginRelease]
+
+
+Priority = TypeAliasType(
+    "Priority",
+    Annotated[
+        int,
+        Field(
+            description="Among the runs of the same release that wait, those of higher priority start first; 0 if absent. Agents have a\nhighest one, and answer 422 to any above.\n",
+            ge=-1000,
+            le=1000,
+        ),
+    ],
+)
 
 
 ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
@@ -512,6 +557,7 @@ class RunRequest(BaseModel):
             description="Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`.", min_length=1
         ),
     ] = MISSING
+    priority: Priority | MISSING = MISSING
 
 
 RunBody = TypeAliasType(
@@ -593,6 +639,22 @@ class ServeWorker(BaseModel):
         int | None,
         Field(description="Bytes, with its share of what it has in common with other processes; null if unknown."),
     ]
+
+
+class StoredFile(BaseModel):
+    """
+    A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
+
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: Annotated[str, Field(description="The SHA-256 of its content, in hexadecimal digits.")]
+    name: Annotated[str | None, Field(description="As its uploader called it.")]
+    media_type: Annotated[str | None, Field(description="As its uploader called it.")]
+    size: Annotated[int | None, Field(description="Bytes; null while that is not known.")]
+    received: Annotated[int, Field(description="Bytes that are there.", ge=0)]
 
 
 class WarmRelease(BaseModel):

@@ -11,10 +11,9 @@ ActionParams: TypeAlias = dict[str, Any]
 """
 The parameters that the action is called with, by name.
 
-An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-`num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
-run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-`actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
+a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+either a run has one CPU. A value that is no amount counts for nothing here.
 
 """
 
@@ -38,7 +37,8 @@ class CreatePluginReleaseRequest(TypedDict):
     """
 
     plugin: str
-    version: str
+    version: NotRequired[str]
+    refresh: NotRequired[bool]
 
 
 class DebugRunRequest(TypedDict):
@@ -54,6 +54,7 @@ class DebugRunRequest(TypedDict):
     requirements: NotRequired[list[str]]
     job_id: NotRequired[JobId]
     language: NotRequired[str]
+    priority: NotRequired[Priority]
 
 
 class ErrorBody(TypedDict):
@@ -75,6 +76,7 @@ class ErrorDetail(TypedDict):
     exception_type: NotRequired[str]
     exception_message: NotRequired[str]
     traceback: NotRequired[str]
+    file: NotRequired[str]
     installer_output: NotRequired[str]
     log: NotRequired[str]
 
@@ -126,6 +128,7 @@ class Job(TypedDict):
     progress: JobProgress | None
     result: NotRequired[Any]
     nonfinite: NotRequired[NonFiniteNumbers]
+    outputs: NotRequired[int]
     error: Any
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
@@ -199,6 +202,9 @@ class JobStreamEvent(TypedDict):
     total: NotRequired[float | None]
     step: NotRequired[str]
     event: NotRequired[str]
+    index: NotRequired[int]
+    value: NotRequired[Any]
+    outputs: NotRequired[int]
     data: NotRequired[Any]
     nonfinite: NotRequired[NonFiniteNumbers]
     left_out: NotRequired[str]
@@ -278,6 +284,7 @@ class PluginRelease(TypedDict):
     actions: NotRequired[list[PluginAction]]
     digest: NotRequired[str]
     created_at: NotRequired[str]
+    source_changed: NotRequired[bool]
     warnings: NotRequired[list[str]]
 
 
@@ -290,6 +297,9 @@ class PluginReleasePage(TypedDict):
     next: str | None
     previous: str | None
     results: list[PluginRelease]
+
+
+Priority: TypeAlias = int
 
 
 ReleaseFilters: TypeAlias = dict[str, Any]
@@ -308,6 +318,7 @@ class RunRequest(TypedDict):
     requirements: NotRequired[list[str]]
     job_id: NotRequired[JobId]
     language: NotRequired[str]
+    priority: NotRequired[Priority]
 
 
 RunBody: TypeAlias = RunRequest | LegacyRunPayload
@@ -352,6 +363,19 @@ class ServeWorker(TypedDict):
     node_id: str | None
     calls: int
     memory: int | None
+
+
+class StoredFile(TypedDict):
+    """
+    A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
+
+    """
+
+    id: str
+    name: str | None
+    media_type: str | None
+    size: int | None
+    received: int
 
 
 class WarmRelease(TypedDict):

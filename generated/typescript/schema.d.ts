@@ -96,7 +96,8 @@ export interface paths {
         /**
          * Fetch and cache a release
          * @description Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
-         *     already cached is returned with 200, unchanged.
+         *     already cached is returned with 200, unchanged, with `source_changed` if its source has other files now. With
+         *     `refresh` it is fetched anew. Without `version`, the agent takes the only one that its source has.
          */
         post: operations["create_plugin_release"];
         delete?: never;
@@ -434,6 +435,8 @@ export interface paths {
          *     - `log`: a printed line, without its newline. A last line without one comes when the job ends.
          *     - `progress`: how far the action is (`current`, `total`, and `step` if it names one). Only the newest is sent.
          *     - `event`: something that the action recorded (`event`, `data`), after everything that it printed before.
+         *     - `output`: a value that the action yielded, if it is a generator (`index`, from 0, and `value`). The list of them is
+         *       the result.
          *     - `error`: the job failed or was stopped; `error` is as in its record.
          *     - `complete`: the last event; `status` is the job's.
          *
@@ -516,6 +519,89 @@ export interface paths {
          */
         get: operations["get_job_file"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/files/{file_id}/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Ask for a file before you send it
+         * @description If `received` is its `size`, all of it is there. Otherwise `received` is the offset of the next part.
+         */
+        get: operations["get_file"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a file
+         * @description Its parts, too. Files that are not used are removed after a while without it.
+         */
+        delete: operations["delete_file"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/files/{file_id}/content/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Download a file
+         * @description That was uploaded, or that a result refers to.
+         */
+        get: operations["get_file_content"];
+        /**
+         * Upload a file
+         * @description Whole, or in parts of which each begins at the `received` of the answer before; proxies take small ones. What has
+         *     arrived when a connection breaks stays. With the last byte the agent checks the content against its id.
+         */
+        put: operations["put_file_content"];
         post?: never;
         delete?: never;
         options?: never;
@@ -678,6 +764,11 @@ export interface components {
              * @description When the agent cached it.
              */
             created_at?: string;
+            /**
+             * @description Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files
+             *     for this release now. Runs use the cached ones until the release is refreshed.
+             */
+            source_changed?: boolean;
             /** @description What the plugin's author should know, one sentence each; keys and files without effect are named. */
             warnings?: string[];
         } & {
@@ -715,8 +806,13 @@ export interface components {
         CreatePluginReleaseRequest: {
             /** @description The plugin's code. */
             plugin: string;
-            /** @description The version, as text. */
-            version: string;
+            /** @description The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several. */
+            version?: string;
+            /**
+             * @description Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files.
+             * @default false
+             */
+            refresh: boolean;
         };
         /** @description A run request, or a legacy payload. */
         RunBody: components["schemas"]["RunRequest"] | components["schemas"]["LegacyRunPayload"];
@@ -730,6 +826,7 @@ export interface components {
             job_id?: components["schemas"]["JobId"];
             /** @description Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`. */
             language?: string;
+            priority?: components["schemas"]["Priority"];
         } & {
             [key: string]: unknown;
         };
@@ -757,14 +854,19 @@ export interface components {
             job_id?: components["schemas"]["JobId"];
             /** @description Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`. */
             language?: string;
+            priority?: components["schemas"]["Priority"];
         };
+        /**
+         * @description Among the runs of the same release that wait, those of higher priority start first; 0 if absent. Agents have a
+         *     highest one, and answer 422 to any above.
+         */
+        Priority: number;
         /**
          * @description The parameters that the action is called with, by name.
          *
-         *     An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-         *     `num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
-         *     run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-         *     `actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+         *     The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
+         *     a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+         *     either a run has one CPU. A value that is no amount counts for nothing here.
          */
         ActionParams: {
             [key: string]: unknown;
@@ -898,6 +1000,8 @@ export interface components {
             /** @description The action's result, `null` until it has succeeded. NaN and infinities in it are `null`. */
             result?: unknown;
             nonfinite?: components["schemas"]["NonFiniteNumbers"];
+            /** @description How many values the action yielded, if it is a generator; its result is the list of them. */
+            outputs?: number;
             /** @description The `detail` that an error answer would carry, `null` unless the job failed or was stopped. */
             error: unknown;
             /** @description The status that an error answer would carry, `null` unless the job failed or was stopped. */
@@ -955,6 +1059,21 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it. */
+        StoredFile: {
+            /** @description The SHA-256 of its content, in hexadecimal digits. */
+            id: string;
+            /** @description As its uploader called it. */
+            name: string | null;
+            /** @description As its uploader called it. */
+            media_type: string | null;
+            /** @description Bytes; null while that is not known. */
+            size: number | null;
+            /** @description Bytes that are there. */
+            received: number;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description A file that a run left. */
         JobFile: {
             /** @description Its path below the folder of outputs. */
@@ -982,6 +1101,12 @@ export interface components {
             step?: string;
             /** @description `event`: its name, of the action's choice. */
             event?: string;
+            /** @description `output`: the number of the value, from 0. */
+            index?: number;
+            /** @description `output`: what the action yielded, any JSON value. */
+            value?: unknown;
+            /** @description `complete`: how many values the action yielded, if it is a generator. */
+            outputs?: number;
             /** @description `event`: what goes with it, any JSON value. */
             data?: unknown;
             nonfinite?: components["schemas"]["NonFiniteNumbers"];
@@ -989,7 +1114,7 @@ export interface components {
             left_out?: string;
             /**
              * Format: date-time
-             * @description `event`: when the agent heard of it.
+             * @description `event`, `output`: when the agent heard of it.
              */
             at?: string;
             /** @description `error`: what went wrong, as in the job's record. */
@@ -1036,6 +1161,8 @@ export interface components {
             exception_message?: string;
             /** @description `action_failed`: the traceback, from the plugin's own code on. */
             traceback?: string;
+            /** @description `result_not_serializable`: the job's file with the `repr` of the result. */
+            file?: string;
             /** @description `requirements_failed`: the installer's last lines. */
             installer_output?: string;
             /** @description `serve_failed`: the worker's last lines. */
@@ -1056,7 +1183,7 @@ export interface components {
         };
         /**
          * @description The request does not fit its schema, or what was found under that name is not a plugin (`invalid_plugin`,
-         *     `invalid_archive`, `ambiguous_release`).
+         *     `invalid_archive`), or more than one (`ambiguous_release`).
          */
         ReleaseRefused: {
             headers: {
@@ -1133,6 +1260,24 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
+        /** @description The part is not the next one (`offset_mismatch`), or a run needs the file (`file_in_use`). Nothing was done. */
+        FileConflict: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The request does not fit its schema, or the content its id (`digest_mismatch`); nothing of it is kept then. */
+        FileRefused: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
         /** @description The range lies outside of the file (`range_not_satisfiable`). */
         RangeNotSatisfiable: {
             headers: {
@@ -1192,7 +1337,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description The body is larger than the agent takes (`content_too_large`). */
+        /** @description The body or the file is larger than the agent takes (`content_too_large`). */
         ContentTooLarge: {
             headers: {
                 [name: string]: unknown;
@@ -1224,7 +1369,7 @@ export interface components {
          *     (`unknown_action`), the parameters don't fit the action (`invalid_params`), a requirement is not allowed
          *     (`invalid_requirement`) or could not be installed (`requirements_failed`), no Python here fits
          *     (`python_not_found`), the plugin lacks something (`invalid_plugin`, `entrypoint_not_found`), its method can't be
-         *     run here (`method_not_supported`), no node of the cluster has what the action asks for (`no_node_fits`), or a
+         *     run here (`method_not_supported`), a file of the params is not there (`file_not_found`: upload it again), no node of the cluster has what the action asks for (`no_node_fits`), or a
          *     debug run's source can't be used (`invalid_plugin_path`, `invalid_module`).
          */
         RunRefused: {
@@ -1314,6 +1459,11 @@ export interface components {
          * @example bytes=1048576-
          */
         Range: string;
+        /**
+         * @description The SHA-256 of the content, in lower hexadecimal digits.
+         * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+         */
+        FileId: string;
         /**
          * @description The served action's `name`. One path segment, percent-encoded.
          * @example ml_model@1.2.0:predict
@@ -1520,7 +1670,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The release had been cached already. */
+            /** @description The release had been cached already, with the same files if it was refreshed. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2222,6 +2372,218 @@ export interface operations {
             404: components["responses"]["FileNotFound"];
             416: components["responses"]["RangeNotSatisfiable"];
             422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_file: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the agent has of the file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredFile"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    delete_file: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            409: components["responses"]["FileConflict"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_file_content: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+                /**
+                 * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+                 * @example bytes=1048576-
+                 */
+                Range?: components["parameters"]["Range"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The part that `Range` asks for. */
+            206: {
+                headers: {
+                    "Content-Range": components["headers"]["ContentRange"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            416: components["responses"]["RangeNotSatisfiable"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    put_file_content: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Bytes of the whole file; without it, the file ends with this part.
+                 * @example 5
+                 */
+                size?: number;
+                /**
+                 * @description Of this part's first byte; without it, the upload begins anew.
+                 * @example 0
+                 */
+                offset?: number;
+                /**
+                 * @description For downloads.
+                 * @example input.txt
+                 */
+                name?: string;
+                /**
+                 * @description What kind of file it is.
+                 * @example text/plain
+                 */
+                media_type?: string;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description What the agent has of the file now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredFile"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["FileConflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["FileRefused"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["OtherError"];
         };
     };

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
 from synapse_agent.plugins.debug_source import DebugRules
@@ -24,6 +25,8 @@ from synapse_agent.runner.base import Runner
 from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.local import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
+from synapse_agent.runner.resources.machine import this_machine
+from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.runner.warming import Warming
 from synapse_agent.settings import Settings, check_plugins_folder
 from synapse_agent.storage.data_folder import DataFolder, unusable
@@ -45,10 +48,12 @@ class Agent:
     database: Database
     releases: Releases
     jobs: Jobs
+    files: FileStore
     debug: DebugRules
     sandbox: SandboxPolicy
     rules: RequirementRules
     runner: Runner
+    max_priority: int
     warming: Warming
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
@@ -80,13 +85,21 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
+        scheduler = Scheduler(this_machine(settings, os.environ))
         runner = DescribingRunner(await _make(make_runner, settings, folder.reserve), folder.schemas)
         stack.push_async_callback(runner.close)
+        files = FileStore(
+            folder.files,
+            max_bytes=settings.max_files_bytes,
+            keep=timedelta(days=settings.keep_files_days),
+            temporary=folder.temporary,
+        )
         jobs = Jobs(
+            files=files,
             database=database,
             runner=runner,
             folder=folder.jobs,
-            max_concurrent=settings.runs_at_once,
+            scheduler=scheduler,
             max_queued=settings.max_queued_runs,
             time_limit=settings.time_limit,
             output_limit=settings.max_jobs_bytes,
@@ -99,7 +112,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         for each in folders:
             stack.push_async_callback(_cancel, asyncio.create_task(each.look_ahead()))
         folder.reserve.refill()
-        retention = Retention(database, folder.jobs, limits, reserve=folder.reserve)
+        retention = Retention(database, folder.jobs, limits, files=files, reserve=folder.reserve)
         stack.push_async_callback(_cancel, asyncio.create_task(retention.keep()))
         rules = RequirementRules(urls=settings.allow_requirement_urls)
         releases = Releases(
@@ -114,9 +127,21 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
-        warming = Warming(runner)
+        warming = Warming(runner, scheduler)
         stack.push_async_callback(warming.close)
-        agent = Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules, runner, warming)
+        agent = Agent(
+            folder=folder,
+            database=database,
+            releases=releases,
+            jobs=jobs,
+            files=files,
+            debug=DebugRules.of(settings),
+            sandbox=sandbox,
+            rules=rules,
+            max_priority=settings.max_priority,
+            runner=runner,
+            warming=warming,
+        )
         for release in settings.warm:
             stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))
         yield agent
@@ -136,7 +161,12 @@ async def _warm_at_start(agent: Agent, release: str) -> None:
 
 
 def _unpacked(settings: Settings) -> TreeLimits:
-    return TreeLimits(settings.max_plugin_files, settings.max_plugin_size, settings.max_archive_ratio)
+    return TreeLimits(
+        settings.max_plugin_files,
+        settings.max_plugin_size,
+        settings.max_archive_ratio,
+        size_option="--max-plugin-size",
+    )
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -201,6 +201,18 @@ def test_wrong_tokens_and_actions_are_refused(call: Call, example_agent: Embedde
     assert call("health_check")["status"] == "ok"
 
 
+def test_a_result_that_json_does_not_have_leaves_its_repr(call: Call) -> None:
+    """As a file of the job, which the error names."""
+    modules = {"acting": "def act():\n    return {'model': 3j}\n"}
+    config = {"actions": {"act": {"entrypoint": "acting:act"}}}
+    job_id = f"unsaid-{uuid4()}"
+    with pytest.raises(exceptions.ServerError, match=r"'result\.repr\.txt' has its repr") as caught:
+        call("run_debug_plugin_release", "act", config=config, modules=modules, job_id=job_id)
+    assert isinstance(caught.value.detail, dict)
+    assert caught.value.detail["detail"]["file"] == "result.repr.txt"
+    assert [file["name"] for file in call("list_job_files", job_id)] == ["result.repr.txt"]
+
+
 def test_nan_is_null_and_the_record_has_its_place(call: Call) -> None:
     """In a result, an event and a progress."""
     source = """

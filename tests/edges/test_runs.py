@@ -321,25 +321,6 @@ def test_an_action_that_raises_tells_all_of_it(fail):
             "without end.",
             {"signal": "SIGSEGV"},
         ),
-        (
-            "returns_object",
-            "result_not_serializable",
-            "The action's result cannot be written as JSON: $.found[1][0] is of type type.",
-            {"path": "$.found[1][0]"},
-        ),
-        (
-            "returns_cycle",
-            "result_not_serializable",
-            "The action's result cannot be written as JSON: $['best of'][0] holds itself.",
-            {"path": "$['best of'][0]"},
-        ),
-        (
-            "returns_keys",
-            "result_not_serializable",
-            "The action's result cannot be written as JSON: $.best has the keys 1 and '1', which are both written as "
-            "'1'.",
-            {"path": "$.best"},
-        ),
     ],
 )
 def test_an_action_that_gives_no_result_is_told_by_how_it_ended(fail, action, error_type, message, facts):
@@ -349,6 +330,24 @@ def test_an_action_that_gives_no_result_is_told_by_how_it_ended(fail, action, er
     assert (error.error_type, error.message) == (error_type, message)
     assert facts.items() <= error.detail["detail"].items()
     assert error.detail["detail"]["job_id"]
+
+
+@pytest.mark.parametrize(
+    ("action", "where"),
+    [
+        ("returns_object", "$.found[1][0] is of type type"),
+        ("returns_cycle", "$['best of'][0] holds itself"),
+        ("returns_keys", "$.best has the keys 1 and '1', which are both written as '1'"),
+    ],
+)
+def test_a_result_that_json_does_not_have_names_its_place(fail, ledger, action, where):
+    """500; the `repr` of the result is a file of the job."""
+    ledger.expect(job_folders=1)
+    error = fail(action)
+    assert error.error_type == "result_not_serializable"
+    said = f"The action's result cannot be written as JSON: {where}. The job's file 'result.repr.txt' has its repr."
+    assert error.message == said
+    assert where.startswith(error.detail["detail"]["path"])
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,8 @@ def test_only_files_are_kept_and_the_log_names_the_rest(client: AgentClient, act
     act(source, job_id="odd")
     assert [file["name"] for file in client.list_job_files("odd")] == ["hidden/file"]
     log = client.get_job_logs("odd")
-    for said in ("link: a link", "folder: a link", "pipe: not a file", r"caf\xe9: its name is not UTF-8"):
-        assert f"... not kept: {said} ..." in log
+    for note in ("link: a link", "folder: a link", "pipe: not a file", r"caf\xe9: its name is not UTF-8"):
+        assert f"... not kept: {note} ..." in log
 
 
 @pytest.mark.parametrize("instead", ["os.symlink('/etc', outputs)", "open(outputs, 'w').close()", "pass"])

@@ -133,7 +133,7 @@ def test_a_stream_is_text_with_the_schema_of_its_events() -> None:
     assert schema["contentSchema"] == {"$ref": "#/components/schemas/JobStreamEvent"}
 
 
-def test_a_stranger_reads_the_file_in_seventeen_minutes() -> None:
+def test_a_stranger_reads_the_file_in_twenty_minutes() -> None:
     """All of its prose at 250 words a minute: nothing is repeated."""
 
     def prose(part: Any) -> int:
@@ -144,4 +144,4 @@ def test_a_stranger_reads_the_file_in_seventeen_minutes() -> None:
         own = [part[key] for key in ("summary", "description") if isinstance(part.get(key), str)]
         return len(" ".join(own).split()) + sum(prose(value) for key, value in part.items() if key != "examples")
 
-    assert prose(CONTRACT) <= 17 * 250
+    assert prose(CONTRACT) <= 20 * 250

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .sandbox import Sandbox
     from .serve_application import ServeApplication
     from .serve_worker import ServeWorker
+    from .stored_file import StoredFile
     from .warm_release import WarmRelease
     from .warm_request import WarmRequest
 
@@ -72,6 +73,7 @@ _MODULES = {
     "Sandbox": "sandbox",
     "ServeApplication": "serve_application",
     "ServeWorker": "serve_worker",
+    "StoredFile": "stored_file",
     "WarmRelease": "warm_release",
     "WarmRequest": "warm_request",
 }
@@ -107,6 +109,7 @@ __all__ = (
     "Sandbox",
     "ServeApplication",
     "ServeWorker",
+    "StoredFile",
     "WarmRelease",
     "WarmRequest",
 )

@@ -24,6 +24,7 @@ class ErrorDetail:
         exception_type (str | Unset): `action_failed`: the exception's class.
         exception_message (str | Unset): `action_failed`: the exception's message.
         traceback (str | Unset): `action_failed`: the traceback, from the plugin's own code on.
+        file (str | Unset): `result_not_serializable`: the job's file with the `repr` of the result.
         installer_output (str | Unset): `requirements_failed`: the installer's last lines.
         log (str | Unset): `serve_failed`: the worker's last lines.
     """
@@ -34,6 +35,7 @@ class ErrorDetail:
     exception_type: str | Unset = UNSET
     exception_message: str | Unset = UNSET
     traceback: str | Unset = UNSET
+    file: str | Unset = UNSET
     installer_output: str | Unset = UNSET
     log: str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -50,6 +52,8 @@ class ErrorDetail:
         exception_message = self.exception_message
 
         traceback = self.traceback
+
+        file = self.file
 
         installer_output = self.installer_output
 
@@ -71,6 +75,8 @@ class ErrorDetail:
             field_dict["exception_message"] = exception_message
         if traceback is not UNSET:
             field_dict["traceback"] = traceback
+        if file is not UNSET:
+            field_dict["file"] = file
         if installer_output is not UNSET:
             field_dict["installer_output"] = installer_output
         if log is not UNSET:
@@ -93,6 +99,8 @@ class ErrorDetail:
 
         traceback = d.pop("traceback", UNSET)
 
+        file = d.pop("file", UNSET)
+
         installer_output = d.pop("installer_output", UNSET)
 
         log = d.pop("log", UNSET)
@@ -104,6 +112,7 @@ class ErrorDetail:
             exception_type=exception_type,
             exception_message=exception_message,
             traceback=traceback,
+            file=file,
             installer_output=installer_output,
             log=log,
         )

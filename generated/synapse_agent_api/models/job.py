@@ -42,6 +42,7 @@ class Job:
         nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them
             is `null` in the result, the event or the
             progress that has this field. The field is missing without any.
+        outputs (int | Unset): How many values the action yielded, if it is a generator; its result is the list of them.
         status_code (int | None | Unset): The status that an error answer would carry, `null` unless the job failed or
             was stopped.
         events (list[JobEvent] | Unset): The last events that the action recorded, at most 20; `data` of more than 1 kB
@@ -69,6 +70,7 @@ class Job:
     idempotency_key: None | str
     result: Any | Unset = UNSET
     nonfinite: NonFiniteNumbers | Unset = UNSET
+    outputs: int | Unset = UNSET
     status_code: int | None | Unset = UNSET
     events: list[JobEvent] | Unset = UNSET
     params: JobParams | None | Unset = UNSET
@@ -124,6 +126,8 @@ class Job:
         nonfinite: dict[str, Any] | Unset = UNSET
         if not isinstance(self.nonfinite, Unset):
             nonfinite = self.nonfinite.to_dict()
+
+        outputs = self.outputs
 
         status_code: int | None | Unset
         if isinstance(self.status_code, Unset):
@@ -187,6 +191,8 @@ class Job:
             field_dict["result"] = result
         if nonfinite is not UNSET:
             field_dict["nonfinite"] = nonfinite
+        if outputs is not UNSET:
+            field_dict["outputs"] = outputs
         if status_code is not UNSET:
             field_dict["status_code"] = status_code
         if events is not UNSET:
@@ -293,6 +299,8 @@ class Job:
         else:
             nonfinite = NonFiniteNumbers.from_dict(_nonfinite)
 
+        outputs = d.pop("outputs", UNSET)
+
         def _parse_status_code(data: object) -> int | None | Unset:
             if data is None:
                 return data
@@ -372,6 +380,7 @@ class Job:
             idempotency_key=idempotency_key,
             result=result,
             nonfinite=nonfinite,
+            outputs=outputs,
             status_code=status_code,
             events=events,
             params=params,

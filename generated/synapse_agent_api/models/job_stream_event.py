@@ -29,12 +29,15 @@ class JobStreamEvent:
         total (float | None | Unset): `progress`: the total, if the action knows it.
         step (str | Unset): `progress`: the step of the action, if it names several.
         event (str | Unset): `event`: its name, of the action's choice.
+        index (int | Unset): `output`: the number of the value, from 0.
+        value (Any | Unset): `output`: what the action yielded, any JSON value.
+        outputs (int | Unset): `complete`: how many values the action yielded, if it is a generator.
         data (Any | Unset): `event`: what goes with it, any JSON value.
         nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them
             is `null` in the result, the event or the
             progress that has this field. The field is missing without any.
         left_out (str | Unset): `event`: what `data` does not have of what was reported, and why.
-        at (datetime.datetime | Unset): `event`: when the agent heard of it.
+        at (datetime.datetime | Unset): `event`, `output`: when the agent heard of it.
         error (Any | Unset): `error`: what went wrong, as in the job's record.
         status (str | Unset): `complete`: the status that the job ended with.
     """
@@ -45,6 +48,9 @@ class JobStreamEvent:
     total: float | None | Unset = UNSET
     step: str | Unset = UNSET
     event: str | Unset = UNSET
+    index: int | Unset = UNSET
+    value: Any | Unset = UNSET
+    outputs: int | Unset = UNSET
     data: Any | Unset = UNSET
     nonfinite: NonFiniteNumbers | Unset = UNSET
     left_out: str | Unset = UNSET
@@ -73,6 +79,12 @@ class JobStreamEvent:
         step = self.step
 
         event = self.event
+
+        index = self.index
+
+        value = self.value
+
+        outputs = self.outputs
 
         data = self.data
 
@@ -107,6 +119,12 @@ class JobStreamEvent:
             field_dict["step"] = step
         if event is not UNSET:
             field_dict["event"] = event
+        if index is not UNSET:
+            field_dict["index"] = index
+        if value is not UNSET:
+            field_dict["value"] = value
+        if outputs is not UNSET:
+            field_dict["outputs"] = outputs
         if data is not UNSET:
             field_dict["data"] = data
         if nonfinite is not UNSET:
@@ -153,6 +171,12 @@ class JobStreamEvent:
 
         event = d.pop("event", UNSET)
 
+        index = d.pop("index", UNSET)
+
+        value = d.pop("value", UNSET)
+
+        outputs = d.pop("outputs", UNSET)
+
         data = d.pop("data", UNSET)
 
         _nonfinite = d.pop("nonfinite", UNSET)
@@ -182,6 +206,9 @@ class JobStreamEvent:
             total=total,
             step=step,
             event=event,
+            index=index,
+            value=value,
+            outputs=outputs,
             data=data,
             nonfinite=nonfinite,
             left_out=left_out,

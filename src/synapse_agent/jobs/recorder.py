@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import time
 from collections import deque
@@ -14,7 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from synapse_agent.jobs import journal
 from synapse_agent.jobs.files import JobFiles
+from synapse_agent.runner.resources.scheduler import Allocation
 from synapse_agent.storage.disk import is_disk_full, is_unwritable
 from synapse_agent.storage.repositories.jobs import JobRepository
 from synapse_agent.util.json_text import json_bytes
@@ -42,18 +43,21 @@ class Recorder:
         row_id: int,
         files: JobFiles,
         *,
-        turn: Callable[[], AbstractAsyncContextManager[object]],
+        turn: Callable[[], AbstractAsyncContextManager[Allocation | None]],
+        residence: Callable[[], AbstractAsyncContextManager[Allocation | None]],
         on_change: Callable[[], None],
         on_full: Callable[[], None] | None = None,
     ) -> None:
         self._rows = rows
         self._row_id = row_id
         self._turn = turn
+        self.residence = residence
+        """What a process that stays enters; see `RunListener`."""
         self._on_change = on_change
         self._log = _Written(files.open_log, f"The log of job {row_id}", note=CUT_NOTE, on_full=on_full)
-        self._journal = _Written(
-            files.open_journal, f"The journal of job {row_id}", limit=JOURNAL_BYTES, on_full=on_full
-        )
+        self._journal = _Written(files.open_journal, f"The journal of job {row_id}", on_full=on_full)
+        self._noted = 0
+        self._outputs = 0
         self._events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
         self._written_at = float("-inf")
         self._is_start_recorded = False
@@ -85,8 +89,8 @@ class Recorder:
         """What the record has about the result, as JSON text."""
         return json.dumps(self._facts) if self._facts else None
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
-        """Wait until so many runs are over that this one may start."""
+    def turn(self) -> AbstractAsyncContextManager[Allocation | None]:
+        """Wait until this one may start, and has its part of the machine."""
         return self._turn()
 
     def started(self) -> None:
@@ -104,8 +108,11 @@ class Recorder:
         kind, rest = event.get("type"), {name: value for name, value in event.items() if name != "type"}
         if kind == "progress":
             self.progress = json.dumps(rest)
+        elif kind == "output":
+            self._keep_output(event["value"])
         elif kind == "result":
-            self._facts.update(rest)
+            is_generator = rest.pop("generator", False)
+            self._facts.update(rest, **({"outputs": self._outputs} if is_generator else {}))
         else:
             self._note({**rest, "at": now()})
         self._save()
@@ -121,10 +128,18 @@ class Recorder:
                 logger.warning("The outputs of job %d, %s, could not be kept: %s", self._row_id, folder, error)
 
     def _note(self, event: dict[str, Any]) -> None:
-        self._journal.add(json_bytes({"log": self._log.size, **event}) + b"\n")
+        line = journal.event_line(self._log.size, event)
+        if self._noted + len(line) <= JOURNAL_BYTES:
+            self._noted += len(line)
+            self._journal.add(line)
         if "data" in event and len(json_bytes(event["data"])) > MAX_DATA_BYTES:
             del event["data"]
         self._events.append(event)
+
+    def _keep_output(self, value: bytes) -> None:
+        """Add a value that the action has yielded to the journal; the runner bounds their size as that of a result."""
+        self._journal.add(journal.output_line(self._log.size, self._outputs, value, at=now()))
+        self._outputs += 1
 
     def _save(self) -> None:
         """Write down what is kept in memory, as often as a restart makes it worth it."""
@@ -157,14 +172,12 @@ class _Written:
         open_file: Callable[[], BinaryIO],
         name: str,
         *,
-        limit: float = math.inf,
         note: bytes = b"",
         on_full: Callable[[], None] | None = None,
     ) -> None:
         """`note` becomes the last line of a file that was cut."""
         self._open = open_file
         self._name = name
-        self._limit = limit
         self._note = note
         self._on_full = on_full
         self._file: BinaryIO | None = None
@@ -172,7 +185,7 @@ class _Written:
         self.size = 0
 
     def add(self, data: bytes) -> None:
-        if self._is_lost or self.size + len(data) > self._limit:
+        if self._is_lost:
             return
         try:
             self._file = self._file or self._open()

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from synapse_agent.files.outputs import OutputFile, unsettled
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
 from synapse_agent.jobs.files import JobFiles
@@ -27,6 +28,7 @@ from synapse_agent.jobs.outcomes import (
     ending,
     internal_error,
     not_recorded,
+    outputs_of,
     restarted,
     result_lost,
     result_not_kept,
@@ -38,6 +40,8 @@ from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, quoted, shutting_down
 from synapse_agent.runner.base import Run, Runner
+from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
+from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
 from synapse_agent.settings import default
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
@@ -63,9 +67,10 @@ class Jobs:
         self,
         *,
         database: Database,
+        files: FileStore,
         runner: Runner,
         folder: Path,
-        max_concurrent: int,
+        scheduler: Scheduler,
         max_queued: int,
         keep_keys: timedelta,
         time_limit: float | None = None,
@@ -77,10 +82,12 @@ class Jobs:
         self._rows = database.jobs
         self._keys = database.keys
         self._runner = runner
+        self._stored = files
         self._folder = folder
-        self._turns = asyncio.Semaphore(max_concurrent)
-        self._copies = asyncio.Semaphore(_COPIES_PER_TURN * max_concurrent)
-        self._most = max_concurrent + max_queued
+        self._scheduler = scheduler
+        slots = scheduler.machine.slots
+        self._copies = asyncio.Semaphore(_COPIES_PER_TURN * slots)
+        self._most = slots + max_queued
         self._keep_keys = keep_keys
         self._time_limit = time_limit
         self._output_limit = output_limit
@@ -110,7 +117,8 @@ class Jobs:
     def submit(self, spec: RunSpec, *, key: RequestKey | None = None) -> JobRow:
         """Start a run, or attach to the one that the same spec has started, and bind the key, which is free, to it.
 
-        Raises `Problem`: 409 where the job ID belongs to another run, 429 where too many wait, 503 when closing.
+        Raises `Problem`: 409 if the job ID belongs to another run, 422 if the machine never has what the run asks
+        for, 429 if too many wait, 503 when closing.
         """
         if self._is_closing:
             raise shutting_down()
@@ -122,6 +130,7 @@ class Jobs:
                 expires_at = None if self._live_of(earlier) else self._keys_until()
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
+        self._scheduler.machine.check(spec.resources)
         if len(self._live) >= self._most:
             message = f"{len(self._live)} runs are running or queued, the limit of this agent. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
@@ -129,6 +138,7 @@ class Jobs:
             raise not_recorded(self._ends.trouble)
         if self._reserve and self._reserve.is_low:
             raise disk_full()
+        self._stored.check(spec.params.files)
         row = self._rows.create(self._new_job(spec, content, key), request=key.request if key else None)
         if earlier:
             self._files(earlier).remove()
@@ -198,7 +208,8 @@ class Jobs:
         row = self.find(job_id)
         files = self._files(row)
         position = begin(after, job=row.id, files=files)
-        watched = self._live_of(row) or FinishedJob(row.progress, JobEnd(row.status, json.loads(row.error or "null")))
+        end = JobEnd(row.status, json.loads(row.error or "null"), outputs_of(row.result_facts))
+        watched = self._live_of(row) or FinishedJob(row.progress, end)
         return follow(watched, files, position)
 
     def log(self, job_id: str) -> Path:
@@ -261,6 +272,7 @@ class Jobs:
 
     def _start(self, spec: RunSpec, row: JobRow) -> None:
         spec.workspace.claim()
+        self._stored.hold(spec.params.files)
         live = self._live[row.job_id] = RunningJob(row)
         live.task = asyncio.create_task(self._run(live, spec), name=f"job {row.job_id}")
 
@@ -280,7 +292,7 @@ class Jobs:
             logger.exception("Job %s could not be recorded", live.row.job_id)
             outcome = internal_error(live.row.job_id)
         finally:
-            live.ending = ending(outcome, is_closing=self._is_closing)
+            live.ending = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
             live.notifier.notify()
             del self._live[live.row.job_id]
         self._params.afterwards(live.row, spec, live.folder)
@@ -289,6 +301,7 @@ class Jobs:
 
     async def _let_go(self, spec: RunSpec) -> None:
         """Release a run's folder; an error of that does not change how the run ended."""
+        self._stored.release(spec.params.files)
         try:
             await spec.workspace.release()
         except Exception:
@@ -309,12 +322,12 @@ class Jobs:
             return internal_error(live.row.job_id)
 
     @asynccontextmanager
-    async def _turn(self, live: RunningJob) -> AsyncIterator[None]:
+    async def _turn(self, live: RunningJob, request: ResourceRequest) -> AsyncIterator[Allocation]:
         """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
         live.is_waiting = True
-        async with self._turns:
+        async with self._scheduler.turn(request) as allocation:
             live.is_waiting = False
-            yield
+            yield allocation
 
     async def _execute(self, live: RunningJob, spec: RunSpec) -> bytes:
         folder = await spec.workspace.prepare()
@@ -329,14 +342,17 @@ class Jobs:
             release=spec.release,
             language=spec.language,
             time_limit=self._time_limit,
+            files={each: self._stored.path(each.id) for each in spec.params.files},
         )
         live.is_waiting = False
         # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
         on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
+        turn = partial(self._turn, live, spec.request(accepted=live.row.id))
+        residence = partial(self._scheduler.turn, replace(spec.request(accepted=live.row.id), lane=Lane.RESIDENT))
         recorder = Recorder(
-            self._rows, live.row.id, files, turn=partial(self._turn, live), on_change=on_change, on_full=on_full
+            self._rows, live.row.id, files, turn=turn, residence=residence, on_change=on_change, on_full=on_full
         )
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)

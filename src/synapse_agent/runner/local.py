@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,10 @@ from synapse_agent.runner.processes.outcomes import (
 from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, namespaces_missing, probed
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
+from synapse_agent.runner.resources.gpus import HIDDEN
+from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation
 from synapse_agent.runner.serving.pool import ServingPool
-from synapse_agent.runner.serving.workers import Prepared
+from synapse_agent.runner.serving.workers import Prepared, Residence
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
@@ -62,12 +64,13 @@ class LocalRunner:
         bounds: CacheBounds | None = None,
         sandbox: SandboxPolicy = OFF,
         rules: RequirementRules = STRICT,
+        hides_gpus: bool = False,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
         `pythons` are preferred to those found on the machine. `bounds` are those of the environments that are kept.
-        Of `environ` actions see a few harmless variables.
+        Of `environ` actions see a few harmless variables. With `hides_gpus` a run sees only the GPUs that it was given.
         """
         self._limits = limits or RunLimits()
         self._rules = rules
@@ -91,6 +94,8 @@ class LocalRunner:
         )
         self._path = environ.get("PATH", os.defpath)
         self._serving = ServingPool(self._prepared)
+        self._unseen = HIDDEN if hides_gpus else {}
+        self._fixed_threads = THREAD_VARIABLES & environ.keys()
         self._running: dict[str, asyncio.Timeout] = {}
         self._idle = asyncio.Event()
         self._closed = False
@@ -180,7 +185,7 @@ class LocalRunner:
 
     async def _run_once(self, run: Run, heard: _Start, limits: RunLimits) -> bytes:
         """Run an action in a process of its own."""
-        async with self._prepared(run, limits, heard.output, turn=heard.turn) as prepared:
+        async with self._prepared(run, limits, heard.output, heard.turn) as prepared:
             if run.warms:
                 await _ready(prepared.keeper)
                 return b"null"
@@ -207,8 +212,7 @@ class LocalRunner:
         run: Run,
         limits: RunLimits,
         on_output: Callable[[bytes], None],
-        *,
-        turn: Callable[[], AbstractAsyncContextManager[object]] = nullcontext,
+        turn: Residence,
     ) -> AsyncIterator[Prepared]:
         """Lend what a run's process is started from: its environment, a keeper and the request."""
         own = read_requirements if run.release is None else release_requirements
@@ -217,11 +221,11 @@ class LocalRunner:
             self._environments.use(
                 requirements, requires_python=run.config.requires_python, on_output=on_output
             ) as environment,
-            turn(),
+            turn() as allocation,
             self._keeper(run, environment) as keeper,
         ):
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, run.config.action(run.action), limits, env=self._env(environment))
+            request = _request(run, run.config.action(run.action), limits, env=self._env(environment, allocation))
             if self._sandbox.namespaces:
                 request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
             folder = environment.folder
@@ -245,14 +249,20 @@ class LocalRunner:
         )
         return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
-    def _env(self, environment: Environment) -> dict[str, str]:
+    def _env(self, environment: Environment, allocation: Allocation | None) -> dict[str, str]:
         """Return what a run's environment variables are beside those of its own folder."""
         return {
             "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(environment.folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
+            **self._unseen,
+            **({} if allocation is None else self._own_threads(allocation.env)),
         }
+
+    def _own_threads(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Leave out of a run's variables the numbers of threads that the operator has set for all runs."""
+        return {name: value for name, value in env.items() if name not in self._fixed_threads}
 
 
 async def _ready(keeper: KeeperProcess) -> None:
@@ -272,6 +282,7 @@ class _Start:
     def __init__(self, listener: RunListener) -> None:
         self.has_started = False
         self.turn = listener.turn
+        self.residence = listener.residence
         self.output = listener.output
         self.event = listener.event
         self.outputs = listener.outputs
@@ -295,6 +306,7 @@ def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, s
         "limits": limits.resources,
         "writable": [],
         "shown": [],
+        "inputs": [(file.id, file.name, str(path)) for file, path in run.files.items()],
         "result_bytes": limits.result_bytes,
         "served": action.is_served,
         **(_description(run.config) if run.describes else {}),
@@ -326,6 +338,7 @@ def local_runner(settings: Settings) -> LocalRunner:
         bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
         sandbox=sandbox_of(settings),
         rules=RequirementRules(urls=settings.allow_requirement_urls),
+        hides_gpus=settings.gpus is not None,
         environ={**os.environ, **index_environ(settings.index_url, settings.extra_index_urls)},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,12 +12,13 @@ from urllib.parse import urlencode
 from starlette.responses import Response, StreamingResponse
 
 from synapse_agent.agent import Agent
+from synapse_agent.files.store import Part
 from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import Caller, RunSpec
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
-from synapse_agent.plugins.requirements import RequirementRules, check_requirements
-from synapse_agent.problems import invalid
+from synapse_agent.plugins.requirements import check_requirements
+from synapse_agent.problems import Problem, invalid
 from synapse_agent.runner.serving.pool import application_not_found
 from synapse_agent.runner.warming import ANSWER_SECONDS
 from synapse_agent.server.auth import TOKEN_NAME
@@ -24,6 +26,7 @@ from synapse_agent.server.file_response import FileAnswer
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES, REQUEST_ID
 from synapse_agent.server.responses import json_answer
+from synapse_agent.storage.disk import disk_full
 from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.releases import RELEASE_FILTERS
 from synapse_agent.util.json_text import json_bytes
@@ -80,8 +83,10 @@ async def get_plugin_release(agent: Agent, request: OperationRequest) -> Respons
 
 async def create_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Fetch and cache a release: 201 where this call did, 200 where it was there."""
-    row, is_new = await agent.releases.create(request.body["plugin"], request.body["version"])
-    return json_answer(json_bytes(agent.releases.record(row)), 201 if is_new else 200)
+    body = request.body
+    made = await agent.releases.create(body["plugin"], body.get("version"), refresh=body.get("refresh", False))
+    changed = {"source_changed": True} if made.source_changed else {}
+    return json_answer(json_bytes({**agent.releases.record(made.release), **changed}), 201 if made.is_new else 200)
 
 
 async def delete_plugin_release(agent: Agent, request: OperationRequest) -> Response:
@@ -153,6 +158,35 @@ async def get_job_file(agent: Agent, request: OperationRequest) -> Response:
     return FileAnswer(path, name=name, range_header=request.headers.get("Range"))
 
 
+async def get_file(agent: Agent, request: OperationRequest) -> Response:
+    """Return what is known of a file that was uploaded."""
+    return json_answer(json_bytes(asdict(agent.files.find(request.path["file_id"]))))
+
+
+async def put_file_content(agent: Agent, request: OperationRequest) -> Response:
+    """Take a part of a file, or all of it."""
+    if agent.folder.reserve.is_low:
+        raise disk_full()
+    stored = await agent.files.receive(request.path["file_id"], Part(**request.query), request.body)
+    return json_answer(json_bytes(asdict(stored)))
+
+
+async def get_file_content(agent: Agent, request: OperationRequest) -> Response:
+    """Return a file that was uploaded, once it is whole."""
+    file_id = request.path["file_id"]
+    known = agent.files.find(file_id)
+    if known.received != known.size:
+        message = f"Of the file {file_id} only {known.received} bytes have arrived; upload the rest."
+        raise Problem(404, "file_not_found", message, file_id=file_id)
+    return FileAnswer(agent.files.path(file_id), name=known.name or file_id, range_header=request.headers.get("Range"))
+
+
+async def delete_file(agent: Agent, request: OperationRequest) -> Response:
+    """Remove a file."""
+    await agent.files.delete(request.path["file_id"])
+    return Response(status_code=204)
+
+
 async def stop_job(agent: Agent, request: OperationRequest) -> Response:
     """End a job."""
     return json_answer(agent.jobs.record(await agent.jobs.stop(request.path["job_id"])))
@@ -186,7 +220,9 @@ async def _run_once(
     # From here to the job's row there is no await: of two requests with one key, the second finds the row.
     job = agent.jobs.attach(key) if key else None
     if job is None:
-        job = agent.jobs.submit(read_spec(agent, request), key=key)
+        spec = read_spec(agent, request)
+        is_awaited = spec.action.method != "job" and not _prefers_async(request)
+        job = agent.jobs.submit(replace(spec, is_awaited=is_awaited), key=key)
     if job.method == "job" or _prefers_async(request):
         return json_answer(agent.jobs.record(job), 202)
     return json_answer(await agent.jobs.result(job))
@@ -217,7 +253,7 @@ def _release_spec(agent: Agent, request: OperationRequest) -> RunSpec:
         workspace=agent.releases.lease(release),
         release=f"{release.plugin}@{release.version}",
         params_schema=agent.releases.params_schema(release, request.body["action"]),
-        **_common(request, agent.rules, "params"),
+        **_common(agent, request, "params"),
     )
 
 
@@ -227,7 +263,7 @@ def _debug_spec(agent: Agent, request: OperationRequest) -> RunSpec:
         action=source.config.action(request.body["action"]),
         config=source.config,
         workspace=DebugWorkspace(source, agent.folder.temporary("debug"), limits=agent.debug.limits),
-        **_common(request, agent.rules, "params", "plugin_path", "config", "modules"),
+        **_common(agent, request, "params", "plugin_path", "config", "modules"),
     )
 
 
@@ -237,11 +273,14 @@ async def _parts(log: Path) -> AsyncIterator[str]:
         yield part
 
 
-def _common(request: OperationRequest, rules: RequirementRules, *parts: str) -> dict[str, Any]:
+def _common(agent: Agent, request: OperationRequest, *parts: str) -> dict[str, Any]:
     """Return what both kinds of run take, absent keys left out; `parts` are those that make out its content."""
     body = request.body
-    given: dict[str, Any] = {name: body[name] for name in ("params", "language", "job_id") if name in body}
-    requirements = check_requirements(body.get("requirements", []), rules)
+    given: dict[str, Any] = {name: body[name] for name in ("params", "language", "job_id", "priority") if name in body}
+    if given.get("priority", 0) > agent.max_priority:
+        message = f"Input should be at most {agent.max_priority}, this agent's highest priority"
+        raise invalid("less_than_equal", message, at=["body", "priority"], value=given["priority"])
+    requirements = check_requirements(body.get("requirements", []), agent.rules)
     identities = {name: request.identities[name] for name in parts if name in request.identities}
     return {**given, "requirements": requirements, "identities": identities, "caller": _caller(request)}
 

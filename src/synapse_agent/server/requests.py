@@ -45,7 +45,8 @@ async def read_request(
     query, filters = _query_values(operation, request)
     headers = _header_values(operation, request)
     if operation.file_type:
-        require_type(request.headers, operation.file_type)
+        if "content-type" in request.headers:  # `curl -T` names none
+            require_type(request.headers, operation.file_type)
         parts = read_parts(request.receive, limits.idle)
         return OperationRequest(request, path, query, filters, headers, parts)
     if operation.body is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.service import Jobs
@@ -19,6 +20,8 @@ from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.processes.outcomes import action_stopped
+from synapse_agent.runner.resources.machine import Machine
+from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRepository
@@ -124,10 +127,11 @@ class Agent:
     def restarted(self) -> Jobs:
         """Make the jobs of an agent that starts on what is there."""
         return Jobs(
+            files=FileStore(self.root / "files", max_bytes=1, keep=timedelta(1), temporary=self.root.joinpath),
             database=self.database,
             runner=self.runner,
             folder=self.root,
-            max_concurrent=1,
+            scheduler=Scheduler(Machine(slots=1)),
             max_queued=1,
             keep_keys=timedelta(hours=1),
         )

@@ -43,6 +43,9 @@ class Heard:
     def turn(self) -> AbstractAsyncContextManager[object]:
         return nullcontext()
 
+    def residence(self) -> AbstractAsyncContextManager[object]:
+        return nullcontext()
+
     def output(self, data: bytes) -> None:
         self.log += data
 

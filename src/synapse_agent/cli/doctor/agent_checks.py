@@ -26,6 +26,8 @@ CLOCK_SKEW = 60.0
 """Seconds that clocks may differ before it is worth a word."""
 EXPIRES_SOON = 14
 """Days."""
+MOST_WARNINGS = 20
+"""Of plugins' warnings, so that the rest can be found among them."""
 _GIVE_ANOTHER = "name the agent's address with --url, SYNAPSE_AGENT_URL or 'synapse-agent use NAME --url URL'"
 
 
@@ -49,7 +51,10 @@ def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Itera
         return
     client = make_client()
     yield health_finding(client)
-    yield token_finding(client, target)
+    token = token_finding(client, target)
+    yield token
+    if token.status == "ok":
+        yield from plugin_findings(client)
     yield from contract_and_clock_findings(client)
 
 
@@ -163,6 +168,27 @@ def token_finding(client: AgentClient, target: Target) -> Finding:
     except ClientError as error:
         return fault("token", f"it could not be tried: {one_line(error.message)}", "look at the agent's own log")
     return ok("token", f"the agent takes {source}")
+
+
+def plugin_findings(client: AgentClient) -> Iterator[Finding]:
+    """Pass on what the agent has to say of the plugins that it has cached, such as keys without effect."""
+    try:
+        releases, total = client.list_plugin_releases(list_all=True)
+    except ClientError as error:
+        yield skipped("plugins", f"they could not be listed: {one_line(error.message)}")
+        return
+    warnings = [
+        f"{release['plugin']}@{release['version']}: {one_line(text)}"
+        for release in releases
+        for text in release.get("warnings", ())
+    ]
+    for text in warnings[:MOST_WARNINGS]:
+        yield warning("plugins", text, "correct the plugin, and 'synapse-agent create CODE@VERSION --refresh'")
+    if len(warnings) > MOST_WARNINGS:
+        more = f"{len(warnings) - MOST_WARNINGS} more warnings"
+        yield warning("plugins", more, "'synapse-agent get CODE@VERSION' shows those of a release")
+    if not warnings:
+        yield ok("plugins", f"{total} cached, without warnings")
 
 
 def contract_and_clock_findings(client: AgentClient) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from _socket import (  # each run makes some, and those of `socket` cost several
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from synapse_agent.runner.processes.reported_events import read_event
+from synapse_agent.runner.processes.reported_events import read_event, read_value
 from synapse_agent.runner.synapse_worker import protocol
 from synapse_agent.runner.synapse_worker.kernel import send
 
@@ -133,6 +133,8 @@ class ReportSocket:
         self.result: bytes | None = None
         self.failure: bytes | None = None
         self._parts = bytearray()
+        self._value = bytearray()
+        self._values_size = 0
         self._has_warned = False
         self._socket, self.writer = socketpair(AF_UNIX, SOCK_DGRAM)
         self._socket.setblocking(False)
@@ -167,7 +169,9 @@ class ReportSocket:
 
     def _take(self, kind: bytes, payload: bytes) -> None:
         if kind == protocol.EVENT:
-            self._pass_on(payload)
+            self._pass_on(payload, read_event)
+        elif kind in (protocol.VALUE_PART, protocol.VALUE):
+            self._add_to_value(kind, payload)
         elif kind == protocol.UNCOMPILED:
             if self._on_uncompiled is not None:
                 self._on_uncompiled(payload)
@@ -192,8 +196,18 @@ class ReportSocket:
     def _has_outcome(self) -> bool:
         return self.result is not None or self.failure is not None
 
-    def _pass_on(self, payload: bytes) -> None:
-        event = read_event(payload)
+    def _add_to_value(self, kind: bytes, payload: bytes) -> None:
+        """Take a part of a value; all of them together are bounded as the result is."""
+        self._values_size += len(payload)
+        if self._values_size > self._limit or len(self._value) + len(payload) > protocol.MAX_VALUE:
+            return
+        self._value += payload
+        if kind == protocol.VALUE:
+            value, self._value = bytes(self._value), bytearray()
+            self._pass_on(value, read_value)
+
+    def _pass_on(self, payload: bytes, read: Callable[[bytes], dict[str, Any] | None]) -> None:
+        event = read(payload)
         if event is None:
             if not self._has_warned:
                 self._has_warned = True

@@ -133,7 +133,7 @@ class Execution:
                 (reports.writer.fileno(), log.writer.fileno(), file),
                 limit=self._limits.time,
                 grace=self._limits.grace,
-                shows=bool(request["shown"]),
+                shows=bool(request["shown"] or request["inputs"]),
             )
 
     async def _end(self) -> int | None:

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from synapse_agent.runner.synapse_worker.json_check import is_too_deep
+from synapse_agent.runner.synapse_worker.json_check import VALID, check, is_too_deep
 from synapse_agent.runner.synapse_worker.plain_values import MAX_PLACES
 
 
@@ -25,8 +25,14 @@ def read_event(payload: bytes) -> dict[str, Any] | None:
         step = {"step": event["step"]} if isinstance(event.get("step"), str) else {}
         return {"type": "progress", "current": event["current"], "total": event.get("total"), **step, **_notes(event)}
     if kind == "result":
-        return {"type": "result", **_notes(event)}
+        return {"type": "result", **({"generator": True} if event.get("generator") is True else {}), **_notes(event)}
     return None
+
+
+def read_value(payload: bytes) -> dict[str, Any] | None:
+    """Read a value that an action has yielded, and keep its text; None if it is not JSON on one line."""
+    is_line = b"\n" not in payload and b"\r" not in payload
+    return {"type": "output", "value": payload} if is_line and check(payload) == VALID else None
 
 
 def _is_progress(event: dict[str, Any]) -> bool:

@@ -6,19 +6,20 @@ import asyncio
 import signal
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.plugins.config import Action
 from synapse_agent.problems import Problem
-from synapse_agent.runner.base import Run, RunListener
+from synapse_agent.runner.base import NO_PARAMS, Run, RunListener
 from synapse_agent.runner.processes.execution import ProcessExit
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import result_of
 from synapse_agent.runner.serving.calls import CallExecution, CallNotBegunError
 from synapse_agent.runner.serving.failures import for_job, killed_with_another, was_killed
-from synapse_agent.runner.serving.workers import TAIL_BYTES, Prepare, WorkerProcess, WorkerStatus
+from synapse_agent.runner.serving.workers import TAIL_BYTES, Prepare, Residence, WorkerProcess, WorkerStatus
 from synapse_agent.util.times import now
 
 _SCALE_SECONDS = 0.1
@@ -55,7 +56,7 @@ class Application:
         self.name = name
         self.folder = run.folder
         self.is_over = False
-        self._run = run
+        self._run = replace(run, job_id=name, params=NO_PARAMS, files={}, language=None)
         self._action = action
         self._options = action.serve
         self._limits = limits
@@ -73,6 +74,8 @@ class Application:
         self._retry_at = 0.0
         self._problem: Exception | None = None
         """Why the last start failed."""
+        self._residence: Residence = nullcontext
+        """That of the last call that waited."""
         self._printed = b""
         """What the worker that is starting has printed."""
         self._timer: asyncio.TimerHandle | None = None
@@ -156,6 +159,7 @@ class Application:
         if self._printed:
             listener.output(self._printed)
         self._target = max(self._target, self._options.workers)
+        self._residence = listener.residence
         self._fill()
         self._look_after(_SCALE_SECONDS)
         try:
@@ -208,6 +212,7 @@ class Application:
             self._action,
             self._limits,
             prepare=self._prepare,
+            residence=self._residence,
             on_output=self._hear,
             on_ready=self._has_started,
             on_ended=self._worker_ended,

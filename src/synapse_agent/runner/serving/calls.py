@@ -114,13 +114,22 @@ class CallExecution:
         run = self._run
         language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
         env = {**language, "SYNAPSE_JOB_ID": run.job_id}
-        named = {"number": self._number, "job_id": run.job_id, "language": run.language}
-        head = {"secret": reports.secret.hex(), **named, "env": env}
+        head = {
+            "secret": reports.secret.hex(),
+            "number": self._number,
+            "job_id": run.job_id,
+            "language": run.language,
+            "env": env,
+            "inputs": [(file.id, file.name) for file in run.files],
+        }
         request = json.dumps(head).encode() + b"\n"
         descriptors = [reports.writer.fileno(), log.writer.fileno()]
         with ExitStack() as stack:
             stack.callback(log.writer.close)
             stack.callback(reports.writer.close)
+            for path in run.files.values():
+                descriptors.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+                stack.callback(os.close, descriptors[-1])
             if len(request) + len(run.params.text) <= protocol.MAX_PAYLOAD:
                 request += run.params.text
             else:

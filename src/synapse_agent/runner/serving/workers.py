@@ -16,6 +16,7 @@ from synapse_agent.runner.processes.execution import Execution, ProcessExit
 from synapse_agent.runner.processes.keeper import KeeperProcess
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import oom_kills
+from synapse_agent.runner.resources.scheduler import Allocation
 from synapse_agent.runner.serving.calls import CallExecution
 from synapse_agent.runner.serving.failures import start_failed
 from synapse_agent.runner.synapse_worker import protocol
@@ -42,8 +43,10 @@ class Prepared:
     on_uncompiled: Callable[[bytes], None]
 
 
-Prepare = Callable[[Run, RunLimits, Callable[[bytes], None]], AbstractAsyncContextManager[Prepared]]
-"""Makes the environment of a run and lends it with a keeper; what that prints goes to the last argument."""
+Residence = Callable[[], AbstractAsyncContextManager[Allocation | None]]
+"""What a process enters to have its part of the machine."""
+Prepare = Callable[[Run, RunLimits, Callable[[bytes], None], Residence], AbstractAsyncContextManager[Prepared]]
+"""Makes the environment of a run and lends it with a keeper; what that prints goes to the third argument."""
 
 
 class WorkerProcess:
@@ -56,6 +59,7 @@ class WorkerProcess:
         limits: RunLimits,
         *,
         prepare: Prepare,
+        residence: Residence,
         on_output: Callable[[bytes], None],
         on_ready: Callable[[], None],
         on_ended: Callable[[WorkerProcess, ProcessExit | Exception], None],
@@ -80,6 +84,7 @@ class WorkerProcess:
         self._options = action.serve
         self._limits = limits
         self._prepare = prepare
+        self._residence = residence
         self._on_output = on_output
         self._on_ready = on_ready
         self._on_ended = on_ended
@@ -200,7 +205,7 @@ class WorkerProcess:
     async def _serve(self) -> ProcessExit:
         limits = replace(self._limits, time=None, cpu_time=None)
         settings = {"concurrency": self._options.concurrency, "cpu_time": self._limits.cpu_time}
-        async with self._prepare(self._run, limits, self._hear) as prepared:
+        async with self._prepare(self._run, limits, self._hear, self._residence) as prepared:
             self.environment = prepared.environment
             self._execution = Execution(
                 prepared.keeper,

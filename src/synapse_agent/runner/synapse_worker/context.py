@@ -78,13 +78,17 @@ class Context:
 
         NaN and infinities become `null`, and a `repr` stands for what JSON has nothing for: no value raises.
         """
-        self.flush()
-        with suppress(Exception):  # the action may have closed it
-            sys.stdout.flush()  # so that what was printed before stands before the event
+        self._flush_all()
         self._send(_report({"type": "event", "event": _short_text(event), "data": data}))
 
-    def describe_result(self, **facts: Any) -> None:
+    def output(self, value: bytes) -> None:
+        """Report a value that the action has yielded, as JSON."""
+        self._flush_all()
+        self._reports.value(value)
+
+    def describe_result(self, is_generator: bool, nonfinite: NonFinite) -> None:
         """Record what the result itself does not show."""
+        facts = {**({"generator": True} if is_generator else {}), **nonfinite.fields}
         if facts:
             self._send(_report({"type": "result", **facts}))
 
@@ -93,6 +97,12 @@ class Context:
         if self._unsent is not None:
             self._send(self._unsent)
             self._unsent, self._sent_at = None, time.monotonic()
+
+    def _flush_all(self) -> None:
+        """Pass on what comes before a report: progress, and what was printed."""
+        self.flush()
+        with suppress(Exception):  # the action may have closed it
+            sys.stdout.flush()
 
     def _send(self, report: bytes) -> None:
         with suppress(OSError):  # the action may have closed the descriptor

@@ -118,9 +118,8 @@ async def _settled(result: Any) -> Any:
 def _is_coroutine_function(function: Any) -> bool:
     import inspect
 
-    return inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - of an object, whose class has one
-    )
+    candidates = (inspect.unwrap(function), getattr(function, "__call__", None))  # noqa: B004 - of an object's class
+    return any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in candidates)
 
 
 def _is_deployment(target: Any) -> bool:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
 from . import protocol
 from .context import Context
 from .failures import ActionFailure, action_failed
-from .results import to_json
+from .results import JsonText, ResultFailure, to_json
 from .sandbox import Sandbox
 
+GENERATORS = (GeneratorType, AsyncGeneratorType)
 _decode = json.JSONDecoder().decode
 
 
@@ -20,15 +22,29 @@ def outcome_of(
 ) -> tuple[bytes, bytes]:
     """Do the work and return the kind and payload of its report; a result of more than `limit` bytes is a failure."""
     try:
-        written = to_json(work(), limit=limit)
-        context.describe_result(**written.nonfinite.fields)
-        return protocol.RESULT, _checked(written.text, limit)
+        return protocol.RESULT, _checked(written(work(), context, limit=limit).text, limit)
     except SystemExit:
         raise
     except ActionFailure as failure:
+        if isinstance(failure, ResultFailure):
+            failure.keep_repr(str(context.outputs))
         return _failed(failure)
     except BaseException as error:
         return _failed(action_failed(error, folder=folder, hint=sandbox.hint(error)))
+
+
+def written(result: Any, context: Context, *, limit: int) -> JsonText:
+    """Write a result as JSON, unless that was done before; what an action yields is reported as it comes."""
+    if isinstance(result, JsonText):
+        return result
+    if is_generator := isinstance(result, GENERATORS):
+        from .streams import OutputStream  # which most runs have no use for
+
+        text = OutputStream(context, limit=limit).run(result)
+    else:
+        text = to_json(result, limit=limit)
+    context.describe_result(is_generator, text.nonfinite)
+    return text
 
 
 def parted(request: bytes) -> tuple[dict[str, Any], bytes]:

@@ -54,11 +54,12 @@ class NonFinite(NamedTuple):
 class Conversion:
     """Turns one value into lists, dicts and atoms, and records what became `null`."""
 
-    def __init__(self, *, lenient: bool = False, most_items: int = sys.maxsize) -> None:
+    def __init__(self, *, root: str = "$", lenient: bool = False, most_items: int = sys.maxsize) -> None:
         """Raise `Unsayable` for what JSON has nothing for, or if `lenient` put its `repr` there.
 
         `most_items` bounds what is taken of an iterator, which may have no end; if `lenient` it stays untouched.
         """
+        self._root = root
         self._is_lenient = lenient
         self._most_items = most_items
         self._steps: list[Any] = []
@@ -79,7 +80,7 @@ class Conversion:
         try:
             return self._of(value)
         except RecursionError:
-            raise Unsayable("$", f"is nested more than {MAX_DEPTH} levels deep") from None
+            raise Unsayable(self._root, f"is nested more than {MAX_DEPTH} levels deep") from None
         finally:
             sys.setrecursionlimit(limit)
 
@@ -141,7 +142,7 @@ class Conversion:
     def _enter(self) -> None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise Unsayable("$", f"is nested more than {MAX_DEPTH} levels deep")
+            raise Unsayable(self._root, f"is nested more than {MAX_DEPTH} levels deep")
 
     def _key(self, key: Any) -> str:
         atom = key
@@ -177,7 +178,7 @@ class Conversion:
         return Unsayable(self._path(), why)
 
     def _path(self) -> str:
-        path = "$" + "".join(map(_step, self._steps))
+        path = self._root + "".join(map(_step, self._steps))
         return path if len(path) <= _MAX_PATH else path[:_MAX_PATH] + "…"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ from .failures import ActionFailure
 from .plain_values import Conversion, NonFinite, Unsayable, has_text_keys, simpler
 
 _NONE_OF_THEM = NonFinite(0, [])
+REPR_FILE = "result.repr.txt"
+_MAX_REPR = 2**26
 _LEAST_ITEM = 2
 """Bytes that an item of a list takes at least, with its comma."""
 
@@ -22,12 +25,33 @@ class JsonText(NamedTuple):
     nonfinite: NonFinite
 
 
-def to_json(value: Any, *, limit: int = sys.maxsize) -> JsonText:
+class ResultFailure(ActionFailure):
+    """A result, or a value that the action has yielded, with a part that JSON has nothing for."""
+
+    def __init__(self, value: Any, fault: Unsayable) -> None:
+        message = f"The action's result cannot be written as JSON: {fault}."
+        super().__init__("result_not_serializable", message, path=fault.path)
+        self._value = value
+
+    def keep_repr(self, folder: str) -> None:
+        """Leave the value's `repr` as a file of the job, so that hours of work are not lost, and add its name."""
+        try:
+            text = repr(self._value)[:_MAX_REPR]
+            with open(os.path.join(folder, REPR_FILE), "x", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+        except Exception:  # the plugin's code can break its own repr in any way, and the disk may be full
+            return
+        self.fields["message"] += f" The job's file {REPR_FILE!r} has its repr."
+        self.fields["file"] = REPR_FILE
+
+
+def to_json(value: Any, *, limit: int = sys.maxsize, root: str = "$") -> JsonText:
     """Return a value as JSON, or raise `ActionFailure` `result_not_serializable` naming the path in it.
 
     Beside what JSON knows: pydantic models, dataclasses, dates and times, paths, enums, UUIDs, decimals (as text),
     timedeltas (as seconds), bytes (as base64), mappings, sets, ranges and iterators, and what numpy, pandas and others
-    of their kind have. NaN and infinities are `null`. An iterator is taken up to `limit` bytes.
+    of their kind have. NaN and infinities are `null`. An iterator is taken up to `limit` bytes. Paths
+    begin with `root`.
     """
     try:
         text = _ENCODER.encode(value)
@@ -35,12 +59,11 @@ def to_json(value: Any, *, limit: int = sys.maxsize) -> JsonText:
             return JsonText(_utf8(text, value), _NONE_OF_THEM)
     except Exception:  # the plugin's own code may raise anything
         pass  # the encoder is fast and particular: the conversion knows more, and names the place if it fails
-    conversion = Conversion(most_items=limit // _LEAST_ITEM)
+    conversion = Conversion(root=root, most_items=limit // _LEAST_ITEM)
     try:
         return _encoded(conversion.convert(value), conversion)
     except Unsayable as fault:
-        message = f"The action's result cannot be written as JSON: {fault}."
-        raise ActionFailure("result_not_serializable", message, path=fault.path) from fault
+        raise ResultFailure(value, fault) from fault
 
 
 def any_to_json(value: Any) -> JsonText:

@@ -9,7 +9,7 @@ import os
 import resource
 import sys
 from _socket import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -17,6 +17,7 @@ from . import protocol
 from .bytecode import tell_instead_of_writing
 from .context import Context
 from .entrypoints import load
+from .inputs import Input, resolved
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .outcome import outcome_of, parted, read_params
@@ -43,7 +44,7 @@ def become_run(
         sandbox = prepare()
         shown, (report, log, file, *trees) = _wait(connection)
         _take_log(log)
-        status = _execute(file, report, folder, sandbox, zip(shown, trees))
+        status = _execute(file, report, folder, sandbox, shown, trees)
     except SystemExit as leaving:
         status = _exit_status(leaving.code)
     except BaseException:  # nothing may return into the zygote's loop
@@ -103,16 +104,17 @@ def _read(descriptor: int) -> tuple[dict[str, Any], bytes]:
         return parted(file.read())
 
 
-def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, shown: Iterable[tuple[int, int]]) -> int:
+def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, shown: bytes, trees: Sequence[int]) -> int:
     request, params = _read(request_file)
-    request["shown"] = [(request["shown"][index][0], tree) for index, tree in shown]
+    request["shown"] = [(request["shown"][index][0], tree) for index, tree in zip(shown, trees)]
+    trees = trees[len(shown) :]
     if "command" in request:
-        _settle(request, sandbox)
+        _settle(request, sandbox, trees)
         _become_command(request, request_file, len(params))
     os.close(request_file)
     reports = Reports(report, bytes.fromhex(request["secret"]))
     try:
-        _settle(request, sandbox)
+        request["paths"] = _settle(request, sandbox, trees)
     except (OSError, ValueError) as error:
         reports.outcome(protocol.FAILURE, json.dumps({"message": str(error)}).encode())
         return 1
@@ -191,11 +193,12 @@ def _set_environ(env: dict[str, str]) -> None:
         os.environ[name] = value
 
 
-def _settle(request: dict[str, Any], sandbox: Sandbox) -> None:
+def _settle(request: dict[str, Any], sandbox: Sandbox, trees: Sequence[int]) -> dict[tuple[str, str], str]:
     _limit(request["limits"])
     os.chdir("/")  # into a view that was mounted over what this process was in
     os.chdir(request["folder"])
-    sandbox.enter(writable=request["writable"], shown=request["shown"])
+    inputs = [Input(*each) for each in request["inputs"]]
+    return sandbox.enter(writable=request["writable"], shown=request["shown"], inputs=inputs, trees=trees)
 
 
 def _look_like_a_fresh_interpreter(entrypoint: str) -> None:
@@ -213,13 +216,20 @@ def _work(request: dict[str, Any], text: bytes, context: Context, folder: str) -
     if request["served"]:  # from source: a release's is held by a worker
         from .held import call_once
 
-        return lambda: call_once(load(request["entrypoint"], folder=folder), params=read_params(text), context=context)
+        return lambda: call_once(
+            load(request["entrypoint"], folder=folder), params=_params(request, text), context=context
+        )
 
     def act() -> Any:
-        params = read_params(text)
+        params = _params(request, text)
         return call(load(request["entrypoint"], folder=folder), action=context.action, params=params, context=context)
 
     return act
+
+
+def _params(request: dict[str, Any], text: bytes) -> dict[str, Any]:
+    params = read_params(text)
+    return resolved(params, request["paths"]) if request["paths"] else params
 
 
 def _limit(limits: dict[str, int]) -> None:

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import resource
 from _socket import MSG_DONTWAIT, socket
+from collections.abc import Sequence
 from typing import Any
 
 from . import protocol
 from .context import Context
+from .inputs import copied, remove, resolved
 from .kernel import libc, receive
 from .outcome import parted, read_params
 from .reports import Reports
-from .view import call_outputs_of
+from .view import call_inputs_of, call_outputs_of
 
-_INLINE = 3
-"""Descriptors of a call whose request is not in the message: the last one is that of its file."""
+_CHANNELS = 2
+"""Descriptors that each call has."""
+_MOST = _CHANNELS + protocol.MAX_FILES + 1
 
 
 class ServedCall:
     """A call, from the message that hands it over to its outcome."""
 
-    def __init__(self, request: bytes, report: int, log: int, *, action: str, outputs: str) -> None:
+    def __init__(
+        self, request: bytes, report: int, log: int, files: Sequence[int], *, action: str, outputs: str
+    ) -> None:
         head, self._text = parted(request)
         self.reports = Reports(report, bytes.fromhex(head["secret"]))
         self.log = log
+        self._files = files
+        self._names = [(identity, name) for identity, name in head["inputs"]]
         self._outputs = call_outputs_of(outputs, head["number"])
+        self._inputs = call_inputs_of(outputs, head["number"])
         os.mkdir(self._outputs, 0o700)
         self.env: dict[str, str] = {**head["env"], "SYNAPSE_OUTPUT_DIR": self._outputs}
         self.context = Context(
@@ -38,17 +47,24 @@ class ServedCall:
         """Wait for the next call on the worker's report socket; None once the agent ends the worker."""
         connection = socket(fileno=descriptor)
         try:
-            message, descriptors = receive(connection, 1 + 2 * protocol.MAX_PAYLOAD, _INLINE)
+            message, descriptors = receive(connection, 1 + 2 * protocol.MAX_PAYLOAD, _MOST)
         finally:
             connection.detach()
-        if message[:1] != protocol.CALL or len(descriptors) < _INLINE - 1:  # without them, it has too many files open
+        if message[:1] != protocol.CALL or len(descriptors) < _CHANNELS:  # without them, it has too many files open
             return None
+        request = message[1:] or _read(descriptors.pop())
         report, log, *files = descriptors
-        return cls(_read(files[0]) if files else message[1:], report, log, action=action, outputs=outputs)
+        return cls(request, report, log, files, action=action, outputs=outputs)
 
     def params(self) -> dict[str, Any]:
-        """Decode its params."""
-        return read_params(self._text)
+        """Decode its params, with a path in the place of each reference to a file."""
+        params = read_params(self._text)
+        if not self._names:
+            return params
+        if len(self._files) != len(self._names):
+            raise OSError(errno.EMFILE, "The files that the params refer to could not all be received")
+        found: dict[str, Any] = resolved(params, copied(self._inputs, self._names, self._files))
+        return found
 
     def is_stopped(self) -> bool:
         """Return whether the agent has sent its stop since this was last asked."""
@@ -64,6 +80,8 @@ class ServedCall:
         """Report its outcome, and let go of its channels."""
         self.context.flush()
         os.close(self.log)
+        if self._names:
+            remove(self._inputs)
         try:
             os.rmdir(self._outputs)
         except OSError:  # it is not empty, or the call has put something else in its place

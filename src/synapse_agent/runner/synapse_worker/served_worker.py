@@ -13,8 +13,9 @@ from .context import Context
 from .entrypoints import load
 from .failures import ActionFailure
 from .held import Held
-from .outcome import outcome_of
+from .outcome import outcome_of, written
 from .reports import Reports
+from .results import JsonText
 from .sandbox import Sandbox
 from .served_call import ServedCall, StandardOutput, limit_cpu
 
@@ -52,6 +53,18 @@ class ServedWorker:
         if os.getpid() != self._process:  # a child that the call forked may come back here as well
             os._exit(0)
         return outcome
+
+    def write(self, result: Any, context: Context) -> JsonText:
+        """Write what a call returned."""
+        return written(result, context, limit=self._request["result_bytes"])
+
+    async def write_yielded(self, result: Any, context: Context) -> JsonText:
+        """Write what an asynchronous generator yields, as it comes."""
+        from .streams import OutputStream  # which most workers have no use for
+
+        text = await OutputStream(context, limit=self._request["result_bytes"]).run_async(result)
+        context.describe_result(True, text.nonfinite)
+        return text
 
     def is_made(self, outcome: tuple[bytes, bytes]) -> bool:
         """Report how the worker's start ended; return whether it can take calls."""

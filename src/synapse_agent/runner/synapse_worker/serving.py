@@ -78,7 +78,7 @@ class _OneAtATime:
         self._current = call
         try:
             self._interrupt()  # what came before the signal was asked for
-            return awaited(self._held.call(params, call.context))
+            return self._worker.write(awaited(self._held.call(params, call.context)), call.context)
         finally:
             self._current = None
 

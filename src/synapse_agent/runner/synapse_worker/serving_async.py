@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import AsyncGeneratorType
 from typing import Any
 
 from .held import Held
@@ -60,7 +61,9 @@ class _Calls:
 
         async def act() -> Any:
             result = self._held.call(call.params(), call.context)
-            return await result if is_awaitable(result) else result
+            result = await result if is_awaitable(result) else result
+            is_yielding = isinstance(result, AsyncGeneratorType)
+            return await self._worker.write_yielded(result, call.context) if is_yielding else result
 
         work = await _settled(act)
         self._loop.remove_reader(call.reports.fileno())

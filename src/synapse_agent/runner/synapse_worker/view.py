@@ -151,6 +151,11 @@ def call_outputs_of(outputs: str, number: int) -> str:
     return f"{outputs}-{number}"
 
 
+def call_inputs_of(outputs: str, number: int) -> str:
+    """Return the folder beside that one in which a call finds the files that its params refer to."""
+    return f"{outputs}-{number}-inputs"
+
+
 def is_within(path: str, folder: str) -> bool:
     """Whether a path is a folder, or something in it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -16,6 +16,7 @@ from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
 from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
 from synapse_sdk.clients.agent.serving import AsyncServeClientMixin, ServeClientMixin
+from synapse_sdk.clients.agent.streaming import AsyncStreamClientMixin, StreamClientMixin
 
 if TYPE_CHECKING:
     from synapse_agent_api.client import AuthenticatedClient
@@ -78,7 +79,7 @@ class _Client:
         self._session = self._make_session(config, settings, clock)
 
 
-class AgentClient(PluginClientMixin, JobClientMixin, ServeClientMixin, HealthClientMixin, _Client):
+class AgentClient(PluginClientMixin, StreamClientMixin, JobClientMixin, ServeClientMixin, HealthClientMixin, _Client):
     """A client of one agent. Close it, or use it as a context manager, when you are done.
 
     What is not given comes from the environment: `SYNAPSE_AGENT_URL`, `SYNAPSE_AGENT_TOKEN`, `SYNAPSE_USER_TOKEN`
@@ -181,7 +182,12 @@ class AgentClient(PluginClientMixin, JobClientMixin, ServeClientMixin, HealthCli
 
 
 class AsyncAgentClient(
-    AsyncPluginClientMixin, AsyncJobClientMixin, AsyncServeClientMixin, AsyncHealthClientMixin, _Client
+    AsyncPluginClientMixin,
+    AsyncStreamClientMixin,
+    AsyncJobClientMixin,
+    AsyncServeClientMixin,
+    AsyncHealthClientMixin,
+    _Client,
 ):
     """The asynchronous twin of `AgentClient`, which has the arguments' descriptions.
 

@@ -59,6 +59,17 @@ class ActionEvent(TypedDict):
     at: NotRequired[str]
 
 
+class OutputEvent(TypedDict):
+    """A value that the action has yielded."""
+
+    type: Literal["output"]
+    message: NotRequired[str]
+    index: int
+    """Its number, from 0."""
+    value: Any
+    at: NotRequired[str]
+
+
 class ErrorEvent(TypedDict):
     """Why the job has failed, as in its record."""
 
@@ -73,7 +84,9 @@ class CompleteEvent(TypedDict):
     type: Literal["complete"]
     message: NotRequired[str]
     status: str
+    outputs: NotRequired[int]
+    """How many values the action has yielded, if it is a generator."""
 
 
-JobLogEvent = LogEvent | ProgressEvent | ActionEvent | ErrorEvent | CompleteEvent
+JobLogEvent = LogEvent | ProgressEvent | ActionEvent | OutputEvent | ErrorEvent | CompleteEvent
 """An event of a job's log."""

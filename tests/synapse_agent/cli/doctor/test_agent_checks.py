@@ -16,6 +16,7 @@ import httpx
 import pytest
 import trustme
 
+from synapse_agent import EmbeddedAgent
 from synapse_agent.cli.doctor.agent_checks import (
     address_finding,
     certificate_finding,
@@ -232,3 +233,26 @@ def test_an_agent_that_is_never_reached_is_asked_nothing() -> None:
 
     findings = list(check_agent(Target("http://127.0.0.1:9", "--url"), make_client))
     assert findings[-1].check == "address"
+
+
+def test_keys_without_effect_are_named_with_their_release(cli, tmp_path: Path, write_plugin) -> None:
+    """A warning for each; many are counted."""
+    plugins = tmp_path / "plugins"
+    odd = "code: odd\nretries: 3\nruntime_env: {}\nactions: {go: {entrypoint: 'main:go', accelerator: gpu}}\n"
+    write_plugin(plugins / "odd", {"config.yaml": odd})
+    many = "".join(f"key{number}: 1\n" for number in range(30))
+    write_plugin(plugins / "many", {"config.yaml": f"code: many\n{many}"})
+    with EmbeddedAgent(plugins) as agent, agent.client() as client:
+
+        def warnings() -> list[str]:
+            ended = cli("doctor", "--url", agent.base_url, "--token", agent.token)
+            plugins = [each for each in json.loads(ended.out) if each["check"] == "plugins"]
+            return [each["found"] for each in plugins if each["status"] == "warning"]
+
+        assert warnings() == []
+        client.create_plugin_release("odd")
+        found = warnings()
+        for key in ("'retries'", "'runtime_env'", "'actions.go.accelerator'"):
+            assert any(text.startswith(f"odd@0.1.0: config.yaml: {key} has no effect") for text in found)
+        client.create_plugin_release("many")
+        assert (len(warnings()), warnings()[-1]) == (21, "13 more warnings")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from synapse_agent.files.references import FileReference
 from synapse_agent.runner.local import LocalRunner
 
 pytestmark = pytest.mark.anyio
@@ -419,7 +421,7 @@ async def test_files_that_a_call_leaves_are_its_own(runner: LocalRunner, write_s
         from pathlib import Path
 
         class Model:
-            def predict(self, name=None, dies=False, context=None):
+            def predict(self, context, name=None, dies=False):
                 assert os.environ["SYNAPSE_OUTPUT_DIR"] == str(context.outputs)
                 if name:
                     (context.outputs / name).write_text(name)
@@ -433,3 +435,47 @@ async def test_files_that_a_call_leaves_are_its_own(runner: LocalRunner, write_s
     plugin.heard.left.clear()
     assert (await plugin.problem(runner, {"name": "third", "dies": True})).error_type == "action_exited"
     assert plugin.heard.left == {"third": b"third"}
+
+
+async def test_files_that_params_refer_to_are_there_during_the_call(
+    runner: LocalRunner, write_served: Write, tmp_path: Path
+) -> None:
+    """A reference is the path of a copy in the worker's home, which goes with the call."""
+    plugin = write_served("""
+        from pathlib import Path
+
+        class Model:
+            paths = []
+
+            def predict(self, image):
+                left = [path for path in self.paths if Path(path).exists()]
+                self.paths.append(image)
+                return [Path(image).name, Path(image).read_text(), left]
+    """)
+    stored = tmp_path / "stored"
+    stored.write_text("pixels")
+    reference = FileReference("2cf24dba" * 8, "cat.jpg")
+    params = {"image": {"$file": {"id": "2cf24dba" * 8, "name": "cat.jpg"}}}
+    for _ in range(2):
+        assert await plugin.run(runner, params, files={reference: stored}) == ["cat.jpg", "pixels", []]
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_a_call_that_yields_reports_each_value(runner: LocalRunner, write_served: Write, kind: str) -> None:
+    """As any run does, also from the loop of an async worker; the object stays."""
+    plugin = write_served(f"""
+        class Model:
+            calls = 0
+
+            {kind} predict(self, n):
+                self.calls += 1
+                for number in range(n):
+                    yield [self.calls, number]
+    """)
+    assert await plugin.run(runner, {"n": 2}) == [[1, 0], [1, 1]]
+    assert await plugin.run(runner, {"n": 1}) == [[2, 0]]
+    assert [json.loads(event["value"]) for event in plugin.heard.events if event["type"] == "output"] == [
+        [1, 0],
+        [1, 1],
+        [2, 0],
+    ]

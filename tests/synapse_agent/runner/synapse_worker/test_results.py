@@ -22,7 +22,7 @@ import pydantic
 import pytest
 
 from synapse_agent.runner.synapse_worker.failures import ActionFailure
-from synapse_agent.runner.synapse_worker.results import any_to_json, to_json
+from synapse_agent.runner.synapse_worker.results import ResultFailure, any_to_json, to_json
 
 
 @dataclass
@@ -158,6 +158,23 @@ class Note(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(arbitrary_types_allowed=True)
     found: Any
+
+
+def test_the_repr_of_a_refused_result_is_kept_and_the_error_names_its_file(tmp_path):
+    """It does not take the place of a file that the action has left, and a repr that fails is none."""
+    with pytest.raises(ResultFailure) as caught:
+        to_json({"model": 1j})
+    caught.value.keep_repr(str(tmp_path))
+    kept = tmp_path / "result.repr.txt"
+    assert kept.read_text() == "{'model': 1j}"
+    assert caught.value.fields["file"] == "result.repr.txt"
+    assert caught.value.fields["message"].endswith(" The job's file 'result.repr.txt' has its repr.")
+    for value in ([2j], Broken()):
+        with pytest.raises(ResultFailure) as caught:
+            to_json(value)
+        caught.value.keep_repr(str(tmp_path))
+        assert "file" not in caught.value.fields
+    assert kept.read_text() == "{'model': 1j}"
 
 
 def test_a_model_may_hold_what_pydantic_cannot_write():

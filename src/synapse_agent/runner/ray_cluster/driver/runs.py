@@ -33,6 +33,9 @@ from synapse_agent.runner.ray_cluster.messages import (
 )
 from synapse_agent.runner.ray_cluster.node.actor import Assignment
 from synapse_agent.runner.ray_cluster.source_archive import PIECE_BYTES
+from synapse_agent.runner.resources.gpus import HIDDEN
+from synapse_agent.runner.resources.machine import no_node_fits
+from synapse_agent.runner.resources.scheduler import thread_variables
 from synapse_agent.storage.disk import disk_full, is_disk_full
 
 logger = logging.getLogger(__name__)
@@ -202,7 +205,9 @@ class Runs:
         if not states:
             raise cluster_unavailable(f"No node can run actions: {self._nodes.why_none()}")
         if not fitting(amounts(wanted), states):
-            raise no_node_fits(wanted, [described(state) for state in states])
+            nodes = [described(state) for state in states]
+            message = f"No node of the cluster has {wanted}; there are {', '.join(nodes)}."
+            raise no_node_fits(wanted, nodes, message)
 
     async def _run_on(self, node: ReadyNode, live: _PlacedRun, assignment: Assignment) -> None:
         for _ in range(_SENDINGS):
@@ -274,12 +279,6 @@ def node_lost(address: str, why: str, job_id: str) -> Problem:
     return Problem(500, "node_lost", message, job_id=job_id, node=address)
 
 
-def no_node_fits(wanted: Resources, nodes: list[str]) -> Problem:
-    """Say that no node is large enough."""
-    message = f"No node of the cluster has {wanted}; there are {', '.join(nodes)}."
-    return Problem(422, "no_node_fits", message, resources=wanted.as_dict(), nodes=nodes)
-
-
 def cluster_unavailable(why: str) -> Problem:
     """Say that the cluster can't take a run now."""
     return Problem(503, "cluster_unavailable", f"{why.rstrip('.')}. Nothing has run; try again later.")
@@ -310,9 +309,9 @@ def _env(run: Run, lease: Reservation, node: ReadyNode) -> Mapping[str, str]:
     Ray has told the node's actor, which has no CPU of its own, to use one thread. A run that has asked for no GPU sees
     none of those that others have.
     """
-    threads = {"OMP_NUM_THREADS": str(max(1, int(lease.wanted.num_cpus)))}
-    hidden = {"CUDA_VISIBLE_DEVICES": ""} if node.state.total.get("GPU") else {}
-    return {**threads, **run.config.env, **(lease.reserved.env if lease.wanted.num_gpus else hidden)}
+    hidden = HIDDEN if node.state.total.get("GPU") else {}
+    gpus = lease.reserved.env if lease.wanted.num_gpus else hidden
+    return {**thread_variables(lease.wanted), **run.config.env, **gpus}
 
 
 def _environment_key(run: Run, rules: RequirementRules) -> str:

@@ -33,8 +33,12 @@ class BatchingListener:
         self.has_started = True
         self._say(Started())
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
+    def turn(self) -> AbstractAsyncContextManager[None]:
         """Never wait: the agent has given the run its turn."""
+        return nullcontext()
+
+    def residence(self) -> AbstractAsyncContextManager[None]:
+        """Never wait: the driver has reserved what a process that stays has."""
         return nullcontext()
 
     def output(self, data: bytes) -> None:

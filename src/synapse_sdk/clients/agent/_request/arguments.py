@@ -111,6 +111,12 @@ def _sources(value: Any, name: str) -> dict[str, str]:
     return {key: _item(source, f"{name}[{key!r}]") for key, source in check_mapping(value, name).items()}
 
 
+def _whole_number(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}.")
+    return value
+
+
 def _item(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}.")
@@ -125,4 +131,5 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "requirements": _texts,
     "job_id": check_text,
     "language": check_text,
+    "priority": _whole_number,
 }

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 
 from synapse_sdk.clients.agent._request.arguments import (
@@ -54,6 +54,15 @@ class Request:
         return self.answers.get(status) or next(iter(self.answers.values()))
 
 
+Wanted = Literal["result", "job", "events"]
+"""What a run should be answered with: its result, its job, or its job so that its events can be followed."""
+_ANSWERS: Mapping[Wanted, Mapping[int, str]] = {
+    "result": {},
+    "job": {200: "result"},  # which is not a job: it comes from an agent that does not know the preference
+    "events": {202: "accepted"},
+}
+
+
 class _Operation(Protocol):
     """A generated endpoint module."""
 
@@ -95,12 +104,17 @@ def get_plugin_release(lookup: str | int) -> Request:
     return _call(operation, operation.build_request(check_lookup(lookup)))
 
 
-def create_plugin_release(plugin: str, version: str) -> Request:
-    """Return the call that caches a release."""
+def create_plugin_release(plugin: str, version: str | None = None, *, refresh: bool = False) -> Request:
+    """Return the call that caches a release; only what the caller gave goes out."""
     from synapse_agent_api.api.plugin_releases import create_plugin_release as operation
     from synapse_agent_api.models.create_plugin_release_request import CreatePluginReleaseRequest
+    from synapse_agent_api.types import UNSET
 
-    body = CreatePluginReleaseRequest(plugin=check_text(plugin, "plugin"), version=check_text(version, "version"))
+    body = CreatePluginReleaseRequest(
+        plugin=check_text(plugin, "plugin"),
+        version=UNSET if version is None else check_text(version, "version"),
+        refresh=True if refresh else UNSET,
+    )
     return _call(operation, operation.build_request(body=body), "create")
 
 
@@ -129,14 +143,21 @@ def run_plugin_release(
     requirements: Sequence[str] | None,
     job_id: str | None,
     language: str | None,
-    background: bool = False,
+    priority: int | None = None,
+    wanted: Wanted = "result",
 ) -> Request:
     """Return the call that runs an action; `data` goes out as it is, and the other fields are left out then."""
     from synapse_agent_api.api.plugin_releases import run_plugin_release as operation
     from synapse_agent_api.models.legacy_run_payload import LegacyRunPayload
     from synapse_agent_api.models.run_request import RunRequest
 
-    fields = {"params": params, "requirements": requirements, "job_id": job_id, "language": language}
+    fields = {
+        "params": params,
+        "requirements": requirements,
+        "job_id": job_id,
+        "language": language,
+        "priority": priority,
+    }
     if data is None and action is None:
         raise TypeError("run_plugin_release() needs an action, or the whole payload as data=.")
     if data is None:
@@ -146,8 +167,8 @@ def run_plugin_release(
     else:
         _warn_of_ignored({"action": action, **fields})
         body = LegacyRunPayload.from_dict(check_mapping(data, "data"))
-    request = operation.build_request(check_lookup(lookup), body=body, prefer=_preference(background))
-    return _run(operation, request, background=background)
+    request = operation.build_request(check_lookup(lookup), body=body, prefer=_preference(wanted))
+    return _run(operation, request, wanted)
 
 
 def run_debug_plugin_release(
@@ -160,7 +181,8 @@ def run_debug_plugin_release(
     requirements: Sequence[str] | None,
     job_id: str | None,
     language: str | None,
-    background: bool = False,
+    priority: int | None = None,
+    wanted: Wanted = "result",
 ) -> Request:
     """Return the call that runs an action from source."""
     from synapse_agent_api.api.plugin_releases import run_debug_plugin_release as operation
@@ -174,10 +196,11 @@ def run_debug_plugin_release(
         "requirements": requirements,
         "job_id": job_id,
         "language": language,
+        "priority": priority,
     }
     body = DebugRunRequest.from_dict({"action": check_action(action), **check_fields(fields)})
-    request = operation.build_request(body=body, prefer=_preference(background))
-    return _run(operation, request, background=background)
+    request = operation.build_request(body=body, prefer=_preference(wanted))
+    return _run(operation, request, wanted)
 
 
 def list_jobs(
@@ -298,16 +321,15 @@ def _call(operation: _Operation, request: Mapping[str, Any], pace: TimeoutProfil
     return Request(operation.OPERATION_ID, request["method"], target, operation.SUCCESS, pace, _body(request), headers)
 
 
-def _run(operation: _Operation, request: Mapping[str, Any], *, background: bool) -> Request:
+def _run(operation: _Operation, request: Mapping[str, Any], wanted: Wanted) -> Request:
     run = _call(operation, request, "run")
-    # The result is not a job: it comes from an agent that does not know the preference.
-    return replace(run, answers={**run.answers, 200: "result"}) if background else run
+    return replace(run, answers={**run.answers, **_ANSWERS[wanted]})
 
 
-def _preference(background: bool) -> Any:
+def _preference(wanted: Wanted) -> Any:
     from synapse_agent_api.types import UNSET
 
-    return "respond-async" if background else UNSET
+    return UNSET if wanted == "result" else "respond-async"
 
 
 def _target(request: Mapping[str, Any]) -> str:

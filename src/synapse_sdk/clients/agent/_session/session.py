@@ -10,7 +10,7 @@ from synapse_sdk.clients.agent._request.calls import Request
 from synapse_sdk.clients.agent._request.config import Config, Timeout
 from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.errors import StreamingResponse
-from synapse_sdk.clients.agent._session.job_follow import LogFollower, job_result
+from synapse_sdk.clients.agent._session.job_follow import LogFollower, OutputFollower, job_result
 from synapse_sdk.clients.agent._session.retry import AgentFeatures, exchange
 from synapse_sdk.clients.agent._session.steps import Ask, Emit, Limit, Local, NextPart, Step, Steps, Wait
 from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport
@@ -34,6 +34,13 @@ class _Session:
         """Return the steps that follow a job's log."""
         limit = self.limit(f"following job {job_id!r}", deadline)
         return LogFollower(job_id, limit=limit, max_retries=self.config.max_retries, clock=self.clock).steps()
+
+    def streaming(self, request: Request, deadline: float | None) -> Steps[None]:
+        """Return the steps that start a run in the background and follow its values."""
+        limit = self.limit("following the values of a run; the job continues", deadline)
+        job = yield Ask(request, limit.left())
+        follower = OutputFollower(job["job_id"], limit=limit, max_retries=self.config.max_retries, clock=self.clock)
+        yield from follower.values()
 
     def waiting(self, job_id: str, deadline: float | None) -> Steps[Any]:
         """Return the steps that wait for a job's result."""

@@ -42,12 +42,12 @@ def job_files(
     total, done, paths = sum(_size(file) for file in files), 0, []
     for file in files:
 
-        def tell(moved: int, _: int, before: int = done) -> None:
+        def add(moved: int, _: int, before: int = done) -> None:
             if on_progress is not None:
                 on_progress(before + moved, total)
 
         path = Path(to, relative(str(file.get("name"))))
-        paths.append((yield from _job_file(job_id, file, path, tell, limit)))
+        paths.append((yield from _job_file(job_id, file, path, add, limit)))
         done += _size(file)
     return paths
 
