@@ -60,6 +60,8 @@ class Run:
     describes: bool = False
     """Run no action: import each, and return `{"schemas", "failures"}`, by the actions' names: JSON Schemas of their
     params, from annotations, and why the others can't be called, as the fields of a `Problem`."""
+    share: str | None = None
+    """Of a served action's call: the share of a cluster's node that has a worker of its own; None for any."""
     warms: bool = False
     """Run no action: prepare what the first run of one needs, and return null."""
 

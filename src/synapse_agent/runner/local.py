@@ -127,6 +127,10 @@ class LocalRunner:
         """End the workers of one; see `Runner.delete_serve_application`."""
         await self._serving.end(name)
 
+    async def end_share(self, share: str) -> None:
+        """End the worker of a share of this machine, which a cluster's driver had reserved."""
+        await self._serving.end_share(share)
+
     async def forget(self, folder: Path) -> None:
         """End the processes that are kept ready for a folder, and remove its bytecode; see `Runner.forget`."""
         await self._serving.forget(folder)

@@ -53,6 +53,21 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
+class ListServed:
+    """Describe the served actions that workers hold; the answer is an `Answer` of that number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndServed:
+    """End the workers of one; the answer is whether there were any."""
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End everything, and yourself."""
 
@@ -85,6 +100,14 @@ class Said:
 
     number: int
     items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a question of that number."""
+
+    number: int
+    value: Any
 
 
 # Of a run. The last of its items is `Succeeded` or `Failed`.

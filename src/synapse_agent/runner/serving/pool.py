@@ -15,7 +15,7 @@ from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.serving.applications import Application, ApplicationEndedError
 from synapse_agent.runner.serving.workers import Prepare
 
-_Key = tuple[Path, str, tuple[str, ...]]
+_Key = tuple[Path, str, tuple[str, ...], str | None]
 
 
 class ServingPool:
@@ -54,10 +54,14 @@ class ServingPool:
 
         Raises `Problem` 404 `serve_application_not_found`.
         """
-        key = next((key for key, each in self._applications.items() if each.name == name), None)
-        if key is None:
+        keys = [key for key, each in self._applications.items() if each.name == name]
+        if not keys:
             raise application_not_found(name)
-        await self._end([key])
+        await self._end(keys)
+
+    async def end_share(self, share: str) -> None:
+        """End the application of a share that is not needed any more."""
+        await self._end([key for key in self._applications if key[3] == share])
 
     async def forget(self, folder: Path) -> None:
         """End those of a folder that is gone."""
@@ -84,11 +88,16 @@ class ServingPool:
         return application
 
     def _application(self, run: Run, action: Action, limits: RunLimits) -> Application:
-        key = (run.folder, run.action, tuple(sorted(run.requirements)))
+        key = (run.folder, run.action, tuple(sorted(run.requirements)), run.share)
         found = self._applications.get(key)
         if found is None:
             found = self._applications[key] = Application(
-                _name(run), run, action, limits, prepare=self._prepare, on_empty=lambda each: self._forget(key, each)
+                application_name(run),
+                run,
+                action,
+                limits,
+                prepare=self._prepare,
+                on_empty=lambda each: self._forget(key, each),
             )
         return found
 
@@ -104,7 +113,7 @@ def application_not_found(name: str) -> Problem:
     return Problem(404, "serve_application_not_found", message)
 
 
-def _name(run: Run) -> str:
+def application_name(run: Run) -> str:
     """Name a run's application: `code@version:action`, and a digest of what the call adds to the requirements."""
     name = f"{run.release}:{run.action}"
     if not run.requirements:

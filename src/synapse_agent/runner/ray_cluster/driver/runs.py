@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from synapse_agent.plugins.project import read_requirements
 from synapse_agent.plugins.requirements import RequirementRules, check_requirements, environment_key
@@ -18,6 +19,7 @@ from synapse_agent.runner.processes.outcomes import action_stopped
 from synapse_agent.runner.ray_cluster.driver.node_pool import ALONE_END_SECONDS, Nodes, ReadyNode
 from synapse_agent.runner.ray_cluster.driver.placement import amounts, described, fitting
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservation, Reservations
+from synapse_agent.runner.ray_cluster.driver.served import ServedActions, with_one_worker
 from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost, NoneFits
 from synapse_agent.runner.ray_cluster.messages import (
@@ -77,6 +79,7 @@ class Runs:
         shipping: SourceTransfer,
         say: Say,
         rules: RequirementRules,
+        served: ServedActions,
         wait: float,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
@@ -86,6 +89,7 @@ class Runs:
         self._shipping = shipping
         self._say = say
         self._rules = rules
+        self._served = served
         self._wait = wait
         self._stop_seconds = stop_seconds
         self._live: dict[int, _PlacedRun] = {}
@@ -156,9 +160,9 @@ class Runs:
 
     async def _attempt(self, live: _PlacedRun, digest: str, environment: str, wanted: Resources) -> bool:
         """Run on one node; false where it was lost, and another may do."""
-        lease, node = await self._place(wanted, environment)
+        run, lease, node, release = await self._reserved(live.run, wanted, environment)
         try:
-            await self._run_on(node, live, Assignment(live.run, digest, _env(live.run, lease, node), environment))
+            await self._run_on(node, live, Assignment(run, digest, _env(run, lease, node), environment))
             return True
         except NodeLost as lost:
             self._nodes.lose(node, str(lost))
@@ -170,15 +174,26 @@ class Runs:
             raise _node_failed(node, failed, live) from failed
         finally:
             live.node = None
-            self._leases.give_back(lease)
+            release()
 
-    async def _place(self, wanted: Resources, environment: str) -> tuple[Reservation, ReadyNode]:
-        """Find a node for a run and reserve its resources there."""
+    async def _reserved(
+        self, run: Run, wanted: Resources, environment: str
+    ) -> tuple[Run, Reservation, ReadyNode, Callable[[], None]]:
+        """Find a node for a run; return the run as that gets it, what it has there, and what to do afterwards."""
 
         def has_environment(node_id: str) -> bool:
             node = self._nodes.find(node_id)
             return node is not None and (not environment or environment in node.environments)
 
+        action = run.config.action(run.action)
+        if not action.is_served or run.release is None or run.describes:
+            lease, node = await self._place(wanted, has_environment)
+            return run, lease, node, lambda: self._leases.give_back(lease)
+        share = await self._served.acquire(run, action, partial(self._place, action.resources))
+        return with_one_worker(run, share), share.lease, share.node, lambda: self._served.release(share)
+
+    async def _place(self, wanted: Resources, has_environment: Callable[[str], bool]) -> tuple[Reservation, ReadyNode]:
+        """Reserve resources on a node, preferably on one that has the environment."""
         while True:
             await self._check_fit(wanted)
             with suppress(NoneFits):  # there was one when that was checked
