@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -236,9 +237,10 @@ def test_a_served_action_is_held_from_call_to_call(call: Call) -> None:
     """Each call is a job; the workers are listed with their calls, ended by name, and started anew by the next call."""
     call("create_plugin_release", "ml_model", "1.2.0")
     lookup, params = "ml_model@1.2.0", {"data": [1, 2, 3, 4]}
-    first = call("run_plugin_release", lookup, "predict", params, job_id="served-1")
-    assert call("run_plugin_release", lookup, "predict", params, job_id="served-2") == first
-    record = call("get_job", "served-2")
+    job_id = uuid.uuid4().hex
+    first = call("run_plugin_release", lookup, "predict", params)
+    assert call("run_plugin_release", lookup, "predict", params, job_id=job_id) == first
+    record = call("get_job", job_id)
     assert (record["method"], record["status"], record["result"]) == ("serve", "SUCCEEDED", first)
     with pytest.raises(exceptions.ActionFailedError, match="at least 3 numbers"):
         call("run_plugin_release", lookup, "predict", {"data": [1]})
@@ -251,7 +253,7 @@ def test_a_served_action_is_held_from_call_to_call(call: Call) -> None:
     for method in ("get_serve_application", "delete_serve_application"):
         with pytest.raises(exceptions.NotFoundError, match="ml_model"):
             call(method, served["name"])
-    assert call("run_plugin_release", lookup, "predict", params, job_id="served-3") == first
+    assert call("run_plugin_release", lookup, "predict", params) == first
     assert call("get_serve_application", served["name"])["calls"] == 1
 
 

@@ -42,9 +42,10 @@ class Shares:
         await asyncio.sleep(0)
         if self.failure:
             raise self.failure
-        while not self.rooms:
-            await asyncio.sleep(0.01)
-        node_id = self.rooms.pop(0)
+        if not self.rooms:
+            await asyncio.Event().wait()
+        node_id = next((room for room in self.rooms if is_preferred(room)), self.rooms[0])
+        self.rooms.remove(node_id)
         return SimpleNamespace(node_id=node_id), SimpleNamespace(state=SimpleNamespace(id=node_id))
 
     async def acquire(self, run: Run) -> ServedShare:
@@ -75,6 +76,12 @@ async def test_calls_that_wait_have_further_shares_up_to_the_limit() -> None:
     shares.served.release(second)
     assert await third is second
     assert shares.rooms == ["c"]
+
+
+async def test_shares_are_spread_over_the_nodes() -> None:
+    """A node that has none of the action's shares comes before one that has."""
+    shares, run = Shares(["a", "a", "b"]), run_of(max_workers=2)
+    assert [(await shares.acquire(run)).node.state.id for _ in range(2)] == ["a", "b"]
 
 
 async def test_a_share_takes_as_many_calls_as_a_worker() -> None:
@@ -126,16 +133,15 @@ async def test_what_the_nodes_say_is_one_record_for_each_action() -> None:
 
     def node(node_id: str, **record: Any) -> Any:
         async def call(method: str, *, limit: float) -> list[dict[str, Any]]:
+            assert (method, limit > 0) == ("serve_applications", True)
             worker = {"status": "IDLE", "node_id": None, "calls": record["calls"], "memory": None}
             shared = {"name": "p@1:go", "waiting": 0, "log": "", "error": None, "workers": [worker]}
             return [{**shared, **record}]
 
         return SimpleNamespace(state=SimpleNamespace(id=node_id), actor=SimpleNamespace(call=call))
 
-    nodes = [
-        node("a", calls=2, since="2026-02", status="STARTING"),
-        node("b", calls=3, since="2026-01", status="RUNNING"),
-    ]
-    (record,) = await served_records(nodes, ServedActions(lambda _: None))
+    starting = node("a", calls=2, since="2026-02", status="STARTING")
+    running = node("b", calls=3, since="2026-01", status="RUNNING")
+    (record,) = await served_records([starting, running], ServedActions(lambda _: None))
     assert [worker["node_id"] for worker in record["workers"]] == ["a", "b"]
     assert (record["status"], record["calls"], record["since"]) == ("RUNNING", 5, "2026-01")
