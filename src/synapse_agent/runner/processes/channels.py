@@ -12,7 +12,11 @@ import struct
 import termios
 from _socket import (  # each run makes some, and those of `socket` cost several times more
     AF_UNIX,
+    CMSG_SPACE,
+    SCM_CREDENTIALS,
+    SO_PASSCRED,
     SOCK_DGRAM,
+    SOL_SOCKET,
     socketpair,
 )
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +32,8 @@ _READ_BYTES = 65_536
 _WAITING_REPORTS = 1024
 """More than the kernel keeps for one socket; what comes after these comes from a run that is over."""
 _COUNT = struct.Struct("i")
+_CREDENTIALS = struct.Struct("3i")
+"""Process, user and group ids of a message's sender, as the kernel knows them."""
 _DROPPED = b"\n... more than %d bytes of output; the rest is left out ...\n"
 
 
@@ -108,20 +114,21 @@ class ReportSocket:
         *,
         on_finished: Callable[[], None],
         on_begun: Callable[[], None] | None = None,
-        on_ready: Callable[[], None] | None = None,
+        on_ready: Callable[[int], None] | None = None,
         on_uncompiled: Callable[[bytes], None] | None = None,
         limit: int,
     ) -> None:
         """`on_finished` is called when the outcome is there and what the action had queued is done.
 
-        `on_begun` is called when the plugin's code comes next, `on_ready` when a served worker takes calls.
-        `on_uncompiled` hears the file of each module that has no compiled code. `limit` is that of the outcome, in
+        `on_begun` is called when the plugin's code comes next, `on_ready`, with its process id, when a served worker takes
+        calls. `on_uncompiled` hears the file of each module that has no compiled code. `limit` is that of the outcome, in
         bytes.
         """
         self._on_event = on_event
         self._on_finished = on_finished
         self._on_begun = on_begun
         self._on_ready = on_ready
+        self._sender = 0
         self._on_uncompiled = on_uncompiled
         self._limit = limit
         self.secret = secrets.token_bytes(protocol.SECRET_BYTES)
@@ -138,6 +145,8 @@ class ReportSocket:
         self._has_warned = False
         self._socket, self.writer = socketpair(AF_UNIX, SOCK_DGRAM)
         self._socket.setblocking(False)
+        if on_ready is not None:
+            self._socket.setsockopt(SOL_SOCKET, SO_PASSCRED, 1)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._receive)
 
@@ -159,13 +168,24 @@ class ReportSocket:
 
     def _receive(self) -> bool:
         try:
-            message = self._socket.recv(protocol.REPORT.size + protocol.MAX_PAYLOAD)
+            message = self._next()
         except (BlockingIOError, ConnectionResetError):
             return False
         head, payload = message[: protocol.REPORT.size], message[protocol.REPORT.size :]
         if len(head) == protocol.REPORT.size and secrets.compare_digest(head[:-1], self.secret):
             self._take(head[-1:], payload)
         return True
+
+    def _next(self) -> bytes:
+        """Receive one message, and of a served worker the id of the process that has sent it."""
+        size = protocol.REPORT.size + protocol.MAX_PAYLOAD
+        if self._on_ready is None:
+            return self._socket.recv(size)
+        message, ancillary, _, _ = self._socket.recvmsg(size, CMSG_SPACE(_CREDENTIALS.size))
+        for level, kind, payload in ancillary:
+            if (level, kind) == (SOL_SOCKET, SCM_CREDENTIALS):
+                self._sender, _, _ = _CREDENTIALS.unpack(payload)
+        return message
 
     def _take(self, kind: bytes, payload: bytes) -> None:
         if kind == protocol.EVENT:
@@ -180,8 +200,8 @@ class ReportSocket:
             if self._on_begun is not None:
                 self._on_begun()
         elif kind == protocol.READY:
-            if self._on_ready is not None:
-                self._on_ready()
+            if self._on_ready is not None and self._sender:
+                self._on_ready(self._sender)
         elif kind == protocol.OUTPUTS:
             self.has_outputs = True
         elif kind == protocol.QUEUED:

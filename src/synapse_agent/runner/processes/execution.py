@@ -49,7 +49,7 @@ class Execution:
         on_output: Callable[[bytes], None],
         on_event: Callable[[Mapping[str, Any]], None] | None = None,
         on_started: Callable[[], None] | None = None,
-        on_ready: Callable[[], None] | None = None,
+        on_ready: Callable[[int], None] | None = None,
         on_outputs: Callable[[Path, bool], None] | None = None,
         on_uncompiled: Callable[[bytes], None] | None = None,
     ) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Protocol
@@ -62,23 +62,26 @@ class CallExecution:
 
         Cancelling asks it to end and, after the grace period, ends it with its worker. Raises `CallNotBegunError`.
         """
-        with ExitStack() as stack:
-            log = LogPipe(self._listener.output, limit=self._limits.log_bytes)
-            stack.callback(log.close)
-            reports = ReportSocket(
-                after_output(log, self._listener.event),
-                on_finished=self._finish,
-                on_begun=lambda: self._begin(worker),
-                limit=self._limits.result_bytes,
-            )
-            stack.callback(reports.close)
+        log = LogPipe(self._listener.output, limit=self._limits.log_bytes)
+        reports = ReportSocket(
+            after_output(log, self._listener.event),
+            on_finished=self._finish,
+            on_begun=lambda: self._begin(worker),
+            limit=self._limits.result_bytes,
+        )
+        try:
             await self._hand_over(worker, log, reports)
-            stack.callback(self._cancel_timers)
             self._later(LISTEN_SECONDS, log.listen)
             if self._limits.time is not None:
                 self._later(self._limits.time, lambda: self._time_out(worker, reports))
-            stack.callback(self._take_outputs, worker, reports)
             ending = await self._ending(worker, reports)
+        finally:
+            for timer in self._timers:
+                timer.cancel()
+            reports.close()
+            log.close()
+            if reports.has_outputs:
+                self._listener.outputs(self._outputs(worker), True)
         if ending is not None and not reports.has_begun:
             raise CallNotBegunError
         status = 0 if ending is None else ending.status
@@ -102,10 +105,6 @@ class CallExecution:
         self._listener.started()
         self._listener.outputs(self._outputs(worker), False)
 
-    def _take_outputs(self, worker: CallTaker, reports: ReportSocket) -> None:
-        if reports.has_outputs:
-            self._listener.outputs(self._outputs(worker), True)
-
     def _finish(self) -> None:
         if not self._end.done():
             self._end.set_result(None)
@@ -123,20 +122,22 @@ class CallExecution:
             "inputs": [(file.id, file.name) for file in run.files],
         }
         request = json.dumps(head).encode() + b"\n"
-        descriptors = [reports.writer.fileno(), log.writer.fileno()]
-        with ExitStack() as stack:
-            stack.callback(log.writer.close)
-            stack.callback(reports.writer.close)
+        files: list[int] = []
+        try:
             for path in run.files.values():
-                descriptors.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-                stack.callback(os.close, descriptors[-1])
+                files.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # noqa: PERF401 - those that were opened get closed
             if len(request) + len(run.params.text) <= protocol.MAX_PAYLOAD:
                 request += run.params.text
             else:
-                descriptors.append(in_memory(request, run.params.text))
-                stack.callback(os.close, descriptors[-1])
+                files.append(in_memory(request, run.params.text))
                 request = b""
+            descriptors = [reports.writer.fileno(), log.writer.fileno(), *files]
             await _send(worker, protocol.CALL + request, descriptors)
+        finally:
+            log.writer.close()
+            reports.writer.close()
+            for each in files:
+                os.close(each)
 
     async def _ending(self, worker: CallTaker, reports: ReportSocket) -> ProcessExit | None:
         try:
@@ -158,10 +159,6 @@ class CallExecution:
 
     def _later(self, seconds: float, callback: Callable[[], None]) -> None:
         self._timers.append(self._loop.call_later(seconds, callback))
-
-    def _cancel_timers(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
 
 
 async def _send(worker: CallTaker, message: bytes, descriptors: list[int]) -> None:

@@ -15,6 +15,7 @@ from synapse_agent.runner.base import Run
 from synapse_agent.runner.processes.execution import Execution, ProcessExit
 from synapse_agent.runner.processes.keeper import KeeperProcess
 from synapse_agent.runner.processes.limits import RunLimits
+from synapse_agent.runner.processes.memory import memory_of
 from synapse_agent.runner.processes.outcomes import oom_kills
 from synapse_agent.runner.resources.scheduler import Allocation
 from synapse_agent.runner.serving.calls import CallExecution
@@ -90,6 +91,7 @@ class WorkerProcess:
         self._on_ended = on_ended
         self._execution: Execution | None = None
         self._oom_kills = oom_kills()
+        self._pid: int | None = None
         self._startup: asyncio.TimerHandle | None = None
         self._task = asyncio.create_task(self._live(), name=f"served worker of {run.release}")
 
@@ -185,7 +187,8 @@ class WorkerProcess:
     def record(self) -> dict[str, Any]:
         """Describe it as the contract does."""
         status = "BUSY" if self.calls else "IDLE" if self.status is WorkerStatus.READY else self.status.value
-        return {"status": status, "node_id": None, "calls": self.done, "memory": None}
+        memory = None if self._pid is None or self._task.done() else memory_of(self._pid)
+        return {"status": status, "node_id": None, "calls": self.done, "memory": memory}
 
     async def _live(self) -> None:
         ending: ProcessExit | Exception = ProcessExit(None, None, None, timed_out=False, has_begun=False)
@@ -232,7 +235,8 @@ class WorkerProcess:
         self.timed_out = True
         self._task.cancel()
 
-    def _be_ready(self) -> None:
+    def _be_ready(self, pid: int) -> None:
+        self._pid = pid
         if self._startup is not None:
             self._startup.cancel()
         if self.status is WorkerStatus.STARTING:

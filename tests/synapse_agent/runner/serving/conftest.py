@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.processes.sandbox import probed
 
 COUNTER = """
     import os, time
@@ -37,3 +41,11 @@ def write_served(write_plugin: Callable[..., Any]) -> Callable[..., Any]:
         return write_plugin(source, actions=actions)
 
     return write
+
+
+@pytest.fixture
+async def sandboxed_runner(data_dir: Path) -> AsyncIterator[LocalRunner]:
+    """Give a runner that keeps runs apart as well as this machine can."""
+    runner = LocalRunner(data_dir, sandbox=probed(wanted=True))
+    yield runner
+    await runner.close()

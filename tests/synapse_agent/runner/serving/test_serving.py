@@ -479,3 +479,41 @@ async def test_a_call_that_yields_reports_each_value(runner: LocalRunner, write_
         [1, 1],
         [2, 0],
     ]
+
+
+async def test_a_worker_s_memory_is_told(sandboxed_runner: LocalRunner, write_served: Write) -> None:
+    """As the kernel counts it for that process, also in namespaces of its own."""
+    plugin = write_served("""
+        import os
+
+        class Model:
+            def setup(self):
+                self.weights = os.urandom(50_000_000)
+
+            def predict(self):
+                return None
+    """)
+    await plugin.run(sandboxed_runner)
+    (record,) = await sandboxed_runner.serve_applications()
+    assert 50_000_000 < record["workers"][0]["memory"] < 200_000_000
+
+
+async def test_a_worker_in_a_sandbox_serves(sandboxed_runner: LocalRunner, write_served: Write) -> None:
+    """Stops, outputs and replacements work in namespaces as without."""
+    plugin = write_served("""
+        import os, time
+
+        class Model:
+            def predict(self, context, seconds=0.0, dies=False):
+                (context.outputs / "left").write_text("x")
+                time.sleep(seconds)
+                if dies:
+                    os._exit(1)
+                return os.getpid()
+    """)
+    pid = await plugin.run(sandboxed_runner)
+    assert plugin.heard.left == {"left": b"x"}
+    assert (await plugin.problem(sandboxed_runner, {"seconds": 60}, time_limit=0.3)).error_type == "action_timeout"
+    assert await plugin.run(sandboxed_runner) == pid
+    assert (await plugin.problem(sandboxed_runner, {"dies": True})).error_type == "action_exited"
+    assert await plugin.run(sandboxed_runner) > 0
