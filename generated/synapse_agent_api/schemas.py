@@ -33,6 +33,25 @@ ActionResult = TypeAliasType(
 )
 
 
+class AgentEvent(BaseModel):
+    """
+    The data of a server-sent event about an agent.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Annotated[str, Field(description="What has changed; `stream_events` describes each.")]
+    what: Annotated[str | MISSING, Field(description="What has happened to it, such as `created` or `deleted`.")] = (
+        MISSING
+    )
+    job: Job | MISSING = MISSING
+    job_id: str | MISSING = MISSING
+    release: Annotated[str | MISSING, Field(description="`code@version`.")] = MISSING
+    environment: Annotated[str | MISSING, Field(description="Its ID.")] = MISSING
+    agent: Annotated[str | MISSING, Field(description="The agent's version.")] = MISSING
+
+
 class Backup(BaseModel):
     """
     A copy of the agent's database.
@@ -44,6 +63,28 @@ class Backup(BaseModel):
     path: Annotated[str, Field(description="Where it is on the agent's machine.")]
     size: Annotated[int, Field(description="Its bytes.")]
     created_at: Annotated[AwareDatetime, Field(description="The database is as it was then.")]
+
+
+class ClusterResources(BaseModel):
+    """
+    What all nodes that are alive have together.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    collected_at: AwareDatetime
+    stale: Annotated[
+        bool, Field(description="Whether the cluster could not be asked, and this is what was known before.")
+    ]
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpu: GpuAmounts
+    object_store: ResourceAmount
+    running_jobs: Annotated[int, Field(description="Jobs of this agent whose action is running.")]
+    total_serve_replicas: Annotated[int, Field(description="Processes of served models.")]
+    node_counts: NodeCounts
+    nodes: list[Node]
 
 
 class CreatePluginReleaseRequest(BaseModel):
@@ -135,6 +176,39 @@ class ErrorDetail(BaseModel):
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
     ] = MISSING
     log: Annotated[str | MISSING, Field(description="`serve_failed`: the worker's last lines.")] = MISSING
+
+
+class GpuAmounts(BaseModel):
+    """
+    GPUs together. Memory and utilization are `null` if no GPU reports them.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: float | None | MISSING = MISSING
+    available_memory_bytes: float | None | MISSING = MISSING
+    max_utilization: float | None | MISSING = MISSING
+    avg_utilization: float | None | MISSING = MISSING
+
+
+class GpuStatus(BaseModel):
+    """
+    The GPUs of all nodes together, and each with its `node_id`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: float | None | MISSING = MISSING
+    available_memory_bytes: float | None | MISSING = MISSING
+    max_utilization: float | None | MISSING = MISSING
+    avg_utilization: float | None | MISSING = MISSING
+    gpus: list[NodeGpu]
 
 
 class Health(BaseModel):
@@ -230,6 +304,7 @@ class Job(BaseModel):
             description="The last events that the action recorded, at most 20; `data` of more than 1 kB is left out here, the stream of the log\nhas it.\n"
         ),
     ] = MISSING
+    timings: JobTimings | None | MISSING = MISSING
     idempotency_key: Annotated[str | None, Field(description="The request's key, if it had one.")]
     params: Annotated[
         dict[str, Any] | None | MISSING,
@@ -245,6 +320,22 @@ class Job(BaseModel):
     attempts: Annotated[
         int | MISSING, Field(description="How often this `job_id` has been run, this time included.", ge=1)
     ] = MISSING
+
+
+class JobBucket(BaseModel):
+    """
+    The jobs created in one part of a span of time.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    start: AwareDatetime
+    runs: Annotated[int, Field(description="How many were created.", ge=0)]
+    failed: Annotated[int, Field(description="How many of them failed.", ge=0)]
+    seconds: Annotated[
+        float | None, Field(description="Their average time from start to end; `null` if none has ended.")
+    ]
 
 
 class JobCaller(BaseModel):
@@ -296,6 +387,9 @@ class JobFile(BaseModel):
     size: Annotated[int, Field(description="Bytes.", ge=0)]
     media_type: Annotated[str, Field(description="Guessed from the name.")]
     sha256: Annotated[str | None, Field(description="Of its content, in hexadecimal digits; null while the job runs.")]
+    reference: Annotated[
+        dict[str, Any] | MISSING, Field(description="What params take for it, once the job is over.")
+    ] = MISSING
 
 
 JobId = TypeAliasType(
@@ -328,6 +422,17 @@ class JobProgress(BaseModel):
     nonfinite: NonFiniteNumbers | MISSING = MISSING
 
 
+class JobStatistics(BaseModel):
+    """
+    Jobs by the time at which they were created.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    buckets: list[JobBucket]
+
+
 class JobStatus(StrEnum):
     """
     A state of jobs to ask for. In answers it is open, since newer agents may have others.
@@ -350,6 +455,12 @@ class JobStreamEvent(BaseModel):
     )
     type: Annotated[str, Field(description="What this event is about; `stream_job_logs` describes each.")]
     message: Annotated[str | MISSING, Field(description="The line, or a sentence for people.")] = MISSING
+    overwritten: Annotated[
+        bool | MISSING,
+        Field(
+            description="`log`: `true` if the line ended with a carriage return, so that on a terminal the next one takes its place."
+        ),
+    ] = MISSING
     current: Annotated[
         float | None | MISSING,
         Field(description="`progress`: how much is done; `null` if the action reported no finite number."),
@@ -378,6 +489,28 @@ class JobStreamEvent(BaseModel):
     status: Annotated[str | MISSING, Field(description="`complete`: the status that the job ended with.")] = MISSING
 
 
+class JobTimings(BaseModel):
+    """
+    Seconds that the parts of the run took, `null` until it has ended, and if its action was not started.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    queued: Annotated[float | MISSING, Field(description="Waiting for its turn.")] = MISSING
+    environment: Annotated[
+        float | MISSING,
+        Field(description="Making the environment, and starting the process that runs are forked from."),
+    ] = MISSING
+    import_: Annotated[
+        float | MISSING, Field(alias="import", description="Importing modules, before or during the action.")
+    ] = MISSING
+    action: Annotated[float | MISSING, Field(description="The rest, from the start of the process to its end.")] = (
+        MISSING
+    )
+    hint: Annotated[str | MISSING, Field(description="What to do if importing took most of the run.")] = MISSING
+
+
 LegacyRunPayload = TypeAliasType("LegacyRunPayload", dict[str, Any])
 """
 A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
@@ -397,6 +530,59 @@ Lookup = TypeAliasType(
         ),
     ],
 )
+
+
+class Node(BaseModel):
+    """
+    A machine that runs actions.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    node_id: str
+    host_name: str
+    ip: str
+    is_head_node: bool
+    state: str
+    accelerator_type: Annotated[str | None | MISSING, Field(description="The name of its first GPU.")] = MISSING
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpus: list[NodeGpu]
+
+
+class NodeCounts(BaseModel):
+    """
+    How many nodes there are.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total: int
+    alive: int
+    dead: int
+
+
+class NodeGpu(BaseModel):
+    """
+    A GPU of a node. What can't be read of it is `null`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    index: Annotated[int, Field(description="Its place among those of the node.")]
+    uuid: Annotated[
+        str, Field(description="What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known.")
+    ]
+    name: str
+    used: Annotated[float | None, Field(description="The part of it that runs have, from 0 to 1.")]
+    utilization_gpu: Annotated[float | None | MISSING, Field(description="Percent of the time that it was busy.")] = (
+        MISSING
+    )
+    memory_used: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
+    memory_total: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
 
 
 class NonFiniteNumbers(BaseModel):
@@ -528,10 +714,49 @@ Priority = TypeAliasType(
 )
 
 
+class PushPluginReleaseRequest(BaseModel):
+    """
+    The archive to cache as a release.
+    """
+
+    archive: StoredFileReference
+    replace: Annotated[
+        bool | None,
+        Field(description="Replace a cached release of that code and version that has other files. It keeps its ID."),
+    ] = False
+
+
+class ReferencedFile(BaseModel):
+    """
+    A file that was uploaded.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: Annotated[
+        str, Field(description="The SHA-256 of its content, in hexadecimal digits.", pattern="^[0-9a-f]{64}$")
+    ]
+    name: Annotated[str, Field(description="What the file is called.", max_length=255, min_length=1)]
+
+
 ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
 """
 Further filters, by the name of a release's field.
 """
+
+
+class ResourceAmount(BaseModel):
+    """
+    How much of a resource there is for runs, and how much of that runs have.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total: float
+    used: float
+    available: float
 
 
 class RunRequest(BaseModel):
@@ -641,6 +866,39 @@ class ServeWorker(BaseModel):
     ]
 
 
+class Session(BaseModel):
+    """
+    The token that a request or a browser's cookie stands for.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    token: Annotated[str | None, Field(description="Its name; `null` if the agent takes requests without a token.")]
+    read_only: Annotated[bool, Field(description="Whether it changes nothing.")]
+
+
+class SessionCode(BaseModel):
+    """
+    A code that signs a browser in once.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    code: Annotated[str | None, Field(description="`null` if the agent takes requests without a token.")]
+    expires_at: AwareDatetime
+
+
+class SessionRequest(BaseModel):
+    """
+    Either a token or a code.
+    """
+
+    token: Annotated[str | MISSING, Field(min_length=1)] = MISSING
+    code: Annotated[str | MISSING, Field(min_length=1)] = MISSING
+
+
 class StoredFile(BaseModel):
     """
     A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
@@ -655,6 +913,14 @@ class StoredFile(BaseModel):
     media_type: Annotated[str | None, Field(description="As its uploader called it.")]
     size: Annotated[int | None, Field(description="Bytes; null while that is not known.")]
     received: Annotated[int, Field(description="Bytes that are there.", ge=0)]
+
+
+class StoredFileReference(BaseModel):
+    """
+    Refers to a file that was uploaded.
+    """
+
+    field_file: Annotated[ReferencedFile, Field(alias="$file")]
 
 
 class WarmRelease(BaseModel):

@@ -21,6 +21,20 @@ either a run has one CPU. A value that is no amount counts for nothing here.
 ActionResult: TypeAlias = Any
 
 
+class AgentEvent(TypedDict):
+    """
+    The data of a server-sent event about an agent.
+    """
+
+    type: str
+    what: NotRequired[str]
+    job: NotRequired[Job]
+    job_id: NotRequired[str]
+    release: NotRequired[str]
+    environment: NotRequired[str]
+    agent: NotRequired[str]
+
+
 class Backup(TypedDict):
     """
     A copy of the agent's database.
@@ -29,6 +43,23 @@ class Backup(TypedDict):
     path: str
     size: int
     created_at: str
+
+
+class ClusterResources(TypedDict):
+    """
+    What all nodes that are alive have together.
+    """
+
+    collected_at: str
+    stale: bool
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpu: GpuAmounts
+    object_store: ResourceAmount
+    running_jobs: int
+    total_serve_replicas: int
+    node_counts: NodeCounts
+    nodes: list[Node]
 
 
 class CreatePluginReleaseRequest(TypedDict):
@@ -79,6 +110,33 @@ class ErrorDetail(TypedDict):
     file: NotRequired[str]
     installer_output: NotRequired[str]
     log: NotRequired[str]
+
+
+class GpuAmounts(TypedDict):
+    """
+    GPUs together. Memory and utilization are `null` if no GPU reports them.
+    """
+
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: NotRequired[float | None]
+    available_memory_bytes: NotRequired[float | None]
+    max_utilization: NotRequired[float | None]
+    avg_utilization: NotRequired[float | None]
+
+
+class GpuStatus(TypedDict):
+    """
+    The GPUs of all nodes together, and each with its `node_id`.
+    """
+
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: NotRequired[float | None]
+    available_memory_bytes: NotRequired[float | None]
+    max_utilization: NotRequired[float | None]
+    avg_utilization: NotRequired[float | None]
+    gpus: list[NodeGpu]
 
 
 class Health(TypedDict):
@@ -132,12 +190,24 @@ class Job(TypedDict):
     error: Any
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
+    timings: NotRequired[JobTimings | None]
     idempotency_key: str | None
     params: NotRequired[dict[str, Any] | None]
     requirements: NotRequired[list[str]]
     caller: NotRequired[JobCaller | None]
     node: NotRequired[str | None]
     attempts: NotRequired[int]
+
+
+class JobBucket(TypedDict):
+    """
+    The jobs created in one part of a span of time.
+    """
+
+    start: str
+    runs: int
+    failed: int
+    seconds: float | None
 
 
 class JobCaller(TypedDict):
@@ -172,6 +242,7 @@ class JobFile(TypedDict):
     size: int
     media_type: str
     sha256: str | None
+    reference: NotRequired[dict[str, Any]]
 
 
 JobId: TypeAlias = str
@@ -188,6 +259,14 @@ class JobProgress(TypedDict):
     nonfinite: NotRequired[NonFiniteNumbers]
 
 
+class JobStatistics(TypedDict):
+    """
+    Jobs by the time at which they were created.
+    """
+
+    buckets: list[JobBucket]
+
+
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"]
 
 
@@ -198,6 +277,7 @@ class JobStreamEvent(TypedDict):
 
     type: str
     message: NotRequired[str]
+    overwritten: NotRequired[bool]
     current: NotRequired[float | None]
     total: NotRequired[float | None]
     step: NotRequired[str]
@@ -213,6 +293,18 @@ class JobStreamEvent(TypedDict):
     status: NotRequired[str]
 
 
+JobTimings = TypedDict(
+    "JobTimings",
+    {
+        "queued": NotRequired[float],
+        "environment": NotRequired[float],
+        "import": NotRequired[float],
+        "action": NotRequired[float],
+        "hint": NotRequired[str],
+    },
+)
+
+
 LegacyRunPayload: TypeAlias = dict[str, Any]
 """
 A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
@@ -222,6 +314,46 @@ answers 422 if `action` is missing or not a string.
 
 
 Lookup: TypeAlias = str
+
+
+class Node(TypedDict):
+    """
+    A machine that runs actions.
+    """
+
+    node_id: str
+    host_name: str
+    ip: str
+    is_head_node: bool
+    state: str
+    accelerator_type: NotRequired[str | None]
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpus: list[NodeGpu]
+
+
+class NodeCounts(TypedDict):
+    """
+    How many nodes there are.
+    """
+
+    total: int
+    alive: int
+    dead: int
+
+
+class NodeGpu(TypedDict):
+    """
+    A GPU of a node. What can't be read of it is `null`.
+    """
+
+    index: int
+    uuid: str
+    name: str
+    used: float | None
+    utilization_gpu: NotRequired[float | None]
+    memory_used: NotRequired[float | None]
+    memory_total: NotRequired[float | None]
 
 
 class NonFiniteNumbers(TypedDict):
@@ -302,10 +434,38 @@ class PluginReleasePage(TypedDict):
 Priority: TypeAlias = int
 
 
+class PushPluginReleaseRequest(TypedDict):
+    """
+    The archive to cache as a release.
+    """
+
+    archive: StoredFileReference
+    replace: NotRequired[bool]
+
+
+class ReferencedFile(TypedDict):
+    """
+    A file that was uploaded.
+    """
+
+    id: str
+    name: str
+
+
 ReleaseFilters: TypeAlias = dict[str, Any]
 """
 Further filters, by the name of a release's field.
 """
+
+
+class ResourceAmount(TypedDict):
+    """
+    How much of a resource there is for runs, and how much of that runs have.
+    """
+
+    total: float
+    used: float
+    available: float
 
 
 class RunRequest(TypedDict):
@@ -365,6 +525,33 @@ class ServeWorker(TypedDict):
     memory: int | None
 
 
+class Session(TypedDict):
+    """
+    The token that a request or a browser's cookie stands for.
+    """
+
+    token: str | None
+    read_only: bool
+
+
+class SessionCode(TypedDict):
+    """
+    A code that signs a browser in once.
+    """
+
+    code: str | None
+    expires_at: str
+
+
+class SessionRequest(TypedDict):
+    """
+    Either a token or a code.
+    """
+
+    token: NotRequired[str]
+    code: NotRequired[str]
+
+
 class StoredFile(TypedDict):
     """
     A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
@@ -376,6 +563,12 @@ class StoredFile(TypedDict):
     media_type: str | None
     size: int | None
     received: int
+
+
+StoredFileReference = TypedDict(
+    "StoredFileReference",
+    {"$file": ReferencedFile},
+)
 
 
 class WarmRelease(TypedDict):

@@ -13,11 +13,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.files.references import FileReference
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
+from synapse_agent.observe.logs import log_change
+from synapse_agent.plugins.archives import unpack_named
 from synapse_agent.plugins.debug_source import DebugRules
-from synapse_agent.plugins.releases import Releases
+from synapse_agent.plugins.releases import Creation, Releases
 from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
 from synapse_agent.problems import Problem
@@ -26,6 +29,7 @@ from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.local import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
 from synapse_agent.runner.resources.machine import this_machine
+from synapse_agent.runner.resources.reports import LocalMachine, NodeMonitor, ReportsNodes
 from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.runner.warming import Warming
 from synapse_agent.settings import Settings, check_plugins_folder
@@ -34,10 +38,12 @@ from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import is_disk_full
 from synapse_agent.storage.reserve import Reserve
 from synapse_agent.storage.trees import TreeLimits
+from synapse_agent.util.changes import Change, Changes
+from synapse_sdk._version import __version__
 
 logger = logging.getLogger(__name__)
 
-MakeRunner = Callable[[Settings], Awaitable[Runner]]
+MakeRunner = Callable[[Settings, Changes], Awaitable[Runner]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,11 @@ class Agent:
     rules: RequirementRules
     runner: Runner
     max_priority: int
+    nodes: NodeMonitor
     warming: Warming
+    push_limits: TreeLimits | None
+    """Of what callers upload as releases; None if they may not."""
+    changes: Changes
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
         """Prepare a release for its runs, and return how far that is, as the contract has it."""
@@ -65,8 +75,25 @@ class Agent:
         )
         return {"release": name, "action": action, "status": "ready" if is_ready else "starting"}
 
+    async def push(self, archive: FileReference, *, replace: bool) -> Creation:
+        """Cache the release in an archive that was uploaded; `Problem` 403 `push_not_allowed` if it takes none."""
+        if self.push_limits is None:
+            message = "This agent takes no uploaded releases. Its operator can allow them with --allow-push."
+            raise Problem(403, "push_not_allowed", message)
+        limits = self.push_limits
+        self.files.check([archive])
+        self.files.hold([archive])
+        try:
+            path = self.files.path(archive.id)
+            return await self.releases.adopt(
+                lambda into: unpack_named(path, into, name=archive.name, limits=limits), replace=replace
+            )
+        finally:
+            self.files.release([archive])
+
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
+        self.changes.publish(Change("agent", "stopping", __version__))
         await asyncio.gather(self.releases.close(), self.warming.close(), self.jobs.close(limit=limit))
 
 
@@ -81,12 +108,15 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
     folders = [DirectorySource(check_plugins_folder(folder), limits=unpacked) for folder in settings.plugins]
     async with AsyncExitStack() as stack:
         source = SourceChain([*folders, *await _backend(settings, stack)])
+        changes = Changes()
+        changes.subscribe(log_change)
         folder = DataFolder(settings.data_dir)
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
         scheduler = Scheduler(this_machine(settings, os.environ))
-        runner = DescribingRunner(await _make(make_runner, settings, folder.reserve), folder.schemas)
+        made = await _make(make_runner, settings, changes, folder.reserve)
+        runner = DescribingRunner(made, folder.schemas)
         stack.push_async_callback(runner.close)
         files = FileStore(
             folder.files,
@@ -106,6 +136,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             keep_keys=timedelta(hours=settings.idempotency_hours),
             reserve=folder.reserve,
             describe=runner.described if settings.keep_params else None,
+            changes=changes,
         )
         stack.push_async_callback(jobs.close, limit=0)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
@@ -122,6 +153,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             rules=rules,
             schemas=runner.schemas,
             on_removed=runner.forget,
+            changes=changes,
         )
         stack.push_async_callback(releases.close)
         sandbox = sandbox_of(settings)
@@ -129,6 +161,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
         warming = Warming(runner, scheduler)
         stack.push_async_callback(warming.close)
+        nodes = NodeMonitor(made if isinstance(made, ReportsNodes) else LocalMachine(scheduler, os.environ))
         agent = Agent(
             folder=folder,
             database=database,
@@ -140,7 +173,10 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             rules=rules,
             max_priority=settings.max_priority,
             runner=runner,
+            nodes=nodes,
             warming=warming,
+            push_limits=unpacked if settings.allow_push else None,
+            changes=changes,
         )
         for release in settings.warm:
             stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))
@@ -208,10 +244,10 @@ def _without_dots(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-async def _make(make_runner: MakeRunner, settings: Settings, reserve: Reserve) -> Runner:
+async def _make(make_runner: MakeRunner, settings: Settings, changes: Changes, reserve: Reserve) -> Runner:
     while True:
         try:
-            return await make_runner(settings)
+            return await make_runner(settings, changes)
         except OSError as error:
             if not is_disk_full(error) or not reserve.spend():
                 raise unusable(settings.data_dir, error) from error

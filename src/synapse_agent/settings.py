@@ -16,6 +16,7 @@ from synapse_agent.options import (
     DATA,
     DEVELOPMENT,
     LIMITS,
+    OBSERVE,
     PLUGINS,
     RUNS,
     SANDBOX,
@@ -42,6 +43,11 @@ __all__ = [
 _LONGEST_DAYS = 36_500
 """A century; Python's calendar ends after the year 9999, and begins with the year 1."""
 RUNNERS = ("local", "ray")
+_CHOICES = {
+    "access_log": ("all", "changes", "none"),
+    "log_level": ("debug", "info", "warning", "error"),
+    "log_format": ("text", "json"),
+}
 RUNS_ON_A_CLUSTER = 256
 """Its nodes bound what runs at once; this bounds what is on its way there."""
 HIGHEST_PRIORITY = 1000
@@ -113,7 +119,17 @@ class Settings:
             shown="made, and kept in the data folder",
         ),
     ] = field(default=None, repr=False)
-    """What `Authorization` must hold; None admits everyone."""
+    """What `Authorization` must hold; without it and `token_files`, everyone is admitted."""
+    token_files: Annotated[
+        tuple[str, ...],
+        Option(
+            ACCESS,
+            "File that holds a token that callers may send; - for standard input. With NAME= logs and records name it, "
+            "with :read it may look and change nothing; repeatable.",
+            "[NAME=]FILE[:read]",
+            name="--token-file",
+        ),
+    ] = ()
     allowed_hosts: Annotated[
         tuple[str, ...],
         Option(
@@ -209,6 +225,7 @@ class Settings:
         bool | None,
         Option(SANDBOX, "Take debug runs.", name="--allow-debug/--no-debug", shown="on loopback only"),
     ] = None
+    allow_push: Annotated[bool, Option(SANDBOX, "Take releases that callers upload.")] = False
     debug_roots: Annotated[
         tuple[Path, ...],
         Option(
@@ -307,6 +324,16 @@ class Settings:
     ray_wait: Annotated[
         float, Option(CLUSTER, "Longest that a run waits for room on the cluster before it is refused.", "SECONDS")
     ] = 3600.0
+    access_log: Annotated[
+        str,
+        Option(
+            OBSERVE, "Requests to log: all, none, or changes, which are those that change something or fail.", "WHICH"
+        ),
+    ] = "changes"
+    log_level: Annotated[
+        str, Option(OBSERVE, "Least level of what is logged: debug, info, warning or error.", "LEVEL")
+    ] = "info"
+    log_format: Annotated[str, Option(OBSERVE, "How lines of the log are written: text or json.", "FORMAT")] = "text"
     check_answers: Annotated[
         bool,
         Option(DEVELOPMENT, "Compare every response with the contract before it leaves (jsonschema-rs).", shown="off"),
@@ -345,6 +372,10 @@ class Settings:
                 getattr(self, name), f"setting {name} must be more than 0", hint="leave it out for its default"
             )
         self._check_numbers()
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                option = option_name(_field(name))
+                raise UsageError(f"{option} {getattr(self, name)!r} is unknown. Choose from {', '.join(choices)}.")
         self._check_combinations()
         _check_names(self.allowed_hosts)
         _check_there("--allow-write", self.allow_write)
@@ -369,7 +400,7 @@ class Settings:
         if self.reserved_runs >= self.runs_at_once:
             most = f"of {self.runs_at_once} at once, {self.runs_at_once - 1} at most"
             raise UsageError(f"--reserve {self.reserve} leaves no run for jobs in the background: {most}.")
-        if self.token is None and not self.is_on_loopback:
+        if self.token is None and not self.token_files and not self.is_on_loopback:
             raise UsageError("An agent that listens beyond this machine needs a token: give --token-file or --token.")
         if self.debug_roots and not self.takes_debug_runs:
             raise UsageError("--debug-root is for an agent that takes debug runs: add --allow-debug, or leave it out.")
@@ -410,7 +441,13 @@ def for_other_machines(settings: Settings) -> Settings:
     What must not be seen is what `repr` leaves out.
     """
     hidden: dict[str, Any] = {each.name: each.default for each in fields(settings) if not each.repr}
-    door: dict[str, Any] = {"host": "127.0.0.1", "tls_cert": None, "tls_key": None, "debug_roots": ()}
+    door: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "tls_cert": None,
+        "tls_key": None,
+        "token_files": (),
+        "debug_roots": (),
+    }
     return replace(settings, **hidden, **door)
 
 
@@ -436,6 +473,10 @@ def check_plugins_folder(folder: Path) -> Path:
     if not folder.is_dir():
         raise StartError(f"The plugins folder {folder} is not there, or not a folder. Name one that is with --plugins.")
     return folder
+
+
+def _field(name: str) -> Any:
+    return next(each for each in fields(Settings) if each.name == name)
 
 
 def default(name: str) -> Any:

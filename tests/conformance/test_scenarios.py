@@ -247,7 +247,7 @@ def test_a_served_action_is_held_from_call_to_call(call: Call) -> None:
     (served,) = call("list_serve_applications")
     assert (served["name"], served["release"], served["action"]) == ("ml_model@1.2.0:predict", lookup, "predict")
     assert (served["status"], served["calls"], served["workers"][0]["status"]) == ("RUNNING", 3, "IDLE")
-    assert call("get_serve_application", served["name"])["workers"] == served["workers"]
+    assert call("get_serve_application", served["name"])["since"] == served["since"]
     assert call("delete_serve_application", served["name"]) is None
     assert call("list_serve_applications") == []
     for method in ("get_serve_application", "delete_serve_application"):

@@ -35,6 +35,10 @@ FITTING: dict[str, Any] = {
     "extra_index_urls": ("https://one.test/simple", "https://two.test/simple"),
     "reserve": 3,
     "plugins": (Path("/"), Path("/tmp")),
+    "access_log": "all",
+    "log_level": "debug",
+    "log_format": "json",
+    "token_files": ("one=/run/one", "two=/run/two:read"),
     "pythons": (Path(sys.executable),),
     "warm": ("p@1.0", "q@2.0"),
 }
@@ -217,7 +221,7 @@ def test_paths_in_a_file_start_at_its_folder(tmp_path: Path) -> None:
     told = json.loads(python(PROBE, "serve", "--config", str(path), cwd=tmp_path / "elsewhere"))
     folder = tmp_path / "etc"
     assert (told["plugins"], told["data_dir"]) == (f"({folder / 'plugins'!r},)", repr(folder / "data"))
-    assert (told["max_body_bytes"], told["token"]) == (str(2 * 2**20), "'secret'")
+    assert (told["max_body_bytes"], told["token_files"]) == (str(2 * 2**20), f"('{folder}/token',)")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..models.job_event import JobEvent
     from ..models.job_params import JobParams
     from ..models.job_progress import JobProgress
+    from ..models.job_timings_type_0 import JobTimingsType0
     from ..models.non_finite_numbers import NonFiniteNumbers
 
 
@@ -48,6 +49,8 @@ class Job:
         events (list[JobEvent] | Unset): The last events that the action recorded, at most 20; `data` of more than 1 kB
             is left out here, the stream of the log
             has it.
+        timings (JobTimingsType0 | None | Unset): Seconds that the parts of the run took, `null` until it has ended, and
+            if its action was not started.
         params (JobParams | None | Unset): What the action was called with, without what its schema marks `writeOnly`.
             `null` if the agent does not keep
             it: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.
@@ -73,6 +76,7 @@ class Job:
     outputs: int | Unset = UNSET
     status_code: int | None | Unset = UNSET
     events: list[JobEvent] | Unset = UNSET
+    timings: JobTimingsType0 | None | Unset = UNSET
     params: JobParams | None | Unset = UNSET
     requirements: list[str] | Unset = UNSET
     caller: JobCaller | None | Unset = UNSET
@@ -84,6 +88,7 @@ class Job:
         from ..models.job_caller import JobCaller  # noqa: PLC0415
         from ..models.job_params import JobParams  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
+        from ..models.job_timings_type_0 import JobTimingsType0  # noqa: PLC0415
 
         job_id = self.job_id
 
@@ -142,6 +147,14 @@ class Job:
                 events_item = events_item_data.to_dict()
                 events.append(events_item)
 
+        timings: dict[str, Any] | None | Unset
+        if isinstance(self.timings, Unset):
+            timings = UNSET
+        elif isinstance(self.timings, JobTimingsType0):
+            timings = self.timings.to_dict()
+        else:
+            timings = self.timings
+
         params: dict[str, Any] | None | Unset
         if isinstance(self.params, Unset):
             params = UNSET
@@ -197,6 +210,8 @@ class Job:
             field_dict["status_code"] = status_code
         if events is not UNSET:
             field_dict["events"] = events
+        if timings is not UNSET:
+            field_dict["timings"] = timings
         if params is not UNSET:
             field_dict["params"] = params
         if requirements is not UNSET:
@@ -216,6 +231,7 @@ class Job:
         from ..models.job_event import JobEvent  # noqa: PLC0415
         from ..models.job_params import JobParams  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
+        from ..models.job_timings_type_0 import JobTimingsType0  # noqa: PLC0415
         from ..models.non_finite_numbers import NonFiniteNumbers  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -319,6 +335,23 @@ class Job:
 
                 events.append(events_item)
 
+        def _parse_timings(data: object) -> JobTimingsType0 | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                componentsschemas_job_timings_type_0 = JobTimingsType0.from_dict(data)
+
+                return componentsschemas_job_timings_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JobTimingsType0 | None | Unset, data)
+
+        timings = _parse_timings(d.pop("timings", UNSET))
+
         def _parse_params(data: object) -> JobParams | None | Unset:
             if data is None:
                 return data
@@ -383,6 +416,7 @@ class Job:
             outputs=outputs,
             status_code=status_code,
             events=events,
+            timings=timings,
             params=params,
             requirements=requirements,
             caller=caller,

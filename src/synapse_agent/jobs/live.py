@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ class RunningJob:
 
     row: JobRow
     task: asyncio.Task[bytes | Problem] | None = None
+    submitted: float = field(default_factory=time.monotonic)
     is_waiting: bool = True
     """For its folder, or its turn: cancelling its task ends that. Later its runner ends it."""
     is_to_stop: bool = False
@@ -26,6 +28,9 @@ class RunningJob:
     """What it runs from, once that exists."""
     notifier: Notifier = field(default_factory=Notifier)
     ending: JobEnd | None = None
+    created: float = field(default_factory=time.monotonic)
+    started: float | None = None
+    """When its process was started, on the clock of `time.monotonic`."""
 
     @property
     def progress(self) -> str | None:
@@ -41,6 +46,11 @@ class RunningJob:
     def result_facts(self) -> str | None:
         """What the record has about the result, as JSON text."""
         return self.recorder.result_facts if self.recorder else None
+
+    @property
+    def timings(self) -> str | None:
+        """How long the parts of its run took, as JSON text."""
+        return self.recorder.timings if self.recorder else None
 
     @property
     def started_at(self) -> str | None:

@@ -46,8 +46,13 @@ class Recorder:
         turn: Callable[[], AbstractAsyncContextManager[Allocation | None]],
         residence: Callable[[], AbstractAsyncContextManager[Allocation | None]],
         on_change: Callable[[], None],
+        begun: float,
         on_full: Callable[[], None] | None = None,
+        on_started: Callable[[], None] = lambda: None,
+        on_event: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_started = on_started
+        self._on_event = on_event
         self._rows = rows
         self._row_id = row_id
         self._turn = turn
@@ -66,6 +71,10 @@ class Recorder:
         """The folder in which the run has its outputs now."""
         self.has_outputs = False
         """Whether the run is over and has left some."""
+        self._begun = begun
+        self._until_started = 0.0
+        self.timings: str | None = None
+        """How long the parts of the run took, as JSON text, once it has ended."""
         self.started_at: str | None = None
         self.progress: str | None = None
         """The last progress, as JSON text."""
@@ -96,7 +105,9 @@ class Recorder:
     def started(self) -> None:
         """Record that the action's process runs."""
         self.started_at = now()
+        self._until_started = time.monotonic() - self._begun
         self._record()
+        self._on_started()
 
     def output(self, data: bytes) -> None:
         """Add to the log."""
@@ -104,8 +115,11 @@ class Recorder:
         self._on_change()
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Keep a progress and facts about the result; add any other event to the journal."""
+        """Keep progress, timings and facts about the result; add any other event to the journal."""
         kind, rest = event.get("type"), {name: value for name, value in event.items() if name != "type"}
+        if kind == "timings":
+            self._keep_timings(event)
+            return
         if kind == "progress":
             self.progress = json.dumps(rest)
         elif kind == "output":
@@ -117,6 +131,7 @@ class Recorder:
             self._note({**rest, "at": now()})
         self._save()
         self._on_change()
+        self._on_event()
 
     def outputs(self, folder: Path, is_over: bool) -> None:
         """Keep what the run has left, once it is over."""
@@ -126,6 +141,11 @@ class Recorder:
                 self.has_outputs = self._files.outputs.take(folder)
             except OSError as error:
                 logger.warning("The outputs of job %d, %s, could not be kept: %s", self._row_id, folder, error)
+
+    def _keep_timings(self, event: Mapping[str, Any]) -> None:
+        waited = max(0.0, self._until_started - event["waited"])
+        times = {"queued": waited, **{name: event[name] for name in ("environment", "import", "action")}}
+        self.timings = json.dumps({name: round(seconds, 6) for name, seconds in times.items()})
 
     def _note(self, event: dict[str, Any]) -> None:
         line = journal.event_line(self._log.size, event)

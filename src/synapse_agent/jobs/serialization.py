@@ -29,6 +29,7 @@ def _facts(row: JobRow) -> dict[str, Any]:
         "finished_at": row.finished_at,
         "error": _value(row.error),
         "status_code": row.status_code,
+        "timings": _value(row.timings),
         "idempotency_key": row.idempotency_key,
         "requirements": _value(row.requirements) or [],
         "caller": _value(row.caller),

@@ -15,13 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from synapse_agent.files.outputs import OutputFile, unsettled
+from synapse_agent.files.outputs import OutputFile
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.kept_params import Describe, ParamsKeeper
+from synapse_agent.jobs.left_files import LeftFiles
 from synapse_agent.jobs.live import FinishedJob, RunningJob
 from synapse_agent.jobs.outcomes import (
     HAS_RUN,
@@ -37,19 +38,21 @@ from synapse_agent.jobs.outcomes import (
     stopped_early,
 )
 from synapse_agent.jobs.recorder import Recorder
+from synapse_agent.jobs.reports import JobReports
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
-from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, quoted, shutting_down
+from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, shutting_down
 from synapse_agent.runner.base import Run, Runner
 from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
 from synapse_agent.settings import default
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
-from synapse_agent.storage.repositories.job_pages import JobFilters
+from synapse_agent.storage.repositories.job_pages import JobFilters, listed
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRow, NewJob
 from synapse_agent.storage.repositories.keys import KeyRow
 from synapse_agent.storage.reserve import Reserve
+from synapse_agent.util.changes import Changes
 from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
@@ -78,6 +81,7 @@ class Jobs:
         output_limit: int = default("max_jobs_bytes"),
         reserve: Reserve | None = None,
         describe: Describe | None = None,
+        changes: Changes | None = None,
     ) -> None:
         """Take up what an earlier agent left. Without `describe`, records have no params."""
         self._rows = database.jobs
@@ -85,20 +89,26 @@ class Jobs:
         self._runner = runner
         self._stored = files
         self._folder = folder
-        self._scheduler = scheduler
+        self.scheduler = scheduler
         slots = scheduler.machine.slots
         self._copies = asyncio.Semaphore(_COPIES_PER_TURN * slots)
         self._most = slots + max_queued
         self._keep_keys = keep_keys
         self._time_limit = time_limit
-        self._output_limit = output_limit
+        self._left = LeftFiles(self._files, files, limit=output_limit)
         self._reserve = reserve
+        self._reports = JobReports(changes or Changes())
         self._params = ParamsKeeper(self._rows, describe)
         self._pages = database.job_pages
         self._live: dict[str, RunningJob] = {}
         self._is_closing = False
         self._ends = JobEnds(self._rows, self._files)
         self._fail_interrupted()
+
+    @property
+    def running(self) -> int:
+        """How many jobs there are whose action is running."""
+        return sum(live.started_at is not None for live in self._live.values())
 
     def attach(self, key: RequestKey) -> JobRow | None:
         """Give the run that an earlier request with this key has led to; None where the key is free.
@@ -131,7 +141,7 @@ class Jobs:
                 expires_at = None if self._live_of(earlier) else self._keys_until()
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
-        self._scheduler.machine.check(spec.resources)
+        self.scheduler.machine.check(spec.resources)
         if len(self._live) >= self._most:
             message = f"{len(self._live)} runs are running or queued, the limit of this agent. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
@@ -181,6 +191,11 @@ class Jobs:
         found = map(self._ends.applied, rows)
         return b"[" + b",".join(self._record(row, _short_result(row)) for row in found) + b"]"
 
+    def listed(self, job_id: str) -> bytes | None:
+        """Return a job as a list has it, None if there is no such job."""
+        row = self._rows.find(job_id)
+        return None if row is None else self._record(listed(self._ends.applied(row)), _short_result(row))
+
     async def stop(self, job_id: str) -> JobRow:
         """End a job and all it started, wait for that, and give it; one that is over stays as it is."""
         row = self.find(job_id)
@@ -202,6 +217,7 @@ class Jobs:
         self._keys.free_expired(now=now())
         gone = deleted(job_id)
         self._rows.forget(row.id, error=json.dumps(gone.detail), status_code=gone.status)
+        self._reports.deleted(row)
         await in_thread(self._files(row).remove)
 
     def follow(self, job_id: str, *, after: str | None) -> AsyncIterator[bytes]:
@@ -221,16 +237,11 @@ class Jobs:
         """List what a job has left, or, while it runs, what is there now."""
         row = self.find(job_id)
         live = self._live_of(row)
-        if live and live.recorder and live.recorder.live_outputs:
-            return await in_thread(unsettled, live.recorder.live_outputs)
-        return await in_thread(self._files(row).outputs.identified)
+        return await self._left.listed(row, live.recorder if live else None)
 
     async def output(self, job_id: str, name: str) -> Path:
         """Return the path of a file that a job has left, or raise `Problem` 404 `file_not_found`."""
-        path = await in_thread(self._files(self.find(job_id)).outputs.path, name)
-        if path is None:
-            raise Problem(404, "file_not_found", f"The job {job_id!r} has no file {quoted(name)}.", job_id=job_id)
-        return path
+        return await self._left.path(self.find(job_id), name)
 
     async def close(self, *, limit: float) -> None:
         """Take no more runs, tell those that go on to end, and wait for them, `limit` seconds at most.
@@ -276,17 +287,19 @@ class Jobs:
         self._stored.hold(spec.params.files)
         live = self._live[row.job_id] = RunningJob(row)
         live.task = asyncio.create_task(self._run(live, spec), name=f"job {row.job_id}")
+        self._reports.queued(row)
 
     async def _run(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
         outcome: bytes | Problem = internal_error(live.row.job_id)
         try:
             outcome = await self._outcome(live, spec)
-            if live.recorder and live.recorder.has_outputs:
-                await in_thread(self._files(live.row).settle_outputs, self._output_limit)
+            outcome = await self._left.settle(live.row, live.recorder, outcome)
             outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
-            await self._ends.record(live.row, self._end_record(live, outcome))
+            end = self._end_record(live, outcome)
+            await self._ends.record(live.row, end)
+            self._reports.ended(live, end, outcome.error_type if isinstance(outcome, Problem) else None)
         except asyncio.CancelledError:
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
@@ -326,7 +339,8 @@ class Jobs:
     async def _turn(self, live: RunningJob, request: ResourceRequest) -> AsyncIterator[Allocation]:
         """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
         live.is_waiting = True
-        async with self._scheduler.turn(request) as allocation:
+        self._reports.environment_ready(live)
+        async with self.scheduler.turn(request) as allocation:
             live.is_waiting = False
             yield allocation
 
@@ -343,6 +357,9 @@ class Jobs:
             release=spec.release,
             language=spec.language,
             time_limit=self._time_limit,
+            lane=spec.lane,
+            priority=spec.priority,
+            accepted=live.row.id,
             files={each: self._stored.path(each.id) for each in spec.params.files},
         )
         live.is_waiting = False
@@ -350,10 +367,17 @@ class Jobs:
         on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
-        turn = partial(self._turn, live, spec.request(accepted=live.row.id))
-        residence = partial(self._scheduler.turn, replace(spec.request(accepted=live.row.id), lane=Lane.RESIDENT))
         recorder = Recorder(
-            self._rows, live.row.id, files, turn=turn, residence=residence, on_change=on_change, on_full=on_full
+            self._rows,
+            live.row.id,
+            files,
+            turn=partial(self._turn, live, run.request),
+            residence=partial(self.scheduler.turn, replace(run.request, lane=Lane.RESIDENT)),
+            begun=live.submitted,
+            on_change=on_change,
+            on_full=on_full,
+            on_started=partial(self._reports.started, live),
+            on_event=partial(self._reports.progressed, live.row),
         )
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)
@@ -382,6 +406,7 @@ class Jobs:
             "started_at": live.started_at,
             "progress": live.progress,
             "events": live.events,
+            "timings": live.timings,
             "size": size,
             "keys_until": self._keys_until(),
         }

@@ -29,7 +29,7 @@ _DESCRIPTIVE = frozenset(
     ]
 )
 """Keys that describe; they are not expected to have an effect."""
-_OF_PLUGINS = frozenset(["code", "version", "actions", "env", "requires", "<<"])
+_OF_PLUGINS = frozenset(["code", "version", "actions", "env", "requires", "preload", "<<"])
 _OF_ACTIONS = frozenset(["entrypoint", "method", "resources", "retryable", "timeout", "serve", "<<"])
 _CURES = {
     "dependencies": "requirements go into requirements.txt",

@@ -114,6 +114,8 @@ class PluginConfig:
     actions: Mapping[str, Action]
     env: Mapping[str, str]
     requires_python: str | None
+    preload: tuple[str, ...] | bool | None
+    """What is imported once for all runs: modules, those of entrypoints (True), nothing (False); None: by itself."""
     raw: Mapping[str, Any]
 
     @classmethod
@@ -137,6 +139,7 @@ class PluginConfig:
             actions=_actions(_mapping(raw, "actions")),
             env=_env(_mapping(raw, "env")),
             requires_python=_requires_python(_mapping(raw, "requires")),
+            preload=_preload(raw.get("preload")),
             raw=raw,
         )
 
@@ -293,6 +296,21 @@ def _requires_python(requires: Mapping[str, Any]) -> str | None:
     except InvalidSpecifier as error:
         raise _invalid("requires.python", f"is {text!r}, no version specifier such as '>=3.10,<3.13'") from error
     return text or None
+
+
+def _preload(value: Any) -> tuple[str, ...] | bool | None:
+    if value is None or value == "auto":
+        return None
+    if isinstance(value, list):
+        names = [str(each).strip() for each in value]
+        for name in names:
+            if not all(part.isidentifier() for part in name.split(".")):
+                raise _invalid("preload", f"names {name!r}, which is no module such as 'numpy' or 'my_plugin.model'")
+        return tuple(dict.fromkeys(names)) or False
+    text = str(value).lower()
+    if isinstance(value, str | bool) and text in _FLAGS:
+        return _FLAGS[text]
+    raise _invalid("preload", f"must be true, false, auto or a list of modules, not {_kind(value)}")
 
 
 def _mapping(raw: Mapping[str, Any], key: str, *, where: str = "") -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from synapse_agent.plugins.config import PluginConfig
-from synapse_agent.plugins.project import read_requirements
+from synapse_agent.plugins.project import read_requirements, requires_python
 from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.problems import Problem
 from synapse_agent.storage.trees import sync_tree, tree_digest
@@ -54,5 +54,6 @@ def _examine(folder: Path, plugin: str, version: str, rules: RequirementRules) -
         message = f"What was fetched as {plugin}@{version} calls itself {config.code}@{config.version}."
         raise Problem(422, "invalid_plugin", message)
     read_requirements(folder, rules)
+    requires_python(folder)
     sync_tree(folder)
     return config, tree_digest(folder)

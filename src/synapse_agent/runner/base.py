@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from synapse_agent.files.references import REFERENCE, FileReference, find_references
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.resources import ASKED_BY_PARAMS
+from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation
 
 
@@ -55,6 +56,10 @@ class Run:
     language: str | None = None
     time_limit: float | None = None
     """Seconds from the start of the action; None for the runner's own limit."""
+    lane: Lane = Lane.AWAITED
+    priority: int = 0
+    accepted: int = 0
+    """Which one it is of the runs that were accepted."""
     files: Mapping[FileReference, Path] = field(default_factory=dict)
     """The files that its params refer to, with the paths of their content."""
     describes: bool = False
@@ -64,6 +69,12 @@ class Run:
     """Of a served action's call: the share of a cluster's node that has a worker of its own; None for any."""
     warms: bool = False
     """Run no action: prepare what the first run of one needs, and return null."""
+
+    @property
+    def request(self) -> ResourceRequest:
+        """What it asks of its machine, and as whose it waits for that."""
+        wanted = self.config.action(self.action).resources.with_params(self.params.resources)
+        return ResourceRequest(wanted, self.release, self.lane, self.priority, self.accepted)
 
 
 class RunListener(Protocol):
@@ -90,7 +101,9 @@ class RunListener(Protocol):
         action yields, as JSON on one line, or `{"type": "result"}` before the run's end, with `generator` if it yields.
 
         Each may have `nonfinite`, the places of its NaN and infinities (those of the result in the last one), and
-        `left_out`, what it does not have of what was reported.
+        `left_out`, what it does not have of what was reported. From the runner itself, once the run has ended, comes
+        `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s}`: seconds, of which the run waited
+        so many for its environment and imports before its process started.
         """
 
     def outputs(self, folder: Path, is_over: bool) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -13,8 +14,14 @@ from typing import Any
 
 from synapse_agent.errors import StartError
 from synapse_agent.plugins.config import Action, PluginConfig
-from synapse_agent.plugins.project import read_requirements, release_requirements
+from synapse_agent.plugins.project import (
+    read_requirements,
+    release_python,
+    release_requirements,
+    requires_python,
+)
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
+from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
@@ -25,8 +32,9 @@ from synapse_agent.runner.environments.pip_config import index_environ
 from synapse_agent.runner.environments.pool import Environment, Environments
 from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.execution import Execution
+from synapse_agent.runner.processes.import_report import ImportReport
 from synapse_agent.runner.processes.json_check import check_result
-from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost, ZygoteSpec
+from synapse_agent.runner.processes.keeper import NO_IMPORTS, ImportPlan, KeeperProcess, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import (
     action_stopped,
@@ -39,12 +47,13 @@ from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, n
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.runner.resources.gpus import HIDDEN
-from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation
+from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation, thread_variables
 from synapse_agent.runner.serving.pool import ServingPool
 from synapse_agent.runner.serving.workers import Prepared, Residence
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
+from synapse_agent.util.changes import Changes
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +75,7 @@ class LocalRunner:
         rules: RequirementRules = STRICT,
         hides_gpus: bool = False,
         environ: Mapping[str, str] = os.environ,
+        changes: Changes | None = None,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
@@ -91,6 +101,7 @@ class LocalRunner:
             scratch=self._scratch,
             bounds=bounds or CacheBounds(),
             on_lost=self._lose,
+            changes=changes,
         )
         self._path = environ.get("PATH", os.defpath)
         self._serving = ServingPool(self._prepared)
@@ -190,12 +201,13 @@ class LocalRunner:
     async def _run_once(self, run: Run, heard: _Start, limits: RunLimits) -> bytes:
         """Run an action in a process of its own."""
         async with self._prepared(run, limits, heard.output, heard.turn) as prepared:
+            keeper = prepared.keeper
             if run.warms:
-                await _ready(prepared.keeper)
+                await _ready(keeper)
                 return b"null"
             oom_kills_before = oom_kills()
             execution = Execution(
-                prepared.keeper,
+                keeper,
                 limits,
                 on_output=heard.output,
                 on_event=heard.event,
@@ -203,10 +215,15 @@ class LocalRunner:
                 on_outputs=heard.outputs,
                 on_uncompiled=prepared.on_uncompiled,
             )
+            was_ready, begun = keeper.is_ready, time.monotonic()
             try:
                 ending = await execution.run(prepared.request, run.params.text)
             except ZygoteLost as lost:
                 raise _lost(lost) from lost
+            imported_before = 0.0 if was_ready else keeper.import_seconds
+            heard.ended(
+                ending.imports, begun=begun, made_in=prepared.environment_seconds, imported_before=imported_before
+            )
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
         return result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
 
@@ -219,21 +236,20 @@ class LocalRunner:
         turn: Residence,
     ) -> AsyncIterator[Prepared]:
         """Lend what a run's process is started from: its environment, a keeper and the request."""
-        own = read_requirements if run.release is None else release_requirements
-        requirements = (*own(run.folder, self._rules), *check_requirements(run.requirements, self._rules))
-        async with (
-            self._environments.use(
-                requirements, requires_python=run.config.requires_python, on_output=on_output
-            ) as environment,
-            turn() as allocation,
-            self._keeper(run, environment) as keeper,
-        ):
-            self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, run.config.action(run.action), limits, env=self._env(environment, allocation))
-            if self._sandbox.namespaces:
-                request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
-            folder = environment.folder
-            yield Prepared(keeper, request, folder, lambda source: self._bytecode.told(folder, source))
+        is_kept = run.release is not None  # what is in its folder never changes
+        own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
+        requirements = (*own, *check_requirements(run.requirements, self._rules))
+        python = run.config.requires_python or (release_python if is_kept else requires_python)(run.folder)
+        begun = time.monotonic()
+        async with self._environments.use(requirements, requires_python=python, on_output=on_output) as environment:
+            seconds = time.monotonic() - begun
+            async with turn() as allocation, self._keeper(run, environment) as keeper:
+                self._bytecode.begin(environment.folder, run.folder if is_kept else None)
+                request = _request(run, run.config.action(run.action), limits, allocation)
+                if self._sandbox.namespaces:
+                    request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
+                folder = environment.folder
+                yield Prepared(keeper, request, folder, lambda source: self._bytecode.told(folder, source), seconds)
 
     def _lose(self, environment: Path) -> None:
         """Forget what was kept for an environment that is gone or has changed."""
@@ -250,18 +266,19 @@ class LocalRunner:
             writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
+            env=tuple(sorted({**self._env(environment, run.request.wanted), **run.config.env, **self._unseen}.items())),
+            imports=_imports(run),
         )
         return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
-    def _env(self, environment: Environment, allocation: Allocation | None) -> dict[str, str]:
-        """Return what a run's environment variables are beside those of its own folder."""
+    def _env(self, environment: Environment, wanted: Resources) -> dict[str, str]:
+        """Return the variables that a run's imports already see: those of its environment, and numbers of threads."""
         return {
             "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(environment.folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
-            **self._unseen,
-            **({} if allocation is None else self._own_threads(allocation.env)),
+            **self._own_threads(thread_variables(wanted)),
         }
 
     def _own_threads(self, env: Mapping[str, str]) -> dict[str, str]:
@@ -291,22 +308,44 @@ class _Start:
         self.event = listener.event
         self.outputs = listener.outputs
         self._started = listener.started
+        self._started_at = time.monotonic()
 
     def started(self) -> None:
         self.has_started = True
+        self._started_at = time.monotonic()
         self._started()
 
+    def ended(self, report: ImportReport, *, begun: float, made_in: float, imported_before: float) -> None:
+        """Report how long parts of the run took.
 
-def _request(run: Run, action: Action, limits: RunLimits, *, env: Mapping[str, str]) -> dict[str, Any]:
+        `made_in` is for its environment, `imported_before` what its zygote has imported while it waited.
+        """
+        until_started, running = self._started_at - begun, time.monotonic() - self._started_at
+        before, inside = min(imported_before, until_started), min(report.seconds, running)
+        environment = made_in + until_started - before
+        times = {"environment": environment, "import": before + inside, "action": running - inside}
+        self.event({"type": "timings", **times, "waited": environment + before})
+
+
+def _imports(run: Run) -> ImportPlan:
+    preload = run.config.preload
+    if preload is True:
+        actions = [each for each in run.config.actions.values() if each.can_run]
+        return ImportPlan(entrypoints=tuple(dict.fromkeys(each.entrypoint for each in actions)))
+    return ImportPlan(modules=preload) if isinstance(preload, tuple) else NO_IMPORTS
+
+
+def _request(run: Run, action: Action, limits: RunLimits, allocation: Allocation | None) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
+    gpus = {} if allocation is None else allocation.env
     return {
         "entrypoint": action.entrypoint,
         "action": action.name,
         "job_id": run.job_id,
         "language": run.language,
         "folder": str(run.folder),
-        "env": {**env, **run.config.env, **language, "SYNAPSE_JOB_ID": run.job_id},
+        "env": {**gpus, **language, "SYNAPSE_JOB_ID": run.job_id},
         "limits": limits.resources,
         "writable": [],
         "shown": [],
@@ -325,7 +364,7 @@ def _description(config: PluginConfig) -> dict[str, Any]:
     }
 
 
-def local_runner(settings: Settings) -> LocalRunner:
+def local_runner(settings: Settings, changes: Changes | None = None) -> LocalRunner:
     """Make the runner of this machine: the agent's own, or that of a cluster's node."""
     limits = RunLimits(
         cpu_time=settings.max_cpu_seconds,
@@ -336,6 +375,7 @@ def local_runner(settings: Settings) -> LocalRunner:
     )
     return LocalRunner(
         settings.data_dir,
+        changes=changes,
         limits=limits,
         pythons=settings.pythons,
         max_zygotes=settings.max_zygotes,

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.problems import shutting_down
 from synapse_agent.runner.base import Run, Runner
-from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
+from synapse_agent.runner.resources.ledger import Lane
 from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
 
 ANSWER_SECONDS = 20.0
@@ -120,7 +121,7 @@ class Warming:
                 for name in names:
                     job_id = f"warm-{secrets.token_hex(8)}"
                     run = Run(job_id, folder, config, name, release=release, time_limit=_TIME_LIMIT, warms=True)
-                    request = ResourceRequest(config.action(name).resources, release, Lane.RESIDENT)
+                    request = replace(run.request, lane=Lane.RESIDENT)
                     await self._runner.run(run, SilentListener(partial(self._scheduler.turn, request)))
         finally:
             await workspace.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -12,16 +13,19 @@ from urllib.parse import urlencode
 from starlette.responses import Response, StreamingResponse
 
 from synapse_agent.agent import Agent
+from synapse_agent.files.references import find_references
 from synapse_agent.files.store import Part
 from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import Caller, RunSpec
+from synapse_agent.observe.event_stream import follow_changes
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import check_requirements
 from synapse_agent.problems import Problem, invalid
+from synapse_agent.runner.resources.ledger import Lane
 from synapse_agent.runner.serving.pool import application_not_found
 from synapse_agent.runner.warming import ANSWER_SECONDS
-from synapse_agent.server.auth import TOKEN_NAME
+from synapse_agent.server.auth import TOKEN
 from synapse_agent.server.file_response import FileAnswer
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES, REQUEST_ID
@@ -53,6 +57,28 @@ async def create_backup(agent: Agent, _request: OperationRequest) -> Response:
     await agent.database.back_up(agent.folder.backup)
     size = agent.folder.backup.stat().st_size
     return json_answer(json_bytes({"path": str(agent.folder.backup), "size": size, "created_at": created_at}))
+
+
+async def get_gpu_status(agent: Agent, _request: OperationRequest) -> Response:
+    """Return the GPUs of all nodes."""
+    return json_answer(json_bytes(await agent.nodes.gpus()))
+
+
+async def list_nodes(agent: Agent, _request: OperationRequest) -> Response:
+    """Return all nodes."""
+    return json_answer(json_bytes([node.as_dict() for node in await agent.nodes.nodes()]))
+
+
+async def get_node(agent: Agent, request: OperationRequest) -> Response:
+    """Return a node."""
+    return json_answer(json_bytes((await agent.nodes.node(request.path["node_id"])).as_dict()))
+
+
+async def get_cluster_resources(agent: Agent, request: OperationRequest) -> Response:
+    """Return what all nodes have together."""
+    cluster = await agent.nodes.cluster(use_cache=request.query.get("use_cache", True))
+    running = {"running_jobs": agent.jobs.running, "total_serve_replicas": agent.jobs.scheduler.residents}
+    return json_answer(json_bytes({**cluster, **running}))
 
 
 async def list_plugin_releases(agent: Agent, request: OperationRequest) -> Response:
@@ -89,6 +115,13 @@ async def create_plugin_release(agent: Agent, request: OperationRequest) -> Resp
     return json_answer(json_bytes({**agent.releases.record(made.release), **changed}), 201 if made.is_new else 200)
 
 
+async def push_plugin_release(agent: Agent, request: OperationRequest) -> Response:
+    """Cache a release from an archive that was uploaded."""
+    (archive,) = find_references({"archive": request.body["archive"]})
+    made = await agent.push(archive, replace=request.body.get("replace", False))
+    return json_answer(json_bytes(agent.releases.record(made.release)), 201 if made.is_new else 200)
+
+
 async def delete_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Forget a release."""
     await agent.releases.delete(request.path["lookup"])
@@ -119,6 +152,16 @@ async def list_jobs(agent: Agent, request: OperationRequest) -> Response:
     return json_answer(agent.jobs.records(JobFilters(**query), limit=limit, before=before))
 
 
+async def get_job_statistics(agent: Agent, request: OperationRequest) -> Response:
+    """Return how many jobs were made, failed and how long they took, in buckets of time."""
+    hours, count = request.query.get("hours", 1), request.query.get("buckets", 60)
+    buckets = []
+    for bucket in agent.database.job_statistics.buckets(hours, count):
+        buckets.append(bucket.record())
+        await asyncio.sleep(0)  # other callers have their turn between two buckets, which take milliseconds each
+    return json_answer(json_bytes({"buckets": buckets}))
+
+
 async def get_job(agent: Agent, request: OperationRequest) -> Response:
     """Give a job record."""
     return json_answer(agent.jobs.record(agent.jobs.find(request.path["job_id"])))
@@ -138,11 +181,12 @@ async def get_job_logs(agent: Agent, request: OperationRequest) -> Response:
 
 async def stream_job_logs(agent: Agent, request: OperationRequest) -> Response:
     """Give a job's log and events as they come."""
-    events = agent.jobs.follow(request.path["job_id"], after=request.headers.get("Last-Event-ID"))
-    # For nginx and its like, which would hold events back.
-    return StreamingResponse(
-        events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
-    )
+    return _event_stream(agent.jobs.follow(request.path["job_id"], after=request.headers.get("Last-Event-ID")))
+
+
+async def stream_events(agent: Agent, _request: OperationRequest) -> Response:
+    """Stream what changes."""
+    return _event_stream(follow_changes(agent.changes, agent.jobs.listed))
 
 
 async def list_job_files(agent: Agent, request: OperationRequest) -> Response:
@@ -192,6 +236,12 @@ async def stop_job(agent: Agent, request: OperationRequest) -> Response:
     return json_answer(agent.jobs.record(await agent.jobs.stop(request.path["job_id"])))
 
 
+def _event_stream(events: AsyncIterator[bytes]) -> Response:
+    # The last header is for nginx and its like, which would hold events back.
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+
 async def list_serve_applications(agent: Agent, _call: OperationRequest) -> Response:
     """Give the served actions that workers hold."""
     return json_answer(json_bytes(await agent.runner.serve_applications()))
@@ -222,7 +272,8 @@ async def _run_once(
     if job is None:
         spec = read_spec(agent, request)
         is_awaited = spec.action.method != "job" and not _prefers_async(request)
-        job = agent.jobs.submit(replace(spec, is_awaited=is_awaited), key=key)
+        lane = Lane.AWAITED if is_awaited else Lane.BACKGROUND
+        job = agent.jobs.submit(replace(spec, lane=lane), key=key)
     if job.method == "job" or _prefers_async(request):
         return json_answer(agent.jobs.record(job), 202)
     return json_answer(await agent.jobs.result(job))
@@ -289,7 +340,7 @@ def _caller(request: OperationRequest) -> Caller:
     scope = request.http.scope
     user_agent = request.http.headers.get("user-agent")
     return Caller(
-        token=scope.get(TOKEN_NAME),
+        token=scope[TOKEN].name if scope[TOKEN] else None,
         address=scope["client"][0] if scope.get("client") else None,
         user_agent=user_agent and user_agent[:LONGEST_USER_AGENT],
         request_id=scope[REQUEST_ID],

@@ -78,6 +78,9 @@ MIGRATIONS = (
     """
     ALTER TABLE jobs ADD COLUMN result_facts TEXT;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN timings TEXT;
+    """,
 )
 """Each brings the schema from its index to the next version; what has been released is never changed."""
 

@@ -252,3 +252,26 @@ def test_a_timeout_is_a_number_of_seconds(tmp_path, timeout):
     (tmp_path / "config.yaml").write_text(f"code: a\nactions: {{go: {{entrypoint: 'm:go', timeout: {timeout}}}}}\n")
     with pytest.raises(Problem, match=r"`actions.go.timeout` (is|must be)"):
         PluginConfig.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("", None),
+        ("preload: auto", None),
+        ("preload: true", True),
+        ("preload: no", False),
+        ("preload: []", False),
+        ("preload: [numpy, plugin.model, numpy]", ("numpy", "plugin.model")),
+    ],
+)
+def test_what_is_imported_before_runs(written: str, read: object) -> None:
+    """True, false, some modules, or what the agent decides."""
+    assert PluginConfig.from_yaml(f"code: p\n{written}\n".encode()).preload == read
+
+
+@pytest.mark.parametrize("written", ["maybe", "3", "{a: b}", "[a-b]", "[plugin.]", "[os; x]"])
+def test_what_cannot_be_imported_is_refused(written: str) -> None:
+    """The message names the key."""
+    with pytest.raises(Problem, match="`preload`"):
+        PluginConfig.from_yaml(f"code: p\npreload: {written}\n".encode())

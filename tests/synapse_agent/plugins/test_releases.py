@@ -21,6 +21,7 @@ from synapse_agent.plugins.sources import DirectorySource
 from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.trees import TreeLimits, tree_digest
+from synapse_agent.util.changes import Changes
 
 ClientOf = Callable[[EmbeddedAgent], httpx.Client]
 
@@ -343,7 +344,13 @@ async def test_a_fetch_that_somebody_removes_is_made_again(shelf: Path, tmp_path
     folder = DataFolder(tmp_path / "data")
     with closing(folder), closing(Database(folder.database)) as database:
         releases = Releases(
-            folder=folder, database=database, source=source, rules=STRICT, schemas=lambda _: {}, on_removed=removed
+            folder=folder,
+            database=database,
+            source=source,
+            rules=STRICT,
+            schemas=lambda _: {},
+            on_removed=removed,
+            changes=Changes(),
         )
         release, is_new, _ = await releases.create("small", "1.0.0")
         assert (release.plugin, is_new, source.fetches) == ("small", True, 2)

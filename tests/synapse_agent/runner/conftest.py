@@ -36,6 +36,7 @@ class Heard:
     log: bytes = b""
     events: list[Mapping[str, Any]] = field(default_factory=list)
     left: dict[str, bytes] = field(default_factory=dict)
+    timings: list[Mapping[str, Any]] = field(default_factory=list)
 
     def started(self) -> None:
         self.starts += 1
@@ -50,7 +51,10 @@ class Heard:
         self.log += data
 
     def event(self, event: Mapping[str, Any]) -> None:
-        self.events.append(event)
+        if event["type"] == "timings":
+            self.timings.append(event)
+        else:
+            self.events.append(event)
 
     def outputs(self, folder: Path, is_over: bool) -> None:
         if is_over and folder.exists():

@@ -12,6 +12,7 @@ it starts, and the zygote is not one. So a child of the keeper that is neither i
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import select
 import time
@@ -37,6 +38,11 @@ _TICK_SECONDS = 0.5
 _FORK_SECONDS = 10.0
 _READY_SECONDS = 120.0
 _TRIES = 3
+_F_GETPIPE_SZ = 1032
+_CRASHED = (
+    b"synapse: imports are not shared by runs of this release, each does its own"
+    b" (the process that did them for all ended with wait status %d)\n"
+)
 _CHANNELS = 3
 """Descriptors of a run: its report socket, its log pipe, and the file with its request."""
 
@@ -57,6 +63,8 @@ class Keeper:
         self._queue: deque[QueuedRun] = deque()
         self._spares: list[SpareProcess] = []
         self._runs = RunningRuns(self._agent, self._poll, self._clear, namespaces=spec.namespaces)
+        self._output = b""
+        """What imports have printed that runs need not do any more; it goes to the log of the first run."""
         self._numbers = 0
         self._cores = max(2, len(os.sched_getaffinity(0)))
 
@@ -199,6 +207,7 @@ class Keeper:
     def _hand_over(self, spare: SpareProcess) -> None:
         """Hand the next run to a process. Notify the agent first, because a run can end at once."""
         queued = self._queue[0]
+        self._pass_on_output(queued)
         indices, trees = self._shown(queued)
         self._agent.tell(protocol.STARTED, queued.number, 0, os.fsencode(self._places.outputs(spare.place)))
         try:
@@ -213,6 +222,13 @@ class Keeper:
         finally:
             for tree in trees:
                 os.close(tree)
+
+    def _pass_on_output(self, queued: QueuedRun) -> None:
+        """Write what imports have printed to the log of the first run, as far as its pipe, which is empty, holds it."""
+        if self._output:
+            log = queued.descriptors[1]
+            os.write(log, self._output[: fcntl.fcntl(log, _F_GETPIPE_SZ)])
+            self._output = b""
 
     def _shown(self, queued: QueuedRun) -> tuple[list[int], list[int]]:
         if self._view is None or not queued.shows:
@@ -229,8 +245,11 @@ class Keeper:
             return
         kind, number, value, descriptors = heard
         if kind == worker.READY:
+            zygote.listen()
             zygote.is_ready = True
-            self._agent.tell(protocol.READY, 0)
+            self._output += zygote.output
+            took = time.monotonic() - zygote.started_at if self._spec.preloads else 0
+            self._agent.tell(protocol.READY, zygote.memory(), int(took * 1e6))
             self._serve_queue()
         elif kind == worker.WAITING and descriptors and zygote.asked.pop(number, None) is not None:
             self._greet(number, value, descriptors.pop(0))
@@ -268,17 +287,22 @@ class Keeper:
         for descriptor in (zygote.connection.fileno(), zygote.pidfd, zygote.stderr):
             with suppress(KeyError):
                 self._poll.unregister(descriptor)
-        zygote.reap()
+        status = zygote.reap()
         self._zygote = None
+        falls_back = not zygote.is_ready and self._spec.preloads
+        if falls_back:
+            self._spec = self._spec.without_preload()
+            self._output += zygote.output + (_CRASHED % status if os.WIFSIGNALED(status) else b"")
         for spare in self._spares:
             spare.close()
         gone = [*(spare.place for spare in self._spares), *zygote.asked]
         self._spares.clear()
         self._runs.adopt()
-        self._give_up_queue(words, was_ready=zygote.is_ready)
+        if not falls_back:
+            self._give_up_queue(words, was_ready=zygote.is_ready)
         for place in gone:
             self._clear(place)
-        if self._queue:
+        if self._queue or falls_back:
             self._start_zygote()
 
     def _give_up_queue(self, words: bytes, *, was_ready: bool) -> None:

@@ -18,7 +18,10 @@ NOTICE = struct.Struct("!cQq")
 HERE = b"h"
 """The first notice: the keeper has started; a descriptor of its process comes along."""
 READY = b"r"
-"""The zygote has started, and processes can be forked."""
+"""The zygote has started, and processes can be forked.
+
+The number is its memory in bytes, its share of what it shares, and the value the microseconds that its imports took.
+"""
 STARTED = b"s"
 """A process has taken the run; the path follows of the folder whose files outlive it."""
 TIMED_OUT = b"t"

@@ -15,6 +15,8 @@ from ..synapse_worker.view import View
 from .protocol import MAX_WORDS
 
 _READ_BYTES = 65_536
+_MOST_OUTPUT = 60_000
+"""Bytes kept of what its imports print: less than a pipe holds."""
 
 
 class ZygoteProcess:
@@ -37,6 +39,8 @@ class ZygoteProcess:
         """When each process that it has not reported yet was asked for, by the number of its folders."""
         self.started_at = time.monotonic()
         self._words = b""
+        self.output = b""
+        """The beginning of what it printed before it was ready."""
 
     def fork(self, number: int, trees: list[int], *, in_time: bool) -> None:
         """Ask it for a process. If it has ended, the keeper is about to notice."""
@@ -62,24 +66,37 @@ class ZygoteProcess:
     def listen(self) -> None:
         """Read what it has written to stderr."""
         with suppress(BlockingIOError):
-            self._words = (self._words + os.read(self.stderr, _READ_BYTES))[-MAX_WORDS:]
+            text = os.read(self.stderr, _READ_BYTES)
+            self._words = (self._words + text)[-MAX_WORDS:]
+            if not self.is_ready:
+                self.output = (self.output + text)[:_MOST_OUTPUT]
 
     def last_words(self) -> bytes:
         """Return the end of what it wrote to stderr."""
         self.listen()
         return self._words.strip()
 
+    def memory(self) -> int:
+        """Return the bytes of memory that it takes, with its share of what it shares with others; 0 if unknown."""
+        try:
+            with open(f"/proc/{self.pid}/smaps_rollup", "rb") as smaps:
+                pss = next(line for line in smaps if line.startswith(b"Pss:"))
+        except (OSError, StopIteration):
+            return 0
+        return int(pss.split()[1]) * 1024
+
     def kill(self) -> None:
         """Kill it; the keeper notices when it has ended."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
-    def reap(self) -> None:
-        """Reap it after its end, and close its descriptors."""
-        os.waitpid(self.pid, 0)
+    def reap(self) -> int:
+        """Reap it after its end, close its descriptors, and return its wait status."""
+        _, status = os.waitpid(self.pid, 0)
         self.connection.close()
         os.close(self.stderr)
         os.close(self.pidfd)
+        return status
 
     @staticmethod
     def _become(
@@ -88,6 +105,7 @@ class ZygoteProcess:
         try:
             for descriptor in closing:
                 os.close(descriptor)
+            os.dup2(stderr, 1)
             os.dup2(stderr, 2)
             os.close(stderr)
             zygote.serve(control, spec, view, keeper=keeper)

@@ -22,6 +22,7 @@ from _socket import (  # each run makes some, and those of `socket` cost several
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from synapse_agent.runner.processes.import_report import NO_REPORT, read_report
 from synapse_agent.runner.processes.reported_events import read_event, read_value
 from synapse_agent.runner.synapse_worker import protocol
 from synapse_agent.runner.synapse_worker.kernel import send
@@ -120,9 +121,9 @@ class ReportSocket:
     ) -> None:
         """`on_finished` is called when the outcome is there and what the action had queued is done.
 
-        `on_begun` is called when the plugin's code comes next, `on_ready`, with its process id, when a served worker takes
-        calls. `on_uncompiled` hears the file of each module that has no compiled code. `limit` is that of the outcome, in
-        bytes.
+        `on_begun` is called when the plugin's code comes next, `on_ready`, with its process id, when a served worker
+        takes calls. `on_uncompiled` hears the file of each module that has no compiled code. `limit` is that of the
+        outcome, in bytes.
         """
         self._on_event = on_event
         self._on_finished = on_finished
@@ -139,6 +140,7 @@ class ReportSocket:
         """Whether a call of a served worker has left files."""
         self.result: bytes | None = None
         self.failure: bytes | None = None
+        self.imports = NO_REPORT
         self._parts = bytearray()
         self._value = bytearray()
         self._values_size = 0
@@ -195,6 +197,8 @@ class ReportSocket:
         elif kind == protocol.UNCOMPILED:
             if self._on_uncompiled is not None:
                 self._on_uncompiled(payload)
+        elif kind == protocol.IMPORTS:
+            self.imports = read_report(payload)
         elif kind == protocol.BEGUN:
             self.has_begun = True
             if self._on_begun is not None:

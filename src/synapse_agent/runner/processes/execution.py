@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.runner.processes.channels import LogPipe, ReportSocket, after_output
+from synapse_agent.runner.processes.import_report import NO_REPORT, ImportReport
 from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost
 from synapse_agent.runner.processes.limits import RunLimits
 
@@ -36,6 +37,7 @@ class ProcessExit:
     """Whether it got as far as the plugin's code."""
     was_cut: bool = False
     """Whether it was ended at its time limit while it did what the action had queued."""
+    imports: ImportReport = NO_REPORT
 
 
 class Execution:
@@ -98,7 +100,9 @@ class Execution:
         if status is None and not self._has_started:
             raise ZygoteLost(self._keeper.last_words())
         was_cut = self._timed_out and reports.has_queued_work
-        return ProcessExit(status, reports.result, reports.failure, self._timed_out, reports.has_begun, was_cut)
+        return ProcessExit(
+            status, reports.result, reports.failure, self._timed_out, reports.has_begun, was_cut, reports.imports
+        )
 
     def started(self, outputs: Path) -> None:
         """Hear from the keeper that the process is there."""

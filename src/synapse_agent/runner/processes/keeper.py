@@ -27,6 +27,21 @@ class ZygoteLost(Exception):
     """The process that forks the runs has ended; the message is its last output."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """What a zygote imports, so that its runs need not."""
+
+    packages: tuple[str, ...] = ()
+    """Installed modules, never the plugin's own."""
+    modules: tuple[str, ...] = ()
+    """Modules as the plugin's code would import them."""
+    entrypoints: tuple[str, ...] = ()
+    """Entrypoints whose modules are imported."""
+
+
+NO_IMPORTS = ImportPlan()
+
+
 class Child(Protocol):
     """Receives what a keeper reports of a run."""
 
@@ -59,6 +74,10 @@ class ZygoteSpec:
     namespaces: bool = False
     covered: tuple[Path, ...] | None = None
     """Folders of which runs see only what they need; None for no view of their own."""
+    env: tuple[tuple[str, str], ...] = ()
+    """Environment variables that all its runs have, from before any import."""
+    imports: ImportPlan = NO_IMPORTS
+    """What is imported before it forks."""
 
 
 class KeeperProcess:
@@ -89,6 +108,10 @@ class KeeperProcess:
         self.alive = True
         self._let_go = asyncio.Event()
         self._is_ready = asyncio.Event()
+        self.memory = 0
+        """Bytes that the zygote takes, known once it is ready."""
+        self.import_seconds = 0.0
+        """What its imports took."""
         asyncio.get_running_loop().add_reader(self._control, self._hear)
 
     async def run(
@@ -108,6 +131,11 @@ class KeeperProcess:
             self._children.pop(number, None)
             raise
         return number
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its zygote can fork now."""
+        return self.alive and self._is_ready.is_set()
 
     async def ready(self) -> None:
         """Wait until its zygote can fork; raises `ZygoteLost` if the keeper ends before that."""
@@ -214,6 +242,7 @@ class KeeperProcess:
 
     def _notice(self, kind: bytes, number: int, value: int, words: bytes) -> None:
         if kind == protocol.READY:
+            self.memory, self.import_seconds = number, value / 1e6
             self._is_ready.set()
         elif kind == protocol.STARTED:
             self._children[number].started(Path(os.fsdecode(words)))
@@ -259,6 +288,10 @@ def _command(spec: ZygoteSpec, place: Path, control: int) -> list[str]:
         "namespaces": spec.namespaces,
         "covered": _texts(spec.covered),
         "writable": _texts(spec.writable),
+        "env": dict(spec.env),
+        "packages": spec.imports.packages,
+        "modules": spec.imports.modules,
+        "entrypoints": spec.imports.entrypoints,
     }
     return [str(spec.python), "-I", "-S", str(KEEPER), str(control), json.dumps(described)]
 

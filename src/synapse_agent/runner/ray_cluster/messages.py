@@ -13,6 +13,7 @@ from typing import Any
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run
+from synapse_agent.runner.resources.reports import NodeReport
 from synapse_agent.settings import Settings
 
 _LENGTH = struct.Struct("<Q")
@@ -53,15 +54,22 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtNodes:
+    """Report what all nodes have, and what of it is in use."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class ListServed:
-    """Describe the served actions that workers hold; the answer is an `Answer` of that number."""
+    """Describe the served actions that workers hold; a `Reply` of that number has them."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class EndServed:
-    """End the workers of one; the answer is whether there were any."""
+    """End the workers of one; the `Reply` is whether there were any."""
 
     number: int
     name: str
@@ -103,7 +111,16 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class NodesSeen:
+    """All nodes, or why the cluster could not be asked."""
+
+    number: int
+    reports: tuple[NodeReport, ...] = ()
+    silence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
     """The answer to a question of that number."""
 
     number: int

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from synapse_agent.plugins.resources import Resources
 from synapse_agent.runner.resources.gpus import Gpu, visible
-from synapse_agent.runner.resources.ledger import Ledger, ResourceRequest
+from synapse_agent.runner.resources.ledger import Lane, Ledger, ResourceRequest
 from synapse_agent.runner.resources.machine import Machine
 from synapse_agent.runner.resources.queue import WaitingQueue
 
@@ -22,14 +22,9 @@ THREAD_VARIABLES = frozenset(
 """How many threads libraries of linear algebra and OpenMP start; they read these when they are imported."""
 
 
-def thread_count(wanted: Resources) -> int:
-    """Return how many threads a run may compute with at once: one for each of its CPUs."""
-    return max(1, int(wanted.num_cpus))
-
-
 def thread_variables(wanted: Resources) -> dict[str, str]:
-    """Return the environment variables by which libraries start as many threads as a run has CPUs."""
-    return dict.fromkeys(THREAD_VARIABLES, str(thread_count(wanted)))
+    """Return the environment variables by which libraries start as many threads as a run has CPUs, at least one."""
+    return dict.fromkeys(sorted(THREAD_VARIABLES), str(max(1, int(wanted.num_cpus))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +37,9 @@ class Allocation:
     """Of the GPUs, among the machine's."""
 
     @property
-    def threads(self) -> int:
-        """How many threads it may compute with at once."""
-        return thread_count(self.request.wanted)
-
-    @property
     def env(self) -> dict[str, str]:
-        """The environment variables that show it its CPUs and, if it has some, its GPUs and no others."""
-        return {**thread_variables(self.request.wanted), **(visible(self.gpus) if self.gpus else {})}
+        """The environment variables that show it its GPUs and no others, if it has some."""
+        return visible(self.gpus) if self.gpus else {}
 
 
 @dataclass(eq=False, slots=True)
@@ -105,6 +95,21 @@ class Scheduler:
         self._allocated.remove(allocation)
         self._ledger.give_back(allocation.request, allocation.places)
         self._advance()
+
+    @property
+    def residents(self) -> int:
+        """How many processes stay, such as those of served models."""
+        return sum(each.request.lane is Lane.RESIDENT for each in self._allocated)
+
+    def used(self) -> Resources:
+        """Return what runs, and processes that stay, have together."""
+        wanted = [each.request.wanted for each in self._allocated]
+        cpus, memory = sum(each.num_cpus for each in wanted), sum(each.memory for each in wanted)
+        return Resources(cpus, sum(self.gpus_used()), memory)
+
+    def gpus_used(self) -> list[float]:
+        """Return the part of each GPU that they have."""
+        return [1.0 - free for free in self._ledger.gpus]
 
     def _allocate(self, request: ResourceRequest, places: tuple[int, ...]) -> Allocation:
         self._ledger.take(request, places)

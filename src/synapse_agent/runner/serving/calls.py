@@ -51,6 +51,7 @@ class CallExecution:
         self._end: asyncio.Future[ProcessExit | None] = self._loop.create_future()
         self._timers: list[asyncio.TimerHandle] = []
         self._timed_out = False
+        self._begun: float | None = None
 
     @property
     def job_id(self) -> str:
@@ -82,6 +83,10 @@ class CallExecution:
             log.close()
             if reports.has_outputs:
                 self._listener.outputs(self._outputs(worker), True)
+            if self._begun is not None:
+                action = self._loop.time() - self._begun
+                times = {"environment": 0.0, "import": 0.0, "action": action, "waited": 0.0}
+                self._listener.event({"type": "timings", **times})
         if ending is not None and not reports.has_begun:
             raise CallNotBegunError
         status = 0 if ending is None else ending.status
@@ -102,6 +107,7 @@ class CallExecution:
         return Path(call_outputs_of(str(worker.outputs), self._number))
 
     def _begin(self, worker: CallTaker) -> None:
+        self._begun = self._loop.time()
         self._listener.started()
         self._listener.outputs(self._outputs(worker), False)
 

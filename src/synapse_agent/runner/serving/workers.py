@@ -42,6 +42,8 @@ class Prepared:
     request: Mapping[str, Any]
     environment: Path
     on_uncompiled: Callable[[bytes], None]
+    environment_seconds: float
+    """How long the environment took."""
 
 
 Residence = Callable[[], AbstractAsyncContextManager[Allocation | None]]

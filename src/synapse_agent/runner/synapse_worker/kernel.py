@@ -49,10 +49,14 @@ def offer_to_the_oom_killer() -> None:
     os.close(score)
 
 
-def end_when_told() -> None:
-    """Reset SIGTERM and SIGINT to what they do in a new interpreter; one that is pending takes effect now."""
+def handle_stops_as_usual() -> None:
+    """Reset SIGTERM and SIGINT to what they do in a new interpreter."""
     set_handler(signal.SIGTERM, SIG_DFL)
     set_handler(signal.SIGINT, default_int_handler)
+
+
+def end_when_told() -> None:
+    """Take SIGTERM and SIGINT again; one that is pending takes effect now."""
     pthread_sigmask(SIG_UNBLOCK, STOPS)
 
 

@@ -50,6 +50,12 @@ class Reports:
             with suppress(OSError):  # the action may have closed the descriptor
                 self._send(protocol.UNCOMPILED, payload)
 
+    def imports(self, payload: bytes) -> None:
+        """Report what was imported, and how long that took."""
+        if len(payload) <= protocol.MAX_PAYLOAD:
+            with suppress(OSError):  # as above
+                self._send(protocol.IMPORTS, payload)
+
     def fileno(self) -> int:
         """Return the descriptor, on which the agent sends a served worker calls, and each of these its stop."""
         return self._descriptor

@@ -17,6 +17,7 @@ from . import protocol
 from .bytecode import tell_instead_of_writing
 from .context import Context
 from .entrypoints import load
+from .imports import WATCH
 from .inputs import Input, resolved
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
@@ -79,6 +80,7 @@ def warm_up() -> None:
     _, params = parted(b'{"warm_up": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
     context = Context(reports, job_id="", action="", language=None, outputs="")
+    reports.imports(WATCH.report())
     reports.outcome(protocol.RESULT, to_json(call(action, action="", params=read_params(params), context=context)).text)
     reports.close()
 
@@ -160,6 +162,7 @@ def _act(
     is_queued = _has_queued_work()
     if is_queued:
         reports.tell(protocol.QUEUED)
+    reports.imports(WATCH.report())
     if outcome is not None:
         reports.outcome(*outcome)
     if is_queued:
@@ -216,15 +219,17 @@ def _work(request: dict[str, Any], text: bytes, context: Context, folder: str) -
     if request["served"]:  # from source: a release's is held by a worker
         from .held import call_once
 
-        return lambda: call_once(
-            load(request["entrypoint"], folder=folder), params=_params(request, text), context=context
-        )
+        return lambda: call_once(_target(request, folder), params=_params(request, text), context=context)
 
     def act() -> Any:
         params = _params(request, text)
-        return call(load(request["entrypoint"], folder=folder), action=context.action, params=params, context=context)
+        return call(_target(request, folder), action=context.action, params=params, context=context)
 
     return act
+
+
+def _target(request: dict[str, Any], folder: str) -> Any:
+    return WATCH.timed(lambda: load(request["entrypoint"], folder=folder))
 
 
 def _params(request: dict[str, Any], text: bytes) -> dict[str, Any]:

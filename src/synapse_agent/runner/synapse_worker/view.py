@@ -22,6 +22,7 @@ _SHARED_MEMORY = "/dev/shm"
 _SETTINGS = ("sys", "sysrq-trigger", "irq", "bus", "fs")
 """Entries of `/proc` with which root can change the machine's settings."""
 _COVER = "mode=755,size=1m"
+_ZYGOTES_HOME = "mode=700,size=64m"
 _ZYGOTES_TEMPORARY = "mode=1777,size=64m"
 
 
@@ -54,14 +55,17 @@ class View:
         self.place = place
         self.private = [path for path in _existing(TEMPORARY) if not any(is_within(path, each) for each in writable)]
         """The temporary folders that are each run's own."""
+        self._writable_memory = {**dict.fromkeys(self.private, _ZYGOTES_TEMPORARY), place: _ZYGOTES_HOME}
+        """What the zygote may write to, in memory of its own: its imports run here."""
         self._is_read_only = "/" not in writable
         covers = [*_existing(covered), *self.private]
-        sources = {**dict.fromkeys(readable, False), **dict.fromkeys([*writable, "/proc"], True), place: False}
+        sources = {**dict.fromkeys(readable, False), **dict.fromkeys([*writable, "/proc"], True)}
         steps = {path: ViewStep(path, True) for path in covers}
         for source, is_writable in sources.items():
             for path in {os.path.realpath(source), os.path.abspath(source)}:
                 if os.path.exists(source) and (is_writable or any(is_within(path, cover) for cover in covers)):
                     steps[path] = ViewStep(path, os.path.isdir(source), source, is_writable)
+        steps[place] = ViewStep(place, True)
         self._steps = [steps[path] for path in sorted(steps, key=lambda path: path.rstrip("/").split("/"))]
         self.kept = _outermost(
             step for step in self._steps if step.path not in self.private and self.is_hidden(step.path)
@@ -71,6 +75,10 @@ class View:
     def is_hidden(self, path: str) -> bool:
         """Return whether a path of the machine is hidden from runs, which have their own there."""
         return any(is_within(path, folder) for folder in self.private)
+
+    def own_folders(self) -> list[str]:
+        """List the folders for temporary files that a zygote has for itself, and each run, too."""
+        return [*self.private, *filter(os.path.isdir, [_SHARED_MEMORY])]
 
     def mount_points(self) -> list[MountPoint]:
         """List what each run makes in its temporary folders, the innermost first."""
@@ -97,7 +105,7 @@ class View:
         for step in self._steps:
             self._mount(step, trees.get(step.path))
         for step in self._steps:
-            if step.source is None and step.path not in self.private:
+            if step.source is None and step.path not in self._writable_memory:
                 make_read_only(step.path, recursive=False)
         _mount_shared_memory()
         _lock_settings()
@@ -129,7 +137,7 @@ class View:
         if step.path not in self.private:
             _make_mount_point(step.path, step.is_folder)
         if step.source is None:
-            mount_memory(step.path, _ZYGOTES_TEMPORARY if step.path in self.private else _COVER)
+            mount_memory(step.path, self._writable_memory.get(step.path, _COVER))
         elif tree is not None:
             if not step.is_writable:
                 make_read_only("", tree=tree)
@@ -156,6 +164,11 @@ def call_inputs_of(outputs: str, number: int) -> str:
     return f"{outputs}-{number}-inputs"
 
 
+def import_home(place: str, *, has_view: bool) -> str:
+    """Return the home that a zygote's imports have: with a view it is at the path of each run's own."""
+    return place if has_view else f"{place}/imports"
+
+
 def is_within(path: str, folder: str) -> bool:
     """Whether a path is a folder, or something in it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
@@ -163,7 +176,7 @@ def is_within(path: str, folder: str) -> bool:
 
 def probe() -> None:
     """Raise `OSError` if no view can be made; afterwards this process must end."""
-    View("/", covered=[], readable=[], writable=[]).enter()
+    View(TEMPORARY[0], covered=[], readable=[], writable=[]).enter()
     child = os.fork()
     if child == 0:
         unshare(MOUNTS | IPC)

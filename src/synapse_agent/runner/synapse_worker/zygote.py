@@ -16,15 +16,17 @@ from _socket import AF_UNIX, SOCK_STREAM, socket, socketpair
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib.machinery import PathFinder
-from typing import NamedTuple, NoReturn, TextIO
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TextIO
 
 from . import landlock, protocol, run, seccomp
 from .bytecode import tell_instead_of_writing
 from .capabilities import SYS_ADMIN, bound_programs, keep_capabilities
 from .environment import enter_environment
+from .imports import WATCH
 from .kernel import (
     STOPS,
     die_with_parent,
+    handle_stops_as_usual,
     offer_to_the_oom_killer,
     pidfd_open,
     receive,
@@ -32,7 +34,10 @@ from .kernel import (
     stay_as_traceable_as_others,
 )
 from .sandbox import Sandbox, SandboxRules, prepared
-from .view import TEMPORARY, View, home_of
+from .view import TEMPORARY, View, home_of, import_home
+
+if TYPE_CHECKING:
+    from .preloads import Preload
 
 _REHEARSALS = 20
 _PYTHON = (sys.base_prefix, sys.base_exec_prefix, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -55,6 +60,23 @@ class Spec(NamedTuple):
     """Folders of which runs see only what they need; None for no view."""
     writable: list[str] | None
     """Paths that runs may write to besides their own folders; None for no sandbox."""
+    env: dict[str, str]
+    """Environment variables that all its runs have."""
+    packages: list[str]
+    """Installed modules to import before it forks."""
+    modules: list[str]
+    """Modules to import as the plugin's own code would."""
+    entrypoints: list[str]
+    """Entrypoints whose modules to import."""
+
+    @property
+    def preloads(self) -> bool:
+        """Whether anything is imported before it forks."""
+        return bool(self.packages or self.modules or self.entrypoints)
+
+    def without_preload(self) -> Spec:
+        """Return the same for a zygote that imports nothing."""
+        return self._replace(packages=[], modules=[], entrypoints=[])
 
     def view(self) -> View | None:
         """Plan the view that runs have."""
@@ -72,10 +94,12 @@ def serve(control: socket, spec: Spec, view: View | None, *, keeper: int) -> NoR
     die_with_parent(keeper)
     stay_as_traceable_as_others()
     offer_to_the_oom_killer()
+    handle_stops_as_usual()
     pthread_sigmask(SIG_BLOCK, STOPS)  # a process can get these right after its fork, before it handles them
     sys.stdout, sys.stderr = (_unbreakable(descriptor) for descriptor in (1, 2))
     sys.pycache_prefix = spec.bytecode
     tell_instead_of_writing(lambda _: None)
+    os.environ.update(spec.env)
     error: OSError | None = None
     rules: SandboxRules | None = None
     try:
@@ -84,12 +108,38 @@ def serve(control: socket, spec: Spec, view: View | None, *, keeper: int) -> NoR
             enter_environment(spec.environment)
     except OSError as fault:
         error = fault
-    sys.path.insert(0, spec.folder)
+    preload = _preloaded(spec, view) if spec.preloads and error is None else None
+    if spec.folder not in sys.path:
+        sys.path.insert(0, spec.folder)
     PathFinder.find_spec("synapse_worker_warms_the_finders")  # lists the folders on sys.path; imports nothing
+    if spec.environment is not None:
+        WATCH.begin(spec.folder)
     gc.disable()
+    gc.collect()
     gc.freeze()
-    _Zygote(control, spec, view, rules, error).serve()
+    _Zygote(control, spec, view, rules, error, preload).serve()
     os._exit(0)
+
+
+def _preloaded(spec: Spec, view: View | None) -> Preload:
+    """Import before any fork; without success this process ends, having printed why."""
+    from .preloads import Preload, UnsafeToFork  # which a zygote that imports nothing has no use for
+
+    home = import_home(spec.place, has_view=view is not None)
+    preload = Preload(folder=spec.folder, home=home, temporary=None if view is None else view.own_folders())
+    try:
+        preload.import_packages(spec.packages)
+        sys.path.insert(0, spec.folder)
+        preload.import_own(spec.modules, spec.entrypoints)
+        preload.finish()
+    except BaseException as error:
+        reason = str(error)
+        if not isinstance(error, UnsafeToFork):
+            sys.excepthook(*sys.exc_info())
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        print(f"synapse: imports are not shared by runs of this release, each does its own ({reason})", file=sys.stderr)
+        os._exit(1)
+    return preload
 
 
 def _confined(spec: Spec, view: View | None) -> SandboxRules | None:
@@ -103,7 +153,7 @@ def _confined(spec: Spec, view: View | None) -> SandboxRules | None:
     keep_capabilities([] if view is None else [SYS_ADMIN])
     landlock.give_up_new_privileges()
     seccomp.refuse_what_no_action_needs(has_view=view is not None)
-    own = [] if view is None else TEMPORARY
+    own = [import_home(spec.place, has_view=False)] if view is None else TEMPORARY
     rules = SandboxRules.of([*spec.writable, *own], abi=landlock.abi())
     if rules is not None and view is None and spec.environment is not None:
         ruleset = prepared(rules)
@@ -119,7 +169,13 @@ def _unbreakable(descriptor: int) -> TextIO:
 
 class _Zygote:
     def __init__(
-        self, control: socket, spec: Spec, view: View | None, rules: SandboxRules | None, error: OSError | None
+        self,
+        control: socket,
+        spec: Spec,
+        view: View | None,
+        rules: SandboxRules | None,
+        error: OSError | None,
+        preload: Preload | None,
     ) -> None:
         """With `error`, the reason why this process could not be confined, all its runs fail."""
         self._control = control
@@ -127,6 +183,7 @@ class _Zygote:
         self._view = view
         self._rules = rules
         self._error = error
+        self._preload = preload
         self._poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
         self._children: dict[int, tuple[int, int]] = {}
@@ -183,13 +240,19 @@ class _Zygote:
                     zygote=None if self._spec.namespaces else zygote,
                     folder=self._spec.folder,
                     in_time=in_time,
-                    prepare=lambda: Sandbox(self._rules, self._view, self._home(number), trees, self._error),
+                    prepare=lambda: self._prepared(number, trees),
                 )
             self._watch(number, pid)
             self._tell(protocol.WAITING, number, pid, [ours.fileno()])
         finally:
             ours.close()
             theirs.close()
+
+    def _prepared(self, number: int, trees: list[int]) -> Sandbox:
+        sandbox = Sandbox(self._rules, self._view, self._home(number), trees, self._error)
+        if self._preload is not None and self._error is None:
+            self._preload.continue_in_run()
+        return sandbox
 
     def _home(self, number: int) -> str:
         return home_of(self._spec.place, number) if self._view is None else self._spec.place

@@ -55,6 +55,11 @@ class JobFilters:
 EVERY_JOB = JobFilters()
 
 
+def listed(row: JobRow) -> JobRow:
+    """Return a job as a page has it."""
+    return replace(row, params=None) if row.params and len(row.params) > LISTED_PARAMS else row
+
+
 class JobPages:
     """Finds jobs page by page.
 

@@ -56,6 +56,8 @@ class JobRow(NewJob):
     """How often this `job_id` has been run, this time included."""
     result_facts: str | None
     """What its record has about the result, as JSON text."""
+    timings: str | None
+    """How long the parts of its run took, as JSON text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,7 @@ class EndRecord:
     started_at: str | None = None
     progress: str | None = None
     events: str | None = None
+    timings: str | None = None
     error: str | None = None
     status_code: int | None = None
     result: bytes | None = None
@@ -196,15 +199,16 @@ class JobRepository:
 
 _FINISH = """
     UPDATE jobs SET status = :status, finished_at = :finished_at, started_at = coalesce(:started_at, started_at),
-        progress = coalesce(:progress, progress), events = coalesce(:events, events), error = :error,
-        status_code = :status_code, result = :result, result_facts = :result_facts, size = :size
+        progress = coalesce(:progress, progress), events = coalesce(:events, events), timings = :timings,
+        error = :error, status_code = :status_code, result = :result, result_facts = :result_facts, size = :size
     WHERE id = :id
 """
 
 
 _FORGET = """
     UPDATE jobs SET is_replaced = 1, status = 'FAILED', error = :error, status_code = :status_code, result = NULL,
-        result_facts = NULL, progress = NULL, events = NULL, params = NULL, requirements = NULL, caller = NULL, size = 0
+        result_facts = NULL, progress = NULL, events = NULL, timings = NULL, params = NULL, requirements = NULL,
+        caller = NULL, size = 0
     WHERE id = :id
 """
 

@@ -11,10 +11,12 @@ from synapse_sdk.clients.agent._request.config import MAX_RESPONSE_BYTES, Config
 from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport, TransportSettings
 from synapse_sdk.clients.agent.clock import CLOCK, Clock
+from synapse_sdk.clients.agent.files import AsyncFileClientMixin, FileClientMixin
 from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClientMixin
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
 from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
+from synapse_sdk.clients.agent.resources import AsyncResourcesClientMixin, ResourcesClientMixin
 from synapse_sdk.clients.agent.serving import AsyncServeClientMixin, ServeClientMixin
 from synapse_sdk.clients.agent.streaming import AsyncStreamClientMixin, StreamClientMixin
 
@@ -79,7 +81,16 @@ class _Client:
         self._session = self._make_session(config, settings, clock)
 
 
-class AgentClient(PluginClientMixin, StreamClientMixin, JobClientMixin, ServeClientMixin, HealthClientMixin, _Client):
+class AgentClient(
+    PluginClientMixin,
+    StreamClientMixin,
+    JobClientMixin,
+    FileClientMixin,
+    ResourcesClientMixin,
+    ServeClientMixin,
+    HealthClientMixin,
+    _Client,
+):
     """A client of one agent. Close it, or use it as a context manager, when you are done.
 
     What is not given comes from the environment: `SYNAPSE_AGENT_URL`, `SYNAPSE_AGENT_TOKEN`, `SYNAPSE_USER_TOKEN`
@@ -185,6 +196,8 @@ class AsyncAgentClient(
     AsyncPluginClientMixin,
     AsyncStreamClientMixin,
     AsyncJobClientMixin,
+    AsyncFileClientMixin,
+    AsyncResourcesClientMixin,
     AsyncServeClientMixin,
     AsyncHealthClientMixin,
     _Client,

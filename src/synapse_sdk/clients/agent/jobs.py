@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from synapse_agent_api.typed_dicts import Job, JobFile
+    from synapse_agent_api.typed_dicts import Job, JobFile, JobStatistics
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
     from synapse_sdk.clients.agent._session.transfer import OnProgress
     from synapse_sdk.clients.agent.events import JobLogEvent
@@ -75,13 +75,23 @@ class JobClientMixin:
         job: Job = self._session.send(calls.get_job(job_id))
         return job
 
+    def get_job_statistics(self, *, hours: float = 1, buckets: int = 60) -> JobStatistics:
+        """Count the jobs of the last hours in buckets of time: how many, how many failed, how long they took.
+
+        Args:
+            hours: The span, which ends now; 720 at most.
+            buckets: The number of buckets; 200 at most.
+        """
+        statistics: JobStatistics = self._session.send(calls.get_job_statistics(hours, buckets))
+        return statistics
+
     def get_job_logs(self, job_id: str) -> str:
         """Get what a job has printed so far."""
         log: str = self._session.send(calls.get_job_logs(job_id))
         return log
 
     def list_job_files(self, job_id: str) -> list[JobFile]:
-        """List the files that a job has left in `$SYNAPSE_OUTPUT_DIR`, or, while it runs, has there now."""
+        """List the files that a job has left in its folder of outputs, or, while it runs, has there now."""
         files: list[JobFile] = self._session.send(calls.list_job_files(job_id))
         return files
 
@@ -205,13 +215,18 @@ class AsyncJobClientMixin:
         job: Job = await self._session.send(calls.get_job(job_id))
         return job
 
+    async def get_job_statistics(self, *, hours: float = 1, buckets: int = 60) -> JobStatistics:
+        """Count the jobs of the last hours in buckets of time: how many, how many failed, how long they took."""
+        statistics: JobStatistics = await self._session.send(calls.get_job_statistics(hours, buckets))
+        return statistics
+
     async def get_job_logs(self, job_id: str) -> str:
         """Get what a job has printed so far."""
         log: str = await self._session.send(calls.get_job_logs(job_id))
         return log
 
     async def list_job_files(self, job_id: str) -> list[JobFile]:
-        """List the files that a job has left in `$SYNAPSE_OUTPUT_DIR`, or, while it runs, has there now."""
+        """List the files that a job has left in its folder of outputs, or, while it runs, has there now."""
         files: list[JobFile] = await self._session.send(calls.list_job_files(job_id))
         return files
 

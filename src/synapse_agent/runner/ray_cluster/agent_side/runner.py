@@ -7,7 +7,7 @@ import importlib.util
 import itertools
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.ray_cluster import messages
 from synapse_agent.runner.ray_cluster.agent_side.connect import Unreachable, connect, identity
 from synapse_agent.runner.ray_cluster.agent_side.driver_process import DriverProcess
+from synapse_agent.runner.ray_cluster.errors import cluster_unavailable
 from synapse_agent.runner.ray_cluster.messages import Begin
+from synapse_agent.runner.resources.reports import NodeReport
 from synapse_agent.runner.serving.pool import application_not_found
 from synapse_agent.settings import Settings, for_other_machines
 from synapse_agent.storage.scratch import Scratch
@@ -29,6 +31,7 @@ logger = logging.getLogger(__name__)
 _CLOSE_SECONDS = 30.0
 _END_SECONDS = 15.0
 _ANSWER_SECONDS = 20.0
+_LOOK_SECONDS = 15.0
 _PAUSES = (1.0, 2.0, 5.0, 10.0)
 """Between attempts to reach a cluster that has been lost; the last one again and again."""
 
@@ -43,6 +46,7 @@ class RayRunner:
         self._link: DriverProcess | None = link
         self._calls: dict[int, _Call] = {}
         self._answers: dict[int, asyncio.Future[Any]] = {}
+        self._looks: dict[int, asyncio.Future[Sequence[NodeReport]]] = {}
         self._numbers = itertools.count(1)
         self._why_lost = ""
         self._scratch = Scratch(begin.settings.data_dir / "scratch")
@@ -81,6 +85,22 @@ class RayRunner:
             del self._calls[number]
             if call.has_outputs:
                 await asyncio.to_thread(remove_tree, call.outputs)
+
+    async def node_reports(self) -> Sequence[NodeReport]:
+        """Have the driver look at all nodes; `Problem` 503 `cluster_unavailable`."""
+        if self._link is None:
+            raise self._out_of_reach()
+        number = next(self._numbers)
+        seen = self._looks[number] = asyncio.get_running_loop().create_future()
+        try:
+            self._link.send(messages.LookAtNodes(number))
+            async with asyncio.timeout(_LOOK_SECONDS):
+                reports: Sequence[NodeReport] = await seen
+                return reports
+        except TimeoutError as error:
+            raise cluster_unavailable(f"The cluster has not answered for {_LOOK_SECONDS:g} s") from error
+        finally:
+            del self._looks[number]
 
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; see `Runner.stop`."""
@@ -160,11 +180,22 @@ class RayRunner:
         while (message := await link.receive()) is not None:
             if isinstance(message, messages.Said) and message.number in self._calls:
                 self._hear(message.number, message.items)
-            elif isinstance(message, messages.Answer):
+            elif isinstance(message, messages.Reply):
                 if message.number in self._answers and not self._answers[message.number].done():
                     self._answers[message.number].set_result(message.value)
+            elif isinstance(message, messages.NodesSeen):
+                self._see(message)
             elif isinstance(message, messages.Warned):
                 logger.warning("%s", message.text)
+
+    def _see(self, message: messages.NodesSeen) -> None:
+        seen = self._looks.get(message.number)
+        if seen is None or seen.done():
+            return
+        if message.silence is not None:
+            seen.set_exception(cluster_unavailable(message.silence))
+        else:
+            seen.set_result(message.reports)
 
     def _hear(self, number: int, items: tuple[messages.Item, ...]) -> None:
         try:

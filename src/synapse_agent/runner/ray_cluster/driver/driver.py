@@ -23,6 +23,7 @@ from synapse_agent.runner.ray_cluster.driver.runs import Runs
 from synapse_agent.runner.ray_cluster.driver.served import ServedActions, ServedShare
 from synapse_agent.runner.ray_cluster.driver.served_records import ask_each, served_records
 from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
+from synapse_agent.runner.ray_cluster.errors import ClusterSilent
 from synapse_agent.runner.ray_cluster.messages import Begin, Item, packed
 from synapse_agent.storage.scratch import Scratch
 
@@ -121,6 +122,7 @@ class Driver:
             await self._nodes.look()
             for share in self._served.end_idle():
                 self._keep(self._end_share(share))
+            self._leases.advance()  # others on the cluster may have released something
         logger.error("The cluster's head is gone: %s", self._nodes.silence)
 
     def _obey(self, message: Any) -> None:
@@ -130,13 +132,15 @@ class Driver:
             self._keep(self._runs.stop(message.number))
         elif isinstance(message, messages.Forget):
             self._keep(self._forget(message))
+        elif isinstance(message, messages.LookAtNodes):
+            self._keep(self._report(message.number))
         elif isinstance(message, messages.ListServed):
             self._keep(self._answer(message.number, served_records(self._nodes.ready(), self._served)))
         elif isinstance(message, messages.EndServed):
             self._keep(self._answer(message.number, self._end_served(message.name)))
 
     async def _answer(self, number: int, question: Awaitable[Any]) -> None:
-        await self._tell(messages.Answer(number, await question))
+        await self._tell(messages.Reply(number, await question))
 
     async def _end_served(self, name: str) -> bool:
         is_known = self._served.end(name)
@@ -149,6 +153,12 @@ class Driver:
     def _drop(self, node_id: str) -> None:
         self._served.drop(node_id)
         self._leases.drop(node_id)
+
+    async def _report(self, number: int) -> None:
+        try:
+            await self._tell(messages.NodesSeen(number, tuple(await self._nodes.reports())))
+        except ClusterSilent as silent:
+            await self._tell(messages.NodesSeen(number, silence=str(silent)))
 
     async def _forget(self, message: messages.Forget) -> None:
         digest = self._shipping.forget(message.folder)

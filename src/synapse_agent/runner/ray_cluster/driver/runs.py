@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from synapse_agent.plugins.project import read_requirements
@@ -21,7 +21,13 @@ from synapse_agent.runner.ray_cluster.driver.placement import amounts, described
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservation, Reservations
 from synapse_agent.runner.ray_cluster.driver.served import ServedActions, with_one_worker
 from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
-from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost, NoneFits
+from synapse_agent.runner.ray_cluster.errors import (
+    ClusterSilent,
+    NodeFailed,
+    NodeLost,
+    NoneFits,
+    cluster_unavailable,
+)
 from synapse_agent.runner.ray_cluster.messages import (
     Failed,
     Item,
@@ -36,6 +42,7 @@ from synapse_agent.runner.ray_cluster.messages import (
 from synapse_agent.runner.ray_cluster.node.actor import Assignment
 from synapse_agent.runner.ray_cluster.source_archive import PIECE_BYTES
 from synapse_agent.runner.resources.gpus import HIDDEN
+from synapse_agent.runner.resources.ledger import ResourceRequest
 from synapse_agent.runner.resources.machine import no_node_fits
 from synapse_agent.runner.resources.scheduler import thread_variables
 from synapse_agent.storage.disk import disk_full, is_disk_full
@@ -146,21 +153,19 @@ class Runs:
     async def _take(self, live: _PlacedRun) -> None:
         """Take a run to a node, and to another one where it is lost and may be run again."""
         run = live.run
-        action = run.config.action(run.action)
         environment = _environment_key(run, self._rules)
         digest = await self._shipping.digest(run.folder, is_release=run.release is not None)
-        wanted = action.resources.with_params(run.params.resources)
         for _ in range(ATTEMPTS):
             try:
-                if await self._attempt(live, digest, environment, wanted):
+                if await self._attempt(live, digest, environment):
                     return
             except Problem as problem:
                 raise live.loss or problem from problem
         raise live.loss or cluster_unavailable("One node after the other was lost before it could run the action.")
 
-    async def _attempt(self, live: _PlacedRun, digest: str, environment: str, wanted: Resources) -> bool:
+    async def _attempt(self, live: _PlacedRun, digest: str, environment: str) -> bool:
         """Run on one node; false where it was lost, and another may do."""
-        run, lease, node, release = await self._reserved(live.run, wanted, environment)
+        run, lease, node, release = await self._reserved(live.run, environment)
         try:
             await self._run_on(node, live, Assignment(run, digest, _env(run, lease, node), environment))
             return True
@@ -176,9 +181,7 @@ class Runs:
             live.node = None
             release()
 
-    async def _reserved(
-        self, run: Run, wanted: Resources, environment: str
-    ) -> tuple[Run, Reservation, ReadyNode, Callable[[], None]]:
+    async def _reserved(self, run: Run, environment: str) -> tuple[Run, Reservation, ReadyNode, Callable[[], None]]:
         """Find a node for a run; return the run as that gets it, what it has there, and what to do afterwards."""
 
         def has_environment(node_id: str) -> bool:
@@ -187,27 +190,30 @@ class Runs:
 
         action = run.config.action(run.action)
         if not action.is_served or run.release is None or run.describes:
-            lease, node = await self._place(wanted, has_environment)
+            lease, node = await self._place(run.request, has_environment)
             return run, lease, node, lambda: self._leases.give_back(lease)
-        share = await self._served.acquire(run, action, partial(self._place, action.resources))
+        request = replace(run.request, wanted=action.resources)  # one call's params are not for all
+        share = await self._served.acquire(run, action, partial(self._place, request))
         return with_one_worker(run, share), share.lease, share.node, lambda: self._served.release(share)
 
-    async def _place(self, wanted: Resources, has_environment: Callable[[str], bool]) -> tuple[Reservation, ReadyNode]:
+    async def _place(
+        self, request: ResourceRequest, has_environment: Callable[[str], bool]
+    ) -> tuple[Reservation, ReadyNode]:
         """Reserve resources on a node, preferably on one that has the environment."""
         while True:
-            await self._check_fit(wanted)
+            await self._check_fit(request.wanted)
             with suppress(NoneFits):  # there was one when that was checked
-                lease = await self._lease(wanted, has_environment)
+                lease = await self._lease(request, has_environment)
                 node = self._nodes.find(lease.node_id)
                 if node is not None:
                     return lease, node
                 self._leases.give_back(lease)  # its node was lost as it was given
 
-    async def _lease(self, wanted: Resources, has_environment: Callable[[str], bool]) -> Reservation:
+    async def _lease(self, request: ResourceRequest, has_environment: Callable[[str], bool]) -> Reservation:
         try:
-            return await self._leases.acquire(wanted, limit=self._wait, has_environment=has_environment)
+            return await self._leases.acquire(request, limit=self._wait, has_environment=has_environment)
         except TimeoutError as error:
-            raise _cluster_busy(wanted, self._wait) from error
+            raise _cluster_busy(request.wanted, self._wait) from error
         except ClusterSilent as silent:
             raise cluster_unavailable(str(silent)) from silent
 
@@ -292,11 +298,6 @@ def node_lost(address: str, why: str, job_id: str) -> Problem:
     """Say that a run ended with the node that it was on."""
     message = f"The node {address} was lost while it ran the action: {why}"
     return Problem(500, "node_lost", message, job_id=job_id, node=address)
-
-
-def cluster_unavailable(why: str) -> Problem:
-    """Say that the cluster can't take a run now."""
-    return Problem(503, "cluster_unavailable", f"{why.rstrip('.')}. Nothing has run; try again later.")
 
 
 def _cluster_busy(wanted: Resources, seconds: float) -> Problem:

@@ -20,6 +20,7 @@ from synapse_agent.runner.ray_cluster.messages import Failed, Item, SourceMissin
 from synapse_agent.runner.ray_cluster.node.batching_listener import BatchingListener
 from synapse_agent.runner.ray_cluster.node.source_store import Draft, SourceStore
 from synapse_agent.runner.ray_cluster.source_archive import PIECE_BYTES, BadArchive
+from synapse_agent.runner.resources.gpus import Gpu, find_gpus
 from synapse_agent.settings import Settings, default_data_dir
 from synapse_agent.storage.disk import disk_full, is_disk_full
 from synapse_agent.storage.scratch import Scratch
@@ -105,6 +106,10 @@ class Node:
         self._made = self._folder / "made"
         self._made.mkdir(exist_ok=True)
         return Stock(tuple(self._store.digests()), tuple(path.name for path in self._made.iterdir()))
+
+    async def gpus(self) -> tuple[Gpu, ...]:
+        """Look at the node's GPUs; Ray shows this process none of them, as it runs nothing on them itself."""
+        return await asyncio.to_thread(find_gpus, None, {})
 
     async def hear(self) -> None:
         """Learn that the driver is there."""

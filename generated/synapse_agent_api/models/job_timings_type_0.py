@@ -1,0 +1,100 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="JobTimingsType0")
+
+
+@_attrs_define
+class JobTimingsType0:
+    """Seconds that the parts of the run took, `null` until it has ended, and if its action was not started.
+
+    Attributes:
+        queued (float | Unset): Waiting for its turn.
+        environment (float | Unset): Making the environment, and starting the process that runs are forked from.
+        import_ (float | Unset): Importing modules, before or during the action.
+        action (float | Unset): The rest, from the start of the process to its end.
+        hint (str | Unset): What to do if importing took most of the run.
+    """
+
+    queued: float | Unset = UNSET
+    environment: float | Unset = UNSET
+    import_: float | Unset = UNSET
+    action: float | Unset = UNSET
+    hint: str | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        queued = self.queued
+
+        environment = self.environment
+
+        import_ = self.import_
+
+        action = self.action
+
+        hint = self.hint
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update({})
+        if queued is not UNSET:
+            field_dict["queued"] = queued
+        if environment is not UNSET:
+            field_dict["environment"] = environment
+        if import_ is not UNSET:
+            field_dict["import"] = import_
+        if action is not UNSET:
+            field_dict["action"] = action
+        if hint is not UNSET:
+            field_dict["hint"] = hint
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        queued = d.pop("queued", UNSET)
+
+        environment = d.pop("environment", UNSET)
+
+        import_ = d.pop("import", UNSET)
+
+        action = d.pop("action", UNSET)
+
+        hint = d.pop("hint", UNSET)
+
+        job_timings_type_0 = cls(
+            queued=queued,
+            environment=environment,
+            import_=import_,
+            action=action,
+            hint=hint,
+        )
+
+        job_timings_type_0.additional_properties = d
+        return job_timings_type_0
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties
