@@ -67,6 +67,8 @@ def _unused_keys(entries: Mapping[str, Any], used: frozenset[str], *, place: str
 
 def _hint_at_serve(name: str, entry: Any) -> Iterator[str]:
     method = entry.get("method") if isinstance(entry, Mapping) else None
+    if isinstance(entry, Mapping) and entry.get("serve") and method != "serve":
+        yield f"{CONFIG_FILE}: {quoted(f'actions.{name}.serve')} has no effect: it is for `method: serve`."
     if name == "inference" and method is None:
         yield (
             f"{CONFIG_FILE}: 'actions.inference' has no method and runs as a task, in a new process for each call; "
