@@ -54,7 +54,6 @@ class Application:
     ) -> None:
         """`run` stands for all runs of it; `on_empty` is called when there is no worker and no call that waits."""
         self.name = name
-        self.folder = run.folder
         self.is_over = False
         self._run = replace(run, job_id=name, params=NO_PARAMS, files={}, language=None)
         self._action = action
