@@ -167,6 +167,11 @@ MINUTES ?= 10
 soak: setup ## Load an agent for MINUTES (10), and look for what grows
 	$(BIN)/python tests/soak --minutes $(MINUTES)
 
+CALLS ?= 10000
+.PHONY: served
+served: setup ## Kill the worker of a served action KILLS (100) times among CALLS (10000), and look for a call that is lost
+	$(BIN)/python tests/served --calls $(CALLS) --kills $(KILLS)
+
 .PHONY: docs
 docs: setup ## Write the documentation site: build/docs/index.html
 	$(BIN)/python docs/scripts/site_pages.py build

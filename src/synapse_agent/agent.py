@@ -60,6 +60,7 @@ class Agent:
     debug: DebugRules
     sandbox: SandboxPolicy
     rules: RequirementRules
+    runner: Runner
     max_priority: int
     nodes: NodeMonitor
     warming: Warming
@@ -172,7 +173,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
-        warming = Warming(runner, action_env)
+        warming = Warming(runner, scheduler, action_env)
         stack.push_async_callback(warming.close)
         nodes = NodeMonitor(made if isinstance(made, ReportsNodes) else LocalMachine(scheduler, os.environ))
         agent = Agent(
@@ -185,6 +186,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             sandbox=sandbox,
             rules=rules,
             max_priority=settings.max_priority,
+            runner=runner,
             nodes=nodes,
             warming=warming,
             observer=observer,

@@ -20,6 +20,7 @@ TOOLS = {
         description: Actions that do what a test asks for.
         actions:
           echo: {entrypoint: "plugin.tools:echo", method: local, description: Gives back what it gets.}
+          served_echo: {entrypoint: "plugin.tools:echo", method: serve}
           fail: {entrypoint: "plugin.tools:fail", method: task}
           fail_once: {entrypoint: "plugin.tools:fail_once", method: local}
           wait: {entrypoint: "plugin.tools:wait", method: local}

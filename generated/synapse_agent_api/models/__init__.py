@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from .resource_amount import ResourceAmount
     from .run_request import RunRequest
     from .sandbox import Sandbox
+    from .serve_application import ServeApplication
+    from .serve_worker import ServeWorker
     from .session import Session
     from .session_code import SessionCode
     from .session_request import SessionRequest
@@ -107,6 +109,8 @@ _MODULES = {
     "ResourceAmount": "resource_amount",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
+    "ServeApplication": "serve_application",
+    "ServeWorker": "serve_worker",
     "Session": "session",
     "SessionCode": "session_code",
     "SessionRequest": "session_request",
@@ -163,6 +167,8 @@ __all__ = (
     "ResourceAmount",
     "RunRequest",
     "Sandbox",
+    "ServeApplication",
+    "ServeWorker",
     "Session",
     "SessionCode",
     "SessionRequest",

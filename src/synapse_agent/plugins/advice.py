@@ -30,7 +30,7 @@ _DESCRIPTIVE = frozenset(
 )
 """Keys that describe; they are not expected to have an effect."""
 _OF_PLUGINS = frozenset(["code", "version", "actions", "env", "requires", "preload", "<<"])
-_OF_ACTIONS = frozenset(["entrypoint", "method", "resources", "retryable", "timeout", "<<"])
+_OF_ACTIONS = frozenset(["entrypoint", "method", "resources", "retryable", "timeout", "serve", "<<"])
 _CURES = {
     "dependencies": "requirements go into requirements.txt",
     "requirements": "requirements go into requirements.txt",
@@ -39,7 +39,7 @@ _CURES = {
     "accelerator": "`resources: {num_gpus: 1}` in an action asks for a GPU",
     "num_gpus": "`resources: {num_gpus: 1}` in an action asks for a GPU",
     "gpu": "`resources: {num_gpus: 1}` in an action asks for a GPU",
-    "concurrency": "`serve --max-concurrent-runs` bounds what runs at once",
+    "concurrency": "`serve --max-concurrent-runs` bounds what runs at once; in a served action it goes into `serve`",
     "python": "`requires: {python: '>=3.11'}` chooses the interpreter",
     "python_version": "`requires: {python: '>=3.11'}` chooses the interpreter",
     "timeout": "it belongs into an action",
@@ -67,6 +67,8 @@ def _unused_keys(entries: Mapping[str, Any], used: frozenset[str], *, place: str
 
 def _hint_at_serve(name: str, entry: Any) -> Iterator[str]:
     method = entry.get("method") if isinstance(entry, Mapping) else None
+    if isinstance(entry, Mapping) and entry.get("serve") and method != "serve":
+        yield f"{CONFIG_FILE}: {quoted(f'actions.{name}.serve')} has no effect: it is for `method: serve`."
     if name == "inference" and method is None:
         yield (
             f"{CONFIG_FILE}: 'actions.inference' has no method and runs as a task, in a new process for each call; "

@@ -30,6 +30,7 @@ def advised(folder: Path, config: str) -> list[str]:
         ("timeout: 60", "'timeout' has no effect: it belongs into an action."),
         ("flavor: red", "'flavor' has no effect."),
         ("actions: {inference: {entrypoint: 'm:go'}}", "'actions.inference' has no method and runs as a task"),
+        ("actions: {go: {entrypoint: 'm:go', serve: {workers: 2}}}", "'actions.go.serve' has no effect: it is for"),
     ],
 )
 def test_a_key_without_effect_is_named(tmp_path: Path, config: str, said: str) -> None:
@@ -44,6 +45,7 @@ def test_a_key_without_effect_is_named(tmp_path: Path, config: str, said: str) -
         "name: A\nversion: 1\nauthor: me\ntags: [a]\nenv: {A: b}\nrequires: {python: '>=3.8'}",
         "actions: {go: {entrypoint: 'm:go', method: job, timeout: 5, retryable: yes, resources: {num_cpus: 1}}}",
         "actions: {inference: {entrypoint: 'm:go', method: task}, go: 'm:go'}",
+        "actions: {inference: {entrypoint: 'm:go', method: serve, serve: {workers: 2}}}",
     ],
 )
 def test_what_is_used_and_what_describes_is_not_named(tmp_path: Path, config: str) -> None:

@@ -26,6 +26,7 @@ View = Literal[
     "release",
     "releases",
     "storages",
+    "served",
     "value",
 ]
 """A function of `views`, which is imported for a terminal only, as Rich takes its time."""

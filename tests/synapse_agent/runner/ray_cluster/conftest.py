@@ -29,6 +29,7 @@ PROBE = {
           large: {entrypoint: "probe:large", method: local}
           tick: {entrypoint: "probe:tick", method: job}
           stubborn: {entrypoint: "probe:stubborn", method: job}
+          serve_two: {entrypoint: "probe:Served", method: serve, serve: {max_workers: 2}, resources: {num_cpus: 2}}
         """,
     "probe.py": """
         import os
@@ -41,6 +42,15 @@ PROBE = {
 
         def where(**_):
             return os.getcwd()
+
+
+        class Served:
+            calls = 0
+
+            def predict(self, seconds=0.0):
+                time.sleep(seconds)
+                self.calls += 1
+                return {"calls": self.calls, "where": os.getcwd()}
 
 
         def note(path, line):

@@ -333,6 +333,34 @@ def test_a_node_that_is_lost_fails_its_runs_alone(site: Site, ray_cluster: Local
     assert set(succeeded) <= set(found) <= {*succeeded, *lost}
 
 
+def test_workers_of_a_served_action_are_spread(site: Site) -> None:
+    """Each has a whole node to itself, and stays there; the records of both nodes are one."""
+    assert [site.run("serve_two").json()["calls"] for _ in range(2)] == [1, 2]
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(site.run, "serve_two", seconds=2.0) for _ in range(2)]
+        assert {node_of(call.result().json()["where"]) for call in calls} == {"node-0", "node-1"}
+    (served,) = site.http.get("/serve_applications/").json()
+    assert (served["calls"], len({worker["node_id"] for worker in served["workers"]})) == (4, 2)
+    site.http.delete("/serve_applications/probe@1.0.0:serve_two/").raise_for_status()
+
+
+def test_a_worker_is_replaced_when_its_node_is_lost(site: Site, ray_cluster: LocalCluster, tmp_path: Path) -> None:
+    """The call that it had fails; the next one has a worker on another node."""
+    blocked = tmp_path / "blocked"
+    held(site, blocked, 2, "hold_two")
+    number = ray_cluster.add_node(cpus=2)
+    assert node_of(site.run("serve_two").json()["where"]) == f"node-{number}"
+    with ThreadPoolExecutor(1) as pool:
+        lost = pool.submit(site.run, "serve_two", seconds=60.0)
+        until(lambda: site.http.get("/serve_applications/").json()[0]["workers"][0]["status"] == "BUSY")
+        ray_cluster.kill_node(number)
+        assert lost.result().json()["detail"]["error_type"] == "node_lost"
+    blocked.touch()
+    answer = site.run("serve_two").json()
+    assert (answer["calls"], node_of(answer["where"]) != f"node-{number}") == (1, True)
+    site.http.delete("/serve_applications/probe@1.0.0:serve_two/").raise_for_status()
+
+
 def test_a_node_that_lacks_the_package_is_told(
     site: Site, ray_cluster: LocalCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
