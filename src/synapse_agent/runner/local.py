@@ -15,7 +15,7 @@ from typing import Any
 
 from synapse_agent.errors import StartError
 from synapse_agent.files.lasting import LastingFolders, PluginFolders, PluginStorage
-from synapse_agent.plugins.config import PluginConfig
+from synapse_agent.plugins.config import Action, PluginConfig
 from synapse_agent.plugins.project import (
     read_requirements,
     release_python,

@@ -39,7 +39,12 @@ class ServedCall:
         os.mkdir(self._outputs, 0o700)
         self.env: dict[str, str] = {**head["env"], "SYNAPSE_OUTPUT_DIR": self._outputs}
         self.context = Context(
-            self.reports, job_id=head["job_id"], action=action, language=head["language"], outputs=self._outputs
+            self.reports,
+            job_id=head["job_id"],
+            action=action,
+            language=head["language"],
+            outputs=self._outputs,
+            storage=os.environ["SYNAPSE_STORAGE_DIR"],
         )
 
     @classmethod
