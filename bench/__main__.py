@@ -7,7 +7,7 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import agent_rows, cluster_rows, environments, table
+from bench import agent_rows, cluster_rows, environments, serving_rows, table
 from bench.environments import Environment
 from bench.rows import ROWS, Row, Values
 from bench.workers import server
@@ -29,6 +29,8 @@ def main(wanted: list[str]) -> None:
         homes |= environments.prepare_agent()
         measured = [(row, measure(row, homes)) for row in rows]
         parts.append(f"### The agent\n\n{table.render(measured, agent_rows.SUBJECTS)}")
+    if measured := serving_rows.measured(wanted):
+        parts.append(f"### Served actions\n\n{table.render(measured, serving_rows.SUBJECTS)}")
     if measured := cluster_rows.measured(wanted):
         parts.append(f"### On a cluster\n\n{table.render(measured, cluster_rows.SUBJECTS)}")
     report = "\n\n".join([*parts, "\n".join(about(homes))])

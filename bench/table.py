@@ -23,6 +23,9 @@ TITLES = {
     "ray_task": "Ray task, new process",
     "uv": "uv and an interpreter",
     "starlette": "empty route",
+    "litserve": "LitServe",
+    "ray_serve": "Ray Serve",
+    "plain_process": "one process",
     "local": "local runner",
     "ray_job": "Ray job",
 }

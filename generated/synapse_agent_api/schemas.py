@@ -166,6 +166,7 @@ class ErrorDetail(BaseModel):
     installer_output: Annotated[
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
     ] = MISSING
+    log: Annotated[str | MISSING, Field(description="`serve_failed`: the worker's last lines.")] = MISSING
 
 
 class GpuAmounts(BaseModel):
@@ -614,7 +615,9 @@ class PluginAction(BaseModel):
     name: str
     method: Annotated[
         str | MISSING,
-        Field(description="`local` and `task` answer with the result, `job` answers at once with the job record."),
+        Field(
+            description="`local`, `task` and `serve` answer with the result, `job` answers at once with the job record."
+        ),
     ] = MISSING
     description: str | MISSING = MISSING
     params_schema: Annotated[
@@ -801,6 +804,56 @@ class Sandbox(BaseModel):
             description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in\n`/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).\n"
         ),
     ] = MISSING
+
+
+class ServeApplication(BaseModel):
+    """
+    An action of the method `serve`, and the workers that hold it.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: Annotated[str, Field(description="`code@version:action`.")]
+    release: Annotated[str, Field(description="`code@version` of the release.")]
+    action: str
+    status: Annotated[str, Field(description="`RUNNING` if a worker is ready, `FAILED` if the last start has failed.")]
+    workers: list[ServeWorker]
+    calls: Annotated[int, Field(description="The calls that have ended, also those of earlier workers.", ge=0)]
+    waiting: Annotated[int | MISSING, Field(description="The calls that wait.", ge=0)] = MISSING
+    since: Annotated[AwareDatetime, Field(description="When the first worker was started.")]
+    log: Annotated[str | MISSING, Field(description="The end of what workers printed outside of calls.")] = MISSING
+    error: Annotated[Any | MISSING, Field(description="The `detail` of the last start, if it failed.")] = MISSING
+
+
+ServeApplicationName = TypeAliasType(
+    "ServeApplicationName",
+    Annotated[
+        str,
+        Field(
+            description="`code@version:action`, and behind a `+` what stands for requirements that callers add; not `.` or `..`, no control\ncharacters.\n",
+            min_length=1,
+            pattern="^([^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*|\\.[^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*|\\.\\.[^\\u0000-\\u001f\\u007f-\\u009f]+)$",
+        ),
+    ],
+)
+
+
+class ServeWorker(BaseModel):
+    """
+    A process that holds an action.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    status: Annotated[str, Field(description="`LEAVING` workers take no more calls.")]
+    node_id: Annotated[str | None, Field(description="Its node of the cluster; null on the agent's own machine.")]
+    calls: Annotated[int, Field(description="The calls that have ended.", ge=0)]
+    memory: Annotated[
+        int | None,
+        Field(description="Bytes, with its share of what it has in common with other processes; null if unknown."),
+    ]
 
 
 class Session(BaseModel):

@@ -109,6 +109,7 @@ class ErrorDetail(TypedDict):
     traceback: NotRequired[str]
     file: NotRequired[str]
     installer_output: NotRequired[str]
+    log: NotRequired[str]
 
 
 class GpuAmounts(TypedDict):
@@ -491,6 +492,37 @@ class Sandbox(TypedDict):
     status: str
     landlock_abi: NotRequired[int]
     restricts: NotRequired[list[str]]
+
+
+class ServeApplication(TypedDict):
+    """
+    An action of the method `serve`, and the workers that hold it.
+    """
+
+    name: str
+    release: str
+    action: str
+    status: str
+    workers: list[ServeWorker]
+    calls: int
+    waiting: NotRequired[int]
+    since: str
+    log: NotRequired[str]
+    error: NotRequired[Any]
+
+
+ServeApplicationName: TypeAlias = str
+
+
+class ServeWorker(TypedDict):
+    """
+    A process that holds an action.
+    """
+
+    status: str
+    node_id: str | None
+    calls: int
+    memory: int | None
 
 
 class Session(TypedDict):

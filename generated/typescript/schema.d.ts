@@ -901,6 +901,79 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/serve_applications/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List served actions
+         * @description The actions of the method `serve` that workers hold now, the oldest first. The first call starts the workers; idle
+         *     ones end.
+         */
+        get: operations["list_serve_applications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/serve_applications/{name}/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The served action's `name`. One path segment, percent-encoded.
+                 * @example ml_model@1.2.0:predict
+                 */
+                name: components["parameters"]["ServeApplicationName"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get one served action
+         * @description The workers that hold an action.
+         */
+        get: operations["get_serve_application"];
+        put?: never;
+        post?: never;
+        /**
+         * End the workers of a served action
+         * @description Ends the workers: those that have calls once these are over. The next call starts new ones.
+         */
+        delete: operations["delete_serve_application"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1068,6 +1141,11 @@ export interface components {
         Lookup: string;
         /** @description An ID for a run, of the caller's choice; not `.` or `..`, no control characters. */
         JobId: string;
+        /**
+         * @description `code@version:action`, and behind a `+` what stands for requirements that callers add; not `.` or `..`, no control
+         *     characters.
+         */
+        ServeApplicationName: string;
         /** @description Further filters, by the name of a release's field. */
         ReleaseFilters: {
             [key: string]: unknown;
@@ -1105,7 +1183,7 @@ export interface components {
         /** @description An action that a release can run. */
         PluginAction: {
             name: string;
-            /** @description `local` and `task` answer with the result, `job` answers at once with the job record. */
+            /** @description `local`, `task` and `serve` answer with the result, `job` answers at once with the job record. */
             method?: string;
             description?: string;
             /**
@@ -1252,6 +1330,45 @@ export interface components {
         };
         /** @description Whatever the action returned, as JSON. NaN and infinities are `null`, as the job's record lists under `nonfinite`. */
         ActionResult: unknown;
+        /** @description An action of the method `serve`, and the workers that hold it. */
+        ServeApplication: {
+            /** @description `code@version:action`. */
+            name: string;
+            /** @description `code@version` of the release. */
+            release: string;
+            action: string;
+            /** @description `RUNNING` if a worker is ready, `FAILED` if the last start has failed. */
+            status: string;
+            workers: components["schemas"]["ServeWorker"][];
+            /** @description The calls that have ended, also those of earlier workers. */
+            calls: number;
+            /** @description The calls that wait. */
+            waiting?: number;
+            /**
+             * Format: date-time
+             * @description When the first worker was started.
+             */
+            since: string;
+            /** @description The end of what workers printed outside of calls. */
+            log?: string;
+            /** @description The `detail` of the last start, if it failed. */
+            error?: unknown;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A process that holds an action. */
+        ServeWorker: {
+            /** @description `LEAVING` workers take no more calls. */
+            status: string;
+            /** @description Its node of the cluster; null on the agent's own machine. */
+            node_id: string | null;
+            /** @description The calls that have ended. */
+            calls: number;
+            /** @description Bytes, with its share of what it has in common with other processes; null if unknown. */
+            memory: number | null;
+        } & {
+            [key: string]: unknown;
+        };
         /**
          * @description A state of jobs to ask for. In answers it is open, since newer agents may have others.
          * @enum {string}
@@ -1533,6 +1650,8 @@ export interface components {
             file?: string;
             /** @description `requirements_failed`: the installer's last lines. */
             installer_output?: string;
+            /** @description `serve_failed`: the worker's last lines. */
+            log?: string;
         } & {
             [key: string]: unknown;
         };
@@ -1681,6 +1800,15 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
+        /** @description No workers hold that action. */
+        ServeApplicationNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
         /**
          * @description Nothing ran: the `job_id` belongs to another run (`job_conflict`), the `Idempotency-Key` was sent with another
          *     request before (`idempotency_key_reused`), the run was stopped while it waited for its turn (`action_stopped`), or
@@ -1761,7 +1889,8 @@ export interface components {
          *     limit (`action_timeout`), was killed (`action_killed`), left without a result (`action_exited`), was stopped
          *     (`action_stopped`), was lost when the agent was restarted (`agent_restarted`) or with its node of a cluster
          *     (`node_lost`), or gave back what JSON can't say (`result_not_serializable`), too much (`result_too_large`) or what
-         *     the agent's disk has no room for (`result_not_kept`). Or its job was deleted since (`job_deleted`), or the agent
+         *     the agent's disk has no room for (`result_not_kept`). Or the worker of a served action failed at its start
+         *     (`serve_failed`). Or its job was deleted since (`job_deleted`), or the agent
          *     itself failed (`internal_error`).
          */
         ActionFailed: {
@@ -1839,6 +1968,11 @@ export interface components {
          * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
          */
         FileId: string;
+        /**
+         * @description The served action's `name`. One path segment, percent-encoded.
+         * @example ml_model@1.2.0:predict
+         */
+        ServeApplicationName: components["schemas"]["ServeApplicationName"];
     };
     requestBodies: never;
     headers: {
@@ -3390,6 +3524,123 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    list_serve_applications: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The served actions. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServeApplication"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_serve_application: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The served action's `name`. One path segment, percent-encoded.
+                 * @example ml_model@1.2.0:predict
+                 */
+                name: components["parameters"]["ServeApplicationName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The served action. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServeApplication"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["ServeApplicationNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    delete_serve_application: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The served action's `name`. One path segment, percent-encoded.
+                 * @example ml_model@1.2.0:predict
+                 */
+                name: components["parameters"]["ServeApplicationName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The workers without a call are gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["ServeApplicationNotFound"];
+            422: components["responses"]["Unprocessable"];
             default: components["responses"]["OtherError"];
         };
     };

@@ -58,6 +58,7 @@ class Agent:
     debug: DebugRules
     sandbox: SandboxPolicy
     rules: RequirementRules
+    runner: Runner
     max_priority: int
     nodes: NodeMonitor
     warming: Warming
@@ -158,7 +159,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
-        warming = Warming(runner)
+        warming = Warming(runner, scheduler)
         stack.push_async_callback(warming.close)
         nodes = NodeMonitor(made if isinstance(made, ReportsNodes) else LocalMachine(scheduler, os.environ))
         agent = Agent(
@@ -171,6 +172,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             sandbox=sandbox,
             rules=rules,
             max_priority=settings.max_priority,
+            runner=runner,
             nodes=nodes,
             warming=warming,
             push_limits=unpacked if settings.allow_push else None,

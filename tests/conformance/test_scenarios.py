@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -230,3 +231,37 @@ def test_nan_is_null_and_the_record_has_its_place(call: Call) -> None:
     assert job["events"][0]["data"] == {"loss": None}
     assert job["events"][0]["nonfinite"]["places"] == [{"path": "$.data.loss", "value": "Infinity"}]
     assert (job["progress"]["current"], job["progress"]["total"]) == (None, 3)
+
+
+def test_a_served_action_is_held_from_call_to_call(call: Call) -> None:
+    """Each call is a job; the workers are listed with their calls, ended by name, and started anew by the next call."""
+    call("create_plugin_release", "ml_model", "1.2.0")
+    lookup, params = "ml_model@1.2.0", {"data": [1, 2, 3, 4]}
+    job_id = uuid.uuid4().hex
+    first = call("run_plugin_release", lookup, "predict", params)
+    assert call("run_plugin_release", lookup, "predict", params, job_id=job_id) == first
+    record = call("get_job", job_id)
+    assert (record["method"], record["status"], record["result"]) == ("serve", "SUCCEEDED", first)
+    with pytest.raises(exceptions.ActionFailedError, match="at least 3 numbers"):
+        call("run_plugin_release", lookup, "predict", {"data": [1]})
+    (served,) = call("list_serve_applications")
+    assert (served["name"], served["release"], served["action"]) == ("ml_model@1.2.0:predict", lookup, "predict")
+    assert (served["status"], served["calls"], served["workers"][0]["status"]) == ("RUNNING", 3, "IDLE")
+    assert call("get_serve_application", served["name"])["since"] == served["since"]
+    assert call("delete_serve_application", served["name"]) is None
+    assert call("list_serve_applications") == []
+    for method in ("get_serve_application", "delete_serve_application"):
+        with pytest.raises(exceptions.NotFoundError, match="ml_model"):
+            call(method, served["name"])
+    assert call("run_plugin_release", lookup, "predict", params) == first
+    assert call("get_serve_application", served["name"])["calls"] == 1
+
+
+def test_a_served_action_is_ready_before_its_first_call(call: Call) -> None:
+    """Warming starts its workers, which are gone with the release."""
+    call("create_plugin_release", "ml_model", "1.2.0")
+    assert call("warm_plugin_release", "ml_model@1.2.0", "predict")["status"] == "ready"
+    served = call("get_serve_application", "ml_model@1.2.0:predict")
+    assert (served["status"], served["calls"]) == ("RUNNING", 0)
+    call("delete_plugin_release", "ml_model@1.2.0")
+    assert call("list_serve_applications") == []

@@ -78,6 +78,8 @@ def test_a_command_does_what_its_operation_does(name: str, source: str, sampled_
     with sampled_agent.client() as client:  # what the commands are about, which others of them delete
         client.create_plugin_release("my_plugin", "1.0.0")
         client.run_plugin_release("my_plugin@1.0.0", "train", {"epochs": 2}, job_id="job_abc123")
+        client.create_plugin_release("ml_model", "1.2.0")
+        client.run_plugin_release("ml_model@1.2.0", "predict", {"data": [1, 2, 3]})
         put_file_content.sync(HELLO, client=client.api, body=File(BytesIO(b"hello")))
         put_file_content.sync(sha256(ARCHIVE).hexdigest(), client=client.api, body=File(BytesIO(ARCHIVE)))
     method, path, operation = OPERATIONS[name]

@@ -157,7 +157,8 @@ def acts(edges_agent, plugins, write_files, settle) -> Iterator[str]:
         f"  {name}: {{entrypoint: '{entrypoint}', method: local}}\n" for name, entrypoint in ENTRYPOINTS.items()
     )
     files = {
-        "config.yaml": config + "  without_entrypoint: {method: local}\n  serves: {entrypoint: 'a:b', method: serve}\n",
+        "config.yaml": config
+        + "  without_entrypoint: {method: local}\n  serves: {entrypoint: 'a:b', method: restapi}\n",
         "plugin/acts.py": ACTIONS,
         "plugin/unimportable.py": "import plugin.acts\nimport library_that_nobody_installed\n",
         "plugin/unparseable.py": "x = 1\ndef go(:\n",
@@ -220,7 +221,7 @@ def test_an_action_without_entrypoint_or_of_another_kind_is_refused(facade, acts
     error = facade.error("run_plugin_release", acts, "serves")
     assert error.error_type == "method_not_supported"
     assert error.message == (
-        "action 'serves' has method 'serve', which this agent does not run; it runs local, task, job"
+        "action 'serves' has method 'restapi', which this agent does not run; it runs local, task, job, serve"
     )
 
 

@@ -35,6 +35,9 @@ class Deaf:
     def turn(self) -> AbstractAsyncContextManager[object]:
         return nullcontext()
 
+    def residence(self) -> AbstractAsyncContextManager[object]:
+        return nullcontext()
+
     def output(self, data: bytes) -> None:
         pass
 

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from .resource_amount import ResourceAmount
     from .run_request import RunRequest
     from .sandbox import Sandbox
+    from .serve_application import ServeApplication
+    from .serve_worker import ServeWorker
     from .session import Session
     from .session_code import SessionCode
     from .session_request import SessionRequest
@@ -101,6 +103,8 @@ _MODULES = {
     "ResourceAmount": "resource_amount",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
+    "ServeApplication": "serve_application",
+    "ServeWorker": "serve_worker",
     "Session": "session",
     "SessionCode": "session_code",
     "SessionRequest": "session_request",
@@ -153,6 +157,8 @@ __all__ = (
     "ResourceAmount",
     "RunRequest",
     "Sandbox",
+    "ServeApplication",
+    "ServeWorker",
     "Session",
     "SessionCode",
     "SessionRequest",

@@ -26,6 +26,7 @@ class ErrorDetail:
         traceback (str | Unset): `action_failed`: the traceback, from the plugin's own code on.
         file (str | Unset): `result_not_serializable`: the job's file with the `repr` of the result.
         installer_output (str | Unset): `requirements_failed`: the installer's last lines.
+        log (str | Unset): `serve_failed`: the worker's last lines.
     """
 
     error_type: str
@@ -36,6 +37,7 @@ class ErrorDetail:
     traceback: str | Unset = UNSET
     file: str | Unset = UNSET
     installer_output: str | Unset = UNSET
+    log: str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,6 +56,8 @@ class ErrorDetail:
         file = self.file
 
         installer_output = self.installer_output
+
+        log = self.log
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -75,6 +79,8 @@ class ErrorDetail:
             field_dict["file"] = file
         if installer_output is not UNSET:
             field_dict["installer_output"] = installer_output
+        if log is not UNSET:
+            field_dict["log"] = log
 
         return field_dict
 
@@ -97,6 +103,8 @@ class ErrorDetail:
 
         installer_output = d.pop("installer_output", UNSET)
 
+        log = d.pop("log", UNSET)
+
         error_detail = cls(
             error_type=error_type,
             message=message,
@@ -106,6 +114,7 @@ class ErrorDetail:
             traceback=traceback,
             file=file,
             installer_output=installer_output,
+            log=log,
         )
 
         error_detail.additional_properties = d

@@ -23,7 +23,8 @@ class PluginAction:
 
     Attributes:
         name (str):
-        method (str | Unset): `local` and `task` answer with the result, `job` answers at once with the job record.
+        method (str | Unset): `local`, `task` and `serve` answer with the result, `job` answers at once with the job
+            record.
         description (str | Unset):
         params_schema (PluginActionParamsSchema | Unset): JSON Schema of the params that the action takes, from its
             annotations. Absent until the release has run once, and

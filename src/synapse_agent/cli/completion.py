@@ -67,6 +67,11 @@ def complete_jobs(context: typer.Context, incomplete: str) -> list[Offer]:
     return _offered(incomplete, _asked(context, _jobs))
 
 
+def complete_served(context: typer.Context, incomplete: str) -> list[Offer]:
+    """Offer the served actions that workers hold."""
+    return _offered(incomplete, _asked(context, _served))
+
+
 def complete_agents(incomplete: str) -> list[Offer]:
     """Offer the agents that have names."""
     from synapse_agent.cli.failures import Failure
@@ -129,6 +134,11 @@ def _params(release: Mapping[str, Any], name: str) -> Iterator[Offer]:
 def _jobs(client: Any) -> Iterator[Offer]:
     for job in client.list_jobs(limit=MOST):
         yield job["job_id"], f"{job['status']} {job.get('release') or ''} {job.get('action') or ''}"
+
+
+def _served(client: Any) -> Iterator[Offer]:
+    for each in client.list_serve_applications():
+        yield each["name"], each["status"]
 
 
 def _actions_of_folder(folder: Path) -> list[Offer]:

@@ -119,6 +119,8 @@ def _after_refusal(error: ClientError, about: About) -> str:
 def _where_to_look(error: NotFoundError, about: About) -> str:
     if error.error_type == "job_not_found":
         return "'synapse-agent jobs list' shows those there are."
+    if error.error_type == "serve_application_not_found":
+        return "'synapse-agent served list' shows those there are."
     if about.is_fetching:
         return "Is it where the agent was told to get its plugins, as with 'synapse-agent serve --plugins DIR'?"
     if about.lookup and "@" in about.lookup:

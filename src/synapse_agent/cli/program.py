@@ -17,6 +17,7 @@ from synapse_agent.cli.commands import doctor as doctor_command
 from synapse_agent.cli.commands import jobs as job_commands
 from synapse_agent.cli.commands import releases as release_commands
 from synapse_agent.cli.commands import runs as run_commands
+from synapse_agent.cli.commands import served as served_commands
 from synapse_agent.cli.commands.demo import demo
 from synapse_agent.cli.commands.serve import app
 from synapse_agent.cli.completion import words_joined
@@ -44,6 +45,11 @@ jobs.command("logs")(job_commands.logs)
 jobs.command("stop")(job_commands.stop)
 jobs.command("delete")(job_commands.delete)
 jobs.command("wait")(job_commands.wait)
+
+served = typer.Typer(name="served", no_args_is_help=True, help="Show the actions that workers hold, and end them.")
+served.command("list")(served_commands.list_served)
+served.command("get")(served_commands.get)
+served.command("delete")(served_commands.delete)
 
 
 def _tell_version(is_asked: bool) -> None:
@@ -80,6 +86,7 @@ app.command("create", rich_help_panel=RELEASES)(release_commands.create)
 app.command("warm", rich_help_panel=RELEASES)(release_commands.warm)
 app.command("delete", rich_help_panel=RELEASES)(release_commands.delete)
 app.add_typer(jobs, rich_help_panel=JOBS)
+app.add_typer(served, rich_help_panel=JOBS)
 app.command("health", rich_help_panel=AGENTS)(agent_commands.health)
 app.command("nodes", rich_help_panel=AGENTS)(agent_commands.nodes)
 app.command("gpus", rich_help_panel=AGENTS)(agent_commands.gpus)

@@ -11,6 +11,7 @@ from typing import Any
 from synapse_agent.problems import Problem
 
 LONGEST_CANONICAL = 2**20
+_ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)  # `json.dumps` makes one for each call
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class RequestKey:
 def canonical(value: Any) -> bytes:
     """Write a JSON value so that equal values are equal, whatever the order of their keys."""
     try:
-        return json.dumps(value, sort_keys=True, allow_nan=False).encode()
+        return _ENCODER.encode(value).encode()
     except RecursionError as error:
         raise Problem(400, "invalid_json", "The body is not JSON: it is nested too deeply.") from error
 

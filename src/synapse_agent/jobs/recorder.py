@@ -44,6 +44,7 @@ class Recorder:
         files: JobFiles,
         *,
         turn: Callable[[], AbstractAsyncContextManager[Allocation | None]],
+        residence: Callable[[], AbstractAsyncContextManager[Allocation | None]],
         on_change: Callable[[], None],
         begun: float,
         on_full: Callable[[], None] | None = None,
@@ -55,6 +56,8 @@ class Recorder:
         self._rows = rows
         self._row_id = row_id
         self._turn = turn
+        self.residence = residence
+        """What a process that stays enters; see `RunListener`."""
         self._on_change = on_change
         self._log = _Written(files.open_log, f"The log of job {row_id}", note=CUT_NOTE, on_full=on_full)
         self._journal = _Written(files.open_journal, f"The journal of job {row_id}", on_full=on_full)

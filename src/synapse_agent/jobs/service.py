@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from synapse_agent.files.outputs import OutputFile
 from synapse_agent.files.store import FileStore
@@ -42,7 +43,7 @@ from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, shutting_down
 from synapse_agent.runner.base import Run, Runner
-from synapse_agent.runner.resources.ledger import ResourceRequest
+from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
 from synapse_agent.settings import default
 from synapse_agent.storage.database import Database
@@ -371,6 +372,7 @@ class Jobs:
             live.row.id,
             files,
             turn=partial(self._turn, live, run.request),
+            residence=partial(self.scheduler.turn, replace(run.request, lane=Lane.RESIDENT)),
             begun=live.submitted,
             on_change=on_change,
             on_full=on_full,
@@ -398,24 +400,25 @@ class Jobs:
 
     def _end_record(self, live: RunningJob, outcome: bytes | Problem) -> EndRecord:
         size = self._files(live.row).size() + len(live.row.params or b"")
-        end = EndRecord(
-            status=ending(outcome, is_closing=self._is_closing).status,
-            finished_at=now(),
-            started_at=live.started_at,
-            progress=live.progress,
-            events=live.events,
-            timings=live.timings,
-            size=size,
-            keys_until=self._keys_until(),
-        )
+        end: dict[str, Any] = {
+            "status": ending(outcome, is_closing=self._is_closing).status,
+            "finished_at": now(),
+            "started_at": live.started_at,
+            "progress": live.progress,
+            "events": live.events,
+            "timings": live.timings,
+            "size": size,
+            "keys_until": self._keys_until(),
+        }
         if isinstance(outcome, Problem):
-            error = json_bytes(outcome.detail).decode()
-            keys_until = end.keys_until if outcome.status == HAS_RUN else None
-            return replace(end, error=error, status_code=outcome.status, keys_until=keys_until)
-        end = replace(end, result_facts=live.result_facts)
+            end |= {"error": json_bytes(outcome.detail).decode(), "status_code": outcome.status}
+            if outcome.status != HAS_RUN:
+                end["keys_until"] = None
+            return EndRecord(**end)
+        end["result_facts"] = live.result_facts
         if len(outcome) <= SMALL_RESULT_BYTES:
-            return replace(end, result=outcome, size=size + len(outcome))
-        return end
+            end |= {"result": outcome, "size": size + len(outcome)}
+        return EndRecord(**end)
 
     def _stored_outcome(self, row: JobRow) -> bytes:
         """Give a result, or raise the `Problem` there was instead: what keeps its key has run, so its status is 500."""

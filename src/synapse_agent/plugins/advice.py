@@ -30,7 +30,7 @@ _DESCRIPTIVE = frozenset(
 )
 """Keys that describe; they are not expected to have an effect."""
 _OF_PLUGINS = frozenset(["code", "version", "actions", "env", "requires", "preload", "<<"])
-_OF_ACTIONS = frozenset(["entrypoint", "method", "resources", "retryable", "timeout", "<<"])
+_OF_ACTIONS = frozenset(["entrypoint", "method", "resources", "retryable", "timeout", "serve", "<<"])
 _CURES = {
     "dependencies": "requirements go into requirements.txt",
     "requirements": "requirements go into requirements.txt",
@@ -39,7 +39,7 @@ _CURES = {
     "accelerator": "`resources: {num_gpus: 1}` in an action asks for a GPU",
     "num_gpus": "`resources: {num_gpus: 1}` in an action asks for a GPU",
     "gpu": "`resources: {num_gpus: 1}` in an action asks for a GPU",
-    "concurrency": "`serve --max-concurrent-runs` bounds what runs at once",
+    "concurrency": "`serve --max-concurrent-runs` bounds what runs at once; in a served action it goes into `serve`",
     "python": "`requires: {python: '>=3.11'}` chooses the interpreter",
     "python_version": "`requires: {python: '>=3.11'}` chooses the interpreter",
     "timeout": "it belongs into an action",

@@ -15,13 +15,14 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from synapse_agent.plugins.files import MAX_FILE_BYTES, plugin_file
 from synapse_agent.plugins.resources import Resources
+from synapse_agent.plugins.serving import ServeOptions
 from synapse_agent.problems import Problem, quoted
 
 CONFIG_FILE = "config.yaml"
 DEFAULT_VERSION = "0.1.0"
 DEFAULT_METHOD = "task"
-METHODS = ("local", "task", "job")
-REFUSED_METHODS = ("serve", "restapi")
+METHODS = ("local", "task", "job", "serve")
+REFUSED_METHODS = ("restapi",)
 
 _MAX_WRITTEN_OUT = 4 * MAX_FILE_BYTES
 """Values, and characters in them, more than any config of that size holds without aliases."""
@@ -89,6 +90,13 @@ class Action:
     """Whether it may be run again where its node was lost in the middle of it."""
     timeout: float | None = None
     """Seconds that it may take; the agent's own limit holds as well."""
+    serve: ServeOptions = ServeOptions()  # noqa: RUF009 - it is frozen
+    """How it is held by workers, if its method is `serve`."""
+
+    @property
+    def is_served(self) -> bool:
+        """Whether workers hold it from one run to the next."""
+        return self.method == "serve"
 
     @property
     def can_run(self) -> bool:
@@ -239,6 +247,7 @@ def _action(name: str, entry: Any) -> Action:
         resources=_resources(entry, where),
         retryable=_flag(entry, "retryable", where=where),
         timeout=_seconds(entry, "timeout", where=where),
+        serve=_serve_options(entry, where),
     )
 
 
@@ -255,6 +264,13 @@ def _resources(entry: Mapping[str, Any], where: str) -> Resources:
         return Resources.from_config(_mapping(entry, "resources", where=where))
     except ValueError as error:
         raise _invalid(f"{where}.resources", f"cannot be understood: {error}") from error
+
+
+def _serve_options(entry: Mapping[str, Any], where: str) -> ServeOptions:
+    try:
+        return ServeOptions.from_config(_mapping(entry, "serve", where=where))
+    except ValueError as error:
+        raise _invalid(f"{where}.serve", f"cannot be understood: {error}") from error
 
 
 def _env(entries: Mapping[str, Any]) -> dict[str, str]:

@@ -323,8 +323,12 @@ class Releases:
             except FileNotFoundError as error:
                 raise FolderGone from error
 
+    def _is_found(self, digest: str) -> bool:
+        """Return whether a release that was looked up, and not deleted since, has this digest."""
+        return any(row.digest == digest for row in self._found.values())
+
     async def _remove_unused(self, digest: str) -> None:
-        if digest in self._uses or self._rows.holds(digest):
+        if digest in self._uses or self._is_found(digest) or self._rows.holds(digest):
             return
         self._configs.pop(digest, None)
         self._integrity.forget(self.path(digest))

@@ -65,6 +65,8 @@ class Run:
     describes: bool = False
     """Run no action: import each, and return `{"schemas", "failures"}`, by the actions' names: JSON Schemas of their
     params, from annotations, and why the others can't be called, as the fields of a `Problem`."""
+    share: str | None = None
+    """Of a served action's call: the share of a cluster's node that has a worker of its own; None for any."""
     warms: bool = False
     """Run no action: prepare what the first run of one needs, and return null."""
 
@@ -86,6 +88,9 @@ class RunListener(Protocol):
 
         None if somebody else has given the run its part, as a cluster does.
         """
+
+    def residence(self) -> AbstractAsyncContextManager[Allocation | None]:
+        """Enter this for a process that holds the action beyond the run, and keep it as long as that is there."""
 
     def output(self, data: bytes) -> None:
         """Bytes that the run (or the making of its environment) printed, as they came."""
@@ -121,6 +126,12 @@ class Runner(Protocol):
 
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; its `run()` raises `action_stopped`. Unknown job ids are ignored."""
+
+    async def serve_applications(self) -> list[Mapping[str, Any]]:
+        """Describe the served actions that workers hold, as the contract does, the oldest first."""
+
+    async def delete_serve_application(self, name: str) -> None:
+        """End the workers of one, once their calls are over; `Problem` 404 `serve_application_not_found`."""
 
     async def forget(self, folder: Path) -> None:
         """Let go of what was kept for the runs of a folder that is gone."""

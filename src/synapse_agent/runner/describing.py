@@ -73,6 +73,14 @@ class DescribingRunner:
         """End a run; see `Runner.stop`."""
         await self._runner.stop(job_id)
 
+    async def serve_applications(self) -> list[Mapping[str, Any]]:
+        """Describe the served actions that workers hold; see `Runner.serve_applications`."""
+        return await self._runner.serve_applications()
+
+    async def delete_serve_application(self, name: str) -> None:
+        """End the workers of one; see `Runner.delete_serve_application`."""
+        await self._runner.delete_serve_application(name)
+
     async def forget(self, folder: Path) -> None:
         """Release what was kept for the runs of a folder that is gone; see `Runner.forget`."""
         self._seen.discard(folder.name)

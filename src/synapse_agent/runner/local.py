@@ -7,14 +7,13 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.errors import StartError
-from synapse_agent.plugins.config import Action
+from synapse_agent.plugins.config import Action, PluginConfig
 from synapse_agent.plugins.project import (
     read_requirements,
     release_python,
@@ -49,6 +48,8 @@ from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.runner.resources.gpus import HIDDEN
 from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation, thread_variables
+from synapse_agent.runner.serving.pool import ServingPool
+from synapse_agent.runner.serving.workers import Prepared, Residence
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
@@ -103,6 +104,7 @@ class LocalRunner:
             changes=changes,
         )
         self._path = environ.get("PATH", os.defpath)
+        self._serving = ServingPool(self._prepared)
         self._unseen = HIDDEN if hides_gpus else {}
         self._fixed_threads = THREAD_VARIABLES & environ.keys()
         self._running: dict[str, asyncio.Timeout] = {}
@@ -128,8 +130,21 @@ class LocalRunner:
         if stop is not None and not stop.expired():
             stop.reschedule(0)
 
+    async def serve_applications(self) -> list[Mapping[str, Any]]:
+        """Describe the served actions that workers hold; see `Runner.serve_applications`."""
+        return self._serving.records()
+
+    async def delete_serve_application(self, name: str) -> None:
+        """End the workers of one; see `Runner.delete_serve_application`."""
+        await self._serving.end(name)
+
+    async def end_share(self, share: str) -> None:
+        """End the worker of a share of this machine, which a cluster's driver had reserved."""
+        await self._serving.end_share(share)
+
     async def forget(self, folder: Path) -> None:
         """End the processes that are kept ready for a folder, and remove its bytecode; see `Runner.forget`."""
+        await self._serving.forget(folder)
         self._zygotes.retire(folder=folder)
         self._bytecode.forget(folder)
         trash = self._scratch.name()
@@ -147,6 +162,7 @@ class LocalRunner:
         if self._running:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), _CLOSE_SECONDS)
+        await self._serving.close()
         await self._environments.close()
         await self._bytecode.close()
         await self._zygotes.close()
@@ -171,56 +187,73 @@ class LocalRunner:
 
     async def _run(self, run: Run, heard: _Start) -> bytes:
         action = run.config.action(run.action)
+        limits = self._limits.bounded(run.time_limit, action.timeout)
+        if action.is_served and run.release is not None and not run.describes:
+            if run.warms:
+                await self._serving.warm(run, action, heard, self._limits)
+                return b"null"
+            result = await self._serving.call(run, action, heard, limits)
+        else:
+            result = await self._run_once(run, heard, limits)
+        await check_result(self._commands, result, job_id=run.job_id)
+        return result
+
+    async def _run_once(self, run: Run, heard: _Start, limits: RunLimits) -> bytes:
+        """Run an action in a process of its own."""
+        async with self._prepared(run, limits, heard.output, heard.turn) as prepared:
+            keeper = prepared.keeper
+            if run.warms:
+                await _ready(keeper)
+                return b"null"
+            oom_kills_before = oom_kills()
+            execution = Execution(
+                keeper,
+                limits,
+                on_output=heard.output,
+                on_event=heard.event,
+                on_started=heard.started,
+                on_outputs=heard.outputs,
+                on_uncompiled=prepared.on_uncompiled,
+            )
+            was_ready, begun = keeper.is_ready, time.monotonic()
+            try:
+                ending = await execution.run(prepared.request, run.params.text)
+            except ZygoteLost as lost:
+                raise _lost(lost) from lost
+            imported_before = 0.0 if was_ready else keeper.import_seconds
+            heard.ended(
+                ending.imports, begun=begun, made_in=prepared.environment_seconds, imported_before=imported_before
+            )
+        out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
+        return result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
+
+    @asynccontextmanager
+    async def _prepared(
+        self,
+        run: Run,
+        limits: RunLimits,
+        on_output: Callable[[bytes], None],
+        turn: Residence,
+    ) -> AsyncIterator[Prepared]:
+        """Lend what a run's process is started from: its environment, a keeper and the request."""
         is_kept = run.release is not None  # what is in its folder never changes
         own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
         requirements = (*own, *check_requirements(run.requirements, self._rules))
         python = run.config.requires_python or (release_python if is_kept else requires_python)(run.folder)
         begun = time.monotonic()
-        async with (
-            self._environments.use(
-                requirements, requires_python=python, on_output=heard.listener.output
-            ) as environment,
-            heard.environment_made(begun),
-            heard.listener.turn() as allocation,
-        ):
-            return await self._run_in(environment, run, action, heard, allocation)
-
-    async def _run_in(
-        self, environment: Environment, run: Run, action: Action, heard: _Start, allocation: Allocation | None
-    ) -> bytes:
-        times = (run.time_limit or self._limits.time, action.timeout)
-        limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
-        oom_kills_before = oom_kills()
-        async with self._keeper(run, environment) as keeper:
-            if run.warms:
-                await _ready(keeper)
-                return b"null"
-            execution = Execution(
-                keeper,
-                limits,
-                on_output=heard.listener.output,
-                on_event=heard.listener.event,
-                on_started=heard.started,
-                on_outputs=heard.listener.outputs,
-                on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
-            )
-            self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, action, limits, allocation)
-            if self._sandbox.namespaces:
-                request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
-            was_ready, begun = keeper.is_ready, time.monotonic()
-            try:
-                ending = await execution.run(request, run.params.text)
-            except ZygoteLost as lost:
-                raise _lost(lost) from lost
-            heard.ended(ending.imports, begun=begun, imported_before=0.0 if was_ready else keeper.import_seconds)
-        out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
-        result = result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
-        await check_result(self._commands, result, job_id=run.job_id)
-        return result
+        async with self._environments.use(requirements, requires_python=python, on_output=on_output) as environment:
+            seconds = time.monotonic() - begun
+            async with turn() as allocation, self._keeper(run, environment) as keeper:
+                self._bytecode.begin(environment.folder, run.folder if is_kept else None)
+                request = _request(run, run.config.action(run.action), limits, allocation)
+                if self._sandbox.namespaces:
+                    request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
+                folder = environment.folder
+                yield Prepared(keeper, request, folder, lambda source: self._bytecode.told(folder, source), seconds)
 
     def _lose(self, environment: Path) -> None:
         """Forget what was kept for an environment that is gone or has changed."""
+        self._serving.lose(environment)
         self._zygotes.retire(environment=environment)
         self._bytecode.forget(environment)
 
@@ -265,32 +298,33 @@ def _lost(lost: ZygoteLost) -> Problem:
 
 
 class _Start:
-    """Whether a run's process has been started, beside its listener."""
+    """A run's listener, and whether the run has started."""
 
     def __init__(self, listener: RunListener) -> None:
-        self.listener = listener
         self.has_started = False
-        self._environment = 0.0
+        self.turn = listener.turn
+        self.residence = listener.residence
+        self.output = listener.output
+        self.event = listener.event
+        self.outputs = listener.outputs
+        self._started = listener.started
         self._started_at = time.monotonic()
 
     def started(self) -> None:
         self.has_started = True
         self._started_at = time.monotonic()
-        self.listener.started()
+        self._started()
 
-    @asynccontextmanager
-    async def environment_made(self, begun: float) -> AsyncIterator[None]:
-        """Note how long the environment took."""
-        self._environment = time.monotonic() - begun
-        yield
+    def ended(self, report: ImportReport, *, begun: float, made_in: float, imported_before: float) -> None:
+        """Report how long parts of the run took.
 
-    def ended(self, report: ImportReport, *, begun: float, imported_before: float) -> None:
-        """Report how long parts of the run took; `imported_before`: what its zygote has imported while it waited."""
+        `made_in` is for its environment, `imported_before` what its zygote has imported while it waited.
+        """
         until_started, running = self._started_at - begun, time.monotonic() - self._started_at
         before, inside = min(imported_before, until_started), min(report.seconds, running)
-        environment = self._environment + until_started - before
+        environment = made_in + until_started - before
         times = {"environment": environment, "import": before + inside, "action": running - inside}
-        self.listener.event({"type": "timings", **times, "waited": environment + before})
+        self.event({"type": "timings", **times, "waited": environment + before})
 
 
 def _imports(run: Run) -> ImportPlan:
@@ -317,7 +351,16 @@ def _request(run: Run, action: Action, limits: RunLimits, allocation: Allocation
         "shown": [],
         "inputs": [(file.id, file.name, str(path)) for file, path in run.files.items()],
         "result_bytes": limits.result_bytes,
-        **({"describe": {each.name: each.entrypoint for each in run.config.actions.values()}} if run.describes else {}),
+        "served": action.is_served,
+        **(_description(run.config) if run.describes else {}),
+    }
+
+
+def _description(config: PluginConfig) -> dict[str, Any]:
+    actions = config.actions.values()
+    return {
+        "describe": {each.name: each.entrypoint for each in actions},
+        "describe_served": [each.name for each in actions if each.is_served],
     }
 
 

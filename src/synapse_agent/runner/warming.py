@@ -6,12 +6,16 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.problems import shutting_down
 from synapse_agent.runner.base import Run, Runner
+from synapse_agent.runner.resources.ledger import Lane
+from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
 
 ANSWER_SECONDS = 20.0
 """How long a caller waits; what takes longer continues without one."""
@@ -21,6 +25,10 @@ _TIME_LIMIT = 3600.0
 
 class SilentListener:
     """A `RunListener` that hears nothing."""
+
+    def __init__(self, residence: Callable[[], AbstractAsyncContextManager[Allocation | None]] = nullcontext) -> None:
+        self.residence = residence
+        """What a process that stays enters; see `RunListener`."""
 
     def started(self) -> None:
         """Hear nothing."""
@@ -55,8 +63,9 @@ class FolderLease(Protocol):
 class Warming:
     """Prepares releases, each once at a time, however many callers ask for it."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, scheduler: Scheduler) -> None:
         self._runner = runner
+        self._scheduler = scheduler
         self._tasks: dict[tuple[str, str | None], asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._is_closing = False
@@ -112,6 +121,7 @@ class Warming:
                 for name in names:
                     job_id = f"warm-{secrets.token_hex(8)}"
                     run = Run(job_id, folder, config, name, release=release, time_limit=_TIME_LIMIT, warms=True)
-                    await self._runner.run(run, SilentListener())
+                    request = replace(run.request, lane=Lane.RESIDENT)
+                    await self._runner.run(run, SilentListener(partial(self._scheduler.turn, request)))
         finally:
             await workspace.release()

@@ -23,6 +23,7 @@ from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import check_requirements
 from synapse_agent.problems import Problem, invalid
 from synapse_agent.runner.resources.ledger import Lane
+from synapse_agent.runner.serving.pool import application_not_found
 from synapse_agent.runner.warming import ANSWER_SECONDS
 from synapse_agent.server.auth import TOKEN
 from synapse_agent.server.file_response import FileAnswer
@@ -239,6 +240,26 @@ def _event_stream(events: AsyncIterator[bytes]) -> Response:
     # The last header is for nginx and its like, which would hold events back.
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+
+async def list_serve_applications(agent: Agent, _call: OperationRequest) -> Response:
+    """Give the served actions that workers hold."""
+    return json_answer(json_bytes(await agent.runner.serve_applications()))
+
+
+async def get_serve_application(agent: Agent, call: OperationRequest) -> Response:
+    """Give one of them."""
+    name = call.path["name"]
+    for each in await agent.runner.serve_applications():
+        if each["name"] == name:
+            return json_answer(json_bytes(each))
+    raise application_not_found(name)
+
+
+async def delete_serve_application(agent: Agent, call: OperationRequest) -> Response:
+    """End the workers of one of them."""
+    await agent.runner.delete_serve_application(call.path["name"])
+    return Response(status_code=204)
 
 
 async def _run_once(

@@ -23,7 +23,7 @@ actions:
   test: {entrypoint: plugin.test.Test}
   short: plugin.short:run
   later:
-  infer: {entrypoint: "plugin.infer:Infer", method: serve}
+  infer: {entrypoint: "plugin.infer:Infer", method: restapi}
 """
 
 
@@ -91,7 +91,10 @@ def test_an_action_that_cannot_be_run_does_not_keep_others_from_running(tmp_path
             "code: a\nactions: {t: {entrypoint: {}}}",
             "config.yaml: `actions.t.entrypoint` must be a text, not a mapping",
         ),
-        ("code: a\nactions: {t: {method: x}}", "config.yaml: `actions.t.method` is 'x'; known are local, task, job"),
+        (
+            "code: a\nactions: {t: {method: x}}",
+            "config.yaml: `actions.t.method` is 'x'; known are local, task, job, serve",
+        ),
         ("code: a\nenv: DEBUG", "config.yaml: `env` must be a mapping, not 'DEBUG'"),
         ("code: a\nenv: {'A=B': c}", "config.yaml: `env.A=B` is no environment variable that a process can be given"),
         ("code: a\nenv: {A: !!binary aGk=}", "config.yaml: `env.A` must be a text, not b'hi'; put it into quotes"),

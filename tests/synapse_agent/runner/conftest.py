@@ -44,6 +44,9 @@ class Heard:
     def turn(self) -> AbstractAsyncContextManager[object]:
         return nullcontext()
 
+    def residence(self) -> AbstractAsyncContextManager[object]:
+        return nullcontext()
+
     def output(self, data: bytes) -> None:
         self.log += data
 
@@ -68,9 +71,9 @@ class Plugin:
 
     def prepared(self, params: Mapping[str, Any], **more: Any) -> Run:
         """Describe a run of `act` as a release's."""
-        job_id = f"job-{next(_job_numbers)}"
-        given = {"action": "act", "release": "tried@1.0.0", "params": Params.of(params), **more}
-        return Run(job_id=job_id, folder=self.folder, config=self.config, **given)
+        job = {"job_id": f"job-{next(_job_numbers)}", "action": "act", "release": "tried@1.0.0"}
+        given = {**job, "params": Params.of(params), **more}
+        return Run(folder=self.folder, config=self.config, **given)
 
     async def run(self, runner: LocalRunner, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
         """Run `act` and parse its result."""

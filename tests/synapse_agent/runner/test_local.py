@@ -382,10 +382,11 @@ async def test_progress_and_events_arrive_in_order(runner, write_plugin):
 
 async def test_actions_of_all_methods_run_and_servers_are_refused(runner, write_plugin):
     """`method` decides how the caller is answered, which is not the runner's business."""
-    actions = {name: {"entrypoint": "plugin.main:act", "method": name} for name in ("local", "task", "job", "serve")}
+    methods = ("local", "task", "job", "serve")
+    actions = {name: {"entrypoint": "plugin.main:act", "method": name} for name in (*methods, "restapi")}
     plugin = write_plugin("def act():\n    return 1\n", actions=actions)
-    assert [await plugin.run(runner, action=name) for name in ("local", "task", "job")] == [1, 1, 1]
-    assert (await plugin.problem(runner, action="serve")).error_type == "method_not_supported"
+    assert [await plugin.run(runner, action=name) for name in methods] == [1, 1, 1, 1]
+    assert (await plugin.problem(runner, action="restapi")).error_type == "method_not_supported"
     assert (await plugin.problem(runner, action="trian")).error_type == "unknown_action"
 
 

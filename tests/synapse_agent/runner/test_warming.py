@@ -14,9 +14,12 @@ from synapse_agent import EmbeddedAgent
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run
+from synapse_agent.runner.resources.machine import Machine
+from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.runner.warming import Warming
 
 CONFIG = PluginConfig.from_mapping({"code": "p", "actions": {"a": "m:a", "b": "m:b", "later": {"method": "restapi"}}})
+SCHEDULER = Scheduler(Machine(1, 0, 1, 2**30, ()))
 
 
 class Folder:
@@ -56,7 +59,7 @@ class SlowRunner:
 async def test_callers_share_one_preparation_and_get_their_answer_in_time() -> None:
     """The first hears that it takes longer; further callers wait for the same, and what cannot run is left out."""
     runner, folder = SlowRunner(), Folder()
-    warming = Warming(runner)  # type: ignore[arg-type] # all that is used of one
+    warming = Warming(runner, SCHEDULER)  # type: ignore[arg-type] # all that is used of one
     ask: Any = {"lease": lambda: folder}
     assert not await warming.warm("p@1", CONFIG, None, **ask, limit=0.01)
     assert folder.holds == 1
@@ -74,7 +77,7 @@ async def test_a_failure_after_the_answer_is_reported_to_the_next_caller() -> No
     """Once; a further call tries anew."""
     runner, folder = SlowRunner(), Folder()
     runner.problem = Problem(422, "requirements_failed", "No such package.")
-    warming = Warming(runner)  # type: ignore[arg-type]
+    warming = Warming(runner, SCHEDULER)  # type: ignore[arg-type]
     assert not await warming.warm("p@1", CONFIG, "a", lease=lambda: folder, limit=0.01)
     runner.may_go.set()
     await asyncio.sleep(0.01)

@@ -147,6 +147,10 @@ class _Printer:
         """Wait for no turn."""
         return nullcontext()
 
+    def residence(self) -> AbstractAsyncContextManager[None]:
+        """Wait for nothing."""
+        return nullcontext()
+
     def output(self, data: bytes) -> None:
         """Print what was printed."""
         self._output.note(data.decode(errors="replace").rstrip("\n"))

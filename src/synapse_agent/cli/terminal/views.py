@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +22,13 @@ LONGEST_IN_ROW = 24
 LONGEST_TEXT = 2000
 SHOWN_ID = 12
 """Characters of an environment's ID."""
-STATUS_STYLES = {"SUCCEEDED": "green", "RUNNING": "cyan", "PENDING": "yellow", "FAILED": "red", "STOPPED": "magenta"}
+STATUS_STYLES = {
+    "SUCCEEDED": "green",
+    "RUNNING": "cyan",
+    "PENDING": "yellow",
+    "FAILED": "red",
+    "STOPPED": "magenta",
+}
 
 FINDING_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "red"), "skipped": ("·", "dim")}
 
@@ -83,6 +89,18 @@ def job(found: Mapping[str, Any]) -> RenderableType:
         else:
             _add(tree, name, value)
     return tree
+
+
+def served(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Show served actions, one a row."""
+    if not found:
+        return Text("No workers hold an action now. The first call of one with `method: serve` starts them.", "dim")
+    table = _table("Name", "Status", "Workers", "Calls", "Waiting", "Since")
+    for each in found:
+        workers, *numbers = len(_mappings(each.get("workers"))), each.get("calls"), each.get("waiting")
+        shown = [_text(number) for number in (workers, *numbers)]
+        table.add_row(_text(each.get("name")), _status(each.get("status")), *shown, _when(each.get("since")))
+    return table
 
 
 def health(found: Mapping[str, Any]) -> RenderableType:
@@ -306,7 +324,7 @@ def _sequence(entries: object) -> Sequence[Any]:
     return entries if isinstance(entries, list) else ()
 
 
-def _mappings(entries: object) -> Iterable[Mapping[str, Any]]:
+def _mappings(entries: object) -> list[Mapping[str, Any]]:
     return [each for each in entries if isinstance(each, Mapping)] if isinstance(entries, list) else []
 
 

@@ -8,15 +8,24 @@ import json
 import logging
 import os
 import secrets
-import socket
 import struct
 import termios
-from collections.abc import Callable, Mapping
+from _socket import (  # each run makes some, and those of `socket` cost several times more
+    AF_UNIX,
+    CMSG_SPACE,
+    SCM_CREDENTIALS,
+    SO_PASSCRED,
+    SOCK_DGRAM,
+    SOL_SOCKET,
+    socketpair,
+)
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from synapse_agent.runner.processes.import_report import NO_REPORT, read_report
 from synapse_agent.runner.processes.reported_events import read_event, read_value
 from synapse_agent.runner.synapse_worker import protocol
+from synapse_agent.runner.synapse_worker.kernel import send
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +33,8 @@ _READ_BYTES = 65_536
 _WAITING_REPORTS = 1024
 """More than the kernel keeps for one socket; what comes after these comes from a run that is over."""
 _COUNT = struct.Struct("i")
+_CREDENTIALS = struct.Struct("3i")
+"""Process, user and group ids of a message's sender, as the kernel knows them."""
 _DROPPED = b"\n... more than %d bytes of output; the rest is left out ...\n"
 
 
@@ -77,6 +88,20 @@ class LogPipe:
             self._on_output(data)
 
 
+def after_output(
+    log: LogPipe, on_event: Callable[[Mapping[str, Any]], None] | None
+) -> Callable[[Mapping[str, Any]], None] | None:
+    """Return what passes on an event after what was printed before it, which comes another way."""
+    if on_event is None:
+        return None
+
+    def pass_on(event: Mapping[str, Any]) -> None:
+        log.drain()
+        on_event(event)
+
+    return pass_on
+
+
 class ReportSocket:
     """The socket on which a run reports events and its outcome.
 
@@ -89,22 +114,30 @@ class ReportSocket:
         on_event: Callable[[Mapping[str, Any]], None] | None,
         *,
         on_finished: Callable[[], None],
+        on_begun: Callable[[], None] | None = None,
+        on_ready: Callable[[int], None] | None = None,
         on_uncompiled: Callable[[bytes], None] | None = None,
         limit: int,
     ) -> None:
         """`on_finished` is called when the outcome is there and what the action had queued is done.
 
-        `on_uncompiled` hears the file of each module that has no compiled code. `limit` is that of the outcome, in
-        bytes.
+        `on_begun` is called when the plugin's code comes next, `on_ready`, with its process id, when a served worker
+        takes calls. `on_uncompiled` hears the file of each module that has no compiled code. `limit` is that of the
+        outcome, in bytes.
         """
         self._on_event = on_event
         self._on_finished = on_finished
+        self._on_begun = on_begun
+        self._on_ready = on_ready
+        self._sender = 0
         self._on_uncompiled = on_uncompiled
         self._limit = limit
         self.secret = secrets.token_bytes(protocol.SECRET_BYTES)
         self.has_begun = False
         """Whether the process has got as far as the plugin's code."""
         self.has_queued_work = False
+        self.has_outputs = False
+        """Whether a call of a served worker has left files."""
         self.result: bytes | None = None
         self.failure: bytes | None = None
         self.imports = NO_REPORT
@@ -112,10 +145,19 @@ class ReportSocket:
         self._value = bytearray()
         self._values_size = 0
         self._has_warned = False
-        self._socket, self.writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket, self.writer = socketpair(AF_UNIX, SOCK_DGRAM)
         self._socket.setblocking(False)
+        if on_ready is not None:
+            self._socket.setsockopt(SOL_SOCKET, SO_PASSCRED, 1)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._receive)
+
+    def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Send a served worker, or one of its calls, a message.
+
+        Raises `BlockingIOError` if too many wait there, and another `OSError` if the process has ended.
+        """
+        send(self._socket, message, list(descriptors))
 
     def close(self) -> None:
         """Take the reports that have come, and be done with it."""
@@ -128,13 +170,24 @@ class ReportSocket:
 
     def _receive(self) -> bool:
         try:
-            message = self._socket.recv(protocol.REPORT.size + protocol.MAX_PAYLOAD)
+            message = self._next()
         except (BlockingIOError, ConnectionResetError):
             return False
         head, payload = message[: protocol.REPORT.size], message[protocol.REPORT.size :]
         if len(head) == protocol.REPORT.size and secrets.compare_digest(head[:-1], self.secret):
             self._take(head[-1:], payload)
         return True
+
+    def _next(self) -> bytes:
+        """Receive one message, and of a served worker the id of the process that has sent it."""
+        size = protocol.REPORT.size + protocol.MAX_PAYLOAD
+        if self._on_ready is None:
+            return self._socket.recv(size)
+        message, ancillary, _, _ = self._socket.recvmsg(size, CMSG_SPACE(_CREDENTIALS.size))
+        for level, kind, payload in ancillary:
+            if (level, kind) == (SOL_SOCKET, SCM_CREDENTIALS):
+                self._sender, _, _ = _CREDENTIALS.unpack(payload)
+        return message
 
     def _take(self, kind: bytes, payload: bytes) -> None:
         if kind == protocol.EVENT:
@@ -148,6 +201,13 @@ class ReportSocket:
             self.imports = read_report(payload)
         elif kind == protocol.BEGUN:
             self.has_begun = True
+            if self._on_begun is not None:
+                self._on_begun()
+        elif kind == protocol.READY:
+            if self._on_ready is not None and self._sender:
+                self._on_ready(self._sender)
+        elif kind == protocol.OUTPUTS:
+            self.has_outputs = True
         elif kind == protocol.QUEUED:
             self.has_queued_work = True
         elif kind == protocol.DONE:

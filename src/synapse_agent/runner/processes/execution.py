@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synapse_agent.runner.processes.channels import LogPipe, ReportSocket
+from synapse_agent.runner.processes.channels import LogPipe, ReportSocket, after_output
 from synapse_agent.runner.processes.import_report import NO_REPORT, ImportReport
 from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost
 from synapse_agent.runner.processes.limits import RunLimits
 
-_LISTEN_SECONDS = 0.005
+LISTEN_SECONDS = 0.005
 """How old a process is when the agent begins to listen to its log; one that ended earlier has it read at once."""
 _LINGER_SECONDS = 10.0
-_KILLED_SECONDS = 15.0
+KILLED_SECONDS = 15.0
+"""How long a process that was killed may take to be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Execution:
         on_output: Callable[[bytes], None],
         on_event: Callable[[Mapping[str, Any]], None] | None = None,
         on_started: Callable[[], None] | None = None,
+        on_ready: Callable[[int], None] | None = None,
         on_outputs: Callable[[Path, bool], None] | None = None,
         on_uncompiled: Callable[[bytes], None] | None = None,
     ) -> None:
@@ -58,12 +61,14 @@ class Execution:
         self._on_output = on_output
         self._on_event = on_event
         self._on_started = on_started
+        self._on_ready = on_ready
         self._on_outputs = on_outputs
         self._outputs: Path | None = None
         self._on_uncompiled = on_uncompiled
         self._loop = asyncio.get_running_loop()
         self._status: asyncio.Future[int | None] = self._loop.create_future()
         self._timers: list[asyncio.TimerHandle] = []
+        self._reports: ReportSocket | None = None
         self._number = 0
         self._has_started = False
         self._timed_out = False
@@ -77,17 +82,20 @@ class Execution:
             log = LogPipe(self._on_output, limit=self._limits.log_bytes)
             stack.callback(log.close)
             reports = ReportSocket(
-                self._in_order(log),
+                after_output(log, self._on_event),
                 on_finished=self._limit_lingering,
+                on_ready=self._on_ready,
                 on_uncompiled=self._on_uncompiled,
                 limit=self._limits.result_bytes,
             )
             stack.callback(reports.close)
+            self._reports = reports
+            stack.callback(self._forget_reports)
             await self._start({**request, "secret": reports.secret.hex()}, params, log, reports)
             stack.callback(self._let_go)
-            self._later(_LISTEN_SECONDS, log.listen)
+            self._later(LISTEN_SECONDS, log.listen)
             if self._limits.time is not None:  # in case that the keeper does not do it
-                self._later(self._limits.time + self._limits.grace + _KILLED_SECONDS, self._keeper.kill)
+                self._later(self._limits.time + self._limits.grace + KILLED_SECONDS, self._keeper.kill)
             status = await self._end()
         if status is None and not self._has_started:
             raise ZygoteLost(self._keeper.last_words())
@@ -118,23 +126,11 @@ class Execution:
         if self._outputs is not None and self._on_outputs is not None:
             self._on_outputs(self._outputs, is_over)
 
-    def _in_order(self, log: LogPipe) -> Callable[[Mapping[str, Any]], None] | None:
-        """Pass on an event after what was printed before it, which comes another way."""
-        on_event = self._on_event
-        if on_event is None:
-            return None
-
-        def pass_on(event: Mapping[str, Any]) -> None:
-            log.drain()
-            on_event(event)
-
-        return pass_on
-
     async def _start(self, request: Mapping[str, Any], params: bytes, log: LogPipe, reports: ReportSocket) -> None:
         with ExitStack() as stack:
             stack.callback(log.writer.close)
             stack.callback(reports.writer.close)
-            file = _in_memory(json.dumps(request).encode() + b"\n", params)
+            file = in_memory(json.dumps(request).encode() + b"\n", params)
             stack.callback(os.close, file)
             self._number = await self._keeper.run(
                 self,
@@ -150,7 +146,7 @@ class Execution:
         except asyncio.CancelledError:
             self._keeper.stop(self._number)
             try:
-                await asyncio.wait_for(asyncio.shield(self._status), self._limits.grace + _KILLED_SECONDS)
+                await asyncio.wait_for(asyncio.shield(self._status), self._limits.grace + KILLED_SECONDS)
             except TimeoutError:
                 self._keeper.kill()
             raise
@@ -158,22 +154,32 @@ class Execution:
     def _limit_lingering(self) -> None:
         """The outcome is there, and what was queued is done: whatever still lingers has a while, and no longer."""
         if not self._status.done():  # else it is heard of when all is over
-            self._later(_LINGER_SECONDS, self._kill)
+            self._later(_LINGER_SECONDS, self.kill)
 
-    def _kill(self) -> None:
+    def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Send a served worker a message; see `ReportSocket.send`."""
+        if self._reports is None:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "the process has ended")
+        self._reports.send(message, descriptors)
+
+    def _forget_reports(self) -> None:
+        self._reports = None
+
+    def kill(self) -> None:
+        """Kill it at once."""
         self._keeper.kill_run(self._number)
 
     def _let_go(self) -> None:
         for timer in self._timers:
             timer.cancel()
         if not self._status.done():  # cancelled once more while it was ending
-            self._kill()
+            self.kill()
 
     def _later(self, seconds: float, callback: Callable[[], None]) -> None:
         self._timers.append(self._loop.call_later(seconds, callback))
 
 
-def _in_memory(*parts: bytes) -> int:
+def in_memory(*parts: bytes) -> int:
     """Write a file that is on no disk, and rewind it."""
     descriptor = os.memfd_create("request")
     for part in parts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MIB = 1024 * 1024
 
@@ -27,6 +27,11 @@ class RunLimits:
     """A larger result, as JSON, is a failure."""
     grace: float = 1.0
     """Seconds between asking a run to end (SIGTERM) and ending it."""
+
+    def bounded(self, run: float | None, action: float | None) -> RunLimits:
+        """Return the limits of one run: the run's own time limit holds instead of this one, the action's as well."""
+        time = min((each for each in (run or self.time, action) if each is not None), default=None)
+        return self if time == self.time else replace(self, time=time)
 
     @property
     def resources(self) -> dict[str, int]:

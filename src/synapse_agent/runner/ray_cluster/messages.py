@@ -61,6 +61,21 @@ class LookAtNodes:
 
 
 @dataclass(frozen=True, slots=True)
+class ListServed:
+    """Describe the served actions that workers hold; a `Reply` of that number has them."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndServed:
+    """End the workers of one; the `Reply` is whether there were any."""
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End everything, and yourself."""
 
@@ -102,6 +117,14 @@ class NodesSeen:
     number: int
     reports: tuple[NodeReport, ...] = ()
     silence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a question of that number."""
+
+    number: int
+    value: Any
 
 
 # Of a run. The last of its items is `Succeeded` or `Failed`.

@@ -22,7 +22,7 @@ class Lane(Enum):
     BACKGROUND = "background"
     """A run whose caller does not wait."""
     RESIDENT = "resident"
-    """A process that stays, such as a served model's: it needs no slot."""
+    """A process that stays, such as a served model's: it needs no slot and no CPUs, as it is idle most of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,8 @@ class Ledger:
             return GPUS
         if request.wanted.memory and self.memory + request.wanted.memory > self.machine.memory:
             return MEMORY
-        if request.wanted.num_cpus and self._cpus(request) + request.wanted.num_cpus > self._all_cpus + _EPSILON:
+        needs_cpus = request.wanted.num_cpus and request.lane is not Lane.RESIDENT
+        if needs_cpus and self._cpus(request) + request.wanted.num_cpus > self._all_cpus + _EPSILON:
             return CPUS
         return None
 
@@ -116,7 +117,7 @@ class Ledger:
         return max(self.machine.cpus, self.machine.slots)
 
     def _cpus(self, request: ResourceRequest) -> float:
-        others = self.cpus[Lane.BACKGROUND] + self.cpus[Lane.RESIDENT]
+        others = self.cpus[Lane.BACKGROUND]
         if request.lane is Lane.AWAITED:
             others = min(others, self._all_cpus - self.machine.reserve)
         return self.cpus[Lane.AWAITED] + others
@@ -127,5 +128,5 @@ class Ledger:
                 self.gpus[place] -= sign * min(request.wanted.num_gpus, 1.0)
         if MEMORY in kinds:
             self.memory += sign * request.wanted.memory
-        if CPUS in kinds:
+        if CPUS in kinds and request.lane is not Lane.RESIDENT:
             self.cpus[request.lane] += sign * request.wanted.num_cpus

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from .namespaces import attach
@@ -35,12 +36,35 @@ def put_in(home: str, inputs: Sequence[Input], trees: Sequence[int] | None) -> d
         path = f"{home}/inputs/{number}/{each.name}"
         os.makedirs(os.path.dirname(path))
         if trees is None:
-            _copy(each.source, path)
+            with open(each.source, "rb", buffering=0) as read:
+                _copy(read.fileno(), path)
         else:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _READ_ONLY))
             attach(trees[number], path)
         paths[each.id, each.name] = path
     return paths
+
+
+def copied(folder: str, names: Sequence[tuple[str, str]], descriptors: Sequence[int]) -> dict[tuple[str, str], str]:
+    """Copy open files into a folder, and return their paths by id and name."""
+    paths: dict[tuple[str, str], str] = {}
+    for number, ((identity, name), descriptor) in enumerate(zip(names, descriptors)):
+        path = paths[identity, name] = f"{folder}/{number}/{name}"
+        os.makedirs(os.path.dirname(path))
+        with open(descriptor, "rb", buffering=0) as read:
+            _copy(read.fileno(), path)
+    return paths
+
+
+def remove(folder: str) -> None:
+    """Remove a folder of copies, and whatever the call has put beside them."""
+    for path, folders, files in os.walk(folder, topdown=False):
+        for name in files:
+            os.unlink(os.path.join(path, name))
+        for name in folders:
+            os.rmdir(os.path.join(path, name))
+    with suppress(FileNotFoundError):
+        os.rmdir(folder)
 
 
 def resolved(value: Any, paths: dict[tuple[str, str], str]) -> Any:
@@ -55,8 +79,8 @@ def resolved(value: Any, paths: dict[tuple[str, str], str]) -> Any:
     return {name: resolved(item, paths) for name, item in value.items()}
 
 
-def _copy(source: str, path: str) -> None:
-    with open(source, "rb", buffering=0) as read, open(path, "xb", buffering=0) as write:
-        while os.sendfile(write.fileno(), read.fileno(), None, _PIECE):
+def _copy(source: int, path: str) -> None:
+    with open(path, "xb", buffering=0) as write:
+        while os.sendfile(write.fileno(), source, None, _PIECE):
             pass
     os.chmod(path, _READ_ONLY)

@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import GeneratorType
 from typing import Any
 
@@ -36,9 +36,9 @@ def call(target: Any, *, action: str, params: Mapping[str, Any], context: Any) -
     if is_sdk_action(target):
         return _call_sdk_action(target, params, context)
     if isinstance(target, type):
-        return _awaited(_call_class(target, action, params, context))
+        return awaited(_call_class(target, action, params, context))
     _check_callable(target)
-    return _awaited(_call_function(target, params, context))
+    return awaited(_call_function(target, params, context))
 
 
 def signatures_of(target: Any, action: str) -> list[CallSignature]:
@@ -49,28 +49,37 @@ def signatures_of(target: Any, action: str) -> list[CallSignature]:
     if not isinstance(target, type):
         _check_callable(target)
         return [each for each in [CallSignature.of(target)] if each is not None]
-    name = _method_name(target, action)
-    method = CallSignature.of(getattr(target, name))
-    if isinstance(_inherited(target)[name], (staticmethod, classmethod)):
-        return [] if method is None else [method]
-    signatures = [CallSignature.of(target), None if method is None else method.without_self()]
-    return [each for each in signatures if each is not None]
+    name = method_name(target, action)
+    signatures = [] if _needs_no_object(target, name) else [CallSignature.of(target)]
+    return [each for each in (*signatures, signature_of_method(target, name)) if each is not None]
+
+
+def signature_of_method(cls: type, name: str) -> CallSignature | None:
+    """Return what a method takes of a call; None if that can't be read."""
+    signature = CallSignature.of(getattr(cls, name))
+    return signature if signature is None or _needs_no_object(cls, name) else signature.without_self()
+
+
+def _needs_no_object(cls: type, name: str) -> bool:
+    return isinstance(_inherited(cls)[name], (staticmethod, classmethod))
 
 
 def _check_callable(target: Any) -> None:
     if not callable(target):
         what = f"{type(target).__name__} {target!r:.60}"
-        raise _not_callable(f"it names {what}, which is neither a function nor a class")
+        raise not_callable(f"it names {what}, which is neither a function nor a class")
 
 
-def _is_awaitable(result: Any) -> bool:
+def is_awaitable(result: Any) -> bool:
+    """Return whether a result has to be awaited, as `inspect.isawaitable` does, without importing that."""
     if isinstance(result, GeneratorType):
         return bool(result.gi_code.co_flags & _HAS_COROUTINE_MARK)
     return getattr(type(result), "__await__", None) is not None
 
 
-def _awaited(result: Any) -> Any:
-    if not _is_awaitable(result):
+def awaited(result: Any) -> Any:
+    """Return a result, or what awaiting it returns."""
+    if not is_awaitable(result):
         return result
     import asyncio  # it costs a run 30 ms, and most have no use for it
 
@@ -82,13 +91,19 @@ def _awaited(result: Any) -> Any:
 
 def _call_sdk_action(target: Any, params: Mapping[str, Any], context: Any) -> Any:
     ctx = action_context(context)
-    result = _awaited(call_sdk_action(target, params, ctx))
+    result = awaited(call_sdk_action(target, params, ctx))
     check_result(target, result, ctx)
     return result
 
 
 def _call_function(function: Callable[..., Any], params: Mapping[str, Any], context: Any) -> Any:
-    signature = CallSignature.of(function)
+    return call_by(CallSignature.of(function), function, params, context)
+
+
+def call_by(
+    signature: CallSignature | None, function: Callable[..., Any], params: Mapping[str, Any], context: Any
+) -> Any:
+    """Call a function by its signature with what fits of the params; None for one that can't be read."""
     if signature is None:
         return function(**params)
     (named,) = _bound([signature], params, context)
@@ -100,9 +115,9 @@ def _call_function(function: Callable[..., Any], params: Mapping[str, Any], cont
 
 
 def _call_class(cls: type, action: str, params: Mapping[str, Any], context: Any) -> Any:
-    name = _method_name(cls, action)
+    name = method_name(cls, action)
     method = CallSignature.of(getattr(cls, name)) or CallSignature.anything()
-    if isinstance(_inherited(cls)[name], (staticmethod, classmethod)):
+    if _needs_no_object(cls, name):
         return _call_function(getattr(cls, name), params, context)
     method = method.without_self()
     constructor = CallSignature.of(cls) or CallSignature.anything()
@@ -116,14 +131,14 @@ def _call_class(cls: type, action: str, params: Mapping[str, Any], context: Any)
         raise
 
 
-def _method_name(cls: type, action: str) -> str:
+def method_name(cls: type, action: str, others: Sequence[str] = _METHODS) -> str:
     """Choose the method to call: an inherited one counts, what every class has (`type.__call__`) does not."""
     there = _inherited(cls)
-    for name in (action, action.replace("-", "_"), *_METHODS):
+    for name in (action, action.replace("-", "_"), *others):
         if there.get(name) is not None:
             return name
-    wanted = f"a method '{action}', `run`, `execute` or `__call__`"
-    raise _not_callable(f"the class '{cls.__name__}' has none of these: {wanted}")
+    wanted = f"a method '{action}', {', '.join(f'`{name}`' for name in others[:-1])} or `{others[-1]}`"
+    raise not_callable(f"the class '{cls.__name__}' has none of these: {wanted}")
 
 
 def _inherited(cls: type) -> dict[str, Any]:
@@ -167,5 +182,6 @@ def _is_about_arguments(error: ValueError) -> bool:
     return all(os.path.dirname(file) == _OWN_FOLDER or _PYDANTIC in file for file in files)
 
 
-def _not_callable(why: str) -> ActionFailure:
+def not_callable(why: str) -> ActionFailure:
+    """Report an entrypoint that names nothing to call."""
     return ActionFailure("entrypoint_not_found", f"The entrypoint cannot be called: {why}.")

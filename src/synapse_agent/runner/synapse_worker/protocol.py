@@ -64,6 +64,22 @@ QUEUED = b"Q"
 DONE = b"D"
 """What the action had left has ended."""
 
+READY = b"A"
+"""A served worker holds its object, and takes calls."""
+
+CALL = b"C"
+"""Agent to served worker, on the worker's report socket: a call; its report socket and log pipe come along, then the
+files that its params refer to. The first line of its request and the params follow, or come in a file that is the last
+descriptor."""
+MAX_FILES = 140
+"""So many a call's params can refer to; a message can have 253 descriptors."""
+LEAVE = b"L"
+"""Agent to served worker: end, as an interpreter does."""
+OUTPUTS = b"O"
+"""Served worker to agent, on a call's report socket: the call has left files in its folder of outputs."""
+STOP = b"S"
+"""Agent to served worker, on a call's report socket: end the call."""
+
 MAX_PAYLOAD = 60_000
 """Bytes of payload in one message; a socket's default buffer holds three."""
 MAX_VALUE = 4 * 2**20

@@ -56,6 +56,10 @@ class Reports:
             with suppress(OSError):  # as above
                 self._send(protocol.IMPORTS, payload)
 
+    def fileno(self) -> int:
+        """Return the descriptor, on which the agent sends a served worker calls, and each of these its stop."""
+        return self._descriptor
+
     def close(self) -> None:
         """Send nothing more."""
         os.close(self._descriptor)

@@ -10,26 +10,23 @@ import resource
 import sys
 from _socket import socket
 from collections.abc import Callable, Sequence
-from types import AsyncGeneratorType, GeneratorType, ModuleType
+from types import ModuleType
 from typing import Any, NoReturn
 
 from . import protocol
 from .bytecode import tell_instead_of_writing
 from .context import Context
 from .entrypoints import load
-from .failures import ActionFailure, action_failed
 from .imports import WATCH
 from .inputs import Input, resolved
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
+from .outcome import outcome_of, parted, read_params
 from .reports import Reports
-from .result_files import ResultFiles
-from .results import ResultFailure, to_json
+from .results import to_json
 from .sandbox import Sandbox
 from .view import outputs_of
 
-_decode = json.JSONDecoder().decode
-_GENERATORS = (GeneratorType, AsyncGeneratorType)
 _REHEARSED = "SYNAPSE_REHEARSED"
 
 
@@ -80,11 +77,11 @@ def warm_up() -> None:
 
     _set_environ({_REHEARSED: ""})
     del os.environ[_REHEARSED]
-    _, params = _parted(b'{"warm_up": true}\n{"number": 1}')
+    _, params = parted(b'{"warm_up": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
     context = Context(reports, job_id="", action="", language=None, outputs="")
     reports.imports(WATCH.report())
-    reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)).text)
+    reports.outcome(protocol.RESULT, to_json(call(action, action="", params=read_params(params), context=context)).text)
     reports.close()
 
 
@@ -106,12 +103,7 @@ def _take_log(descriptor: int) -> None:
 def _read(descriptor: int) -> tuple[dict[str, Any], bytes]:
     """Read the request: a line of JSON, then the params as they came. The agent wrote and rewound the file."""
     with open(descriptor, "rb", buffering=0, closefd=False) as file:
-        return _parted(file.read())
-
-
-def _parted(request: bytes) -> tuple[dict[str, Any], bytes]:
-    head, _, params = request.partition(b"\n")
-    return _decode(head.decode()), params
+        return parted(file.read())
 
 
 def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, shown: bytes, trees: Sequence[int]) -> int:
@@ -136,6 +128,12 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
     )
     tell_instead_of_writing(reports.uncompiled)
     reports.tell(protocol.BEGUN)
+    if "worker" in request:
+        from .serving import serve  # which no other run has a use for
+
+        status = serve(request, reports, context, folder, sandbox)
+        _do_queued_work()
+        return status
     return _act(request, params, context, reports, folder, sandbox)
 
 
@@ -154,7 +152,8 @@ def _act(
     outcome: tuple[bytes, bytes] | None = None
     status = 0
     try:
-        outcome = _outcome(request, params, context, folder, sandbox)
+        work = _work(request, params, context, folder)
+        outcome = outcome_of(work, context, limit=request["result_bytes"], folder=folder, sandbox=sandbox)
     except SystemExit as leaving:
         status = _exit_status(leaving.code)
     if os.getpid() != process:  # a child that the action forked may come back here as well
@@ -211,56 +210,31 @@ def _look_like_a_fresh_interpreter(entrypoint: str) -> None:
     gc.enable()
 
 
-def _outcome(
-    request: dict[str, Any], text: bytes, context: Context, folder: str, sandbox: Sandbox
-) -> tuple[bytes, bytes]:
-    try:
-        if "describe" in request:
-            from .schemas import described  # which no other run has a use for
+def _work(request: dict[str, Any], text: bytes, context: Context, folder: str) -> Callable[[], Any]:
+    """Return what this run is to do, as a function of no arguments."""
+    if "describe" in request:
+        from .schemas import described  # which no other run has a use for
 
-            description = to_json(described(request["describe"], folder=folder))
-            return protocol.RESULT, _checked(description.text, request["result_bytes"])
-        params = _params(text)
-        if request["paths"]:
-            params = resolved(params, request["paths"])
-        target = WATCH.timed(lambda: load(request["entrypoint"], folder=folder))
-        result = call(target, action=context.action, params=params, context=context)
-        limit = request["result_bytes"]
-        if is_generator := isinstance(result, _GENERATORS):
-            from .streams import OutputStream  # as above
+        return lambda: described(request["describe"], folder=folder, served=request["describe_served"])
+    if request["served"]:  # from source: a release's is held by a worker
+        from .held import call_once
 
-            written = OutputStream(context, limit=limit).run(result)
-        else:
-            written = to_json(result, limit=limit, files=ResultFiles(str(context.outputs)))
-        context.describe_result(is_generator, written.nonfinite)
-        return protocol.RESULT, _checked(written.text, limit)
-    except SystemExit:
-        raise
-    except ActionFailure as failure:
-        if isinstance(failure, ResultFailure):
-            failure.keep_repr(str(context.outputs))
-        return _failed(failure)
-    except BaseException as error:
-        return _failed(action_failed(error, folder=folder, hint=sandbox.hint(error)))
+        return lambda: call_once(_target(request, folder), params=_params(request, text), context=context)
+
+    def act() -> Any:
+        params = _params(request, text)
+        return call(_target(request, folder), action=context.action, params=params, context=context)
+
+    return act
 
 
-def _params(text: bytes) -> dict[str, Any]:
-    try:
-        params: dict[str, Any] = _decode(text.decode())
-    except RecursionError:
-        raise ActionFailure("invalid_params", "The params are nested too deeply for Python to read.") from None
-    return params
+def _target(request: dict[str, Any], folder: str) -> Any:
+    return WATCH.timed(lambda: load(request["entrypoint"], folder=folder))
 
 
-def _failed(failure: ActionFailure) -> tuple[bytes, bytes]:
-    return protocol.FAILURE, json.dumps(failure.fields).encode()
-
-
-def _checked(payload: bytes, limit: int) -> bytes:
-    if len(payload) > limit:
-        message = f"The action's result takes {len(payload)} bytes of JSON; this agent keeps {limit}."
-        raise ActionFailure("result_too_large", message, size=len(payload), limit=limit)
-    return payload
+def _params(request: dict[str, Any], text: bytes) -> dict[str, Any]:
+    params = read_params(text)
+    return resolved(params, request["paths"]) if request["paths"] else params
 
 
 def _limit(limits: dict[str, int]) -> None:

@@ -8,7 +8,7 @@ import enum
 import json
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from .arguments import is_made_of_all
@@ -16,6 +16,7 @@ from .bounds import bounds_in, field_default, is_field, metadata_of
 from .conversion import UNIONS, evaluated
 from .entrypoints import load
 from .failures import ActionFailure, action_failed
+from .held import Held
 from .invoke import signatures_of
 from .sdk_actions import is_sdk_action
 from .signatures import CONTEXT, WHOLE, CallSignature
@@ -49,15 +50,17 @@ _KEYWORDS = {
 _MAX_DEPTH = 20
 
 
-def described(entrypoints: Mapping[str, str], *, folder: str) -> dict[str, dict[str, Any]]:
+def described(
+    entrypoints: Mapping[str, str], *, folder: str, served: Collection[str] = ()
+) -> dict[str, dict[str, Any]]:
     """Return the `schemas` of the actions, and under `failures` why each of the others can't be called.
 
-    An action without a readable signature is in neither.
+    `served` are those that workers hold. An action without a readable signature is in neither.
     """
     schemas, failures = {}, {}
     for name, entrypoint in entrypoints.items():
         try:
-            schema = schema_of(load(entrypoint, folder=folder), name)
+            schema = schema_of(load(entrypoint, folder=folder), name, is_served=name in served)
         except ActionFailure as failure:
             failures[name] = failure.fields
         except (Exception, SystemExit) as error:  # a plugin's import can do anything
@@ -68,14 +71,14 @@ def described(entrypoints: Mapping[str, str], *, folder: str) -> dict[str, dict[
     return {"schemas": schemas, "failures": failures}
 
 
-def schema_of(target: Any, action: str) -> dict[str, Any] | None:
+def schema_of(target: Any, action: str, *, is_served: bool = False) -> dict[str, Any] | None:
     """Return the schema of the params that an entrypoint's target takes; None without a signature."""
     model: Any = getattr(target, "params_model", None) or getattr(target, "_action_params", None)
     if hasattr(model, "model_json_schema"):
         return dict(model.model_json_schema())
     if isinstance(target, type) and is_sdk_action(target):
         return None
-    signatures = signatures_of(target, action)
+    signatures = Held(target, action).signatures() if is_served else signatures_of(target, action)
     if not signatures:
         return None
     merged: dict[str, Any] = {"type": "object", "properties": {}, "required": []}

@@ -35,10 +35,18 @@ class OutputStream:
         else:
             import asyncio  # as in `invoke`
 
-            asyncio.run(self._run_async(result))
+            asyncio.run(self._take_all(result))
+        return self._written()
+
+    async def run_async(self, result: Any) -> JsonText:
+        """Do the same with an asynchronous generator, in the loop that runs."""
+        await self._take_all(result)
+        return self._written()
+
+    def _written(self) -> JsonText:
         return JsonText(b"[" + b",".join(self._texts) + b"]", NonFinite(self._total, self._places))
 
-    async def _run_async(self, result: Any) -> None:
+    async def _take_all(self, result: Any) -> None:
         """Take all values in one task: what the generator has entered, such as a timeout, is bound to it."""
         try:
             async for value in result:

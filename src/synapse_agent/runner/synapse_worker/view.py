@@ -154,6 +154,16 @@ def outputs_of(home: str) -> str:
     return f"{home}/outputs"
 
 
+def call_outputs_of(outputs: str, number: int) -> str:
+    """Return the folder, beside a worker's own, whose files outlive one of its calls."""
+    return f"{outputs}-{number}"
+
+
+def call_inputs_of(outputs: str, number: int) -> str:
+    """Return the folder beside that one in which a call finds the files that its params refer to."""
+    return f"{outputs}-{number}-inputs"
+
+
 def import_home(place: str, *, has_view: bool) -> str:
     """Return the home that a zygote's imports have: with a view it is at the path of each run's own."""
     return place if has_view else f"{place}/imports"

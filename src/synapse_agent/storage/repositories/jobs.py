@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from synapse_agent.storage.repositories.keys import KeyRepository, KeyRow
-from synapse_agent.storage.repositories.statements import Statements
+from synapse_agent.storage.repositories.statements import Statements, values_of
 
 _IS_FREE = "NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE job = jobs.id)"
 
@@ -125,7 +125,7 @@ class JobRepository:
         """Record how a job ended, and until when its keys stay bound. A second call changes nothing more."""
 
         def write() -> None:
-            self._statements.write(_FINISH, {"id": row_id, **asdict(end)})
+            self._statements.write(_FINISH, {"id": row_id, **values_of(end)})
             self._keys.keep(row_id, until=end.keys_until)
 
         self._statements.transaction(write)
@@ -191,7 +191,7 @@ class JobRepository:
         )
         self._statements.write(f"DELETE FROM jobs WHERE is_replaced AND {_IS_FREE}")
         attempts = earlier["attempts"] + 1 if earlier else 1
-        row = JobRow(**self._statements.insert("jobs", {**asdict(job), "status": "PENDING", "attempts": attempts}))
+        row = JobRow(**self._statements.insert("jobs", {**values_of(job), "status": "PENDING", "attempts": attempts}))
         if request is not None and job.idempotency_key is not None:
             self._keys.bind(KeyRow(key=job.idempotency_key, request=request, job=row.id, expires_at=None))
         return row

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from synapse_agent.storage.disk import is_disk_full
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Values = Mapping[str, object]
 Row = dict[str, Any]
 T = TypeVar("T")
+
+
+def values_of(record: DataclassInstance) -> Row:
+    """Return the fields of a record by their names; `dataclasses.asdict` copies each of them as well."""
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
 class Statements:

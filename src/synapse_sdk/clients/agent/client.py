@@ -18,6 +18,7 @@ from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
 from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
 from synapse_sdk.clients.agent.publishing import AsyncPublishingClientMixin, PublishingClientMixin
 from synapse_sdk.clients.agent.resources import AsyncResourcesClientMixin, ResourcesClientMixin
+from synapse_sdk.clients.agent.serving import AsyncServeClientMixin, ServeClientMixin
 from synapse_sdk.clients.agent.streaming import AsyncStreamClientMixin, StreamClientMixin
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class AgentClient(
     JobClientMixin,
     FileClientMixin,
     ResourcesClientMixin,
+    ServeClientMixin,
     HealthClientMixin,
     _Client,
 ):
@@ -199,6 +201,7 @@ class AsyncAgentClient(
     AsyncJobClientMixin,
     AsyncFileClientMixin,
     AsyncResourcesClientMixin,
+    AsyncServeClientMixin,
     AsyncHealthClientMixin,
     _Client,
 ):

@@ -280,7 +280,7 @@ async def test_a_keeper_that_is_killed_takes_all_along(held, kind, write_plugin,
 
 async def test_a_frozen_keeper_is_killed(held, write_plugin, until, data, folder, monkeypatch):
     """If it does not carry out a command, such as to stop a run."""
-    monkeypatch.setattr(execution, "_KILLED_SECONDS", 1.0)
+    monkeypatch.setattr(execution, "KILLED_SECONDS", 1.0)
     held._limits = replace(held._limits, grace=0.5)
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    return hold(folder)\n")
     run = plugin.prepared({"folder": str(folder)})

@@ -142,3 +142,23 @@ def test_what_the_schema_allows_the_action_takes(params: dict[str, Any]) -> None
     except ActionFailure:
         is_taken = False
     assert validator_for(schema).is_valid(params) == is_taken
+
+
+class Served:
+    def __init__(self, context: Any = None, device: str = "cpu") -> None:
+        raise AssertionError((context, device))
+
+    def predict(self, x: int) -> int:
+        return x
+
+
+def test_a_served_class_takes_what_its_method_takes() -> None:
+    """Its constructor is called without params, and a method that only served classes are called by is found."""
+    assert schema_of(Served, "caption", is_served=True) == {
+        "type": "object",
+        "properties": {"x": {"type": "integer"}},
+        "required": ["x"],
+        "additionalProperties": False,
+    }
+    with pytest.raises(ActionFailure, match="has none of these"):
+        schema_of(Served, "caption")

@@ -7,9 +7,10 @@ import importlib.util
 import itertools
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from synapse_agent.errors import StartError
 from synapse_agent.problems import Problem, shutting_down
@@ -20,6 +21,7 @@ from synapse_agent.runner.ray_cluster.agent_side.driver_process import DriverPro
 from synapse_agent.runner.ray_cluster.errors import cluster_unavailable
 from synapse_agent.runner.ray_cluster.messages import Begin
 from synapse_agent.runner.resources.reports import NodeReport
+from synapse_agent.runner.serving.pool import application_not_found
 from synapse_agent.settings import Settings, for_other_machines
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 30.0
 _END_SECONDS = 15.0
+_ANSWER_SECONDS = 20.0
 _LOOK_SECONDS = 15.0
 _PAUSES = (1.0, 2.0, 5.0, 10.0)
 """Between attempts to reach a cluster that has been lost; the last one again and again."""
@@ -42,6 +45,7 @@ class RayRunner:
         self._environ = environ
         self._link: DriverProcess | None = link
         self._calls: dict[int, _Call] = {}
+        self._answers: dict[int, asyncio.Future[Any]] = {}
         self._looks: dict[int, asyncio.Future[Sequence[NodeReport]]] = {}
         self._numbers = itertools.count(1)
         self._why_lost = ""
@@ -104,6 +108,30 @@ class RayRunner:
             if call.run.job_id == job_id:
                 self._stop(number)
 
+    async def serve_applications(self) -> list[Mapping[str, Any]]:
+        """Describe what the workers of all nodes hold; see `Runner.serve_applications`."""
+        found: list[Mapping[str, Any]] = await self._ask(messages.ListServed)
+        return found
+
+    async def delete_serve_application(self, name: str) -> None:
+        """End the workers of one on all nodes; see `Runner.delete_serve_application`."""
+        if not await self._ask(lambda number: messages.EndServed(number, name)):
+            raise application_not_found(name)
+
+    async def _ask(self, question: Callable[[int], object]) -> Any:
+        """Ask the driver something, and wait for the answer."""
+        if self._link is None:
+            raise self._out_of_reach()
+        number = next(self._numbers)
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        try:
+            self._link.send(question(number))
+            return await asyncio.wait_for(answer, _ANSWER_SECONDS)
+        except TimeoutError as error:
+            raise self._out_of_reach() from error
+        finally:
+            del self._answers[number]
+
     async def forget(self, folder: Path) -> None:
         """Have the nodes let go of what they have of a folder that is gone."""
         if self._link is not None:
@@ -152,6 +180,9 @@ class RayRunner:
         while (message := await link.receive()) is not None:
             if isinstance(message, messages.Said) and message.number in self._calls:
                 self._hear(message.number, message.items)
+            elif isinstance(message, messages.Reply):
+                if message.number in self._answers and not self._answers[message.number].done():
+                    self._answers[message.number].set_result(message.value)
             elif isinstance(message, messages.NodesSeen):
                 self._see(message)
             elif isinstance(message, messages.Warned):

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +20,8 @@ from synapse_agent.runner.ray_cluster.driver.placement import NodeState, amounts
 from synapse_agent.runner.ray_cluster.driver.ray_api import Cluster, RayReservation
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservations, ReservedResources
 from synapse_agent.runner.ray_cluster.driver.runs import Runs
+from synapse_agent.runner.ray_cluster.driver.served import ServedActions, ServedShare
+from synapse_agent.runner.ray_cluster.driver.served_records import ask_each, served_records
 from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent
 from synapse_agent.runner.ray_cluster.messages import Begin, Item, packed
@@ -69,8 +71,9 @@ class Driver:
     def __init__(self, begin: Begin, cluster: Cluster, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
         self._leases = Reservations(ClusterBroker(cluster), nodes=self._states)
+        self._served = ServedActions(self._leases.give_back)
         self._nodes = Nodes(
-            cluster, begin.settings, warn=self.warn, on_joined=self._leases.reconsider, on_lost=self._leases.drop
+            cluster, begin.settings, warn=self.warn, on_joined=self._leases.reconsider, on_lost=self._drop
         )
         self._scratch = Scratch(begin.settings.data_dir / "sending")
         self._shipping = SourceTransfer(self._scratch)
@@ -80,6 +83,7 @@ class Driver:
             shipping=self._shipping,
             say=self._say,
             rules=RequirementRules(urls=begin.settings.allow_requirement_urls),
+            served=self._served,
             wait=begin.settings.ray_wait,
         )
         self._tasks: set[asyncio.Task[None]] = set()
@@ -116,6 +120,8 @@ class Driver:
         while self._nodes.silence is None or self._runs.are_on_nodes:
             await asyncio.sleep(_LOOK_SECONDS)
             await self._nodes.look()
+            for share in self._served.end_idle():
+                self._keep(self._end_share(share))
             self._leases.advance()  # others on the cluster may have released something
         logger.error("The cluster's head is gone: %s", self._nodes.silence)
 
@@ -128,6 +134,25 @@ class Driver:
             self._keep(self._forget(message))
         elif isinstance(message, messages.LookAtNodes):
             self._keep(self._report(message.number))
+        elif isinstance(message, messages.ListServed):
+            self._keep(self._answer(message.number, served_records(self._nodes.ready(), self._served)))
+        elif isinstance(message, messages.EndServed):
+            self._keep(self._answer(message.number, self._end_served(message.name)))
+
+    async def _answer(self, number: int, question: Awaitable[Any]) -> None:
+        await self._tell(messages.Reply(number, await question))
+
+    async def _end_served(self, name: str) -> bool:
+        is_known = self._served.end(name)
+        await ask_each(self._nodes.ready(), "delete_serve_application", name)
+        return is_known
+
+    async def _end_share(self, share: ServedShare) -> None:
+        await ask_each([share.node], "end_share", share.name)
+
+    def _drop(self, node_id: str) -> None:
+        self._served.drop(node_id)
+        self._leases.drop(node_id)
 
     async def _report(self, number: int) -> None:
         try:

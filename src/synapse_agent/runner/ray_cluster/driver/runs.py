@@ -7,7 +7,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from synapse_agent.plugins.project import read_requirements
 from synapse_agent.plugins.requirements import RequirementRules, check_requirements, environment_key
@@ -18,6 +19,7 @@ from synapse_agent.runner.processes.outcomes import action_stopped
 from synapse_agent.runner.ray_cluster.driver.node_pool import ALONE_END_SECONDS, Nodes, ReadyNode
 from synapse_agent.runner.ray_cluster.driver.placement import amounts, described, fitting
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservation, Reservations
+from synapse_agent.runner.ray_cluster.driver.served import ServedActions, with_one_worker
 from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
 from synapse_agent.runner.ray_cluster.errors import (
     ClusterSilent,
@@ -84,6 +86,7 @@ class Runs:
         shipping: SourceTransfer,
         say: Say,
         rules: RequirementRules,
+        served: ServedActions,
         wait: float,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
@@ -93,6 +96,7 @@ class Runs:
         self._shipping = shipping
         self._say = say
         self._rules = rules
+        self._served = served
         self._wait = wait
         self._stop_seconds = stop_seconds
         self._live: dict[int, _PlacedRun] = {}
@@ -161,9 +165,9 @@ class Runs:
 
     async def _attempt(self, live: _PlacedRun, digest: str, environment: str) -> bool:
         """Run on one node; false where it was lost, and another may do."""
-        lease, node = await self._place(live.run.request, environment)
+        run, lease, node, release = await self._reserved(live.run, environment)
         try:
-            await self._run_on(node, live, Assignment(live.run, digest, _env(live.run, lease, node), environment))
+            await self._run_on(node, live, Assignment(run, digest, _env(run, lease, node), environment))
             return True
         except NodeLost as lost:
             self._nodes.lose(node, str(lost))
@@ -175,15 +179,27 @@ class Runs:
             raise _node_failed(node, failed, live) from failed
         finally:
             live.node = None
-            self._leases.give_back(lease)
+            release()
 
-    async def _place(self, request: ResourceRequest, environment: str) -> tuple[Reservation, ReadyNode]:
-        """Find a node for a run and reserve its resources there."""
+    async def _reserved(self, run: Run, environment: str) -> tuple[Run, Reservation, ReadyNode, Callable[[], None]]:
+        """Find a node for a run; return the run as that gets it, what it has there, and what to do afterwards."""
 
         def has_environment(node_id: str) -> bool:
             node = self._nodes.find(node_id)
             return node is not None and (not environment or environment in node.environments)
 
+        action = run.config.action(run.action)
+        if not action.is_served or run.release is None or run.describes:
+            lease, node = await self._place(run.request, has_environment)
+            return run, lease, node, lambda: self._leases.give_back(lease)
+        request = replace(run.request, wanted=action.resources)  # one call's params are not for all
+        share = await self._served.acquire(run, action, partial(self._place, request))
+        return with_one_worker(run, share), share.lease, share.node, lambda: self._served.release(share)
+
+    async def _place(
+        self, request: ResourceRequest, has_environment: Callable[[str], bool]
+    ) -> tuple[Reservation, ReadyNode]:
+        """Reserve resources on a node, preferably on one that has the environment."""
         while True:
             await self._check_fit(request.wanted)
             with suppress(NoneFits):  # there was one when that was checked

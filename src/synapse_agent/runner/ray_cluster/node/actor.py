@@ -6,9 +6,10 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from synapse_agent.files.outputs import Outputs
 from synapse_agent.problems import Problem, renamed
@@ -176,6 +177,19 @@ class Node:
         """Let go of a source, unless it is in use, and of what was kept for its runs."""
         await self._runner.forget(self._store.path(digest))
         await asyncio.to_thread(self._store.discard, digest)
+
+    async def serve_applications(self) -> list[Mapping[str, Any]]:
+        """Describe what workers hold here, one for each share."""
+        return await self._runner.serve_applications()
+
+    async def delete_serve_application(self, name: str) -> None:
+        """End the workers of an action here, if there are any."""
+        with suppress(Problem):
+            await self._runner.delete_serve_application(name)
+
+    async def end_share(self, share: str) -> None:
+        """End the worker of a share."""
+        await self._runner.end_share(share)
 
     async def close(self) -> None:
         """End every run and every helper process."""

@@ -37,6 +37,10 @@ class BatchingListener:
         """Never wait: the agent has given the run its turn."""
         return nullcontext()
 
+    def residence(self) -> AbstractAsyncContextManager[None]:
+        """Never wait: the driver has reserved what a process that stays has."""
+        return nullcontext()
+
     def output(self, data: bytes) -> None:
         """Take what was printed, together with what was printed just before."""
         if self._items and isinstance(last := self._items[-1], LogOutput) and len(last.data) < _BATCH_BYTES:

@@ -29,9 +29,14 @@ def check_lookup(value: str | int) -> str:
 
 def check_job_id(value: Any) -> str:
     """Return a job's ID; raise `ValueError` if it can't be one."""
-    text = check_text(value, "job_id")
+    return check_segment(value, "job_id", of="job")
+
+
+def check_segment(value: Any, name: str, *, of: str) -> str:
+    """Return a name that is a segment of a path; `ValueError` for one that no server would see as it is."""
+    text = check_text(value, name)
     if text in (".", "..") or _NEVER_IN_A_LOOKUP.search(text):
-        raise ValueError(f"job_id is {text!r}, which can't name a job.")
+        raise ValueError(f"{name} is {text!r}, which can't name a {of}.")
     return text
 
 

@@ -23,6 +23,7 @@ from synapse_sdk.clients.agent._request.arguments import (
     check_lookup,
     check_mapping,
     check_moment,
+    check_segment,
     check_text,
 )
 from synapse_sdk.clients.agent._request.config import TimeoutProfile
@@ -362,6 +363,27 @@ def stop_job(job_id: str) -> Request:
     from synapse_agent_api.api.jobs import stop_job as operation
 
     return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
+def list_serve_applications() -> Request:
+    """Return the call for the served actions."""
+    from synapse_agent_api.api.serve_applications import list_serve_applications as operation
+
+    return _call(operation, operation.build_request())
+
+
+def get_serve_application(name: str) -> Request:
+    """Return the call for one served action."""
+    from synapse_agent_api.api.serve_applications import get_serve_application as operation
+
+    return _call(operation, operation.build_request(check_segment(name, "name", of="served action")))
+
+
+def delete_serve_application(name: str) -> Request:
+    """Return the call that ends the workers of a served action."""
+    from synapse_agent_api.api.serve_applications import delete_serve_application as operation
+
+    return _call(operation, operation.build_request(check_segment(name, "name", of="served action")))
 
 
 def stream_job_logs(job_id: str, last_event_id: str | None) -> Request:

@@ -16,6 +16,7 @@ from synapse_agent.runner.base import Run
 from synapse_agent.runner.ray_cluster.driver.node_pool import ALONE_END_SECONDS
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservations, ReservedResources
 from synapse_agent.runner.ray_cluster.driver.runs import Runs
+from synapse_agent.runner.ray_cluster.driver.served import ServedActions
 from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
 from synapse_agent.runner.ray_cluster.messages import (
@@ -74,6 +75,7 @@ class Bench:
             shipping=shipping,
             say=self._say,
             rules=STRICT,
+            served=ServedActions(self.leases.give_back),
             wait=wait,
             stop_seconds=stop_seconds,
         )

@@ -1,0 +1,9 @@
+"""The same, held by a worker."""
+
+
+class Adder:
+    """Adds."""
+
+    def predict(self, a: int, b: int) -> dict[str, int]:
+        """Return a sum."""
+        return {"sum": a + b}

@@ -1,0 +1,50 @@
+"""Callers of a served function, each on a connection of its own, who send bytes made before and parse nothing."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+from subjects.facade import Run
+from subjects.payload import TOKEN
+
+_SUM = b'"sum":3}'
+
+
+def callers(count: int) -> Callable[[str], Run]:
+    """Return what opens so many connections; the fragment of the address is the body that is sent."""
+
+    def opened(url: str) -> Run:
+        address = urlsplit(url)
+        head = (
+            f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: {TOKEN}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(address.fragment)}\r\n\r\n"
+        )
+        request = (head + address.fragment).encode()
+
+        def some(times: int) -> None:
+            # New for each measure: servers close what was silent while others were measured.
+            with socket.create_connection((address.hostname, address.port)) as connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for _ in range(times):
+                    connection.sendall(request)
+                    answer = b""
+                    while not answer.endswith(_SUM):
+                        answer += connection.recv(65536)
+                        assert answer.startswith(b"HTTP/1.1 200 "), answer
+
+        def run(times: int) -> None:
+            if count == 1:
+                some(times)
+                return
+            with ThreadPoolExecutor(count) as pool:
+                list(pool.map(some, [times // count] * count))
+
+        return run
+
+    return opened
+
+
+SCENARIOS = {"1 caller": callers(1), "4 callers": callers(4), "16 callers": callers(16)}

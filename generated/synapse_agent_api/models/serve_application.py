@@ -1,0 +1,156 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.serve_worker import ServeWorker
+
+
+T = TypeVar("T", bound="ServeApplication")
+
+
+@_attrs_define
+class ServeApplication:
+    """An action of the method `serve`, and the workers that hold it.
+
+    Attributes:
+        name (str): `code@version:action`.
+        release (str): `code@version` of the release.
+        action (str):
+        status (str): `RUNNING` if a worker is ready, `FAILED` if the last start has failed.
+        workers (list[ServeWorker]):
+        calls (int): The calls that have ended, also those of earlier workers.
+        since (datetime.datetime): When the first worker was started.
+        waiting (int | Unset): The calls that wait.
+        log (str | Unset): The end of what workers printed outside of calls.
+        error (Any | Unset): The `detail` of the last start, if it failed.
+    """
+
+    name: str
+    release: str
+    action: str
+    status: str
+    workers: list[ServeWorker]
+    calls: int
+    since: datetime.datetime
+    waiting: int | Unset = UNSET
+    log: str | Unset = UNSET
+    error: Any | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        name = self.name
+
+        release = self.release
+
+        action = self.action
+
+        status = self.status
+
+        workers = []
+        for workers_item_data in self.workers:
+            workers_item = workers_item_data.to_dict()
+            workers.append(workers_item)
+
+        calls = self.calls
+
+        since = self.since.isoformat()
+
+        waiting = self.waiting
+
+        log = self.log
+
+        error = self.error
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "name": name,
+                "release": release,
+                "action": action,
+                "status": status,
+                "workers": workers,
+                "calls": calls,
+                "since": since,
+            }
+        )
+        if waiting is not UNSET:
+            field_dict["waiting"] = waiting
+        if log is not UNSET:
+            field_dict["log"] = log
+        if error is not UNSET:
+            field_dict["error"] = error
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.serve_worker import ServeWorker  # noqa: PLC0415
+
+        d = dict(src_dict)
+        name = d.pop("name")
+
+        release = d.pop("release")
+
+        action = d.pop("action")
+
+        status = d.pop("status")
+
+        workers = []
+        _workers = d.pop("workers")
+        for workers_item_data in _workers:
+            workers_item = ServeWorker.from_dict(workers_item_data)
+
+            workers.append(workers_item)
+
+        calls = d.pop("calls")
+
+        since = datetime.datetime.fromisoformat(d.pop("since"))
+
+        waiting = d.pop("waiting", UNSET)
+
+        log = d.pop("log", UNSET)
+
+        error = d.pop("error", UNSET)
+
+        serve_application = cls(
+            name=name,
+            release=release,
+            action=action,
+            status=status,
+            workers=workers,
+            calls=calls,
+            since=since,
+            waiting=waiting,
+            log=log,
+            error=error,
+        )
+
+        serve_application.additional_properties = d
+        return serve_application
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

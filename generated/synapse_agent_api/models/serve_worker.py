@@ -1,0 +1,100 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+T = TypeVar("T", bound="ServeWorker")
+
+
+@_attrs_define
+class ServeWorker:
+    """A process that holds an action.
+
+    Attributes:
+        status (str): `LEAVING` workers take no more calls.
+        node_id (None | str): Its node of the cluster; null on the agent's own machine.
+        calls (int): The calls that have ended.
+        memory (int | None): Bytes, with its share of what it has in common with other processes; null if unknown.
+    """
+
+    status: str
+    node_id: None | str
+    calls: int
+    memory: int | None
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        status = self.status
+
+        node_id: None | str
+        node_id = self.node_id
+
+        calls = self.calls
+
+        memory: int | None
+        memory = self.memory
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "status": status,
+                "node_id": node_id,
+                "calls": calls,
+                "memory": memory,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        status = d.pop("status")
+
+        def _parse_node_id(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        node_id = _parse_node_id(d.pop("node_id"))
+
+        calls = d.pop("calls")
+
+        def _parse_memory(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        memory = _parse_memory(d.pop("memory"))
+
+        serve_worker = cls(
+            status=status,
+            node_id=node_id,
+            calls=calls,
+            memory=memory,
+        )
+
+        serve_worker.additional_properties = d
+        return serve_worker
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,191 @@
+"""Served actions on the cluster: each worker has a share of a node to itself, for as long as calls come.
+
+The driver decides which share a call goes to. A node makes one worker for each share, and replaces it there; a share on
+a node that is lost is replaced by one on another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from synapse_agent.plugins.config import Action
+from synapse_agent.plugins.serving import ServeOptions
+from synapse_agent.runner.base import Run
+from synapse_agent.runner.ray_cluster.driver.node_pool import ReadyNode
+from synapse_agent.runner.ray_cluster.driver.reservations import Reservation
+from synapse_agent.runner.serving.pool import application_name
+
+_SCALE_SECONDS = 0.1
+"""How long a call waits before one more share is reserved."""
+
+Place = Callable[[Callable[[str], bool]], Awaitable[tuple[Reservation, ReadyNode]]]
+"""Reserves a share, on a node that is preferred if one of these has room."""
+
+
+@dataclass(eq=False, slots=True)
+class ServedShare:
+    """A share of a node, which holds one worker."""
+
+    name: str
+    """Names its worker on the node."""
+    lease: Reservation
+    node: ReadyNode
+    calls: int = 0
+    idle_since: float = 0.0
+    is_lost: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class _ServedAction:
+    name: str
+    options: ServeOptions
+    shares: list[ServedShare] = field(default_factory=list)
+    reserving: set[asyncio.Task[None]] = field(default_factory=set)
+    waiting: deque[asyncio.Future[ServedShare]] = field(default_factory=deque)
+
+
+class ServedActions:
+    """The shares of all served actions."""
+
+    def __init__(self, give_back: Callable[[Reservation], None]) -> None:
+        """`give_back` takes a reservation that is not needed any more."""
+        self._give_back = give_back
+        self._actions: dict[str, _ServedAction] = {}
+        self._numbers = itertools.count(1)
+
+    async def acquire(self, run: Run, action: Action, place: Place) -> ServedShare:
+        """Return a share with room for one more call; reserve one if there are too few, or if that takes long.
+
+        Raises what `place` raises.
+        """
+        key = application_name(run)
+        served = self._actions.setdefault(key, _ServedAction(key, action.serve))
+        served.options = action.serve
+        share = self._free(served)
+        if share is not None:
+            return self._taken(share)
+        waiter: asyncio.Future[ServedShare] = asyncio.get_running_loop().create_future()
+        served.waiting.append(waiter)
+        while len(served.shares) + len(served.reserving) < served.options.workers:
+            self._reserve(served, place)
+        try:
+            while not waiter.done():
+                await asyncio.wait([waiter], timeout=_SCALE_SECONDS)
+                if not waiter.done() and self._may_grow(served):
+                    self._reserve(served, place)
+            return waiter.result()
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.release(waiter.result())
+            raise
+        finally:
+            if waiter in served.waiting:
+                served.waiting.remove(waiter)
+
+    def release(self, share: ServedShare) -> None:
+        """Take a share back from a call, for one that waits or for the next one."""
+        share.calls -= 1
+        share.idle_since = time.monotonic()
+        for served in self._actions.values():
+            if share in served.shares:
+                self._assign(served)
+                return
+        if not share.calls and not share.is_lost:  # it was ended meanwhile
+            self._give_back(share.lease)
+
+    def drop(self, node_id: str) -> None:
+        """Forget the shares on a node that is lost; their calls end by themselves."""
+        for served in self._actions.values():
+            for share in [share for share in served.shares if share.node.state.id == node_id]:
+                share.is_lost = True
+                served.shares.remove(share)
+        self._forget_empty()
+
+    def end(self, name: str) -> bool:
+        """Let go of an action's shares, each once its calls are over; return whether there was one."""
+        served = self._actions.get(name)
+        if served is None:
+            return False
+        shares, served.shares = served.shares, []
+        for share in shares:
+            if not share.calls:
+                self._give_back(share.lease)
+        self._forget_empty()
+        return bool(shares)
+
+    def end_idle(self) -> list[ServedShare]:
+        """Let go of the shares that have had no call for as long as their action allows, and return them."""
+        now, ended = time.monotonic(), []
+        for served in self._actions.values():
+            for share in [share for share in served.shares if not share.calls]:
+                if now - share.idle_since >= served.options.idle:
+                    served.shares.remove(share)
+                    self._give_back(share.lease)
+                    ended.append(share)
+        self._forget_empty()
+        return ended
+
+    def waiting(self, name: str) -> int:
+        """Return how many calls of an action wait for a share."""
+        return len(self._actions[name].waiting) if name in self._actions else 0
+
+    def _free(self, served: _ServedAction) -> ServedShare | None:
+        """Choose the share with the fewest calls, of these the one that had a call last."""
+        free = [share for share in served.shares if share.calls < served.options.concurrency]
+        return min(free, key=lambda share: (share.calls, -share.idle_since), default=None)
+
+    def _taken(self, share: ServedShare) -> ServedShare:
+        share.calls += 1
+        return share
+
+    def _assign(self, served: _ServedAction) -> None:
+        while served.waiting:
+            share = self._free(served)
+            if share is None:
+                return
+            waiter = served.waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(self._taken(share))
+
+    def _may_grow(self, served: _ServedAction) -> bool:
+        return not served.reserving and len(served.shares) < served.options.max_workers
+
+    def _reserve(self, served: _ServedAction, place: Place) -> None:
+        task = asyncio.ensure_future(self._add(served, place))
+        served.reserving.add(task)
+        task.add_done_callback(served.reserving.discard)
+
+    async def _add(self, served: _ServedAction, place: Place) -> None:
+        try:
+            lease, node = await place(lambda node_id: all(each.node.state.id != node_id for each in served.shares))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the calls that wait for it hear of it
+            self._fail(served, error)
+            return
+        share = ServedShare(f"{served.name}#{next(self._numbers)}", lease, node, idle_since=time.monotonic())
+        self._actions.setdefault(served.name, served).shares.append(share)
+        self._assign(served)
+
+    def _fail(self, served: _ServedAction, error: Exception) -> None:
+        """Fail the calls that wait, unless there are shares that can take them."""
+        while served.waiting and not served.shares:
+            waiter = served.waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(error)
+
+    def _forget_empty(self) -> None:
+        self._actions = {
+            name: each for name, each in self._actions.items() if each.shares or each.waiting or each.reserving
+        }
+
+
+def with_one_worker(run: Run, share: ServedShare) -> Run:
+    """Return a call as the node gets it: its share has one worker, which is the node's to make."""
+    action = run.config.action(run.action)
+    options = replace(action.serve, workers=1, max_workers=1)
+    config = replace(run.config, actions={**run.config.actions, action.name: replace(action, serve=options)})
+    return replace(run, config=config, share=share.name)

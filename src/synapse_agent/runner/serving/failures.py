@@ -1,0 +1,63 @@
+"""Why a served action has no worker, and what that means for the calls that wait for one."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from synapse_agent.problems import Problem
+from synapse_agent.runner.processes.execution import ProcessExit
+from synapse_agent.runner.processes.keeper import ZygoteLost
+from synapse_agent.runner.processes.outcomes import cannot_start, lacks_resources, result_of
+
+_PLUGINS_OWN = frozenset({"action_failed", "action_exited", "action_killed", "action_timeout"})
+"""How a start can end in the plugin's code; any other problem says by itself what is wrong."""
+_TAIL_CHARACTERS = 4000
+
+
+def start_failed(ending: ProcessExit | Exception, *, tail: bytes, timeout: float, out_of_memory: bool) -> Exception:
+    """Return what calls that wait are told about a worker that did not become ready."""
+    if isinstance(ending, ZygoteLost):
+        return cannot_start(f"the one that starts the plugin's runs has ended. It said: {ending}")
+    if isinstance(ending, Exception):
+        return cannot_start(str(ending)) if lacks_resources(ending) else ending
+    try:
+        result_of(ending, job_id="", time_limit=timeout, out_of_memory=out_of_memory)
+    except Problem as problem:
+        return _serve_failed(problem, tail) if problem.error_type in _PLUGINS_OWN else problem
+    return _serve_failed(Problem(500, "action_exited", "It ended before it could take calls."), tail)
+
+
+def for_job(error: Exception, job_id: str) -> Exception:
+    """Return what one of the calls that waited is told."""
+    if not isinstance(error, Problem) or error.status < 500:
+        return error
+    return Problem(error.status, error.error_type, error.message, **{"job_id": job_id, **error.extra})
+
+
+def was_killed(ending: ProcessExit | Exception) -> bool:
+    """Return whether a process was killed, rather than failed by itself: the next one may fare better."""
+    return isinstance(ending, ProcessExit) and (
+        ending.status is None or (ending.status >= 0 and os.WIFSIGNALED(ending.status))
+    )
+
+
+def killed_with_another(job_id: str, other: str) -> Problem:
+    """Report a call whose worker was ended because of another call."""
+    message = (
+        f"The action was killed: another call of the same worker, job {other!r}, had to be ended, and did not stop when"
+        " it was asked to."
+    )
+    return Problem(500, "action_killed", message, job_id=job_id, signal="SIGKILL")
+
+
+def _serve_failed(problem: Problem, tail: bytes) -> Problem:
+    """Report the end of a worker at its start, with the last lines that it printed."""
+    extra: dict[str, Any] = {name: value for name, value in problem.extra.items() if name != "job_id"}
+    said = problem.message.replace("The action", "It", 1)
+    message = f"The worker that was to hold this action failed at its start: {said}"
+    return Problem(500, "serve_failed", message, log=_last_lines(tail), **extra)
+
+
+def _last_lines(tail: bytes) -> str:
+    return tail.decode(errors="replace")[-_TAIL_CHARACTERS:].strip()

@@ -1,0 +1,122 @@
+"""The served actions of a runner."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from synapse_agent.plugins.config import Action
+from synapse_agent.problems import Problem, quoted
+from synapse_agent.runner.base import Run, RunListener
+from synapse_agent.runner.processes.limits import RunLimits
+from synapse_agent.runner.serving.applications import Application, ApplicationEndedError
+from synapse_agent.runner.serving.workers import Prepare
+
+_Key = tuple[Path, str, tuple[str, ...], str | None]
+
+
+class ServingPool:
+    """Keeps one application for each action that was called, with the requirements that its callers add."""
+
+    def __init__(self, prepare: Prepare) -> None:
+        """`prepare` makes what a worker's process is started from."""
+        self._prepare = prepare
+        self._applications: dict[_Key, Application] = {}
+        self._ending: set[Application] = set()
+
+    async def call(self, run: Run, action: Action, listener: RunListener, limits: RunLimits) -> bytes:
+        """Have a worker carry out a run, and return its result; see `Runner.run`."""
+        while True:
+            try:
+                return await self._application(run, action, limits).call(run, listener, limits)
+            except ApplicationEndedError:
+                continue
+
+    async def warm(self, run: Run, action: Action, listener: RunListener, limits: RunLimits) -> dict[str, Any]:
+        """Start the workers of an action if it has none, wait until one is ready, and return its record."""
+        while True:
+            application = self._application(run, action, limits)
+            try:
+                await application.warm(listener)
+            except ApplicationEndedError:
+                continue
+            return application.record()
+
+    def records(self) -> list[Mapping[str, Any]]:
+        """Describe all of them as the contract does, the oldest first."""
+        return [each.record() for each in self._applications.values()]
+
+    async def end(self, name: str) -> None:
+        """End an application: its idle workers now, those that have calls after these. The next call starts anew.
+
+        Raises `Problem` 404 `serve_application_not_found`.
+        """
+        keys = [key for key, each in self._applications.items() if each.name == name]
+        if not keys:
+            raise application_not_found(name)
+        await self._end(keys)
+
+    async def end_share(self, share: str) -> None:
+        """End the application of a share that is not needed any more."""
+        await self._end([key for key in self._applications if key[3] == share])
+
+    async def forget(self, folder: Path) -> None:
+        """End those of a folder that is gone."""
+        await self._end([key for key in self._applications if key[0] == folder])
+
+    def lose(self, environment: Path) -> None:
+        """Begin to end those in an environment that is gone or has changed."""
+        for key in [key for key, each in self._applications.items() if each.uses(environment)]:
+            self._begin_to_end(key)
+
+    async def close(self) -> None:
+        """End all of them, and the calls that they have."""
+        ending = [*map(self._begin_to_end, list(self._applications)), *self._ending]
+        await asyncio.gather(*(each.ended(at_once=True) for each in ending))
+
+    async def _end(self, keys: list[_Key]) -> None:
+        ending = [self._begin_to_end(key) for key in keys]
+        await asyncio.gather(*(each.ended(at_once=False) for each in ending))
+
+    def _begin_to_end(self, key: _Key) -> Application:
+        application = self._applications.pop(key)
+        self._ending.add(application)
+        application.end()
+        return application
+
+    def _application(self, run: Run, action: Action, limits: RunLimits) -> Application:
+        key = (run.folder, run.action, tuple(sorted(run.requirements)), run.share)
+        found = self._applications.get(key)
+        if found is None:
+            found = self._applications[key] = Application(
+                application_name(run),
+                run,
+                action,
+                limits,
+                prepare=self._prepare,
+                on_empty=lambda each: self._forget(key, each),
+            )
+        return found
+
+    def _forget(self, key: _Key, application: Application) -> None:
+        self._ending.discard(application)
+        if self._applications.get(key) is application:
+            del self._applications[key]
+
+
+def application_not_found(name: str) -> Problem:
+    """Refuse a name that no served action has."""
+    message = f"No served action is called {quoted(name)} on this agent. It is gone, or no call has started it yet."
+    return Problem(404, "serve_application_not_found", message)
+
+
+def application_name(run: Run) -> str:
+    """Name a run's application: `code@version:action`, and a digest of what the call adds to the requirements."""
+    name = f"{run.release}:{run.action}"
+    if not run.requirements:
+        return name
+    added = "\n".join(sorted(run.requirements))
+    return f"{name}+{hashlib.sha256(added.encode()).hexdigest()[:8]}"

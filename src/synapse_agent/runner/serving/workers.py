@@ -1,0 +1,253 @@
+"""A served worker: a run that stays, from the agent's side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from synapse_agent.plugins.config import Action
+from synapse_agent.runner.base import Run
+from synapse_agent.runner.processes.execution import Execution, ProcessExit
+from synapse_agent.runner.processes.keeper import KeeperProcess
+from synapse_agent.runner.processes.limits import RunLimits
+from synapse_agent.runner.processes.memory import memory_of
+from synapse_agent.runner.processes.outcomes import oom_kills
+from synapse_agent.runner.resources.scheduler import Allocation
+from synapse_agent.runner.serving.calls import CallExecution
+from synapse_agent.runner.serving.failures import start_failed
+from synapse_agent.runner.synapse_worker import protocol
+
+TAIL_BYTES = 8000
+"""What is kept of a worker's own output."""
+
+
+class WorkerStatus(Enum):
+    """How far a worker is."""
+
+    STARTING = "STARTING"
+    READY = "READY"
+    LEAVING = "LEAVING"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a run's process can be started from."""
+
+    keeper: KeeperProcess
+    request: Mapping[str, Any]
+    environment: Path
+    on_uncompiled: Callable[[bytes], None]
+    environment_seconds: float
+    """How long the environment took."""
+
+
+Residence = Callable[[], AbstractAsyncContextManager[Allocation | None]]
+"""What a process enters to have its part of the machine."""
+Prepare = Callable[[Run, RunLimits, Callable[[bytes], None], Residence], AbstractAsyncContextManager[Prepared]]
+"""Makes the environment of a run and lends it with a keeper; what that prints goes to the third argument."""
+
+
+class WorkerProcess:
+    """A process that holds an action's object, and the calls that it has."""
+
+    def __init__(
+        self,
+        run: Run,
+        action: Action,
+        limits: RunLimits,
+        *,
+        prepare: Prepare,
+        residence: Residence,
+        on_output: Callable[[bytes], None],
+        on_ready: Callable[[], None],
+        on_ended: Callable[[WorkerProcess, ProcessExit | Exception], None],
+    ) -> None:
+        """Begin to start it. `on_ready` is called when it is ready, `on_ended` once, with how it ended."""
+        self.status = WorkerStatus.STARTING
+        self.calls: set[CallExecution] = set()
+        self.done = 0
+        """Calls that have ended."""
+        self.is_idle_since = asyncio.get_running_loop().time()
+        self.environment: Path | None = None
+        self.outputs = Path()
+        self.killed_because_of: str | None = None
+        """The job of the call that did not stop, if it was killed for that."""
+        self.was_ready = False
+        self.was_asked_to_leave = False
+        self.timed_out = False
+        """Whether it was ended because its start took too long."""
+        self.tail = b""
+        """The end of what it printed outside of its calls."""
+        self._run = run
+        self._options = action.serve
+        self._limits = limits
+        self._prepare = prepare
+        self._residence = residence
+        self._on_output = on_output
+        self._on_ready = on_ready
+        self._on_ended = on_ended
+        self._execution: Execution | None = None
+        self._oom_kills = oom_kills()
+        self._pid: int | None = None
+        self._startup: asyncio.TimerHandle | None = None
+        self._task = asyncio.create_task(self._live(), name=f"served worker of {run.release}")
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it can take a call."""
+        has_room = len(self.calls) < self._options.concurrency
+        return self.status is WorkerStatus.READY and has_room and self._may_take_more
+
+    @property
+    def _may_take_more(self) -> bool:
+        most = self._options.max_calls
+        return most is None or self.done + len(self.calls) < most
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether it is ready, and has no call."""
+        return self.status is WorkerStatus.READY and not self.calls
+
+    @property
+    def lacked_memory(self) -> bool:
+        """Whether the kernel has ended a process for lack of memory since this one was started."""
+        return oom_kills() > self._oom_kills
+
+    def hand(self, message: bytes, descriptors: list[int]) -> None:
+        """Send it a call; see `CallTaker`."""
+        try:
+            if self._execution is None:
+                raise ConnectionRefusedError
+            self._execution.send(message, descriptors)
+        except BlockingIOError:
+            raise
+        except OSError:
+            self.status = WorkerStatus.LEAVING  # it has ended, and its keeper is about to report that
+            raise
+
+    def take(self, call: CallExecution) -> None:
+        """Count a call as its own."""
+        self.calls.add(call)
+
+    def give_back(self, call: CallExecution) -> None:
+        """Forget a call that it was never handed."""
+        self.calls.discard(call)
+        if self.status is WorkerStatus.LEAVING:
+            self.leave()
+
+    def let_go(self, call: CallExecution) -> None:
+        """Forget a call that has ended; after its last one this ends, too."""
+        self.done += 1
+        self.is_idle_since = asyncio.get_running_loop().time()
+        self.calls.discard(call)
+        if self.status is WorkerStatus.LEAVING or not self._may_take_more:
+            self.leave()
+
+    def leave(self) -> None:
+        """End once the calls that it has are over."""
+        self.was_asked_to_leave = True
+        self.status = WorkerStatus.LEAVING
+        if self.calls or self._task.done():
+            return
+        if self._execution is None or not self.was_ready:
+            self._task.cancel()
+            return
+        try:
+            self._execution.send(protocol.LEAVE)
+        except OSError:
+            self._task.cancel()
+        else:
+            asyncio.get_running_loop().call_later(self._limits.grace, self._task.cancel)
+
+    async def end(self) -> None:
+        """End it, and wait until it and all it started are gone."""
+        self.leave()
+        if self.calls:
+            self._task.cancel()
+        await asyncio.wait([self._task])
+
+    def kill(self, *, because_of: str) -> None:
+        """Kill it, because a call does not stop; see `CallTaker`."""
+        if self.killed_because_of is None:
+            self.killed_because_of = because_of
+        if self._execution is not None:
+            self._execution.kill()
+
+    def start_problem(self, ending: ProcessExit | Exception) -> Exception:
+        """Return what calls that wait are told about its start, which failed."""
+        if self.timed_out:
+            ending = ProcessExit(None, None, None, timed_out=True)
+        return start_failed(
+            ending, tail=self.tail, timeout=self._options.startup_timeout, out_of_memory=self.lacked_memory
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Describe it as the contract does."""
+        status = "BUSY" if self.calls else "IDLE" if self.status is WorkerStatus.READY else self.status.value
+        memory = None if self._pid is None or self._task.done() else memory_of(self._pid)
+        return {"status": status, "node_id": None, "calls": self.done, "memory": memory}
+
+    async def _live(self) -> None:
+        ending: ProcessExit | Exception = ProcessExit(None, None, None, timed_out=False, has_begun=False)
+        try:
+            ending = await self._serve()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the calls that wait hear of it
+            ending = error
+        finally:
+            if self._startup is not None:
+                self._startup.cancel()
+            self.status = WorkerStatus.LEAVING
+            exited = ending if isinstance(ending, ProcessExit) else ProcessExit(None, None, None, timed_out=False)
+            for call in self.calls:
+                call.worker_ended(exited)
+            self._on_ended(self, ending)
+
+    async def _serve(self) -> ProcessExit:
+        limits = replace(self._limits, time=None, cpu_time=None)
+        settings = {"concurrency": self._options.concurrency, "cpu_time": self._limits.cpu_time}
+        async with self._prepare(self._run, limits, self._hear, self._residence) as prepared:
+            self.environment = prepared.environment
+            self._execution = Execution(
+                prepared.keeper,
+                limits,
+                on_output=self._hear,
+                on_started=self._limit_startup,
+                on_outputs=self._note_outputs,
+                on_ready=self._be_ready,
+                on_uncompiled=prepared.on_uncompiled,
+            )
+            return await self._execution.run({**prepared.request, "worker": settings})
+
+    def _note_outputs(self, outputs: Path, is_over: bool) -> None:
+        self.outputs = outputs
+        if is_over:
+            for call in self.calls:
+                call.worker_is_ending(self)
+
+    def _limit_startup(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._startup = loop.call_later(self._options.startup_timeout, self._give_up_startup)
+
+    def _give_up_startup(self) -> None:
+        self.timed_out = True
+        self._task.cancel()
+
+    def _be_ready(self, pid: int) -> None:
+        self._pid = pid
+        if self._startup is not None:
+            self._startup.cancel()
+        if self.status is WorkerStatus.STARTING:
+            self.status = WorkerStatus.READY
+            self.was_ready = True
+            self.is_idle_since = asyncio.get_running_loop().time()
+            self._on_ready()
+
+    def _hear(self, data: bytes) -> None:
+        self.tail = (self.tail + data)[-TAIL_BYTES:]
+        if self.status is WorkerStatus.STARTING:
+            self._on_output(data)

@@ -1,0 +1,122 @@
+"""One call of a served worker: its channels, params and stop, received from the agent."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import resource
+from _socket import MSG_DONTWAIT, socket
+from collections.abc import Sequence
+from typing import Any
+
+from . import protocol
+from .context import Context
+from .inputs import copied, remove, resolved
+from .kernel import libc, receive
+from .outcome import parted, read_params
+from .reports import Reports
+from .view import call_inputs_of, call_outputs_of
+
+_CHANNELS = 2
+"""Descriptors that each call has."""
+_MOST = _CHANNELS + protocol.MAX_FILES + 1
+
+
+class ServedCall:
+    """A call, from the message that hands it over to its outcome."""
+
+    def __init__(
+        self, request: bytes, report: int, log: int, files: Sequence[int], *, action: str, outputs: str
+    ) -> None:
+        head, self._text = parted(request)
+        self.reports = Reports(report, bytes.fromhex(head["secret"]))
+        self.log = log
+        self._files = files
+        self._names = [(identity, name) for identity, name in head["inputs"]]
+        self._outputs = call_outputs_of(outputs, head["number"])
+        self._inputs = call_inputs_of(outputs, head["number"])
+        os.mkdir(self._outputs, 0o700)
+        self.env: dict[str, str] = {**head["env"], "SYNAPSE_OUTPUT_DIR": self._outputs}
+        self.context = Context(
+            self.reports, job_id=head["job_id"], action=action, language=head["language"], outputs=self._outputs
+        )
+
+    @classmethod
+    def receive(cls, descriptor: int, *, action: str, outputs: str) -> ServedCall | None:
+        """Wait for the next call on the worker's report socket; None once the agent ends the worker."""
+        connection = socket(fileno=descriptor)
+        try:
+            message, descriptors = receive(connection, 1 + 2 * protocol.MAX_PAYLOAD, _MOST)
+        finally:
+            connection.detach()
+        if message[:1] != protocol.CALL or len(descriptors) < _CHANNELS:  # without them, it has too many files open
+            return None
+        request = message[1:] or _read(descriptors.pop())
+        report, log, *files = descriptors
+        return cls(request, report, log, files, action=action, outputs=outputs)
+
+    def params(self) -> dict[str, Any]:
+        """Decode its params, with a path in the place of each reference to a file."""
+        params = read_params(self._text)
+        if not self._names:
+            return params
+        if len(self._files) != len(self._names):
+            raise OSError(errno.EMFILE, "The files that the params refer to could not all be received")
+        found: dict[str, Any] = resolved(params, copied(self._inputs, self._names, self._files))
+        return found
+
+    def is_stopped(self) -> bool:
+        """Return whether the agent has sent its stop since this was last asked."""
+        connection = socket(fileno=self.reports.fileno())
+        try:
+            return connection.recv(1, MSG_DONTWAIT) == protocol.STOP
+        except BlockingIOError:
+            return False
+        finally:
+            connection.detach()
+
+    def finish(self, outcome: tuple[bytes, bytes]) -> None:
+        """Report its outcome, and let go of its channels."""
+        self.context.flush()
+        os.close(self.log)
+        if self._names:
+            remove(self._inputs)
+        try:
+            os.rmdir(self._outputs)
+        except OSError:  # it is not empty, or the call has put something else in its place
+            self.reports.tell(protocol.OUTPUTS)
+        self.reports.outcome(*outcome)
+        self.reports.close()
+
+
+def limit_cpu(seconds: int | None) -> None:
+    """Have the kernel end this process once it has used so many seconds of CPU time from now on."""
+    if seconds is None:
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    wanted = int(used.ru_utime + used.ru_stime) + 1 + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+class StandardOutput:
+    """This process's stdout and stderr, lent to a call and taken back."""
+
+    def __init__(self) -> None:
+        self._own = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
+
+    def lend(self, log: int) -> None:
+        """Have all that is printed go to a call's log."""
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+
+    def take_back(self) -> None:
+        """Have all that is printed go to the worker's own log again; what C's own buffers hold is the call's."""
+        libc.fflush(None)
+        self.lend(self._own)
+
+
+def _read(descriptor: int) -> bytes:
+    with open(descriptor, "rb", buffering=0) as file:
+        return file.read()

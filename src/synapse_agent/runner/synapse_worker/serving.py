@@ -1,0 +1,95 @@
+"""A run that stays: a served worker, which holds an action's object and is handed one call after the other.
+
+Each call comes with channels of its own, so that what it prints and reports is its own. A worker whose method is a
+plain function has one call at a time, in its main thread; one whose method is `async` is in `serving_async`.
+
+A call's stop arrives on its report socket. Here SIGIO brings it, and `CallStopped` is raised in the middle of the
+call. The agent ends the worker of a call that does not stop.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from functools import partial
+from typing import Any
+
+from .context import Context
+from .held import Held
+from .invoke import awaited
+from .reports import Reports
+from .sandbox import Sandbox
+from .served_call import ServedCall
+from .served_worker import ServedWorker
+
+
+class CallStopped(BaseException):
+    """The agent has stopped this call."""
+
+
+def serve(request: dict[str, Any], reports: Reports, context: Context, folder: str, sandbox: Sandbox) -> int:
+    """Make what the action names, report that or the failure, and take calls until the agent ends this."""
+    worker = ServedWorker(request, reports, context, folder, sandbox)
+    if worker.concurrency > 1:
+        from .sorted_output import sort_output  # which few have a use for
+
+        sort_output()  # before the plugin's modules make handlers of what is there
+    held: list[Held] = []
+    outcome = worker.judge(lambda: held.append(worker.load()), context)
+    if held and held[0].is_async:
+        import asyncio
+
+        from .serving_async import serve_async
+
+        return asyncio.run(serve_async(worker, held[0]))
+    if held:
+        outcome = worker.judge(lambda: _nothing(awaited(held[0].make(context))), context)
+    if not worker.is_made(outcome):
+        return 1
+    _OneAtATime(worker, held[0]).serve()
+    return 0
+
+
+def _nothing(_: Any) -> None:
+    return None
+
+
+class _OneAtATime:
+    """Takes calls in the main thread, in which signals are handled."""
+
+    def __init__(self, worker: ServedWorker, held: Held) -> None:
+        self._worker = worker
+        self._held = held
+        self._current: ServedCall | None = None
+
+    def serve(self) -> None:
+        signal.signal(signal.SIGIO, self._interrupt)
+        while True:
+            call = self._worker.next_call()
+            if call is None:
+                return
+            self._worker.begin(call)
+            self._worker.end(call, self._worker.judge(partial(self._run, call), call.context))
+
+    def _run(self, call: ServedCall) -> Any:
+        _signal_input(call.reports.fileno())
+        params = call.params()
+        self._current = call
+        try:
+            self._interrupt()  # what came before the signal was asked for
+            return self._worker.write(awaited(self._held.call(params, call.context)), call.context)
+        finally:
+            self._current = None
+
+    def _interrupt(self, *_: Any) -> None:
+        call = self._current
+        if call is not None and call.is_stopped():
+            self._current = None
+            raise CallStopped
+
+
+def _signal_input(descriptor: int) -> None:
+    """Have the kernel send this process SIGIO when something comes in."""
+    fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_ASYNC)

@@ -1,0 +1,41 @@
+"""What Python prints, sorted by context: each call of an async worker has a log of its own."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from contextvars import ContextVar
+
+_log: ContextVar[int | None] = ContextVar("synapse_log", default=None)
+
+
+def sort_output() -> None:
+    """Replace `sys.stdout` and `sys.stderr`; what is printed outside of any call goes where it went before."""
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(_Sorted(descriptor), encoding="utf-8", errors="backslashreplace", write_through=True)  # type: ignore[type-var]
+        for descriptor in (1, 2)
+    )
+
+
+def set_output(log: int) -> None:
+    """Have what is printed in this context, and in threads and tasks that start in it, go to a log."""
+    _log.set(log)
+
+
+class _Sorted(io.RawIOBase):
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        log = _log.get()
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor if log is None else log, view) :]
+        return len(data)
