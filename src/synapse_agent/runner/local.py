@@ -124,6 +124,14 @@ class LocalRunner:
                     raise
                 raise cannot_start(str(error)) from error
 
+    def figures(self) -> Mapping[str, float]:
+        """Count the processes that runs are forked from."""
+        return {"zygote": self._zygotes.count}
+
+    def refusal(self) -> Problem | None:
+        """Return why a run would be refused now: it is closed."""
+        return shutting_down() if self._closed else None
+
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; see `Runner.stop`."""
         stop = self._running.get(job_id)

@@ -90,6 +90,27 @@ def create_backup() -> Request:
     return _call(operation, operation.build_request())
 
 
+def check_readiness() -> Request:
+    """Return the call for `check_readiness`."""
+    from synapse_agent_api.api.health import check_readiness as operation
+
+    return _call(operation, operation.build_request())
+
+
+def list_environments() -> Request:
+    """Return the call for `list_environments`."""
+    from synapse_agent_api.api.maintenance import list_environments as operation
+
+    return _call(operation, operation.build_request())
+
+
+def get_storage() -> Request:
+    """Return the call for `get_storage`."""
+    from synapse_agent_api.api.maintenance import get_storage as operation
+
+    return _call(operation, operation.build_request())
+
+
 def create_session_code() -> Request:
     """Return the call for `create_session_code`."""
     from synapse_agent_api.api.sessions import create_session_code as operation
