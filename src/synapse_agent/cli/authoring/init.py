@@ -24,12 +24,14 @@ class Kind(StrEnum):
 
     FUNCTION = "function"
     CLASS = "class"
+    SERVE = "serve"
     SDK = "sdk"
 
 
 _FIRST_RUN = {
     Kind.FUNCTION: "greet -p name=Ada",
     Kind.CLASS: "count -p text='to be or not to be'",
+    Kind.SERVE: "predict -p data='[1, 2, 3]'",
     Kind.SDK: "train -p points='[[1, 2], [2, 4]]'",
 }
 
@@ -44,7 +46,11 @@ def init(
         ),
     ],
     kind: Annotated[
-        Kind, typer.Option("--kind", help="What its actions are: functions, methods of a class, or the public SDK's.")
+        Kind,
+        typer.Option(
+            "--kind",
+            help="What its actions are: functions, methods of a class, a model that stays loaded, or the public SDK's.",
+        ),
     ] = Kind.FUNCTION,
 ) -> None:
     """Make a plugin that runs, with a test and a config.yaml that explains each line, and print what to type next."""
