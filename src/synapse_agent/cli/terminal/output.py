@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 View = Literal[
-    "agents", "environments", "findings", "gpus", "health", "job", "jobs", "nodes", "release", "releases", "value"
+    "agents",
+    "environments",
+    "files",
+    "findings",
+    "gpus",
+    "health",
+    "job",
+    "jobs",
+    "nodes",
+    "release",
+    "releases",
+    "value",
 ]
 """A function of `views`, which is imported for a terminal only, as Rich takes its time."""
 
