@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
-from bench.agents import agent, agent_with_release, children, empty_route, memory
+from bench.agents import agent, agent_with_release, children, empty_route, got, memory, posted
 from bench.environments import Environment
 from bench.rows import Row, Values
 from bench.subjects.payload import ADDER_RELEASE
@@ -17,8 +22,14 @@ GROUP = "agent"
 """All rows are called so, too."""
 REST_SECONDS = 1.0
 RAY_REST_SECONDS = 2.0
+OBSERVED = Path(__file__).parent / "observed.py"
+WARM_RUN_MICROSECONDS = 4300
 RAY_TURNS = 5
 """Tasks in a row: Ray may have started the first one's process while the others were measured."""
+
+QUEUED_JOBS = 50
+CALLS = 200
+_SLEEPS = "import time\n\ndef sleep():\n    time.sleep(60)\n"
 
 Homes = Mapping[str, Environment]
 
@@ -89,6 +100,17 @@ def at_rest(homes: Homes, of: Callable[[int, list[int]], float]) -> Values:
         return {"ours": of(ours.pid, ours.keepers()) / 1e6}
 
 
+def observed(what: str) -> Callable[[Homes, str], Values]:
+    """Return the measure of what an agent's figures, or its log, take of one warm run."""
+
+    def measure(homes: Homes, _: str) -> Values:
+        command = [homes["agent"].python, OBSERVED, what]
+        seconds = [float(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(3)]
+        return {"ours": statistics.median(seconds) * 1e6}
+
+    return measure
+
+
 def with_spares(keeper: int) -> int:
     """Return the memory of a keeper, its zygote and the processes that wait, what they share counted once."""
     return sum(memory(pid, "Pss") for pid in (keeper, *descendants(keeper)))
@@ -97,6 +119,26 @@ def with_spares(keeper: int) -> int:
 def descendants(pid: int) -> list[int]:
     """Return the processes below a process."""
     return [each for child in children(pid) for each in (child, *descendants(child))]
+
+
+def waits(homes: Homes, _: str) -> Values:
+    """Measure how long calls wait for their turn while jobs of another release are queued, one after the other."""
+    with agent_with_release(homes["agent"]) as ours:
+        source = {"config": {"actions": {"sleep": "m:sleep"}}, "modules": {"m": _SLEEPS}, "action": "sleep"}
+        for _ in range(QUEUED_JOBS):
+            posted(ours.url, "/plugin_releases/run_debug/", source, {"Prefer": "respond-async"})
+        ids = [f"call-{number}" for number in range(CALLS)]
+        for job_id in ids:
+            posted(ours.url, f"{ADDER_RELEASE}/run/", {"action": "add", "params": {"a": 1, "b": 2}, "job_id": job_id})
+        waited = sorted(_waited(got(ours.url, f"/jobs/{job_id}/")) for job_id in ids)
+        pending = sum(job["status"] == "PENDING" for job in got(ours.url, "/jobs/?status=PENDING"))
+        assert pending >= QUEUED_JOBS - (os.cpu_count() or 1), "the jobs were over before the calls"
+        return {"ours": waited[len(waited) * 99 // 100] * 1e3}
+
+
+def _waited(job: Mapping[str, Any]) -> float:
+    began, started = (datetime.fromisoformat(job[name]) for name in ("created_at", "started_at"))
+    return (started - began).total_seconds()
 
 
 def _medians(measured: Mapping[str, Sequence[Measure]], scale: float) -> Values:
@@ -110,11 +152,14 @@ def _per_second(measured: Mapping[str, Sequence[Measure]]) -> Values:
 _FIRST = {"uv": 1.3}
 
 ROWS = [
+    Row("figures of a warm run", "µs", observed("figures"), limit=0.02 * WARM_RUN_MICROSECONDS),
+    Row("log of a warm run, five lines", "µs", observed("log")),
     Row("warm run of a function over HTTP, p50", "ms", run, limit=5),
     Row("warm runs, 4 callers", "/s", throughput, limit=400, more_is_better=True),
     Row("first run with a new requirement: six", "ms", first_run("new_small"), _FIRST),
     Row("first run with new requirements: numpy, pillow", "ms", first_run("new_large"), _FIRST),
     Row("requests over 32 connections", "/s", requests, {"starlette": 0.5}, more_is_better=True),
+    Row(f"wait of a call under {QUEUED_JOBS} queued jobs, p99", "ms", waits, limit=50),
     Row("start until ready", "s", start, limit=0.6),
     Row(
         "memory of the agent at rest",

@@ -223,6 +223,12 @@ class Health(BaseModel):
     features: Annotated[
         list[str] | MISSING, Field(description="What the agent can beyond the minimum, as in `Synapse-Agent-Features`.")
     ] = MISSING
+    running: Annotated[int | MISSING, Field(description="Runs that are being carried out.")] = MISSING
+    waiting: Annotated[int | MISSING, Field(description="Runs that wait for their environment or their turn.")] = (
+        MISSING
+    )
+    capacity: Annotated[int | MISSING, Field(description="Runs at once.")] = MISSING
+    uptime: Annotated[float | MISSING, Field(description="Seconds since the agent's start.")] = MISSING
     sandbox: Sandbox | MISSING = MISSING
 
 
@@ -321,6 +327,22 @@ class Job(BaseModel):
     ] = MISSING
 
 
+class JobBucket(BaseModel):
+    """
+    The jobs created in one part of a span of time.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    start: AwareDatetime
+    runs: Annotated[int, Field(description="How many were created.", ge=0)]
+    failed: Annotated[int, Field(description="How many of them failed.", ge=0)]
+    seconds: Annotated[
+        float | None, Field(description="Their average time from start to end; `null` if none has ended.")
+    ]
+
+
 class JobCaller(BaseModel):
     """
     The origin of a run; `null` if the agent does not know.
@@ -405,6 +427,17 @@ class JobProgress(BaseModel):
     nonfinite: NonFiniteNumbers | MISSING = MISSING
 
 
+class JobStatistics(BaseModel):
+    """
+    Jobs by the time at which they were created.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    buckets: list[JobBucket]
+
+
 class JobStatus(StrEnum):
     """
     A state of jobs to ask for. In answers it is open, since newer agents may have others.
@@ -427,6 +460,12 @@ class JobStreamEvent(BaseModel):
     )
     type: Annotated[str, Field(description="What this event is about; `stream_job_logs` describes each.")]
     message: Annotated[str | MISSING, Field(description="The line, or a sentence for people.")] = MISSING
+    overwritten: Annotated[
+        bool | MISSING,
+        Field(
+            description="`log`: `true` if the line ended with a carriage return, so that on a terminal the next one takes its place."
+        ),
+    ] = MISSING
     current: Annotated[
         float | None | MISSING,
         Field(description="`progress`: how much is done; `null` if the action reported no finite number."),
@@ -610,6 +649,23 @@ at once with the job record.
 """
 
 
+class PluginEnvironment(BaseModel):
+    """
+    An environment that runs of plugins share.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: str
+    python: Annotated[str | None | MISSING, Field(description="The version of its Python.")] = MISSING
+    requirements: list[str] | None | MISSING = MISSING
+    size: Annotated[int, Field(description="Bytes of all its files.")]
+    last_used: AwareDatetime | MISSING = MISSING
+    in_use: bool | MISSING = MISSING
+    usable: Annotated[bool | MISSING, Field(description="Whether its Python still exists.")] = MISSING
+
+
 PluginModules = TypeAliasType("PluginModules", dict[str, str])
 """
 Python source by dotted module name.
@@ -676,6 +732,43 @@ Priority = TypeAliasType(
         ),
     ],
 )
+
+
+class PushPluginReleaseRequest(BaseModel):
+    """
+    The archive to cache as a release.
+    """
+
+    archive: StoredFileReference
+    replace: Annotated[
+        bool | None,
+        Field(description="Replace a cached release of that code and version that has other files. It keeps its ID."),
+    ] = False
+
+
+class Readiness(BaseModel):
+    """
+    The agent takes runs.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    status: Annotated[str, Field(description="`ok`.")]
+
+
+class ReferencedFile(BaseModel):
+    """
+    A file that was uploaded.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: Annotated[
+        str, Field(description="The SHA-256 of its content, in hexadecimal digits.", pattern="^[0-9a-f]{64}$")
+    ]
+    name: Annotated[str, Field(description="What the file is called.", max_length=255, min_length=1)]
 
 
 ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
@@ -787,6 +880,33 @@ class SessionRequest(BaseModel):
     code: Annotated[str | MISSING, Field(min_length=1)] = MISSING
 
 
+class Storage(BaseModel):
+    """
+    What an agent keeps on its disk.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    data_dir: Annotated[str, Field(description="The data folder, on the agent's machine.")]
+    collected_at: AwareDatetime
+    disk_total: Annotated[int, Field(description="Bytes of the disk with the data folder.")]
+    disk_free: Annotated[int, Field(description="Bytes of it that are free.")]
+    stores: list[Store]
+
+
+class Store(BaseModel):
+    """
+    One kind of what is kept.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: Annotated[str, Field(description="Such as `jobs`, `environments` or `files`.")]
+    size: Annotated[int, Field(description="Bytes.")]
+
+
 class StoredFile(BaseModel):
     """
     A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
@@ -801,6 +921,14 @@ class StoredFile(BaseModel):
     media_type: Annotated[str | None, Field(description="As its uploader called it.")]
     size: Annotated[int | None, Field(description="Bytes; null while that is not known.")]
     received: Annotated[int, Field(description="Bytes that are there.", ge=0)]
+
+
+class StoredFileReference(BaseModel):
+    """
+    Refers to a file that was uploaded.
+    """
+
+    field_file: Annotated[ReferencedFile, Field(alias="$file")]
 
 
 class WarmRelease(BaseModel):

@@ -146,6 +146,10 @@ class Health(TypedDict):
     status: str
     version: NotRequired[str]
     features: NotRequired[list[str]]
+    running: NotRequired[int]
+    waiting: NotRequired[int]
+    capacity: NotRequired[int]
+    uptime: NotRequired[float]
     sandbox: NotRequired[Sandbox]
 
 
@@ -198,6 +202,17 @@ class Job(TypedDict):
     attempts: NotRequired[int]
 
 
+class JobBucket(TypedDict):
+    """
+    The jobs created in one part of a span of time.
+    """
+
+    start: str
+    runs: int
+    failed: int
+    seconds: float | None
+
+
 class JobCaller(TypedDict):
     """
     The origin of a run; `null` if the agent does not know.
@@ -247,6 +262,14 @@ class JobProgress(TypedDict):
     nonfinite: NotRequired[NonFiniteNumbers]
 
 
+class JobStatistics(TypedDict):
+    """
+    Jobs by the time at which they were created.
+    """
+
+    buckets: list[JobBucket]
+
+
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"]
 
 
@@ -257,6 +280,7 @@ class JobStreamEvent(TypedDict):
 
     type: str
     message: NotRequired[str]
+    overwritten: NotRequired[bool]
     current: NotRequired[float | None]
     total: NotRequired[float | None]
     step: NotRequired[str]
@@ -375,6 +399,20 @@ at once with the job record.
 """
 
 
+class PluginEnvironment(TypedDict):
+    """
+    An environment that runs of plugins share.
+    """
+
+    id: str
+    python: NotRequired[str | None]
+    requirements: NotRequired[list[str] | None]
+    size: int
+    last_used: NotRequired[str]
+    in_use: NotRequired[bool]
+    usable: NotRequired[bool]
+
+
 PluginModules: TypeAlias = dict[str, str]
 """
 Python source by dotted module name.
@@ -411,6 +449,32 @@ class PluginReleasePage(TypedDict):
 
 
 Priority: TypeAlias = int
+
+
+class PushPluginReleaseRequest(TypedDict):
+    """
+    The archive to cache as a release.
+    """
+
+    archive: StoredFileReference
+    replace: NotRequired[bool]
+
+
+class Readiness(TypedDict):
+    """
+    The agent takes runs.
+    """
+
+    status: str
+
+
+class ReferencedFile(TypedDict):
+    """
+    A file that was uploaded.
+    """
+
+    id: str
+    name: str
 
 
 ReleaseFilters: TypeAlias = dict[str, Any]
@@ -482,6 +546,27 @@ class SessionRequest(TypedDict):
     code: NotRequired[str]
 
 
+class Storage(TypedDict):
+    """
+    What an agent keeps on its disk.
+    """
+
+    data_dir: str
+    collected_at: str
+    disk_total: int
+    disk_free: int
+    stores: list[Store]
+
+
+class Store(TypedDict):
+    """
+    One kind of what is kept.
+    """
+
+    name: str
+    size: int
+
+
 class StoredFile(TypedDict):
     """
     A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
@@ -493,6 +578,12 @@ class StoredFile(TypedDict):
     media_type: str | None
     size: int | None
     received: int
+
+
+StoredFileReference = TypedDict(
+    "StoredFileReference",
+    {"$file": ReferencedFile},
+)
 
 
 class WarmRelease(TypedDict):

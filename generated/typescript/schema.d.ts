@@ -35,6 +35,37 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/health/ready": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check that the agent takes runs
+         * @description For load balancers and orchestrators; answers without authentication too. 503 while the agent can take no run.
+         */
+        get: operations["check_readiness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/backup/": {
         parameters: {
             query?: never;
@@ -227,6 +258,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/plugin_releases/upload/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cache a release from an archive
+         * @description The archive is a zip of the plugin's folder that was uploaded (`put_file_content`); its `config.yaml` has code and
+         *     version. Agents take releases this way only if their operator allows it (`--allow-push`).
+         */
+        post: operations["push_plugin_release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/plugin_releases/{lookup}": {
         parameters: {
             query?: never;
@@ -396,6 +459,37 @@ export interface paths {
          *     `GET /jobs/{job_id}/` has them.
          */
         get: operations["list_jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/job_statistics/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count jobs over time
+         * @description Jobs by the time at which they were created, in buckets of equal length that end now, oldest first.
+         */
+        get: operations["get_job_statistics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -730,6 +824,68 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/environments/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the environments of plugins
+         * @description Those on the agent's own machine, the most recently used first, as they were at most half a minute ago.
+         */
+        get: operations["list_environments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/storage/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See what the agent keeps on its disk
+         * @description As it was at most half a minute ago.
+         */
+        get: operations["get_storage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events/": {
         parameters: {
             query?: never;
@@ -753,14 +909,14 @@ export interface paths {
          * @description What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
          *     follow each other closely come as one event. The data of an event is a JSON object with a `type`:
          *
-         *     - `job`: a job was made, has gone on or is over; `job` is its record, as lists have it.
+         *     - `job`: a job was made, has reported something or is over; `job` is its record, as in a list.
          *     - `job_deleted`: the job of that `job_id` is gone.
-         *     - `release`: `release` was cached or deleted, as `what` says.
-         *     - `environment`: an environment was made or removed, as `what` says.
+         *     - `release`: `release` was cached (`what` is `created`) or deleted.
+         *     - `environment`: an environment was `made` or `removed`.
          *     - `agent`: the agent is about to end; the last event.
-         *     - `reload`: more has changed than is worth telling. Ask again for what you show.
+         *     - `reload`: too much has changed for single events. Load again what you show.
          *
-         *     After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
+         *     After a connection has broken, load again what you show: events have no `id` to resume from. Ignore types that you
          *     don't know.
          */
         get: operations["stream_events"];
@@ -865,7 +1021,61 @@ export interface components {
             version?: string;
             /** @description What the agent can beyond the minimum, as in `Synapse-Agent-Features`. */
             features?: string[];
+            /** @description Runs that are being carried out. */
+            running?: number;
+            /** @description Runs that wait for their environment or their turn. */
+            waiting?: number;
+            /** @description Runs at once. */
+            capacity?: number;
+            /** @description Seconds since the agent's start. */
+            uptime?: number;
             sandbox?: components["schemas"]["Sandbox"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The agent takes runs. */
+        Readiness: {
+            /** @description `ok`. */
+            status: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description An environment that runs of plugins share. */
+        PluginEnvironment: {
+            id: string;
+            /** @description The version of its Python. */
+            python?: string | null;
+            requirements?: string[] | null;
+            /** @description Bytes of all its files. */
+            size: number;
+            /** Format: date-time */
+            last_used?: string;
+            in_use?: boolean;
+            /** @description Whether its Python still exists. */
+            usable?: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description What an agent keeps on its disk. */
+        Storage: {
+            /** @description The data folder, on the agent's machine. */
+            data_dir: string;
+            /** Format: date-time */
+            collected_at: string;
+            /** @description Bytes of the disk with the data folder. */
+            disk_total: number;
+            /** @description Bytes of it that are free. */
+            disk_free: number;
+            stores: components["schemas"]["Store"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description One kind of what is kept. */
+        Store: {
+            /** @description Such as `jobs`, `environments` or `files`. */
+            name: string;
+            /** @description Bytes. */
+            size: number;
         } & {
             [key: string]: unknown;
         };
@@ -1080,6 +1290,28 @@ export interface components {
              */
             refresh: boolean;
         };
+        /** @description The archive to cache as a release. */
+        PushPluginReleaseRequest: {
+            archive: components["schemas"]["StoredFileReference"];
+            /**
+             * @description Replace a cached release of that code and version that has other files. It keeps its ID.
+             * @default false
+             */
+            replace: boolean;
+        };
+        /** @description Refers to a file that was uploaded. */
+        StoredFileReference: {
+            $file: components["schemas"]["ReferencedFile"];
+        };
+        /** @description A file that was uploaded. */
+        ReferencedFile: {
+            /** @description The SHA-256 of its content, in hexadecimal digits. */
+            id: string;
+            /** @description What the file is called. */
+            name: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description A run request, or a legacy payload. */
         RunBody: components["schemas"]["RunRequest"] | components["schemas"]["LegacyRunPayload"];
         /** @description What to run, and with what. */
@@ -1270,6 +1502,25 @@ export interface components {
         } & {
             [key: string]: unknown;
         }) | null;
+        /** @description Jobs by the time at which they were created. */
+        JobStatistics: {
+            buckets: components["schemas"]["JobBucket"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The jobs created in one part of a span of time. */
+        JobBucket: {
+            /** Format: date-time */
+            start: string;
+            /** @description How many were created. */
+            runs: number;
+            /** @description How many of them failed. */
+            failed: number;
+            /** @description Their average time from start to end; `null` if none has ended. */
+            seconds: number | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description Seconds that the parts of the run took, `null` until it has ended, and if its action was not started. */
         JobTimings: ({
             /** @description Waiting for its turn. */
@@ -1357,6 +1608,8 @@ export interface components {
             type: string;
             /** @description The line, or a sentence for people. */
             message?: string;
+            /** @description `log`: `true` if the line ended with a carriage return, so that on a terminal the next one takes its place. */
+            overwritten?: boolean;
             /** @description `progress`: how much is done; `null` if the action reported no finite number. */
             current?: number | null;
             /** @description `progress`: the total, if the action knows it. */
@@ -1436,6 +1689,18 @@ export interface components {
     responses: {
         /** @description There is no such page. */
         PageNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /**
+         * @description The agent has a release of that code and version with other files (`release_conflict`). Raise the version, or send
+         *     `replace`.
+         */
+        ReleaseConflict: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1787,6 +2052,40 @@ export interface operations {
             default: components["responses"]["OtherError"];
         };
     };
+    check_readiness: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The agent takes runs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
     create_backup: {
         parameters: {
             query?: never;
@@ -2107,6 +2406,65 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["ReleaseRefused"];
             502: components["responses"]["BackendFailed"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    push_plugin_release: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+                /**
+                 * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
+                 *     again. See *Retries*.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PushPluginReleaseRequest"];
+            };
+        };
+        responses: {
+            /** @description The release was cached already, with the same files. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginRelease"];
+                };
+            };
+            /** @description The release is cached now. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginRelease"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["ReleaseConflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ReleaseRefused"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["OtherError"];
         };
@@ -2461,6 +2819,52 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_job_statistics: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The span, which ends now.
+                 * @example 24
+                 */
+                hours?: number;
+                /**
+                 * @description The number of buckets.
+                 * @example 48
+                 */
+                buckets?: number;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The buckets. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobStatistics"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             422: components["responses"]["Unprocessable"];
             default: components["responses"]["OtherError"];
         };
@@ -2994,6 +3398,74 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["FileRefused"];
             503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    list_environments: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The environments. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginEnvironment"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_storage: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stores and their sizes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Storage"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             default: components["responses"]["OtherError"];
         };
     };

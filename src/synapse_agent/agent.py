@@ -13,11 +13,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.files.references import FileReference
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
+from synapse_agent.observe.observer import Observer
+from synapse_agent.observe.storage import StorageOverview
+from synapse_agent.plugins.archives import unpack_named
 from synapse_agent.plugins.debug_source import DebugRules
-from synapse_agent.plugins.releases import Releases
+from synapse_agent.plugins.releases import Creation, Releases
 from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
 from synapse_agent.problems import Problem
@@ -40,7 +44,7 @@ from synapse_sdk._version import __version__
 
 logger = logging.getLogger(__name__)
 
-MakeRunner = Callable[[Settings], Awaitable[Runner]]
+MakeRunner = Callable[[Settings, Changes], Awaitable[Runner]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,10 @@ class Agent:
     max_priority: int
     nodes: NodeMonitor
     warming: Warming
-    changes: Changes
+    observer: Observer
+    runner_refusal: Callable[[], Problem | None]
+    push_limits: TreeLimits | None
+    """Of what callers upload as releases; None if they may not."""
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
         """Prepare a release for its runs, and return how far that is, as the contract has it."""
@@ -69,9 +76,25 @@ class Agent:
         )
         return {"release": name, "action": action, "status": "ready" if is_ready else "starting"}
 
+    async def push(self, archive: FileReference, *, replace: bool) -> Creation:
+        """Cache the release in an archive that was uploaded; `Problem` 403 `push_not_allowed` if it takes none."""
+        if self.push_limits is None:
+            message = "This agent takes no uploaded releases. Its operator can allow them with --allow-push."
+            raise Problem(403, "push_not_allowed", message)
+        limits = self.push_limits
+        self.files.check([archive])
+        self.files.hold([archive])
+        try:
+            path = self.files.path(archive.id)
+            return await self.releases.adopt(
+                lambda into: unpack_named(path, into, name=archive.name, limits=limits), replace=replace
+            )
+        finally:
+            self.files.release([archive])
+
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
-        self.changes.publish(Change("agent", "stopping", __version__))
+        self.observer.changes.publish(Change("agent", "stopping", __version__))
         await asyncio.gather(self.releases.close(), self.warming.close(), self.jobs.close(limit=limit))
 
 
@@ -92,7 +115,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
         scheduler = Scheduler(this_machine(settings, os.environ))
-        made = await _make(make_runner, settings, folder.reserve)
+        made = await _make(make_runner, settings, changes, folder.reserve)
         runner = DescribingRunner(made, folder.schemas)
         stack.push_async_callback(runner.close)
         files = FileStore(
@@ -116,6 +139,16 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             changes=changes,
         )
         stack.push_async_callback(jobs.close, limit=0)
+        storage = StorageOverview(folder, database)
+        stack.push_async_callback(storage.close)
+        observer = Observer(
+            changes,
+            jobs,
+            storage,
+            capacity=settings.runs_at_once,
+            gpus=len(scheduler.machine.gpus or ()),
+            runner_figures=runner.figures,
+        )
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
         for each in folders:
             stack.push_async_callback(_cancel, asyncio.create_task(each.look_ahead()))
@@ -151,7 +184,9 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             max_priority=settings.max_priority,
             nodes=nodes,
             warming=warming,
-            changes=changes,
+            observer=observer,
+            runner_refusal=runner.refusal,
+            push_limits=unpacked if settings.allow_push else None,
         )
         for release in settings.warm:
             stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))
@@ -219,10 +254,10 @@ def _without_dots(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-async def _make(make_runner: MakeRunner, settings: Settings, reserve: Reserve) -> Runner:
+async def _make(make_runner: MakeRunner, settings: Settings, changes: Changes, reserve: Reserve) -> Runner:
     while True:
         try:
-            return await make_runner(settings)
+            return await make_runner(settings, changes)
         except OSError as error:
             if not is_disk_full(error) or not reserve.spend():
                 raise unusable(settings.data_dir, error) from error

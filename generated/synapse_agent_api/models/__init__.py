@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from .health import Health
     from .invalid_item import InvalidItem
     from .job import Job
+    from .job_bucket import JobBucket
     from .job_caller import JobCaller
     from .job_event import JobEvent
     from .job_file import JobFile
     from .job_file_reference import JobFileReference
     from .job_params import JobParams
     from .job_progress import JobProgress
+    from .job_statistics import JobStatistics
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
     from .job_timings_type_0 import JobTimingsType0
@@ -39,9 +41,13 @@ if TYPE_CHECKING:
     from .plugin_action import PluginAction
     from .plugin_action_params_schema import PluginActionParamsSchema
     from .plugin_config_override import PluginConfigOverride
+    from .plugin_environment import PluginEnvironment
     from .plugin_modules import PluginModules
     from .plugin_release import PluginRelease
     from .plugin_release_page import PluginReleasePage
+    from .push_plugin_release_request import PushPluginReleaseRequest
+    from .readiness import Readiness
+    from .referenced_file import ReferencedFile
     from .release_filters import ReleaseFilters
     from .resource_amount import ResourceAmount
     from .run_request import RunRequest
@@ -49,7 +55,10 @@ if TYPE_CHECKING:
     from .session import Session
     from .session_code import SessionCode
     from .session_request import SessionRequest
+    from .storage import Storage
+    from .store import Store
     from .stored_file import StoredFile
+    from .stored_file_reference import StoredFileReference
     from .warm_release import WarmRelease
     from .warm_request import WarmRequest
 
@@ -67,12 +76,14 @@ _MODULES = {
     "Health": "health",
     "InvalidItem": "invalid_item",
     "Job": "job",
+    "JobBucket": "job_bucket",
     "JobCaller": "job_caller",
     "JobEvent": "job_event",
     "JobFile": "job_file",
     "JobFileReference": "job_file_reference",
     "JobParams": "job_params",
     "JobProgress": "job_progress",
+    "JobStatistics": "job_statistics",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
     "JobTimingsType0": "job_timings_type_0",
@@ -85,9 +96,13 @@ _MODULES = {
     "PluginAction": "plugin_action",
     "PluginActionParamsSchema": "plugin_action_params_schema",
     "PluginConfigOverride": "plugin_config_override",
+    "PluginEnvironment": "plugin_environment",
     "PluginModules": "plugin_modules",
     "PluginRelease": "plugin_release",
     "PluginReleasePage": "plugin_release_page",
+    "PushPluginReleaseRequest": "push_plugin_release_request",
+    "Readiness": "readiness",
+    "ReferencedFile": "referenced_file",
     "ReleaseFilters": "release_filters",
     "ResourceAmount": "resource_amount",
     "RunRequest": "run_request",
@@ -95,7 +110,10 @@ _MODULES = {
     "Session": "session",
     "SessionCode": "session_code",
     "SessionRequest": "session_request",
+    "Storage": "storage",
+    "Store": "store",
     "StoredFile": "stored_file",
+    "StoredFileReference": "stored_file_reference",
     "WarmRelease": "warm_release",
     "WarmRequest": "warm_request",
 }
@@ -114,12 +132,14 @@ __all__ = (
     "Health",
     "InvalidItem",
     "Job",
+    "JobBucket",
     "JobCaller",
     "JobEvent",
     "JobFile",
     "JobFileReference",
     "JobParams",
     "JobProgress",
+    "JobStatistics",
     "JobStatus",
     "JobStreamEvent",
     "JobTimingsType0",
@@ -132,9 +152,13 @@ __all__ = (
     "PluginAction",
     "PluginActionParamsSchema",
     "PluginConfigOverride",
+    "PluginEnvironment",
     "PluginModules",
     "PluginRelease",
     "PluginReleasePage",
+    "PushPluginReleaseRequest",
+    "Readiness",
+    "ReferencedFile",
     "ReleaseFilters",
     "ResourceAmount",
     "RunRequest",
@@ -142,7 +166,10 @@ __all__ = (
     "Session",
     "SessionCode",
     "SessionRequest",
+    "Storage",
+    "Store",
     "StoredFile",
+    "StoredFileReference",
     "WarmRelease",
     "WarmRequest",
 )

@@ -22,6 +22,7 @@ from synapse_agent.plugins.project import (
     requires_python,
 )
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
+from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
@@ -46,11 +47,12 @@ from synapse_agent.runner.processes.outcomes import (
 from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, namespaces_missing, probed
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
-from synapse_agent.runner.resources.gpus import HIDDEN, visible
+from synapse_agent.runner.resources.gpus import HIDDEN
 from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation, thread_variables
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
+from synapse_agent.util.changes import Changes
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +74,7 @@ class LocalRunner:
         rules: RequirementRules = STRICT,
         hides_gpus: bool = False,
         environ: Mapping[str, str] = os.environ,
+        changes: Changes | None = None,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
@@ -97,6 +100,7 @@ class LocalRunner:
             scratch=self._scratch,
             bounds=bounds or CacheBounds(),
             on_lost=self._lose,
+            changes=changes,
         )
         self._path = environ.get("PATH", os.defpath)
         self._unseen = HIDDEN if hides_gpus else {}
@@ -117,6 +121,14 @@ class LocalRunner:
                 if heard.has_started or not lacks_resources(error):
                     raise
                 raise cannot_start(str(error)) from error
+
+    def figures(self) -> Mapping[str, float]:
+        """Count the processes that runs are forked from."""
+        return {"zygote": self._zygotes.count}
+
+    def refusal(self) -> Problem | None:
+        """Return why a run would be refused now: it is closed."""
+        return shutting_down() if self._closed else None
 
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; see `Runner.stop`."""
@@ -187,7 +199,7 @@ class LocalRunner:
         times = (run.time_limit or self._limits.time, action.timeout)
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
-        async with self._keeper(run, environment, allocation) as keeper:
+        async with self._keeper(run, environment) as keeper:
             if run.warms:
                 await _ready(keeper)
                 return b"null"
@@ -220,9 +232,7 @@ class LocalRunner:
         self._zygotes.retire(environment=environment)
         self._bytecode.forget(environment)
 
-    def _keeper(
-        self, run: Run, environment: Environment, allocation: Allocation | None
-    ) -> AbstractAsyncContextManager[KeeperProcess]:
+    def _keeper(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[KeeperProcess]:
         spec = ZygoteSpec(
             environment.base,
             environment.folder,
@@ -231,20 +241,19 @@ class LocalRunner:
             writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
-            env=tuple(sorted({**self._env(environment, allocation), **run.config.env}.items())),
+            env=tuple(sorted({**self._env(environment, run.request.wanted), **run.config.env, **self._unseen}.items())),
             imports=_imports(run),
         )
         return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
 
-    def _env(self, environment: Environment, allocation: Allocation | None) -> dict[str, str]:
+    def _env(self, environment: Environment, wanted: Resources) -> dict[str, str]:
         """Return the variables that a run's imports already see: those of its environment, and numbers of threads."""
         return {
             "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(environment.folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
-            **self._unseen,
-            **({} if allocation is None else self._own_threads(thread_variables(allocation.request.wanted))),
+            **self._own_threads(thread_variables(wanted)),
         }
 
     def _own_threads(self, env: Mapping[str, str]) -> dict[str, str]:
@@ -284,7 +293,7 @@ class _Start:
         yield
 
     def ended(self, report: ImportReport, *, begun: float, imported_before: float) -> None:
-        """Pass on where the run's time went; `imported_before` is what its zygote has imported while it waited."""
+        """Report how long parts of the run took; `imported_before`: what its zygote has imported while it waited."""
         until_started, running = self._started_at - begun, time.monotonic() - self._started_at
         before, inside = min(imported_before, until_started), min(report.seconds, running)
         environment = self._environment + until_started - before
@@ -303,7 +312,7 @@ def _imports(run: Run) -> ImportPlan:
 def _request(run: Run, action: Action, limits: RunLimits, allocation: Allocation | None) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
-    gpus = visible(allocation.gpus) if allocation is not None and allocation.gpus else {}
+    gpus = {} if allocation is None else allocation.env
     return {
         "entrypoint": action.entrypoint,
         "action": action.name,
@@ -320,7 +329,7 @@ def _request(run: Run, action: Action, limits: RunLimits, allocation: Allocation
     }
 
 
-def local_runner(settings: Settings) -> LocalRunner:
+def local_runner(settings: Settings, changes: Changes | None = None) -> LocalRunner:
     """Make the runner of this machine: the agent's own, or that of a cluster's node."""
     limits = RunLimits(
         cpu_time=settings.max_cpu_seconds,
@@ -331,6 +340,7 @@ def local_runner(settings: Settings) -> LocalRunner:
     )
     return LocalRunner(
         settings.data_dir,
+        changes=changes,
         limits=limits,
         pythons=settings.pythons,
         max_zygotes=settings.max_zygotes,

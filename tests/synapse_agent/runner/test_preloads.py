@@ -20,7 +20,7 @@ NOTE = b"synapse: imports are not shared by runs of this release, each does its 
 
 @pytest.fixture(params=[KERNELS, WITHOUT_NAMESPACES, OFF], ids=["namespaces", "landlock", "off"])
 async def confining(request, data_dir: Path) -> AsyncIterator[LocalRunner]:
-    """Give a runner with each sandbox that this machine offers."""
+    """Return a runner with each sandbox that this machine offers."""
     runner = LocalRunner(data_dir, sandbox=request.param)
     yield runner
     await runner.close()

@@ -111,14 +111,14 @@ def sync(
     What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
     follow each other closely come as one event. The data of an event is a JSON object with a `type`:
 
-    - `job`: a job was made, has gone on or is over; `job` is its record, as lists have it.
+    - `job`: a job was made, has reported something or is over; `job` is its record, as in a list.
     - `job_deleted`: the job of that `job_id` is gone.
-    - `release`: `release` was cached or deleted, as `what` says.
-    - `environment`: an environment was made or removed, as `what` says.
+    - `release`: `release` was cached (`what` is `created`) or deleted.
+    - `environment`: an environment was `made` or `removed`.
     - `agent`: the agent is about to end; the last event.
-    - `reload`: more has changed than is worth telling. Ask again for what you show.
+    - `reload`: too much has changed for single events. Load again what you show.
 
-    After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
+    After a connection has broken, load again what you show: events have no `id` to resume from. Ignore types that you
     don't know.
 
     Args:
@@ -158,14 +158,14 @@ async def asyncio(
     What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
     follow each other closely come as one event. The data of an event is a JSON object with a `type`:
 
-    - `job`: a job was made, has gone on or is over; `job` is its record, as lists have it.
+    - `job`: a job was made, has reported something or is over; `job` is its record, as in a list.
     - `job_deleted`: the job of that `job_id` is gone.
-    - `release`: `release` was cached or deleted, as `what` says.
-    - `environment`: an environment was made or removed, as `what` says.
+    - `release`: `release` was cached (`what` is `created`) or deleted.
+    - `environment`: an environment was `made` or `removed`.
     - `agent`: the agent is about to end; the last event.
-    - `reload`: more has changed than is worth telling. Ask again for what you show.
+    - `reload`: too much has changed for single events. Load again what you show.
 
-    After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
+    After a connection has broken, load again what you show: events have no `id` to resume from. Ignore types that you
     don't know.
 
     Args:

@@ -58,6 +58,11 @@ class ZygotePool:
         finally:
             await asyncio.shield(self._close(keeper))
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._kept) + len(self._retired)
+
     def retire(self, *, folder: Path | None = None, environment: Path | None = None) -> None:
         """Begin to end those of a folder or environment that is gone or has changed, each once its runs are over."""
         affected = [

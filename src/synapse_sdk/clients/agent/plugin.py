@@ -101,7 +101,7 @@ class PluginClientMixin:
             refresh: Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files.
 
         Raises:
-            NotFoundError: The agent finds no such release where it gets its plugins.
+            NotFoundError: The agent's sources of plugins don't have the release.
             ValidationError: What it found there is not a working plugin; or no version was given, and there are
                 several, which the message lists.
         """
