@@ -166,6 +166,11 @@ MINUTES ?= 10
 soak: setup ## Load an agent for MINUTES (10), and look for what grows
 	$(BIN)/python tests/soak --minutes $(MINUTES)
 
+GIGABYTES ?= 10
+.PHONY: large
+large: setup ## Send GIGABYTES (10) to an agent that is killed half-way, run on them and fetch them; fail if memory is not flat
+	$(BIN)/python tests/large --gigabytes $(GIGABYTES)
+
 .PHONY: docs
 docs: setup ## Write the documentation site: build/docs/index.html
 	$(BIN)/python docs/scripts/site_pages.py build

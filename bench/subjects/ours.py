@@ -7,6 +7,7 @@ from functools import partial
 from itertools import count
 
 from subjects.facade import LOOKUP, Run, repeat, scenarios
+from subjects.files import FILE_BYTES, change, new_file
 from subjects.payload import LARGE, SMALL, TOKEN
 from subjects.tasks import in_flight
 
@@ -32,12 +33,26 @@ def add(url: str, requirements: Sequence[str] = ()) -> Run:
     return repeat(call)
 
 
+def there_and_back(url: str) -> Run:
+    """Send a file that the agent does not have to an action, and fetch what it leaves."""
+    client, source = AgentClient(url, TOKEN), new_file()
+
+    def call() -> None:
+        change(source)
+        result = client.run_plugin_release("adder@1.0.0", "file_back", {"file": source})
+        back = client.download_file(result, to=source.with_name("back.bin"))
+        assert back.stat().st_size == FILE_BYTES
+
+    return repeat(call)
+
+
 SCENARIOS = {
     **scenarios(lambda url: AgentClient(url, TOKEN), lambda client, query: client.iter_plugin_releases(query)),
     "async_1": lambda url: in_flight(1, partial(opened, url)),
     "async_50": lambda url: in_flight(50, partial(opened, url)),
     "async_100": lambda url: in_flight(100, partial(opened, url)),
     "add": add,
+    "there_and_back": there_and_back,
     "new_small": partial(add, requirements=SMALL),
     "new_large": partial(add, requirements=LARGE),
 }
