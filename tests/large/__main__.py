@@ -1,7 +1,7 @@
 """Send a large file to an agent that is killed half-way, run on it, and fetch it; fail if memory is not flat.
 
-`python tests/large --gigabytes 10`: agent and client are processes of their own. The peak of each one's memory has a bound
-that does not depend on the size.
+`python tests/large --gigabytes 10`: agent and client are processes of their own. The peak of each one's memory has
+a bound that does not depend on the size.
 """
 
 from __future__ import annotations
