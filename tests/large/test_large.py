@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 _SPEC = importlib.util.spec_from_file_location("large_files", Path(__file__).with_name("__main__.py"))
 assert _SPEC is not None
 assert _SPEC.loader is not None
 large = importlib.util.module_from_spec(_SPEC)
+sys.modules[_SPEC.name] = large  # for its dataclasses
 _SPEC.loader.exec_module(large)
 
 

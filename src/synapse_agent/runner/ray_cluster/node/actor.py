@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from synapse_agent.files.outputs import Outputs
-from synapse_agent.files.store import FileStore, Part
+from synapse_agent.files.store import FilePart, FileStore
 from synapse_agent.problems import Problem, renamed
 from synapse_agent.runner.base import Run
 from synapse_agent.runner.local import LocalRunner, local_runner
@@ -161,7 +161,7 @@ class Node:
         async def body() -> AsyncIterator[bytes]:
             yield piece
 
-        await self._files.receive(file_id, Part(size, offset), body())
+        await self._files.receive(file_id, FilePart(size, offset), body())
 
     async def run(self, assignment: Assignment) -> AsyncIterator[tuple[Item, ...]]:
         """Run an action and give what it says, in batches, as it says it."""
