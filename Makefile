@@ -172,6 +172,11 @@ CALLS ?= 10000
 served: setup ## Kill the worker of a served action KILLS (100) times among CALLS (10000), and look for a call that is lost
 	$(BIN)/python tests/served --calls $(CALLS) --kills $(KILLS)
 
+GIGABYTES ?= 10
+.PHONY: large
+large: setup ## Send GIGABYTES (10) to an agent that is killed half-way, run on them and fetch them; fail if memory is not flat
+	$(BIN)/python tests/large --gigabytes $(GIGABYTES)
+
 .PHONY: docs
 docs: setup ## Write the documentation site: build/docs/index.html
 	$(BIN)/python docs/scripts/site_pages.py build

@@ -17,7 +17,7 @@ from bench.rows import Row, Values
 from bench.subjects.payload import ADDER_RELEASE
 from bench.workers import Measure, Player, compared
 
-SUBJECTS = ("ours", "plain_run", "public_run", "ray_task", "uv", "starlette")
+SUBJECTS = ("ours", "plain_run", "as_base64", "public_run", "ray_task", "uv", "starlette")
 GROUP = "agent"
 """All rows are called so, too."""
 REST_SECONDS = 1.0
@@ -87,6 +87,13 @@ def first_run(scenario: str) -> Callable[[Homes, str], Values]:
             return _medians(compared(players, scenario, rounds=15), 1e3)
 
     return measure
+
+
+def there_and_back(homes: Homes, _: str) -> Values:
+    """Measure a file to an action and back, and the same as text in params and result."""
+    with agent_with_release(homes["agent"]) as ours:
+        players = {name: Player(homes["client"].python, name, ours.url) for name in ("ours", "as_base64")}
+        return _medians(compared(players, "there_and_back", rounds=3), 1)
 
 
 def requests(homes: Homes, _: str) -> Values:
@@ -177,6 +184,7 @@ ROWS = [
     Row("values of a generator", "/s", values, limit=1000, more_is_better=True),
     Row("first run with a new requirement: six", "ms", first_run("new_small"), _FIRST),
     Row("first run with new requirements: numpy, pillow", "ms", first_run("new_large"), _FIRST),
+    Row("40 MB to an action and back", "s", there_and_back, {"as_base64": 0.5}),
     Row("requests over 32 connections", "/s", requests, {"starlette": 0.5}, more_is_better=True),
     Row(f"wait of a call under {QUEUED_JOBS} queued jobs, p99", "ms", waits, limit=50),
     Row("start until ready", "s", start, limit=0.6),

@@ -20,6 +20,7 @@ TITLES = {
     "generated": "generated",
     "public_sdk": "synapse-sdk",
     "plain_run": "ours, result awaited",
+    "as_base64": "as base64",
     "public_run": "synapse-sdk, new process",
     "ray_task": "Ray task, new process",
     "uv": "uv and an interpreter",

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import count
 
 from subjects.facade import LOOKUP, Run, repeat, scenarios
+from subjects.files import FILE_BYTES, change, new_file
 from subjects.payload import LARGE, SMALL, TOKEN
 from subjects.tasks import in_flight
 
@@ -44,6 +45,19 @@ def first_value(url: str) -> Run:
     return repeat(call)
 
 
+def there_and_back(url: str) -> Run:
+    """Send a file that the agent does not have to an action, and fetch what it leaves."""
+    client, source = AgentClient(url, TOKEN), new_file()
+
+    def call() -> None:
+        change(source)
+        result = client.run_plugin_release("adder@1.0.0", "file_back", {"file": source})
+        back = client.download_file(result, to=source.with_name("back.bin"))
+        assert back.stat().st_size == FILE_BYTES
+
+    return repeat(call)
+
+
 def values(url: str) -> Run:
     """Receive so many values of one generator."""
     client = AgentClient(url, TOKEN)
@@ -63,6 +77,7 @@ SCENARIOS = {
     "add": add,
     "first_value": first_value,
     "values": values,
+    "there_and_back": there_and_back,
     "new_small": partial(add, requirements=SMALL),
     "new_large": partial(add, requirements=LARGE),
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from synapse_agent.files.references import FileReference
-from synapse_agent.files.store import FileStore, Part
+from synapse_agent.files.store import FilePart, FileStore
 from synapse_agent.problems import Problem
 
 pytestmark = pytest.mark.anyio
@@ -51,11 +51,11 @@ def opened(folder: Path, *, max_bytes: int = 2**30, days: float = 1) -> FileStor
 async def put(store: FileStore, content: bytes) -> str:
     """Upload a whole file."""
     file_id = sha256(content).hexdigest()
-    await store.receive(file_id, Part(size=len(content), offset=0), body(content))
+    await store.receive(file_id, FilePart(size=len(content), offset=0), body(content))
     return file_id
 
 
-async def refusal(store: FileStore, file_id: str, part: Part, *pieces: bytes) -> Problem:
+async def refusal(store: FileStore, file_id: str, part: FilePart, *pieces: bytes) -> Problem:
     """Upload what the store does not take."""
     with pytest.raises(Problem) as caught:
         await store.receive(file_id, part, body(*pieces))
@@ -65,11 +65,11 @@ async def refusal(store: FileStore, file_id: str, part: Part, *pieces: bytes) ->
 async def test_a_file_comes_in_parts(tmp_path: Path) -> None:
     """Each from the end of the one before; after the last one its content is there."""
     store = opened(tmp_path)
-    first = await store.receive(ID, Part(SIZE, 0, "a.bin", "x/y"), body(CONTENT[:1000], CONTENT[1000:2_000_000]))
+    first = await store.receive(ID, FilePart(SIZE, 0, "a.bin", "x/y"), body(CONTENT[:1000], CONTENT[1000:2_000_000]))
     assert (first.received, first.size, first.name, first.media_type) == (2_000_000, SIZE, "a.bin", "x/y")
     assert store.find(ID).received == 2_000_000
     assert not store.path(ID).exists()
-    last = await store.receive(ID, Part(SIZE, 2_000_000, "a.bin", "x/y"), body(CONTENT[2_000_000:]))
+    last = await store.receive(ID, FilePart(SIZE, 2_000_000, "a.bin", "x/y"), body(CONTENT[2_000_000:]))
     assert (last.received, last.size) == (SIZE, SIZE)
     assert store.path(ID).read_bytes() == CONTENT
     assert sorted(path.name for path in store.path(ID).parent.iterdir()) == ["about.json", "content"]
@@ -78,20 +78,20 @@ async def test_a_file_comes_in_parts(tmp_path: Path) -> None:
 async def test_what_came_before_a_connection_broke_stays_also_over_a_restart(tmp_path: Path) -> None:
     """Every byte of it; the agent that starts next takes the upload up, and checks all of the content."""
     with pytest.raises(Broken):
-        await opened(tmp_path).receive(ID, Part(SIZE, 0), body(CONTENT[:1_500_000], b"", breaks=True))
+        await opened(tmp_path).receive(ID, FilePart(SIZE, 0), body(CONTENT[:1_500_000], b"", breaks=True))
     store = opened(tmp_path)
     assert store.find(ID).received == 1_500_000
-    problem = await refusal(store, ID, Part(SIZE, 0), CONTENT)
+    problem = await refusal(store, ID, FilePart(SIZE, 0), CONTENT)
     assert (problem.status, problem.error_type, problem.extra["received"]) == (409, "offset_mismatch", 1_500_000)
-    await store.receive(ID, Part(SIZE, 1_500_000), body(CONTENT[1_500_000:]))
+    await store.receive(ID, FilePart(SIZE, 1_500_000), body(CONTENT[1_500_000:]))
     assert store.path(ID).read_bytes() == CONTENT
 
 
 async def test_without_an_offset_an_upload_begins_anew(tmp_path: Path) -> None:
     """As `curl -T` has it, which knows neither size nor offset."""
     store = opened(tmp_path)
-    await store.receive(ID, Part(SIZE, 0), body(b"something else"))
-    whole = await store.receive(ID, Part(), body(CONTENT))
+    await store.receive(ID, FilePart(SIZE, 0), body(b"something else"))
+    whole = await store.receive(ID, FilePart(), body(CONTENT))
     assert (whole.size, whole.received) == (SIZE, SIZE)
 
 
@@ -106,7 +106,7 @@ async def test_an_empty_file_is_a_file(tmp_path: Path) -> None:
 async def test_another_content_than_the_id_says_is_refused_and_removed(tmp_path: Path) -> None:
     """Whether it has other bytes or more of them."""
     store = opened(tmp_path)
-    for part, content in [(Part(5, 0), b"other"), (Part(None, None), b"other"), (Part(3, 0), b"longer")]:
+    for part, content in [(FilePart(5, 0), b"other"), (FilePart(None, None), b"other"), (FilePart(3, 0), b"longer")]:
         problem = await refusal(store, ID, part, content)
         assert (problem.status, problem.error_type) == (422, "digest_mismatch")
         assert not (tmp_path / "files" / ID / "part").exists()
@@ -118,7 +118,7 @@ async def test_another_content_than_the_id_says_is_refused_and_removed(tmp_path:
 async def test_an_agent_that_ended_before_it_had_checked_the_last_part_wants_it_again(tmp_path: Path) -> None:
     """A part with all bytes and no check is not a file."""
     store = opened(tmp_path)
-    await store.receive(ID, Part(SIZE, 0), body(CONTENT[:10]))
+    await store.receive(ID, FilePart(SIZE, 0), body(CONTENT[:10]))
     (tmp_path / "files" / ID / "part").write_bytes(CONTENT)
     again = opened(tmp_path)
     with pytest.raises(Problem, match="has no file"):
@@ -137,9 +137,9 @@ async def test_two_uploads_of_one_file_meet(tmp_path: Path) -> None:
         await go.wait()
         yield CONTENT[100:]
 
-    first = asyncio.create_task(store.receive(ID, Part(SIZE, 0), slow()))
+    first = asyncio.create_task(store.receive(ID, FilePart(SIZE, 0), slow()))
     await asyncio.sleep(0.05)
-    second = asyncio.create_task(store.receive(ID, Part(SIZE, 0), body(CONTENT)))
+    second = asyncio.create_task(store.receive(ID, FilePart(SIZE, 0), body(CONTENT)))
     await asyncio.sleep(0.05)
     assert not second.done()
     go.set()
@@ -149,7 +149,7 @@ async def test_two_uploads_of_one_file_meet(tmp_path: Path) -> None:
 async def test_a_file_that_does_not_fit_names_the_option(tmp_path: Path) -> None:
     """Whether its size is announced or shows."""
     store = opened(tmp_path, max_bytes=1000)
-    for part in (Part(2000, 0), Part()):
+    for part in (FilePart(2000, 0), FilePart()):
         problem = await refusal(store, sha256(b"x" * 2000).hexdigest(), part, b"x" * 2000)
         assert (problem.status, problem.error_type) == (413, "content_too_large")
         assert "--max-files-size" in problem.message
@@ -167,7 +167,7 @@ async def test_the_files_used_least_recently_make_room(tmp_path: Path) -> None:
     assert [store.path(each).exists() for each in (*ids, third)] == [True, False, True]
     held = [FileReference(each, "x") for each in (ids[0], third)]
     store.hold(held)
-    problem = await refusal(store, sha256(b"\3" * 400).hexdigest(), Part(400, 0), b"\3" * 400)
+    problem = await refusal(store, sha256(b"\3" * 400).hexdigest(), FilePart(400, 0), b"\3" * 400)
     assert (problem.status, "beside those" in problem.message) == (413, True)
     with pytest.raises(Problem, match="A run that has not ended") as caught:
         await store.delete(third)
@@ -182,7 +182,7 @@ async def test_files_and_parts_expire_after_their_last_use(tmp_path: Path) -> No
     """Not those that a run needs, nor those of a job that is kept."""
     store = opened(tmp_path, days=1)
     kept, held, of_job, old = [await put(store, bytes([number]) * 10) for number in range(4)]
-    await store.receive(ID, Part(SIZE, 0), body(b"part"))
+    await store.receive(ID, FilePart(SIZE, 0), body(b"part"))
     (tmp_path / "output").hardlink_to(store.path(of_job))
     store.hold([FileReference(held, "x")])
     for each in (held, of_job, old, ID):

@@ -1,6 +1,7 @@
-"""The least that an action can do and still be seen to have done it."""
+"""The least that an action can do and still be seen to have done it; and files and text, there and back."""
 
 from collections.abc import Iterator
+from typing import Any
 
 
 def add(a: int, b: int) -> dict[str, int]:
@@ -12,3 +13,17 @@ def count(values: int) -> Iterator[dict[str, int]]:
     """Yield so many values."""
     for number in range(values):
         yield {"number": number}
+
+
+def file_back(file: str, context: Any) -> Any:
+    """Leave what was sent as a file."""
+    import shutil
+
+    return shutil.copyfile(file, context.outputs / "back.bin")
+
+
+def text_back(text: str) -> str:
+    """Return what was sent as text, decoded and encoded as an action has to."""
+    import base64
+
+    return base64.b64encode(base64.b64decode(text)).decode()

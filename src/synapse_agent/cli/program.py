@@ -42,6 +42,8 @@ jobs = typer.Typer(name="jobs", no_args_is_help=True, help="Follow jobs, stop th
 jobs.command("list")(job_commands.list_jobs)
 jobs.command("get")(job_commands.get)
 jobs.command("logs")(job_commands.logs)
+jobs.command("files")(job_commands.files)
+jobs.command("download")(job_commands.download)
 jobs.command("stop")(job_commands.stop)
 jobs.command("delete")(job_commands.delete)
 jobs.command("wait")(job_commands.wait)

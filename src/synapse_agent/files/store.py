@@ -48,7 +48,7 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FilePart:
     """The query of a request that brings bytes of a file."""
 
     size: int | None = None
@@ -107,7 +107,7 @@ class FileStore:
             self._used[reference.id] -= 1
             self._touch(reference.id)
 
-    async def receive(self, file_id: str, part: Part, body: AsyncIterator[bytes]) -> StoredFile:
+    async def receive(self, file_id: str, part: FilePart, body: AsyncIterator[bytes]) -> StoredFile:
         """Add a part to a file, and return how far it is. One part of a file is taken at a time.
 
         Raises `Problem`: 409 `offset_mismatch`, 413 `content_too_large`, 422 `digest_mismatch`. If the body breaks off,
@@ -161,7 +161,7 @@ class FileStore:
             self._forget_part(file_id)  # the agent ended before it had checked the last part
         return None
 
-    def _begin(self, file_id: str, part: Part) -> None:
+    def _begin(self, file_id: str, part: FilePart) -> None:
         """Check that a part is the next one, and that there is room for it."""
         received = _size(self._part(file_id))
         if part.offset is None:
@@ -199,7 +199,7 @@ class FileStore:
         digest.update(data)
         self._digests[file_id] = received, digest
 
-    def _end(self, file_id: str, part: Part) -> StoredFile:
+    def _end(self, file_id: str, part: FilePart) -> StoredFile:
         """Put a file in its place if all of it is there."""
         received, digest = self._digests[file_id]
         file = StoredFile(file_id, part.name, part.media_type, received if part.size is None else part.size, received)

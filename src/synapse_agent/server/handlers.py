@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from synapse_agent.agent import Agent
 from synapse_agent.files.references import find_references
-from synapse_agent.files.store import Part
+from synapse_agent.files.store import FilePart
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import Caller, RunSpec
 from synapse_agent.observe.event_stream import follow_changes
@@ -215,7 +215,7 @@ async def put_file_content(agent: Agent, request: OperationRequest) -> Response:
     """Take a part of a file, or all of it."""
     if agent.folder.reserve.is_low:
         raise disk_full()
-    stored = await agent.files.receive(request.path["file_id"], Part(**request.query), request.body)
+    stored = await agent.files.receive(request.path["file_id"], FilePart(**request.query), request.body)
     return json_answer(json_bytes(asdict(stored)))
 
 

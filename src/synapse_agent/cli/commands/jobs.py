@@ -1,13 +1,15 @@
-"""`jobs list|get|logs|stop|delete|wait`: what an agent has run and runs."""
+"""`jobs list|get|logs|files|download|stop|delete|wait`: what an agent has run and runs."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from synapse_agent.cli.commands.run_files import shown_bytes
 from synapse_agent.cli.commands.run_watcher import Watch, line_of
 from synapse_agent.cli.completion import complete_jobs
 from synapse_agent.cli.failures import UsageFailure
@@ -119,6 +121,38 @@ def logs(
             return
         for event in invocation.client.tail_job_logs(job_id):
             _tell(invocation, dict(event))
+
+
+@with_agent
+def files(invocation: Invocation, job_id: JobId) -> None:
+    """List the files that a job has left."""
+    with invocation.calling(job_id=job_id):
+        found = invocation.client.list_job_files(job_id)
+    invocation.output.result(found, "files")
+
+
+@with_agent
+def download(
+    invocation: Invocation,
+    job_id: JobId,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="The files; all without one.", show_default=False)
+    ] = None,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder to write them to.")] = Path(),
+) -> None:
+    """Download files that a job has left, and print their paths."""
+    client = invocation.client
+    with (
+        invocation.calling(job_id=job_id),
+        make_display(invocation.output, f"downloading from job {job_id} (MB)") as display,
+    ):
+        on_progress = shown_bytes(display.progress)
+        if names:
+            paths = [client.download_job_file(job_id, name, to=to / name, on_progress=on_progress) for name in names]
+        else:
+            paths = client.download_job_files(job_id, to=to, on_progress=on_progress)
+    for path in paths:
+        invocation.output.text(f"{path}\n")
 
 
 @with_agent

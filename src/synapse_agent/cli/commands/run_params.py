@@ -14,7 +14,8 @@ from synapse_agent.cli.failures import UsageFailure
 def read_params(whole: str | None, single: Iterable[str]) -> dict[str, Any] | None:
     """Return the params: an object given as JSON, `@file` or `-`, with single `key=value`s laid over it.
 
-    None where nothing was given. Raises `UsageFailure` where it is no JSON object, or a single one has no key.
+    A single `key=@file` is a `Path`, to be sent; `key=@@text` is a text that begins with an `@`. None if nothing was
+    given. Raises `UsageFailure` for what is not a JSON object, a single one without a key, and a missing file.
     """
     params = None if whole is None else _object(_source(whole))
     for text in single:
@@ -52,10 +53,19 @@ def _single(text: str) -> dict[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise UsageFailure(f"--param {text!r} is no KEY=VALUE, such as epochs=10.")
+    if value.startswith("@"):
+        return {key: value[1:] if value.startswith("@@") else _file(text, Path(value[1:]))}
     try:
         return {key: _json(value)}
     except (ValueError, RecursionError):
         return {key: value}
+
+
+def _file(text: str, path: Path) -> Path:
+    if not path.is_file():
+        why = "is a folder; send an archive of it" if path.is_dir() else "is not a file"
+        raise UsageFailure(f"--param {text}: {path} {why}. A text that begins with @ is written with two: @@.")
+    return path
 
 
 def _json(text: str) -> Any:

@@ -12,6 +12,7 @@ import typer
 
 from synapse_agent.cli.commands.folder_agent import own_agent
 from synapse_agent.cli.commands.releases import create_release
+from synapse_agent.cli.commands.run_files import send_files
 from synapse_agent.cli.commands.run_params import read_params
 from synapse_agent.cli.commands.run_watcher import Watch
 from synapse_agent.cli.completion import complete_actions, complete_lookups, complete_params, complete_source_actions
@@ -50,7 +51,7 @@ Param = Annotated[
         "--param",
         "-p",
         metavar="KEY=VALUE",
-        help="One param, as JSON where it is JSON, else as text; repeatable.",
+        help="One param, as JSON if it is JSON, else as text; KEY=@FILE sends a file. Repeatable.",
         autocompletion=complete_params,
     ),
 ]
@@ -133,6 +134,7 @@ def run(
         lookup = f"{release['plugin']}@{release['version']}"
     check_no_folder(lookup)
     with invocation.calling(lookup=lookup, job_id=job):
+        given = send_files(invocation, given)
 
         def call(client: AgentClient) -> Any:
             options: dict[str, Any] = {
@@ -186,6 +188,7 @@ def debug(
     folder = plugin_folder(path)
     job = job_id or new_job_id()
     with invocation.calling(job_id=job):
+        given = send_files(invocation, given)
         source = _source(invocation, folder, send_source, requirement or [])
 
         def call(client: AgentClient) -> Any:
@@ -209,6 +212,7 @@ def run_folder(
 ) -> None:
     """Run an action of a folder that the agent sees to its end; print its result, or the traceback of its error."""
     with invocation.calling(job_id=job_id), _traceback_shown(invocation):
+        params = send_files(invocation, params)
 
         def call(client: AgentClient) -> Any:
             run = client.stream_debug_plugin_release if stream else client.run_debug_plugin_release

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 View = Literal[
     "agents",
     "environments",
+    "files",
     "findings",
     "gpus",
     "health",

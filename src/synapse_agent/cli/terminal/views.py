@@ -143,6 +143,14 @@ def nodes(found: Sequence[Mapping[str, Any]]) -> RenderableType:
     return table
 
 
+def files(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Show the files of a job, one a row."""
+    table = _table("Name", "Size", "Kind")
+    for file in found:
+        table.add_row(_text(file.get("name")), show_size(int(file.get("size") or 0)), _text(file.get("media_type")))
+    return table
+
+
 def gpus(found: Mapping[str, Any]) -> RenderableType:
     """Show GPUs, one a row, and how busy they are."""
     if not found.get("gpus"):

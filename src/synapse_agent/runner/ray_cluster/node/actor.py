@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.files.outputs import Outputs
-from synapse_agent.files.store import FileStore, Part
+from synapse_agent.files.store import FilePart, FileStore
 from synapse_agent.problems import Problem, renamed
 from synapse_agent.runner.base import Run
 from synapse_agent.runner.local import LocalRunner, local_runner
@@ -162,7 +162,7 @@ class Node:
         async def body() -> AsyncIterator[bytes]:
             yield piece
 
-        await self._files.receive(file_id, Part(size, offset), body())
+        await self._files.receive(file_id, FilePart(size, offset), body())
 
     async def run(self, assignment: Assignment) -> AsyncIterator[tuple[Item, ...]]:
         """Run an action and give what it says, in batches, as it says it."""

@@ -17,7 +17,7 @@ _CHUNK = 2**20
 _LONGEST_NAME = 255
 
 
-class Draft:
+class DownloadDraft:
     """A file that is being downloaded; it takes its name when it is whole."""
 
     def __init__(self, target: Path) -> None:
@@ -65,7 +65,7 @@ def relative(name: str) -> str:
     return name
 
 
-class Source:
+class UploadSource:
     """A file to be uploaded: one on the disk, or an open one from its position on, which stays as it is."""
 
     def __init__(self, file: Path | BinaryIO, name: str) -> None:
@@ -93,13 +93,13 @@ class Source:
         return data
 
 
-def opened(files: Iterable[tuple[str, Any]]) -> list[Source]:
+def opened(files: Iterable[tuple[str, Any]]) -> list[UploadSource]:
     """Return files as sources; raise `ValueError` with the place of one that can't be sent, before any is read."""
     checked = [(place, value, _name_of(place, value)) for place, value in files]
     found = []
     for place, value, name in checked:
         try:
-            found.append(Source(value, name))
+            found.append(UploadSource(value, name))
         except OSError as error:
             raise ValueError(f"{place} can't be sent: {error.strerror or error}.") from error
     return found

@@ -13,7 +13,7 @@ from synapse_sdk.clients.agent._response.errors import StreamingResponse
 from synapse_sdk.clients.agent._session import uploads
 from synapse_sdk.clients.agent._session.job_follow import LogFollower, OutputFollower, job_result
 from synapse_sdk.clients.agent._session.retry import AgentFeatures, exchange
-from synapse_sdk.clients.agent._session.steps import Ask, Emit, Limit, Local, NextPart, Step, Steps, Wait
+from synapse_sdk.clients.agent._session.steps import Ask, Emit, Limit, LocalWork, NextPart, Step, Steps, Wait
 from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport
 from synapse_sdk.clients.agent.clock import CLOCK, Clock
 from synapse_sdk.exceptions import ClientError
@@ -157,7 +157,7 @@ class Session(_Session):
             return self.send(step.request, timeout=step.timeout, deadline=step.deadline, patience=step.patience)
         if isinstance(step, Wait):
             return self.clock.sleep(step.seconds)
-        if isinstance(step, Local):
+        if isinstance(step, LocalWork):
             return step.work()
         assert isinstance(step, Sequence), "the other steps are for streams"
         return self._together(step, max_concurrency)
@@ -284,7 +284,7 @@ class AsyncSession(_Session):
             return await self.send(step.request, timeout=step.timeout, deadline=step.deadline, patience=step.patience)
         if isinstance(step, Wait):
             return await self.clock.async_sleep(step.seconds)
-        if isinstance(step, Local):
+        if isinstance(step, LocalWork):
             return await _in_thread(step.work)
         assert isinstance(step, Sequence), "the other steps are for streams"
         return await self._together(step, max_concurrency)

@@ -44,7 +44,7 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
+class LocalWork:
     """Call this function, which reads or writes files of this machine; the reply is what it returns."""
 
     work: Callable[[], Any]
@@ -73,7 +73,7 @@ class Limit:
         return seconds if left is None else min(seconds, left)
 
 
-Step = Ask | NextPart | Emit | Wait | Local | Sequence[Ask]
+Step = Ask | NextPart | Emit | Wait | LocalWork | Sequence[Ask]
 """A sequence of calls is made side by side; the reply has each call's result, or its error."""
 
 Steps = Generator[Step, Any, T]

@@ -11,8 +11,8 @@ from typing import Any
 from synapse_sdk.clients.agent._request import calls
 from synapse_sdk.clients.agent._request.calls import Request
 from synapse_sdk.clients.agent._session.job_follow import PATIENCE
-from synapse_sdk.clients.agent._session.local_files import Draft, relative, target_of
-from synapse_sdk.clients.agent._session.steps import Ask, Limit, Local, Steps
+from synapse_sdk.clients.agent._session.local_files import DownloadDraft, relative, target_of
+from synapse_sdk.clients.agent._session.steps import Ask, Limit, LocalWork, Steps
 from synapse_sdk.exceptions import ResponseParseError
 
 PART_BYTES = 8 * 2**20
@@ -78,17 +78,17 @@ def download(
     limit: Limit,
 ) -> Steps[Path]:
     """Download a file of that size; `call` makes the request for the bytes from a start to an end."""
-    draft = yield Local(partial(Draft, target))
+    draft = yield LocalWork(partial(DownloadDraft, target))
     try:
         while draft.received < size:
             end = min(size, draft.received + PART_BYTES)
             part = yield Ask(call(draft.received, end), limit.left(), PATIENCE)
             if len(part) not in (end - draft.received, size - draft.received):
                 raise ResponseParseError(f"The agent sent {len(part)} bytes, not the {end - draft.received} asked for.")
-            yield Local(partial(draft.add, part))
+            yield LocalWork(partial(draft.add, part))
             if on_progress is not None:
                 on_progress(draft.received, size)
-        whole: Path = yield Local(partial(draft.finish, sha256))
+        whole: Path = yield LocalWork(partial(draft.finish, sha256))
         return whole
     finally:
         draft.discard()

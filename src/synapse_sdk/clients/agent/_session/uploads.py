@@ -13,8 +13,8 @@ from synapse_sdk.clients.agent._request.calls import Request
 from synapse_sdk.clients.agent._request.config import Timeout
 from synapse_sdk.clients.agent._request.json_body import encode, is_file
 from synapse_sdk.clients.agent._session.job_follow import PATIENCE
-from synapse_sdk.clients.agent._session.local_files import Source, opened
-from synapse_sdk.clients.agent._session.steps import Ask, Limit, Local, Steps
+from synapse_sdk.clients.agent._session.local_files import UploadSource, opened
+from synapse_sdk.clients.agent._session.steps import Ask, Limit, LocalWork, Steps
 from synapse_sdk.clients.agent._session.transfer import PART_BYTES, OnProgress
 from synapse_sdk.exceptions import ConflictError, NotFoundError, ResponseParseError, ValidationError
 
@@ -28,7 +28,7 @@ def run(request: Request, limit: Limit, timeout: Timeout | None = None) -> Steps
         return (yield Ask(request, limit.left(), timeout=timeout))
     encode({**request.unsent, "params": None})  # files elsewhere can't be sent
     found = list(_files(request.unsent.get("params"), "params"))
-    sources: list[Source] = yield Local(partial(opened, found))
+    sources: list[UploadSource] = yield LocalWork(partial(opened, found))
     for last in (False, True):
         references: dict[int, dict[str, Any]] = {}
         for (_, value), source in zip(found, sources, strict=True):
@@ -48,18 +48,18 @@ def one(file: Path | str | BinaryIO, on_progress: OnProgress | None, limit: Limi
     value = Path(file) if isinstance(file, str) else file
     if not is_file(value):
         raise TypeError(f"file must be a path or a file open in binary mode, not {type(file).__name__}.")
-    (source,) = yield Local(partial(opened, [("file", value)]))
+    (source,) = yield LocalWork(partial(opened, [("file", value)]))
     yield from upload(source, on_progress, limit)
     return reference_to(source)
 
 
-def upload(source: Source, on_progress: OnProgress | None, limit: Limit) -> Steps[None]:
+def upload(source: UploadSource, on_progress: OnProgress | None, limit: Limit) -> Steps[None]:
     """Upload a file, as far as the agent does not have it."""
     size, conflicts = source.size, 0
     received = yield from _received(source, limit)
     while received is None or received < size:
         offset = received or 0
-        part = yield Local(partial(source.read, offset, min(PART_BYTES, size - offset)))
+        part = yield LocalWork(partial(source.read, offset, min(PART_BYTES, size - offset)))
         request = calls.put_file_content(
             source.id, part, size=size, offset=offset, name=source.name, media_type=source.media_type
         )
@@ -77,12 +77,12 @@ def upload(source: Source, on_progress: OnProgress | None, limit: Limit) -> Step
             on_progress(received, size)
 
 
-def reference_to(source: Source) -> dict[str, Any]:
+def reference_to(source: UploadSource) -> dict[str, Any]:
     """Return what stands for a file in params."""
     return {"$file": {"id": source.id, "name": source.name}}
 
 
-def _received(source: Source, limit: Limit) -> Steps[int | None]:
+def _received(source: UploadSource, limit: Limit) -> Steps[int | None]:
     """Ask how much of a file the agent has; None for nothing, not even an empty file."""
     try:
         return _offset((yield Ask(calls.get_file(source.id), limit.left())))

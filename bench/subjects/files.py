@@ -1,0 +1,23 @@
+"""A file of 40 MB, another one for each call."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+FILE_BYTES = 40_000_000
+_FOLDER = tempfile.TemporaryDirectory(prefix="bench-file-")
+
+
+def new_file() -> Path:
+    """Write one; it goes with this process."""
+    path = Path(_FOLDER.name, "there.bin")
+    path.write_bytes(os.urandom(FILE_BYTES))
+    return path
+
+
+def change(path: Path) -> None:
+    """Make it one that the agent does not have."""
+    with path.open("r+b") as file:
+        file.write(os.urandom(16))

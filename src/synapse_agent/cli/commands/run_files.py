@@ -1,0 +1,49 @@
+"""Files among the params of a command: sent before the run, with a bar that shows how far each is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from synapse_agent.cli.invocation import Invocation
+from synapse_agent.cli.terminal.display import make_display
+
+
+def send_files(invocation: Invocation, params: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Send the files that params name with an `@`, and return the params with references in their places.
+
+    A text that looks like one of this machine's files stays text: a note says how to send the file.
+    """
+    if params is None:
+        return None
+    for name, value in _like_files(params):
+        invocation.output.note(
+            f"{name}={value} is sent as text: to the action, it is a path on the agent's machine. To send the file:"
+            f" -p {name}=@{value}"
+        )
+    return {name: _sent(invocation, value) if isinstance(value, Path) else value for name, value in params.items()}
+
+
+def shown_bytes(show: Callable[[float, float | None], None]) -> Callable[[int, int], None]:
+    """Return what shows a transfer as so many MB of all."""
+    return lambda moved, size: show(round(moved / 1e6, 1), round(size / 1e6, 1))
+
+
+def _sent(invocation: Invocation, path: Path) -> dict[str, Any]:
+    with make_display(invocation.output, f"sending {path.name} (MB)") as display:
+        return invocation.client.upload_file(path, on_progress=shown_bytes(display.progress))
+
+
+def _like_files(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the texts that name a file here by a relative path, which means nothing elsewhere."""
+    for name, value in params.items():
+        if isinstance(value, str) and _is_file(value):
+            yield name, value
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return not text.startswith("/") and ("/" in text or "." in text) and Path(text).is_file()
+    except (OSError, ValueError):  # too long for a path, or with a NUL
+        return False
