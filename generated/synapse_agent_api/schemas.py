@@ -129,6 +129,7 @@ class Health(BaseModel):
         list[str] | MISSING, Field(description="What the agent can beyond the minimum, as in `Synapse-Agent-Features`.")
     ] = MISSING
     sandbox: Sandbox | MISSING = MISSING
+    warm: WarmProcesses | MISSING = MISSING
 
 
 class InvalidItem(BaseModel):
@@ -462,6 +463,25 @@ class Sandbox(BaseModel):
         Field(
             description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in\n`/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).\n"
         ),
+    ] = MISSING
+
+
+class WarmProcesses(BaseModel):
+    """
+    The processes that the agent keeps ready for runs of releases. Absent if they are on other machines.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    processes: Annotated[int | MISSING, Field(description="How many there are.", ge=0)] = MISSING
+    memory: Annotated[
+        int | MISSING,
+        Field(description="Bytes that they take; of memory that processes share, each counts its share (PSS).", ge=0),
+    ] = MISSING
+    max_memory: Annotated[
+        int | MISSING,
+        Field(description="Bytes that they may take while they are idle; the least recently used end first.", ge=0),
     ] = MISSING
 
 

@@ -87,6 +87,7 @@ class Health(TypedDict):
     version: NotRequired[str]
     features: NotRequired[list[str]]
     sandbox: NotRequired[Sandbox]
+    warm: NotRequired[WarmProcesses]
 
 
 class InvalidItem(TypedDict):
@@ -280,6 +281,16 @@ class Sandbox(TypedDict):
     status: str
     landlock_abi: NotRequired[int]
     restricts: NotRequired[list[str]]
+
+
+class WarmProcesses(TypedDict):
+    """
+    The processes that the agent keeps ready for runs of releases. Absent if they are on other machines.
+    """
+
+    processes: NotRequired[int]
+    memory: NotRequired[int]
+    max_memory: NotRequired[int]
 
 
 class WarmRelease(TypedDict):

@@ -49,6 +49,7 @@ class Agent:
     sandbox: SandboxPolicy
     rules: RequirementRules
     warming: Warming
+    runner: Runner
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
         """Prepare a release for its runs, and return how far that is, as the contract has it."""
@@ -113,7 +114,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
         warming = Warming(runner)
         stack.push_async_callback(warming.close)
-        agent = Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules, warming)
+        agent = Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules, warming, runner)
         for release in settings.warm:
             stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))
         yield agent

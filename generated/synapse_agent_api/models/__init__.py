@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .release_filters import ReleaseFilters
     from .run_request import RunRequest
     from .sandbox import Sandbox
+    from .warm_processes import WarmProcesses
     from .warm_release import WarmRelease
     from .warm_request import WarmRequest
 
@@ -60,6 +61,7 @@ _MODULES = {
     "ReleaseFilters": "release_filters",
     "RunRequest": "run_request",
     "Sandbox": "sandbox",
+    "WarmProcesses": "warm_processes",
     "WarmRelease": "warm_release",
     "WarmRequest": "warm_request",
 }
@@ -89,6 +91,7 @@ __all__ = (
     "ReleaseFilters",
     "RunRequest",
     "Sandbox",
+    "WarmProcesses",
     "WarmRelease",
     "WarmRequest",
 )

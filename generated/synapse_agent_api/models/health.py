@@ -12,6 +12,7 @@ from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.sandbox import Sandbox
+    from ..models.warm_processes import WarmProcesses
 
 
 T = TypeVar("T", bound="Health")
@@ -27,12 +28,15 @@ class Health:
         features (list[str] | Unset): What the agent can beyond the minimum, as in `Synapse-Agent-Features`.
         sandbox (Sandbox | Unset): What keeps the actions that an agent runs from writing elsewhere than into their own
             folder.
+        warm (WarmProcesses | Unset): The processes that the agent keeps ready for runs of releases. Absent if they are
+            on other machines.
     """
 
     status: str
     version: str | Unset = UNSET
     features: list[str] | Unset = UNSET
     sandbox: Sandbox | Unset = UNSET
+    warm: WarmProcesses | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,6 +52,10 @@ class Health:
         if not isinstance(self.sandbox, Unset):
             sandbox = self.sandbox.to_dict()
 
+        warm: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.warm, Unset):
+            warm = self.warm.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -61,12 +69,15 @@ class Health:
             field_dict["features"] = features
         if sandbox is not UNSET:
             field_dict["sandbox"] = sandbox
+        if warm is not UNSET:
+            field_dict["warm"] = warm
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.sandbox import Sandbox  # noqa: PLC0415
+        from ..models.warm_processes import WarmProcesses  # noqa: PLC0415
 
         d = dict(src_dict)
         status = d.pop("status")
@@ -82,11 +93,19 @@ class Health:
         else:
             sandbox = Sandbox.from_dict(_sandbox)
 
+        _warm = d.pop("warm", UNSET)
+        warm: WarmProcesses | Unset
+        if isinstance(_warm, Unset):
+            warm = UNSET
+        else:
+            warm = WarmProcesses.from_dict(_warm)
+
         health = cls(
             status=status,
             version=version,
             features=features,
             sandbox=sandbox,
+            warm=warm,
         )
 
         health.additional_properties = d

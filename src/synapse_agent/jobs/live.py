@@ -38,7 +38,7 @@ class RunningJob:
 
     @property
     def timings(self) -> str | None:
-        """Where the time of its run went, as JSON text."""
+        """The seconds that the parts of its run took, as JSON text."""
         return self.recorder.timings if self.recorder else None
 
     @property

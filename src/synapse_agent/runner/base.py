@@ -91,6 +91,9 @@ class Runner(Protocol):
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; its `run()` raises `action_stopped`. Unknown job ids are ignored."""
 
+    def kept(self) -> Mapping[str, int]:
+        """Return the `processes` kept ready for runs and their `memory` in bytes; empty if others keep them."""
+
     async def forget(self, folder: Path) -> None:
         """Let go of what was kept for the runs of a folder that is gone."""
 

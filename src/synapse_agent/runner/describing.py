@@ -60,6 +60,10 @@ class DescribingRunner:
         """End a run; see `Runner.stop`."""
         await self._runner.stop(job_id)
 
+    def kept(self) -> Mapping[str, int]:
+        """Return what is kept ready for runs; see `Runner.kept`."""
+        return self._runner.kept()
+
     async def forget(self, folder: Path) -> None:
         """Release what was kept for the runs of a folder that is gone; see `Runner.forget`."""
         self._seen.discard(folder.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import time
@@ -39,8 +40,10 @@ from synapse_agent.runner.processes.outcomes import (
     result_of,
 )
 from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, namespaces_missing, probed
+from synapse_agent.runner.processes.seen_imports import SeenImports
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
+from synapse_agent.runner.warming import SilentListener
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
@@ -48,6 +51,7 @@ from synapse_agent.storage.trees import remove_tree, set_aside
 logger = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 60.0
+_LOOK_SECONDS = 60.0
 
 
 class LocalRunner:
@@ -60,6 +64,7 @@ class LocalRunner:
         limits: RunLimits | None = None,
         pythons: Iterable[Path] = (),
         max_zygotes: int = default("max_zygotes"),
+        max_warm_memory: float = math.inf,
         bounds: CacheBounds | None = None,
         sandbox: SandboxPolicy = OFF,
         rules: RequirementRules = STRICT,
@@ -76,7 +81,9 @@ class LocalRunner:
         self._sandbox = sandbox
         self._data_dir = data_dir
         self._scratch = Scratch(data_dir / "scratch")
-        self._zygotes = ZygotePool(self._scratch, limit=max_zygotes, environ=environ)
+        self._zygotes = ZygotePool(self._scratch, limit=max_zygotes, max_memory=max_warm_memory, environ=environ)
+        self._max_warm_memory = max_warm_memory
+        self._seen = SeenImports(data_dir / "imports")
         folder = data_dir / "environments"
         self._commands = Commands(self._zygotes, folder=folder, sandbox=sandbox)
         installer = Installer(self._commands, spare_cache=data_dir / "uv-cache", environ=environ)
@@ -108,6 +115,11 @@ class LocalRunner:
                     raise
                 raise cannot_start(str(error)) from error
 
+    def kept(self) -> Mapping[str, int]:
+        """Return what is kept ready for runs; see `Runner.kept`."""
+        limit = {} if math.isinf(self._max_warm_memory) else {"max_memory": int(self._max_warm_memory)}
+        return {"processes": len(self._zygotes), "memory": self._zygotes.memory, **limit}
+
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; see `Runner.stop`."""
         stop = self._running.get(job_id)
@@ -118,6 +130,7 @@ class LocalRunner:
         """End the processes that are kept ready for a folder, and remove its bytecode; see `Runner.forget`."""
         self._zygotes.retire(folder=folder)
         self._bytecode.forget(folder)
+        self._seen.forget(folder)
         trash = self._scratch.name()
         with suppress(FileNotFoundError):
             set_aside(self._bytecode.place_of(folder), trash)
@@ -170,6 +183,8 @@ class LocalRunner:
             return await self._run_in(environment, run, action, heard)
 
     async def _run_in(self, environment: Environment, run: Run, action: Action, heard: _Start) -> bytes:
+        if run.warms and run.config.preload is None and not self._seen.modules(run.folder, environment.folder):
+            await self._look(environment, run, action)
         times = (run.time_limit or self._limits.time, action.timeout)
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
@@ -194,16 +209,24 @@ class LocalRunner:
                 ending = await execution.run(request, run.params.text)
             except ZygoteLost as lost:
                 raise _lost(lost) from lost
+            self._learn(run, environment, ending.imports)
             heard.ended(ending.imports, begun=begun, imported_before=0.0 if was_ready else keeper.import_seconds)
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
         result = result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
         await check_result(self._commands, result, job_id=run.job_id)
         return result
 
+    async def _look(self, environment: Environment, run: Run, action: Action) -> None:
+        """Learn from a run that only imports what to import ahead; whatever is wrong, callers hear of it later."""
+        describing = replace(run, warms=False, describes=True, time_limit=_LOOK_SECONDS)
+        with suppress(Problem):
+            await self._run_in(environment, describing, action, _Start(SilentListener()))
+
     def _lose(self, environment: Path) -> None:
         """Forget what was kept for an environment that is gone or has changed."""
         self._zygotes.retire(environment=environment)
         self._bytecode.forget(environment)
+        self._seen.forget(environment)
 
     def _keeper(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[KeeperProcess]:
         spec = ZygoteSpec(
@@ -215,9 +238,22 @@ class LocalRunner:
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
             env=tuple(sorted({**self._env(environment), **run.config.env}.items())),
-            imports=_imports(run),
+            imports=self._imports(run, environment),
         )
-        return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
+        return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec, as_specified=run.warms)
+
+    def _imports(self, run: Run, environment: Environment) -> ImportPlan:
+        preload = run.config.preload
+        if preload is True:
+            actions = [each for each in run.config.actions.values() if each.can_run]
+            return ImportPlan(entrypoints=tuple(dict.fromkeys(each.entrypoint for each in actions)))
+        if isinstance(preload, tuple):
+            return ImportPlan(modules=preload)
+        return NO_IMPORTS if preload is False else ImportPlan(self._seen.modules(run.folder, environment.folder))
+
+    def _learn(self, run: Run, environment: Environment, report: ImportReport) -> None:
+        if run.config.preload is None and report.modules and run.release is not None:
+            self._seen.add(run.folder, environment.folder, report)
 
     def _env(self, environment: Environment) -> dict[str, str]:
         """Return what a run's environment variables are beside those of its own folder."""
@@ -261,20 +297,12 @@ class _Start:
         yield
 
     def ended(self, report: ImportReport, *, begun: float, imported_before: float) -> None:
-        """Pass on where the run's time went; `imported_before` is what its zygote has imported while it waited."""
+        """Pass on what each part of the run took; `imported_before` is what its zygote's imports took meanwhile."""
         until_started, running = self._started_at - begun, time.monotonic() - self._started_at
         before, inside = min(imported_before, until_started), min(report.seconds, running)
         environment = self._environment + until_started - before
         times = {"environment": environment, "import": before + inside, "action": running - inside}
         self.listener.event({"type": "timings", **times, "waited": environment + before})
-
-
-def _imports(run: Run) -> ImportPlan:
-    preload = run.config.preload
-    if preload is True:
-        actions = [each for each in run.config.actions.values() if each.can_run]
-        return ImportPlan(entrypoints=tuple(dict.fromkeys(each.entrypoint for each in actions)))
-    return ImportPlan(modules=preload) if isinstance(preload, tuple) else NO_IMPORTS
 
 
 def _request(run: Run, action: Action, limits: RunLimits) -> dict[str, Any]:
@@ -309,6 +337,7 @@ def local_runner(settings: Settings) -> LocalRunner:
         limits=limits,
         pythons=settings.pythons,
         max_zygotes=settings.max_zygotes,
+        max_warm_memory=settings.warm_memory,
         bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
         sandbox=sandbox_of(settings),
         rules=RequirementRules(urls=settings.allow_requirement_urls),

@@ -35,7 +35,9 @@ async def health_check(agent: Agent, _call: OperationRequest) -> Response:
         "landlock_abi": agent.sandbox.landlock_abi,
         "restricts": agent.sandbox.restricts,
     }
-    return json_answer(json_bytes({"status": "ok", "version": __version__, "features": FEATURES, "sandbox": sandbox}))
+    health = {"status": "ok", "version": __version__, "features": FEATURES, "sandbox": sandbox}
+    kept = agent.runner.kept()
+    return json_answer(json_bytes({**health, "warm": kept} if kept else health))
 
 
 async def create_backup(agent: Agent, _call: OperationRequest) -> Response:

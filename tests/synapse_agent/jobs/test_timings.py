@@ -1,4 +1,4 @@
-"""Where the time of a run went, in its record."""
+"""The seconds that the parts of a run took, in its record."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ NOTE = b"synapse: imports are not shared by runs of this release, each does its 
 
 @pytest.fixture(params=[KERNELS, WITHOUT_NAMESPACES, OFF], ids=["namespaces", "landlock", "off"])
 async def confining(request, data_dir: Path) -> AsyncIterator[LocalRunner]:
-    """Give a runner with each sandbox that this machine offers."""
+    """Return a runner with each sandbox that this machine offers."""
     runner = LocalRunner(data_dir, sandbox=request.param)
     yield runner
     await runner.close()
@@ -135,7 +135,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("statement", "reason"), REFUSED.values(), ids=REFUSED)
 async def test_what_a_fork_would_lose_or_share_keeps_imports_in_the_run(data_dir, write_plugin, statement, reason):
-    """The log of the first run says why, once, and each run imports by itself."""
+    """The log of the first run has the reason, once, and each run imports by itself."""
     source = f"""
         import _thread, asyncio, mmap, multiprocessing, os, socket, sqlite3, subprocess, sys, threading, time, types
         from concurrent.futures import ThreadPoolExecutor
@@ -185,7 +185,7 @@ async def test_an_import_that_fails_before_runs_is_done_by_runs(confining, write
 
 
 async def test_handlers_that_an_import_sets_hold(runner, write_plugin, until):
-    """A signal's handler and what is to be done at exit are those of each run."""
+    """A signal's handler and what runs at exit are those of each run."""
     source = """
         import atexit, os, signal, time
         atexit.register(print, "at exit")

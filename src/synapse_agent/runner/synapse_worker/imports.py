@@ -12,6 +12,8 @@ from typing import Any
 from . import protocol
 
 _MOST = 200
+_WORKER = __name__.partition(".")[0]
+"""The package of these modules."""
 
 
 class ImportWatch:
@@ -40,7 +42,7 @@ class ImportWatch:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Find a module as `PathFinder` does, and have its loader report when it is done."""
-        if self._is_busy:
+        if self._is_busy or name.startswith(_WORKER):
             return None  # asked next, the other finder finds it
         spec = PathFinder.find_spec(name, path, target)
         loader: Any = None if spec is None else spec.loader

@@ -49,7 +49,7 @@ class JobRow(NewJob):
     size: int
     """Bytes that its log and its result take, once it is over."""
     timings: str | None
-    """Where the time of its run went, as JSON text."""
+    """The seconds that the parts of its run took, as JSON text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
