@@ -50,6 +50,8 @@ class Run:
     language: str | None = None
     time_limit: float | None = None
     """Seconds from the start of the action; None for the runner's own limit."""
+    threads: int | None = None
+    """What BLAS, OpenMP and the like take for the number of CPUs; None for their own choice."""
     describes: bool = False
     """Run no action: import each, and return `{"schemas", "failures"}`, by the actions' names: JSON Schemas of their
     params, from annotations, and why the others can't be called, as the fields of a `Problem`."""

@@ -27,6 +27,7 @@ from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pip_config import index_environ
 from synapse_agent.runner.environments.pool import Environment, Environments
 from synapse_agent.runner.processes.commands import Commands
+from synapse_agent.runner.processes.environ import thread_env, worker_env
 from synapse_agent.runner.processes.execution import Execution
 from synapse_agent.runner.processes.import_report import ImportReport
 from synapse_agent.runner.processes.json_check import check_result
@@ -97,7 +98,7 @@ class LocalRunner:
             bounds=bounds or CacheBounds(),
             on_lost=self._lose,
         )
-        self._path = environ.get("PATH", os.defpath)
+        self._environ = worker_env(environ)
         self._running: dict[str, asyncio.Timeout] = {}
         self._idle = asyncio.Event()
         self._closed = False
@@ -237,7 +238,7 @@ class LocalRunner:
             writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
-            env=tuple(sorted({**self._env(environment), **run.config.env}.items())),
+            env=tuple(sorted({**self._env(environment, run.threads), **run.config.env}.items())),
             imports=self._imports(run, environment),
         )
         return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec, as_specified=run.warms)
@@ -255,13 +256,14 @@ class LocalRunner:
         if run.config.preload is None and report.modules and run.release is not None:
             self._seen.add(run.folder, environment.folder, report)
 
-    def _env(self, environment: Environment) -> dict[str, str]:
+    def _env(self, environment: Environment, threads: int | None) -> dict[str, str]:
         """Return what a run's environment variables are beside those of its own folder."""
         return {
-            "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
+            "PATH": f"{environment.folder}/bin{os.pathsep}{self._environ.get('PATH', os.defpath)}",
             "VIRTUAL_ENV": str(environment.folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
+            **thread_env(threads, self._environ),
         }
 
 

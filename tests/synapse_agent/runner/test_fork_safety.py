@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from synapse_agent.problems import Problem
 from synapse_agent.runner.local import LocalRunner
 from synapse_agent.runner.processes import fork_safe
 from synapse_agent.runner.processes.sandbox import probed
@@ -41,7 +42,7 @@ TRIED = {
     "matplotlib": Tried("matplotlib", ("matplotlib.pyplot",), "figure()"),
     "PIL": Tried("pillow", ("PIL.Image",), "PIL.Image.new('RGB', (64, 64)).resize((8, 8)).size[0]"),
     "cv2": Tried("opencv-python-headless", ("cv2",), "cv2.GaussianBlur(numpy.ones((900, 900)), (9, 9), 0).sum()"),
-    "torch": Tried("torch", ("torch",), "(torch.ones(900, 900) @ torch.ones(900, 900)).sum().item()"),
+    "torch": Tried("torch\nnumpy", ("torch",), "(torch.ones(900, 900) @ torch.ones(900, 900)).sum().item()"),
     "pyarrow": Tried("pyarrow", ("pyarrow", "pyarrow.compute"), "pyarrow.compute.sum(pyarrow.array([1, 2])).as_py()"),
     "pydantic": Tried("pydantic", ("pydantic",), "pydantic.TypeAdapter(int).validate_python('3')"),
     "requests": Tried("requests", ("requests",), "requests.get(URL).text"),
@@ -136,7 +137,7 @@ async def test_a_package_works_after_the_fork(installing, write_plugin, package)
     assert {run["used"] for run in runs} == {expected["used"]}
     drawn = [number for run in runs for number in run["drawn"]]
     assert len(set(drawn)) == len(drawn)
-    assert b"Warning" not in plugin.heard.log
+    assert b"DeprecationWarning" not in plugin.heard.log
 
 
 LIBRARY = sorted(fork_safe.LIBRARY)
@@ -186,8 +187,38 @@ async def test_threads_are_as_many_as_the_variables_say(installing, write_plugin
             numpy.ones((600, 600)) @ numpy.ones((600, 600))
             return sorted({pool["num_threads"] for pool in threadpoolctl.threadpool_info()})
         """
-    for threads in (1, 2):
-        env = {"OPENBLAS_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
-        plugin = write_plugin(source, requirements="numpy\nthreadpoolctl", preload=["numpy"], env=env)
-        if (os.cpu_count() or 1) >= threads:
-            assert await plugin.run(installing) == [threads]
+    plugin = write_plugin(source, requirements="numpy\nthreadpoolctl", preload=["numpy"])
+    for threads in (1, min(2, os.cpu_count() or 1)):
+        assert await plugin.run(installing, threads=threads) == [threads]
+    chosen = write_plugin(
+        source, requirements="numpy\nthreadpoolctl", preload=["numpy"], env={"OPENBLAS_NUM_THREADS": "1"}
+    )
+    assert await chosen.run(installing, threads=2) == [1]
+
+
+@pytest.mark.parametrize("what", ["always", "error"])
+async def test_python_s_warning_of_forks_with_threads_reaches_no_log(data, write_plugin, what):
+    """Python 3.12 and later have one, which a plugin may show or turn into an error."""
+    source = f"""
+        import os, sys, threading, time, warnings
+        warnings.simplefilter({what!r})
+        process = os.getpid()
+        if {{threads}}:
+            threading.Thread(target=time.sleep, args=(100,), daemon=True).start()
+
+        def act():
+            return [sys.version_info[:2] >= (3, 12), process != os.getpid()]
+        """
+    runner = LocalRunner(data, sandbox=probed(wanted=True))
+    try:
+        for threads, requirements in ((True, ""), (False, "pyarrow")):
+            given = {"preload": ["pyarrow", "plugin.main"] if requirements else True, "requires": {"python": ">=3.12"}}
+            plugin = write_plugin(source.format(threads=threads), requirements=requirements, **given)
+            assert [await plugin.run(runner) for _ in range(2)] == [[True, not threads]] * 2
+            assert b"DeprecationWarning" not in plugin.heard.log
+    except Problem as problem:
+        if problem.error_type == "python_not_found":
+            pytest.skip("There is no Python 3.12 or later here.")
+        raise
+    finally:
+        await runner.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-import warnings
 from contextlib import suppress
 
 from .kernel import own_children
@@ -63,9 +62,7 @@ def _shared_memory() -> set[str]:
 
 def _lost_threads() -> list[str]:
     """Name the threads that a fork would lose, having forked once: those of OpenBLAS and the like end themselves."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python 3.12 and later warn of forks while there are threads
-        pid = os.fork()
+    pid = os.fork()
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
