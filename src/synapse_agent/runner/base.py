@@ -46,7 +46,7 @@ class Run:
     requirements: tuple[str, ...] = ()
     """PEP 508 strings that the call adds to the plugin's own."""
     release: str | None = None
-    """`code@version`; None for a debug run, whose process is not kept ready for the next."""
+    """`code@version`; None for a debug run."""
     language: str | None = None
     time_limit: float | None = None
     """Seconds from the start of the action; None for the runner's own limit."""

@@ -18,7 +18,7 @@ from synapse_agent.errors import StartError
 from synapse_agent.plugins.config import Action
 from synapse_agent.plugins.project import read_requirements, release_requirements
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
-from synapse_agent.problems import Problem, shutting_down
+from synapse_agent.problems import Problem, renamed, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
 from synapse_agent.runner.environments.eviction import CacheBounds
@@ -99,6 +99,9 @@ class LocalRunner:
             on_lost=self._lose,
         )
         self._environ = worker_env(environ)
+        self._debug_folder = data_dir / "debug"
+        """The folder of each debug run's code, as the run sees it."""
+        self._debug_folder.mkdir(exist_ok=True)
         self._running: dict[str, asyncio.Timeout] = {}
         self._idle = asyncio.Event()
         self._closed = False
@@ -202,9 +205,10 @@ class LocalRunner:
                 on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
             )
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, action, limits)
+            request = _request(run, action, limits, folder=self._folder_seen(run))
             if self._sandbox.namespaces:
-                request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
+                brought = [(request["folder"], str(run.folder))] if request["brings_folder"] else []
+                request["shown"] = brought + temporary_files(run.params.text, hidden=self._data_dir)
             was_ready, begun = keeper.is_ready, time.monotonic()
             try:
                 ending = await execution.run(request, run.params.text)
@@ -213,7 +217,12 @@ class LocalRunner:
             self._learn(run, environment, ending.imports)
             heard.ended(ending.imports, begun=begun, imported_before=0.0 if was_ready else keeper.import_seconds)
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
-        result = result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
+        try:
+            result = result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
+        except Problem as problem:
+            if request["folder"] != str(run.folder):
+                raise renamed(problem, request["folder"], str(run.folder)) from None
+            raise
         await check_result(self._commands, result, job_id=run.job_id)
         return result
 
@@ -233,7 +242,7 @@ class LocalRunner:
         spec = ZygoteSpec(
             environment.base,
             environment.folder,
-            run.folder,
+            self._place_of(run),
             self._bytecode.folder,
             writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
             namespaces=self._sandbox.namespaces,
@@ -241,20 +250,33 @@ class LocalRunner:
             env=tuple(sorted({**self._env(environment, run.threads), **run.config.env}.items())),
             imports=self._imports(run, environment),
         )
-        return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec, as_specified=run.warms)
+        return self._zygotes.use(spec, as_specified=run.warms)
+
+    def _place_of(self, run: Run) -> Path:
+        """Return what stands for a run's code among the zygotes: debug runs share theirs."""
+        return self._debug_folder if run.release is None else run.folder
+
+    def _folder_seen(self, run: Run) -> Path:
+        """Return the path at which a run sees its code: one that it brings is mounted at the same for all."""
+        return self._place_of(run) if self._sandbox.namespaces else run.folder
 
     def _imports(self, run: Run, environment: Environment) -> ImportPlan:
-        preload = run.config.preload
+        preload, seen = run.config.preload, self._seen.modules(self._place_of(run), environment.folder)
+        if preload is False:
+            return NO_IMPORTS
+        if run.release is None:  # its own modules are new each time
+            named = preload if isinstance(preload, tuple) else ()
+            return ImportPlan((*seen, *(each for each in named if each not in seen and not _has(run.folder, each))))
         if preload is True:
             actions = [each for each in run.config.actions.values() if each.can_run]
             return ImportPlan(entrypoints=tuple(dict.fromkeys(each.entrypoint for each in actions)))
         if isinstance(preload, tuple):
             return ImportPlan(modules=preload)
-        return NO_IMPORTS if preload is False else ImportPlan(self._seen.modules(run.folder, environment.folder))
+        return ImportPlan(seen)
 
     def _learn(self, run: Run, environment: Environment, report: ImportReport) -> None:
-        if run.config.preload is None and report.modules and run.release is not None:
-            self._seen.add(run.folder, environment.folder, report)
+        if report.modules and (run.config.preload is None or run.release is None):
+            self._seen.add(self._place_of(run), environment.folder, report)
 
     def _env(self, environment: Environment, threads: int | None) -> dict[str, str]:
         """Return what a run's environment variables are beside those of its own folder."""
@@ -307,7 +329,13 @@ class _Start:
         self.listener.event({"type": "timings", **times, "waited": environment + before})
 
 
-def _request(run: Run, action: Action, limits: RunLimits) -> dict[str, Any]:
+def _has(folder: Path, module: str) -> bool:
+    """Return whether a module is the plugin's own."""
+    top = module.partition(".")[0]
+    return any((place / top).is_dir() or (place / f"{top}.py").is_file() for place in (folder, folder / "src"))
+
+
+def _request(run: Run, action: Action, limits: RunLimits, *, folder: Path) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
     return {
@@ -315,7 +343,8 @@ def _request(run: Run, action: Action, limits: RunLimits) -> dict[str, Any]:
         "action": action.name,
         "job_id": run.job_id,
         "language": run.language,
-        "folder": str(run.folder),
+        "folder": str(folder),
+        "brings_folder": run.release is None,
         "env": {**language, "SYNAPSE_JOB_ID": run.job_id},
         "limits": limits.resources,
         "writable": [],

@@ -68,15 +68,6 @@ class ZygotePool:
         """Count those of releases."""
         return len(self._of_releases())
 
-    @asynccontextmanager
-    async def use_once(self, spec: ZygoteSpec) -> AsyncIterator[KeeperProcess]:
-        """Lend a zygote that is started for this one run and ended with it."""
-        keeper = self._start(spec)
-        try:
-            yield keeper
-        finally:
-            await asyncio.shield(self._close(keeper))
-
     def retire(self, *, folder: Path | None = None, environment: Path | None = None) -> None:
         """Begin to end those of a folder or environment that is gone or has changed, each once its runs are over."""
         affected = [

@@ -34,9 +34,13 @@ class ImportWatch:
 
     def begin(self, folder: str) -> None:
         """Watch from now on; `folder` is the plugin's."""
-        self._own = folder + "/"
+        self.own(folder)
         place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
         sys.meta_path.insert(place, self)
+
+    def own(self, folder: str) -> None:
+        """Take what is in a folder for the plugin's own."""
+        self._own = folder + "/"
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

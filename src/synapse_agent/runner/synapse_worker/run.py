@@ -124,11 +124,20 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
         reports.outcome(protocol.FAILURE, json.dumps({"message": str(error)}).encode())
         return 1
     _set_environ({"HOME": sandbox.home, "TMPDIR": sandbox.home, **request["env"]})
+    if request["brings_folder"]:
+        _import_from(request["folder"], instead_of=folder)
     _look_like_a_fresh_interpreter(request["entrypoint"])
     context = Context(reports, job_id=request["job_id"], action=request["action"], language=request["language"])
     tell_instead_of_writing(reports.uncompiled)
     reports.tell(protocol.BEGUN)
-    return _act(request, params, context, reports, folder, sandbox)
+    return _act(request, params, context, reports, request["folder"], sandbox)
+
+
+def _import_from(folder: str, *, instead_of: str) -> None:
+    """Find modules in the folder of this run alone, of which its zygote knew nothing."""
+    sys.path[sys.path.index(instead_of)] = folder
+    sys.path_importer_cache.pop(folder, None)
+    WATCH.own(folder)
 
 
 def _become_command(request: dict[str, Any], request_file: int, input_size: int) -> NoReturn:
@@ -191,9 +200,9 @@ def _set_environ(env: dict[str, str]) -> None:
 
 def _settle(request: dict[str, Any], sandbox: Sandbox) -> None:
     _limit(request["limits"])
+    sandbox.enter(writable=request["writable"], shown=request["shown"])
     os.chdir("/")  # into a view that was mounted over what this process was in
     os.chdir(request["folder"])
-    sandbox.enter(writable=request["writable"], shown=request["shown"])
 
 
 def _look_like_a_fresh_interpreter(entrypoint: str) -> None:
