@@ -114,7 +114,7 @@ ROWS = [
     Row("warm runs, 4 callers", "/s", throughput, limit=400, more_is_better=True),
     Row("first run with a new requirement: six", "ms", first_run("new_small"), _FIRST),
     Row("first run with new requirements: numpy, pillow", "ms", first_run("new_large"), _FIRST),
-    Row("get_plugin_release, 32 connections", "/s", requests, {"starlette": 0.5}, more_is_better=True),
+    Row("requests over 32 connections", "/s", requests, {"starlette": 0.5}, more_is_better=True),
     Row("start until ready", "s", start, limit=0.6),
     Row(
         "memory of the agent at rest",

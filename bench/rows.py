@@ -124,25 +124,25 @@ ROWS = [
     Row(
         "get_plugin_release",
         "µs",
-        calls("get", " ".join(name for name in HOMES if name != "plain_aiohttp"), unit="µs", times=200, rounds=25),
+        calls("get", " ".join(name for name in HOMES if name != "plain_aiohttp"), unit="µs", times=200, rounds=15),
         {"public_sdk": 0.3, "plain_httpx": 0.4},
     ),
     Row(
         "the same, async, 1 in flight",
         "µs",
-        calls("async_1", _ASYNC, unit="µs", times=200, rounds=25),
+        calls("async_1", _ASYNC, unit="µs", times=200, rounds=15),
         {"plain_httpx": 0.2},
     ),
     Row(
         "the same, async, 50 in flight",
         "µs",
-        calls("async_50", _ASYNC, unit="µs", times=500, rounds=15),
+        calls("async_50", _ASYNC, unit="µs", times=300, rounds=11),
         {"plain_httpx": 0.12},
     ),
     Row(
         "the same, async, 100 in flight",
         "µs",
-        calls("async_100", "ours plain_httpx generated", unit="µs", times=500, rounds=15),
+        calls("async_100", "ours plain_httpx generated", unit="µs", times=300, rounds=11),
         {"plain_httpx": 0.35},
     ),
     Row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -22,6 +23,7 @@ from uv import find_uv_bin
 import synapse_agent
 import synapse_sdk
 from synapse_agent import EmbeddedAgent
+from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pip_config import uv_options, uv_settings
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +59,18 @@ import subprocess, sys
 
 for command in (["init", "made"], ["run", "./made", "greet", "-p", "name=Ada"]):
     subprocess.run([sys.executable, "-m", "synapse_agent", *command], check=True)
+""",
+    "agent,cli,dev": """
+import signal, subprocess, sys
+from pathlib import Path
+
+Path("made").mkdir()
+Path("made/config.yaml").write_text("code: made\\nactions: {go: 'main:go'}\\n")
+Path("made/main.py").write_text("def go(): return 'ran'\\n")
+command = [sys.executable, "-m", "synapse_agent", "dev", "./made", "go"]
+with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    assert process.stdout.readline() == '"ran"\\n'
+    process.send_signal(signal.SIGINT)
 """,
     "agent,ray": f"""
 import os
@@ -99,15 +113,13 @@ def installed_agent() -> Iterator[EmbeddedAgent]:
 def install(built: Distribution, tmp_path_factory: pytest.TempPathFactory) -> Install:
     """Install the wheel with extras into an environment that has nothing else, once; give its folder of programs."""
     folder = tmp_path_factory.mktemp("environments")
-    # The lock's versions, which are in uv's cache where `make setup` has filled it; its hashes are of no use here.
-    lock = (ROOT / "requirements" / "dev.lock").read_text(encoding="utf-8")
-    (folder / "constraints.txt").write_text("\n".join(re.findall(r"^[\w.-]+==[^\\\n]+", lock, re.M)), encoding="utf-8")
+    constraints = _constraints(folder)
 
     @cache
     def install(extras: str) -> Path:
         target = folder / (extras or "bare")
         assert run(find_uv_bin(), "venv", "--quiet", "--python", sys.executable, target).returncode == 0
-        wanted = ["--constraint", folder / "constraints.txt", f"{built.wheel}[{extras}]" if extras else built.wheel]
+        wanted = ["--constraint", constraints, f"{built.wheel}[{extras}]" if extras else built.wheel]
         command = [find_uv_bin(), "pip", "install", "--quiet", *uv_options(os.environ), "--python", target]
         done = run(*command, "--offline", *wanted)
         done = done if done.returncode == 0 else run(*command, *wanted)
@@ -115,6 +127,13 @@ def install(built: Distribution, tmp_path_factory: pytest.TempPathFactory) -> In
         return target / "bin"
 
     return install
+
+
+def _constraints(folder: Path) -> Path:
+    """Write the versions of the lock, which `make setup` has left in uv's cache, without its hashes."""
+    lock = (ROOT / "requirements" / "dev.lock").read_text(encoding="utf-8")
+    (folder / "constraints.txt").write_text("\n".join(re.findall(r"^[\w.-]+==[^\\\n]+", lock, re.M)), encoding="utf-8")
+    return folder / "constraints.txt"
 
 
 def run(*command: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
@@ -217,6 +236,50 @@ def test_without_the_extras_the_command_names_them(install: Install, tmp_path: P
     assert bare.returncode == 1
     (line,) = bare.stderr.splitlines()
     assert line.startswith("synapse-agent: typer is not installed. The command needs an extra: pip install")
+
+
+@pytest.fixture(scope="module")
+def python_of_the_public_sdk() -> Path:
+    """Find a Python that the public SDK installs on."""
+
+    async def find() -> Path | None:
+        return await anext((each.path async for each in Interpreters().fitting(">=3.12")), None)
+
+    return asyncio.run(find()) or pytest.skip("The public synapse-sdk needs Python 3.12 or later.")
+
+
+@pytest.mark.parametrize("last", ["theirs", "ours"])
+def test_the_public_sdk_in_the_same_environment_is_reported(
+    last: str, built: Distribution, python_of_the_public_sdk: Path, tmp_path: Path
+) -> None:
+    """The real one, in an environment of its own: in either order one sentence has the cure, and the cure works."""
+    venv, theirs = tmp_path / "venv", "synapse-sdk"
+    ours = [f"{built.wheel}[cli]", "--constraint", _constraints(tmp_path)]
+
+    def pip(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return run(find_uv_bin(), "pip", *arguments, "--quiet", *uv_options(os.environ), "--python", venv)
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return run(venv / "bin" / "python", "-W", "ignore", venv / "bin" / "synapse-agent", *arguments)
+
+    assert run(find_uv_bin(), "venv", "--quiet", "--python", python_of_the_public_sdk, venv).returncode == 0
+    with_theirs = pip("install", "--no-deps", theirs)
+    if with_theirs.returncode:
+        pytest.skip(f"synapse-sdk can't be installed from the package index here: {with_theirs.stderr.strip()[-200:]}")
+    done = pip("install", *ours)
+    assert done.returncode == 0, done.stderr
+    if last == "theirs":
+        assert pip("install", "--no-deps", "--reinstall-package", theirs, theirs).returncode == 0
+    told = command("--version")
+    assert (told.returncode, len(told.stderr.splitlines())) == (1 if last == "theirs" else 0, 1), told.stderr
+    assert "synapse-agent-client and the public synapse-sdk both bring the package `synapse_sdk`" in told.stderr
+    assert pip("uninstall", theirs).returncode == 0  # takes what lies in both along
+    broken = command("--version")
+    assert (broken.returncode, len(broken.stderr.splitlines())) == (1, 1), broken.stderr
+    assert "'pip install --force-reinstall --no-deps synapse-agent-client'" in broken.stderr
+    assert pip("install", "--reinstall", "--no-deps", built.wheel).returncode == 0
+    repaired = command("--version")
+    assert (repaired.returncode, repaired.stderr) == (0, ""), repaired.stderr
 
 
 def test_the_bare_wheel_needs_httpx_and_attrs_alone(built: Distribution) -> None:

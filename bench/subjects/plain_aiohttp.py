@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 import aiohttp
@@ -10,15 +9,24 @@ from subjects.payload import RELEASE, TOKEN
 from subjects.tasks import in_flight
 
 
-async def opened(url: str) -> Callable[[], Awaitable[object]]:
-    """Return what gets a release."""
-    session, address = aiohttp.ClientSession(headers={"Authorization": TOKEN}), url + RELEASE
+class Get:
+    """Gets a release."""
 
-    async def call() -> object:
-        async with session.get(address) as response:
+    def __init__(self, url: str) -> None:
+        self._session, self._address = aiohttp.ClientSession(headers={"Authorization": TOKEN}), url + RELEASE
+
+    async def __call__(self) -> object:
+        async with self._session.get(self._address) as response:
             return await response.json()
 
-    return call
+    async def close(self) -> None:
+        """Close the connections, of which aiohttp warns otherwise."""
+        await self._session.close()
+
+
+async def opened(url: str) -> Get:
+    """Return what gets a release."""
+    return Get(url)
 
 
 SCENARIOS = {

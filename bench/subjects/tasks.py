@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 from collections.abc import Awaitable, Callable
 
 
 def in_flight(
     count: int, open_client: Callable[[], Awaitable[Callable[[], Awaitable[object]]]]
 ) -> Callable[[int], None]:
-    """Return what makes a number of calls, so many at a time, on one event loop."""
+    """Return what makes a number of calls, so many at a time, on one event loop; close what the process leaves open."""
     runner = asyncio.Runner()
     call = runner.run(_opened(open_client, count))
+    if hasattr(call, "close"):
+        atexit.register(lambda: runner.run(call.close()))
 
     async def calls(times: int) -> None:
         async def some() -> None:

@@ -15,17 +15,41 @@ ActionParams = TypeAliasType("ActionParams", dict[str, Any])
 """
 The parameters that the action is called with, by name.
 
-An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-`num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
-run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-`actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
+a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+either a run has one CPU. A value that is no amount counts for nothing here.
 
 """
 
 
 ActionResult = TypeAliasType(
-    "ActionResult", Annotated[Any, Field(description="Whatever the action returned, as JSON.")]
+    "ActionResult",
+    Annotated[
+        Any,
+        Field(
+            description="Whatever the action returned, as JSON. NaN and infinities are `null`, as the job's record lists under `nonfinite`."
+        ),
+    ],
 )
+
+
+class AgentEvent(BaseModel):
+    """
+    The data of a server-sent event about an agent.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Annotated[str, Field(description="What has changed; `stream_events` describes each.")]
+    what: Annotated[str | MISSING, Field(description="What has happened to it, such as `created` or `deleted`.")] = (
+        MISSING
+    )
+    job: Job | MISSING = MISSING
+    job_id: str | MISSING = MISSING
+    release: Annotated[str | MISSING, Field(description="`code@version`.")] = MISSING
+    environment: Annotated[str | MISSING, Field(description="Its ID.")] = MISSING
+    agent: Annotated[str | MISSING, Field(description="The agent's version.")] = MISSING
 
 
 class Backup(BaseModel):
@@ -41,13 +65,47 @@ class Backup(BaseModel):
     created_at: Annotated[AwareDatetime, Field(description="The database is as it was then.")]
 
 
+class ClusterResources(BaseModel):
+    """
+    What all nodes that are alive have together.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    collected_at: AwareDatetime
+    stale: Annotated[
+        bool, Field(description="Whether the cluster could not be asked, and this is what was known before.")
+    ]
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpu: GpuAmounts
+    object_store: ResourceAmount
+    running_jobs: Annotated[int, Field(description="Jobs of this agent whose action is running.")]
+    total_serve_replicas: Annotated[int, Field(description="Processes of served models.")]
+    node_counts: NodeCounts
+    nodes: list[Node]
+
+
 class CreatePluginReleaseRequest(BaseModel):
     """
     The release to fetch and cache.
     """
 
     plugin: Annotated[str, Field(description="The plugin's code.", min_length=1)]
-    version: Annotated[str, Field(description="The version, as text.", min_length=1)]
+    version: Annotated[
+        str | MISSING,
+        Field(
+            description="The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several.",
+            min_length=1,
+        ),
+    ] = MISSING
+    refresh: Annotated[
+        bool | None,
+        Field(
+            description="Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files."
+        ),
+    ] = False
 
 
 class DebugRunRequest(BaseModel):
@@ -79,6 +137,7 @@ class DebugRunRequest(BaseModel):
             description="Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`.", min_length=1
         ),
     ] = MISSING
+    priority: Priority | MISSING = MISSING
 
 
 class ErrorBody(BaseModel):
@@ -110,9 +169,45 @@ class ErrorDetail(BaseModel):
     traceback: Annotated[
         str | MISSING, Field(description="`action_failed`: the traceback, from the plugin's own code on.")
     ] = MISSING
+    file: Annotated[
+        str | MISSING, Field(description="`result_not_serializable`: the job's file with the `repr` of the result.")
+    ] = MISSING
     installer_output: Annotated[
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
     ] = MISSING
+
+
+class GpuAmounts(BaseModel):
+    """
+    GPUs together. Memory and utilization are `null` if no GPU reports them.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: float | None | MISSING = MISSING
+    available_memory_bytes: float | None | MISSING = MISSING
+    max_utilization: float | None | MISSING = MISSING
+    avg_utilization: float | None | MISSING = MISSING
+
+
+class GpuStatus(BaseModel):
+    """
+    The GPUs of all nodes together, and each with its `node_id`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: float | None | MISSING = MISSING
+    available_memory_bytes: float | None | MISSING = MISSING
+    max_utilization: float | None | MISSING = MISSING
+    avg_utilization: float | None | MISSING = MISSING
+    gpus: list[NodeGpu]
 
 
 class Health(BaseModel):
@@ -184,7 +279,15 @@ class Job(BaseModel):
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
     progress: JobProgress | None
-    result: Annotated[Any | MISSING, Field(description="The action's result, `null` until it has succeeded.")] = MISSING
+    result: Annotated[
+        Any | MISSING,
+        Field(description="The action's result, `null` until it has succeeded. NaN and infinities in it are `null`."),
+    ] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
+    outputs: Annotated[
+        int | MISSING,
+        Field(description="How many values the action yielded, if it is a generator; its result is the list of them."),
+    ] = MISSING
     error: Annotated[
         Any,
         Field(
@@ -203,6 +306,37 @@ class Job(BaseModel):
     ] = MISSING
     timings: JobTimings | None | MISSING = MISSING
     idempotency_key: Annotated[str | None, Field(description="The request's key, if it had one.")]
+    params: Annotated[
+        dict[str, Any] | None | MISSING,
+        Field(
+            description="What the action was called with, without what its schema marks `writeOnly`. `null` if the agent does not keep\nit: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.\n"
+        ),
+    ] = MISSING
+    requirements: Annotated[list[str] | MISSING, Field(description="The call's own requirements.")] = MISSING
+    caller: JobCaller | None | MISSING = MISSING
+    node: Annotated[
+        str | None | MISSING, Field(description="The `node_id` of the node of a cluster that it ran on.")
+    ] = MISSING
+    attempts: Annotated[
+        int | MISSING, Field(description="How often this `job_id` has been run, this time included.", ge=1)
+    ] = MISSING
+
+
+class JobCaller(BaseModel):
+    """
+    The origin of a run; `null` if the agent does not know.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    token: Annotated[
+        str | None | MISSING,
+        Field(description="The name of the token, `null` if the agent takes requests without one."),
+    ] = MISSING
+    address: Annotated[str | None | MISSING, Field(description="The address that the request came from.")] = MISSING
+    user_agent: str | None | MISSING = MISSING
+    request_id: Annotated[str | MISSING, Field(description="The `X-Request-ID` of the answer.")] = MISSING
 
 
 class JobEvent(BaseModel):
@@ -214,8 +348,29 @@ class JobEvent(BaseModel):
         extra="allow",
     )
     event: Annotated[str, Field(description="Its name, of the action's choice.")]
-    data: Annotated[Any | MISSING, Field(description="What goes with it, any JSON value.")] = MISSING
+    data: Annotated[
+        Any | MISSING,
+        Field(description="What goes with it, any JSON value. A text stands for what JSON has nothing for."),
+    ] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
+    left_out: Annotated[
+        str | MISSING, Field(description="What `data` does not have of what was reported, and why.")
+    ] = MISSING
     at: Annotated[AwareDatetime | MISSING, Field(description="When the agent heard of it.")] = MISSING
+
+
+class JobFile(BaseModel):
+    """
+    A file that a run left.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: Annotated[str, Field(description="Its path below the folder of outputs.")]
+    size: Annotated[int, Field(description="Bytes.", ge=0)]
+    media_type: Annotated[str, Field(description="Guessed from the name.")]
+    sha256: Annotated[str | None, Field(description="Of its content, in hexadecimal digits; null while the job runs.")]
 
 
 JobId = TypeAliasType(
@@ -240,9 +395,12 @@ class JobProgress(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    current: Annotated[float | MISSING, Field(description="How much is done.")] = MISSING
+    current: Annotated[
+        float | None | MISSING, Field(description="How much is done; `null` if the action reported no finite number.")
+    ] = MISSING
     total: Annotated[float | None | MISSING, Field(description="The total, if the action knows it.")] = MISSING
     step: Annotated[str | MISSING, Field(description="The step of the action, if it names several.")] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
 
 
 class JobStatus(StrEnum):
@@ -267,7 +425,10 @@ class JobStreamEvent(BaseModel):
     )
     type: Annotated[str, Field(description="What this event is about; `stream_job_logs` describes each.")]
     message: Annotated[str | MISSING, Field(description="The line, or a sentence for people.")] = MISSING
-    current: Annotated[float | MISSING, Field(description="`progress`: how much is done.")] = MISSING
+    current: Annotated[
+        float | None | MISSING,
+        Field(description="`progress`: how much is done; `null` if the action reported no finite number."),
+    ] = MISSING
     total: Annotated[float | None | MISSING, Field(description="`progress`: the total, if the action knows it.")] = (
         MISSING
     )
@@ -275,8 +436,19 @@ class JobStreamEvent(BaseModel):
         MISSING
     )
     event: Annotated[str | MISSING, Field(description="`event`: its name, of the action's choice.")] = MISSING
+    index: Annotated[int | MISSING, Field(description="`output`: the number of the value, from 0.")] = MISSING
+    value: Annotated[Any | MISSING, Field(description="`output`: what the action yielded, any JSON value.")] = MISSING
+    outputs: Annotated[
+        int | MISSING, Field(description="`complete`: how many values the action yielded, if it is a generator.")
+    ] = MISSING
     data: Annotated[Any | MISSING, Field(description="`event`: what goes with it, any JSON value.")] = MISSING
-    at: Annotated[AwareDatetime | MISSING, Field(description="`event`: when the agent heard of it.")] = MISSING
+    nonfinite: NonFiniteNumbers | MISSING = MISSING
+    left_out: Annotated[
+        str | MISSING, Field(description="`event`: what `data` does not have of what was reported, and why.")
+    ] = MISSING
+    at: Annotated[AwareDatetime | MISSING, Field(description="`event`, `output`: when the agent heard of it.")] = (
+        MISSING
+    )
     error: Annotated[Any | MISSING, Field(description="`error`: what went wrong, as in the job's record.")] = MISSING
     status: Annotated[str | MISSING, Field(description="`complete`: the status that the job ended with.")] = MISSING
 
@@ -322,6 +494,87 @@ Lookup = TypeAliasType(
         ),
     ],
 )
+
+
+class Node(BaseModel):
+    """
+    A machine that runs actions.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    node_id: str
+    host_name: str
+    ip: str
+    is_head_node: bool
+    state: str
+    accelerator_type: Annotated[str | None | MISSING, Field(description="The name of its first GPU.")] = MISSING
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpus: list[NodeGpu]
+
+
+class NodeCounts(BaseModel):
+    """
+    How many nodes there are.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total: int
+    alive: int
+    dead: int
+
+
+class NodeGpu(BaseModel):
+    """
+    A GPU of a node. What can't be read of it is `null`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    index: Annotated[int, Field(description="Its place among those of the node.")]
+    uuid: Annotated[
+        str, Field(description="What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known.")
+    ]
+    name: str
+    used: Annotated[float | None, Field(description="The part of it that runs have, from 0 to 1.")]
+    utilization_gpu: Annotated[float | None | MISSING, Field(description="Percent of the time that it was busy.")] = (
+        MISSING
+    )
+    memory_used: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
+    memory_total: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
+
+
+class NonFiniteNumbers(BaseModel):
+    """
+    The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
+    progress that has this field. The field is missing without any.
+
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    count: Annotated[int, Field(description="How many there were.")]
+    places: Annotated[
+        list[NonFinitePlace], Field(description="The first of them, at most 100 of a result and 20 of an event.")
+    ]
+
+
+class NonFinitePlace(BaseModel):
+    """
+    A number that JSON does not have.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    path: Annotated[str, Field(description="Its place, such as `$.losses[1]`, from the result or the event on.")]
+    value: Annotated[str, Field(description="What it was.")]
 
 
 class PluginAction(BaseModel):
@@ -380,6 +633,12 @@ class PluginRelease(BaseModel):
         str | MISSING, Field(description="`sha256:` and the hash of the cached content, in hexadecimal digits.")
     ] = MISSING
     created_at: Annotated[AwareDatetime | MISSING, Field(description="When the agent cached it.")] = MISSING
+    source_changed: Annotated[
+        bool | MISSING,
+        Field(
+            description="Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files\nfor this release now. Runs use the cached ones until the release is refreshed.\n"
+        ),
+    ] = MISSING
     warnings: Annotated[
         list[str] | MISSING,
         Field(
@@ -404,10 +663,36 @@ class PluginReleasePage(BaseModel):
     results: list[PluginRelease]
 
 
+Priority = TypeAliasType(
+    "Priority",
+    Annotated[
+        int,
+        Field(
+            description="Among the runs of the same release that wait, those of higher priority start first; 0 if absent. Agents have a\nhighest one, and answer 422 to any above.\n",
+            ge=-1000,
+            le=1000,
+        ),
+    ],
+)
+
+
 ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
 """
 Further filters, by the name of a release's field.
 """
+
+
+class ResourceAmount(BaseModel):
+    """
+    How much of a resource there is for runs, and how much of that runs have.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total: float
+    used: float
+    available: float
 
 
 class RunRequest(BaseModel):
@@ -433,6 +718,7 @@ class RunRequest(BaseModel):
             description="Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`.", min_length=1
         ),
     ] = MISSING
+    priority: Priority | MISSING = MISSING
 
 
 RunBody = TypeAliasType(
@@ -464,6 +750,55 @@ class Sandbox(BaseModel):
             description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in\n`/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).\n"
         ),
     ] = MISSING
+
+
+class Session(BaseModel):
+    """
+    The token that a request or a browser's cookie stands for.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    token: Annotated[str | None, Field(description="Its name; `null` if the agent takes requests without a token.")]
+    read_only: Annotated[bool, Field(description="Whether it changes nothing.")]
+
+
+class SessionCode(BaseModel):
+    """
+    A code that signs a browser in once.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    code: Annotated[str | None, Field(description="`null` if the agent takes requests without a token.")]
+    expires_at: AwareDatetime
+
+
+class SessionRequest(BaseModel):
+    """
+    Either a token or a code.
+    """
+
+    token: Annotated[str | MISSING, Field(min_length=1)] = MISSING
+    code: Annotated[str | MISSING, Field(min_length=1)] = MISSING
+
+
+class StoredFile(BaseModel):
+    """
+    A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
+
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: Annotated[str, Field(description="The SHA-256 of its content, in hexadecimal digits.")]
+    name: Annotated[str | None, Field(description="As its uploader called it.")]
+    media_type: Annotated[str | None, Field(description="As its uploader called it.")]
+    size: Annotated[int | None, Field(description="Bytes; null while that is not known.")]
+    received: Annotated[int, Field(description="Bytes that are there.", ge=0)]
 
 
 class WarmProcesses(BaseModel):

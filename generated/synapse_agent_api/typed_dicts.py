@@ -11,15 +11,28 @@ ActionParams: TypeAlias = dict[str, Any]
 """
 The parameters that the action is called with, by name.
 
-An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-`num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
-run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-`actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
+a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+either a run has one CPU. A value that is no amount counts for nothing here.
 
 """
 
 
 ActionResult: TypeAlias = Any
+
+
+class AgentEvent(TypedDict):
+    """
+    The data of a server-sent event about an agent.
+    """
+
+    type: str
+    what: NotRequired[str]
+    job: NotRequired[Job]
+    job_id: NotRequired[str]
+    release: NotRequired[str]
+    environment: NotRequired[str]
+    agent: NotRequired[str]
 
 
 class Backup(TypedDict):
@@ -32,13 +45,31 @@ class Backup(TypedDict):
     created_at: str
 
 
+class ClusterResources(TypedDict):
+    """
+    What all nodes that are alive have together.
+    """
+
+    collected_at: str
+    stale: bool
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpu: GpuAmounts
+    object_store: ResourceAmount
+    running_jobs: int
+    total_serve_replicas: int
+    node_counts: NodeCounts
+    nodes: list[Node]
+
+
 class CreatePluginReleaseRequest(TypedDict):
     """
     The release to fetch and cache.
     """
 
     plugin: str
-    version: str
+    version: NotRequired[str]
+    refresh: NotRequired[bool]
 
 
 class DebugRunRequest(TypedDict):
@@ -54,6 +85,7 @@ class DebugRunRequest(TypedDict):
     requirements: NotRequired[list[str]]
     job_id: NotRequired[JobId]
     language: NotRequired[str]
+    priority: NotRequired[Priority]
 
 
 class ErrorBody(TypedDict):
@@ -75,7 +107,35 @@ class ErrorDetail(TypedDict):
     exception_type: NotRequired[str]
     exception_message: NotRequired[str]
     traceback: NotRequired[str]
+    file: NotRequired[str]
     installer_output: NotRequired[str]
+
+
+class GpuAmounts(TypedDict):
+    """
+    GPUs together. Memory and utilization are `null` if no GPU reports them.
+    """
+
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: NotRequired[float | None]
+    available_memory_bytes: NotRequired[float | None]
+    max_utilization: NotRequired[float | None]
+    avg_utilization: NotRequired[float | None]
+
+
+class GpuStatus(TypedDict):
+    """
+    The GPUs of all nodes together, and each with its `node_id`.
+    """
+
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: NotRequired[float | None]
+    available_memory_bytes: NotRequired[float | None]
+    max_utilization: NotRequired[float | None]
+    avg_utilization: NotRequired[float | None]
+    gpus: list[NodeGpu]
 
 
 class Health(TypedDict):
@@ -125,11 +185,29 @@ class Job(TypedDict):
     finished_at: str | None
     progress: JobProgress | None
     result: NotRequired[Any]
+    nonfinite: NotRequired[NonFiniteNumbers]
+    outputs: NotRequired[int]
     error: Any
     status_code: NotRequired[int | None]
     events: NotRequired[list[JobEvent]]
     timings: NotRequired[JobTimings | None]
     idempotency_key: str | None
+    params: NotRequired[dict[str, Any] | None]
+    requirements: NotRequired[list[str]]
+    caller: NotRequired[JobCaller | None]
+    node: NotRequired[str | None]
+    attempts: NotRequired[int]
+
+
+class JobCaller(TypedDict):
+    """
+    The origin of a run; `null` if the agent does not know.
+    """
+
+    token: NotRequired[str | None]
+    address: NotRequired[str | None]
+    user_agent: NotRequired[str | None]
+    request_id: NotRequired[str]
 
 
 class JobEvent(TypedDict):
@@ -139,7 +217,20 @@ class JobEvent(TypedDict):
 
     event: str
     data: NotRequired[Any]
+    nonfinite: NotRequired[NonFiniteNumbers]
+    left_out: NotRequired[str]
     at: NotRequired[str]
+
+
+class JobFile(TypedDict):
+    """
+    A file that a run left.
+    """
+
+    name: str
+    size: int
+    media_type: str
+    sha256: str | None
 
 
 JobId: TypeAlias = str
@@ -150,9 +241,10 @@ class JobProgress(TypedDict):
     What the action last reported of its progress, `null` before that.
     """
 
-    current: NotRequired[float]
+    current: NotRequired[float | None]
     total: NotRequired[float | None]
     step: NotRequired[str]
+    nonfinite: NotRequired[NonFiniteNumbers]
 
 
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"]
@@ -165,11 +257,16 @@ class JobStreamEvent(TypedDict):
 
     type: str
     message: NotRequired[str]
-    current: NotRequired[float]
+    current: NotRequired[float | None]
     total: NotRequired[float | None]
     step: NotRequired[str]
     event: NotRequired[str]
+    index: NotRequired[int]
+    value: NotRequired[Any]
+    outputs: NotRequired[int]
     data: NotRequired[Any]
+    nonfinite: NotRequired[NonFiniteNumbers]
+    left_out: NotRequired[str]
     at: NotRequired[str]
     error: NotRequired[Any]
     status: NotRequired[str]
@@ -196,6 +293,66 @@ answers 422 if `action` is missing or not a string.
 
 
 Lookup: TypeAlias = str
+
+
+class Node(TypedDict):
+    """
+    A machine that runs actions.
+    """
+
+    node_id: str
+    host_name: str
+    ip: str
+    is_head_node: bool
+    state: str
+    accelerator_type: NotRequired[str | None]
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpus: list[NodeGpu]
+
+
+class NodeCounts(TypedDict):
+    """
+    How many nodes there are.
+    """
+
+    total: int
+    alive: int
+    dead: int
+
+
+class NodeGpu(TypedDict):
+    """
+    A GPU of a node. What can't be read of it is `null`.
+    """
+
+    index: int
+    uuid: str
+    name: str
+    used: float | None
+    utilization_gpu: NotRequired[float | None]
+    memory_used: NotRequired[float | None]
+    memory_total: NotRequired[float | None]
+
+
+class NonFiniteNumbers(TypedDict):
+    """
+    The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
+    progress that has this field. The field is missing without any.
+
+    """
+
+    count: int
+    places: list[NonFinitePlace]
+
+
+class NonFinitePlace(TypedDict):
+    """
+    A number that JSON does not have.
+    """
+
+    path: str
+    value: str
 
 
 class PluginAction(TypedDict):
@@ -238,6 +395,7 @@ class PluginRelease(TypedDict):
     actions: NotRequired[list[PluginAction]]
     digest: NotRequired[str]
     created_at: NotRequired[str]
+    source_changed: NotRequired[bool]
     warnings: NotRequired[list[str]]
 
 
@@ -252,10 +410,23 @@ class PluginReleasePage(TypedDict):
     results: list[PluginRelease]
 
 
+Priority: TypeAlias = int
+
+
 ReleaseFilters: TypeAlias = dict[str, Any]
 """
 Further filters, by the name of a release's field.
 """
+
+
+class ResourceAmount(TypedDict):
+    """
+    How much of a resource there is for runs, and how much of that runs have.
+    """
+
+    total: float
+    used: float
+    available: float
 
 
 class RunRequest(TypedDict):
@@ -268,6 +439,7 @@ class RunRequest(TypedDict):
     requirements: NotRequired[list[str]]
     job_id: NotRequired[JobId]
     language: NotRequired[str]
+    priority: NotRequired[Priority]
 
 
 RunBody: TypeAlias = RunRequest | LegacyRunPayload
@@ -281,6 +453,46 @@ class Sandbox(TypedDict):
     status: str
     landlock_abi: NotRequired[int]
     restricts: NotRequired[list[str]]
+
+
+class Session(TypedDict):
+    """
+    The token that a request or a browser's cookie stands for.
+    """
+
+    token: str | None
+    read_only: bool
+
+
+class SessionCode(TypedDict):
+    """
+    A code that signs a browser in once.
+    """
+
+    code: str | None
+    expires_at: str
+
+
+class SessionRequest(TypedDict):
+    """
+    Either a token or a code.
+    """
+
+    token: NotRequired[str]
+    code: NotRequired[str]
+
+
+class StoredFile(TypedDict):
+    """
+    A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
+
+    """
+
+    id: str
+    name: str | None
+    media_type: str | None
+    size: int | None
+    received: int
 
 
 class WarmProcesses(TypedDict):

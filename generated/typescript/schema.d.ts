@@ -68,6 +68,127 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/gpu_status/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the GPUs of all nodes together */
+        get: operations["get_gpu_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/nodes/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the nodes
+         * @description The agent's own machine, or those of its cluster.
+         */
+        get: operations["list_nodes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/nodes/{node_id}/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The node's ID; an agent without a cluster has the node `local`.
+                 * @example local
+                 */
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        /** Get a node */
+        get: operations["get_node"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/resources/cluster/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** Get what all nodes have together, and what of it is in use */
+        get: operations["get_cluster_resources"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/plugin_releases/": {
         parameters: {
             query?: never;
@@ -96,7 +217,8 @@ export interface paths {
         /**
          * Fetch and cache a release
          * @description Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
-         *     already cached is returned with 200, unchanged.
+         *     already cached is returned with 200, unchanged, with `source_changed` if its source has other files now. With
+         *     `refresh` it is fetched anew. Without `version`, the agent takes the only one that its source has.
          */
         post: operations["create_plugin_release"];
         delete?: never;
@@ -270,7 +392,8 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description Job records, newest first. A `result` of more than 64 kB is left out here; `GET /jobs/{job_id}/` has it.
+         * @description Job records, newest first. A `result` of more than 64 kB and `params` of more than 4 kB are left out here;
+         *     `GET /jobs/{job_id}/` has them.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -433,6 +556,8 @@ export interface paths {
          *     - `log`: a printed line, without its newline. A last line without one comes when the job ends.
          *     - `progress`: how far the action is (`current`, `total`, and `step` if it names one). Only the newest is sent.
          *     - `event`: something that the action recorded (`event`, `data`), after everything that it printed before.
+         *     - `output`: a value that the action yielded, if it is a generator (`index`, from 0, and `value`). The list of them is
+         *       the result.
          *     - `error`: the job failed or was stopped; `error` is as in its record.
          *     - `complete`: the last event; `status` is the job's.
          *
@@ -441,6 +566,273 @@ export interface paths {
         get: operations["stream_job_logs"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{job_id}/files/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List a job's files
+         * @description What the run left in the folder that `SYNAPSE_OUTPUT_DIR` names, also if it failed: files, no links. While it runs:
+         *     what is there now.
+         */
+        get: operations["list_job_files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{job_id}/files/content/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Download a job's file
+         * @description Once the job is over.
+         */
+        get: operations["get_job_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/files/{file_id}/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Ask for a file before you send it
+         * @description If `received` is its `size`, all of it is there. Otherwise `received` is the offset of the next part.
+         */
+        get: operations["get_file"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a file
+         * @description Its parts, too. Files that are not used are removed after a while without it.
+         */
+        delete: operations["delete_file"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/files/{file_id}/content/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Download a file
+         * @description That was uploaded, or that a result refers to.
+         */
+        get: operations["get_file_content"];
+        /**
+         * Upload a file
+         * @description Whole, or in parts of which each begins at the `received` of the answer before; proxies take small ones. What has
+         *     arrived when a connection breaks stays. With the last byte the agent checks the content against its id.
+         */
+        put: operations["put_file_content"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/events/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow what changes
+         * @description What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
+         *     follow each other closely come as one event. The data of an event is a JSON object with a `type`:
+         *
+         *     - `job`: a job was made, has gone on or is over; `job` is its record, as lists have it.
+         *     - `job_deleted`: the job of that `job_id` is gone.
+         *     - `release`: `release` was cached or deleted, as `what` says.
+         *     - `environment`: an environment was made or removed, as `what` says.
+         *     - `agent`: the agent is about to end; the last event.
+         *     - `reload`: more has changed than is worth telling. Ask again for what you show.
+         *
+         *     After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
+         *     don't know.
+         */
+        get: operations["stream_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** See with which token the agent takes you */
+        get: operations["get_session"];
+        put?: never;
+        /**
+         * Sign a browser in
+         * @description Takes the token, or a code of `create_session_code`, and sets an HttpOnly cookie that stands for the token for 12
+         *     hours, for images, links and `EventSource`, which can't send a header. Requests that carry the cookie instead of a
+         *     token and change something also need the header `Synapse-Agent-Page`, of any value. Needs no token itself.
+         */
+        post: operations["create_session"];
+        /** Sign a browser out */
+        delete: operations["delete_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session_codes/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a code that signs a browser in once
+         * @description For a program that has the token and opens the agent's page, at `/#code=` and the code. It can be used once, within
+         *     two minutes.
+         */
+        post: operations["create_session_code"];
         delete?: never;
         options?: never;
         head?: never;
@@ -489,6 +881,29 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description Either a token or a code. */
+        SessionRequest: {
+            token?: string;
+            code?: string;
+        };
+        /** @description The token that a request or a browser's cookie stands for. */
+        Session: {
+            /** @description Its name; `null` if the agent takes requests without a token. */
+            token: string | null;
+            /** @description Whether it changes nothing. */
+            read_only: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A code that signs a browser in once. */
+        SessionCode: {
+            /** @description `null` if the agent takes requests without a token. */
+            code: string | null;
+            /** Format: date-time */
+            expires_at: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description What keeps the actions that an agent runs from writing elsewhere than into their own folder. */
         Sandbox: {
             /**
@@ -505,6 +920,97 @@ export interface components {
              *     `/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).
              */
             restricts?: string[];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description How much of a resource there is for runs, and how much of that runs have. */
+        ResourceAmount: {
+            total: number;
+            used: number;
+            available: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A GPU of a node. What can't be read of it is `null`. */
+        NodeGpu: {
+            /** @description Its place among those of the node. */
+            index: number;
+            /** @description What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known. */
+            uuid: string;
+            name: string;
+            /** @description The part of it that runs have, from 0 to 1. */
+            used: number | null;
+            /** @description Percent of the time that it was busy. */
+            utilization_gpu?: number | null;
+            /** @description In MB. */
+            memory_used?: number | null;
+            /** @description In MB. */
+            memory_total?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A machine that runs actions. */
+        Node: {
+            node_id: string;
+            host_name: string;
+            ip: string;
+            is_head_node: boolean;
+            state: string;
+            /** @description The name of its first GPU. */
+            accelerator_type?: string | null;
+            cpu: components["schemas"]["ResourceAmount"];
+            memory: components["schemas"]["ResourceAmount"];
+            gpus: components["schemas"]["NodeGpu"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description GPUs together. Memory and utilization are `null` if no GPU reports them. */
+        GpuAmounts: {
+            total_gpus: number;
+            available_gpus: number;
+            total_memory_bytes?: number | null;
+            available_memory_bytes?: number | null;
+            max_utilization?: number | null;
+            avg_utilization?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The GPUs of all nodes together, and each with its `node_id`. */
+        GpuStatus: {
+            total_gpus: number;
+            available_gpus: number;
+            total_memory_bytes?: number | null;
+            available_memory_bytes?: number | null;
+            max_utilization?: number | null;
+            avg_utilization?: number | null;
+            gpus: components["schemas"]["NodeGpu"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description How many nodes there are. */
+        NodeCounts: {
+            total: number;
+            alive: number;
+            dead: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description What all nodes that are alive have together. */
+        ClusterResources: {
+            /** Format: date-time */
+            collected_at: string;
+            /** @description Whether the cluster could not be asked, and this is what was known before. */
+            stale: boolean;
+            cpu: components["schemas"]["ResourceAmount"];
+            memory: components["schemas"]["ResourceAmount"];
+            gpu: components["schemas"]["GpuAmounts"];
+            object_store: components["schemas"]["ResourceAmount"];
+            /** @description Jobs of this agent whose action is running. */
+            running_jobs: number;
+            /** @description Processes of served models. */
+            total_serve_replicas: number;
+            node_counts: components["schemas"]["NodeCounts"];
+            nodes: components["schemas"]["Node"][];
         } & {
             [key: string]: unknown;
         };
@@ -536,6 +1042,11 @@ export interface components {
              * @description When the agent cached it.
              */
             created_at?: string;
+            /**
+             * @description Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files
+             *     for this release now. Runs use the cached ones until the release is refreshed.
+             */
+            source_changed?: boolean;
             /** @description What the plugin's author should know, one sentence each; keys and files without effect are named. */
             warnings?: string[];
         } & {
@@ -573,8 +1084,13 @@ export interface components {
         CreatePluginReleaseRequest: {
             /** @description The plugin's code. */
             plugin: string;
-            /** @description The version, as text. */
-            version: string;
+            /** @description The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several. */
+            version?: string;
+            /**
+             * @description Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files.
+             * @default false
+             */
+            refresh: boolean;
         };
         /** @description A run request, or a legacy payload. */
         RunBody: components["schemas"]["RunRequest"] | components["schemas"]["LegacyRunPayload"];
@@ -588,6 +1104,7 @@ export interface components {
             job_id?: components["schemas"]["JobId"];
             /** @description Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`. */
             language?: string;
+            priority?: components["schemas"]["Priority"];
         } & {
             [key: string]: unknown;
         };
@@ -615,14 +1132,19 @@ export interface components {
             job_id?: components["schemas"]["JobId"];
             /** @description Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`. */
             language?: string;
+            priority?: components["schemas"]["Priority"];
         };
+        /**
+         * @description Among the runs of the same release that wait, those of higher priority start first; 0 if absent. Agents have a
+         *     highest one, and answer 422 to any above.
+         */
+        Priority: number;
         /**
          * @description The parameters that the action is called with, by name.
          *
-         *     An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-         *     `num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what the
-         *     run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-         *     `actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+         *     The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
+         *     a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+         *     either a run has one CPU. A value that is no amount counts for nothing here.
          */
         ActionParams: {
             [key: string]: unknown;
@@ -657,7 +1179,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description Whatever the action returned, as JSON. */
+        /** @description Whatever the action returned, as JSON. NaN and infinities are `null`, as the job's record lists under `nonfinite`. */
         ActionResult: unknown;
         /**
          * @description A state of jobs to ask for. In answers it is open, since newer agents may have others.
@@ -666,15 +1188,37 @@ export interface components {
         JobStatus: "PENDING" | "RUNNING" | "SUCCEEDED" | "FAILED" | "STOPPED";
         /** @description What the action last reported of its progress, `null` before that. */
         JobProgress: ({
-            /** @description How much is done. */
-            current?: number;
+            /** @description How much is done; `null` if the action reported no finite number. */
+            current?: number | null;
             /** @description The total, if the action knows it. */
             total?: number | null;
             /** @description The step of the action, if it names several. */
             step?: string;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
         } & {
             [key: string]: unknown;
         }) | null;
+        /**
+         * @description The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
+         *     progress that has this field. The field is missing without any.
+         */
+        NonFiniteNumbers: {
+            /** @description How many there were. */
+            count: number;
+            /** @description The first of them, at most 100 of a result and 20 of an event. */
+            places: components["schemas"]["NonFinitePlace"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A number that JSON does not have. */
+        NonFinitePlace: {
+            /** @description Its place, such as `$.losses[1]`, from the result or the event on. */
+            path: string;
+            /** @description What it was. */
+            value: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description The record of a run. */
         Job: {
             job_id: string;
@@ -692,8 +1236,11 @@ export interface components {
             /** Format: date-time */
             finished_at: string | null;
             progress: components["schemas"]["JobProgress"];
-            /** @description The action's result, `null` until it has succeeded. */
+            /** @description The action's result, `null` until it has succeeded. NaN and infinities in it are `null`. */
             result?: unknown;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
+            /** @description How many values the action yielded, if it is a generator; its result is the list of them. */
+            outputs?: number;
             /** @description The `detail` that an error answer would carry, `null` unless the job failed or was stopped. */
             error: unknown;
             /** @description The status that an error answer would carry, `null` unless the job failed or was stopped. */
@@ -706,9 +1253,35 @@ export interface components {
             timings?: components["schemas"]["JobTimings"];
             /** @description The request's key, if it had one. */
             idempotency_key: string | null;
+            /**
+             * @description What the action was called with, without what its schema marks `writeOnly`. `null` if the agent does not keep
+             *     it: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.
+             */
+            params?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The call's own requirements. */
+            requirements?: string[];
+            caller?: components["schemas"]["JobCaller"];
+            /** @description The `node_id` of the node of a cluster that it ran on. */
+            node?: string | null;
+            /** @description How often this `job_id` has been run, this time included. */
+            attempts?: number;
         } & {
             [key: string]: unknown;
         };
+        /** @description The origin of a run; `null` if the agent does not know. */
+        JobCaller: ({
+            /** @description The name of the token, `null` if the agent takes requests without one. */
+            token?: string | null;
+            /** @description The address that the request came from. */
+            address?: string | null;
+            user_agent?: string | null;
+            /** @description The `X-Request-ID` of the answer. */
+            request_id?: string;
+        } & {
+            [key: string]: unknown;
+        }) | null;
         /** @description Seconds that the parts of the run took, `null` until it has ended, and if its action was not started. */
         JobTimings: ({
             /** @description Waiting for its turn. */
@@ -728,13 +1301,61 @@ export interface components {
         JobEvent: {
             /** @description Its name, of the action's choice. */
             event: string;
-            /** @description What goes with it, any JSON value. */
+            /** @description What goes with it, any JSON value. A text stands for what JSON has nothing for. */
             data?: unknown;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
+            /** @description What `data` does not have of what was reported, and why. */
+            left_out?: string;
             /**
              * Format: date-time
              * @description When the agent heard of it.
              */
             at?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it. */
+        StoredFile: {
+            /** @description The SHA-256 of its content, in hexadecimal digits. */
+            id: string;
+            /** @description As its uploader called it. */
+            name: string | null;
+            /** @description As its uploader called it. */
+            media_type: string | null;
+            /** @description Bytes; null while that is not known. */
+            size: number | null;
+            /** @description Bytes that are there. */
+            received: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A file that a run left. */
+        JobFile: {
+            /** @description Its path below the folder of outputs. */
+            name: string;
+            /** @description Bytes. */
+            size: number;
+            /** @description Guessed from the name. */
+            media_type: string;
+            /** @description Of its content, in hexadecimal digits; null while the job runs. */
+            sha256: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The data of a server-sent event about an agent. */
+        AgentEvent: {
+            /** @description What has changed; `stream_events` describes each. */
+            type: string;
+            /** @description What has happened to it, such as `created` or `deleted`. */
+            what?: string;
+            job?: components["schemas"]["Job"];
+            job_id?: string;
+            /** @description `code@version`. */
+            release?: string;
+            /** @description Its ID. */
+            environment?: string;
+            /** @description The agent's version. */
+            agent?: string;
         } & {
             [key: string]: unknown;
         };
@@ -744,19 +1365,28 @@ export interface components {
             type: string;
             /** @description The line, or a sentence for people. */
             message?: string;
-            /** @description `progress`: how much is done. */
-            current?: number;
+            /** @description `progress`: how much is done; `null` if the action reported no finite number. */
+            current?: number | null;
             /** @description `progress`: the total, if the action knows it. */
             total?: number | null;
             /** @description `progress`: the step of the action, if it names several. */
             step?: string;
             /** @description `event`: its name, of the action's choice. */
             event?: string;
+            /** @description `output`: the number of the value, from 0. */
+            index?: number;
+            /** @description `output`: what the action yielded, any JSON value. */
+            value?: unknown;
+            /** @description `complete`: how many values the action yielded, if it is a generator. */
+            outputs?: number;
             /** @description `event`: what goes with it, any JSON value. */
             data?: unknown;
+            nonfinite?: components["schemas"]["NonFiniteNumbers"];
+            /** @description `event`: what `data` does not have of what was reported, and why. */
+            left_out?: string;
             /**
              * Format: date-time
-             * @description `event`: when the agent heard of it.
+             * @description `event`, `output`: when the agent heard of it.
              */
             at?: string;
             /** @description `error`: what went wrong, as in the job's record. */
@@ -803,6 +1433,8 @@ export interface components {
             exception_message?: string;
             /** @description `action_failed`: the traceback, from the plugin's own code on. */
             traceback?: string;
+            /** @description `result_not_serializable`: the job's file with the `repr` of the result. */
+            file?: string;
             /** @description `requirements_failed`: the installer's last lines. */
             installer_output?: string;
         } & {
@@ -821,7 +1453,7 @@ export interface components {
         };
         /**
          * @description The request does not fit its schema, or what was found under that name is not a plugin (`invalid_plugin`,
-         *     `invalid_archive`, `ambiguous_release`).
+         *     `invalid_archive`), or more than one (`ambiguous_release`).
          */
         ReleaseRefused: {
             headers: {
@@ -860,7 +1492,8 @@ export interface components {
         };
         /**
          * @description The request is not allowed: the `Host` is none that the agent serves (`host_not_allowed`), the request came from a
-         *     web page of another origin (`origin_not_allowed`), or the agent takes no debug runs, or none of that `plugin_path`
+         *     web page of another origin (`origin_not_allowed`), a page's request lacks its header (`page_header_missing`), the token
+         *     may only look (`token_read_only`), or the agent takes no debug runs, or none of that `plugin_path`
          *     (`debug_not_allowed`).
          */
         Forbidden: {
@@ -880,8 +1513,53 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
+        /** @description There is no such node. */
+        NodeNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
         /** @description There is no such job. */
         JobNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The job has no such file (`file_not_found`), or the agent no such job (`job_not_found`). */
+        FileNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The part is not the next one (`offset_mismatch`), or a run needs the file (`file_in_use`). Nothing was done. */
+        FileConflict: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The request does not fit its schema, or the content its id (`digest_mismatch`); nothing of it is kept then. */
+        FileRefused: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /** @description The range lies outside of the file (`range_not_satisfiable`). */
+        RangeNotSatisfiable: {
             headers: {
                 [name: string]: unknown;
             };
@@ -930,7 +1608,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description The body is larger than the agent takes (`content_too_large`). */
+        /** @description The body or the file is larger than the agent takes (`content_too_large`). */
         ContentTooLarge: {
             headers: {
                 [name: string]: unknown;
@@ -962,7 +1640,7 @@ export interface components {
          *     (`unknown_action`), the parameters don't fit the action (`invalid_params`), a requirement is not allowed
          *     (`invalid_requirement`) or could not be installed (`requirements_failed`), no Python here fits
          *     (`python_not_found`), the plugin lacks something (`invalid_plugin`, `entrypoint_not_found`), its method can't be
-         *     run here (`method_not_supported`), no node of the cluster has what the action asks for (`no_node_fits`), or a
+         *     run here (`method_not_supported`), a file of the params is not there (`file_not_found`: upload it again), no node of the cluster has what the action asks for (`no_node_fits`), or a
          *     debug run's source can't be used (`invalid_plugin_path`, `invalid_module`).
          */
         RunRefused: {
@@ -1046,9 +1724,24 @@ export interface components {
          * @example job_abc123
          */
         JobId: components["schemas"]["JobId"];
+        /**
+         * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+         * @example bytes=1048576-
+         */
+        Range: string;
+        /**
+         * @description The SHA-256 of the content, in lower hexadecimal digits.
+         * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+         */
+        FileId: string;
     };
     requestBodies: never;
     headers: {
+        /**
+         * @description Which bytes these are, of how many.
+         * @example bytes 1048576-2097151/52428800
+         */
+        ContentRange: string;
         /**
          * @description What the agent can beyond the minimum, names parted by commas; `idempotent-runs` is one.
          * @example idempotent-runs
@@ -1129,6 +1822,159 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Backup"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_gpu_status: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What they have, and how busy they are. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GpuStatus"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    list_nodes: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All nodes, the head of a cluster first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Node"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_node: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The node's ID; an agent without a cluster has the node `local`.
+                 * @example local
+                 */
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The node. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Node"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NodeNotFound"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_cluster_resources: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Whether figures of the last seconds will do.
+                 * @example true
+                 */
+                use_cache?: boolean;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sums, and each node. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterResources"];
                 };
             };
             401: components["responses"]["Unauthorized"];
@@ -1242,7 +2088,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The release had been cached already. */
+            /** @description The release had been cached already, with the same files if it was refreshed. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1564,6 +2410,31 @@ export interface operations {
                  */
                 before?: string;
                 /**
+                 * @description Only runs of this release, `code@version`.
+                 * @example ocr_plugin@2.0.0
+                 */
+                release?: string;
+                /**
+                 * @description Only runs of actions with this name.
+                 * @example process_document
+                 */
+                action?: string;
+                /**
+                 * @description Only jobs made at this time or later.
+                 * @example 2026-11-22T00:00:00Z
+                 */
+                created_after?: string;
+                /**
+                 * @description Only jobs made before this time.
+                 * @example 2026-11-23T00:00:00Z
+                 */
+                created_before?: string;
+                /**
+                 * @description Only jobs whose ID begins like this. Of more than 1,000 such jobs an agent may leave some out.
+                 * @example job_abc
+                 */
+                job_id_prefix?: string;
+                /**
                  * @description Only the job of the request that carried this key.
                  * @example 0b5c3a52-3a0c-4a5e-9a51-6d7f5d1f2f3e
                  */
@@ -1813,6 +2684,502 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
             422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    list_job_files: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The files, by name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobFile"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["JobNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_job_file: {
+        parameters: {
+            query: {
+                /**
+                 * @description The file's `name`.
+                 * @example line.json
+                 */
+                name: string;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+                /**
+                 * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+                 * @example bytes=1048576-
+                 */
+                Range?: components["parameters"]["Range"];
+            };
+            path: {
+                /**
+                 * @description The job's ID, chosen by the caller or by the agent. One path segment, percent-encoded.
+                 * @example job_abc123
+                 */
+                job_id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The part that `Range` asks for. */
+            206: {
+                headers: {
+                    "Content-Range": components["headers"]["ContentRange"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            416: components["responses"]["RangeNotSatisfiable"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_file: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the agent has of the file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredFile"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    delete_file: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            409: components["responses"]["FileConflict"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_file_content: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+                /**
+                 * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+                 * @example bytes=1048576-
+                 */
+                Range?: components["parameters"]["Range"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The part that `Range` asks for. */
+            206: {
+                headers: {
+                    "Content-Range": components["headers"]["ContentRange"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["FileNotFound"];
+            416: components["responses"]["RangeNotSatisfiable"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    put_file_content: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Bytes of the whole file; without it, the file ends with this part.
+                 * @example 5
+                 */
+                size?: number;
+                /**
+                 * @description Of this part's first byte; without it, the upload begins anew.
+                 * @example 0
+                 */
+                offset?: number;
+                /**
+                 * @description For downloads.
+                 * @example input.txt
+                 */
+                name?: string;
+                /**
+                 * @description What kind of file it is.
+                 * @example text/plain
+                 */
+                media_type?: string;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path: {
+                /**
+                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+                 */
+                file_id: components["parameters"]["FileId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description What the agent has of the file now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredFile"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["FileConflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["FileRefused"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    stream_events: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The name of the token. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    create_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionRequest"];
+            };
+        };
+        responses: {
+            /** @description The browser has its cookie. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    delete_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The browser forgets its cookie. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    create_session_code: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The code. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionCode"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             default: components["responses"]["OtherError"];
         };
     };

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
 from synapse_agent.plugins.debug_source import DebugRules
@@ -24,6 +25,9 @@ from synapse_agent.runner.base import Runner
 from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.local import sandbox_of
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
+from synapse_agent.runner.resources.machine import this_machine
+from synapse_agent.runner.resources.reports import LocalMachine, NodeMonitor, ReportsNodes
+from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.runner.warming import Warming
 from synapse_agent.settings import Settings, check_plugins_folder
 from synapse_agent.storage.data_folder import DataFolder, unusable
@@ -31,6 +35,8 @@ from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import is_disk_full
 from synapse_agent.storage.reserve import Reserve
 from synapse_agent.storage.trees import TreeLimits
+from synapse_agent.util.changes import Change, Changes
+from synapse_sdk._version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +51,15 @@ class Agent:
     database: Database
     releases: Releases
     jobs: Jobs
+    files: FileStore
     debug: DebugRules
     sandbox: SandboxPolicy
     rules: RequirementRules
+    max_priority: int
+    nodes: NodeMonitor
     warming: Warming
     runner: Runner
+    changes: Changes
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
         """Prepare a release for its runs, and return how far that is, as the contract has it."""
@@ -62,6 +72,7 @@ class Agent:
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
+        self.changes.publish(Change("agent", "stopping", __version__))
         await asyncio.gather(self.releases.close(), self.warming.close(), self.jobs.close(limit=limit))
 
 
@@ -76,28 +87,41 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
     folders = [DirectorySource(check_plugins_folder(folder), limits=unpacked) for folder in settings.plugins]
     async with AsyncExitStack() as stack:
         source = SourceChain([*folders, *await _backend(settings, stack)])
+        changes = Changes()
         folder = DataFolder(settings.data_dir)
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
-        runner = DescribingRunner(await _make(make_runner, settings, folder.reserve), folder.schemas)
+        scheduler = Scheduler(this_machine(settings, os.environ))
+        made = await _make(make_runner, settings, folder.reserve)
+        runner = DescribingRunner(made, folder.schemas)
         stack.push_async_callback(runner.close)
+        files = FileStore(
+            folder.files,
+            max_bytes=settings.max_files_bytes,
+            keep=timedelta(days=settings.keep_files_days),
+            temporary=folder.temporary,
+        )
         jobs = Jobs(
+            files=files,
             database=database,
             runner=runner,
             folder=folder.jobs,
-            max_concurrent=settings.runs_at_once,
+            scheduler=scheduler,
             max_queued=settings.max_queued_runs,
             time_limit=settings.time_limit,
+            output_limit=settings.max_jobs_bytes,
             keep_keys=timedelta(hours=settings.idempotency_hours),
             reserve=folder.reserve,
+            describe=runner.described if settings.keep_params else None,
+            changes=changes,
         )
         stack.push_async_callback(jobs.close, limit=0)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
         for each in folders:
             stack.push_async_callback(_cancel, asyncio.create_task(each.look_ahead()))
         folder.reserve.refill()
-        retention = Retention(database, folder.jobs, limits, reserve=folder.reserve)
+        retention = Retention(database, folder.jobs, limits, files=files, reserve=folder.reserve)
         stack.push_async_callback(_cancel, asyncio.create_task(retention.keep()))
         rules = RequirementRules(urls=settings.allow_requirement_urls)
         releases = Releases(
@@ -107,6 +131,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             rules=rules,
             schemas=runner.schemas,
             on_removed=runner.forget,
+            changes=changes,
         )
         stack.push_async_callback(releases.close)
         sandbox = sandbox_of(settings)
@@ -114,7 +139,22 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
         warming = Warming(runner)
         stack.push_async_callback(warming.close)
-        agent = Agent(folder, database, releases, jobs, DebugRules.of(settings), sandbox, rules, warming, runner)
+        nodes = NodeMonitor(made if isinstance(made, ReportsNodes) else LocalMachine(scheduler, os.environ))
+        agent = Agent(
+            folder=folder,
+            database=database,
+            releases=releases,
+            jobs=jobs,
+            files=files,
+            debug=DebugRules.of(settings),
+            sandbox=sandbox,
+            rules=rules,
+            max_priority=settings.max_priority,
+            nodes=nodes,
+            warming=warming,
+            changes=changes,
+            runner=runner,
+        )
         for release in settings.warm:
             stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))
         yield agent
@@ -134,7 +174,12 @@ async def _warm_at_start(agent: Agent, release: str) -> None:
 
 
 def _unpacked(settings: Settings) -> TreeLimits:
-    return TreeLimits(settings.max_plugin_files, settings.max_plugin_size, settings.max_archive_ratio)
+    return TreeLimits(
+        settings.max_plugin_files,
+        settings.max_plugin_size,
+        settings.max_archive_ratio,
+        size_option="--max-plugin-size",
+    )
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

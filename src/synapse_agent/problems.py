@@ -60,7 +60,7 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= _QUOTED_CHARACTERS else f"{text[:_QUOTED_CHARACTERS]}…")
 
 
-def invalid(kind: str, message: str, *, at: Iterable[str], value: Any) -> InvalidRequest:
+def invalid(kind: str, message: str, *, at: Iterable[str | int], value: Any) -> InvalidRequest:
     """Make the error for one part of a request that no schema can judge."""
     return InvalidRequest([{"type": kind, "loc": list(at), "msg": message, "input": shortened(value)}])
 

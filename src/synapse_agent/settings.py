@@ -45,6 +45,7 @@ _LONGEST_DAYS = 36_500
 RUNNERS = ("local", "ray")
 RUNS_ON_A_CLUSTER = 256
 """Its nodes bound what runs at once; this bounds what is on its way there."""
+HIGHEST_PRIORITY = 1000
 _RAY_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):([0-9]{1,5})")
 _LARGEST_PORT = 65535
 
@@ -113,7 +114,17 @@ class Settings:
             shown="made, and kept in the data folder",
         ),
     ] = field(default=None, repr=False)
-    """What `Authorization` must hold; None admits everyone."""
+    """What `Authorization` must hold; without it and `token_files`, everyone is admitted."""
+    token_files: Annotated[
+        tuple[str, ...],
+        Option(
+            ACCESS,
+            "File that holds a token that callers may send; - for standard input. With NAME= logs and records name it, "
+            "with :read it may look and change nothing; repeatable.",
+            "[NAME=]FILE[:read]",
+            name="--token-file",
+        ),
+    ] = ()
     allowed_hosts: Annotated[
         tuple[str, ...],
         Option(
@@ -147,6 +158,29 @@ class Settings:
     max_concurrent_runs: Annotated[
         int | None,
         Option(RUNS, "Runs at once.", "N", least=1, shown=f"the cores it may use; on a cluster {RUNS_ON_A_CLUSTER}"),
+    ] = None
+    reserve: Annotated[
+        int | None,
+        Option(
+            RUNS,
+            "Of the runs at once, those kept for calls that wait for their result.",
+            "N",
+            least=0,
+            shown="1, if there are two or more",
+        ),
+    ] = None
+    max_priority: Annotated[
+        int, Option(RUNS, "Highest priority that a run may ask for.", "N", least=0, most=HIGHEST_PRIORITY)
+    ] = 10
+    gpus: Annotated[
+        int | None,
+        Option(
+            RUNS,
+            "GPUs for runs that ask for them; runs that ask for none then see none.",
+            "N",
+            least=0,
+            shown="those found, which runs that ask for none see as well",
+        ),
     ] = None
     max_queued_runs: Annotated[int, Option(RUNS, "Runs that wait for their turn; one more gets 429.", "N", least=0)] = (
         1000
@@ -234,6 +268,9 @@ class Settings:
     idempotency_hours: Annotated[
         float, Option(DATA, "How long a run that has ended still answers for its Idempotency-Key.", "HOURS")
     ] = 24.0
+    keep_params: Annotated[
+        bool, Option(DATA, "Keep the params of runs in their jobs' records, but those that an action marks as secret.")
+    ] = True
     keep_jobs_days: Annotated[float, Option(DATA, "How long jobs that are over are kept.", "DAYS")] = 30.0
     max_jobs_bytes: Annotated[
         int,
@@ -244,6 +281,19 @@ class Settings:
             name="--max-jobs-size",
         ),
     ] = 10 * 1024 * MEBIBYTE
+    keep_files_days: Annotated[
+        float, Option(DATA, "How long a file that a caller sent is kept after its last use.", "DAYS")
+    ] = 7.0
+    max_files_bytes: Annotated[
+        int,
+        Option(
+            DATA,
+            "Most bytes of files that callers sent; those used least recently go first.",
+            SIZE,
+            name="--max-files-size",
+            least=1,
+        ),
+    ] = 50 * 1024 * MEBIBYTE
     allow_requirement_urls: Annotated[
         bool,
         Option(SANDBOX, "Take requirements at addresses, indexes that a plugin names, and paths outside it."),
@@ -289,13 +339,19 @@ class Settings:
         """How many bytes the processes that are kept ready may take."""
         return self.max_warm_memory or usable_memory() // 4
 
+    @property
+    def reserved_runs(self) -> int:
+        """How many of these are for calls that wait for their result."""
+        return min(1, self.runs_at_once - 1) if self.reserve is None else self.reserve
+
     def __post_init__(self) -> None:
         self._check_types()
         _check_runner(self.runner, self.ray_address)
         _check_positive(self.ray_wait, "wait for room on the cluster must be more than 0 seconds", hint="leave it out")
-        if not 0 < self.keep_jobs_days <= _LONGEST_DAYS:
-            rule = f"more than 0 days and at most {_LONGEST_DAYS}"
-            raise UsageError(f"Jobs must be kept for {rule}, not {self.keep_jobs_days:g}.")
+        for what, days in (("Jobs", self.keep_jobs_days), ("Files", self.keep_files_days)):
+            if not 0 < days <= _LONGEST_DAYS:
+                rule = f"more than 0 days and at most {_LONGEST_DAYS}"
+                raise UsageError(f"{what} must be kept for {rule}, not {days:g}.")
         if not 0 <= self.idempotency_hours <= 24 * _LONGEST_DAYS:
             rule = f"from 0 to {24 * _LONGEST_DAYS}"
             raise UsageError(f"The setting idempotency_hours must be {rule}, not {self.idempotency_hours:g}.")
@@ -332,7 +388,10 @@ class Settings:
             raise UsageError(f"{option_name(each)} must be a whole number from {option.least}{most}, not {value}.")
 
     def _check_combinations(self) -> None:
-        if self.token is None and not self.is_on_loopback:
+        if self.reserved_runs >= self.runs_at_once:
+            most = f"of {self.runs_at_once} at once, {self.runs_at_once - 1} at most"
+            raise UsageError(f"--reserve {self.reserve} leaves no run for jobs in the background: {most}.")
+        if self.token is None and not self.token_files and not self.is_on_loopback:
             raise UsageError("An agent that listens beyond this machine needs a token: give --token-file or --token.")
         if self.debug_roots and not self.takes_debug_runs:
             raise UsageError("--debug-root is for an agent that takes debug runs: add --allow-debug, or leave it out.")
@@ -373,7 +432,13 @@ def for_other_machines(settings: Settings) -> Settings:
     What must not be seen is what `repr` leaves out.
     """
     hidden: dict[str, Any] = {each.name: each.default for each in fields(settings) if not each.repr}
-    door: dict[str, Any] = {"host": "127.0.0.1", "tls_cert": None, "tls_key": None, "debug_roots": ()}
+    door: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "tls_cert": None,
+        "tls_key": None,
+        "token_files": (),
+        "debug_roots": (),
+    }
     return replace(settings, **hidden, **door)
 
 

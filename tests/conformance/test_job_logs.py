@@ -21,9 +21,12 @@ CONFIG = {
         "talk": {"entrypoint": "talker:talk", "method": "job"},
         "fail": {"entrypoint": "talker:fail", "method": "job"},
         "hang": {"entrypoint": "talker:hang", "method": "job"},
+        "count": {"entrypoint": "talker:count"},
+        "count_async": {"entrypoint": "talker:count_async"},
     }
 }
 CODE = """
+import asyncio
 import time
 
 def talk(context, lines, pause=0):
@@ -33,6 +36,19 @@ def talk(context, lines, pause=0):
         time.sleep(pause)
     context.set_progress(lines, lines)
     return lines
+
+def count(values, pause=0):
+    for number in range(values):
+        print("value", number)
+        yield {"number": number, "text": "한" * (number % 7)}
+        time.sleep(pause)
+
+async def count_async(values):
+    async with asyncio.timeout(10):
+        for number in range(values):
+            await asyncio.sleep(0.001)
+            yield number
+    raise ValueError("no more")
 
 def fail():
     raise ValueError("no luck")
@@ -156,3 +172,46 @@ def test_a_job_is_found_by_the_key_of_a_request_whose_answer_was_lost(
             client.run_debug_plugin_release("talk", **arguments)
     (job,) = use(bare_agent.base_url, "list_jobs", idempotency_key=caught.value.idempotency_key)  # type: ignore[attr-defined]
     assert use(bare_agent.base_url, "wait_for_job", job["job_id"]) == 1
+
+
+def test_the_values_of_a_generator_come_once_through_broken_connections(
+    bare_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
+) -> None:
+    """Connections break within values and between them; the list of the values is the job's result."""
+    job_id = f"values-{request.node.name}"
+    source = {"config": CONFIG, "modules": {"talker": CODE}}
+    proxy.cuts_all = True
+    proxy.cut = Cut("answer", 721)
+    values = use(proxy.base_url, "stream_debug_plugin_release", "count", {"values": 30}, job_id=job_id, **source)
+    assert [each["number"] for each in values] == list(range(30))
+    job = use(bare_agent.base_url, "get_job", job_id)
+    assert (job["result"], job["outputs"]) == (values, 30)
+
+
+def test_values_come_while_the_action_runs(
+    bare_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
+) -> None:
+    """Through a proxy that ends each connection after a tenth of a second."""
+    job_id = f"slow-values-{request.node.name}"
+    source = {"config": CONFIG, "modules": {"talker": CODE}, "job_id": job_id}
+    proxy.patience = 0.1
+    params = {"values": 20, "pause": 0.02}
+    values = use(proxy.base_url, "stream_debug_plugin_release", "count", params, **source)
+    assert [each["number"] for each in values] == list(range(20))
+    events = use(bare_agent.base_url, "tail_job_logs", job_id)
+    order = [(each["type"], each["message"]) for each in events if each["type"] in ("log", "output")]
+    printed_before = [kind for kind, _ in order[:4]]
+    assert printed_before == ["log", "output", "log", "output"]
+
+
+def test_a_generator_that_fails_has_yielded_what_came_before(bare_agent: EmbeddedAgent, request: Any) -> None:
+    """An asynchronous one, whose timeout holds from its first value to its last."""
+    got = []
+    with bare_agent.client() as client:
+        values = client.stream_debug_plugin_release(
+            "count_async", {"values": 3}, config=CONFIG, modules={"talker": CODE}, job_id=request.node.name
+        )
+        with pytest.raises(ActionFailedError, match="no more"):
+            got.extend(iter(values.__next__, None))
+        kept = [each["value"] for each in client.tail_job_logs(request.node.name) if each["type"] == "output"]
+    assert got == kept == [0, 1, 2]

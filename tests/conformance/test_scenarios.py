@@ -6,7 +6,9 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -197,3 +199,34 @@ def test_wrong_tokens_and_actions_are_refused(call: Call, example_agent: Embedde
         call("run_plugin_release", "my_plugin@1.0.0", "trian")
     assert refused.value.error_type == "unknown_action"
     assert call("health_check")["status"] == "ok"
+
+
+def test_a_result_that_json_does_not_have_leaves_its_repr(call: Call) -> None:
+    """As a file of the job, which the error names."""
+    modules = {"acting": "def act():\n    return {'model': 3j}\n"}
+    config = {"actions": {"act": {"entrypoint": "acting:act"}}}
+    job_id = f"unsaid-{uuid4()}"
+    with pytest.raises(exceptions.ServerError, match=r"'result\.repr\.txt' has its repr") as caught:
+        call("run_debug_plugin_release", "act", config=config, modules=modules, job_id=job_id)
+    assert isinstance(caught.value.detail, dict)
+    assert caught.value.detail["detail"]["file"] == "result.repr.txt"
+    assert [file["name"] for file in call("list_job_files", job_id)] == ["result.repr.txt"]
+
+
+def test_nan_is_null_and_the_record_has_its_place(call: Call) -> None:
+    """In a result, an event and a progress."""
+    source = """
+        def act(context):
+            context.set_progress(float("nan"), 3)
+            context.log("metrics", {"loss": float("inf")})
+            return [1.5, float("nan")]
+    """
+    modules = {"acting": dedent(source)}
+    config = {"actions": {"act": {"entrypoint": "acting:act"}}}
+    job_id = f"nan-{uuid4()}"
+    assert call("run_debug_plugin_release", "act", config=config, modules=modules, job_id=job_id) == [1.5, None]
+    job = call("get_job", job_id)
+    assert job["nonfinite"] == {"count": 1, "places": [{"path": "$[1]", "value": "NaN"}]}
+    assert job["events"][0]["data"] == {"loss": None}
+    assert job["events"][0]["nonfinite"]["places"] == [{"path": "$.data.loss", "value": "Infinity"}]
+    assert (job["progress"]["current"], job["progress"]["total"]) == (None, 3)

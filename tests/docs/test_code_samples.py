@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,13 @@ import pytest
 import yaml
 
 from synapse_agent import EmbeddedAgent
+from synapse_agent_api.api.files import put_file_content
+from synapse_agent_api.types import File
 
 REPOSITORY = Path(__file__).parents[2]
 CONTRACT: dict[str, Any] = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text(encoding="utf-8"))
+ENDLESS = {"stream_events": "5"}
+"""Seconds after which Ctrl-C is pressed."""
 OPERATIONS = {
     operation["operationId"]: (method, path, operation)
     for path, item in CONTRACT["paths"].items()
@@ -29,6 +35,7 @@ SAMPLES = [
     for name, (_, _, operation) in OPERATIONS.items()
     for sample in operation.get("x-codeSamples", [])
 ]
+HELLO = sha256(b"hello").hexdigest()
 TOOLS = """
 curl() { command curl --silent --show-error --fail-with-body --include "$@"; }
 http() { command http --check-status --ignore-stdin --print=hb "$@"; }
@@ -59,6 +66,7 @@ def test_a_command_does_what_its_operation_does(name: str, source: str, sampled_
     with sampled_agent.client() as client:  # what the commands are about, which others of them delete
         client.create_plugin_release("my_plugin", "1.0.0")
         client.run_plugin_release("my_plugin@1.0.0", "train", {"epochs": 2}, job_id="job_abc123")
+        put_file_content.sync(HELLO, client=client.api, body=File(BytesIO(b"hello")))
     method, path, operation = OPERATIONS[name]
     url = re.escape("$SYNAPSE_AGENT_URL") + re.sub(r"\\{\w+\\}", "[^/ ]+", re.escape(path)) + r'["?]'
     assert re.search(url, source)
@@ -66,10 +74,14 @@ def test_a_command_does_what_its_operation_does(name: str, source: str, sampled_
     environment = os.environ | {
         "SYNAPSE_AGENT_URL": sampled_agent.base_url,
         "SYNAPSE_AGENT_TOKEN": sampled_agent.token,
+        "FILE_ID": HELLO,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    done = subprocess.run(["bash", "-c", TOOLS + source], env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
+    command = ["bash", "-c", TOOLS + source]
+    if name in ENDLESS:
+        command = ["timeout", "--preserve-status", "--signal=INT", ENDLESS[name], *command]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 or name in ENDLESS, done.stdout + done.stderr
     statuses = re.findall(r"^HTTP/1\.1 (\d{3})", done.stdout, re.M)
     assert [status for status in statuses if status != "100"][-1] in {
         status for status in operation["responses"] if status.startswith("2")

@@ -93,7 +93,9 @@ def test_a_folder_of_a_gigabyte_is_refused(facade, ledger, source):
     ledger.expect(jobs=1)
     error = facade.error("run_debug_plugin_release", "go", plugin_path=source)
     assert (error.status_code, error.error_type, error.outcome) == (422, "invalid_plugin_path", "rejected")
-    assert error.message == f"The plugin_path '{source}' cannot be taken: it holds more than 512 MiB."
+    assert (
+        error.message == f"The plugin_path '{source}' cannot be taken: it holds more than 512 MiB (--max-debug-size)."
+    )
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,9 @@ def test_what_is_no_name_with_versions_is_refused(facade, plain, requirement):
     """422 with the item and what it is; no job is recorded and the installer never asked."""
     error = facade.error("run_plugin_release", plain, "look", {"names": []}, requirements=["paint", requirement])
     assert (type(error), error.error_type, error.outcome) == (ValidationError, "invalid_requirement", "rejected")
-    assert error.message == f"requirements[1] is {requirement!r}; {WANTED}"
+    is_address = "://" in requirement and not requirement.startswith("-")
+    hint = "addresses are for agents that allow them (`serve --allow-requirement-urls`); " if is_address else ""
+    assert error.message == f"requirements[1] is {requirement!r}; {hint}{WANTED}"
 
 
 @pytest.mark.parametrize("requirement", ["", " "])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from waiting import until
@@ -64,12 +65,22 @@ def starts_threads():
     return "started"
 
 
-def returns_set():
-    return {"found": ["a", {"b"}]}
+def returns_object():
+    return {"found": ["a", {object}]}
 
 
 def returns_nan():
     return {"losses": [0.5, float("nan")]}
+
+
+def reports_anything(context):
+    context.set_progress(float("nan"), float("inf"), step=3)
+    context.set_progress("half")
+    context.log("metrics", {"loss": float("nan"), "model": object})
+    context.log(None, "y" * 100_000)
+    sys.stdout.close()
+    context.log("late", 1)
+    return "done"
 
 
 def returns_cycle():
@@ -78,8 +89,8 @@ def returns_cycle():
     return model
 
 
-def returns_bytes():
-    return {"image": b"PNG"}
+def returns_keys():
+    return {"best": {1: "a", "1": "b"}}
 
 
 def returns_50_mb():
@@ -165,9 +176,9 @@ def acts(edges_agent, plugins, write_files, settle) -> Iterator[str]:
 def run(facade, ledger, acts):
     """Run an action that is to end well, and give its result."""
 
-    def run(action, **params):
+    def run(action, job_id=None, **params):
         ledger.expect(jobs=1)
-        return facade.run_plugin_release(acts, action, params)
+        return facade.run_plugin_release(acts, action, params, job_id=job_id)
 
     return run
 
@@ -309,30 +320,6 @@ def test_an_action_that_raises_tells_all_of_it(fail):
             "without end.",
             {"signal": "SIGSEGV"},
         ),
-        (
-            "returns_set",
-            "result_not_serializable",
-            "The action's result cannot be written as JSON: $.found[1] is of type set.",
-            {"path": "$.found[1]"},
-        ),
-        (
-            "returns_nan",
-            "result_not_serializable",
-            "The action's result cannot be written as JSON: $.losses[1] is nan.",
-            {"path": "$.losses[1]"},
-        ),
-        (
-            "returns_cycle",
-            "result_not_serializable",
-            "The action's result cannot be written as JSON: $['best of'][0] holds itself.",
-            {"path": "$['best of'][0]"},
-        ),
-        (
-            "returns_bytes",
-            "result_not_serializable",
-            "The action's result cannot be written as JSON: $.image is of type bytes.",
-            {"path": "$.image"},
-        ),
     ],
 )
 def test_an_action_that_gives_no_result_is_told_by_how_it_ended(fail, action, error_type, message, facts):
@@ -342,6 +329,24 @@ def test_an_action_that_gives_no_result_is_told_by_how_it_ended(fail, action, er
     assert (error.error_type, error.message) == (error_type, message)
     assert facts.items() <= error.detail["detail"].items()
     assert error.detail["detail"]["job_id"]
+
+
+@pytest.mark.parametrize(
+    ("action", "where"),
+    [
+        ("returns_object", "$.found[1][0] is of type type"),
+        ("returns_cycle", "$['best of'][0] holds itself"),
+        ("returns_keys", "$.best has the keys 1 and '1', which are both written as '1'"),
+    ],
+)
+def test_a_result_that_json_does_not_have_names_its_place(fail, ledger, action, where):
+    """500; the `repr` of the result is a file of the job."""
+    ledger.expect(job_folders=1)
+    error = fail(action)
+    assert error.error_type == "result_not_serializable"
+    said = f"The action's result cannot be written as JSON: {where}. The job's file 'result.repr.txt' has its repr."
+    assert error.message == said
+    assert where.startswith(error.detail["detail"]["path"])
 
 
 @pytest.mark.parametrize(
@@ -437,3 +442,29 @@ def test_an_action_that_locks_its_environment_keeps_nobody_waiting(edges_agent, 
         assert facade.run_debug_plugin_release("go", **source) == 1
     finally:
         facade.stop_job(job)
+
+
+def test_nan_in_a_result_is_null_and_recorded(run, facade):
+    """The record has its place, as does a list of jobs."""
+    job_id = uuid4().hex
+    assert run("returns_nan", job_id=job_id) == {"losses": [0.5, None]}
+    nonfinite = {"count": 1, "places": [{"path": "$.losses[1]", "value": "NaN"}]}
+    assert facade.get_job(job_id)["nonfinite"] == facade.list_jobs(limit=1)[0]["nonfinite"] == nonfinite
+
+
+def test_no_report_ends_an_action(run, facade, ledger):
+    """Whatever its values are, and if the action has closed its stdout."""
+    job_id = uuid4().hex
+    ledger.expect(job_folders=1)
+    assert run("reports_anything", job_id=job_id) == "done"
+    job = facade.get_job(job_id)
+    assert job["progress"] == {"current": None, "total": None}
+    metrics, long, late = job["events"]
+    assert metrics["data"] == {"loss": None, "model": "<class 'object'>"}
+    assert metrics["nonfinite"]["places"] == [{"path": "$.data.loss", "value": "NaN"}]
+    assert (long["event"], long["left_out"]) == (
+        "None",
+        "This is the beginning of 100041 bytes; an event takes 60000.",
+    )
+    assert late["data"] == 1
+    assert "set_progress: current must be a number, not 'half'" in facade.get_job_logs(job_id)

@@ -41,6 +41,9 @@ class Deaf:
     def event(self, event: Mapping[str, Any]) -> None:
         pass
 
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        pass
+
 
 @dataclass
 class Plugin:

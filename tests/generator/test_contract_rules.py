@@ -58,7 +58,8 @@ def test_the_agent_s_token_is_the_only_credential() -> None:
     assert list(CONTRACT["components"]["securitySchemes"]) == ["agentToken"]
     assert CONTRACT["security"] == [{"agentToken": []}]
     own = {name: operation["security"] for name, (_, operation) in OPERATIONS.items() if "security" in operation}
-    assert own == {"health_check": [{}, {"agentToken": []}]}
+    open_ones = ("health_check", "create_session")
+    assert own == {name: [{}, {"agentToken": []}] for name in open_ones}
 
 
 @every_operation
@@ -133,7 +134,7 @@ def test_a_stream_is_text_with_the_schema_of_its_events() -> None:
     assert schema["contentSchema"] == {"$ref": "#/components/schemas/JobStreamEvent"}
 
 
-def test_a_stranger_reads_the_file_in_a_quarter_of_an_hour() -> None:
+def test_a_stranger_reads_the_file_in_twenty_minutes() -> None:
     """All of its prose at 250 words a minute: nothing is repeated."""
 
     def prose(part: Any) -> int:
@@ -144,4 +145,4 @@ def test_a_stranger_reads_the_file_in_a_quarter_of_an_hour() -> None:
         own = [part[key] for key in ("summary", "description") if isinstance(part.get(key), str)]
         return len(" ".join(own).split()) + sum(prose(value) for key, value in part.items() if key != "examples")
 
-    assert prose(CONTRACT) <= 15 * 250
+    assert prose(CONTRACT) <= 20 * 250

@@ -146,9 +146,9 @@ def test_idle_processes_are_bounded(plugins: Path, client_of: ClientOf, write_pl
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
-        ({"max_plugin_files": 5}, "more than 5 files"),
-        ({"max_plugin_size": 2**20}, "more than 1 MiB"),
-        ({"max_archive_ratio": 5}, "more than 5 times its own size"),
+        ({"max_plugin_files": 5}, "more than 5 files (--max-plugin-files)"),
+        ({"max_plugin_size": 2**20}, "more than 1 MiB (--max-plugin-size)"),
+        ({"max_archive_ratio": 5}, "more than 5 times its own size (--max-archive-ratio)"),
     ],
 )
 def test_a_plugin_is_no_larger_than_it_may_be(

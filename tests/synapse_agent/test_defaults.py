@@ -33,7 +33,9 @@ FITTING: dict[str, Any] = {
     "allowed_hosts": ("agent.test", "other.test"),
     "backend_allow": ("minio.test", "10.1.0.0/16"),
     "extra_index_urls": ("https://one.test/simple", "https://two.test/simple"),
+    "reserve": 3,
     "plugins": (Path("/"), Path("/tmp")),
+    "token_files": ("one=/run/one", "two=/run/two:read"),
     "pythons": (Path(sys.executable),),
     "warm": ("p@1.0", "q@2.0"),
 }
@@ -216,7 +218,7 @@ def test_paths_in_a_file_start_at_its_folder(tmp_path: Path) -> None:
     told = json.loads(python(PROBE, "serve", "--config", str(path), cwd=tmp_path / "elsewhere"))
     folder = tmp_path / "etc"
     assert (told["plugins"], told["data_dir"]) == (f"({folder / 'plugins'!r},)", repr(folder / "data"))
-    assert (told["max_body_bytes"], told["token"]) == (str(2 * 2**20), "'secret'")
+    assert (told["max_body_bytes"], told["token_files"]) == (str(2 * 2**20), f"('{folder}/token',)")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,7 @@ def test_paths_in_a_file_start_at_its_folder(tmp_path: Path) -> None:
         ("max-zygote = 3", "agent.toml: 'max-zygote' is not an option of serve. Did you mean max-zygotes?"),
         ("max_zygotes = 3", "'max_zygotes' is not an option of serve. Did you mean max-zygotes?"),
         ("color = 3", "'color' is not an option of serve. 'synapse-agent serve --help' lists the options."),
-        ("[serve]\nport = 3", "'serve' is not an option of serve. 'synapse-agent serve --help' lists"),
+        ("[agent]\nport = 3", "'agent' is not an option of serve. 'synapse-agent serve --help' lists"),
         ('plugins = "plugins"', "agent.toml: plugins must be a list, not 'plugins'."),
         ("port = [8000]", "agent.toml: port must not be a list, not [8000]."),
         ("port = true", "agent.toml: port must be a text or a number, not True."),

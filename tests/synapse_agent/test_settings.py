@@ -67,6 +67,10 @@ def test_what_is_to_be_a_number_is_one(name: str, value: object) -> None:
     ("given", "said"),
     [
         ({"tls_cert": Path("c")}, "--tls-cert and --tls-key go together"),
+        (
+            {"max_concurrent_runs": 2, "reserve": 2},
+            "--reserve 2 leaves no run for jobs in the background: of 2 at once, 1",
+        ),
         ({"tls_key": Path("k")}, "--tls-cert and --tls-key go together"),
         ({"allow_write": (Path("/no/such/folder"),)}, "--allow-write /no/such/folder is not there"),
         ({"debug_roots": (Path("/no/such/folder"),)}, "--debug-root /no/such/folder is not there"),
@@ -149,6 +153,9 @@ def test_how_many_runs_go_on_at_once() -> None:
     assert settings().runs_at_once == usable_cpus()
     assert settings(runner="ray", ray_address="10.0.0.5:6379").runs_at_once == 256
     assert settings(max_concurrent_runs=3).runs_at_once == 3
+    assert settings(max_concurrent_runs=3).reserved_runs == 1
+    assert settings(max_concurrent_runs=3, reserve=2).reserved_runs == 2
+    assert settings(max_concurrent_runs=1).reserved_runs == 0
 
 
 def test_an_agent_ends_before_docker_stop_kills_it() -> None:

@@ -55,6 +55,8 @@ def follow(client: AgentClient) -> Iterator[str]:
             yield f"{event['current']} of {event['total'] or '?'}"
         elif event["type"] == "event":
             yield f"{event['event']}: {event['data']}"
+        elif event["type"] == "output":
+            yield f"{event['index']}: {event['value']}"
         elif event["type"] == "error":
             yield str(event["error"])
         else:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import UNSET, Unset
+
 T = TypeVar("T", bound="CreatePluginReleaseRequest")
 
 
@@ -17,11 +19,15 @@ class CreatePluginReleaseRequest:
 
     Attributes:
         plugin (str): The plugin's code.
-        version (str): The version, as text.
+        version (str | Unset): The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there
+            are several.
+        refresh (bool | Unset): Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the
+            old files. Default: False.
     """
 
     plugin: str
-    version: str
+    version: str | Unset = UNSET
+    refresh: bool | Unset = False
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -29,14 +35,19 @@ class CreatePluginReleaseRequest:
 
         version = self.version
 
+        refresh = self.refresh
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
                 "plugin": plugin,
-                "version": version,
             }
         )
+        if version is not UNSET:
+            field_dict["version"] = version
+        if refresh is not UNSET:
+            field_dict["refresh"] = refresh
 
         return field_dict
 
@@ -45,11 +56,14 @@ class CreatePluginReleaseRequest:
         d = dict(src_dict)
         plugin = d.pop("plugin")
 
-        version = d.pop("version")
+        version = d.pop("version", UNSET)
+
+        refresh = d.pop("refresh", UNSET)
 
         create_plugin_release_request = cls(
             plugin=plugin,
             version=version,
+            refresh=refresh,
         )
 
         create_plugin_release_request.additional_properties = d

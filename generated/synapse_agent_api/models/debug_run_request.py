@@ -27,11 +27,11 @@ class DebugRunRequest:
         action (str): Name of the action, as the configuration has it.
         params (ActionParams | Unset): The parameters that the action is called with, by name.
 
-            An agent that runs actions on a cluster reads three of them as well, and passes them on like the others:
-            `num_cpus`, `num_gpus` (less than 1 is a share of one) and `memory` (bytes, or a text such as `2GiB`) say what
-            the
-            run is to have to itself on its node. They count for more than what the plugin's `config.yaml` says under
-            `actions.<name>.resources`; without either a run has one CPU. A value that is no amount counts for nothing here.
+            The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1
+            is
+            a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself.
+            They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+            either a run has one CPU. A value that is no amount counts for nothing here.
         plugin_path (str | Unset): Folder of the plugin's source on the agent's machine. An agent may take only what
             lies below certain folders,
             links resolved, and answer 403 `debug_not_allowed` to the rest.
@@ -45,6 +45,9 @@ class DebugRunRequest:
             the plugin's own.
         job_id (str | Unset): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
         language (str | Unset): Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`.
+        priority (int | Unset): Among the runs of the same release that wait, those of higher priority start first; 0 if
+            absent. Agents have a
+            highest one, and answer 422 to any above.
     """
 
     action: str
@@ -55,6 +58,7 @@ class DebugRunRequest:
     requirements: list[str] | Unset = UNSET
     job_id: str | Unset = UNSET
     language: str | Unset = UNSET
+    priority: int | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,6 +86,8 @@ class DebugRunRequest:
 
         language = self.language
 
+        priority = self.priority
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -103,6 +109,8 @@ class DebugRunRequest:
             field_dict["job_id"] = job_id
         if language is not UNSET:
             field_dict["language"] = language
+        if priority is not UNSET:
+            field_dict["priority"] = priority
 
         return field_dict
 
@@ -144,6 +152,8 @@ class DebugRunRequest:
 
         language = d.pop("language", UNSET)
 
+        priority = d.pop("priority", UNSET)
+
         debug_run_request = cls(
             action=action,
             params=params,
@@ -153,6 +163,7 @@ class DebugRunRequest:
             requirements=requirements,
             job_id=job_id,
             language=language,
+            priority=priority,
         )
 
         debug_run_request.additional_properties = d

@@ -24,6 +24,7 @@ class ErrorDetail:
         exception_type (str | Unset): `action_failed`: the exception's class.
         exception_message (str | Unset): `action_failed`: the exception's message.
         traceback (str | Unset): `action_failed`: the traceback, from the plugin's own code on.
+        file (str | Unset): `result_not_serializable`: the job's file with the `repr` of the result.
         installer_output (str | Unset): `requirements_failed`: the installer's last lines.
     """
 
@@ -33,6 +34,7 @@ class ErrorDetail:
     exception_type: str | Unset = UNSET
     exception_message: str | Unset = UNSET
     traceback: str | Unset = UNSET
+    file: str | Unset = UNSET
     installer_output: str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -48,6 +50,8 @@ class ErrorDetail:
         exception_message = self.exception_message
 
         traceback = self.traceback
+
+        file = self.file
 
         installer_output = self.installer_output
 
@@ -67,6 +71,8 @@ class ErrorDetail:
             field_dict["exception_message"] = exception_message
         if traceback is not UNSET:
             field_dict["traceback"] = traceback
+        if file is not UNSET:
+            field_dict["file"] = file
         if installer_output is not UNSET:
             field_dict["installer_output"] = installer_output
 
@@ -87,6 +93,8 @@ class ErrorDetail:
 
         traceback = d.pop("traceback", UNSET)
 
+        file = d.pop("file", UNSET)
+
         installer_output = d.pop("installer_output", UNSET)
 
         error_detail = cls(
@@ -96,6 +104,7 @@ class ErrorDetail:
             exception_type=exception_type,
             exception_message=exception_message,
             traceback=traceback,
+            file=file,
             installer_output=installer_output,
         )
 

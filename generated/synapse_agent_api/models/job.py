@@ -12,9 +12,12 @@ from attrs import field as _attrs_field
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.job_caller import JobCaller
     from ..models.job_event import JobEvent
+    from ..models.job_params import JobParams
     from ..models.job_progress import JobProgress
     from ..models.job_timings_type_0 import JobTimingsType0
+    from ..models.non_finite_numbers import NonFiniteNumbers
 
 
 T = TypeVar("T", bound="Job")
@@ -36,7 +39,11 @@ class Job:
         progress (JobProgress | None): What the action last reported of its progress, `null` before that.
         error (Any): The `detail` that an error answer would carry, `null` unless the job failed or was stopped.
         idempotency_key (None | str): The request's key, if it had one.
-        result (Any | Unset): The action's result, `null` until it has succeeded.
+        result (Any | Unset): The action's result, `null` until it has succeeded. NaN and infinities in it are `null`.
+        nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them
+            is `null` in the result, the event or the
+            progress that has this field. The field is missing without any.
+        outputs (int | Unset): How many values the action yielded, if it is a generator; its result is the list of them.
         status_code (int | None | Unset): The status that an error answer would carry, `null` unless the job failed or
             was stopped.
         events (list[JobEvent] | Unset): The last events that the action recorded, at most 20; `data` of more than 1 kB
@@ -44,6 +51,13 @@ class Job:
             has it.
         timings (JobTimingsType0 | None | Unset): Seconds that the parts of the run took, `null` until it has ended, and
             if its action was not started.
+        params (JobParams | None | Unset): What the action was called with, without what its schema marks `writeOnly`.
+            `null` if the agent does not keep
+            it: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.
+        requirements (list[str] | Unset): The call's own requirements.
+        caller (JobCaller | None | Unset): The origin of a run; `null` if the agent does not know.
+        node (None | str | Unset): The `node_id` of the node of a cluster that it ran on.
+        attempts (int | Unset): How often this `job_id` has been run, this time included.
     """
 
     job_id: str
@@ -58,12 +72,21 @@ class Job:
     error: Any
     idempotency_key: None | str
     result: Any | Unset = UNSET
+    nonfinite: NonFiniteNumbers | Unset = UNSET
+    outputs: int | Unset = UNSET
     status_code: int | None | Unset = UNSET
     events: list[JobEvent] | Unset = UNSET
     timings: JobTimingsType0 | None | Unset = UNSET
+    params: JobParams | None | Unset = UNSET
+    requirements: list[str] | Unset = UNSET
+    caller: JobCaller | None | Unset = UNSET
+    node: None | str | Unset = UNSET
+    attempts: int | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.job_caller import JobCaller  # noqa: PLC0415
+        from ..models.job_params import JobParams  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
         from ..models.job_timings_type_0 import JobTimingsType0  # noqa: PLC0415
 
@@ -105,6 +128,12 @@ class Job:
 
         result = self.result
 
+        nonfinite: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.nonfinite, Unset):
+            nonfinite = self.nonfinite.to_dict()
+
+        outputs = self.outputs
+
         status_code: int | None | Unset
         if isinstance(self.status_code, Unset):
             status_code = UNSET
@@ -126,6 +155,34 @@ class Job:
         else:
             timings = self.timings
 
+        params: dict[str, Any] | None | Unset
+        if isinstance(self.params, Unset):
+            params = UNSET
+        elif isinstance(self.params, JobParams):
+            params = self.params.to_dict()
+        else:
+            params = self.params
+
+        requirements: list[str] | Unset = UNSET
+        if not isinstance(self.requirements, Unset):
+            requirements = self.requirements
+
+        caller: dict[str, Any] | None | Unset
+        if isinstance(self.caller, Unset):
+            caller = UNSET
+        elif isinstance(self.caller, JobCaller):
+            caller = self.caller.to_dict()
+        else:
+            caller = self.caller
+
+        node: None | str | Unset
+        if isinstance(self.node, Unset):
+            node = UNSET
+        else:
+            node = self.node
+
+        attempts = self.attempts
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -145,20 +202,37 @@ class Job:
         )
         if result is not UNSET:
             field_dict["result"] = result
+        if nonfinite is not UNSET:
+            field_dict["nonfinite"] = nonfinite
+        if outputs is not UNSET:
+            field_dict["outputs"] = outputs
         if status_code is not UNSET:
             field_dict["status_code"] = status_code
         if events is not UNSET:
             field_dict["events"] = events
         if timings is not UNSET:
             field_dict["timings"] = timings
+        if params is not UNSET:
+            field_dict["params"] = params
+        if requirements is not UNSET:
+            field_dict["requirements"] = requirements
+        if caller is not UNSET:
+            field_dict["caller"] = caller
+        if node is not UNSET:
+            field_dict["node"] = node
+        if attempts is not UNSET:
+            field_dict["attempts"] = attempts
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.job_caller import JobCaller  # noqa: PLC0415
         from ..models.job_event import JobEvent  # noqa: PLC0415
+        from ..models.job_params import JobParams  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
         from ..models.job_timings_type_0 import JobTimingsType0  # noqa: PLC0415
+        from ..models.non_finite_numbers import NonFiniteNumbers  # noqa: PLC0415
 
         d = dict(src_dict)
         job_id = d.pop("job_id")
@@ -234,6 +308,15 @@ class Job:
 
         result = d.pop("result", UNSET)
 
+        _nonfinite = d.pop("nonfinite", UNSET)
+        nonfinite: NonFiniteNumbers | Unset
+        if isinstance(_nonfinite, Unset):
+            nonfinite = UNSET
+        else:
+            nonfinite = NonFiniteNumbers.from_dict(_nonfinite)
+
+        outputs = d.pop("outputs", UNSET)
+
         def _parse_status_code(data: object) -> int | None | Unset:
             if data is None:
                 return data
@@ -269,6 +352,53 @@ class Job:
 
         timings = _parse_timings(d.pop("timings", UNSET))
 
+        def _parse_params(data: object) -> JobParams | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                params_type_0 = JobParams.from_dict(data)
+
+                return params_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JobParams | None | Unset, data)
+
+        params = _parse_params(d.pop("params", UNSET))
+
+        requirements = cast(list[str], d.pop("requirements", UNSET))
+
+        def _parse_caller(data: object) -> JobCaller | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                componentsschemas_job_caller_type_0 = JobCaller.from_dict(data)
+
+                return componentsschemas_job_caller_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JobCaller | None | Unset, data)
+
+        caller = _parse_caller(d.pop("caller", UNSET))
+
+        def _parse_node(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        node = _parse_node(d.pop("node", UNSET))
+
+        attempts = d.pop("attempts", UNSET)
+
         job = cls(
             job_id=job_id,
             release=release,
@@ -282,9 +412,16 @@ class Job:
             error=error,
             idempotency_key=idempotency_key,
             result=result,
+            nonfinite=nonfinite,
+            outputs=outputs,
             status_code=status_code,
             events=events,
             timings=timings,
+            params=params,
+            requirements=requirements,
+            caller=caller,
+            node=node,
+            attempts=attempts,
         )
 
         job.additional_properties = d

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.non_finite_numbers import NonFiniteNumbers
+
 
 T = TypeVar("T", bound="JobEvent")
 
@@ -20,12 +24,18 @@ class JobEvent:
 
     Attributes:
         event (str): Its name, of the action's choice.
-        data (Any | Unset): What goes with it, any JSON value.
+        data (Any | Unset): What goes with it, any JSON value. A text stands for what JSON has nothing for.
+        nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them
+            is `null` in the result, the event or the
+            progress that has this field. The field is missing without any.
+        left_out (str | Unset): What `data` does not have of what was reported, and why.
         at (datetime.datetime | Unset): When the agent heard of it.
     """
 
     event: str
     data: Any | Unset = UNSET
+    nonfinite: NonFiniteNumbers | Unset = UNSET
+    left_out: str | Unset = UNSET
     at: datetime.datetime | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -33,6 +43,12 @@ class JobEvent:
         event = self.event
 
         data = self.data
+
+        nonfinite: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.nonfinite, Unset):
+            nonfinite = self.nonfinite.to_dict()
+
+        left_out = self.left_out
 
         at: str | Unset = UNSET
         if not isinstance(self.at, Unset):
@@ -47,6 +63,10 @@ class JobEvent:
         )
         if data is not UNSET:
             field_dict["data"] = data
+        if nonfinite is not UNSET:
+            field_dict["nonfinite"] = nonfinite
+        if left_out is not UNSET:
+            field_dict["left_out"] = left_out
         if at is not UNSET:
             field_dict["at"] = at
 
@@ -54,10 +74,21 @@ class JobEvent:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.non_finite_numbers import NonFiniteNumbers  # noqa: PLC0415
+
         d = dict(src_dict)
         event = d.pop("event")
 
         data = d.pop("data", UNSET)
+
+        _nonfinite = d.pop("nonfinite", UNSET)
+        nonfinite: NonFiniteNumbers | Unset
+        if isinstance(_nonfinite, Unset):
+            nonfinite = UNSET
+        else:
+            nonfinite = NonFiniteNumbers.from_dict(_nonfinite)
+
+        left_out = d.pop("left_out", UNSET)
 
         _at = d.pop("at", UNSET)
         at: datetime.datetime | Unset
@@ -69,6 +100,8 @@ class JobEvent:
         job_event = cls(
             event=event,
             data=data,
+            nonfinite=nonfinite,
+            left_out=left_out,
             at=at,
         )
 

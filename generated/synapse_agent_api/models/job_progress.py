@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.non_finite_numbers import NonFiniteNumbers
+
 
 T = TypeVar("T", bound="JobProgress")
 
@@ -18,18 +22,26 @@ class JobProgress:
     """What the action last reported of its progress, `null` before that.
 
     Attributes:
-        current (float | Unset): How much is done.
+        current (float | None | Unset): How much is done; `null` if the action reported no finite number.
         total (float | None | Unset): The total, if the action knows it.
         step (str | Unset): The step of the action, if it names several.
+        nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them
+            is `null` in the result, the event or the
+            progress that has this field. The field is missing without any.
     """
 
-    current: float | Unset = UNSET
+    current: float | None | Unset = UNSET
     total: float | None | Unset = UNSET
     step: str | Unset = UNSET
+    nonfinite: NonFiniteNumbers | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        current = self.current
+        current: float | None | Unset
+        if isinstance(self.current, Unset):
+            current = UNSET
+        else:
+            current = self.current
 
         total: float | None | Unset
         if isinstance(self.total, Unset):
@@ -38,6 +50,10 @@ class JobProgress:
             total = self.total
 
         step = self.step
+
+        nonfinite: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.nonfinite, Unset):
+            nonfinite = self.nonfinite.to_dict()
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -48,13 +64,25 @@ class JobProgress:
             field_dict["total"] = total
         if step is not UNSET:
             field_dict["step"] = step
+        if nonfinite is not UNSET:
+            field_dict["nonfinite"] = nonfinite
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.non_finite_numbers import NonFiniteNumbers  # noqa: PLC0415
+
         d = dict(src_dict)
-        current = d.pop("current", UNSET)
+
+        def _parse_current(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        current = _parse_current(d.pop("current", UNSET))
 
         def _parse_total(data: object) -> float | None | Unset:
             if data is None:
@@ -67,10 +95,18 @@ class JobProgress:
 
         step = d.pop("step", UNSET)
 
+        _nonfinite = d.pop("nonfinite", UNSET)
+        nonfinite: NonFiniteNumbers | Unset
+        if isinstance(_nonfinite, Unset):
+            nonfinite = UNSET
+        else:
+            nonfinite = NonFiniteNumbers.from_dict(_nonfinite)
+
         job_progress = cls(
             current=current,
             total=total,
             step=step,
+            nonfinite=nonfinite,
         )
 
         job_progress.additional_properties = d

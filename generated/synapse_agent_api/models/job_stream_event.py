@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.non_finite_numbers import NonFiniteNumbers
+
 
 T = TypeVar("T", bound="JobStreamEvent")
 
@@ -21,23 +25,35 @@ class JobStreamEvent:
     Attributes:
         type_ (str): What this event is about; `stream_job_logs` describes each.
         message (str | Unset): The line, or a sentence for people.
-        current (float | Unset): `progress`: how much is done.
+        current (float | None | Unset): `progress`: how much is done; `null` if the action reported no finite number.
         total (float | None | Unset): `progress`: the total, if the action knows it.
         step (str | Unset): `progress`: the step of the action, if it names several.
         event (str | Unset): `event`: its name, of the action's choice.
+        index (int | Unset): `output`: the number of the value, from 0.
+        value (Any | Unset): `output`: what the action yielded, any JSON value.
+        outputs (int | Unset): `complete`: how many values the action yielded, if it is a generator.
         data (Any | Unset): `event`: what goes with it, any JSON value.
-        at (datetime.datetime | Unset): `event`: when the agent heard of it.
+        nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them
+            is `null` in the result, the event or the
+            progress that has this field. The field is missing without any.
+        left_out (str | Unset): `event`: what `data` does not have of what was reported, and why.
+        at (datetime.datetime | Unset): `event`, `output`: when the agent heard of it.
         error (Any | Unset): `error`: what went wrong, as in the job's record.
         status (str | Unset): `complete`: the status that the job ended with.
     """
 
     type_: str
     message: str | Unset = UNSET
-    current: float | Unset = UNSET
+    current: float | None | Unset = UNSET
     total: float | None | Unset = UNSET
     step: str | Unset = UNSET
     event: str | Unset = UNSET
+    index: int | Unset = UNSET
+    value: Any | Unset = UNSET
+    outputs: int | Unset = UNSET
     data: Any | Unset = UNSET
+    nonfinite: NonFiniteNumbers | Unset = UNSET
+    left_out: str | Unset = UNSET
     at: datetime.datetime | Unset = UNSET
     error: Any | Unset = UNSET
     status: str | Unset = UNSET
@@ -48,7 +64,11 @@ class JobStreamEvent:
 
         message = self.message
 
-        current = self.current
+        current: float | None | Unset
+        if isinstance(self.current, Unset):
+            current = UNSET
+        else:
+            current = self.current
 
         total: float | None | Unset
         if isinstance(self.total, Unset):
@@ -60,7 +80,19 @@ class JobStreamEvent:
 
         event = self.event
 
+        index = self.index
+
+        value = self.value
+
+        outputs = self.outputs
+
         data = self.data
+
+        nonfinite: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.nonfinite, Unset):
+            nonfinite = self.nonfinite.to_dict()
+
+        left_out = self.left_out
 
         at: str | Unset = UNSET
         if not isinstance(self.at, Unset):
@@ -87,8 +119,18 @@ class JobStreamEvent:
             field_dict["step"] = step
         if event is not UNSET:
             field_dict["event"] = event
+        if index is not UNSET:
+            field_dict["index"] = index
+        if value is not UNSET:
+            field_dict["value"] = value
+        if outputs is not UNSET:
+            field_dict["outputs"] = outputs
         if data is not UNSET:
             field_dict["data"] = data
+        if nonfinite is not UNSET:
+            field_dict["nonfinite"] = nonfinite
+        if left_out is not UNSET:
+            field_dict["left_out"] = left_out
         if at is not UNSET:
             field_dict["at"] = at
         if error is not UNSET:
@@ -100,12 +142,21 @@ class JobStreamEvent:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.non_finite_numbers import NonFiniteNumbers  # noqa: PLC0415
+
         d = dict(src_dict)
         type_ = d.pop("type")
 
         message = d.pop("message", UNSET)
 
-        current = d.pop("current", UNSET)
+        def _parse_current(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        current = _parse_current(d.pop("current", UNSET))
 
         def _parse_total(data: object) -> float | None | Unset:
             if data is None:
@@ -120,7 +171,22 @@ class JobStreamEvent:
 
         event = d.pop("event", UNSET)
 
+        index = d.pop("index", UNSET)
+
+        value = d.pop("value", UNSET)
+
+        outputs = d.pop("outputs", UNSET)
+
         data = d.pop("data", UNSET)
+
+        _nonfinite = d.pop("nonfinite", UNSET)
+        nonfinite: NonFiniteNumbers | Unset
+        if isinstance(_nonfinite, Unset):
+            nonfinite = UNSET
+        else:
+            nonfinite = NonFiniteNumbers.from_dict(_nonfinite)
+
+        left_out = d.pop("left_out", UNSET)
 
         _at = d.pop("at", UNSET)
         at: datetime.datetime | Unset
@@ -140,7 +206,12 @@ class JobStreamEvent:
             total=total,
             step=step,
             event=event,
+            index=index,
+            value=value,
+            outputs=outputs,
             data=data,
+            nonfinite=nonfinite,
+            left_out=left_out,
             at=at,
             error=error,
             status=status,

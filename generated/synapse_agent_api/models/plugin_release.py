@@ -32,6 +32,9 @@ class PluginRelease:
         actions (list[PluginAction] | Unset): What the release can run.
         digest (str | Unset): `sha256:` and the hash of the cached content, in hexadecimal digits.
         created_at (datetime.datetime | Unset): When the agent cached it.
+        source_changed (bool | Unset): Only in the answer to `create_plugin_release`, and only `true`: the agent's
+            source of plugins has other files
+            for this release now. Runs use the cached ones until the release is refreshed.
         warnings (list[str] | Unset): What the plugin's author should know, one sentence each; keys and files without
             effect are named.
     """
@@ -45,6 +48,7 @@ class PluginRelease:
     actions: list[PluginAction] | Unset = UNSET
     digest: str | Unset = UNSET
     created_at: datetime.datetime | Unset = UNSET
+    source_changed: bool | Unset = UNSET
     warnings: list[str] | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -74,6 +78,8 @@ class PluginRelease:
         if not isinstance(self.created_at, Unset):
             created_at = self.created_at.isoformat()
 
+        source_changed = self.source_changed
+
         warnings: list[str] | Unset = UNSET
         if not isinstance(self.warnings, Unset):
             warnings = self.warnings
@@ -99,6 +105,8 @@ class PluginRelease:
             field_dict["digest"] = digest
         if created_at is not UNSET:
             field_dict["created_at"] = created_at
+        if source_changed is not UNSET:
+            field_dict["source_changed"] = source_changed
         if warnings is not UNSET:
             field_dict["warnings"] = warnings
 
@@ -139,6 +147,8 @@ class PluginRelease:
         else:
             created_at = datetime.datetime.fromisoformat(_created_at)
 
+        source_changed = d.pop("source_changed", UNSET)
+
         warnings = cast(list[str], d.pop("warnings", UNSET))
 
         plugin_release = cls(
@@ -151,6 +161,7 @@ class PluginRelease:
             actions=actions,
             digest=digest,
             created_at=created_at,
+            source_changed=source_changed,
             warnings=warnings,
         )
 

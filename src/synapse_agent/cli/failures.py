@@ -120,7 +120,8 @@ def _where_to_look(error: NotFoundError, about: About) -> str:
     if about.is_fetching:
         return "Is it where the agent was told to get its plugins, as with 'synapse-agent serve --plugins DIR'?"
     if about.lookup and "@" in about.lookup:
-        return f"Cache it with 'synapse-agent create {about.lookup}', or see 'synapse-agent list'."
+        other = "run with --create" if about.job_id else "see 'synapse-agent list'"
+        return f"Cache it with 'synapse-agent create {about.lookup}', or {other}."
     if about.lookup:
         return "'synapse-agent list' shows those that are cached."
     return f"Is {about.url} the agent's address? {_DOCTOR}"

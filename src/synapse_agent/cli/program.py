@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from synapse_agent.cli.authoring.check import check
+from synapse_agent.cli.authoring.dev import dev
 from synapse_agent.cli.authoring.init import init
 from synapse_agent.cli.commands import agents as agent_commands
 from synapse_agent.cli.commands import doctor as doctor_command
@@ -65,6 +66,7 @@ def synapse_agent(
 
 
 app.command("init", rich_help_panel=AUTHORS)(init)
+app.command("dev", rich_help_panel=AUTHORS)(dev)
 app.command("check", rich_help_panel=AUTHORS)(check)
 app.command("demo", rich_help_panel=HERE)(demo)
 app.command("run", rich_help_panel=RELEASES)(run_commands.run)
@@ -77,7 +79,10 @@ app.command("warm", rich_help_panel=RELEASES)(release_commands.warm)
 app.command("delete", rich_help_panel=RELEASES)(release_commands.delete)
 app.add_typer(jobs, rich_help_panel=JOBS)
 app.command("health", rich_help_panel=AGENTS)(agent_commands.health)
+app.command("nodes", rich_help_panel=AGENTS)(agent_commands.nodes)
+app.command("gpus", rich_help_panel=AGENTS)(agent_commands.gpus)
 app.command("backup", rich_help_panel=AGENTS)(agent_commands.backup)
+app.command("open", rich_help_panel=AGENTS)(agent_commands.open_page)
 app.command("doctor", rich_help_panel=AGENTS)(doctor_command.doctor)
 app.command("use", rich_help_panel=AGENTS)(agent_commands.use)
 
@@ -131,7 +136,8 @@ def _usage_error(error: typer.TyperException) -> int:
 def _missing(error: ModuleNotFoundError) -> int:
     if error.name is None or error.name.startswith("synapse_"):
         raise error
-    _say(f"{error.name} is not installed. The agent needs an extra: pip install 'synapse-agent-client[agent,cli]'")
+    what, extras = ("'dev'", "agent,cli,dev") if error.name == "watchfiles" else ("The agent", "agent,cli")
+    _say(f"{error.name} is not installed. {what} needs an extra: pip install 'synapse-agent-client[{extras}]'")
     return ExitCode.FAILED
 
 

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from synapse_agent.jobs import journal
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.problems import InvalidRequest, invalid
 from synapse_agent.util.json_text import json_bytes
@@ -71,6 +72,8 @@ class JobEnd:
 
     status: str
     error: Any
+    outputs: int | None = None
+    """How many values the action has yielded, if it is a generator that came to its end."""
 
 
 class Notifier:
@@ -143,12 +146,12 @@ class Transcript:
     def read(self, *, is_over: bool) -> Iterator[bytes]:
         """Yield what is new, in small parts; a line without an end only when the job is over."""
         for entry, end in self._entries():
-            yield from self._lines(up_to=entry.pop("log"))
+            yield from self._lines(up_to=entry.log)
             self.position = replace(self.position, journal=end)
-            yield _event(self.position, {"type": "event", "message": entry["event"], **entry})
+            yield _event(self.position, entry.data)
         yield from self._lines(is_over=is_over)
 
-    def _entries(self) -> Iterator[tuple[dict[str, Any], int]]:
+    def _entries(self) -> Iterator[tuple[journal.Entry, int]]:
         """Yield the journal's new entries, and where each ends."""
         self._journal = self._journal or _opened(self._files.journal)
         if self._journal is None:
@@ -159,7 +162,7 @@ class Transcript:
             if not line.endswith(b"\n"):
                 return
             end += len(line)
-            yield json.loads(line), end
+            yield journal.read(line), end
 
     def _lines(self, *, up_to: int | None = None, is_over: bool = False) -> Iterator[bytes]:
         """Yield the lines of the log that end before an offset, or all there are."""
@@ -179,7 +182,7 @@ class Transcript:
         start = self.position.log
         for line, end in _split(data, with_rest=with_rest):
             self.position = replace(self.position, log=start + end)
-            yield _event(self.position, {"type": "log", "message": line.decode(errors="replace")})
+            yield _event(self.position, json_bytes({"type": "log", "message": line.decode(errors="replace")}))
 
 
 def _no_id(text: str) -> InvalidRequest:
@@ -232,18 +235,21 @@ async def _is_set_in_time(event: asyncio.Event) -> bool:
 
 
 def _progress_event(position: Position, progress: dict[str, Any]) -> bytes:
+    current = "unknown" if progress.get("current") is None else progress["current"]
     of = "" if progress.get("total") is None else f" of {progress['total']}"
-    return _event(position, {"type": "progress", "message": f"{progress.get('current')}{of}", **progress})
+    return _event(position, json_bytes({"type": "progress", "message": f"{current}{of}", **progress}))
 
 
 def _last_events(position: Position, ending: JobEnd) -> bytes:
     told = b""
     if ending.error is not None and not position.is_error_told:
         position = replace(position, is_error_told=True)
-        told = _event(position, {"type": "error", "message": ending.error["message"], "error": ending.error})
-    complete = {"type": "complete", "message": f"The job has ended: {ending.status}.", "status": ending.status}
-    return told + _event(position, complete)
+        error = {"type": "error", "message": ending.error["message"], "error": ending.error}
+        told = _event(position, json_bytes(error))
+    complete: dict[str, Any] = {"type": "complete", "message": f"The job has ended: {ending.status}."}
+    outputs = {} if ending.outputs is None else {"outputs": ending.outputs}
+    return told + _event(position, json_bytes({**complete, "status": ending.status, **outputs}))
 
 
-def _event(position: Position, data: dict[str, Any]) -> bytes:
-    return b"id: %b\ndata: %b\n\n" % (str(position).encode(), json_bytes(data))
+def _event(position: Position, data: bytes) -> bytes:
+    return b"id: %b\ndata: %b\n\n" % (str(position).encode(), data)

@@ -1,4 +1,4 @@
-"""The files of a job: its log, the journal of what it recorded, its large result, and its end if the database lags."""
+"""The files of a job: its log, the journal of what it recorded, its outputs, its large result, its end if need be."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
+from synapse_agent.files.outputs import Outputs
 from synapse_agent.storage.atomic_write import write_atomically
 from synapse_agent.storage.repositories.jobs import EndRecord
 
@@ -41,6 +42,11 @@ class JobFiles:
     def result(self) -> Path:
         """The run's result, where it is large."""
         return self._folder / "result.json"
+
+    @property
+    def outputs(self) -> Outputs:
+        """The files that the run left for its caller."""
+        return Outputs(self._folder / "outputs")
 
     @property
     def end(self) -> Path:
@@ -97,17 +103,24 @@ class JobFiles:
         write_atomically(path, content, sync=True)
 
     def log_size(self) -> int:
-        """Give how many bytes log and journal take."""
-        return sum(map(_size, (self.log, self.journal)))
+        """Give how many bytes log, journal and outputs take."""
+        return sum(map(_size, (self.log, self.journal))) + self.outputs.size()
 
     def size(self) -> int:
         """Give how many bytes all files take."""
         return self.log_size() + _size(self.result) if self._folder.exists() else 0
 
     def remove_log(self) -> None:
-        """Remove log and journal; the result stays."""
+        """Remove log, journal and outputs; the result stays."""
         for path in (self.log, self.journal):
             path.unlink(missing_ok=True)
+        self.outputs.remove()
+
+    def settle_outputs(self, limit: int) -> None:
+        """Keep what a run that is over has left, `limit` bytes at most; the log names what is left out."""
+        if left_out := Outputs(self.outputs.folder, limit=limit).settle():
+            with self.open_log() as log:
+                log.write(left_out)
 
     def remove(self) -> None:
         """Remove the folder and what is in it."""
@@ -136,6 +149,6 @@ def read_log(path: Path) -> Iterator[str]:
 
 
 def logs_by_size(folder: Path) -> list[tuple[int, int]]:
-    """Return the row and the size of each job's log and journal below a folder, the largest first."""
+    """Return the row and the size of each job's log, journal and outputs below a folder, the largest first."""
     found = [(int(path.name), JobFiles(path).log_size()) for path in folder.iterdir() if path.name.isdigit()]
     return sorted((each for each in found if each[1]), key=lambda each: -each[1])

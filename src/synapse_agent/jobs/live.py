@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from synapse_agent.jobs.event_stream import JobEnd, Notifier
 from synapse_agent.jobs.recorder import Recorder
@@ -23,8 +24,13 @@ class RunningJob:
     """For its folder, or its turn: cancelling its task ends that. Later its runner ends it."""
     is_to_stop: bool = False
     recorder: Recorder | None = None
+    folder: Path | None = None
+    """What it runs from, once that exists."""
     notifier: Notifier = field(default_factory=Notifier)
     ending: JobEnd | None = None
+    created: float = field(default_factory=time.monotonic)
+    started: float | None = None
+    """When its process was started, on the clock of `time.monotonic`."""
 
     @property
     def progress(self) -> str | None:
@@ -35,6 +41,11 @@ class RunningJob:
     def events(self) -> str | None:
         """The last events as JSON text."""
         return self.recorder.events if self.recorder else None
+
+    @property
+    def result_facts(self) -> str | None:
+        """What the record has about the result, as JSON text."""
+        return self.recorder.result_facts if self.recorder else None
 
     @property
     def timings(self) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from synapse_agent.jobs.event_stream import JobEnd
 from synapse_agent.problems import Problem
 
@@ -9,12 +11,18 @@ HAS_RUN = 500
 """The status of a problem that tells how a run ended; with any other nothing has run."""
 
 
-def ending(outcome: bytes | Problem, *, is_closing: bool) -> JobEnd:
+def ending(outcome: bytes | Problem, *, is_closing: bool, result_facts: str | None = None) -> JobEnd:
     """Judge an outcome, of an agent that is closing or not: what it has no time for has not failed."""
     if not isinstance(outcome, Problem):
-        return JobEnd("SUCCEEDED", None)
+        return JobEnd("SUCCEEDED", None, outputs_of(result_facts))
     is_stop = outcome.error_type == "action_stopped" or (is_closing and outcome.error_type == "unavailable")
     return JobEnd("STOPPED" if is_stop else "FAILED", outcome.detail)
+
+
+def outputs_of(result_facts: str | None) -> int | None:
+    """Read how many values a job's action has yielded; None if it is not a generator."""
+    outputs: int | None = json.loads(result_facts or "{}").get("outputs")
+    return outputs
 
 
 def stopped_early(job_id: str) -> Problem:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from synapse_agent.jobs import journal
 from synapse_agent.jobs.files import JobFiles
+from synapse_agent.runner.resources.scheduler import Allocation
 from synapse_agent.storage.disk import is_disk_full, is_unwritable
 from synapse_agent.storage.repositories.jobs import JobRepository
 from synapse_agent.util.json_text import json_bytes
@@ -41,22 +43,31 @@ class Recorder:
         row_id: int,
         files: JobFiles,
         *,
-        turn: Callable[[], AbstractAsyncContextManager[object]],
+        turn: Callable[[], AbstractAsyncContextManager[Allocation | None]],
         on_change: Callable[[], None],
         begun: float,
         on_full: Callable[[], None] | None = None,
+        on_started: Callable[[], None] = lambda: None,
+        on_event: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_started = on_started
+        self._on_event = on_event
         self._rows = rows
         self._row_id = row_id
         self._turn = turn
         self._on_change = on_change
         self._log = _Written(files.open_log, f"The log of job {row_id}", note=CUT_NOTE, on_full=on_full)
-        self._journal = _Written(
-            files.open_journal, f"The journal of job {row_id}", limit=JOURNAL_BYTES, on_full=on_full
-        )
+        self._journal = _Written(files.open_journal, f"The journal of job {row_id}", on_full=on_full)
+        self._noted = 0
+        self._outputs = 0
         self._events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
         self._written_at = float("-inf")
         self._is_start_recorded = False
+        self._files = files
+        self.live_outputs: Path | None = None
+        """The folder in which the run has its outputs now."""
+        self.has_outputs = False
+        """Whether the run is over and has left some."""
         self._begun = begun
         self._until_started = 0.0
         self.timings: str | None = None
@@ -64,6 +75,7 @@ class Recorder:
         self.started_at: str | None = None
         self.progress: str | None = None
         """The last progress, as JSON text."""
+        self._facts: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -78,8 +90,13 @@ class Recorder:
         """The last events, as JSON text."""
         return json.dumps(list(self._events)) if self._events else None
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
-        """Wait until so many runs are over that this one may start."""
+    @property
+    def result_facts(self) -> str | None:
+        """What the record has about the result, as JSON text."""
+        return json.dumps(self._facts) if self._facts else None
+
+    def turn(self) -> AbstractAsyncContextManager[Allocation | None]:
+        """Wait until this one may start, and has its part of the machine."""
         return self._turn()
 
     def started(self) -> None:
@@ -87,6 +104,7 @@ class Recorder:
         self.started_at = now()
         self._until_started = time.monotonic() - self._begun
         self._record()
+        self._on_started()
 
     def output(self, data: bytes) -> None:
         """Add to the log."""
@@ -94,16 +112,32 @@ class Recorder:
         self._on_change()
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Keep a progress; add any other event to the journal."""
-        if event.get("type") == "timings":
+        """Keep progress, timings and facts about the result; add any other event to the journal."""
+        kind, rest = event.get("type"), {name: value for name, value in event.items() if name != "type"}
+        if kind == "timings":
             self._keep_timings(event)
             return
-        if event.get("type") == "progress":
-            self.progress = json.dumps({name: value for name, value in event.items() if name != "type"})
+        if kind == "progress":
+            self.progress = json.dumps(rest)
+        elif kind == "output":
+            self._keep_output(event["value"])
+        elif kind == "result":
+            is_generator = rest.pop("generator", False)
+            self._facts.update(rest, **({"outputs": self._outputs} if is_generator else {}))
         else:
-            self._note({**event, "at": now()})
+            self._note({**rest, "at": now()})
         self._save()
         self._on_change()
+        self._on_event()
+
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        """Keep what the run has left, once it is over."""
+        self.live_outputs = None if is_over else folder
+        if is_over:
+            try:
+                self.has_outputs = self._files.outputs.take(folder)
+            except OSError as error:
+                logger.warning("The outputs of job %d, %s, could not be kept: %s", self._row_id, folder, error)
 
     def _keep_timings(self, event: Mapping[str, Any]) -> None:
         waited = max(0.0, self._until_started - event["waited"])
@@ -111,11 +145,18 @@ class Recorder:
         self.timings = json.dumps({name: round(seconds, 6) for name, seconds in times.items()})
 
     def _note(self, event: dict[str, Any]) -> None:
-        event.pop("type", None)
-        self._journal.add(json_bytes({"log": self._log.size, **event}) + b"\n")
+        line = journal.event_line(self._log.size, event)
+        if self._noted + len(line) <= JOURNAL_BYTES:
+            self._noted += len(line)
+            self._journal.add(line)
         if "data" in event and len(json_bytes(event["data"])) > MAX_DATA_BYTES:
             del event["data"]
         self._events.append(event)
+
+    def _keep_output(self, value: bytes) -> None:
+        """Add a value that the action has yielded to the journal; the runner bounds their size as that of a result."""
+        self._journal.add(journal.output_line(self._log.size, self._outputs, value, at=now()))
+        self._outputs += 1
 
     def _save(self) -> None:
         """Write down what is kept in memory, as often as a restart makes it worth it."""
@@ -148,14 +189,12 @@ class _Written:
         open_file: Callable[[], BinaryIO],
         name: str,
         *,
-        limit: float = math.inf,
         note: bytes = b"",
         on_full: Callable[[], None] | None = None,
     ) -> None:
         """`note` becomes the last line of a file that was cut."""
         self._open = open_file
         self._name = name
-        self._limit = limit
         self._note = note
         self._on_full = on_full
         self._file: BinaryIO | None = None
@@ -163,7 +202,7 @@ class _Written:
         self.size = 0
 
     def add(self, data: bytes) -> None:
-        if self._is_lost or self.size + len(data) > self._limit:
+        if self._is_lost:
             return
         try:
             self._file = self._file or self._open()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.files import JobFiles, logs_by_size
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.repositories.jobs import OverJob
@@ -37,11 +38,21 @@ class JobLimits:
 class Retention:
     """Keeps the jobs of one agent within limits."""
 
-    def __init__(self, database: Database, folder: Path, limits: JobLimits, *, reserve: Reserve | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        limits: JobLimits,
+        *,
+        files: FileStore | None = None,
+        reserve: Reserve | None = None,
+    ) -> None:
+        """Keep `files`, which callers sent, within their limits as well."""
         self._rows = database.jobs
         self._keys = database.keys
         self._folder = folder
         self._limits = limits
+        self._files_of_callers = files
         self._reserve = reserve
         self._is_tidy = False
 
@@ -52,6 +63,8 @@ class Retention:
                 if not self._is_tidy:
                     await self.remove_orphans()
                 await self.sweep()
+                if self._files_of_callers:
+                    await asyncio.to_thread(self._files_of_callers.sweep)
                 await self.make_room()
             except Exception:
                 logger.exception("Old jobs could not be removed; the next try is in %g s", SWEEP_SECONDS)

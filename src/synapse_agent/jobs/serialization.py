@@ -12,7 +12,9 @@ from synapse_agent.util.json_text import json_bytes
 def job_record(row: JobRow, result: bytes | None, *, progress: str | None, events: str | None) -> bytes:
     """Say a job as JSON; `result` is JSON text, None leaves the key out. `progress` and `events` are the newest."""
     record = json_bytes({**_facts(row), "progress": _value(progress), "events": _value(events) or []})
-    return record if result is None else record[:-1] + b',"result":' + result + b"}"
+    large = {"params": row.params or b"null", "result": result}
+    parts = [b',"%b":%b' % (name.encode(), text) for name, text in large.items() if text is not None]
+    return record[:-1] + b"".join(parts) + b"}"
 
 
 def _facts(row: JobRow) -> dict[str, Any]:
@@ -29,6 +31,11 @@ def _facts(row: JobRow) -> dict[str, Any]:
         "status_code": row.status_code,
         "timings": _value(row.timings),
         "idempotency_key": row.idempotency_key,
+        "requirements": _value(row.requirements) or [],
+        "caller": _value(row.caller),
+        "node": row.node,
+        "attempts": row.attempts,
+        **(_value(row.result_facts) or {}),
     }
 
 

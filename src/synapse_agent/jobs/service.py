@@ -14,10 +14,13 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from synapse_agent.files.outputs import OutputFile, unsettled
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.idempotency import RequestKey
+from synapse_agent.jobs.kept_params import Describe, ParamsKeeper
 from synapse_agent.jobs.live import FinishedJob, RunningJob
 from synapse_agent.jobs.outcomes import (
     HAS_RUN,
@@ -25,6 +28,7 @@ from synapse_agent.jobs.outcomes import (
     ending,
     internal_error,
     not_recorded,
+    outputs_of,
     restarted,
     result_lost,
     result_not_kept,
@@ -32,15 +36,21 @@ from synapse_agent.jobs.outcomes import (
     stopped_early,
 )
 from synapse_agent.jobs.recorder import Recorder
+from synapse_agent.jobs.reports import JobReports
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
-from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, shutting_down
+from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, quoted, shutting_down
 from synapse_agent.runner.base import Run, Runner
+from synapse_agent.runner.resources.ledger import ResourceRequest
+from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
+from synapse_agent.settings import default
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import disk_full, is_disk_full, is_unwritable, unwritable
+from synapse_agent.storage.repositories.job_pages import JobFilters, listed
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRow, NewJob
 from synapse_agent.storage.repositories.keys import KeyRow
 from synapse_agent.storage.reserve import Reserve
+from synapse_agent.util.changes import Changes
 from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
@@ -59,28 +69,44 @@ class Jobs:
         self,
         *,
         database: Database,
+        files: FileStore,
         runner: Runner,
         folder: Path,
-        max_concurrent: int,
+        scheduler: Scheduler,
         max_queued: int,
         keep_keys: timedelta,
         time_limit: float | None = None,
+        output_limit: int = default("max_jobs_bytes"),
         reserve: Reserve | None = None,
+        describe: Describe | None = None,
+        changes: Changes | None = None,
     ) -> None:
+        """Take up what an earlier agent left. Without `describe`, records have no params."""
         self._rows = database.jobs
         self._keys = database.keys
         self._runner = runner
+        self._stored = files
         self._folder = folder
-        self._turns = asyncio.Semaphore(max_concurrent)
-        self._copies = asyncio.Semaphore(_COPIES_PER_TURN * max_concurrent)
-        self._most = max_concurrent + max_queued
+        self.scheduler = scheduler
+        slots = scheduler.machine.slots
+        self._copies = asyncio.Semaphore(_COPIES_PER_TURN * slots)
+        self._most = slots + max_queued
         self._keep_keys = keep_keys
         self._time_limit = time_limit
+        self._output_limit = output_limit
         self._reserve = reserve
+        self._reports = JobReports(changes or Changes())
+        self._params = ParamsKeeper(self._rows, describe)
+        self._pages = database.job_pages
         self._live: dict[str, RunningJob] = {}
         self._is_closing = False
         self._ends = JobEnds(self._rows, self._files)
         self._fail_interrupted()
+
+    @property
+    def running(self) -> int:
+        """How many jobs there are whose action is running."""
+        return sum(live.started_at is not None for live in self._live.values())
 
     def attach(self, key: RequestKey) -> JobRow | None:
         """Give the run that an earlier request with this key has led to; None where the key is free.
@@ -100,7 +126,8 @@ class Jobs:
     def submit(self, spec: RunSpec, *, key: RequestKey | None = None) -> JobRow:
         """Start a run, or attach to the one that the same spec has started, and bind the key, which is free, to it.
 
-        Raises `Problem`: 409 where the job ID belongs to another run, 429 where too many wait, 503 when closing.
+        Raises `Problem`: 409 if the job ID belongs to another run, 422 if the machine never has what the run asks
+        for, 429 if too many wait, 503 when closing.
         """
         if self._is_closing:
             raise shutting_down()
@@ -112,6 +139,7 @@ class Jobs:
                 expires_at = None if self._live_of(earlier) else self._keys_until()
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
+        self.scheduler.machine.check(spec.resources)
         if len(self._live) >= self._most:
             message = f"{len(self._live)} runs are running or queued, the limit of this agent. Try again later."
             raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
@@ -119,7 +147,8 @@ class Jobs:
             raise not_recorded(self._ends.trouble)
         if self._reserve and self._reserve.is_low:
             raise disk_full()
-        row = self._rows.create(_new_job(spec, content, key), request=key.request if key else None)
+        self._stored.check(spec.params.files)
+        row = self._rows.create(self._new_job(spec, content, key), request=key.request if key else None)
         if earlier:
             self._files(earlier).remove()
         self._start(spec, row)
@@ -150,15 +179,20 @@ class Jobs:
         result = self._stored_result(row) if row.status == "SUCCEEDED" else b"null"
         return self._record(row, result)
 
-    def records(self, *, limit: int, before: str | None = None, **filters: str | None) -> bytes:
-        """Say jobs as the contract does, newest first, as a JSON array; large results are left out.
+    def records(self, filters: JobFilters, *, limit: int, before: str | None = None) -> bytes:
+        """Say jobs as the contract does, newest first, as a JSON array; large params and results are left out.
 
-        `filters` are `status` and `idempotency_key`; an unknown `before` is `Problem` 404 `job_not_found`.
+        An unknown `before` is `Problem` 404 `job_not_found`.
         """
         before_id = self.find(before).id if before else None
-        rows = self._rows.page(limit=limit, before=before_id, newer=self._ends.statuses(), **filters)
+        rows = self._pages.page(filters, limit=limit, before=before_id, newer=self._ends.statuses())
         found = map(self._ends.applied, rows)
         return b"[" + b",".join(self._record(row, _short_result(row)) for row in found) + b"]"
+
+    def listed(self, job_id: str) -> bytes | None:
+        """Return a job as a list has it, None if there is no such job."""
+        row = self._rows.find(job_id)
+        return None if row is None else self._record(listed(self._ends.applied(row)), _short_result(row))
 
     async def stop(self, job_id: str) -> JobRow:
         """End a job and all it started, wait for that, and give it; one that is over stays as it is."""
@@ -181,6 +215,7 @@ class Jobs:
         self._keys.free_expired(now=now())
         gone = deleted(job_id)
         self._rows.forget(row.id, error=json.dumps(gone.detail), status_code=gone.status)
+        self._reports.deleted(row)
         await in_thread(self._files(row).remove)
 
     def follow(self, job_id: str, *, after: str | None) -> AsyncIterator[bytes]:
@@ -188,12 +223,28 @@ class Jobs:
         row = self.find(job_id)
         files = self._files(row)
         position = begin(after, job=row.id, files=files)
-        watched = self._live_of(row) or FinishedJob(row.progress, JobEnd(row.status, json.loads(row.error or "null")))
+        end = JobEnd(row.status, json.loads(row.error or "null"), outputs_of(row.result_facts))
+        watched = self._live_of(row) or FinishedJob(row.progress, end)
         return follow(watched, files, position)
 
     def log(self, job_id: str) -> Path:
         """Give the file that holds a job's log; there is none before the run has printed something."""
         return self._files(self.find(job_id)).log
+
+    async def outputs(self, job_id: str) -> list[OutputFile]:
+        """List what a job has left, or, while it runs, what is there now."""
+        row = self.find(job_id)
+        live = self._live_of(row)
+        if live and live.recorder and live.recorder.live_outputs:
+            return await in_thread(unsettled, live.recorder.live_outputs)
+        return await in_thread(self._files(row).outputs.identified)
+
+    async def output(self, job_id: str, name: str) -> Path:
+        """Return the path of a file that a job has left, or raise `Problem` 404 `file_not_found`."""
+        path = await in_thread(self._files(self.find(job_id)).outputs.path, name)
+        if path is None:
+            raise Problem(404, "file_not_found", f"The job {job_id!r} has no file {quoted(name)}.", job_id=job_id)
+        return path
 
     async def close(self, *, limit: float) -> None:
         """Take no more runs, tell those that go on to end, and wait for them, `limit` seconds at most.
@@ -212,6 +263,7 @@ class Jobs:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._params.close()
             await self._ends.close()
 
     async def _tell_to_end(self, live: RunningJob) -> None:
@@ -235,30 +287,39 @@ class Jobs:
 
     def _start(self, spec: RunSpec, row: JobRow) -> None:
         spec.workspace.claim()
+        self._stored.hold(spec.params.files)
         live = self._live[row.job_id] = RunningJob(row)
         live.task = asyncio.create_task(self._run(live, spec), name=f"job {row.job_id}")
+        self._reports.queued(row)
 
     async def _run(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
         outcome: bytes | Problem = internal_error(live.row.job_id)
         try:
-            outcome = await self._kept(live.row, await self._outcome(live, spec))
+            outcome = await self._outcome(live, spec)
+            if live.recorder and live.recorder.has_outputs:
+                await in_thread(self._files(live.row).settle_outputs, self._output_limit)
+            outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
-            await self._ends.record(live.row, self._end_record(live, outcome))
+            end = self._end_record(live, outcome)
+            await self._ends.record(live.row, end)
+            self._reports.ended(live, end, outcome.error_type if isinstance(outcome, Problem) else None)
         except asyncio.CancelledError:
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
             logger.exception("Job %s could not be recorded", live.row.job_id)
             outcome = internal_error(live.row.job_id)
         finally:
-            live.ending = ending(outcome, is_closing=self._is_closing)
+            live.ending = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
             live.notifier.notify()
             del self._live[live.row.job_id]
+        self._params.afterwards(live.row, spec, live.folder)
         await self._let_go(spec)
         return outcome
 
     async def _let_go(self, spec: RunSpec) -> None:
         """Release a run's folder; an error of that does not change how the run ended."""
+        self._stored.release(spec.params.files)
         try:
             await spec.workspace.release()
         except Exception:
@@ -279,15 +340,17 @@ class Jobs:
             return internal_error(live.row.job_id)
 
     @asynccontextmanager
-    async def _turn(self, live: RunningJob) -> AsyncIterator[None]:
+    async def _turn(self, live: RunningJob, request: ResourceRequest) -> AsyncIterator[Allocation]:
         """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
         live.is_waiting = True
-        async with self._turns:
+        self._reports.environment_ready(live)
+        async with self.scheduler.turn(request) as allocation:
             live.is_waiting = False
-            yield
+            yield allocation
 
     async def _execute(self, live: RunningJob, spec: RunSpec) -> bytes:
         folder = await spec.workspace.prepare()
+        live.folder = folder
         run = Run(
             job_id=live.row.job_id,
             folder=folder,
@@ -298,6 +361,7 @@ class Jobs:
             release=spec.release,
             language=spec.language,
             time_limit=self._time_limit,
+            files={each: self._stored.path(each.id) for each in spec.params.files},
         )
         live.is_waiting = False
         # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
@@ -308,10 +372,12 @@ class Jobs:
             self._rows,
             live.row.id,
             files,
-            turn=partial(self._turn, live),
+            turn=partial(self._turn, live, spec.request(accepted=live.row.id)),
             begun=live.submitted,
             on_change=on_change,
             on_full=on_full,
+            on_started=partial(self._reports.started, live),
+            on_event=partial(self._reports.progressed, live.row),
         )
         with recorder as live.recorder:
             return await self._runner.run(run, live.recorder)
@@ -333,7 +399,7 @@ class Jobs:
             await asyncio.sleep(RETRY_SECONDS)
 
     def _end_record(self, live: RunningJob, outcome: bytes | Problem) -> EndRecord:
-        size = self._files(live.row).size()
+        size = self._files(live.row).size() + len(live.row.params or b"")
         end = EndRecord(
             status=ending(outcome, is_closing=self._is_closing).status,
             finished_at=now(),
@@ -348,6 +414,7 @@ class Jobs:
             error = json_bytes(outcome.detail).decode()
             keys_until = end.keys_until if outcome.status == HAS_RUN else None
             return replace(end, error=error, status_code=outcome.status, keys_until=keys_until)
+        end = replace(end, result_facts=live.result_facts)
         if len(outcome) <= SMALL_RESULT_BYTES:
             return replace(end, result=outcome, size=size + len(outcome))
         return end
@@ -373,6 +440,20 @@ class Jobs:
             row = replace(row, status="RUNNING", started_at=live.started_at)
         return job_record(row, result, progress=newest.progress, events=newest.events)
 
+    def _new_job(self, spec: RunSpec, content: str, key: RequestKey | None) -> NewJob:
+        return NewJob(
+            job_id=spec.job_id or uuid.uuid4().hex,
+            content=content,
+            release=spec.release,
+            action=spec.action.name,
+            method=spec.action.method,
+            created_at=now(),
+            idempotency_key=key.value if key else None,
+            params=self._params.at_once(spec),
+            requirements=json.dumps(spec.requirements) if spec.requirements else None,
+            caller=spec.caller.record() if spec.caller else None,
+        )
+
     def _files(self, row: JobRow) -> JobFiles:
         return JobFiles(self._folder / str(row.id))
 
@@ -394,18 +475,6 @@ class Jobs:
 async def _first_step() -> None:
     """Let tasks that were just made begin: one that is cancelled before never would, and so never end its job."""
     await asyncio.sleep(0)
-
-
-def _new_job(spec: RunSpec, content: str, key: RequestKey | None) -> NewJob:
-    return NewJob(
-        job_id=spec.job_id or uuid.uuid4().hex,
-        content=content,
-        release=spec.release,
-        action=spec.action.name,
-        method=spec.action.method,
-        created_at=now(),
-        idempotency_key=key.value if key else None,
-    )
 
 
 def _short_result(row: JobRow) -> bytes | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from synapse_agent.jobs.idempotency import canonical, canonical_object, digest
 from synapse_agent.plugins.config import Action, PluginConfig
+from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import NO_PARAMS, Params
+from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 
 
 class Workspace(Protocol):
@@ -30,6 +33,21 @@ class Workspace(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """The origin of a run."""
+
+    token: str | None
+    """The name of the token; None if the agent takes requests without one."""
+    address: str | None
+    user_agent: str | None
+    request_id: str
+
+    def record(self) -> str:
+        """Return it as JSON text."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """What a caller wants to have run."""
 
@@ -42,8 +60,24 @@ class RunSpec:
     requirements: tuple[str, ...] = ()
     language: str | None = None
     job_id: str | None = None
+    priority: int = 0
+    is_awaited: bool = True
+    """Whether the caller waits for the result."""
+    caller: Caller | None = None
+    params_schema: Mapping[str, Any] | None = None
+    """JSON Schema of the action's params; None while it is not known, as before the first run of a release."""
     identities: Mapping[str, bytes] = field(default_factory=dict)
     """JSON that stands for the params and, of a debug run, for what its code is made of."""
+
+    @property
+    def resources(self) -> Resources:
+        """What the run asks for: the call counts for more than the plugin."""
+        return self.action.resources.with_params(self.params.resources)
+
+    def request(self, *, accepted: int) -> ResourceRequest:
+        """What it asks the scheduler for, as one of the runs that were accepted."""
+        lane = Lane.AWAITED if self.is_awaited else Lane.BACKGROUND
+        return ResourceRequest(self.resources, self.release, lane, self.priority, accepted)
 
     def content(self) -> str:
         """Name what is to be run: two specs of the same content are the same run."""

@@ -13,11 +13,9 @@ from typing import NamedTuple
 from synapse_agent.plugins.archives import ARCHIVE_SUFFIX, archived_config
 from synapse_agent.plugins.config import CONFIG_FILE, PluginConfig
 from synapse_agent.problems import Problem, quoted
-from synapse_agent.storage.trees import TreeError, TreeLimits
+from synapse_agent.storage.trees import UNSETTLED_NS, TreeError, TreeLimits
 
 MAX_LISTED = 10
-_UNSETTLED_NS = 2_000_000_000
-"""A file may change again without a new time as long as its clock has not ticked: 2 s on the coarsest file systems."""
 
 _Stamp = tuple[int, int, int, int, int]
 
@@ -66,6 +64,15 @@ class Catalog:
             names = self._names()
             found = self._unchanged(names, plugin, version) or self._look(names, plugin, version)
         return choose(found, plugin, version)
+
+    def versions(self, plugin: str) -> list[str]:
+        """Return the versions of the plugins of this code; `Problem` as `find` if it finds no such plugin."""
+        with self._lock:
+            found = self._look(self._names(), plugin, "")
+        versions = sorted({entry.version for entry in found if entry.version and entry.code == plugin})
+        if not versions:
+            raise missing(found, plugin)
+        return versions
 
     def candidates(self) -> list[Candidate]:
         """List what can be a plugin; `Problem` 502 `backend_error` when the folder cannot be read."""
@@ -127,7 +134,7 @@ class Catalog:
         if before is not None and before[0] == stamp:
             known[candidate] = before
             return before[1]
-        is_settled = stamp is not None and time.time_ns() - max(stamp[:2]) > _UNSETTLED_NS
+        is_settled = stamp is not None and time.time_ns() - max(stamp[:2]) > UNSETTLED_NS
         entry = _read(candidate, self._limits)
         if stamp is not None and is_settled:
             known[candidate] = (stamp, entry)
@@ -148,20 +155,25 @@ def choose(found: Sequence[Entry], plugin: str, version: str) -> Path:
         raise Problem(422, "ambiguous_release", message)
     if matching:
         return matching[0]
+    raise missing(found, plugin, version)
+
+
+def missing(found: Sequence[Entry], plugin: str, version: str | None = None) -> Problem:
+    """Return what is wrong with the entry that has a release's name, or that no entry is the release."""
     for entry in sorted(found, key=lambda each: each.path):
-        if entry.problem and _is_named(entry.path.name, plugin, version):
-            raise entry.problem
-    raise not_found(found, plugin, version)
+        if entry.problem and _is_named(entry.path.name, plugin, version or ""):
+            return entry.problem
+    return not_found(found, plugin, version)
 
 
-def not_found(found: Sequence[Entry], plugin: str, version: str) -> Problem:
+def not_found(found: Sequence[Entry], plugin: str, version: str | None) -> Problem:
     """Report a release that no entry claims to be, naming those that come near."""
     versions = sorted(entry.version for entry in found if entry.version and entry.code == plugin)
     codes = sorted({entry.code for entry in found if entry.code})
-    there = f"there is version {_listed(versions)}" if versions else f"the plugins there are: {_listed(codes)}"
+    there = f"there is version {listed(versions)}" if versions else f"the plugins there are: {listed(codes)}"
     broken = sorted(entry.path.name for entry in found if entry.problem)
-    unread = f" Not readable as plugins: {_listed(broken)}." if broken else ""
-    message = f"{quoted(f'{plugin}@{version}')} was not found; {there}.{unread}"
+    unread = f" Not readable as plugins: {listed(broken)}." if broken else ""
+    message = f"{quoted(plugin if version is None else f'{plugin}@{version}')} was not found; {there}.{unread}"
     return Problem(404, "release_not_found", message)
 
 
@@ -219,6 +231,7 @@ def _read(candidate: Candidate, limits: TreeLimits) -> Entry:
     return Entry(path, config.code, config.version)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message, of many the first."""
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return ", ".join(names[:MAX_LISTED]) + more or "none"

@@ -36,7 +36,8 @@ class DebugRules:
         """Read an agent's settings."""
         is_bound = bool(settings.debug_roots) or not settings.is_on_loopback
         roots = tuple(_resolved(root) for root in settings.debug_roots) if is_bound else None
-        return cls(settings.takes_debug_runs, roots, TreeLimits(settings.max_plugin_files, settings.max_debug_size))
+        limits = TreeLimits(settings.max_plugin_files, settings.max_debug_size, size_option="--max-debug-size")
+        return cls(settings.takes_debug_runs, roots, limits)
 
     def check(self) -> None:
         """Refuse all debug runs, where none are taken, by `Problem` 403 `debug_not_allowed`."""

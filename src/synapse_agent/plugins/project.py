@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from synapse_agent.plugins.files import MAX_LOCK_BYTES, plugin_file
@@ -18,6 +21,8 @@ from synapse_agent.plugins.requirements import STRICT, RequirementRules, local_r
 from synapse_agent.problems import Problem
 
 PROJECT_FILE = "pyproject.toml"
+_HASH = re.compile("(sha256|sha384|sha512):[0-9a-f]+")
+"""Those that installers take; uv has them as `hash`, a pylock by their names."""
 LOCKS = ("uv.lock", "pylock.toml")
 UNREAD = {
     "Pipfile": "pipenv requirements > requirements.txt",
@@ -44,6 +49,29 @@ def read_requirements(folder: Path, rules: RequirementRules = STRICT) -> tuple[s
     project = _toml(folder, PROJECT_FILE)
     needed = tuple(_dependencies(folder, project, rules))
     return (*needed, *_locked(folder)) if needed else ()
+
+
+def requires_python(folder: Path) -> str | None:
+    """Return the Pythons that a plugin's project is for, None if it names none.
+
+    Raises `Problem` 422 `invalid_plugin`.
+    """
+    if not (folder / PROJECT_FILE).exists():
+        return None
+    wanted = _at(_toml(folder, PROJECT_FILE), "project", "requires-python")
+    if wanted is None:
+        return None
+    with suppress(InvalidSpecifier):
+        if isinstance(wanted, str):
+            return str(SpecifierSet(wanted))
+    message = f"{PROJECT_FILE}: project.requires-python is {wanted!r:.100}, not a version specifier such as '>=3.11'."
+    raise Problem(422, "invalid_plugin", message)
+
+
+@lru_cache(1000)
+def release_python(folder: Path) -> str | None:
+    """Do the same for a folder that never changes, and remember it."""
+    return requires_python(folder)
 
 
 @lru_cache(1000)
@@ -110,9 +138,17 @@ def _pinned(package: Mapping[str, Any], lock: str) -> Iterator[str]:
     if not isinstance(name, str) or not isinstance(version, str) or is_elsewhere:
         return
     markers = [package["marker"]] if "marker" in package else package.get("resolution-markers", [])
+    hashes = "".join(f" --hash={each}" for each in sorted(_hashes(package)))
     for marker in [each for each in markers if _is_known(each)] or ([] if markers else [""]):
         text = f"{name}=={version}" + (f" ; {marker}" if marker else "")
-        yield f"-c {requirement(text, f'{lock}: {name}')}"
+        yield f"-c {requirement(text, f'{lock}: {name}')}{hashes}"
+
+
+def _hashes(package: Mapping[str, Any]) -> set[str]:
+    """Return the hashes of a package's files: the installer takes no other ones."""
+    files = [file for file in (*package.get("wheels", ()), package.get("sdist")) if isinstance(file, dict)]
+    by_name = [f"{name}:{digest}" for file in files for name, digest in dict(file.get("hashes", {})).items()]
+    return {each for each in (*by_name, *(file.get("hash") for file in files)) if each and _HASH.fullmatch(each)}
 
 
 def _is_known(marker: str) -> bool:

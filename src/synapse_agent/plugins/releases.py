@@ -8,31 +8,42 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 from synapse_agent.plugins.advice import advice
+from synapse_agent.plugins.catalog import listed
 from synapse_agent.plugins.config import PluginConfig
+from synapse_agent.plugins.fetched import FolderGone, again_if_removed, examined
+from synapse_agent.plugins.freshness import Freshness
 from synapse_agent.plugins.integrity import Integrity
-from synapse_agent.plugins.project import read_requirements
 from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import PluginSource
 from synapse_agent.problems import Problem, quoted, shutting_down
 from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.repositories.releases import NewRelease, ReleaseRow
-from synapse_agent.storage.trees import remove_tree, sync_tree, tree_digest
+from synapse_agent.storage.trees import remove_tree, tree_digest
+from synapse_agent.util.changes import Change, Changes
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 
 _ID = re.compile(r"0|[1-9][0-9]{0,17}")
 _MAX_REMEMBERED = 100
-GONE_SECONDS = 0.2
-"""By when a folder is gone that somebody has begun to remove."""
+
+
+class Creation(NamedTuple):
+    """A release, and what became of the request to cache it."""
+
+    release: ReleaseRow
+    is_new: bool
+    """Whether this very request has fetched its files."""
+    source_changed: bool = False
+    """Whether its source has other files by now."""
 
 
 class Releases:
@@ -47,16 +58,19 @@ class Releases:
         rules: RequirementRules,
         schemas: Callable[[Path], Mapping[str, Any]],
         on_removed: Callable[[Path], Awaitable[None]],
+        changes: Changes,
     ) -> None:
         """Bring rows and folders together; `on_removed` is told of each folder that has been removed since."""
         self._folder = folder
         self._rows = database.releases
         self._source = source
         self._integrity = Integrity(folder.root / "release-marks")
-        self._restoring: dict[str, asyncio.Task[None]] = {}
+        self._checking: dict[str, asyncio.Task[None]] = {}
         self._rules = rules
         self._schemas = schemas
         self._on_removed = on_removed
+        self._changes = changes
+        self._freshness = Freshness(source, self._digest_at_source)
         self._fetching: dict[tuple[str, str], asyncio.Task[ReleaseRow]] = {}
         self._is_closing = False
         self._uses: Counter[str] = Counter()
@@ -75,34 +89,44 @@ class Releases:
         self._found[lookup] = row
         return row
 
-    async def create(self, plugin: str, version: str) -> tuple[ReleaseRow, bool]:
-        """Give the release, fetched where it was not cached, and whether it was fetched by this very call.
+    async def create(self, plugin: str, version: str | None = None, *, refresh: bool = False) -> Creation:
+        """Return a release, fetched if it is not cached, or with `refresh`.
 
-        Raises `Problem`: what the source says, or 503 when closing.
+        Without a version it is the only one that the source has. Raises `Problem`: the source's own, 422
+        `ambiguous_release` that lists the versions, or 503 when closing.
         """
+        if version is None:
+            version = await self._only_version(plugin)
         row = self._rows.named(plugin, version)
-        if row is not None:
+        if row is not None and not refresh:
             await self.ready(row)
-            return row, False
+            has_changed = await self._freshness.has_changed(plugin, version, row.digest)
+            return Creation(row, is_new=False, source_changed=has_changed)
         if self._is_closing:
             raise shutting_down("fetches no releases")
         key = (plugin, version)
+        while refresh and key in self._fetching:  # it may have begun before the source changed
+            await asyncio.wait([self._fetching[key]])
         task = self._fetching.get(key)
         is_first = task is None
         if task is None:
             task = self._fetching[key] = asyncio.create_task(self._fetch(plugin, version))
             task.add_done_callback(lambda _: self._fetching.pop(key))
         try:
-            return await asyncio.shield(task), is_first
+            fetched = await asyncio.shield(task)
         except asyncio.CancelledError:
             if task.cancelled():
                 raise shutting_down("fetches no releases") from None
             raise
+        if row is not None and row.digest == fetched.digest:
+            await self.ready(fetched)  # which the cached files may not have been any more
+            return Creation(fetched, is_new=False)
+        return Creation(fetched, is_new=is_first)
 
     async def close(self) -> None:
         """Fetch nothing more, cancel what is being fetched, and raise an error to the callers that wait for it."""
         self._is_closing = True
-        tasks: list[asyncio.Task[Any]] = [*self._fetching.values(), *self._restoring.values()]
+        tasks: list[asyncio.Task[Any]] = [*self._fetching.values(), *self._checking.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -112,6 +136,7 @@ class Releases:
         row = self.find(lookup)
         self._found.clear()
         self._rows.delete(row.digest)
+        self._changes.publish(Change("release", "deleted", f"{row.plugin}@{row.version}"))
         await self._remove_unused(row.digest)
 
     def page(self, filters: Mapping[str, str], *, number: int, size: int) -> tuple[int, list[ReleaseRow]]:
@@ -130,6 +155,11 @@ class Releases:
             config = self._configs[row.digest] = PluginConfig.read(self.path(row.digest))
         return config
 
+    def params_schema(self, row: ReleaseRow, action: str) -> Mapping[str, Any] | None:
+        """Return the JSON Schema of an action's params, None while it is not known."""
+        found: Mapping[str, Any] | None = self._schemas(self.path(row.digest)).get(action)
+        return found
+
     def record(self, row: ReleaseRow) -> dict[str, Any]:
         """Return a release as the contract has it, without what the plugin leaves out."""
         warnings = self._warnings.get(row.digest)
@@ -147,11 +177,11 @@ class Releases:
         Raises `Problem` 409 `release_damaged` if it can't be.
         """
         path = self.path(row.digest)
-        if self._integrity.is_due(path) and not await in_thread(self._integrity.check, path, row.digest):
-            task = self._restoring.get(row.digest)
-            if task is None:
-                task = self._restoring[row.digest] = asyncio.create_task(self._restore(row))
-                task.add_done_callback(lambda _: self._restoring.pop(row.digest))
+        task = self._checking.get(row.digest)
+        if task is None and self._integrity.is_due(path):
+            task = self._checking[row.digest] = asyncio.create_task(self._check(row, path))
+            task.add_done_callback(lambda _: self._checking.pop(row.digest))
+        if task is not None:
             await asyncio.shield(task)
         return path
 
@@ -184,25 +214,70 @@ class Releases:
         return self._rows.named(plugin, version) if at else None
 
     async def _fetch(self, plugin: str, version: str) -> ReleaseRow:
-        return await _again_if_removed(lambda: self._fetch_once(plugin, version), f"{plugin}@{version}")
+        return await again_if_removed(lambda: self._fetch_once(plugin, version), f"{plugin}@{version}")
 
     async def _fetch_once(self, plugin: str, version: str) -> ReleaseRow:
         temporary = self._folder.temporary("fetch")
         try:
+            state = None
+            with suppress(Problem, OSError):  # which the fetch reports
+                state = await self._source.state(plugin=plugin, version=version)
             await self._source.fetch(plugin=plugin, version=version, into=temporary)
-            config, digest = await _examined(temporary, plugin, version, self._rules)
+            config, digest = await examined(temporary, plugin, version, self._rules)
+            self._freshness.note(plugin, version, state=state, digest=digest)
             # From here to the row there is no await: no other request can see, or remove, a folder without its row.
             self._place(temporary, digest)
-            return self._rows.create(_new_release(config, plugin, version, digest))
+            old, row = self._record_row(_new_release(config, plugin, version, digest))
         finally:
             await in_thread(remove_tree, temporary)
+        if old is not None and old != digest:
+            await self._remove_unused(old)
+        return row
+
+    def _record_row(self, release: NewRelease) -> tuple[str | None, ReleaseRow]:
+        """Record what was fetched, in place of what was cached under its name; return the digest of that, too."""
+        cached = self._rows.named(release.plugin, release.version)
+        if cached is None or cached.digest != release.digest:
+            facts = {"digest": release.digest}
+            self._changes.publish(Change("release", "created", f"{release.plugin}@{release.version}", facts))
+        if cached is None:
+            return None, self._rows.create(release)
+        if cached.digest == release.digest:
+            return cached.digest, cached
+        self._found.clear()
+        return cached.digest, self._rows.replace(cached.id, release)
+
+    async def _only_version(self, plugin: str) -> str:
+        try:
+            versions = await self._source.versions(plugin)
+        except Problem:
+            versions = self._rows.versions(plugin)  # its source may be gone
+            if not versions:
+                raise
+        if len(versions) > 1:
+            message = f"{quoted(plugin)} has the versions {listed(versions)}: name one."
+            raise Problem(422, "ambiguous_release", message, versions=versions)
+        return versions[0]
+
+    async def _digest_at_source(self, plugin: str, version: str) -> str:
+        temporary = self._folder.temporary("compare")
+        try:
+            await self._source.fetch(plugin=plugin, version=version, into=temporary)
+            return await in_thread(tree_digest, temporary)
+        finally:
+            await in_thread(remove_tree, temporary)
+
+    async def _check(self, row: ReleaseRow, path: Path) -> None:
+        """Check a release's folder, once for all runs that wait for it, so that these stay in their order."""
+        if not await in_thread(self._integrity.check, path, row.digest):
+            await self._restore(row)
 
     async def _restore(self, row: ReleaseRow) -> None:
         logger.warning(
             "The files of %s@%s are not those that were cached; they are fetched anew", row.plugin, row.version
         )
         try:
-            await _again_if_removed(lambda: self._restore_once(row), f"{row.plugin}@{row.version}")
+            await again_if_removed(lambda: self._restore_once(row), f"{row.plugin}@{row.version}")
         except Problem as problem:
             raise _damaged(row, problem.message) from problem
 
@@ -210,7 +285,7 @@ class Releases:
         temporary = self._folder.temporary("fetch")
         try:
             await self._source.fetch(plugin=row.plugin, version=row.version, into=temporary)
-            _, digest = await _examined(temporary, row.plugin, row.version, self._rules)
+            _, digest = await examined(temporary, row.plugin, row.version, self._rules)
             if digest != row.digest:
                 raise _damaged(row, "its source has other files now")
             trash = self._folder.discard(self.path(digest))
@@ -227,7 +302,7 @@ class Releases:
             try:
                 temporary.rename(self.path(digest))
             except FileNotFoundError as error:
-                raise _FolderGoneError from error
+                raise FolderGone from error
 
     async def _remove_unused(self, digest: str) -> None:
         if digest in self._uses or self._rows.holds(digest):
@@ -295,41 +370,6 @@ def _record(row: ReleaseRow, warnings: Sequence[str], schemas: Mapping[str, Any]
         "warnings": list(warnings) or None,
     }
     return {name: value for name, value in record.items() if value is not None}
-
-
-class _FolderGoneError(Exception):
-    """Somebody removed what was being fetched."""
-
-
-async def _again_if_removed(fetch: Callable[[], Awaitable[T]], release: str) -> T:
-    """Fetch once more what somebody has removed before it was in its place."""
-    try:
-        return await fetch()
-    except _FolderGoneError:
-        logger.warning("The folder that %s came into was removed; it is fetched again", release)
-        return await fetch()
-
-
-async def _examined(folder: Path, plugin: str, version: str, rules: RequirementRules) -> tuple[PluginConfig, str]:
-    """Examine what was fetched; what is wrong with a folder that somebody is removing is not the plugin's fault."""
-    try:
-        return await in_thread(_examine, folder, plugin, version, rules)
-    except (Problem, OSError) as error:
-        await asyncio.sleep(GONE_SECONDS)
-        if await in_thread(folder.is_dir):
-            raise
-        raise _FolderGoneError from error
-
-
-def _examine(folder: Path, plugin: str, version: str, rules: RequirementRules) -> tuple[PluginConfig, str]:
-    """Judge what has been fetched as far as it can be without installing, put it on the disk, and name its content."""
-    config = PluginConfig.read(folder)
-    if (config.code, config.version) != (plugin, version):
-        message = f"What was fetched as {plugin}@{version} calls itself {config.code}@{config.version}."
-        raise Problem(422, "invalid_plugin", message)
-    read_requirements(folder, rules)
-    sync_tree(folder)
-    return config, tree_digest(folder)
 
 
 def _damaged(row: ReleaseRow, why: str) -> Problem:

@@ -12,6 +12,7 @@ from pathlib import Path
 from synapse_agent.plugins.files import plugin_file
 from synapse_agent.plugins.requirements import (
     ARCHIVE_SUFFIXES,
+    URLS_ALLOWED,
     RequirementRules,
     invalid_requirement,
     local_requirement,
@@ -81,6 +82,8 @@ class RequirementReader:
             yield from self._file(path, name, is_constraint=is_constraint or option == "--constraint")
         elif option == "--editable":
             yield self._requirement(value, place, beside, line=text)
+        elif option == "--find-links" and self._rules.urls and "://" in value:
+            yield f"--find-links {value}"
         elif option == "--find-links":
             yield f"--find-links {local_requirement(self._inside(value, text, place, beside))}"
         elif option in _INDEXES and self._rules.urls:
@@ -95,7 +98,7 @@ class RequirementReader:
         line = line or text
         hashes = sorted(match[1].lower() for match in _HASH.finditer(f" {text}"))
         bare = _HASH.sub("", f" {text}").strip()
-        local = _PATH.fullmatch(bare)
+        local = None if self._rules.urls and "://" in bare else _PATH.fullmatch(bare)
         if local is None:
             return " ".join([requirement(bare, place, self._rules), *(f"--hash={each}" for each in hashes)])
         path = self._inside(local["path"], line, place, beside)
@@ -112,7 +115,8 @@ class RequirementReader:
     def _inside(self, text: str, line: str, place: str, beside: Path) -> Path:
         """Return the path of what the plugin ships, named from its own folder or from that of the file."""
         if "://" in text:
-            raise invalid_requirement(line, place, "it is an address, and must be a path in the plugin")
+            why = "it is an address, and must be a path in the plugin"
+            raise invalid_requirement(line, place, why if self._rules.urls else f"{why}: addresses {URLS_ALLOWED}")
         paths = [(base / text).resolve() for base in (beside, self._root)]
         inner = [path for path in paths if self._rules.urls or path.is_relative_to(self._root)]
         if not inner:

@@ -32,6 +32,7 @@ _MAX_REMEMBERED = 200
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _EXTRAS = re.compile(r"(?P<path>.*?)(?P<extras>\[[A-Za-z0-9._, -]*\])?")
 _CONDA = re.compile(r"[\w.-]+=[\w.!+*]+(=\w+)?")
+URLS_ALLOWED = "are for agents that allow them (`serve --allow-requirement-urls`)"
 _WANTED = "wanted is a package's name with extras, versions and markers, such as 'pillow>=9.0.0'"
 
 
@@ -106,6 +107,8 @@ def invalid_requirement(text: str, place: str, why: str = "") -> Problem:
 def _hint(text: str) -> str:
     if _CONDA.fullmatch(text):
         return f"conda writes so, pip {text.partition('=')[0]}=={text.split('=')[1]}; "
+    if "://" in text and not text.startswith("-"):
+        return f"addresses {URLS_ALLOWED}; "
     return "no variables are filled in; " if "${" in text else ""
 
 

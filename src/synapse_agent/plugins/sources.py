@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from synapse_agent.plugins.archives import unpack
 from synapse_agent.plugins.catalog import Catalog, not_found, refusal
 from synapse_agent.problems import Problem
-from synapse_agent.storage.trees import TreeError, TreeLimits, copy_tree
+from synapse_agent.storage.trees import TreeError, TreeLimits, copy_tree, tree_state
 from synapse_agent.util.threads import in_thread
+
+T = TypeVar("T")
 
 _LOOKED_AT_ONCE = 5
 """A plugin takes a millisecond, for which a `fetch` may have to wait."""
@@ -27,6 +29,15 @@ class PluginSource(Protocol):
         Raises `Problem`: 404 `release_not_found`, 422 if it is not a plugin, 502 if the source fails.
         However it ends, cancelled or not, nothing of it runs afterwards, and all that it leaves is `into`.
         """
+
+    async def state(self, *, plugin: str, version: str) -> str | None:
+        """Return what changes whenever the plugin's files do, without reading them; None if that takes a fetch.
+
+        Raises `Problem` as `fetch` does.
+        """
+
+    async def versions(self, plugin: str) -> list[str]:
+        """Return the versions of a plugin; raises `Problem` if it finds no such plugin, or can't list them."""
 
 
 class DirectorySource:
@@ -49,6 +60,14 @@ class DirectorySource:
             self._fetches -= 1
             if not self._fetches:
                 self._is_free.set()
+
+    async def state(self, *, plugin: str, version: str) -> str | None:
+        """Return what the kernel has noted of the plugin's folder or archive."""
+        return await in_thread(lambda: tree_state(self._catalog.find(plugin, version)))
+
+    async def versions(self, plugin: str) -> list[str]:
+        """Return the versions of the plugins that have this code."""
+        return await in_thread(self._catalog.versions, plugin)
 
     async def look_ahead(self) -> None:
         """Read what is there, a few plugins at a time, so that a later `fetch` need not; wait while there is one."""
@@ -79,10 +98,21 @@ class SourceChain:
 
     async def fetch(self, *, plugin: str, version: str, into: Path) -> None:
         """Fetch from the first source that does not answer 404."""
+        await self._first(lambda source: source.fetch(plugin=plugin, version=version, into=into), plugin, version)
+
+    async def state(self, *, plugin: str, version: str) -> str | None:
+        """Return the state of the first source that has the plugin."""
+        return await self._first(lambda source: source.state(plugin=plugin, version=version), plugin, version)
+
+    async def versions(self, plugin: str) -> list[str]:
+        """Return the versions that the first source has that has any."""
+        return await self._first(lambda source: source.versions(plugin), plugin)
+
+    async def _first(self, ask: Callable[[PluginSource], Awaitable[T]], plugin: str, version: str | None = None) -> T:
         missing: list[str] = []
         for source in self._sources:
             try:
-                return await source.fetch(plugin=plugin, version=version, into=into)
+                return await ask(source)
             except Problem as problem:
                 if problem.status != 404:
                     raise

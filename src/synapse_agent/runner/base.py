@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from synapse_agent.files.references import REFERENCE, FileReference, find_references
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.resources import ASKED_BY_PARAMS
+from synapse_agent.runner.resources.scheduler import Allocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +23,16 @@ class Params:
     """A JSON object in UTF-8."""
     resources: Mapping[str, Any] = field(default_factory=dict)
     """Those of its values that may state what the run needs of a node."""
+    files: tuple[FileReference, ...] = ()
+    """The files that it refers to."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Params:
-        """Write values as a run gets them."""
+        """Write values as a run gets them; raise `InvalidRequest` for a reference to a file that is not of its form."""
         asked = {name: values[name] for name in ASKED_BY_PARAMS if name in values}
         amounts = {name: value for name, value in asked.items() if isinstance(value, int | float | str)}
-        return cls(json.dumps(values).encode(), amounts)
+        text = json.dumps(values).encode()
+        return cls(text, amounts, find_references(values) if REFERENCE in text else ())
 
 
 NO_PARAMS = Params(b"{}")
@@ -50,8 +55,8 @@ class Run:
     language: str | None = None
     time_limit: float | None = None
     """Seconds from the start of the action; None for the runner's own limit."""
-    threads: int | None = None
-    """What BLAS, OpenMP and the like take for the number of CPUs; None for their own choice."""
+    files: Mapping[FileReference, Path] = field(default_factory=dict)
+    """The files that its params refer to, with the paths of their content."""
     describes: bool = False
     """Run no action: import each, and return `{"schemas", "failures"}`, by the actions' names: JSON Schemas of their
     params, from annotations, and why the others can't be called, as the fields of a `Problem`."""
@@ -65,17 +70,30 @@ class RunListener(Protocol):
     def started(self) -> None:
         """The environment is there and the action's process has been started."""
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
-        """Enter this once all else is there, and keep it while the action runs: so many do at once."""
+    def turn(self) -> AbstractAsyncContextManager[Allocation | None]:
+        """Enter this once all else is there, and keep it while the action runs: it then has its part of the machine.
+
+        None if somebody else has given the run its part, as a cluster does.
+        """
 
     def output(self, data: bytes) -> None:
         """Bytes that the run (or the making of its environment) printed, as they came."""
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """`{"type": "progress", "current": n, "total": n}`, with `step` where the action names one, or
-        `{"type": "event", "event": name, "data": any}`, or, from the runner itself, once the run has ended,
+        """`{"type": "progress", "current": n, "total": n}`, with `step` where the action names one,
+        `{"type": "event", "event": name, "data": any}`, `{"type": "output", "value": bytes}` for each value that the
+        action yields, as JSON on one line, or `{"type": "result"}` before the run's end, with `generator` if it yields.
+
+        Each may have `nonfinite`, the places of its NaN and infinities (those of the result in the last one), and
+        `left_out`, what it does not have of what was reported. From the runner itself, once the run has ended, comes
         `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s}`: seconds, of which the run waited
         so many for its environment and imports before its process started.
+        """
+
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        """A folder for files that outlive the run: called when it starts, and again when it is over.
+
+        What is still in the folder after the second call is removed.
         """
 
 

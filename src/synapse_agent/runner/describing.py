@@ -30,15 +30,28 @@ class DescribingRunner:
         self._runner = runner
         self._folder = folder
         self._seen: set[str] = set()
+        self._known: dict[str, Mapping[str, Any]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def schemas(self, folder: Path) -> Mapping[str, Any]:
         """Return the JSON Schema of each action's params, for the release in a folder; empty if they are not known."""
+        if folder.name in self._known:
+            return self._known[folder.name]
         try:
             found = json.loads((self._folder / folder.name).read_bytes())
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        self._known[folder.name] = found
+        return found
+
+    async def described(self, folder: Path) -> Mapping[str, Any]:
+        """Return what `schemas` does, once the release in a folder is described, if that has begun."""
+        task = self._tasks.get(folder.name)
+        if task is not None:
+            await asyncio.wait([task])
+        return self.schemas(folder)
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
         """Run one action to its end; see `Runner.run`."""
@@ -67,6 +80,7 @@ class DescribingRunner:
     async def forget(self, folder: Path) -> None:
         """Release what was kept for the runs of a folder that is gone; see `Runner.forget`."""
         self._seen.discard(folder.name)
+        self._known.pop(folder.name, None)
         await self._cancel(folder.name)
         (self._folder / folder.name).unlink(missing_ok=True)
         await self._runner.forget(folder)

@@ -16,7 +16,12 @@ from typing import Any
 
 from synapse_agent.errors import StartError
 from synapse_agent.plugins.config import Action
-from synapse_agent.plugins.project import read_requirements, release_requirements
+from synapse_agent.plugins.project import (
+    read_requirements,
+    release_python,
+    release_requirements,
+    requires_python,
+)
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
 from synapse_agent.problems import Problem, renamed, shutting_down
 from synapse_agent.runner.base import Run, RunListener
@@ -27,7 +32,6 @@ from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pip_config import index_environ
 from synapse_agent.runner.environments.pool import Environment, Environments
 from synapse_agent.runner.processes.commands import Commands
-from synapse_agent.runner.processes.environ import thread_env, worker_env
 from synapse_agent.runner.processes.execution import Execution
 from synapse_agent.runner.processes.import_report import ImportReport
 from synapse_agent.runner.processes.json_check import check_result
@@ -44,6 +48,8 @@ from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, n
 from synapse_agent.runner.processes.seen_imports import SeenImports
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
+from synapse_agent.runner.resources.gpus import HIDDEN, visible
+from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation, thread_variables
 from synapse_agent.runner.warming import SilentListener
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
@@ -69,12 +75,13 @@ class LocalRunner:
         bounds: CacheBounds | None = None,
         sandbox: SandboxPolicy = OFF,
         rules: RequirementRules = STRICT,
+        hides_gpus: bool = False,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
         `pythons` are preferred to those found on the machine. `bounds` are those of the environments that are kept.
-        Of `environ` actions see a few harmless variables.
+        Of `environ` actions see a few harmless variables. With `hides_gpus` a run sees only the GPUs that it was given.
         """
         self._limits = limits or RunLimits()
         self._rules = rules
@@ -98,7 +105,9 @@ class LocalRunner:
             bounds=bounds or CacheBounds(),
             on_lost=self._lose,
         )
-        self._environ = worker_env(environ)
+        self._path = environ.get("PATH", os.defpath)
+        self._unseen = HIDDEN if hides_gpus else {}
+        self._fixed_threads = THREAD_VARIABLES & environ.keys()
         self._debug_folder = data_dir / "debug"
         """The folder of each debug run's code, as the run sees it."""
         self._debug_folder.mkdir(exist_ok=True)
@@ -174,25 +183,29 @@ class LocalRunner:
 
     async def _run(self, run: Run, heard: _Start) -> bytes:
         action = run.config.action(run.action)
-        own = read_requirements if run.release is None else release_requirements
-        requirements = (*own(run.folder, self._rules), *check_requirements(run.requirements, self._rules))
+        is_kept = run.release is not None  # what is in its folder never changes
+        own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
+        requirements = (*own, *check_requirements(run.requirements, self._rules))
+        python = run.config.requires_python or (release_python if is_kept else requires_python)(run.folder)
         begun = time.monotonic()
         async with (
             self._environments.use(
-                requirements, requires_python=run.config.requires_python, on_output=heard.listener.output
+                requirements, requires_python=python, on_output=heard.listener.output
             ) as environment,
             heard.environment_made(begun),
-            heard.listener.turn(),
+            heard.listener.turn() as allocation,
         ):
-            return await self._run_in(environment, run, action, heard)
+            return await self._run_in(environment, run, action, heard, allocation)
 
-    async def _run_in(self, environment: Environment, run: Run, action: Action, heard: _Start) -> bytes:
+    async def _run_in(
+        self, environment: Environment, run: Run, action: Action, heard: _Start, allocation: Allocation | None
+    ) -> bytes:
         if run.warms and run.config.preload is None and not self._seen.modules(run.folder, environment.folder):
             await self._look(environment, run, action)
         times = (run.time_limit or self._limits.time, action.timeout)
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
-        async with self._keeper(run, environment) as keeper:
+        async with self._keeper(run, environment, allocation) as keeper:
             if run.warms:
                 await _ready(keeper)
                 return b"null"
@@ -202,10 +215,11 @@ class LocalRunner:
                 on_output=heard.listener.output,
                 on_event=heard.listener.event,
                 on_started=heard.started,
+                on_outputs=heard.listener.outputs,
                 on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
             )
             self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, action, limits, folder=self._folder_seen(run))
+            request = _request(run, action, limits, allocation, folder=self._folder_seen(run))
             if self._sandbox.namespaces:
                 brought = [(request["folder"], str(run.folder))] if request["brings_folder"] else []
                 request["shown"] = brought + temporary_files(run.params.text, hidden=self._data_dir)
@@ -230,7 +244,7 @@ class LocalRunner:
         """Learn from a run that only imports what to import ahead; whatever is wrong, callers hear of it later."""
         describing = replace(run, warms=False, describes=True, time_limit=_LOOK_SECONDS)
         with suppress(Problem):
-            await self._run_in(environment, describing, action, _Start(SilentListener()))
+            await self._run_in(environment, describing, action, _Start(SilentListener()), None)
 
     def _lose(self, environment: Path) -> None:
         """Forget what was kept for an environment that is gone or has changed."""
@@ -238,7 +252,9 @@ class LocalRunner:
         self._bytecode.forget(environment)
         self._seen.forget(environment)
 
-    def _keeper(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[KeeperProcess]:
+    def _keeper(
+        self, run: Run, environment: Environment, allocation: Allocation | None
+    ) -> AbstractAsyncContextManager[KeeperProcess]:
         spec = ZygoteSpec(
             environment.base,
             environment.folder,
@@ -247,7 +263,7 @@ class LocalRunner:
             writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
-            env=tuple(sorted({**self._env(environment, run.threads), **run.config.env}.items())),
+            env=tuple(sorted({**self._env(environment, allocation), **run.config.env}.items())),
             imports=self._imports(run, environment),
         )
         return self._zygotes.use(spec, as_specified=run.warms)
@@ -278,15 +294,20 @@ class LocalRunner:
         if report.modules and (run.config.preload is None or run.release is None):
             self._seen.add(self._place_of(run), environment.folder, report)
 
-    def _env(self, environment: Environment, threads: int | None) -> dict[str, str]:
-        """Return what a run's environment variables are beside those of its own folder."""
+    def _env(self, environment: Environment, allocation: Allocation | None) -> dict[str, str]:
+        """Return the variables that a run's imports already see: those of its environment, and numbers of threads."""
         return {
-            "PATH": f"{environment.folder}/bin{os.pathsep}{self._environ.get('PATH', os.defpath)}",
+            "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(environment.folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
-            **thread_env(threads, self._environ),
+            **self._unseen,
+            **({} if allocation is None else self._own_threads(thread_variables(allocation.request.wanted))),
         }
+
+    def _own_threads(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Leave out of a run's variables the numbers of threads that the operator has set for all runs."""
+        return {name: value for name, value in env.items() if name not in self._fixed_threads}
 
 
 async def _ready(keeper: KeeperProcess) -> None:
@@ -335,9 +356,12 @@ def _has(folder: Path, module: str) -> bool:
     return any((place / top).is_dir() or (place / f"{top}.py").is_file() for place in (folder, folder / "src"))
 
 
-def _request(run: Run, action: Action, limits: RunLimits, *, folder: Path) -> dict[str, Any]:
+def _request(
+    run: Run, action: Action, limits: RunLimits, allocation: Allocation | None, *, folder: Path
+) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
+    gpus = visible(allocation.gpus) if allocation is not None and allocation.gpus else {}
     return {
         "entrypoint": action.entrypoint,
         "action": action.name,
@@ -345,10 +369,11 @@ def _request(run: Run, action: Action, limits: RunLimits, *, folder: Path) -> di
         "language": run.language,
         "folder": str(folder),
         "brings_folder": run.release is None,
-        "env": {**language, "SYNAPSE_JOB_ID": run.job_id},
+        "env": {**gpus, **language, "SYNAPSE_JOB_ID": run.job_id},
         "limits": limits.resources,
         "writable": [],
         "shown": [],
+        "inputs": [(file.id, file.name, str(path)) for file, path in run.files.items()],
         "result_bytes": limits.result_bytes,
         **({"describe": {each.name: each.entrypoint for each in run.config.actions.values()}} if run.describes else {}),
     }
@@ -372,6 +397,7 @@ def local_runner(settings: Settings) -> LocalRunner:
         bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
         sandbox=sandbox_of(settings),
         rules=RequirementRules(urls=settings.allow_requirement_urls),
+        hides_gpus=settings.gpus is not None,
         environ={**os.environ, **index_environ(settings.index_url, settings.extra_index_urls)},
     )
 

@@ -25,7 +25,7 @@ class SilentListener:
     def started(self) -> None:
         """Hear nothing."""
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
+    def turn(self) -> AbstractAsyncContextManager[None]:
         """Wait for no turn: the runs that callers wait for have theirs."""
         return nullcontext()
 
@@ -34,6 +34,9 @@ class SilentListener:
 
     def event(self, event: Any) -> None:
         """Hear nothing."""
+
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        """Keep nothing."""
 
 
 class FolderLease(Protocol):

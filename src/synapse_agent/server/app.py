@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import ModuleType
 
 from starlette.requests import Request
@@ -13,18 +13,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from synapse_agent.agent import Agent
 from synapse_agent.problems import InvalidRequest, Problem
-from synapse_agent.server import handlers
+from synapse_agent.server import handlers, session_handlers
 from synapse_agent.server.api_docs import FILES, ReferenceFile
 from synapse_agent.server.auth import AuthMiddleware
 from synapse_agent.server.operations import Operation, load_contract, match_handlers, read_operations
 from synapse_agent.server.parser_process import BodyParser
 from synapse_agent.server.request_body import BodyLimits, ClientGone, MemoryBudget
 from synapse_agent.server.requests import OperationRequest, read_request
-from synapse_agent.server.response_headers import request_id, signature
+from synapse_agent.server.response_headers import REQUEST_ID, request_id, signature
 from synapse_agent.server.responses import error_answer, problem_answer
 from synapse_agent.server.routing import Routes
 from synapse_agent.settings import Settings
 from synapse_agent.storage.disk import is_unwritable, unwritable
+from synapse_agent.storage.token_file import Token, read_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +34,15 @@ BODIES_AT_ONCE = 4
 """Largest ones, that is; of the usual size there is room for thousands."""
 
 
-def build_app(agent: Agent, settings: Settings, parser: BodyParser | None = None) -> ASGIApp:
-    """Build the application that answers for an agent."""
+def build_app(
+    agent: Agent, settings: Settings, parser: BodyParser | None = None, tokens: Sequence[Token] | None = None
+) -> ASGIApp:
+    """Build the application that answers for an agent; `tokens` are those of the settings, if they were read before."""
+    tokens = read_tokens(settings) if tokens is None else tokens
     parser = parser or BodyParser()
     contract = load_contract()
     operations = read_operations(contract)
-    table = _handlers(handlers)
+    table = {**_handlers(handlers), **_handlers(session_handlers)}
     match_handlers(operations, table)
     room = MemoryBudget(BODIES_AT_ONCE * settings.max_body_bytes)
     limits = BodyLimits(settings.max_body_bytes, settings.request_timeout, room)
@@ -48,7 +52,7 @@ def build_app(agent: Agent, settings: Settings, parser: BodyParser | None = None
     }
     apps |= {path: ReferenceFile(path) for path in FILES}
     hosts = [settings.host, *settings.allowed_hosts]
-    app = ErrorMiddleware(AuthMiddleware(Routes(apps), token=settings.token, hosts=hosts))
+    app = ErrorMiddleware(AuthMiddleware(Routes(apps), tokens=tokens, hosts=hosts))
     if not settings.check_answers:
         return app
     from synapse_agent.server.contract_check import ContractMiddleware  # few agents check their responses
@@ -66,7 +70,7 @@ class ErrorMiddleware:
         if scope["type"] != "http":
             return
         scope["path"] = scope["raw_path"].decode("latin-1")
-        request = request_id(scope["headers"])
+        request = scope[REQUEST_ID] = request_id(scope["headers"])
         has_begun = False
 
         async def signed(message: Message) -> None:

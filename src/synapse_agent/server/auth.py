@@ -1,25 +1,37 @@
-"""Decides who gets in: the token, and the `Host` and `Origin` that web pages cannot choose."""
+"""Decides who gets in: tokens and sessions, and the `Host` and `Origin` that web pages cannot choose."""
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from http.cookies import CookieError, SimpleCookie
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from synapse_agent.problems import Problem
 from synapse_agent.server.api_docs import FILES
+from synapse_agent.server.sessions import Sessions
+from synapse_agent.storage.token_file import Token
 from synapse_agent.util.hosts import host_name, is_loopback_name
 
 OPEN_PATHS = frozenset({"/health/", *FILES})
+SESSION_PATH = "/session/"
+CODE_PATH = "/session_codes/"
+PAGE_HEADER = b"synapse-agent-page"
+"""What a page sends with requests that change something: other sites' pages can't without asking first."""
+READING = ("GET", "HEAD")
+TOKEN = "synapse_agent.token"
+"""What a scope calls the `Token` of its request, None if the agent takes requests without one."""
+SESSIONS = "synapse_agent.sessions"
+"""What a scope calls the `Sessions`, None if the agent takes requests without a token."""
 
 
 class AuthMiddleware:
     """An ASGI application that lets through to the next only what may come in."""
 
-    def __init__(self, app: ASGIApp, *, token: str | None, hosts: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, *, tokens: Sequence[Token], hosts: Iterable[str] = ()) -> None:
+        """Admit everyone without `tokens`."""
         self._app = app
-        self._token = None if token is None else token.encode()
+        self._sessions = Sessions(tokens) if tokens else None
         self._hosts = frozenset(host.lower().rstrip(".") for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -33,8 +45,14 @@ class AuthMiddleware:
         self._check_host(_values(headers, b"host"), own)
         for origin in _values(headers, b"origin"):
             self._check_origin(origin, own)
-        if scope["path"] not in OPEN_PATHS:
-            self._check_token([value.strip(b" \t") for name, value in headers if name == b"authorization"])
+        scope[SESSIONS] = self._sessions
+        scope[TOKEN] = None
+        is_beginning = scope["path"] == SESSION_PATH and scope["method"] == "POST"
+        if self._sessions is not None and scope["path"] not in OPEN_PATHS and not is_beginning:
+            token = scope[TOKEN] = self._token(scope, headers, self._sessions)
+            if not (token.may_change or scope["method"] in READING or scope["path"] in (SESSION_PATH, CODE_PATH)):
+                message = f"The token {token.name!r} may look and change nothing. Use another one."
+                raise Problem(403, "token_read_only", message)
 
     def _check_host(self, hosts: list[str], own: str) -> None:
         if len(hosts) == 1 and self._serves(host_name(hosts[0]), own):
@@ -50,14 +68,43 @@ class AuthMiddleware:
     def _serves(self, name: str | None, own: str) -> bool:
         return name is not None and (name == own or name in self._hosts or is_loopback_name(name))
 
-    def _check_token(self, given: list[bytes]) -> None:
-        # No WWW-Authenticate with the 401: the token travels without a scheme, so there is none to name.
-        if self._token is None:
-            return
+    def _token(self, scope: Scope, headers: list[tuple[bytes, bytes]], sessions: Sessions) -> Token:
+        # No WWW-Authenticate with the 401: browsers would ask for a name and a password.
+        given = [value.strip(b" \t") for name, value in headers if name == b"authorization"]
         if not given:
-            raise Problem(401, "unauthorized", "This agent wants its token in the Authorization header.")
-        if len(given) > 1 or not hmac.compare_digest(given[0], self._token):
-            raise Problem(401, "unauthorized", _wrong_token(given[0]))
+            return _session_token(scope, headers, sessions)
+        token = sessions.find_token(_without_scheme(given[0])) if len(given) == 1 else None
+        if token is None:
+            raise Problem(401, "unauthorized", "The token in the Authorization header is wrong.")
+        return token
+
+
+def _without_scheme(given: bytes) -> bytes:
+    """Return what follows `Bearer`, or all of it: the token may be sent either way."""
+    scheme, _, rest = given.partition(b" ")
+    return rest.strip(b" \t") if scheme.lower() == b"bearer" else given
+
+
+def _session_token(scope: Scope, headers: list[tuple[bytes, bytes]], sessions: Sessions) -> Token:
+    cookie = _cookie(headers, sessions.cookie)
+    token = None if cookie is None else sessions.token_of(cookie)
+    if token is None:
+        raise Problem(401, "unauthorized", "This agent wants its token in the Authorization header.")
+    if scope["method"] not in READING and not any(name == PAGE_HEADER for name, _ in headers):
+        message = "A request that changes something needs the header Synapse-Agent-Page beside a session's cookie."
+        raise Problem(403, "page_header_missing", message)
+    return token
+
+
+def _cookie(headers: list[tuple[bytes, bytes]], name: str) -> str | None:
+    for value in _values(headers, b"cookie"):
+        try:
+            found = SimpleCookie(value).get(name)
+        except CookieError:
+            continue
+        if found is not None:
+            return found.value
+    return None
 
 
 def _origin_host(origin: str) -> str | None:
@@ -67,9 +114,3 @@ def _origin_host(origin: str) -> str | None:
 
 def _values(headers: list[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
     return [value.decode("latin-1") for name, value in headers if name == wanted]
-
-
-def _wrong_token(given: bytes) -> str:
-    if given.split(b" ", 1)[0].lower() in (b"bearer", b"token", b"basic"):
-        return "The token in the Authorization header is wrong: send it verbatim, with no scheme word before it."
-    return "The token in the Authorization header is wrong."

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlencode
 
 from starlette.responses import Response, StreamingResponse
 
 from synapse_agent.agent import Agent
+from synapse_agent.files.store import Part
 from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey
-from synapse_agent.jobs.submission import RunSpec
+from synapse_agent.jobs.submission import Caller, RunSpec
+from synapse_agent.observe.event_stream import follow_changes
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
-from synapse_agent.plugins.requirements import RequirementRules, check_requirements
-from synapse_agent.problems import invalid
+from synapse_agent.plugins.requirements import check_requirements
+from synapse_agent.problems import Problem, invalid
 from synapse_agent.runner.warming import ANSWER_SECONDS
+from synapse_agent.server.auth import TOKEN
+from synapse_agent.server.file_response import FileAnswer
 from synapse_agent.server.requests import OperationRequest
-from synapse_agent.server.response_headers import FEATURES
+from synapse_agent.server.response_headers import FEATURES, REQUEST_ID
 from synapse_agent.server.responses import json_answer
+from synapse_agent.storage.disk import disk_full
+from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.releases import RELEASE_FILTERS
 from synapse_agent.util.json_text import json_bytes
 from synapse_agent.util.times import now
 from synapse_sdk._version import __version__
 
 DEFAULT_PAGE_SIZE = 100
+LONGEST_USER_AGENT = 200
 
 
-async def health_check(agent: Agent, _call: OperationRequest) -> Response:
+async def health_check(agent: Agent, _request: OperationRequest) -> Response:
     """Say that the agent is there, and what keeps its actions in bounds."""
     sandbox = {
         "status": agent.sandbox.status,
@@ -40,12 +49,34 @@ async def health_check(agent: Agent, _call: OperationRequest) -> Response:
     return json_answer(json_bytes({**health, "warm": kept} if kept else health))
 
 
-async def create_backup(agent: Agent, _call: OperationRequest) -> Response:
+async def create_backup(agent: Agent, _request: OperationRequest) -> Response:
     """Write a copy of the database."""
     created_at = now()
     await agent.database.back_up(agent.folder.backup)
     size = agent.folder.backup.stat().st_size
     return json_answer(json_bytes({"path": str(agent.folder.backup), "size": size, "created_at": created_at}))
+
+
+async def get_gpu_status(agent: Agent, _request: OperationRequest) -> Response:
+    """Return the GPUs of all nodes."""
+    return json_answer(json_bytes(await agent.nodes.gpus()))
+
+
+async def list_nodes(agent: Agent, _request: OperationRequest) -> Response:
+    """Return all nodes."""
+    return json_answer(json_bytes([node.as_dict() for node in await agent.nodes.nodes()]))
+
+
+async def get_node(agent: Agent, request: OperationRequest) -> Response:
+    """Return a node."""
+    return json_answer(json_bytes((await agent.nodes.node(request.path["node_id"])).as_dict()))
+
+
+async def get_cluster_resources(agent: Agent, request: OperationRequest) -> Response:
+    """Return what all nodes have together."""
+    cluster = await agent.nodes.cluster(use_cache=request.query.get("use_cache", True))
+    running = {"running_jobs": agent.jobs.running, "total_serve_replicas": agent.jobs.scheduler.residents}
+    return json_answer(json_bytes({**cluster, **running}))
 
 
 async def list_plugin_releases(agent: Agent, request: OperationRequest) -> Response:
@@ -76,8 +107,10 @@ async def get_plugin_release(agent: Agent, request: OperationRequest) -> Respons
 
 async def create_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Fetch and cache a release: 201 where this call did, 200 where it was there."""
-    row, is_new = await agent.releases.create(request.body["plugin"], request.body["version"])
-    return json_answer(json_bytes(agent.releases.record(row)), 201 if is_new else 200)
+    body = request.body
+    made = await agent.releases.create(body["plugin"], body.get("version"), refresh=body.get("refresh", False))
+    changed = {"source_changed": True} if made.source_changed else {}
+    return json_answer(json_bytes({**agent.releases.record(made.release), **changed}), 201 if made.is_new else 200)
 
 
 async def delete_plugin_release(agent: Agent, request: OperationRequest) -> Response:
@@ -104,8 +137,10 @@ async def run_debug_plugin_release(agent: Agent, request: OperationRequest) -> R
 
 async def list_jobs(agent: Agent, request: OperationRequest) -> Response:
     """Give job records, newest first."""
-    query = {"limit": DEFAULT_PAGE_SIZE, **request.query}
-    return json_answer(agent.jobs.records(**query))
+    query = dict(request.query)
+    limit, before = query.pop("limit", DEFAULT_PAGE_SIZE), query.pop("before", None)
+    query |= {name: _moment(name, query[name]) for name in ("created_after", "created_before") if name in query}
+    return json_answer(agent.jobs.records(JobFilters(**query), limit=limit, before=before))
 
 
 async def get_job(agent: Agent, request: OperationRequest) -> Response:
@@ -127,16 +162,65 @@ async def get_job_logs(agent: Agent, request: OperationRequest) -> Response:
 
 async def stream_job_logs(agent: Agent, request: OperationRequest) -> Response:
     """Give a job's log and events as they come."""
-    events = agent.jobs.follow(request.path["job_id"], after=request.headers.get("Last-Event-ID"))
-    # For nginx and its like, which would hold events back.
-    return StreamingResponse(
-        events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
-    )
+    return _event_stream(agent.jobs.follow(request.path["job_id"], after=request.headers.get("Last-Event-ID")))
+
+
+async def stream_events(agent: Agent, _request: OperationRequest) -> Response:
+    """Stream what changes."""
+    return _event_stream(follow_changes(agent.changes, agent.jobs.listed))
+
+
+async def list_job_files(agent: Agent, request: OperationRequest) -> Response:
+    """List what a run has left in its folder of outputs."""
+    files = await agent.jobs.outputs(request.path["job_id"])
+    return json_answer(json_bytes([file.record() for file in files]))
+
+
+async def get_job_file(agent: Agent, request: OperationRequest) -> Response:
+    """Return one of these files."""
+    name = request.query["name"]
+    path = await agent.jobs.output(request.path["job_id"], name)
+    return FileAnswer(path, name=name, range_header=request.headers.get("Range"))
+
+
+async def get_file(agent: Agent, request: OperationRequest) -> Response:
+    """Return what is known of a file that was uploaded."""
+    return json_answer(json_bytes(asdict(agent.files.find(request.path["file_id"]))))
+
+
+async def put_file_content(agent: Agent, request: OperationRequest) -> Response:
+    """Take a part of a file, or all of it."""
+    if agent.folder.reserve.is_low:
+        raise disk_full()
+    stored = await agent.files.receive(request.path["file_id"], Part(**request.query), request.body)
+    return json_answer(json_bytes(asdict(stored)))
+
+
+async def get_file_content(agent: Agent, request: OperationRequest) -> Response:
+    """Return a file that was uploaded, once it is whole."""
+    file_id = request.path["file_id"]
+    known = agent.files.find(file_id)
+    if known.received != known.size:
+        message = f"Of the file {file_id} only {known.received} bytes have arrived; upload the rest."
+        raise Problem(404, "file_not_found", message, file_id=file_id)
+    return FileAnswer(agent.files.path(file_id), name=known.name or file_id, range_header=request.headers.get("Range"))
+
+
+async def delete_file(agent: Agent, request: OperationRequest) -> Response:
+    """Remove a file."""
+    await agent.files.delete(request.path["file_id"])
+    return Response(status_code=204)
 
 
 async def stop_job(agent: Agent, request: OperationRequest) -> Response:
     """End a job."""
     return json_answer(agent.jobs.record(await agent.jobs.stop(request.path["job_id"])))
+
+
+def _event_stream(events: AsyncIterator[bytes]) -> Response:
+    # The last header is for nginx and its like, which would hold events back.
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 async def _run_once(
@@ -147,7 +231,9 @@ async def _run_once(
     # From here to the job's row there is no await: of two requests with one key, the second finds the row.
     job = agent.jobs.attach(key) if key else None
     if job is None:
-        job = agent.jobs.submit(read_spec(agent, request), key=key)
+        spec = read_spec(agent, request)
+        is_awaited = spec.action.method != "job" and not _prefers_async(request)
+        job = agent.jobs.submit(replace(spec, is_awaited=is_awaited), key=key)
     if job.method == "job" or _prefers_async(request):
         return json_answer(agent.jobs.record(job), 202)
     return json_answer(await agent.jobs.result(job))
@@ -177,7 +263,8 @@ def _release_spec(agent: Agent, request: OperationRequest) -> RunSpec:
         config=config,
         workspace=agent.releases.lease(release),
         release=f"{release.plugin}@{release.version}",
-        **_common(request, agent.rules, "params"),
+        params_schema=agent.releases.params_schema(release, request.body["action"]),
+        **_common(agent, request, "params"),
     )
 
 
@@ -187,7 +274,7 @@ def _debug_spec(agent: Agent, request: OperationRequest) -> RunSpec:
         action=source.config.action(request.body["action"]),
         config=source.config,
         workspace=DebugWorkspace(source, agent.folder.temporary("debug"), limits=agent.debug.limits),
-        **_common(request, agent.rules, "params", "plugin_path", "config", "modules"),
+        **_common(agent, request, "params", "plugin_path", "config", "modules"),
     )
 
 
@@ -197,13 +284,42 @@ async def _parts(log: Path) -> AsyncIterator[str]:
         yield part
 
 
-def _common(request: OperationRequest, rules: RequirementRules, *parts: str) -> dict[str, Any]:
+def _common(agent: Agent, request: OperationRequest, *parts: str) -> dict[str, Any]:
     """Return what both kinds of run take, absent keys left out; `parts` are those that make out its content."""
     body = request.body
-    given: dict[str, Any] = {name: body[name] for name in ("params", "language", "job_id") if name in body}
-    requirements = check_requirements(body.get("requirements", []), rules)
+    given: dict[str, Any] = {name: body[name] for name in ("params", "language", "job_id", "priority") if name in body}
+    if given.get("priority", 0) > agent.max_priority:
+        message = f"Input should be at most {agent.max_priority}, this agent's highest priority"
+        raise invalid("less_than_equal", message, at=["body", "priority"], value=given["priority"])
+    requirements = check_requirements(body.get("requirements", []), agent.rules)
     identities = {name: request.identities[name] for name in parts if name in request.identities}
-    return {**given, "requirements": requirements, "identities": identities}
+    return {**given, "requirements": requirements, "identities": identities, "caller": _caller(request)}
+
+
+def _caller(request: OperationRequest) -> Caller:
+    scope = request.http.scope
+    user_agent = request.http.headers.get("user-agent")
+    return Caller(
+        token=scope[TOKEN].name if scope[TOKEN] else None,
+        address=scope["client"][0] if scope.get("client") else None,
+        user_agent=user_agent and user_agent[:LONGEST_USER_AGENT],
+        request_id=scope[REQUEST_ID],
+    )
+
+
+def _moment(name: str, text: str) -> str:
+    """Return a time of a query as the database has it."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC).isoformat(timespec="microseconds") if moment.tzinfo else _no_moment(name, text)
+    except (ValueError, OverflowError):
+        return _no_moment(name, text)
+
+
+def _no_moment(name: str, text: str) -> NoReturn:
+    raise invalid(
+        "datetime_parsing", "Input should be a time as in RFC 3339, with an offset", at=["query", name], value=text
+    )
 
 
 def _page_url(request: OperationRequest, page: int) -> str:

@@ -29,6 +29,7 @@ class Operation:
     path_parameters: Mapping[str, Schema]
     query_parameters: Mapping[str, Schema]
     header_parameters: Mapping[str, Schema]
+    required_query: frozenset[str]
     takes_any_query: bool
     """The contract has a parameter that stands for all further names."""
     body: Schema | None
@@ -79,6 +80,7 @@ def _operation(contract: Mapping[str, Any], path: str, method: str, item: Mappin
         path_parameters={each["name"]: Schema(each["schema"]) for each in parameters if each["in"] == "path"},
         query_parameters=scalar,
         header_parameters={each["name"]: Schema(each["schema"]) for each in parameters if each["in"] == "header"},
+        required_query=frozenset(each["name"] for each in parameters if each["in"] == "query" and each.get("required")),
         takes_any_query=len(scalar) < len(query),
         body=body,
         is_body_lenient=is_lenient,

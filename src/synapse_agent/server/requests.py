@@ -45,7 +45,8 @@ async def read_request(
     query, filters = _query_values(operation, request)
     headers = _header_values(operation, request)
     if operation.file_type:
-        require_type(request.headers, operation.file_type)
+        if "content-type" in request.headers:  # `curl -T` names none
+            require_type(request.headers, operation.file_type)
         parts = read_parts(request.receive, limits.idle)
         return OperationRequest(request, path, query, filters, headers, parts)
     if operation.body is None:
@@ -70,15 +71,15 @@ def _path_value(operation: Operation, name: str, raw: str) -> str:
 def _query_values(operation: Operation, request: Request) -> tuple[dict[str, Any], dict[str, str]]:
     known: dict[str, Any] = {}
     further: dict[str, str] = {}
-    if not request.scope["query_string"]:
-        return known, further
-    for name, value in request.query_params.multi_items():
+    for name, value in request.query_params.multi_items() if request.scope["query_string"] else ():
         if name in known or name in further:
             raise invalid("repeated", "Input should be given once", at=["query", name], value=value)
         if name in operation.query_parameters:
             known[name] = operation.query_parameters[name].check(value, at=["query", name])
         elif operation.takes_any_query:
             further[name] = value
+    for name in operation.required_query - known.keys():
+        raise invalid("missing", "Field required", at=["query", name], value=None)
     return known, further
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 FEATURES = ("idempotent-runs",)
 """What this agent can beyond the minimum."""
 
+REQUEST_ID = "synapse_agent.request_id"
+"""What a scope calls the ID of its request."""
 _FEATURES_HEADER = (b"synapse-agent-features", ", ".join(FEATURES).encode())
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/=+@~-]{1,128}")
 

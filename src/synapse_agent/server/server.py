@@ -10,7 +10,7 @@ import logging
 import math
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -23,6 +23,7 @@ from synapse_agent.server.connection import Connection, WaitingConnections, most
 from synapse_agent.server.parser_process import BodyParser
 from synapse_agent.server.tls import load, server_context
 from synapse_agent.settings import Settings
+from synapse_agent.storage.token_file import Token, read_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,9 @@ class AgentServer:
         if self._settings.tls_cert and self._settings.tls_key:
             self._tls = server_context(self._settings.tls_cert, self._settings.tls_key)
         with _listening(self._settings.host, self._settings.port) as listener:
+            tokens = read_tokens(self._settings)
             async with open_agent(self._settings, make_runner) as agent:
-                await self._serve(agent, listener, on_ready)
+                await self._serve(agent, tokens, listener, on_ready)
 
     @property
     def is_stopping(self) -> bool:
@@ -79,9 +81,12 @@ class AgentServer:
         except StartError as error:
             logger.warning("The certificate stays as it was. %s", error)
 
-    async def _serve(self, agent: Agent, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
+    async def _serve(
+        self, agent: Agent, tokens: Sequence[Token], listener: socket.socket, on_ready: Callable[[str], None]
+    ) -> None:
         parser = BodyParser()
-        server = _Uvicorn(_uvicorn_config(build_app(agent, self._settings, parser), self._settings, self._tls))
+        app = build_app(agent, self._settings, parser, tokens)
+        server = _Uvicorn(_uvicorn_config(app, self._settings, self._tls))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await _first(serving, server.is_accepting)
         on_ready(_base_url("https" if self._tls else "http", self._settings.host, listener))

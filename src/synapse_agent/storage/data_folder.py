@@ -29,6 +29,7 @@ class DataFolder:
         self.releases = root / "releases"
         self.jobs = root / "jobs"
         self.schemas = root / "schemas"
+        self.files = root / "files"
         self._temporary = root / "tmp"
         self._lock = self._open()
         self.reserve = Reserve(root / "reserve")

@@ -12,6 +12,7 @@ from typing import Any
 from synapse_agent.errors import StartError
 from synapse_agent.storage.disk import is_disk_full, is_locked
 from synapse_agent.storage.locks import lock_holders
+from synapse_agent.storage.repositories.job_pages import JobPages
 from synapse_agent.storage.repositories.jobs import JobRepository
 from synapse_agent.storage.repositories.keys import KeyRepository
 from synapse_agent.storage.repositories.releases import ReleaseRepository
@@ -57,6 +58,7 @@ class Database:
         self.releases = ReleaseRepository(statements)
         self.keys = KeyRepository(statements)
         self.jobs = JobRepository(statements, self.keys)
+        self.job_pages = JobPages(statements)
 
     async def back_up(self, target: Path) -> None:
         """Write a copy of the database as it is now; it replaces the one that is there when it is whole.

@@ -66,6 +66,19 @@ MIGRATIONS = (
     END;
     """,
     """
+    ALTER TABLE jobs ADD COLUMN params BLOB;
+    ALTER TABLE jobs ADD COLUMN requirements TEXT;
+    ALTER TABLE jobs ADD COLUMN caller TEXT;
+    ALTER TABLE jobs ADD COLUMN node TEXT;
+    ALTER TABLE jobs ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1;
+    CREATE INDEX jobs_by_release ON jobs (release, action, status);
+    CREATE INDEX jobs_by_action ON jobs (action, status);
+    CREATE INDEX jobs_by_creation ON jobs (created_at);
+    """,
+    """
+    ALTER TABLE jobs ADD COLUMN result_facts TEXT;
+    """,
+    """
     ALTER TABLE jobs ADD COLUMN timings TEXT;
     """,
 )

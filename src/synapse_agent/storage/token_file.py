@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from synapse_agent.errors import StartError
+from synapse_agent.errors import StartError, UsageError
+from synapse_agent.settings import Settings
 from synapse_agent.storage.atomic_write import write_atomically
 
 TOKEN_FILE = "token"
 STANDARD_INPUT = Path("-")
+DEFAULT_NAME = "default"
+_SPECIFICATION = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._-]{0,63})=)?(.+?)(:read)?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token that callers may send."""
+
+    name: str
+    """What logs and records call it."""
+    secret: str = field(repr=False)
+    may_change: bool = True
+    """Whether it is for more than looking."""
+
+
+def read_tokens(settings: Settings) -> tuple[Token, ...]:
+    """Read the tokens that callers may send; none if the agent takes requests without one."""
+    tokens = [] if settings.token is None else [Token(DEFAULT_NAME, settings.token)]
+    tokens += map(_read_named, settings.token_files)
+    for what in ("name", "secret"):
+        if len({getattr(token, what) for token in tokens}) < len(tokens):
+            names = ", ".join(token.name for token in tokens)
+            raise UsageError(f"Each token needs its own name and text: {names}. Name them with --token-file NAME=FILE.")
+    return tuple(tokens)
+
+
+def below(folder: Path, specification: str) -> str:
+    """Return the specification of a token file whose path is relative to a folder."""
+    name, file, read = _parts(specification)
+    return f"{name + '=' if name else ''}{file if file == str(STANDARD_INPUT) else folder / file}{read or ''}"
+
+
+def _read_named(specification: str) -> Token:
+    name, file, read = _parts(specification)
+    return Token(name or DEFAULT_NAME, read_token(Path(file)), may_change=read is None)
+
+
+def _parts(specification: str) -> tuple[str | None, str, str | None]:
+    match = _SPECIFICATION.fullmatch(specification)
+    if match is None:
+        raise UsageError("--token-file is empty. Name a file: NAME=FILE, NAME=FILE:read or FILE.")
+    name, file, read = match.groups()
+    return name, file, read
 
 
 def make_token() -> str:

@@ -32,6 +32,8 @@ EXCLUDED_NAMES = frozenset(
 
 _LEFT_OUT_MARKS = ("pyvenv.cfg", "agent.sqlite3")
 _OWNERS = stat.S_IRWXU
+UNSETTLED_NS = 2_000_000_000
+"""A file may change again without a new time as long as its clock has not ticked: 2 s on the coarsest file systems."""
 _REMOVALS = 5
 _REMOVAL_PAUSE = 0.05
 
@@ -48,6 +50,8 @@ class TreeLimits:
     size: int = default("max_plugin_size")
     ratio: int = default("max_archive_ratio")
     """What may come out of an archive, in multiples of its own size."""
+    size_option: str = ""
+    """The option of `serve` that sets the size, if one does."""
 
 
 class Meter:
@@ -63,15 +67,16 @@ class Meter:
         """Count one more file or folder."""
         self._files += 1
         if self._files > self._limits.files:
-            raise TreeError(f"it holds more than {self._limits.files} files")
+            raise TreeError(f"it holds more than {self._limits.files} files (--max-plugin-files)")
 
     def add_bytes(self, count: int) -> None:
         """Count more bytes."""
         self._size += count
         if self._size > self._limits.size:
-            raise TreeError(f"it holds more than {self._limits.size / MEBIBYTE:g} MiB")
+            option = self._limits.size_option and f" ({self._limits.size_option})"
+            raise TreeError(f"it holds more than {self._limits.size / MEBIBYTE:g} MiB{option}")
         if self._unpacked is not None and self._size > self._unpacked:
-            raise TreeError(f"it unpacks to more than {self._limits.ratio} times its own size")
+            raise TreeError(f"it unpacks to more than {self._limits.ratio} times its own size (--max-archive-ratio)")
 
 
 def is_excluded(name: str) -> bool:
@@ -116,6 +121,30 @@ def tree_digest(folder: Path) -> str:
         kind, content = _identity(path)
         digest.update(b"%d:%s%s%d:" % (len(name), name, kind, len(content)) + content)
     return f"sha256:{digest.hexdigest()}"
+
+
+def tree_state(path: Path) -> str:
+    """Name what the kernel has noted of a file, or of a folder's files that are copied: it changes when they do.
+
+    The kernel's clock ticks slowly: what has changed within the last moments is in another state each time.
+    """
+    noted = [_noted(str(path), path.stat())]
+    folders = [str(path)] if path.is_dir() else []
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in filter(_is_part, entries):
+                noted.append(_noted(entry.path, entry.stat(follow_symlinks=False)))
+                if entry.is_dir(follow_symlinks=False) and not is_left_out(Path(entry.path)):
+                    folders.append(entry.path)
+    if time.time_ns() - max(changed for changed, _ in noted) < UNSETTLED_NS:
+        noted.append((time.monotonic_ns(), ""))
+    return hashlib.sha256(repr(sorted(noted)).encode()).hexdigest()
+
+
+def _noted(place: str, status: os.stat_result) -> tuple[int, str]:
+    """Return when a file was changed last, and what else is known of it without reading it."""
+    changed = max(status.st_mtime_ns, status.st_ctime_ns)
+    return changed, f"{place!r} {status.st_mode} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
 
 
 def file_digest(path: Path) -> str:
@@ -257,9 +286,14 @@ def _remove_files(descriptor: int) -> list[str]:
 def _copy_folder(root: str, source: str, target: Path, meter: Meter, *, depth: int) -> None:
     with os.scandir(source) as entries:
         for entry in entries:
-            has_source = is_bytecode(entry.name) and os.path.lexists(entry.path[:-1])
-            if not has_source and not is_excluded(entry.name):
+            if _is_part(entry):
                 _copy_entry(root, entry, target / entry.name, meter, depth=depth)
+
+
+def _is_part(entry: os.DirEntry[str]) -> bool:
+    """Return whether a file or folder belongs to the plugin in whose folder it lies, going by its name."""
+    has_source = is_bytecode(entry.name) and os.path.lexists(entry.path[:-1])
+    return not has_source and not is_excluded(entry.name)
 
 
 def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter, *, depth: int) -> None:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-_CGROUPS = Path("/sys/fs/cgroup")
-_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
-"""Of a container's own cgroup, in versions 2 and 1."""
+from synapse_agent.util.cgroups import OWN_PROCESS, cgroup_folders, read_lines
 
 
-def usable_memory(cgroups: Path = _CGROUPS, limits: Iterable[str] = _LIMITS) -> int:
-    """Return the bytes that the machine has, or fewer if a container has a limit."""
+def usable_memory(proc: Path = OWN_PROCESS) -> int:
+    """Count the bytes that the machine has and that the limits of the cgroups allow."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([machine, *(limit for name in limits if (limit := _limit(cgroups / name)))])
+    return min([machine, *(limit for folder in cgroup_folders("memory", proc) for limit in _limits(folder))])
 
 
-def _limit(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):  # `max`, or no such file
-        return None
+def _limits(folder: Path) -> list[int]:
+    """Read the limits of a cgroup, of version 2 and of version 1; `max` is none."""
+    found = []
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        with suppress(ValueError):
+            found.append(int("".join(read_lines(folder / name))))
+    return found

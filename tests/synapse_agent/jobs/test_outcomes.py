@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.service import Jobs
@@ -19,7 +20,10 @@ from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.processes.outcomes import action_stopped
+from synapse_agent.runner.resources.machine import Machine
+from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.storage.database import Database
+from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRepository
 from synapse_agent.storage.repositories.statements import Statements
 
@@ -123,10 +127,11 @@ class Agent:
     def restarted(self) -> Jobs:
         """Make the jobs of an agent that starts on what is there."""
         return Jobs(
+            files=FileStore(self.root / "files", max_bytes=1, keep=timedelta(1), temporary=self.root.joinpath),
             database=self.database,
             runner=self.runner,
             folder=self.root,
-            max_concurrent=1,
+            scheduler=Scheduler(Machine(slots=1)),
             max_queued=1,
             keep_keys=timedelta(hours=1),
         )
@@ -256,7 +261,7 @@ async def test_a_job_that_nobody_runs_is_never_running(idle_agent: Agent) -> Non
 
 
 def _listed(agent: Agent, status: str) -> list[str]:
-    return [record["job_id"] for record in json.loads(agent.jobs.records(limit=10, status=status))]
+    return [record["job_id"] for record in json.loads(agent.jobs.records(JobFilters(status=status), limit=10))]
 
 
 def _recorded(agent: Agent, job_id: str, status: str) -> bool:

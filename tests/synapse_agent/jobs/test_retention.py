@@ -43,7 +43,7 @@ class Agent:
         """Sweep, and return the jobs that are left, the oldest first."""
         limits = JobLimits(age=timedelta(days=days), size=size)
         asyncio.run(Retention(self.database, self.folder, limits).sweep())
-        return [row.job_id for row in reversed(self.database.jobs.page(limit=1000))]
+        return [row.job_id for row in reversed(self.database.job_pages.page(limit=1000))]
 
     def files_of(self, name: str) -> set[str]:
         row = self.database.jobs.find(name)

@@ -12,6 +12,7 @@ from zipfile import ZipFile
 
 import httpx
 import pytest
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent.plugins.releases import Releases
@@ -20,6 +21,7 @@ from synapse_agent.plugins.sources import DirectorySource
 from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.trees import TreeLimits, tree_digest
+from synapse_agent.util.changes import Changes
 
 ClientOf = Callable[[EmbeddedAgent], httpx.Client]
 
@@ -48,13 +50,14 @@ def folders(tmp_path: Path) -> list[Path]:
 
 
 def test_a_release_is_created_once_and_answered_again_as_it_was_cached(own: httpx.Client, shelf: Path) -> None:
-    """201 the first time, 200 the second with the same record, whatever the source holds by then."""
+    """201 the first time, 200 the second with the same record, whatever the source holds by then: that is stated."""
     first = create(own, "small", "1.0.0")
     (shelf / "small" / "main.py").write_text("def go(): return 'changed'")
     second = create(own, "small", "1.0.0")
     assert (first.status_code, second.status_code) == (201, 200)
-    assert first.json() == second.json()
+    assert second.json() == {**first.json(), "source_changed": True}
     assert own.post("/plugin_releases/1/run/", json={"action": "go"}).json() == "small@1.0.0"
+    assert own.get("/plugin_releases/1").json() == first.json()
 
 
 def test_a_release_says_what_its_config_says(http: httpx.Client, tools: str) -> None:
@@ -323,6 +326,12 @@ class RemovedOnceSource:
         if self.fetches == 1:
             shutil.rmtree(into.parent)
 
+    async def state(self, *, plugin: str, version: str) -> str | None:
+        return await self._source.state(plugin=plugin, version=version)
+
+    async def versions(self, plugin: str) -> list[str]:
+        return await self._source.versions(plugin)
+
 
 @pytest.mark.anyio
 async def test_a_fetch_that_somebody_removes_is_made_again(shelf: Path, tmp_path: Path) -> None:
@@ -335,9 +344,15 @@ async def test_a_fetch_that_somebody_removes_is_made_again(shelf: Path, tmp_path
     folder = DataFolder(tmp_path / "data")
     with closing(folder), closing(Database(folder.database)) as database:
         releases = Releases(
-            folder=folder, database=database, source=source, rules=STRICT, schemas=lambda _: {}, on_removed=removed
+            folder=folder,
+            database=database,
+            source=source,
+            rules=STRICT,
+            schemas=lambda _: {},
+            on_removed=removed,
+            changes=Changes(),
         )
-        release, is_new = await releases.create("small", "1.0.0")
+        release, is_new, _ = await releases.create("small", "1.0.0")
         assert (release.plugin, is_new, source.fetches) == ("small", True, 2)
         assert (releases.path(release.digest) / "config.yaml").exists()
 
@@ -355,7 +370,7 @@ def test_a_fetch_that_somebody_removes_at_the_last_moment_is_made_again(
             shutil.rmtree(folder.parent)
         return digest
 
-    monkeypatch.setattr("synapse_agent.plugins.releases.tree_digest", digest_of)
+    monkeypatch.setattr("synapse_agent.plugins.fetched.tree_digest", digest_of)
     for status in (201, 200):
         removed.clear()
         answer = create(own, "small", "1.0.0")
@@ -363,3 +378,129 @@ def test_a_fetch_that_somebody_removes_at_the_last_moment_is_made_again(
         (kept,) = (tmp_path / "data" / "releases").iterdir()
         assert (kept / "config.yaml").exists()
         shutil.rmtree(kept)
+
+
+def refresh(http: httpx.Client, plugin: str = "small", version: str = "1.0.0") -> httpx.Response:
+    return http.post("/plugin_releases/", json={"plugin": plugin, "version": version, "refresh": True})
+
+
+def test_a_refreshed_release_has_the_new_files_and_its_old_id(own: httpx.Client, shelf: Path, tmp_path: Path) -> None:
+    """201 with new files, 200 with the same ones; what was cached before is gone from the disk."""
+    first = create(own, "small", "1.0.0").json()
+    assert refresh(own).status_code == 200
+    (shelf / "small" / "main.py").write_text("def go(): return 'new'\ndef stay(): return 'stayed'\n")
+    config = "code: small\nversion: 1.0.0\nname: New\nactions: {go: 'main:go', stay: 'main:stay'}\n"
+    (shelf / "small" / "config.yaml").write_text(config)
+    again = refresh(own)
+    assert again.status_code == 201
+    record = again.json()
+    assert (record["id"], record["name"]) == (first["id"], "New")
+    assert [action["name"] for action in record["actions"]] == ["go", "stay"]
+    assert record["digest"] != first["digest"]
+    assert "source_changed" not in record
+    for lookup in ("1", "small@1.0.0"):
+        assert own.get(f"/plugin_releases/{lookup}").json() == record
+        assert own.post(f"/plugin_releases/{lookup}/run/", json={"action": "stay"}).json() == "stayed"
+    assert [path.name for path in folders(tmp_path)] == [record["digest"].removeprefix("sha256:")]
+    assert "source_changed" not in create(own, "small", "1.0.0").json()
+    assert own.get("/plugin_releases/").json()["count"] == 1
+
+
+def test_a_run_that_has_begun_keeps_the_old_files(shelf: Path, tmp_path: Path, client_of: ClientOf) -> None:
+    """As it does when its release is deleted; the next run has the new ones."""
+    source = "import time\nfrom pathlib import Path\ndef go(path):\n    Path(path).touch()\n    time.sleep(1)\n"
+    (shelf / "small" / "main.py").write_text(source + "    return Path('note').read_text()\n")
+    (shelf / "small" / "note").write_text("old")
+    with EmbeddedAgent(shelf, allow_write=(tmp_path,)) as agent, ThreadPoolExecutor(1) as pool:
+        http = client_of(agent)
+        create(http, "small", "1.0.0")
+        body = {"action": "go", "params": {"path": str(tmp_path / "begun")}}
+        running = pool.submit(http.post, "/plugin_releases/1/run/", json=body)
+        until((tmp_path / "begun").exists)
+        (shelf / "small" / "note").write_text("new")
+        assert refresh(http).status_code == 201
+        assert running.result().json() == "old"
+        assert http.post("/plugin_releases/1/run/", json=body).json() == "new"
+
+
+def test_a_source_that_cannot_be_taken_leaves_the_release_as_it_was(own: httpx.Client, shelf: Path) -> None:
+    """For `refresh` an error, for a plain create nothing that concerns it."""
+    before = create(own, "small", "1.0.0").json()
+    (shelf / "small" / "config.yaml").write_text("code: [")
+    assert (refresh(own).status_code, create(own, "small", "1.0.0").json()) == (422, before)
+    shutil.rmtree(shelf / "small")
+    assert (refresh(own).status_code, create(own, "small", "1.0.0").json()) == (404, before)
+    assert own.post("/plugin_releases/1/run/", json={"action": "go"}).json() == "small@1.0.0"
+
+
+@pytest.mark.parametrize("is_archive", [False, True], ids=["folder", "archive"])
+def test_only_files_that_are_part_of_a_plugin_change_it(
+    own: httpx.Client, shelf: Path, write_plugin: Any, *, is_archive: bool
+) -> None:
+    """Times, caches and version control don't; a touched file, of the same content, neither."""
+    folder = write_plugin(shelf.parent / "loose") if is_archive else shelf / "small"
+
+    def publish() -> None:
+        if is_archive:
+            shutil.rmtree(shelf / "small", ignore_errors=True)
+            with ZipFile(shelf / "small.zip", "w") as archive:
+                for path in folder.rglob("*"):
+                    archive.write(path, path.relative_to(folder))
+
+    publish()
+    assert create(own, "small", "1.0.0").status_code == 201
+    for name in (".git/HEAD", "__pycache__/main.cpython-311.pyc", ".venv/pyvenv.cfg", "env/pyvenv.cfg"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        if not (is_archive and name.startswith("env/")):  # of an archive, nothing is left out for what it holds
+            (folder / name).touch()
+    (folder / "main.py").touch()
+    if is_archive:
+        (folder / "env").rmdir()
+    publish()
+    assert "source_changed" not in create(own, "small", "1.0.0").json()
+    (folder / "data.txt").touch()
+    publish()
+    assert create(own, "small", "1.0.0").json()["source_changed"] is True
+    (folder / "data.txt").unlink()
+    publish()
+    assert "source_changed" not in create(own, "small", "1.0.0").json()
+
+
+def test_a_refresh_heals_files_that_were_changed_in_the_cache(own: httpx.Client, tmp_path: Path) -> None:
+    """Although its source has not changed."""
+    digest = create(own, "small", "1.0.0").json()["digest"].removeprefix("sha256:")
+    (tmp_path / "data" / "releases" / digest / "main.py").unlink()
+    assert refresh(own).status_code == 200
+    assert own.post("/plugin_releases/1/run/", json={"action": "go"}).json() == "small@1.0.0"
+
+
+def test_many_refreshes_at_once_end_with_the_newest_files(own: httpx.Client, shelf: Path, tmp_path: Path) -> None:
+    """Each fetches after it was asked for; one folder stays."""
+    create(own, "small", "1.0.0")
+    (shelf / "small" / "main.py").write_text("def go(): return 'new'\n")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: refresh(own), range(8)))
+    assert {answer.status_code for answer in answers} <= {200, 201}
+    assert {answer.json()["id"] for answer in answers} == {1}
+    assert own.post("/plugin_releases/1/run/", json={"action": "go"}).json() == "new"
+    assert len(folders(tmp_path)) == 1
+
+
+def test_a_create_without_a_version_takes_the_only_one(own: httpx.Client, shelf: Path, write_plugin: Any) -> None:
+    """Of the source, or of the cache once the source has none; several are listed."""
+    assert own.post("/plugin_releases/", json={"plugin": "small"}).json()["version"] == "1.0.0"
+    write_plugin(shelf / "newer", version="1.10")
+    several = own.post("/plugin_releases/", json={"plugin": "small"})
+    assert several.status_code == 422
+    detail = several.json()["detail"]
+    assert (detail["error_type"], detail["versions"]) == ("ambiguous_release", ["1.0.0", "1.10"])
+    assert detail["message"] == "'small' has the versions 1.0.0, 1.10: name one."
+    shutil.rmtree(shelf / "small")
+    assert own.post("/plugin_releases/", json={"plugin": "small"}).json()["version"] == "1.10"
+    shutil.rmtree(shelf / "newer")
+    assert own.delete("/plugin_releases/small@1.10").status_code == 204
+    assert own.post("/plugin_releases/", json={"plugin": "small"}).json()["version"] == "1.0.0"
+    missing = own.post("/plugin_releases/", json={"plugin": "none"})
+    assert (missing.status_code, missing.json()["detail"]["error_type"]) == (404, "release_not_found")
+    write_plugin(shelf / "broken", {"config.yaml": "code: ["})
+    assert own.post("/plugin_releases/", json={"plugin": "broken"}).status_code == 422

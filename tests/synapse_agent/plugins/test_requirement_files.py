@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from synapse_agent.plugins.project import read_requirements, unread_files
+from synapse_agent.plugins.project import read_requirements, requires_python, unread_files
 from synapse_agent.plugins.requirements import RequirementRules, check_requirements, without_place
 from synapse_agent.problems import Problem
 
@@ -238,6 +238,41 @@ def test_a_lock_beside_the_project_holds_the_versions(write: Write, lock: str, t
     """One constraint for each package of an index, with the markers under which the lock has it."""
     lines = read_requirements(write({"pyproject.toml": PROJECT, lock: text}))
     assert [line.removeprefix("-c ") for line in lines if line.startswith("-c ")] == held
+
+
+@pytest.mark.parametrize(
+    ("lock", "files"),
+    [
+        (
+            "uv.lock",
+            "source = { registry = 'https://packages.test' }\n"
+            "sdist = { url = 'https://packages.test/six.tar.gz', hash = 'sha256:cc', size = 3 }\n"
+            "wheels = [{ url = 'a', hash = 'sha256:bb' }, { url = 'b', hash = 'sha256:aa' }, { url = 'c' }]\n",
+        ),
+        (
+            "pylock.toml",
+            "wheels = [{ name = 'a', hashes = { sha256 = 'bb', md5 = 'dd' } }, { hashes = { sha256 = 'aa' } }]\n"
+            "[packages.sdist]\nname = 'six.tar.gz'\nhashes = { sha256 = 'cc' }\n",
+        ),
+    ],
+)
+def test_a_lock_also_holds_the_files(write: Write, lock: str, files: str) -> None:
+    """By the hashes that an installer takes, in each lock's own notation."""
+    head = "version = 1\n[[package]]" if lock == "uv.lock" else "lock-version = '1.0'\n[[packages]]"
+    text = f"{head}\nname = 'six'\nversion = '1.16.0'\n{files}"
+    lines = read_requirements(write({"pyproject.toml": PROJECT, lock: text}))
+    assert lines[-1] == "-c six==1.16.0 --hash=sha256:aa --hash=sha256:bb --hash=sha256:cc"
+
+
+def test_a_project_states_its_pythons(write: Write) -> None:
+    """In `requires-python`; one that can't be read is named."""
+    assert requires_python(write({"config.yaml": ""})) is None
+    assert requires_python(write({"pyproject.toml": PROJECT})) is None
+    assert requires_python(write({"pyproject.toml": f"{PROJECT}requires-python = '>=3.9, <4'\n"})) == "<4,>=3.9"
+    for wrong in ("'three'", "3.11", "['>=3.9']"):
+        with pytest.raises(Problem, match=r"pyproject.toml: project.requires-python is .*, not a version") as caught:
+            requires_python(write({"pyproject.toml": f"{PROJECT}requires-python = {wrong}\n"}))
+        assert (caught.value.status, caught.value.error_type) == (422, "invalid_plugin")
 
 
 def test_a_source_of_uvs_is_not_replaced_by_a_package_of_the_same_name(write: Write) -> None:

@@ -35,6 +35,7 @@ class Heard:
     starts: int = 0
     log: bytes = b""
     events: list[Mapping[str, Any]] = field(default_factory=list)
+    left: dict[str, bytes] = field(default_factory=dict)
     timings: list[Mapping[str, Any]] = field(default_factory=list)
 
     def started(self) -> None:
@@ -51,6 +52,10 @@ class Heard:
             self.timings.append(event)
         else:
             self.events.append(event)
+
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        if is_over and folder.exists():
+            self.left |= {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @dataclass
@@ -190,6 +195,7 @@ class Printing:
     def turn(self): return nullcontext()
     def output(self, data): sys.stdout.buffer.write(data)
     def event(self, event): pass
+    def outputs(self, folder, is_over): pass
 
 class Stuck(Printing):
     def started(self): time.sleep(1000)

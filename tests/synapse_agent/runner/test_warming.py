@@ -36,7 +36,7 @@ class Folder:
 
 
 class SlowRunner:
-    """A runner that prepares when it is allowed to, and fails on request."""
+    """A runner that prepares when it is allowed to, and fails on demand."""
 
     def __init__(self) -> None:
         self.prepared: list[str] = []

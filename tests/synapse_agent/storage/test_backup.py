@@ -41,9 +41,9 @@ async def test_a_backup_is_whole_while_jobs_come(tmp_path: Path) -> None:
         await backing_up
         found = jobs_in(tmp_path / "copy")
         assert found[:500] == [f"before {number}" for number in range(500)]
-        assert len(database.jobs.page(limit=2000)) == 1000
+        assert len(database.job_pages.page(limit=2000)) == 1000
     with closing(Database(tmp_path / "copy")) as restored:
-        assert len(restored.jobs.page(limit=2000)) == len(found)
+        assert len(restored.job_pages.page(limit=2000)) == len(found)
     assert len(jobs_in(tmp_path / "db")) == 1000
 
 

@@ -110,4 +110,4 @@ def test_no_other_program_can_lock_an_open_database(tmp_path: Path) -> None:
         other = run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
         assert "database is locked" in other.stderr
         assert not path.with_name("db-shm").exists()
-        assert database.jobs.page(limit=1) == []
+        assert database.job_pages.page(limit=1) == []

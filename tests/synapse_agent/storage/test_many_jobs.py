@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from synapse_agent.storage.database import Database
+from synapse_agent.storage.repositories.job_pages import JobFilters
 
-JOBS = 200_000
+JOBS = int(os.environ.get("JOBS", "200000"))
+"""With `JOBS=1000000` in the environment, a million."""
 INSERT = """
     WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
-    INSERT INTO jobs (job_id, content, action, method, status, created_at, finished_at, result, size, idempotency_key)
-    SELECT 'job-' || n, '', 'go', 'local', CASE WHEN n <= 50 OR n % 7 = 0 THEN 'FAILED' ELSE 'SUCCEEDED' END, '2026',
+    INSERT INTO jobs
+        (job_id, content, release, action, method, status, created_at, finished_at, result, size, idempotency_key)
+    SELECT 'job-' || n, '', 'p' || (n > 50) || '@1', CASE WHEN n % 2 THEN 'go' ELSE 'stay' END, 'local',
+        CASE WHEN n <= 50 OR n % 7 = 0 THEN 'FAILED' ELSE 'SUCCEEDED' END, printf('2026-%010d', n),
         printf('2026-%010d', n), '"done"', 6, 'key-' || n FROM numbers
 """
 
@@ -53,16 +59,62 @@ def test_it_is_opened_at_once(path: Path) -> None:
 @pytest.mark.parametrize("before", [None, 60, JOBS // 2])
 def test_a_page_of_jobs_is_found_by_its_index(database: Database, status: str | None, before: int | None) -> None:
     """Whichever status is asked for, from wherever."""
-    assert seconds(lambda: database.jobs.page(limit=100, status=status, before=before)) < 0.005
+    assert seconds(lambda: database.job_pages.page(JobFilters(status=status), limit=100, before=before)) < 0.005
+
+
+@pytest.mark.parametrize("before", [None, JOBS // 2])
+@pytest.mark.parametrize("status", [None, "RUNNING", "FAILED"])
+@pytest.mark.parametrize("action", [None, "go", "none"])
+@pytest.mark.parametrize("release", ["p0@1", "p1@1", "none"])
+@pytest.mark.parametrize("since", [None, JOBS - 10])
+def test_a_page_of_filtered_jobs_is_found_by_its_index(
+    database: Database, release: str, action: str | None, status: str | None, since: int | None, before: int | None
+) -> None:
+    """Also if each of two filters fits many jobs, and both together fit none."""
+    after = None if since is None else f"2026-{since:010d}"
+    filters = JobFilters(release=release, action=action, status=status, created_after=after, created_before="2027")
+    found = database.job_pages.page(filters, limit=100, before=before)
+    assert [row.id for row in found] == list(islice(plain(filters, before, since or 1), 100))
+    assert seconds(lambda: database.job_pages.page(filters, limit=100, before=before)) < 0.005
+
+
+def plain(filters: JobFilters, before: int | None, since: int) -> Iterator[int]:
+    """Go through all jobs for those that fit."""
+    for n in range((before or JOBS + 1) - 1, since - 1, -1):
+        release, action = f"p{int(n > 50)}@1", "go" if n % 2 else "stay"
+        status = "FAILED" if n <= 50 or n % 7 == 0 else "SUCCEEDED"
+        wanted = (filters.release, filters.action or action, filters.status or status)
+        if (release, action, status) == wanted:
+            yield n
+
+
+def test_a_page_is_found_by_action_time_or_prefix_alone(database: Database) -> None:
+    """Each by its own index."""
+    pages = database.job_pages
+    middle = f"2026-{JOBS // 2:010d}"
+    cases = {
+        JobFilters(action="stay"): JOBS,
+        JobFilters(created_before=middle): JOBS // 2 - 1,
+        JobFilters(created_after=middle): JOBS,
+        JobFilters(created_after="2027"): None,
+        JobFilters(created_before="2025"): None,
+        JobFilters(job_id_prefix="job-12345"): max(n for n in range(JOBS) if f"{n}".startswith("12345")),
+        JobFilters(job_id_prefix="job"): ...,
+        JobFilters(job_id_prefix="nothing"): None,
+    }
+    for filters, newest in cases.items():
+        found = pages.page(filters, limit=1)
+        assert newest is ... or [row.id for row in found] == ([] if newest is None else [newest]), filters
+        assert seconds(lambda filters=filters: pages.page(filters, limit=100)) < 0.005, filters
 
 
 def test_ends_that_are_not_recorded_yet_cost_little(database: Database) -> None:
     """And are in the page that they belong to, at their place."""
     newer = {JOBS - 1: "FAILED", JOBS: "STOPPED"}
-    page = database.jobs.page(limit=2, status="FAILED", newer=newer)
+    page = database.job_pages.page(JobFilters(status="FAILED"), limit=2, newer=newer)
     assert [row.id for row in page] == [JOBS - 1, max(n for n in range(JOBS - 8, JOBS - 1) if n % 7 == 0)]
-    assert JOBS not in [row.id for row in database.jobs.page(limit=2, status="SUCCEEDED", newer=newer)]
-    assert seconds(lambda: database.jobs.page(limit=100, status="FAILED", newer=newer)) < 0.005
+    assert JOBS not in [row.id for row in database.job_pages.page(JobFilters(status="SUCCEEDED"), limit=2, newer=newer)]
+    assert seconds(lambda: database.job_pages.page(JobFilters(status="FAILED"), limit=100, newer=newer)) < 0.005
 
 
 def test_what_retention_asks_costs_little(database: Database) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from synapse_agent.settings import Settings, StartError
-from synapse_agent.storage.token_file import checked_token, kept_token, make_token, read_token
+from synapse_agent.settings import Settings, StartError, UsageError
+from synapse_agent.storage.token_file import below, checked_token, kept_token, make_token, read_token, read_tokens
 
 
 def test_a_kept_token_is_made_once(tmp_path: Path) -> None:
@@ -35,6 +35,40 @@ def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
     with pytest.raises(StartError, match="visible ASCII") as caught:
         checked_token(token, source="somewhere")
     assert not token.strip() or token not in str(caught.value)
+
+
+def _settings(*files: str, token: str | None = None) -> Settings:
+    return Settings(data_dir=Path("x"), token=token, token_files=files)
+
+
+def test_tokens_have_names_and_may_be_for_looking_only(tmp_path: Path) -> None:
+    """One without a name is called `default`, as that of `--token` is."""
+    for name in ("a", "b=c"):
+        (tmp_path / name).write_text(f"secret-{name}")
+    tokens = read_tokens(_settings(f"ci={tmp_path}/a", f"{tmp_path}/b=c:read"))
+    assert [(token.name, token.secret, token.may_change) for token in tokens] == [
+        ("ci", "secret-a", True),
+        ("default", "secret-b=c", False),
+    ]
+    assert "secret" not in repr(tokens)
+    assert read_tokens(_settings()) == ()
+
+
+def test_two_tokens_of_one_name_or_one_text_are_refused(tmp_path: Path) -> None:
+    """A record would not show which of them was used."""
+    (tmp_path / "a").write_text("same")
+    with pytest.raises(UsageError, match=r"default, default.*NAME=FILE"):
+        read_tokens(_settings(f"{tmp_path}/a", token="other"))
+    with pytest.raises(UsageError, match="one, two"):
+        read_tokens(_settings(f"one={tmp_path}/a", f"two={tmp_path}/a"))
+
+
+def test_a_configuration_file_names_token_files_beside_itself() -> None:
+    """With their names and what they are for."""
+    folder = Path("/etc/agent")
+    assert below(folder, "ci=tokens/ci:read") == "ci=/etc/agent/tokens/ci:read"
+    assert below(folder, "/run/token") == "/run/token"
+    assert below(folder, "-") == "-"
 
 
 def test_a_token_is_in_no_repr() -> None:

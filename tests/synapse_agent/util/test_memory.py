@@ -1,4 +1,4 @@
-"""How much memory there is to use."""
+"""How much memory this process may use."""
 
 from __future__ import annotations
 
@@ -12,19 +12,29 @@ from synapse_agent.util.memory import usable_memory
 MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, MACHINE),
-        ({"memory.max": "max"}, MACHINE),
-        ({"memory.max": "1048576"}, 1048576),
-        ({"memory/memory.limit_in_bytes": "2097152"}, 2097152),
-        ({"memory/memory.limit_in_bytes": "9223372036854771712"}, MACHINE),
-    ],
-)
-def test_a_container_s_limit_counts(tmp_path: Path, files: dict[str, str], expected: int) -> None:
-    """The machine's memory, or less."""
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert usable_memory(tmp_path) == expected
+def write_proc(folder: Path, *, cgroup: str, mounts: str) -> Path:
+    folder.mkdir()
+    (folder / "cgroup").write_text(cgroup)
+    (folder / "mountinfo").write_text(mounts)
+    return folder
+
+
+@pytest.mark.parametrize(("limit", "counted"), [("1048576", 2**20), ("max", MACHINE), (str(2**62), MACHINE)])
+def test_the_limits_of_version_2_count(tmp_path: Path, limit: str, counted: int) -> None:
+    """That of the group itself, or of one above it."""
+    (tmp_path / "mount" / "slice" / "job").mkdir(parents=True)
+    (tmp_path / "mount" / "slice" / "memory.max").write_text(f"{limit}\n")
+    line = f"30 20 0:26 / {tmp_path}/mount rw - cgroup2 cgroup2 rw\n"
+    assert usable_memory(write_proc(tmp_path / "proc", cgroup="0::/slice/job\n", mounts=line)) == counted
+
+
+def test_the_limit_of_version_1_counts(tmp_path: Path) -> None:
+    """That of the controller for memory."""
+    (tmp_path / "mount").mkdir()
+    (tmp_path / "mount" / "memory.limit_in_bytes").write_text("2097152\n")
+    line = f"31 20 0:27 / {tmp_path}/mount rw - cgroup cgroup rw,memory\n"
+    assert usable_memory(write_proc(tmp_path / "proc", cgroup="5:memory:/\n", mounts=line)) == 2**21
+
+
+def test_without_cgroups_the_machine_counts(tmp_path: Path) -> None:
+    assert usable_memory(tmp_path) == MACHINE

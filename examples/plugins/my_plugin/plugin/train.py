@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class Options:
 
 
 def train(params: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Fit a line to the calibration data and return it with the loss after each epoch."""
+    """Fit a line to the calibration data and return it with the loss after each epoch; it is a file of the job, too."""
     options = Options(**params)
     points = read_points(CALIBRATION)
     line = Line()
@@ -36,4 +37,6 @@ def train(params: dict[str, Any], context: Any) -> dict[str, Any]:
         losses.append(round(line.loss(points), 6))
         print(f"epoch {epoch}/{options.epochs}: loss {losses[-1]}")
         context.set_progress(epoch, options.epochs)
-    return {"slope": round(line.slope, 4), "intercept": round(line.intercept, 4), "losses": losses}
+    found = {"slope": round(line.slope, 4), "intercept": round(line.intercept, 4)}
+    (context.outputs / "line.json").write_text(json.dumps(found), encoding="utf-8")
+    return {**found, "losses": losses}

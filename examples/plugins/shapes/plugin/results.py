@@ -16,3 +16,11 @@ class Report:
 
 def report(text, day):
     return Report(date.fromisoformat(day), Path("texts") / "first.txt", {"count": len(text.split())})
+
+
+def history(losses):
+    return {"losses": [float(loss) for loss in losses]}
+
+
+def spell(text):
+    yield from text.split()

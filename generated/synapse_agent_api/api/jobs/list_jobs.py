@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,11 @@ def build_request(
     status: JobStatus | Unset = UNSET,
     limit: int | Unset = UNSET,
     before: str | Unset = UNSET,
+    release: str | Unset = UNSET,
+    action: str | Unset = UNSET,
+    created_after: datetime.datetime | Unset = UNSET,
+    created_before: datetime.datetime | Unset = UNSET,
+    job_id_prefix: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
@@ -55,6 +61,22 @@ def build_request(
     params["limit"] = limit
 
     params["before"] = before
+
+    params["release"] = release
+
+    params["action"] = action
+
+    json_created_after: str | Unset = UNSET
+    if not isinstance(created_after, Unset):
+        json_created_after = created_after.isoformat()
+    params["created_after"] = json_created_after
+
+    json_created_before: str | Unset = UNSET
+    if not isinstance(created_before, Unset):
+        json_created_before = created_before.isoformat()
+    params["created_before"] = json_created_before
+
+    params["job_id_prefix"] = job_id_prefix
 
     params["idempotency_key"] = idempotency_key
 
@@ -134,6 +156,11 @@ def sync_detailed(
     status: JobStatus | Unset = UNSET,
     limit: int | Unset = UNSET,
     before: str | Unset = UNSET,
+    release: str | Unset = UNSET,
+    action: str | Unset = UNSET,
+    created_after: datetime.datetime | Unset = UNSET,
+    created_before: datetime.datetime | Unset = UNSET,
+    job_id_prefix: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
@@ -143,6 +170,11 @@ def sync_detailed(
         status=status,
         limit=limit,
         before=before,
+        release=release,
+        action=action,
+        created_after=created_after,
+        created_before=created_before,
+        job_id_prefix=job_id_prefix,
         idempotency_key=idempotency_key,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
@@ -156,19 +188,30 @@ def sync(
     status: JobStatus | Unset = UNSET,
     limit: int | Unset = UNSET,
     before: str | Unset = UNSET,
+    release: str | Unset = UNSET,
+    action: str | Unset = UNSET,
+    created_after: datetime.datetime | Unset = UNSET,
+    created_before: datetime.datetime | Unset = UNSET,
+    job_id_prefix: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | list[Job] | None:
     """List jobs.
 
-    Job records, newest first. A `result` of more than 64 kB is left out here; `GET /jobs/{job_id}/` has it.
+    Job records, newest first. A `result` of more than 64 kB and `params` of more than 4 kB are left out here;
+    `GET /jobs/{job_id}/` has them.
 
     Args:
         status (JobStatus | Unset): A state of jobs to ask for. In answers it is open, since newer agents
             may have others.
         limit (int | Unset):  Default: 100.
         before (str | Unset):
+        release (str | Unset):
+        action (str | Unset):
+        created_after (datetime.datetime | Unset):
+        created_before (datetime.datetime | Unset):
+        job_id_prefix (str | Unset):
         idempotency_key (str | Unset):
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
@@ -179,6 +222,11 @@ def sync(
         status=status,
         limit=limit,
         before=before,
+        release=release,
+        action=action,
+        created_after=created_after,
+        created_before=created_before,
+        job_id_prefix=job_id_prefix,
         idempotency_key=idempotency_key,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
@@ -191,6 +239,11 @@ async def asyncio_detailed(
     status: JobStatus | Unset = UNSET,
     limit: int | Unset = UNSET,
     before: str | Unset = UNSET,
+    release: str | Unset = UNSET,
+    action: str | Unset = UNSET,
+    created_after: datetime.datetime | Unset = UNSET,
+    created_before: datetime.datetime | Unset = UNSET,
+    job_id_prefix: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
@@ -200,6 +253,11 @@ async def asyncio_detailed(
         status=status,
         limit=limit,
         before=before,
+        release=release,
+        action=action,
+        created_after=created_after,
+        created_before=created_before,
+        job_id_prefix=job_id_prefix,
         idempotency_key=idempotency_key,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
@@ -213,19 +271,30 @@ async def asyncio(
     status: JobStatus | Unset = UNSET,
     limit: int | Unset = UNSET,
     before: str | Unset = UNSET,
+    release: str | Unset = UNSET,
+    action: str | Unset = UNSET,
+    created_after: datetime.datetime | Unset = UNSET,
+    created_before: datetime.datetime | Unset = UNSET,
+    job_id_prefix: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | list[Job] | None:
     """List jobs.
 
-    Job records, newest first. A `result` of more than 64 kB is left out here; `GET /jobs/{job_id}/` has it.
+    Job records, newest first. A `result` of more than 64 kB and `params` of more than 4 kB are left out here;
+    `GET /jobs/{job_id}/` has them.
 
     Args:
         status (JobStatus | Unset): A state of jobs to ask for. In answers it is open, since newer agents
             may have others.
         limit (int | Unset):  Default: 100.
         before (str | Unset):
+        release (str | Unset):
+        action (str | Unset):
+        created_after (datetime.datetime | Unset):
+        created_before (datetime.datetime | Unset):
+        job_id_prefix (str | Unset):
         idempotency_key (str | Unset):
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
@@ -237,6 +306,11 @@ async def asyncio(
             status=status,
             limit=limit,
             before=before,
+            release=release,
+            action=action,
+            created_after=created_after,
+            created_before=created_before,
+            job_id_prefix=job_id_prefix,
             idempotency_key=idempotency_key,
             synapse_user=synapse_user,
             synapse_tenant=synapse_tenant,

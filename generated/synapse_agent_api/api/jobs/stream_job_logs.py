@@ -138,6 +138,8 @@ def sync(
     - `log`: a printed line, without its newline. A last line without one comes when the job ends.
     - `progress`: how far the action is (`current`, `total`, and `step` if it names one). Only the newest is sent.
     - `event`: something that the action recorded (`event`, `data`), after everything that it printed before.
+    - `output`: a value that the action yielded, if it is a generator (`index`, from 0, and `value`). The list of them is
+      the result.
     - `error`: the job failed or was stopped; `error` is as in its record.
     - `complete`: the last event; `status` is the job's.
 
@@ -195,6 +197,8 @@ async def asyncio(
     - `log`: a printed line, without its newline. A last line without one comes when the job ends.
     - `progress`: how far the action is (`current`, `total`, and `step` if it names one). Only the newest is sent.
     - `event`: something that the action recorded (`event`, `data`), after everything that it printed before.
+    - `output`: a value that the action yielded, if it is a generator (`index`, from 0, and `value`). The list of them is
+      the result.
     - `error`: the job failed or was stopped; `error` is as in its record.
     - `complete`: the last event; `status` is the job's.
 

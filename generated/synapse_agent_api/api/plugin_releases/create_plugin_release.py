@@ -177,7 +177,8 @@ def sync(
     """Fetch and cache a release.
 
     Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
-    already cached is returned with 200, unchanged.
+    already cached is returned with 200, unchanged, with `source_changed` if its source has other files now. With
+    `refresh` it is fetched anew. Without `version`, the agent takes the only one that its source has.
 
     Args:
         idempotency_key (str | Unset):
@@ -224,7 +225,8 @@ async def asyncio(
     """Fetch and cache a release.
 
     Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
-    already cached is returned with 200, unchanged.
+    already cached is returned with 200, unchanged, with `source_changed` if its source has other files now. With
+    `refresh` it is fetched anew. Without `version`, the agent takes the only one that its source has.
 
     Args:
         idempotency_key (str | Unset):

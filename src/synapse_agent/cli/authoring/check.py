@@ -71,7 +71,7 @@ async def _checked(agent: Agent, runner: Runner, folder: Path, output: Output) -
 
     try:
         config = PluginConfig.read(folder)
-        release, _ = await agent.releases.create(config.code, config.version)
+        release = (await agent.releases.create(config.code, config.version)).release
     except Problem as problem:
         yield Finding("release", "fault", problem.message)
         return
@@ -142,7 +142,7 @@ class _Printer:
     def started(self) -> None:
         """Nothing to print."""
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
+    def turn(self) -> AbstractAsyncContextManager[None]:
         """Wait for no turn."""
         return nullcontext()
 
@@ -152,3 +152,6 @@ class _Printer:
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Nothing to print."""
+
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        """Keep nothing."""

@@ -84,6 +84,7 @@ def _next(name: Path, kind: Kind) -> str:
     call = f"{folder} {_FIRST_RUN[kind]}"
     steps = {
         f"synapse-agent run {call}": "runs an action",
+        f"synapse-agent dev {call}": "runs it again at each change",
         f"synapse-agent check {folder}": "names what is wrong with it",
         f"(cd {folder} && python -m pytest)": "runs its test",
     }

@@ -1,4 +1,4 @@
-"""`health` and `use`: which agent there is, and whether it answers."""
+"""`health`, `nodes`, `gpus`, `open` and `use`: which agent there is, and whether it answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from synapse_agent.cli.completion import complete_agents
-from synapse_agent.cli.failures import UsageFailure
+from synapse_agent.cli.exit_codes import ExitCode
+from synapse_agent.cli.failures import Failure, UsageFailure
 from synapse_agent.cli.invocation import Invocation
 from synapse_agent.cli.options import with_agent, with_output
 from synapse_agent.cli.target.named_agents import Agents, NamedAgent, agents_file, read_agents, write_agents
@@ -25,6 +26,22 @@ def health(invocation: Invocation) -> None:
 
 
 @with_agent
+def nodes(invocation: Invocation) -> None:
+    """Show the agent's machine, or the nodes of its cluster, and what of them runs have."""
+    with invocation.calling():
+        found = invocation.client.list_nodes()
+    invocation.output.result(found, "nodes")
+
+
+@with_agent
+def gpus(invocation: Invocation) -> None:
+    """Show the GPUs of all nodes, and how busy they are."""
+    with invocation.calling():
+        found = invocation.client.get_gpu_status()
+    invocation.output.result(found, "gpus")
+
+
+@with_agent
 def backup(invocation: Invocation) -> None:
     """Have the agent write a copy of its database into its data folder, and print its path.
 
@@ -34,6 +51,28 @@ def backup(invocation: Invocation) -> None:
     with invocation.calling():
         written = invocation.client.create_backup()
     invocation.output.result(written, "value")
+
+
+@with_agent
+def open_page(
+    invocation: Invocation,
+    print_only: Annotated[bool, typer.Option("--print", help="Print the address and open no browser.")] = False,
+) -> None:
+    """Open the agent's page in a browser, signed in.
+
+    The address holds a code that works once, within two minutes.
+    """
+    import webbrowser
+
+    with invocation.calling():
+        code = invocation.client.create_session_code()["code"]
+    address = f"{invocation.target.url.rstrip('/')}/" + (f"#code={code}" if code else "")
+    if print_only:
+        invocation.output.text(f"{address}\n")
+    elif webbrowser.open(address):
+        invocation.output.note(f"Opened {invocation.target.url}.")
+    else:
+        raise Failure(f"No browser could be started. Open {address} within two minutes.", ExitCode.FAILED)
 
 
 @with_output

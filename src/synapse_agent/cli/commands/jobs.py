@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from synapse_agent.cli.completion import complete_jobs
 from synapse_agent.cli.invocation import Invocation
 from synapse_agent.cli.options import with_agent
 from synapse_agent.cli.terminal.display import make_display
+
+TIMES = "2026-11-30 or 2026-11-30T14:00, local time"
 
 
 class JobState(StrEnum):
@@ -45,10 +48,28 @@ def list_jobs(
     before: Annotated[
         str | None, typer.Option("--before", metavar="JOB_ID", help="Only jobs older than this one.")
     ] = None,
+    release: Annotated[
+        str | None, typer.Option("--release", metavar="PLUGIN@VERSION", help="Only runs of this release.")
+    ] = None,
+    action: Annotated[str | None, typer.Option("--action", metavar="NAME", help="Only runs of this action.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--since", metavar="TIME", help=f"Only jobs made at this time or later: {TIMES}.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--until", metavar="TIME", help="Only jobs made before this time.")
+    ] = None,
 ) -> None:
     """List jobs, the newest first."""
     with invocation.calling(job_id=before):
-        found = invocation.client.list_jobs(status=status and status.value, limit=limit, before=before)
+        found = invocation.client.list_jobs(
+            status=status and status.value,
+            limit=limit,
+            before=before,
+            release=release,
+            action=action,
+            created_after=since and since.astimezone(),
+            created_before=until and until.astimezone(),
+        )
     invocation.output.result(found, "jobs")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from synapse_agent.cli.failures import Failure, UsageFailure
 from synapse_agent.cli.invocation import Invocation
 from synapse_agent.cli.options import with_agent
 from synapse_agent.cli.terminal.display import make_display
+
+if TYPE_CHECKING:
+    from synapse_agent_api.typed_dicts import PluginRelease
 
 Lookup = Annotated[
     str,
@@ -71,20 +74,41 @@ def show(
 @with_agent
 def create(
     invocation: Invocation,
-    release: Annotated[str, typer.Argument(metavar="PLUGIN@VERSION", help="The release to fetch.", show_default=False)],
+    release: Annotated[
+        str,
+        typer.Argument(
+            metavar="CODE@VERSION",
+            help="The release to fetch; CODE alone if there is only one version of it.",
+            show_default=False,
+        ),
+    ],
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Fetch it anew if it is cached, for what its source has now.")
+    ] = False,
 ) -> None:
-    """Have the agent fetch a release and cache it; one that it has already stays as it is."""
+    """Have the agent fetch a release and cache it; one that it has already stays as it is, without --refresh."""
+    invocation.output.result(create_release(invocation, release, refresh=refresh), "release")
+
+
+def create_release(invocation: Invocation, release: str, *, refresh: bool = False) -> PluginRelease:
+    """Have the agent cache a release, print what its author or its caller should know, and return it."""
     plugin, separator, version = release.rpartition("@")
-    if not (separator and plugin and version):
-        raise UsageFailure(f"{release!r} is no PLUGIN@VERSION, such as my_plugin@1.0.0.")
+    if not separator:
+        plugin, version = release, ""
+    if not plugin or (separator and not version):
+        raise UsageFailure(f"{release!r} is not CODE@VERSION, such as my_plugin@1.0.0, nor a CODE.")
     with (
         invocation.calling(lookup=release, is_fetching=True),
         make_display(invocation.output, f"fetching {release}"),
     ):
-        found = invocation.client.create_plugin_release(plugin, version)
+        found = invocation.client.create_plugin_release(plugin, version or None, refresh=refresh)
     for warning in found.get("warnings", []):
         invocation.output.note(f"warning: {warning}")
-    invocation.output.result(found, "release")
+    if found.get("source_changed"):
+        name = f"{found['plugin']}@{found['version']}"
+        what = f"The source of {name} has changed since it was cached, and runs still use the cached files"
+        invocation.output.note(f"{what}: 'synapse-agent create {name} --refresh' takes the new ones.")
+    return found
 
 
 @with_agent

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synapse_agent.cli.commands.folder_agent import own_agent
+from synapse_agent.cli.commands.releases import create_release
 from synapse_agent.cli.commands.run_params import read_params
 from synapse_agent.cli.commands.run_watcher import Watch
 from synapse_agent.cli.completion import complete_actions, complete_lookups, complete_params, complete_source_actions
@@ -63,12 +64,21 @@ JobId = Annotated[str | None, typer.Option("--job-id", metavar="ID", help="An ID
 Language = Annotated[
     str | None, typer.Option("--language", metavar="CODE", help="Language of the action's messages, such as en.")
 ]
+Priority = Annotated[
+    int | None,
+    typer.Option("--priority", metavar="N", help="Runs of a release with a higher one start first; 0 by default."),
+]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait for the result of an action that the agent runs in the background, too.")
 ]
 
 Background = Annotated[
     bool, typer.Option("--background", help="Have the agent run it in the background, and print the job at once.")
+]
+
+Stream = Annotated[
+    bool,
+    typer.Option("--stream", help="Print each value of an action that is a generator as it comes, a line of JSON."),
 ]
 
 
@@ -82,8 +92,13 @@ def run(
     requirement: Requirement = None,
     job_id: JobId = None,
     language: Language = None,
+    priority: Priority = None,
     wait: Wait = False,
     background: Background = False,
+    create: Annotated[
+        bool, typer.Option("--create", help="Have the agent cache the release first, if it has not.")
+    ] = False,
+    stream: Stream = False,
 ) -> None:
     """Run an action of a release, or of a plugin's folder, and print its result.
 
@@ -93,29 +108,44 @@ def run(
     at once.
     """
     given = read_params(params, param or ())
-    job = job_id or _new_job_id()
+    job = job_id or new_job_id()
     if is_path(lookup):
         folder = plugin_folder(Path(lookup))
-        if background:
-            raise UsageFailure("--background is for releases: the agent of a folder ends with the command.")
+        if background or create:
+            option = "--background" if background else "--create"
+            raise UsageFailure(
+                f"{option} is for releases: a folder has an agent of its own, which ends with the command."
+            )
         with own_agent(invocation):
-            run_folder(invocation, folder, action, given, job_id=job, requirements=requirement, language=language)
+            run_folder(
+                invocation,
+                folder,
+                action,
+                given,
+                job_id=job,
+                requirements=requirement,
+                language=language,
+                stream=stream,
+            )
         return
+    if create:
+        release = create_release(invocation, lookup)
+        lookup = f"{release['plugin']}@{release['version']}"
     check_no_folder(lookup)
     with invocation.calling(lookup=lookup, job_id=job):
 
         def call(client: AgentClient) -> Any:
-            return client.run_plugin_release(
-                lookup,
-                action,
-                given,
-                requirements=requirement,
-                job_id=job,
-                language=language,
-                background=background,
-            )
+            options: dict[str, Any] = {
+                "requirements": requirement,
+                "job_id": job,
+                "language": language,
+                "priority": priority,
+            }
+            if stream:
+                return client.stream_plugin_release(lookup, action, given, **options)
+            return client.run_plugin_release(lookup, action, given, background=background, **options)
 
-        _run(invocation, call, job, what=f"{lookup} {action}", wait=wait, background=background)
+        _run(invocation, call, job, what=f"{lookup} {action}", wait=wait, background=background, stream=stream)
 
 
 @with_agent
@@ -135,6 +165,7 @@ def debug(
     requirement: Requirement = None,
     job_id: JobId = None,
     language: Language = None,
+    priority: Priority = None,
     wait: Wait = False,
     background: Background = False,
     send_source: Annotated[
@@ -153,13 +184,13 @@ def debug(
     """
     given = read_params(params, param or ())
     folder = plugin_folder(path)
-    job = job_id or _new_job_id()
+    job = job_id or new_job_id()
     with invocation.calling(job_id=job):
         source = _source(invocation, folder, send_source, requirement or [])
 
         def call(client: AgentClient) -> Any:
             return client.run_debug_plugin_release(
-                action, given, job_id=job, language=language, background=background, **source
+                action, given, job_id=job, language=language, priority=priority, background=background, **source
             )
 
         _run(invocation, call, job, what=f"{folder.name} {action}", wait=wait, background=background)
@@ -174,16 +205,16 @@ def run_folder(
     job_id: str,
     requirements: list[str] | None = None,
     language: str | None = None,
+    stream: bool = False,
 ) -> None:
     """Run an action of a folder that the agent sees to its end; print its result, or the traceback of its error."""
     with invocation.calling(job_id=job_id), _traceback_shown(invocation):
 
         def call(client: AgentClient) -> Any:
-            return client.run_debug_plugin_release(
-                action, params, plugin_path=folder, job_id=job_id, requirements=requirements, language=language
-            )
+            run = client.stream_debug_plugin_release if stream else client.run_debug_plugin_release
+            return run(action, params, plugin_path=folder, job_id=job_id, requirements=requirements, language=language)
 
-        _run(invocation, call, job_id, what=f"{folder.name} {action}", wait=True, background=False)
+        _run(invocation, call, job_id, what=f"{folder.name} {action}", wait=True, background=False, stream=stream)
 
 
 @contextmanager
@@ -205,9 +236,11 @@ def _run(
     what: str,
     wait: bool,
     background: bool,
+    stream: bool = False,
 ) -> None:
-    if wait and background:
-        raise UsageFailure("--wait waits for the result, --background does not: leave one of them out.")
+    if (wait or stream) and background:
+        option = "--stream" if stream else "--wait"
+        raise UsageFailure(f"{option} waits for the result, --background does not: leave one of them out.")
     key = str(uuid.uuid4())
     client = invocation.client
     if background:
@@ -216,14 +249,25 @@ def _run(
 
     def run_to_end() -> Any:
         result = call(client.with_options(headers={"Idempotency-Key": key}))
+        if stream:
+            return _print_each(invocation, result)
         return client.wait_for_job(job_id) if wait and _is_background(client, job_id) else result
 
-    watch = Watch(client, job_id, make_display(invocation.output, what), key=key, what=what, is_to_end=wait)
+    display = make_display(invocation.output, what, may_move=not stream)
+    watch = Watch(client, job_id, display, key=key, what=what, is_to_end=wait or stream)
     result = watch.wait_for(run_to_end)
+    if stream:
+        return
     if watch.method == "job" and not wait:
         _show_job(invocation, result, job_id)
     else:
         invocation.output.result(result, "value")
+
+
+def _print_each(invocation: Invocation, values: Iterator[Any]) -> None:
+    """Print values as they come."""
+    for value in values:
+        invocation.output.json_line(value)
 
 
 def _show_job(invocation: Invocation, job: Any, job_id: str) -> None:
@@ -260,5 +304,6 @@ def _source(invocation: Invocation, folder: Path, send_source: bool | None, requ
     }
 
 
-def _new_job_id() -> str:
+def new_job_id() -> str:
+    """Return an ID for a job."""
     return uuid.uuid4().hex

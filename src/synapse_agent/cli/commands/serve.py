@@ -40,11 +40,9 @@ def _option(name: str, text: str, *, panel: str | None = None, metavar: str | No
 
 _CONFIG = "TOML file with options: `max-queued-runs = 50`. Paths in it are relative to its folder."
 _BACKEND_TOKEN_FILE = f"File that holds the backend's token. Without either, {BACKEND_TOKEN_VARIABLE} holds it."
-_TOKEN_FILE = "File that holds the token; - for standard input."
 _NO_TOKEN = "Admit every process on this machine; on loopback only."
 Config = Annotated[Path | None, _option("--config", _CONFIG, callback=use_configuration, is_eager=True)]
 BackendTokenFile = Annotated[Path | None, _option("--backend-token-file", _BACKEND_TOKEN_FILE, panel=PLUGINS)]
-TokenFile = Annotated[Path | None, _option("--token-file", _TOKEN_FILE, panel=ACCESS)]
 NoToken = Annotated[bool, _option("--no-token", _NO_TOKEN, panel=ACCESS, metavar=None)]
 
 
@@ -53,7 +51,6 @@ NoToken = Annotated[bool, _option("--no-token", _NO_TOKEN, panel=ACCESS, metavar
 def serve(
     config: Config = None,  # noqa: ARG001 - its callback has used it
     backend_token_file: BackendTokenFile = None,
-    token_file: TokenFile = None,
     no_token: NoToken = False,
     **options: Any,
 ) -> None:
@@ -74,7 +71,7 @@ def serve(
     settings = Settings(**given, token=_TO_COME)
     _check_sources(settings)
     # Last, for it can make a token: a wrong call leaves none behind.
-    token = _token(settings, token, token_file, no_token=no_token)
+    token = _token(settings, token, no_token=no_token)
     serve_until_stopped(replace(settings, token=token))
 
 
@@ -109,17 +106,15 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
-def _token(settings: Settings, token: str | None, file: Path | None, *, no_token: bool) -> str | None:
-    """Decide which token callers must send; None admits everyone, which the settings take on loopback only."""
-    from synapse_agent.storage.token_file import checked_token, kept_token, read_token
+def _token(settings: Settings, token: str | None, *, no_token: bool) -> str | None:
+    """Decide which token callers must send besides those in files; without any, the agent admits everyone."""
+    from synapse_agent.storage.token_file import checked_token, kept_token
 
-    if sum([token is not None, file is not None, no_token]) > 1:
+    if no_token and (token is not None or settings.token_files):
         raise UsageError(f"Give one of --token (or {TOKEN_VARIABLE}), --token-file and --no-token.")
     if token is not None:
         return checked_token(token, source=f"--token or {TOKEN_VARIABLE}")
-    if file is not None:
-        return read_token(file)
-    if no_token or not settings.is_on_loopback:
+    if no_token or settings.token_files or not settings.is_on_loopback:
         return None
     kept, path = kept_token(settings.data_dir)
     warn(f"synapse-agent: callers must send the token in {path}")

@@ -15,6 +15,7 @@ from synapse_agent.cli.options import signed
 from synapse_agent.errors import UsageError
 from synapse_agent.options import SIZE, option_name, option_of, shown_default, type_of, variable_name
 from synapse_agent.settings import Settings
+from synapse_agent.storage.token_file import below
 from synapse_agent.util.sizes import parse_size
 
 SETTINGS = {each.name: each for each in fields(Settings)}
@@ -100,15 +101,17 @@ def use_configuration(context: typer.Context, path: Path | None) -> Path | None:
 def _configured(context: typer.Context, option: Any, value: Any, path: Path) -> Any:
     """Check a value of a configuration file; its paths are relative to the file's folder."""
     source = f"{path}: {option.opts[0].removeprefix('--')}"
-    if isinstance(value, list) != option.multiple:
-        raise UsageError(f"{source} must {'' if option.multiple else 'not '}be a list, not {value!r}.")
-    values = value if option.multiple else [value]
+    if isinstance(value, list) and not option.multiple:
+        raise UsageError(f"{source} must not be a list, not {value!r}.")
+    values = value if isinstance(value, list) else [value]
     for each in values:
         if not isinstance(each, str | int | float) or isinstance(each, bool) != option.is_flag:
             kind = "true or false" if option.is_flag else "a text or a number"
             raise UsageError(f"{source} must be {kind}, not {each!r}.")
     if option.type.name == "path":
         values = [str(path.parent / str(each)) for each in values]
+    if option.name == "token_files":
+        values = [below(path.parent, str(each)) for each in values]
     try:
         for each in values:
             option.type(each, param=option, ctx=context)

@@ -12,32 +12,39 @@ from email.utils import parsedate_to_datetime
 from importlib.resources import files
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined] # the stubs lack it
 
 from synapse_agent.cli.doctor.findings import Finding, fault, ok, skipped, warning
 from synapse_agent.cli.target.filesystem_probe import may_share_files
 from synapse_agent.cli.target.resolve import Target
 from synapse_agent.cli.terminal.sanitize import one_line
 from synapse_sdk.clients.agent import AgentClient
-from synapse_sdk.exceptions import AuthenticationError, AuthorizationError, ClientError
+from synapse_sdk.clients.agent.network import proxy_for, tls_context
+from synapse_sdk.exceptions import AuthenticationError, AuthorizationError, ClientError, NotFoundError
 
 SECONDS = 5.0
 CLOCK_SKEW = 60.0
 """Seconds that clocks may differ before it is worth a word."""
 EXPIRES_SOON = 14
 """Days."""
+MOST_WARNINGS = 20
+"""Of plugins' warnings, so that the rest can be found among them."""
+_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _GIVE_ANOTHER = "name the agent's address with --url, SYNAPSE_AGENT_URL or 'synapse-agent use NAME --url URL'"
 
 
 def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Iterator[Finding]:
     """Check the way to an agent step by step; what can't be looked at after a fault is left out."""
     try:
-        parts = urlsplit(target.url)
+        parts = _parsed(target.url)
     except ValueError as error:
         found = f"{target.url}, from {target.url_from}, is not an address: {one_line(str(error))}"
         yield fault("address", found, _GIVE_ANOTHER)
         return
-    proxy = proxy_of(target.url, getproxies())
+    try:
+        proxy = proxy_for(target.url)
+    except ValueError as error:
+        yield fault("proxy", str(error), f"unset it, or add {parts.hostname} to NO_PROXY")
+        return
     yield proxy_finding(parts, proxy)
     address = address_finding(target, parts, proxy)
     yield address
@@ -49,15 +56,12 @@ def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Itera
         return
     client = make_client()
     yield health_finding(client)
-    yield token_finding(client, target)
+    token = token_finding(client, target)
+    yield token
+    if token.status == "ok":
+        yield from plugin_findings(client)
+        yield nodes_finding(client)
     yield from contract_and_clock_findings(client)
-
-
-def proxy_of(url: str, proxies: Mapping[str, str]) -> str | None:
-    """Return the proxy that requests to an address go through, None where they go straight."""
-    parts = urlsplit(url)
-    is_direct = proxy_bypass_environment(parts.netloc.rpartition("@")[2], proxies)
-    return None if is_direct else proxies.get(parts.scheme) or proxies.get("all")
 
 
 def proxy_finding(parts: SplitResult, proxy: str | None) -> Finding:
@@ -72,7 +76,7 @@ def proxy_finding(parts: SplitResult, proxy: str | None) -> Finding:
             f"add {parts.hostname} to NO_PROXY",
         )
     try:
-        _connect(urlsplit(proxy if "//" in proxy else f"//{proxy}")).close()
+        _connect(urlsplit(proxy)).close()
     except (OSError, ValueError) as error:
         return fault(
             "proxy",
@@ -107,10 +111,11 @@ def tls_finding(url: str, parts: SplitResult, proxy: str | None) -> Finding:
         return warning("TLS", "none: tokens and data can be read on the way", "put TLS before the agent, and use https")
     if proxy is not None:
         return skipped("TLS", "the proxy is in between; the client checks the certificate with each connection")
-    from synapse_agent_api.http_library import httpx
-
     try:
-        context = httpx.create_ssl_context()
+        context = tls_context()
+    except ValueError as error:
+        return fault("TLS", one_line(str(error)), "name a file of CA certificates there, or unset the variable")
+    try:
         with _connect(parts) as connection, context.wrap_socket(connection, server_hostname=parts.hostname) as secured:
             return certificate_finding(secured.version() or "TLS", secured.getpeercert() or {}, now=time.time())
     except ssl.SSLCertVerificationError as error:
@@ -163,6 +168,44 @@ def token_finding(client: AgentClient, target: Target) -> Finding:
     except ClientError as error:
         return fault("token", f"it could not be tried: {one_line(error.message)}", "look at the agent's own log")
     return ok("token", f"the agent takes {source}")
+
+
+def plugin_findings(client: AgentClient) -> Iterator[Finding]:
+    """Pass on the warnings about the plugins that the agent has cached, such as keys without effect."""
+    try:
+        releases, total = client.list_plugin_releases(list_all=True)
+    except ClientError as error:
+        yield skipped("plugins", f"they could not be listed: {one_line(error.message)}")
+        return
+    warnings = [
+        f"{release['plugin']}@{release['version']}: {one_line(text)}"
+        for release in releases
+        for text in release.get("warnings", ())
+    ]
+    for text in warnings[:MOST_WARNINGS]:
+        yield warning("plugins", text, "correct the plugin, and 'synapse-agent create CODE@VERSION --refresh'")
+    if len(warnings) > MOST_WARNINGS:
+        more = f"{len(warnings) - MOST_WARNINGS} more warnings"
+        yield warning("plugins", more, "'synapse-agent get CODE@VERSION' shows those of a release")
+    if not warnings:
+        yield ok("plugins", f"{total} cached, without warnings")
+
+
+def nodes_finding(client: AgentClient) -> Finding:
+    """Report what the agent's machine, or its cluster, has for runs."""
+    try:
+        resources = client.get_cluster_resources()
+    except NotFoundError:
+        return skipped("nodes", "the agent does not report its machine's resources")
+    except ClientError as error:
+        return fault("nodes", one_line(error.message), "look at the agent's own log")
+    nodes, gpu = resources["node_counts"], resources["gpu"]
+    found = (
+        f"{nodes['alive']} of {nodes['total']}, with {resources['cpu']['total']:g} CPUs,"
+        f" {resources['memory']['total'] / 2**30:.1f} GiB of memory and {gpu['total_gpus']:g} GPUs;"
+        f" {resources['running_jobs']} jobs are running"
+    )
+    return ok("nodes", found)
 
 
 def contract_and_clock_findings(client: AgentClient) -> Iterator[Finding]:
@@ -227,11 +270,16 @@ def _moment(date: str | None) -> datetime | None:
     return moment.astimezone(UTC) if moment else None
 
 
+def _parsed(url: str) -> SplitResult:
+    parts = urlsplit(url)
+    _ = parts.port  # raises `ValueError` only when it is read
+    return parts
+
+
 def _connect(parts: SplitResult) -> socket.socket:
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return socket.create_connection((parts.hostname or "", port), timeout=SECONDS)
+    return socket.create_connection((parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 80)), timeout=SECONDS)
 
 
 def _without_secrets(proxy: str) -> str:
-    parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    parts = urlsplit(proxy)
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)

@@ -41,6 +41,7 @@ def check_machine(data_dir: Path, ray_address: str | None) -> Iterator[Finding]:
     yield cache_finding(data_dir / "environments")
     yield disk_finding(data_dir)
     yield from kernel_findings()
+    yield resources_finding()
     yield ray_finding(_ray_version(), ray_address)
 
 
@@ -125,6 +126,23 @@ def namespaces_finding(missing: str) -> Finding:
             "allow unprivileged user namespaces; docs/guides/security.md has the settings of containers and systemd",
         )
     return ok("namespaces", "runs have /tmp, /var/tmp and /dev/shm of their own")
+
+
+def resources_finding() -> Finding:
+    """Report what runs on this machine can have."""
+    from synapse_agent.runner.resources.gpus import NVIDIA, find_gpus  # these know Linux alone
+    from synapse_agent.util.cpus import usable_cpus
+    from synapse_agent.util.memory import usable_memory
+
+    cpus, gpus = usable_cpus(), find_gpus(None, os.environ)
+    names = ", ".join(dict.fromkeys(gpu.name or gpu.id for gpu in gpus))
+    count = f"{len(gpus)} GPU{'' if len(gpus) == 1 else 's'} ({names})" if gpus else "no GPU found"
+    found = f"{cpus} CPU{'' if cpus == 1 else 's'}, {usable_memory() / GIBIBYTE:.1f} GiB of memory, {count}"
+    if any(gpu.vendor == NVIDIA and gpu.memory_total is None for gpu in gpus):
+        return warning(
+            "for runs", f"{found}; how busy is not known", "pip install 'synapse-agent-client[agent,cli,gpu]'"
+        )
+    return ok("for runs", found)
 
 
 def ray_finding(installed: str | None, address: str | None) -> Finding:

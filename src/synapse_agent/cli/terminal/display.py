@@ -35,11 +35,11 @@ class Display(Protocol):
         """Show how far it is."""
 
 
-def make_display(output: Output, phase: str) -> Display:
+def make_display(output: Output, phase: str, *, may_move: bool = True) -> Display:
     """Make what fits: something that moves on a terminal, lines where it is none, nothing for those who want quiet."""
     if output.is_quiet:
         return Silence()
-    return Animation(output, phase) if output.is_animated else Lines(output)
+    return Animation(output, phase) if may_move and output.is_animated else Lines(output)
 
 
 class Silence:

@@ -13,7 +13,9 @@ from synapse_agent.util.standard_streams import warn
 if TYPE_CHECKING:
     from rich.console import Console
 
-View = Literal["agents", "environments", "findings", "health", "job", "jobs", "release", "releases", "value"]
+View = Literal[
+    "agents", "environments", "findings", "gpus", "health", "job", "jobs", "nodes", "release", "releases", "value"
+]
 """A function of `views`, which is imported for a terminal only, as Rich takes its time."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -93,6 +93,40 @@ def health(found: Mapping[str, Any]) -> RenderableType:
         if name != "status":
             _add(tree, name, value)
     return tree
+
+
+def nodes(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Show nodes, one a row, with what of them is in use."""
+    table = _table("Node", "Host", "Address", "State", "CPUs", "Memory", "GPUs")
+    for node in found:
+        table.add_row(
+            _text(node.get("node_id")),
+            _text(node.get("host_name")),
+            _text(node.get("ip")),
+            _text(node.get("state")),
+            _used(node.get("cpu"), "{:g}".format),
+            _used(node.get("memory"), lambda amount: show_size(int(amount))),
+            _text(len(_sequence(node.get("gpus")))),
+        )
+    return table
+
+
+def gpus(found: Mapping[str, Any]) -> RenderableType:
+    """Show GPUs, one a row, and how busy they are."""
+    if not found.get("gpus"):
+        return Text("The agent has found no GPUs.", "dim")
+    table = _table("Node", "GPU", "Name", "Given to runs", "Busy", "Memory")
+    for gpu in _mappings(found["gpus"]):
+        memory = "" if gpu.get("memory_total") is None else f"{gpu.get('memory_used')} of {gpu['memory_total']} MB"
+        table.add_row(
+            _text(gpu.get("node_id")),
+            _text(gpu.get("uuid")),
+            _text(gpu.get("name")),
+            Text(_percent(gpu.get("used"), 100)),
+            Text(_percent(gpu.get("utilization_gpu"), 1)),
+            _text(memory),
+        )
+    return table
 
 
 def agents(found: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -252,6 +286,24 @@ def _moment(stamp: object) -> datetime | None:
     except ValueError:
         return None
     return moment if moment is None or moment.tzinfo else None
+
+
+def _used(amount: object, shown: Callable[[float], str]) -> Text:
+    """Show how much of an amount is in use."""
+    if not isinstance(amount, Mapping):
+        return Text("")
+    used, total = amount.get("used"), amount.get("total")
+    if not isinstance(used, int | float) or not isinstance(total, int | float):
+        return Text("")
+    return Text(f"{shown(used)} of {shown(total)}")
+
+
+def _percent(part: object, factor: float) -> str:
+    return f"{part * factor:.0f} %" if isinstance(part, int | float) else ""
+
+
+def _sequence(entries: object) -> Sequence[Any]:
+    return entries if isinstance(entries, list) else ()
 
 
 def _mappings(entries: object) -> Iterable[Mapping[str, Any]]:

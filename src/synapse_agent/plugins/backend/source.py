@@ -71,6 +71,15 @@ class BackendSource:
         finally:
             await in_thread(archive.unlink, missing_ok=True)
 
+    async def state(self, *, plugin: str, version: str) -> str | None:  # noqa: ARG002 - as every source has it
+        """Return None: a backend publishes a release once, and to ask it each time would make it needed."""
+        return None
+
+    async def versions(self, plugin: str) -> list[str]:
+        """Raise `Problem`: a backend is asked by version."""
+        message = f"The backend {origin(self._address)} does not list versions: name one of {quoted(plugin)}."
+        raise Problem(422, "ambiguous_release", message)
+
     async def _find(self, plugin: str, version: str, *, name: str, until: float) -> tuple[Record, httpx.URL]:
         url = _below(self._address, "plugin_releases", f"{plugin}@{version}")
         with self._told(name, "its record"):

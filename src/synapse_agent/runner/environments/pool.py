@@ -121,6 +121,8 @@ class Environments:
         """
         for python in self._interpreters.known(requires_python):
             key = _key(python, wanted)
+            if key in self._making:  # or this run would overtake those that wait for it
+                return None
             if key not in self._refused:
                 lease = await self._take(self._folder / key)
                 return None if lease is None else (lease, python)
@@ -160,7 +162,7 @@ class Environments:
     ) -> EnvironmentLease:
         """Take an environment; again and again, in case it is removed before it can be."""
         folder = self._folder / key
-        while (lease := await self._take(folder)) is None:
+        while key in self._making or (lease := await self._take(folder)) is None:
             await self._wait_for(key, lambda hear: self._make(folder, python, requirements, hear), on_output)
         return lease
 

@@ -27,7 +27,7 @@ from ..synapse_worker.zygote import Spec
 from . import protocol
 from .agent_link import AgentLink
 from .places import Places
-from .runs import QueuedRun, Runs, SpareProcess
+from .runs import QueuedRun, RunningRuns, SpareProcess
 from .shown_files import copy_mounts
 from .zygote_process import ZygoteProcess
 
@@ -62,7 +62,7 @@ class Keeper:
         self._zygote: ZygoteProcess | None = None
         self._queue: deque[QueuedRun] = deque()
         self._spares: list[SpareProcess] = []
-        self._runs = Runs(self._agent, self._poll, self._clear, namespaces=spec.namespaces)
+        self._runs = RunningRuns(self._agent, self._poll, self._clear, namespaces=spec.namespaces)
         self._output = b""
         """What imports have printed that runs need not do any more; it goes to the log of the first run."""
         self._numbers = 0
@@ -209,7 +209,7 @@ class Keeper:
         queued = self._queue[0]
         self._pass_on_output(queued)
         indices, trees = self._shown(queued)
-        self._agent.tell(protocol.STARTED, queued.number, spare.pid)
+        self._agent.tell(protocol.STARTED, queued.number, 0, os.fsencode(self._places.outputs(spare.place)))
         try:
             send(spare.connection, worker.TAKE + bytes(indices), [*queued.descriptors, *trees])
         except OSError:  # it is gone, and its zygote is about to report that

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..synapse_worker.view import MountPoint, home_of
+from ..synapse_worker.view import MountPoint, home_of, outputs_of
 
 _MODE = 0o700
 
@@ -25,7 +25,7 @@ class Places:
         try:
             if self._temporary:
                 os.mkdir(f"{self._place}/{number}", _MODE)
-            for path in folders:
+            for path in (*folders, outputs_of(folders[0])):
                 os.mkdir(path, _MODE)
         except OSError:
             self.remove(number)
@@ -46,7 +46,11 @@ class Places:
             pass  # the run's process ended before it had mounted anything
         except OSError:
             return False
-        return all(_removed(path) for path in (*folders, f"{self._place}/{number}"))
+        return all(_removed(path) for path in (outputs_of(folders[0]), *folders, f"{self._place}/{number}"))
+
+    def outputs(self, number: int) -> str:
+        """Return the folder whose files outlive the run."""
+        return outputs_of(self._folders(number)[0])
 
     def _folders(self, number: int) -> list[str]:
         if not self._temporary:

@@ -23,7 +23,7 @@ READY = b"r"
 The number is its memory in bytes, its share of what it shares, and the value the microseconds that its imports took.
 """
 STARTED = b"s"
-"""A process has taken the run; the value is its process id in the keeper's namespace."""
+"""A process has taken the run; the path follows of the folder whose files outlive it."""
 TIMED_OUT = b"t"
 """The run has reached its time limit, and the keeper is ending it."""
 ENDED = b"e"

@@ -51,7 +51,7 @@ class SpareProcess:
         os.close(self.pidfd)
 
 
-class Run:
+class RunningRun:
     """A run that a process has taken."""
 
     def __init__(self, queued: QueuedRun, spare: SpareProcess) -> None:
@@ -96,7 +96,7 @@ class _FinishedRun:
         self.give_up_at = time.monotonic() + _UNKILLABLE_SECONDS
 
 
-class Runs:
+class RunningRuns:
     """The runs that processes have taken: their time, their stops, and their ends."""
 
     def __init__(self, agent: AgentLink, poll: select.poll, clear: Callable[[int], None], *, namespaces: bool) -> None:
@@ -105,7 +105,7 @@ class Runs:
         self._poll = poll
         self._clear = clear
         self._namespaces = namespaces
-        self._running: dict[int, Run] = {}
+        self._running: dict[int, RunningRun] = {}
         """By the number of their folders."""
         self._unreaped: dict[int, float] = {}
         """When each run ended that its zygote has not reaped yet, by the number of its folders."""
@@ -132,7 +132,7 @@ class Runs:
 
     def take(self, queued: QueuedRun, spare: SpareProcess) -> None:
         """Watch over a run that a process has just taken."""
-        self._running[spare.place] = Run(queued, spare)
+        self._running[spare.place] = RunningRun(queued, spare)
         self._poll.register(spare.pidfd, select.POLLIN)
 
     def stop(self, number: int, *, at_once: bool) -> None:
@@ -224,7 +224,7 @@ class Runs:
         while not self._sweep(None) and time.monotonic() < give_up_at:
             time.sleep(_SWEEP_SECONDS)
 
-    def _finish(self, run: Run, status: int) -> None:
+    def _finish(self, run: RunningRun, status: int) -> None:
         del self._running[run.place]
         if run.pidfd in self._unregistered:
             self._unregistered.remove(run.pidfd)

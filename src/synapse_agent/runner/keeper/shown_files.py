@@ -1,10 +1,11 @@
-"""The temporary files that a caller names in the params of a run, shown to that run alone."""
+"""The files that a caller names in the params of a run, shown to that run alone."""
 
 from __future__ import annotations
 
 import json
 import os
 from contextlib import suppress
+from typing import Any
 
 from ..synapse_worker import protocol as worker
 from ..synapse_worker.namespaces import clone_tree, make_read_only
@@ -12,15 +13,16 @@ from ..synapse_worker.view import View, is_within
 
 
 def copy_mounts(view: View, request: int, *, folder: str) -> tuple[list[int], list[int]]:
-    """Copy the mounts, read-only, of the files that a request names and that the view hides.
+    """Copy the mounts, read-only, of the files that a request names and that the view hides, then of its inputs.
 
-    `folder` is that of the plugin's code, which each debug run has for itself. Return the indices of what was copied in
-    the request, and the trees.
+    `folder` is that of the plugin's code, which each debug run has for itself. Return the indices of the former in the
+    request, and the trees. If an input can't be mounted, the rest is missing as well, which the run's process reports.
     """
+    head = _head(request)
     indices: list[int] = []
     trees: list[int] = []
     seen = [step.path for step in view.kept]
-    wanted = [tuple(pair) for pair in _head(request)["shown"][: worker.MAX_SHOWN]]
+    wanted = [tuple(pair) for pair in head["shown"][: worker.MAX_SHOWN]]
     for path, real in sorted(wanted):
         is_wanted = view.is_hidden(path) and not any(is_within(path, other) for other in seen)
         if not is_wanted and path != folder:
@@ -31,10 +33,14 @@ def copy_mounts(view: View, request: int, *, folder: str) -> tuple[list[int], li
             make_read_only("", tree=tree)
             indices.append(wanted.index((path, real)))
             seen.append(path)
+    with suppress(OSError):
+        for _, _, source in head["inputs"]:
+            trees.append(clone_tree(source))
+            make_read_only("", tree=trees[-1])
     return indices, trees
 
 
-def _head(request: int) -> dict[str, list[tuple[str, str]]]:
+def _head(request: int) -> dict[str, Any]:
     """Read the first line of a request, which the agent wrote, without taking it from the run."""
     text = b""
     while b"\n" not in text:
@@ -42,5 +48,5 @@ def _head(request: int) -> dict[str, list[tuple[str, str]]]:
         if not part:
             break
         text += part
-    head: dict[str, list[tuple[str, str]]] = json.loads(text.partition(b"\n")[0])
+    head: dict[str, Any] = json.loads(text.partition(b"\n")[0])
     return head

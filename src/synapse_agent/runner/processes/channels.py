@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import json
 import logging
-import math
 import os
 import secrets
 import socket
@@ -16,8 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from synapse_agent.runner.processes.import_report import NO_REPORT, read_report
+from synapse_agent.runner.processes.reported_events import read_event, read_value
 from synapse_agent.runner.synapse_worker import protocol
-from synapse_agent.runner.synapse_worker.json_check import is_too_deep
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +109,8 @@ class ReportSocket:
         self.failure: bytes | None = None
         self.imports = NO_REPORT
         self._parts = bytearray()
+        self._value = bytearray()
+        self._values_size = 0
         self._has_warned = False
         self._socket, self.writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
@@ -137,7 +138,9 @@ class ReportSocket:
 
     def _take(self, kind: bytes, payload: bytes) -> None:
         if kind == protocol.EVENT:
-            self._pass_on(payload)
+            self._pass_on(payload, read_event)
+        elif kind in (protocol.VALUE_PART, protocol.VALUE):
+            self._add_to_value(kind, payload)
         elif kind == protocol.UNCOMPILED:
             if self._on_uncompiled is not None:
                 self._on_uncompiled(payload)
@@ -157,8 +160,18 @@ class ReportSocket:
     def _has_outcome(self) -> bool:
         return self.result is not None or self.failure is not None
 
-    def _pass_on(self, payload: bytes) -> None:
-        event = _event(payload)
+    def _add_to_value(self, kind: bytes, payload: bytes) -> None:
+        """Take a part of a value; all of them together are bounded as the result is."""
+        self._values_size += len(payload)
+        if self._values_size > self._limit or len(self._value) + len(payload) > protocol.MAX_VALUE:
+            return
+        self._value += payload
+        if kind == protocol.VALUE:
+            value, self._value = bytes(self._value), bytearray()
+            self._pass_on(value, read_value)
+
+    def _pass_on(self, payload: bytes, read: Callable[[bytes], dict[str, Any] | None]) -> None:
+        event = read(payload)
         if event is None:
             if not self._has_warned:
                 self._has_warned = True
@@ -186,34 +199,3 @@ class ReportSocket:
 
 def _failure(error_type: str, message: str, **extra: Any) -> bytes:
     return json.dumps({"error_type": error_type, "message": message, **extra}).encode()
-
-
-def _event(payload: bytes) -> dict[str, Any] | None:
-    """Read an event, reduced to what belongs in one; None if it does not have the form of `RunListener.event`."""
-    try:
-        event = _DECODER.decode(payload.decode())
-    except (ValueError, RecursionError):  # Python 3.12 and later write more than this one can read
-        return None
-    if not isinstance(event, dict) or is_too_deep(payload):
-        return None
-    kind = event.get("type")
-    if kind == "event" and isinstance(event.get("event"), str):
-        return {"type": "event", "event": event["event"], "data": event.get("data")}
-    if kind == "progress" and _is_number(event.get("current")) and _is_number(event.get("total", 0) or 0):
-        step = {"step": event["step"]} if isinstance(event.get("step"), str) else {}
-        return {"type": "progress", "current": event["current"], "total": event.get("total"), **step}
-    return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text:.40} is not a number that JSON can express")
-    return number
-
-
-_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)

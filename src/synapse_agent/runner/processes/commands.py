@@ -44,6 +44,7 @@ class Commands:
             "limits": limits.resources,
             "writable": [str(path) for path in writable],
             "shown": [],
+            "inputs": [],
         }
         async with self._zygotes.use(self._spec) as keeper:
             return await Execution(keeper, limits, on_output=on_output).run(request, stdin)

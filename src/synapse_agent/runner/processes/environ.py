@@ -15,14 +15,6 @@ _NAMES = frozenset(
 _PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "NCCL_", "HIP_", "ROCR_", "OMP_", "MKL_", "OPENBLAS_")
 _FOR_INSTALLERS = ("UV_", "XDG_", "HOME", "TMPDIR", "NETRC")
 
-_THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "VECLIB_MAXIMUM")
-
-
-def thread_env(threads: int | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that libraries read their number of threads from, but for those that `environ` has."""
-    names = [f"{library}_NUM_THREADS" for library in _THREADS]
-    return {} if threads is None else {name: str(threads) for name in names if name not in environ}
-
 
 def worker_env(environ: Mapping[str, str]) -> dict[str, str]:
     """Choose what an action may see."""

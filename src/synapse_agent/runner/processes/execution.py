@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from synapse_agent.runner.processes.channels import LogPipe, ReportSocket
@@ -48,13 +49,17 @@ class Execution:
         on_output: Callable[[bytes], None],
         on_event: Callable[[Mapping[str, Any]], None] | None = None,
         on_started: Callable[[], None] | None = None,
+        on_outputs: Callable[[Path, bool], None] | None = None,
         on_uncompiled: Callable[[bytes], None] | None = None,
     ) -> None:
+        """`on_outputs` hears the folder of the run's outputs when it starts, and again, with True, when it is over."""
         self._keeper = keeper
         self._limits = limits
         self._on_output = on_output
         self._on_event = on_event
         self._on_started = on_started
+        self._on_outputs = on_outputs
+        self._outputs: Path | None = None
         self._on_uncompiled = on_uncompiled
         self._loop = asyncio.get_running_loop()
         self._status: asyncio.Future[int | None] = self._loop.create_future()
@@ -91,20 +96,27 @@ class Execution:
             status, reports.result, reports.failure, self._timed_out, reports.has_begun, was_cut, reports.imports
         )
 
-    def started(self) -> None:
+    def started(self, outputs: Path) -> None:
         """Hear from the keeper that the process is there."""
         if not self._has_started and self._on_started is not None:
             self._on_started()
         self._has_started = True
+        self._outputs = outputs
+        self._pass_outputs_on(is_over=False)
 
     def timed_out(self) -> None:
         """Hear from the keeper that it is being ended, as its time is over."""
         self._timed_out = True
 
     def ended(self, status: int | None) -> None:
-        """Hear from the keeper that nothing is left of it."""
+        """Hear from the keeper that nothing is left of it; its folders are removed next."""
+        self._pass_outputs_on(is_over=True)
         if not self._status.done():
             self._status.set_result(status)
+
+    def _pass_outputs_on(self, *, is_over: bool) -> None:
+        if self._outputs is not None and self._on_outputs is not None:
+            self._on_outputs(self._outputs, is_over)
 
     def _in_order(self, log: LogPipe) -> Callable[[Mapping[str, Any]], None] | None:
         """Pass on an event after what was printed before it, which comes another way."""
@@ -129,7 +141,7 @@ class Execution:
                 (reports.writer.fileno(), log.writer.fileno(), file),
                 limit=self._limits.time,
                 grace=self._limits.grace,
-                shows=bool(request["shown"]),
+                shows=bool(request["shown"] or request["inputs"]),
             )
 
     async def _end(self) -> int | None:

@@ -45,8 +45,8 @@ NO_IMPORTS = ImportPlan()
 class Child(Protocol):
     """Receives what a keeper reports of a run."""
 
-    def started(self) -> None:
-        """A process has taken it."""
+    def started(self, outputs: Path) -> None:
+        """A process has taken it, and leaves its outputs in this folder."""
 
     def timed_out(self) -> None:
         """It has reached its time limit, and the keeper is ending it."""
@@ -253,7 +253,7 @@ class KeeperProcess:
             self._is_ready.set()
             self._on_ready()
         elif kind == protocol.STARTED:
-            self._children[number].started()
+            self._children[number].started(Path(os.fsdecode(words)))
         elif kind == protocol.TIMED_OUT:
             self._children[number].timed_out()
         elif kind == protocol.LEFT:

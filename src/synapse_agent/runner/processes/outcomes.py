@@ -25,7 +25,7 @@ _STATUSES = {
     "invalid_plugin": 422,
 }
 """The failures that a run can report. It names one of these types, and the agent chooses the status."""
-_TEXTS = frozenset({"exception_type", "exception_message", "traceback", "entrypoint", "path"})
+_TEXTS = frozenset({"exception_type", "exception_message", "traceback", "entrypoint", "path", "file"})
 _NUMBERS = frozenset({"size", "limit"})
 
 

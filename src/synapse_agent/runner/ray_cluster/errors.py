@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from synapse_agent.problems import Problem
+
 
 class NodeLost(Exception):
     """The actor of a node has died, or can't be reached."""
@@ -22,3 +24,8 @@ class ClusterSilent(Exception):
 
 class NoneFits(Exception):
     """No node that is there is large enough."""
+
+
+def cluster_unavailable(why: str) -> Problem:
+    """Return the refusal of a cluster that can't be used now."""
+    return Problem(503, "cluster_unavailable", f"{why.rstrip('.')}. Nothing has run; try again later.")

@@ -13,6 +13,7 @@ from typing import Any
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run
+from synapse_agent.runner.resources.reports import NodeReport
 from synapse_agent.settings import Settings
 
 _LENGTH = struct.Struct("<Q")
@@ -53,6 +54,13 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtNodes:
+    """Report what all nodes have, and what of it is in use."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End everything, and yourself."""
 
@@ -85,6 +93,15 @@ class Said:
 
     number: int
     items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodesSeen:
+    """All nodes, or why the cluster could not be asked."""
+
+    number: int
+    reports: tuple[NodeReport, ...] = ()
+    silence: str | None = None
 
 
 # Of a run. The last of its items is `Succeeded` or `Failed`.
@@ -124,6 +141,21 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """The run has left these files; the driver fetches them from the node, and sends their parts instead."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPart:
+    """The next piece of a file that the run has left."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Succeeded:
     """The result's parts have all been said."""
 
@@ -153,7 +185,7 @@ class SourceMissing:
     """The node does not have the source, so nothing has run; said to the driver alone."""
 
 
-Item = Placed | Started | LogOutput | RunEvent | Part | Succeeded | Failed | SourceMissing
+Item = Placed | Started | LogOutput | RunEvent | Part | Left | OutputPart | Succeeded | Failed | SourceMissing
 
 
 def packed(message: object) -> bytes:

@@ -11,23 +11,27 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from . import protocol
-from .failures import ActionFailure
+from .plain_values import NonFinite, shown
 from .reports import Reports
-from .results import to_json
+from .results import JsonText, any_to_json, to_json
 
 if TYPE_CHECKING:
     import logging
+    from pathlib import Path
 
 _PROGRESS_SECONDS = 0.05
+_MAX_PLACES = 20
+"""Places of NaN and infinities that a report lists."""
 
 
 class Context:
     """A run as its action sees it: what it is, and how it reports its progress."""
 
-    def __init__(self, reports: Reports, *, job_id: str, action: str, language: str | None) -> None:
+    def __init__(self, reports: Reports, *, job_id: str, action: str, language: str | None, outputs: str) -> None:
         self.job_id = job_id
         self.action = action
         self.language = language
+        self._outputs = outputs
         self._reports = reports
         self._unsent: bytes | None = None
         self._sent_at = 0.0
@@ -36,6 +40,13 @@ class Context:
     def env(self) -> MutableMapping[str, str]:
         """The environment variables of the run, the plugin's `env` among them."""
         return os.environ
+
+    @property
+    def outputs(self) -> Path:
+        """The folder whose files outlive the run, as files of its job."""
+        from pathlib import Path  # most actions have no use for it
+
+        return Path(self._outputs)
 
     @property
     def logger(self) -> logging.Logger:
@@ -52,49 +63,82 @@ class Context:
         return logger
 
     def set_progress(self, current: float, total: float | None = None, step: str | None = None) -> None:
-        """Tell how far the action is, or one step of it; of many calls in a short time, the last is passed on."""
+        """Set the progress of the action or of a step; of many calls in a short time, the last is passed on.
+
+        NaN and infinities become `null`, and so does any other value, which the log then names: no value raises.
+        """
         far = {"current": _number("current", current), "total": None if total is None else _number("total", total)}
-        named = {} if step is None else {"step": _text("step", step)}
-        self._unsent = _written("progress", {"type": "progress", **far, **named})
+        named = {} if step is None else {"step": _short_text(step)}
+        self._unsent = _report({"type": "progress", **far, **named})
         if time.monotonic() - self._sent_at >= _PROGRESS_SECONDS:
             self.flush()
 
     def log(self, event: str, data: Any = None) -> None:
-        """Record an event with data that JSON can say, up to some 60 kB."""
-        self.flush()
-        sys.stdout.flush()  # so that what was printed before stands before the event
-        self._reports.event(
-            _written(f"event {event!r}", {"type": "event", "event": _text("event", event), "data": data})
-        )
+        """Record an event with some 60 kB of data.
+
+        NaN and infinities become `null`, and a `repr` stands for what JSON has nothing for: no value raises.
+        """
+        self._flush_all()
+        self._send(_report({"type": "event", "event": _short_text(event), "data": data}))
+
+    def output(self, value: bytes) -> None:
+        """Report a value that the action has yielded, as JSON."""
+        self._flush_all()
+        self._reports.value(value)
+
+    def describe_result(self, is_generator: bool, nonfinite: NonFinite) -> None:
+        """Record what the result itself does not show."""
+        facts = {**({"generator": True} if is_generator else {}), **nonfinite.fields}
+        if facts:
+            self._send(_report({"type": "result", **facts}))
 
     def flush(self) -> None:
         """Pass on progress that was held back."""
         if self._unsent is not None:
-            self._reports.event(self._unsent)
+            self._send(self._unsent)
             self._unsent, self._sent_at = None, time.monotonic()
 
+    def _flush_all(self) -> None:
+        """Pass on what comes before a report: progress, and what was printed."""
+        self.flush()
+        with suppress(Exception):  # the action may have closed it
+            sys.stdout.flush()
 
-def _number(name: str, value: Any) -> float:
-    """Give a number as one of Python's own; numpy's and torch's scalars, decimals and fractions are some."""
+    def _send(self, report: bytes) -> None:
+        with suppress(OSError):  # the action may have closed the descriptor
+            self._reports.event(report)
+
+
+def _number(name: str, value: Any) -> float | None:
+    """Return a number as one of Python's own; numpy's and torch's scalars, decimals and fractions are some."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return value
     for read in (operator.index, float):
-        with suppress(TypeError, ValueError):
+        with suppress(Exception):  # the class can be the plugin's
             return read(value)
-    raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    with suppress(Exception):
+        print(f"set_progress: {name} must be a number, not {shown(value):.80}", file=sys.stderr)
+    return None
 
 
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    return value
+def _short_text(value: Any) -> str:
+    return shown(value, str)
 
 
-def _written(what: str, report: dict[str, Any]) -> bytes:
-    try:
-        payload = to_json(report)
-    except ActionFailure as failure:
-        raise TypeError(f"{what} cannot be written as JSON: see {failure.fields['path']} in {report!r:.200}") from None
-    if len(payload) > protocol.MAX_PAYLOAD:
-        raise ValueError(f"{what} has {len(payload)} bytes; {protocol.MAX_PAYLOAD} are allowed")
-    return payload
+def _report(report: dict[str, Any]) -> bytes:
+    """Write a report that fits into one message, whatever its values are."""
+    written = any_to_json(report)
+    payload = _with_fields(written)
+    if len(payload) <= protocol.MAX_PAYLOAD:
+        return payload
+    left_out = f"This is the beginning of {len(payload)} bytes; an event takes {protocol.MAX_PAYLOAD}."
+    return any_to_json({**report, "data": shown(report["data"]), "left_out": left_out}).text
+
+
+def _with_fields(written: JsonText) -> bytes:
+    """Add to a report the places of its NaN and infinities."""
+    if not written.nonfinite.total:
+        return written.text
+    total, places = written.nonfinite
+    fields = NonFinite(total, places[:_MAX_PLACES]).fields
+    return written.text[:-1] + b"," + to_json(fields).text[1:]

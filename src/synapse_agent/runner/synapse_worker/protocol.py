@@ -30,15 +30,21 @@ REAPED = b"e"
 
 TAKE = b"R"
 """Keeper to waiting process: be the run whose descriptors come along: report socket, log pipe, a file with its request,
-and a tree of files for each byte that follows, which is the index of its path in the request."""
+a tree of files for each byte that follows, which is the index of its path in the request, and one for each input."""
 MAX_SHOWN = 100
-MAX_DESCRIPTORS = 3 + MAX_SHOWN
+MAX_INPUTS = 140
+MAX_DESCRIPTORS = 3 + MAX_SHOWN + MAX_INPUTS
+"""The kernel passes 253 at most."""
 
 SECRET_BYTES = 16
 REPORT = struct.Struct(f"!{SECRET_BYTES}sc")
 """Run to agent: secret, kind; the payload follows."""
 EVENT = b"E"
 """Payload: one event as JSON."""
+VALUE_PART = b"v"
+"""Payload: a part of a value that the action has yielded, which one message cannot hold."""
+VALUE = b"V"
+"""Payload: the last part of such a value, as JSON without line ends."""
 UNCOMPILED = b"U"
 """Payload: the file of a module that the run had to compile, as there is no compiled code of it."""
 IMPORTS = b"I"
@@ -60,3 +66,5 @@ DONE = b"D"
 
 MAX_PAYLOAD = 60_000
 """Bytes of payload in one message; a socket's default buffer holds three."""
+MAX_VALUE = 4 * 2**20
+"""Bytes of a value that an action yields: the agent checks it at once, and nothing else meanwhile."""

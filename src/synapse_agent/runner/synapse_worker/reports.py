@@ -23,12 +23,20 @@ class Reports:
         """Send one event of at most `protocol.MAX_PAYLOAD` bytes."""
         self._send(protocol.EVENT, payload)
 
+    def value(self, payload: bytes) -> None:
+        """Send a value that the action has yielded."""
+        self._send_parts(protocol.VALUE_PART, protocol.VALUE, payload)
+
     def outcome(self, kind: bytes, payload: bytes) -> None:
-        """Send how the run ended, in as many messages as it takes."""
+        """Send how the run ended."""
+        self._send_parts(protocol.PART, kind, payload)
+
+    def _send_parts(self, part: bytes, kind: bytes, payload: bytes) -> None:
+        """Send a payload in as many messages as it takes."""
         last = max(len(payload) - 1, 0) // protocol.MAX_PAYLOAD * protocol.MAX_PAYLOAD
         view = memoryview(payload)
         for start in range(0, last, protocol.MAX_PAYLOAD):
-            self._send(protocol.PART, view[start : start + protocol.MAX_PAYLOAD])
+            self._send(part, view[start : start + protocol.MAX_PAYLOAD])
         self._send(kind, view[last:])
 
     def tell(self, kind: bytes) -> None:

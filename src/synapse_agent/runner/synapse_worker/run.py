@@ -9,8 +9,8 @@ import os
 import resource
 import sys
 from _socket import socket
-from collections.abc import Callable, Iterable
-from types import ModuleType
+from collections.abc import Callable, Sequence
+from types import AsyncGeneratorType, GeneratorType, ModuleType
 from typing import Any, NoReturn
 
 from . import protocol
@@ -19,13 +19,16 @@ from .context import Context
 from .entrypoints import load
 from .failures import ActionFailure, action_failed
 from .imports import WATCH
+from .inputs import Input, resolved
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .reports import Reports
-from .results import to_json
+from .results import ResultFailure, to_json
 from .sandbox import Sandbox
+from .view import outputs_of
 
 _decode = json.JSONDecoder().decode
+_GENERATORS = (GeneratorType, AsyncGeneratorType)
 _REHEARSED = "SYNAPSE_REHEARSED"
 
 
@@ -44,7 +47,7 @@ def become_run(
         sandbox = prepare()
         shown, (report, log, file, *trees) = _wait(connection)
         _take_log(log)
-        status = _execute(file, report, folder, sandbox, zip(shown, trees))
+        status = _execute(file, report, folder, sandbox, shown, trees)
     except SystemExit as leaving:
         status = _exit_status(leaving.code)
     except BaseException:  # nothing may return into the zygote's loop
@@ -78,9 +81,9 @@ def warm_up() -> None:
     del os.environ[_REHEARSED]
     _, params = _parted(b'{"warm_up": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
-    context = Context(reports, job_id="", action="", language=None)
+    context = Context(reports, job_id="", action="", language=None, outputs="")
     reports.imports(WATCH.report())
-    reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)))
+    reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)).text)
     reports.close()
 
 
@@ -110,24 +113,28 @@ def _parted(request: bytes) -> tuple[dict[str, Any], bytes]:
     return _decode(head.decode()), params
 
 
-def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, shown: Iterable[tuple[int, int]]) -> int:
+def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, shown: bytes, trees: Sequence[int]) -> int:
     request, params = _read(request_file)
-    request["shown"] = [(request["shown"][index][0], tree) for index, tree in shown]
+    request["shown"] = [(request["shown"][index][0], tree) for index, tree in zip(shown, trees)]
+    trees = trees[len(shown) :]
     if "command" in request:
-        _settle(request, sandbox)
+        _settle(request, sandbox, trees)
         _become_command(request, request_file, len(params))
     os.close(request_file)
     reports = Reports(report, bytes.fromhex(request["secret"]))
     try:
-        _settle(request, sandbox)
+        request["paths"] = _settle(request, sandbox, trees)
     except (OSError, ValueError) as error:
         reports.outcome(protocol.FAILURE, json.dumps({"message": str(error)}).encode())
         return 1
-    _set_environ({"HOME": sandbox.home, "TMPDIR": sandbox.home, **request["env"]})
+    outputs = outputs_of(sandbox.home)
+    _set_environ({"HOME": sandbox.home, "TMPDIR": sandbox.home, "SYNAPSE_OUTPUT_DIR": outputs, **request["env"]})
     if request["brings_folder"]:
         _import_from(request["folder"], instead_of=folder)
     _look_like_a_fresh_interpreter(request["entrypoint"])
-    context = Context(reports, job_id=request["job_id"], action=request["action"], language=request["language"])
+    context = Context(
+        reports, job_id=request["job_id"], action=request["action"], language=request["language"], outputs=outputs
+    )
     tell_instead_of_writing(reports.uncompiled)
     reports.tell(protocol.BEGUN)
     return _act(request, params, context, reports, request["folder"], sandbox)
@@ -198,11 +205,13 @@ def _set_environ(env: dict[str, str]) -> None:
         os.environ[name] = value
 
 
-def _settle(request: dict[str, Any], sandbox: Sandbox) -> None:
+def _settle(request: dict[str, Any], sandbox: Sandbox, trees: Sequence[int]) -> dict[tuple[str, str], str]:
     _limit(request["limits"])
-    sandbox.enter(writable=request["writable"], shown=request["shown"])
+    inputs = [Input(*each) for each in request["inputs"]]
+    paths = sandbox.enter(writable=request["writable"], shown=request["shown"], inputs=inputs, trees=trees)
     os.chdir("/")  # into a view that was mounted over what this process was in
     os.chdir(request["folder"])
+    return paths
 
 
 def _look_like_a_fresh_interpreter(entrypoint: str) -> None:
@@ -219,14 +228,26 @@ def _outcome(
             from .schemas import described  # which no other run has a use for
 
             description = to_json(described(request["describe"], folder=folder))
-            return protocol.RESULT, _checked(description, request["result_bytes"])
+            return protocol.RESULT, _checked(description.text, request["result_bytes"])
         params = _params(text)
+        if request["paths"]:
+            params = resolved(params, request["paths"])
         target = WATCH.timed(lambda: load(request["entrypoint"], folder=folder))
         result = call(target, action=context.action, params=params, context=context)
-        return protocol.RESULT, _checked(to_json(result), request["result_bytes"])
+        limit = request["result_bytes"]
+        if is_generator := isinstance(result, _GENERATORS):
+            from .streams import OutputStream  # as above
+
+            written = OutputStream(context, limit=limit).run(result)
+        else:
+            written = to_json(result, limit=limit)
+        context.describe_result(is_generator, written.nonfinite)
+        return protocol.RESULT, _checked(written.text, limit)
     except SystemExit:
         raise
     except ActionFailure as failure:
+        if isinstance(failure, ResultFailure):
+            failure.keep_repr(str(context.outputs))
         return _failed(failure)
     except BaseException as error:
         return _failed(action_failed(error, folder=folder, hint=sandbox.hint(error)))

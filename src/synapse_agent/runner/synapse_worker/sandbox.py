@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from . import landlock
 from .capabilities import give_up_capabilities
+from .inputs import Input, put_in
 from .view import View
 
 _ALWAYS = ("null", "zero", "full", "shm")
@@ -69,24 +70,34 @@ class Sandbox:
         except OSError as error:
             self._error = error
 
-    def enter(self, *, writable: Iterable[str], shown: Iterable[tuple[str, int]] = ()) -> None:
+    def enter(
+        self,
+        *,
+        writable: Iterable[str],
+        shown: Iterable[tuple[str, int]] = (),
+        inputs: Sequence[Input] = (),
+        trees: Sequence[int] = (),
+    ) -> dict[tuple[str, str], str]:
         """Give up writing anywhere but to what was prepared and these folders; raise `OSError` if that fails.
 
         `shown` lists what the caller has named of the machine's temporary files: a path and a tree to mount there.
+        The inputs are put into the home, from these trees if there is a view; their paths are returned.
         """
         if self._error is not None:
             raise self._error
         if self._view is not None:
             for path, tree in shown:
                 self._view.show(path, tree)
+        paths = put_in(self.home, inputs, None if self._view is None else trees)
         if self._ruleset is None:
-            return
+            return paths
         for path in writable:
             self._ruleset.allow(path)
         if self._view is not None:
             give_up_capabilities()
         self._ruleset.enforce()
         self._is_entered = True
+        return paths
 
     def hint(self, error: BaseException) -> str:
         """Return what to do about an error that the sandbox, and not a file's mode, is the reason of; else nothing."""

@@ -33,6 +33,8 @@ _SCALARS: Mapping[str, dict[str, Any]] = {
     "datetime.datetime": {"type": "string", "format": "date-time"},
     "datetime.time": {"type": "string", "format": "time"},
     "datetime.timedelta": {"type": "number"},
+    "pydantic.types.SecretStr": {"type": "string", "format": "password", "writeOnly": True},
+    "pydantic.types.SecretBytes": {"type": "string", "format": "password", "writeOnly": True},
 }
 _ARRAYS = (list, set, frozenset, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Set)
 _OBJECTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
@@ -177,7 +179,13 @@ class _Writer:
 def _bounds(metadata: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
     unit = "Length" if schema.get("type") == "string" else "Items"
     names = {**_KEYWORDS, "min_length": f"min{unit}", "max_length": f"max{unit}"}
-    return {names[name]: getattr(bound, "pattern", bound) for name, bound in bounds_in(metadata)}
+    found = {names[name]: getattr(bound, "pattern", bound) for name, bound in bounds_in(metadata)}
+    return {**found, "writeOnly": True} if any(map(_is_secret, metadata)) else found
+
+
+def _is_secret(each: Any) -> bool:
+    extra = getattr(each, "json_schema_extra", None)
+    return isinstance(extra, dict) and extra.get("writeOnly") is True
 
 
 def _is_json(value: Any) -> bool:

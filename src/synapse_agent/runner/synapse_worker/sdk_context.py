@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ _CLIENTS = (
     ("agent_client", "utils.agent", "create_agent_client"),
 )
 """Fields of the context, and what makes them from the run's environment variables where these say enough."""
-_SHOWN = 1000
 
 
 def runtime_context(run: Context) -> Any:
@@ -82,8 +82,9 @@ class _Reporting:
     _run: Context
 
     def set_progress(self, current: float, total: float, step: str | None = None) -> None:
-        """Report progress, with the step that it is of; values that can't be are refused by the SDK."""
-        self._sdk.set_progress(self, current, total, step)
+        """Report progress, with the step that it is of; what the SDK refuses is reported all the same."""
+        with suppress(Exception):  # no report ends an action
+            self._sdk.set_progress(self, current, total, step)
         self._run.set_progress(current, total, step=self._effective_step(step))
 
     def set_progress_failed(self, step: str | None = None) -> None:
@@ -120,10 +121,7 @@ class _Reporting:
     ) -> None:
         more = {"level": getattr(level, "value", level), "step": step, "file": file}
         about = {name: value for name, value in more.items() if value is not None}
-        try:
-            self._run.log(event, {**about, **data})
-        except (TypeError, ValueError) as refused:  # the SDK's own loggers take anything
-            self._run.log(event, {**about, "left_out": str(refused), "text": repr(data)[:_SHOWN]})
+        self._run.log(event, {**about, **(data if isinstance(data, dict) else {"data": data})})
 
     def _effective_step(self, step: str | None = None) -> str | None:
         """Give the step that a report is of: the one that is named, or the current one, which the first beta lacks."""

@@ -149,6 +149,11 @@ def home_of(place: str, number: int) -> str:
     return f"{place}/{number}"
 
 
+def outputs_of(home: str) -> str:
+    """Return the folder in a run's home whose files outlive the run."""
+    return f"{home}/outputs"
+
+
 def import_home(place: str, *, has_view: bool) -> str:
     """Return the home that a zygote's imports have: with a view it is at the path of each run's own."""
     return place if has_view else f"{place}/imports"

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 
 from synapse_agent.storage.repositories.keys import KeyRepository, KeyRow
 from synapse_agent.storage.repositories.statements import Statements
 
-_CARRIES_KEY = (
-    "id IN (SELECT id FROM jobs WHERE idempotency_key = :key UNION SELECT job FROM idempotency_keys WHERE key = :key)"
-)
 _IS_FREE = "NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE job = jobs.id)"
 
 
@@ -28,6 +24,12 @@ class NewJob:
     created_at: str
     idempotency_key: str | None = None
     """The key of the request that created it, as a record; what a key is bound to is a `KeyRow`."""
+    params: bytes | None = None
+    """JSON text; None if they are not kept."""
+    requirements: str | None = None
+    """Those of the call, a JSON array."""
+    caller: str | None = None
+    """A `Caller` as JSON text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,13 @@ class JobRow(NewJob):
     """The status of the answer that carried the error."""
     events: str | None
     size: int
-    """Bytes that its log and its result take, once it is over."""
+    """Bytes that its log, its params and its result take, once it is over."""
+    node: str | None
+    """The node of a cluster that it ran on."""
+    attempts: int
+    """How often this `job_id` has been run, this time included."""
+    result_facts: str | None
+    """What its record has about the result, as JSON text."""
     timings: str | None
     """The seconds that the parts of its run took, as JSON text."""
 
@@ -77,6 +85,7 @@ class EndRecord:
     error: str | None = None
     status_code: int | None = None
     result: bytes | None = None
+    result_facts: str | None = None
     size: int = 0
     keys_until: str | None = None
     """Until when its idempotency keys stay bound; None frees them at once."""
@@ -106,6 +115,11 @@ class JobRepository:
         """Record how far a running job has come."""
         statement = "UPDATE jobs SET progress = :progress, events = :events WHERE id = :id"
         self._statements.write(statement, {"id": row_id, "progress": progress, "events": events})
+
+    def keep_params(self, row_id: int, params: bytes) -> None:
+        """Record a job's params, which could not be judged when it was created."""
+        statement = "UPDATE jobs SET params = :params, size = size + length(:params) WHERE id = :id"
+        self._statements.write(statement, {"id": row_id, "params": params})
 
     def finish(self, row_id: int, end: EndRecord) -> None:
         """Record how a job ended, and until when its keys stay bound. A second call changes nothing more."""
@@ -143,34 +157,6 @@ class JobRepository:
         row = self._statements.row("SELECT * FROM jobs WHERE id = :id", {"id": row_id})
         return JobRow(**row) if row else None
 
-    def page(
-        self,
-        *,
-        limit: int,
-        before: int | None = None,
-        status: str | None = None,
-        idempotency_key: str | None = None,
-        newer: Mapping[int, str] = MappingProxyType({}),
-    ) -> list[JobRow]:
-        """Return jobs, newest first; `before` is a row, and a key finds also what it was bound to later.
-
-        `newer` are the statuses of rows, few of them, that are not recorded yet: those count.
-        """
-        conditions = ["NOT is_replaced" if idempotency_key is None else _CARRIES_KEY]
-        if before is not None:
-            conditions.append("id < :before")
-        values = {"before": before, "status": status, "key": idempotency_key, "limit": limit}
-        if status is None:
-            return self._page(conditions, values)
-        fitting = [row_id for row_id, each in newer.items() if each == status]
-        recorded = self._page([*conditions, "status = :status", *_none_of(newer)], values)
-        others = self._page([*conditions, f"id IN ({_numbers(fitting)})"], values) if fitting else []
-        return sorted([*recorded, *others], key=lambda row: -row.id)[:limit]
-
-    def _page(self, conditions: Iterable[str], values: Mapping[str, object]) -> list[JobRow]:
-        statement = f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
-        return [JobRow(**row) for row in self._statements.rows(statement, values)]
-
     def unfinished(self) -> list[JobRow]:
         """Return the jobs that were not over when they were last written."""
         return [
@@ -194,17 +180,18 @@ class JobRepository:
 
     def missing(self, row_ids: Sequence[int]) -> list[int]:
         """Return those of these rows that there are no jobs for."""
-        statement = f"SELECT id FROM jobs WHERE id IN ({_numbers(row_ids)})"
+        statement = f"SELECT id FROM jobs WHERE id IN ({numbers(row_ids)})"
         known = {row["id"] for row in self._statements.rows(statement)}
         return [each for each in row_ids if each not in known]
 
     def _create(self, job: NewJob, request: str | None) -> JobRow:
-        self._statements.write(
-            "UPDATE jobs SET is_replaced = 1, size = 0 WHERE job_id = :job_id AND NOT is_replaced",
+        earlier = self._statements.row(
+            "UPDATE jobs SET is_replaced = 1, size = 0 WHERE job_id = :job_id AND NOT is_replaced RETURNING attempts",
             {"job_id": job.job_id},
         )
         self._statements.write(f"DELETE FROM jobs WHERE is_replaced AND {_IS_FREE}")
-        row = JobRow(**self._statements.insert("jobs", {**asdict(job), "status": "PENDING"}))
+        attempts = earlier["attempts"] + 1 if earlier else 1
+        row = JobRow(**self._statements.insert("jobs", {**asdict(job), "status": "PENDING", "attempts": attempts}))
         if request is not None and job.idempotency_key is not None:
             self._keys.bind(KeyRow(key=job.idempotency_key, request=request, job=row.id, expires_at=None))
         return row
@@ -213,21 +200,19 @@ class JobRepository:
 _FINISH = """
     UPDATE jobs SET status = :status, finished_at = :finished_at, started_at = coalesce(:started_at, started_at),
         progress = coalesce(:progress, progress), events = coalesce(:events, events), timings = :timings,
-        error = :error, status_code = :status_code, result = :result, size = :size
+        error = :error, status_code = :status_code, result = :result, result_facts = :result_facts, size = :size
     WHERE id = :id
 """
 
 
 _FORGET = """
     UPDATE jobs SET is_replaced = 1, status = 'FAILED', error = :error, status_code = :status_code, result = NULL,
-        progress = NULL, events = NULL, timings = NULL, size = 0
+        result_facts = NULL, progress = NULL, events = NULL, timings = NULL, params = NULL, requirements = NULL,
+        caller = NULL, size = 0
     WHERE id = :id
 """
 
 
-def _none_of(row_ids: Iterable[int]) -> list[str]:
-    return [f"id NOT IN ({_numbers(row_ids)})"] if row_ids else []
-
-
-def _numbers(numbers: Iterable[int]) -> str:
-    return ", ".join(map(str, numbers))
+def numbers(row_ids: Iterable[int]) -> str:
+    """Return rows as a list in SQL."""
+    return ", ".join(map(str, row_ids))

@@ -41,6 +41,20 @@ class ReleaseRepository:
         """Record a release under an ID that no other has had."""
         return ReleaseRow(**self._statements.insert("releases", asdict(release)))
 
+    def replace(self, release_id: int, release: NewRelease) -> ReleaseRow:
+        """Record a release under the ID of the one that it replaces."""
+        values = asdict(release)
+        columns = ", ".join(f"{name} = :{name}" for name in values)
+        self._statements.write(f"UPDATE releases SET {columns} WHERE id = :id", {**values, "id": release_id})
+        return ReleaseRow(**values, id=release_id)
+
+    def versions(self, plugin: str) -> list[str]:
+        """Return the versions of a plugin that are cached."""
+        rows = self._statements.rows(
+            "SELECT version FROM releases WHERE plugin = :plugin ORDER BY version", {"plugin": plugin}
+        )
+        return [row["version"] for row in rows]
+
     def get(self, release_id: int) -> ReleaseRow | None:
         """Find a release by its ID."""
         return self._find("id = :id", {"id": release_id})

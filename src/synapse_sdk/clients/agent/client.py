@@ -15,6 +15,8 @@ from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClien
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
 from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
+from synapse_sdk.clients.agent.resources import AsyncResourcesClientMixin, ResourcesClientMixin
+from synapse_sdk.clients.agent.streaming import AsyncStreamClientMixin, StreamClientMixin
 
 if TYPE_CHECKING:
     from synapse_agent_api.client import AuthenticatedClient
@@ -77,7 +79,9 @@ class _Client:
         self._session = self._make_session(config, settings, clock)
 
 
-class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client):
+class AgentClient(
+    PluginClientMixin, StreamClientMixin, JobClientMixin, ResourcesClientMixin, HealthClientMixin, _Client
+):
     """A client of one agent. Close it, or use it as a context manager, when you are done.
 
     What is not given comes from the environment: `SYNAPSE_AGENT_URL`, `SYNAPSE_AGENT_TOKEN`, `SYNAPSE_USER_TOKEN`
@@ -179,7 +183,14 @@ class AgentClient(PluginClientMixin, JobClientMixin, HealthClientMixin, _Client)
         self.close()
 
 
-class AsyncAgentClient(AsyncPluginClientMixin, AsyncJobClientMixin, AsyncHealthClientMixin, _Client):
+class AsyncAgentClient(
+    AsyncPluginClientMixin,
+    AsyncStreamClientMixin,
+    AsyncJobClientMixin,
+    AsyncResourcesClientMixin,
+    AsyncHealthClientMixin,
+    _Client,
+):
     """The asynchronous twin of `AgentClient`, which has the arguments' descriptions.
 
     `transport` is an `httpx.AsyncBaseTransport` here, `http_client` an `httpx.AsyncClient`, and it closes with

@@ -8,6 +8,23 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 
+class NonFinitePlace(TypedDict):
+    """A number that JSON does not have."""
+
+    path: str
+    """Its place, such as `$.data.losses[1]`."""
+    value: str
+    """`NaN`, `Infinity` or `-Infinity`."""
+
+
+class NonFiniteNumbers(TypedDict):
+    """The places of NaN and infinities."""
+
+    count: int
+    places: list[NonFinitePlace]
+    """The first of them."""
+
+
 class LogEvent(TypedDict):
     """A line that the job has printed."""
 
@@ -20,10 +37,12 @@ class ProgressEvent(TypedDict):
 
     type: Literal["progress"]
     message: NotRequired[str]
-    current: float
+    current: float | None
+    """None if the action reported NaN, an infinity, or what is not a number."""
     total: float | None
     """None if the action does not know how much work there is."""
     step: NotRequired[str]
+    nonfinite: NotRequired[NonFiniteNumbers]
 
 
 class ActionEvent(TypedDict):
@@ -33,6 +52,21 @@ class ActionEvent(TypedDict):
     message: NotRequired[str]
     event: str
     data: Any
+    nonfinite: NotRequired[NonFiniteNumbers]
+    """The places of NaN and infinities, which are None in `data`."""
+    left_out: NotRequired[str]
+    """What `data` does not have of what was reported, and why."""
+    at: NotRequired[str]
+
+
+class OutputEvent(TypedDict):
+    """A value that the action has yielded."""
+
+    type: Literal["output"]
+    message: NotRequired[str]
+    index: int
+    """Its number, from 0."""
+    value: Any
     at: NotRequired[str]
 
 
@@ -50,7 +84,9 @@ class CompleteEvent(TypedDict):
     type: Literal["complete"]
     message: NotRequired[str]
     status: str
+    outputs: NotRequired[int]
+    """How many values the action has yielded, if it is a generator."""
 
 
-JobLogEvent = LogEvent | ProgressEvent | ActionEvent | ErrorEvent | CompleteEvent
+JobLogEvent = LogEvent | ProgressEvent | ActionEvent | OutputEvent | ErrorEvent | CompleteEvent
 """An event of a job's log."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from synapse_sdk.clients.agent._request import calls
 
 if TYPE_CHECKING:
-    from synapse_agent_api.typed_dicts import Backup, Health
+    from synapse_agent_api.typed_dicts import Backup, Health, SessionCode
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 
 
 class HealthClientMixin:
-    """The health check of an agent's client, and its backup."""
+    """The health check of an agent's client, its backup, and the code that signs a browser in."""
 
     _session: Session
 
@@ -25,6 +25,11 @@ class HealthClientMixin:
         """Have the agent write a copy of its database into its data folder, and return its path."""
         backup: Backup = self._session.send(calls.create_backup())
         return backup
+
+    def create_session_code(self) -> SessionCode:
+        """Make a code that signs a browser in once: open the agent's address with `/#code=` and the code behind it."""
+        code: SessionCode = self._session.send(calls.create_session_code())
+        return code
 
 
 class AsyncHealthClientMixin:
@@ -41,3 +46,8 @@ class AsyncHealthClientMixin:
         """Have the agent write a copy of its database into its data folder, and return its path."""
         backup: Backup = await self._session.send(calls.create_backup())
         return backup
+
+    async def create_session_code(self) -> SessionCode:
+        """Make a code that signs a browser in once."""
+        code: SessionCode = await self._session.send(calls.create_session_code())
+        return code

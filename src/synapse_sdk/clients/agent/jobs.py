@@ -6,10 +6,16 @@ from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any
 
 from synapse_sdk.clients.agent._request import calls
+from synapse_sdk.clients.agent._session import transfer
 
 if TYPE_CHECKING:
-    from synapse_agent_api.typed_dicts import Job
+    import os
+    from datetime import datetime
+    from pathlib import Path
+
+    from synapse_agent_api.typed_dicts import Job, JobFile
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
+    from synapse_sdk.clients.agent._session.transfer import OnProgress
     from synapse_sdk.clients.agent.events import JobLogEvent
 
 
@@ -29,6 +35,11 @@ class JobClientMixin:
         limit: int | None = None,
         before: str | None = None,
         idempotency_key: str | None = None,
+        release: str | None = None,
+        action: str | None = None,
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
+        job_id_prefix: str | None = None,
     ) -> list[Job]:
         """List jobs, the newest first.
 
@@ -38,9 +49,24 @@ class JobClientMixin:
             before: A job ID: only older jobs. Pass the last one of a call to get the next part.
             idempotency_key: Only the job of the request that carried this key. Errors have it: it finds the job of a
                 run whose answer was lost.
+            release: Only runs of this release, `code@version`.
+            action: Only runs of actions with this name.
+            created_after: Only jobs made at this time or later: a `datetime` with a time zone, or RFC 3339.
+            created_before: Only jobs made before this time.
+            job_id_prefix: Only jobs whose ID begins like this.
         """
         jobs: list[Job] = self._session.send(
-            calls.list_jobs(status=status, limit=limit, before=before, idempotency_key=idempotency_key)
+            calls.list_jobs(
+                status=status,
+                limit=limit,
+                before=before,
+                idempotency_key=idempotency_key,
+                release=release,
+                action=action,
+                created_after=created_after,
+                created_before=created_before,
+                job_id_prefix=job_id_prefix,
+            )
         )
         return jobs
 
@@ -53,6 +79,44 @@ class JobClientMixin:
         """Get what a job has printed so far."""
         log: str = self._session.send(calls.get_job_logs(job_id))
         return log
+
+    def list_job_files(self, job_id: str) -> list[JobFile]:
+        """List the files that a job has left in its folder of outputs, or, while it runs, has there now."""
+        files: list[JobFile] = self._session.send(calls.list_job_files(job_id))
+        return files
+
+    def download_job_file(
+        self,
+        job_id: str,
+        name: str,
+        to: str | os.PathLike[str] = ".",
+        *,
+        on_progress: OnProgress | None = None,
+        deadline: float | None = None,
+    ) -> Path:
+        """Download one file of a job that is over, and return its path here.
+
+        Args:
+            job_id: The job.
+            name: The file's `name`, as `list_job_files` has it.
+            to: The path to write it to, or a folder.
+            on_progress: Called with the bytes that have come, and how many there are.
+            deadline: Seconds for all of it.
+        """
+        limit = self._session.limit(f"downloading {name!r} of job {job_id!r}", deadline)
+        return self._session.drive(transfer.job_file(job_id, name, to, on_progress, limit))
+
+    def download_job_files(
+        self,
+        job_id: str,
+        to: str | os.PathLike[str] = ".",
+        *,
+        on_progress: OnProgress | None = None,
+        deadline: float | None = None,
+    ) -> list[Path]:
+        """Download all files of a job into a folder, and return their paths here; see `download_job_file`."""
+        limit = self._session.limit(f"downloading the files of job {job_id!r}", deadline)
+        return self._session.drive(transfer.job_files(job_id, to, on_progress, limit))
 
     def delete_job(self, job_id: str) -> None:
         """Forget a job that is over, with its result, its log and its other files.
@@ -114,10 +178,25 @@ class AsyncJobClientMixin:
         limit: int | None = None,
         before: str | None = None,
         idempotency_key: str | None = None,
+        release: str | None = None,
+        action: str | None = None,
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
+        job_id_prefix: str | None = None,
     ) -> list[Job]:
         """List jobs, the newest first."""
         jobs: list[Job] = await self._session.send(
-            calls.list_jobs(status=status, limit=limit, before=before, idempotency_key=idempotency_key)
+            calls.list_jobs(
+                status=status,
+                limit=limit,
+                before=before,
+                idempotency_key=idempotency_key,
+                release=release,
+                action=action,
+                created_after=created_after,
+                created_before=created_before,
+                job_id_prefix=job_id_prefix,
+            )
         )
         return jobs
 
@@ -130,6 +209,36 @@ class AsyncJobClientMixin:
         """Get what a job has printed so far."""
         log: str = await self._session.send(calls.get_job_logs(job_id))
         return log
+
+    async def list_job_files(self, job_id: str) -> list[JobFile]:
+        """List the files that a job has left in its folder of outputs, or, while it runs, has there now."""
+        files: list[JobFile] = await self._session.send(calls.list_job_files(job_id))
+        return files
+
+    async def download_job_file(
+        self,
+        job_id: str,
+        name: str,
+        to: str | os.PathLike[str] = ".",
+        *,
+        on_progress: OnProgress | None = None,
+        deadline: float | None = None,
+    ) -> Path:
+        """Download one file of a job that is over, and return its path here."""
+        limit = self._session.limit(f"downloading {name!r} of job {job_id!r}", deadline)
+        return await self._session.drive(transfer.job_file(job_id, name, to, on_progress, limit))
+
+    async def download_job_files(
+        self,
+        job_id: str,
+        to: str | os.PathLike[str] = ".",
+        *,
+        on_progress: OnProgress | None = None,
+        deadline: float | None = None,
+    ) -> list[Path]:
+        """Download all files of a job into a folder, and return their paths here; see `download_job_file`."""
+        limit = self._session.limit(f"downloading the files of job {job_id!r}", deadline)
+        return await self._session.drive(transfer.job_files(job_id, to, on_progress, limit))
 
     async def delete_job(self, job_id: str) -> None:
         """Forget a job that is over, with its result, its log and its other files."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from synapse_sdk.clients.agent._request import calls
 from synapse_sdk.clients.agent._request.arguments import check_count
+from synapse_sdk.clients.agent._response.errors import Accepted
 from synapse_sdk.clients.agent._session import pagination
+from synapse_sdk.clients.agent._session.run_listeners import RunListeners
 
 if TYPE_CHECKING:
     from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage, WarmRelease
@@ -87,18 +90,22 @@ class PluginClientMixin:
         release: PluginRelease = self._session.send(calls.get_plugin_release(lookup))
         return release
 
-    def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
+    def create_plugin_release(self, plugin: str, version: str | None = None, *, refresh: bool = False) -> PluginRelease:
         """Have the agent fetch and cache a release; one that is cached already is returned as it is.
+
+        If its source has other files than the cache by then, the returned release has `source_changed: true`.
 
         Args:
             plugin: The plugin's code.
-            version: The version, as text.
+            version: The version, as text; by default the only one that the agent's source of plugins has.
+            refresh: Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files.
 
         Raises:
-            NotFoundError: The agent's sources of plugins don't have the release.
-            ValidationError: What it found there is no working plugin.
+            NotFoundError: The agent finds no such release where it gets its plugins.
+            ValidationError: What it found there is not a working plugin; or no version was given, and there are
+                several, which the message lists.
         """
-        release: PluginRelease = self._session.send(calls.create_plugin_release(plugin, version))
+        release: PluginRelease = self._session.send(calls.create_plugin_release(plugin, version, refresh=refresh))
         return release
 
     def delete_plugin_release(self, lookup: str | int) -> None:
@@ -136,9 +143,12 @@ class PluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
+        on_log: Callable[[str], object] | None = None,
+        on_progress: Callable[[float, float | None], object] | None = None,
     ) -> Any:
         """Run an action of a release and return its result, which may be any JSON value.
 
@@ -153,10 +163,15 @@ class PluginClientMixin:
             requirements: PEP 508 requirements in addition to the plugin's own.
             job_id: An ID of your choice for the run.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
+            priority: Of the release's runs that wait, those of higher priority start first; 0 by default.
             background: Return the job's record at once, whatever the action's `method`.
             timeout: Seconds, `{"connect": …, "read": …}` or `(connect, read)`. By default the client waits for the
                 result as long as it takes.
             deadline: Seconds for the whole call, all attempts and the waits between them.
+            on_log: Called with each line that the action prints, while it runs, as in `on_log=print`. With an async
+                client it may be a coroutine function. If it raises, the call does, and the job continues.
+            on_progress: Called with `current` and `total` when the action reports its progress; `total` may be None.
+                With either of these functions the call returns the result, also if the action's `method` is `job`.
 
         Raises:
             ActionFailedError: The action ran and raised; the error has its traceback.
@@ -167,6 +182,7 @@ class PluginClientMixin:
             InvalidLookupError: The lookup can't name a release; nothing was sent.
             ResponseParseError: With `background`: the agent can't do that and has run the action to its end.
         """
+        listeners = RunListeners(on_log, on_progress)
         request = calls.run_plugin_release(
             lookup,
             action,
@@ -175,9 +191,10 @@ class PluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
-            background=background,
+            priority=priority,
+            wanted=listeners.wanted(background=background),
         )
-        return self._session.send(request, timeout=timeout, deadline=deadline)
+        return self._run(request, listeners, timeout, deadline)
 
     def run_debug_plugin_release(
         self,
@@ -190,9 +207,12 @@ class PluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
+        on_log: Callable[[str], object] | None = None,
+        on_progress: Callable[[float, float | None], object] | None = None,
     ) -> Any:
         """Run an action from source, without making a release, and return its result.
 
@@ -205,10 +225,14 @@ class PluginClientMixin:
             requirements: PEP 508 requirements in addition to the plugin's own.
             job_id: An ID of your choice for the run.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
+            priority: As for `run_plugin_release`, among debug runs.
             background: As for `run_plugin_release`.
             timeout: As for `run_plugin_release`, which also has the errors.
             deadline: As for `run_plugin_release`.
+            on_log: As for `run_plugin_release`.
+            on_progress: As for `run_plugin_release`.
         """
+        listeners = RunListeners(on_log, on_progress)
         request = calls.run_debug_plugin_release(
             action,
             params=params,
@@ -218,9 +242,22 @@ class PluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
-            background=background,
+            priority=priority,
+            wanted=listeners.wanted(background=background),
         )
-        return self._session.send(request, timeout=timeout, deadline=deadline)
+        return self._run(request, listeners, timeout, deadline)
+
+    def _run(
+        self, request: calls.Request, listeners: RunListeners, timeout: Timeout | None, deadline: float | None
+    ) -> Any:
+        limit = self._session.limit("running an action; the job continues", deadline)
+        answer = self._session.send(request, timeout=timeout, deadline=deadline)
+        if not isinstance(answer, Accepted):
+            return answer
+        with closing(self._session.iterate(self._session.following(answer.job_id, limit.left()))) as events:
+            for event in events:
+                listeners.call(event)
+        return self._session.drive(self._session.waiting(answer.job_id, limit.left()))
 
 
 class AsyncPluginClientMixin:
@@ -272,9 +309,11 @@ class AsyncPluginClientMixin:
         release: PluginRelease = await self._session.send(calls.get_plugin_release(lookup))
         return release
 
-    async def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
+    async def create_plugin_release(
+        self, plugin: str, version: str | None = None, *, refresh: bool = False
+    ) -> PluginRelease:
         """Have the agent fetch and cache a release; one that is cached already is returned as it is."""
-        release: PluginRelease = await self._session.send(calls.create_plugin_release(plugin, version))
+        release: PluginRelease = await self._session.send(calls.create_plugin_release(plugin, version, refresh=refresh))
         return release
 
     async def delete_plugin_release(self, lookup: str | int) -> None:
@@ -296,11 +335,15 @@ class AsyncPluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
+        on_log: Callable[[str], object] | None = None,
+        on_progress: Callable[[float, float | None], object] | None = None,
     ) -> Any:
         """Run an action of a release and return its result, which may be any JSON value."""
+        listeners = RunListeners(on_log, on_progress)
         request = calls.run_plugin_release(
             lookup,
             action,
@@ -309,9 +352,10 @@ class AsyncPluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
-            background=background,
+            priority=priority,
+            wanted=listeners.wanted(background=background),
         )
-        return await self._session.send(request, timeout=timeout, deadline=deadline)
+        return await self._run(request, listeners, timeout, deadline)
 
     async def run_debug_plugin_release(
         self,
@@ -324,11 +368,15 @@ class AsyncPluginClientMixin:
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
+        priority: int | None = None,
         background: bool = False,
         timeout: Timeout | None = None,
         deadline: float | None = None,
+        on_log: Callable[[str], object] | None = None,
+        on_progress: Callable[[float, float | None], object] | None = None,
     ) -> Any:
         """Run an action from source, without making a release, and return its result."""
+        listeners = RunListeners(on_log, on_progress)
         request = calls.run_debug_plugin_release(
             action,
             params=params,
@@ -338,6 +386,21 @@ class AsyncPluginClientMixin:
             requirements=requirements,
             job_id=job_id,
             language=language,
-            background=background,
+            priority=priority,
+            wanted=listeners.wanted(background=background),
         )
-        return await self._session.send(request, timeout=timeout, deadline=deadline)
+        return await self._run(request, listeners, timeout, deadline)
+
+    async def _run(
+        self, request: calls.Request, listeners: RunListeners, timeout: Timeout | None, deadline: float | None
+    ) -> Any:
+        limit = self._session.limit("running an action; the job continues", deadline)
+        answer = await self._session.send(request, timeout=timeout, deadline=deadline)
+        if not isinstance(answer, Accepted):
+            return answer
+        async with aclosing(self._session.iterate(self._session.following(answer.job_id, limit.left()))) as events:
+            async for event in events:
+                returned = listeners.call(event)
+                if isinstance(returned, Awaitable):
+                    await returned
+        return await self._session.drive(self._session.waiting(answer.job_id, limit.left()))

@@ -36,12 +36,14 @@ def proposed(notes: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", sorted(RESULTS))
 def test_a_new_plugin_runs_and_its_test_passes(cli, tmp_path: Path, monkeypatch, kind: str) -> None:
-    """As do all commands that are printed, in that order, with nothing to complain about."""
+    """As do all commands that are printed, in that order, with nothing to complain about; `dev` until Ctrl-C."""
     monkeypatch.chdir(tmp_path)
     made = cli("init", "my-plugin", "--kind", kind)
     assert made.code == 0
     assert {"config.yaml", "requirements.txt", "test_plugin.py"} <= set(json.loads(made.out)["files"])
-    run, check, test = [typed(command, tmp_path) for command in proposed(made.err)]
+    commands = [re.sub("^(synapse-agent dev )", r"timeout --signal INT 8 \1", line) for line in proposed(made.err)]
+    run, dev, check, test = [typed(command, tmp_path) for command in commands]
+    assert json.loads(dev.stdout) == RESULTS[kind]
     assert (run.returncode, json.loads(run.stdout)) == (0, RESULTS[kind])
     assert {each["status"] for each in json.loads(check.stdout)} == {"ok"}
     assert (test.returncode, "2 passed" in test.stdout) == (0, True), test.stdout + test.stderr

@@ -60,11 +60,11 @@ def test_what_is_not_there_says_where_to_get_it(cli) -> None:
 
 def test_a_release_that_is_none_is_a_wrong_call(cli) -> None:
     """Exit code 2, before anything is sent."""
-    for text in ("tools", "@1", "tools@"):
+    for text in ("@1", "tools@", "@"):
         wrong = cli("create", text)
         assert (wrong.code, wrong.err) == (
             2,
-            f"synapse-agent: {text!r} is no PLUGIN@VERSION, such as my_plugin@1.0.0.\n",
+            f"synapse-agent: {text!r} is not CODE@VERSION, such as my_plugin@1.0.0, nor a CODE.\n",
         )
     assert cli("get", "..").code == 2
 
@@ -82,6 +82,47 @@ def test_what_an_action_takes_is_shown_once_the_release_has_run(cli) -> None:
     wrong = cli("show", "tools@1.0.0", "lareg")
     assert (wrong.code, wrong.out) == (3, "")
     assert wrong.err.startswith("synapse-agent: tools@1.0.0 has no action 'lareg'. It has echo, fail, ")
+
+
+def test_a_changed_source_is_reported_and_taken_on_request(cli, plugins, write_plugin) -> None:
+    """A line on stderr with what to type; that works, and then there is nothing to report."""
+    folder = write_plugin(plugins / "changing", code="changing")
+    assert cli("create", "changing@1.0.0").code == 0
+    (folder / "main.py").write_text("def go(): return 'new'\n")
+    changed = cli("create", "changing@1.0.0")
+    assert (changed.code, json.loads(changed.out)["source_changed"]) == (0, True)
+    assert changed.err == (
+        "The source of changing@1.0.0 has changed since it was cached, and runs still use the cached files: "
+        "'synapse-agent create changing@1.0.0 --refresh' takes the new ones.\n"
+    )
+    assert json.loads(cli("run", "changing@1.0.0", "go").out) == "changing@1.0.0"
+    refreshed = cli("create", "changing@1.0.0", "--refresh")
+    assert (refreshed.code, refreshed.err) == (0, "")
+    assert json.loads(refreshed.out)["id"] == json.loads(changed.out)["id"]
+    assert json.loads(cli("run", "changing@1.0.0", "go").out) == "new"
+    assert cli("create", "changing@1.0.0").err == ""
+
+
+def test_a_version_that_is_the_only_one_may_be_left_out(cli, plugins, write_plugin) -> None:
+    """Of several, the message lists all."""
+    write_plugin(plugins / "single", code="single", version="1.10")
+    assert json.loads(cli("create", "single").out)["version"] == "1.10"
+    write_plugin(plugins / "single-2", code="single", version="2.0")
+    several = cli("create", "single")
+    assert (several.code, several.out) == (2, "")
+    assert "'single' has the versions 1.10, 2.0: name one." in several.err
+    assert cli("create", "nobody").code == 3
+
+
+def test_a_run_creates_its_release_on_request(cli, plugins, write_plugin) -> None:
+    """Without --create the message has it; with it, also without a version, and each time."""
+    write_plugin(plugins / "uncached", code="uncached")
+    missing = cli("run", "uncached@1.0.0", "go")
+    assert missing.code == 3
+    assert "Cache it with 'synapse-agent create uncached@1.0.0', or run with --create." in missing.err
+    for lookup in ("uncached@1.0.0", "uncached", "uncached@1.0.0"):
+        assert json.loads(cli("run", "--create", lookup, "go").out) == "uncached@1.0.0"
+    assert cli("run", "--create", "nobody@1", "go").code == 3
 
 
 def test_a_release_is_prepared(cli) -> None:

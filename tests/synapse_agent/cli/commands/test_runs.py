@@ -48,6 +48,19 @@ def test_params_come_from_json_a_file_stdin_and_one_by_one(cli, tmp_path: Path, 
     assert json.loads(cli("run", "tools@1.0.0", "echo", "--params", '{"value": 1}', "-p", "value=Ada").out) == "Ada"
 
 
+def test_values_are_printed_a_line_each(cli, source: Path) -> None:
+    """Those of a generator of a release, of a folder and of debug runs; the result of any other action is one."""
+    (source / "plugin" / "helper.py").write_text(
+        "def greet(name):\n    for letter in name:\n        yield {letter: 1}\n"
+    )
+    ended = cli("run", str(source), "go", "--stream", "-p", "name=ab")
+    assert (ended.code, ended.out) == (0, '{"a": 1}\n{"b": 1}\n')
+    plain = cli("run", "tools@1.0.0", "echo", "--stream", "-p", "value=[1]")
+    assert (plain.code, plain.out) == (0, "[1]\n")
+    refused = cli("run", "tools@1.0.0", "echo", "--stream", "--background")
+    assert "--stream waits for the result, --background does not" in refused.err
+
+
 def test_what_a_job_tells_goes_to_stderr(cli) -> None:
     """Lines of its log, events, and its progress, each as a line; --quiet leaves them out."""
     ended = cli("run", "tools@1.0.0", "narrate", "--wait", "-p", "lines=2")

@@ -16,6 +16,7 @@ import httpx
 import pytest
 import trustme
 
+from synapse_agent import EmbeddedAgent
 from synapse_agent.cli.doctor.agent_checks import (
     address_finding,
     certificate_finding,
@@ -25,7 +26,6 @@ from synapse_agent.cli.doctor.agent_checks import (
     contract_finding,
     contract_version,
     proxy_finding,
-    proxy_of,
     tls_finding,
 )
 from synapse_agent.cli.target.resolve import Target
@@ -59,9 +59,11 @@ def listening(secured: ssl.SSLContext | None = None) -> Iterator[int]:
 
         thread = threading.Thread(target=take)
         thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @pytest.mark.usefixtures("known")
@@ -146,17 +148,36 @@ def test_a_proxy_is_tried() -> None:
 
 
 @pytest.mark.parametrize(
-    ("proxies", "proxy"),
+    ("environment", "status", "said"),
     [
-        ({}, None),
-        ({"https": "http://p"}, "http://p"),
-        ({"all": "http://p"}, "http://p"),
-        ({"https": "http://p", "no": "example.com"}, None),
+        ({}, "ok", "straight"),
+        ({"HTTPS_PROXY": "http://127.0.0.1:9"}, "ok", "straight"),
+        ({"HTTP_PROXY": "127.0.0.1:9"}, "fault", "127.0.0.1:9 is not there"),
+        ({"ALL_PROXY": "127.0.0.1:9"}, "fault", "127.0.0.1:9 is not there"),
+        ({"HTTP_PROXY": "127.0.0.1:9", "NO_PROXY": "192.0.2.0/24"}, "ok", "straight"),
+        ({"HTTP_PROXY": "127.0.0.1:9", "NO_PROXY": "192.0.2.7:80"}, "ok", "straight"),
+        ({"HTTP_PROXY": "127.0.0.1:9", "NO_PROXY": "192.0.2.7:81"}, "fault", "not there"),
+        ({"ALL_PROXY": "ftp://127.0.0.1:9"}, "fault", "ALL_PROXY names a ftp:// proxy"),
     ],
 )
-def test_the_proxy_is_the_one_that_the_client_takes(proxies: dict[str, str], proxy: str | None) -> None:
-    """By the variables of its kind, but for hosts that are to be reached without."""
-    assert proxy_of("https://agent.example.com", proxies) == proxy
+def test_the_proxy_is_the_one_that_the_client_takes(
+    environment: dict[str, str], status: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the client's own rule: networks and ports in NO_PROXY, and proxies that it refuses."""
+    for name in ("http", "https", "all", "no"):
+        monkeypatch.delenv(f"{name}_proxy", raising=False)
+        monkeypatch.delenv(f"{name}_proxy".upper(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(socket, "create_connection", _refuse)
+    findings = check_agent(Target("http://192.0.2.7", "--url"), lambda: AgentClient("http://192.0.2.7"))
+    proxy = next(each for each in findings if each.check == "proxy")
+    assert proxy.status == status
+    assert said in proxy.found
+
+
+def _refuse(*_: object, **__: object) -> socket.socket:
+    raise ConnectionRefusedError
 
 
 def test_a_certificate_is_checked_as_the_client_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,14 +185,20 @@ def test_a_certificate_is_checked_as_the_client_does(tmp_path: Path, monkeypatch
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
     with listening(context) as port:
         url = f"https://localhost:{port}"
         unknown = tls_finding(url, urlsplit(url), None)
         assert (unknown.status, "SSL_CERT_FILE" in (unknown.mend or "")) == ("fault", True)
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-        assert tls_finding(url, urlsplit(url), None).status == "ok"
+        for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+            monkeypatch.setenv(name, str(tmp_path / "ca.pem"))
+            assert tls_finding(url, urlsplit(url), None).status == "ok"
+            monkeypatch.setenv(name, str(tmp_path / "none.pem"))
+            gone = tls_finding(url, urlsplit(url), None)
+            assert (gone.status, f"from {name}=" in gone.found) == ("fault", True)
+            monkeypatch.delenv(name)
 
 
 def test_what_is_no_tls_is_said() -> None:
@@ -232,3 +259,26 @@ def test_an_agent_that_is_never_reached_is_asked_nothing() -> None:
 
     findings = list(check_agent(Target("http://127.0.0.1:9", "--url"), make_client))
     assert findings[-1].check == "address"
+
+
+def test_keys_without_effect_are_named_with_their_release(cli, tmp_path: Path, write_plugin) -> None:
+    """A warning for each; many are counted."""
+    plugins = tmp_path / "plugins"
+    odd = "code: odd\nretries: 3\nruntime_env: {}\nactions: {go: {entrypoint: 'main:go', accelerator: gpu}}\n"
+    write_plugin(plugins / "odd", {"config.yaml": odd})
+    many = "".join(f"key{number}: 1\n" for number in range(30))
+    write_plugin(plugins / "many", {"config.yaml": f"code: many\n{many}"})
+    with EmbeddedAgent(plugins) as agent, agent.client() as client:
+
+        def warnings() -> list[str]:
+            ended = cli("doctor", "--url", agent.base_url, "--token", agent.token)
+            plugins = [each for each in json.loads(ended.out) if each["check"] == "plugins"]
+            return [each["found"] for each in plugins if each["status"] == "warning"]
+
+        assert warnings() == []
+        client.create_plugin_release("odd")
+        found = warnings()
+        for key in ("'retries'", "'runtime_env'", "'actions.go.accelerator'"):
+            assert any(text.startswith(f"odd@0.1.0: config.yaml: {key} has no effect") for text in found)
+        client.create_plugin_release("many")
+        assert (len(warnings()), warnings()[-1]) == (21, "13 more warnings")

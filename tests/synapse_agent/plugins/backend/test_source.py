@@ -559,3 +559,12 @@ async def test_the_address_that_answers_is_looked_at_as_well(play: Play) -> None
         async with session.get(url, headers={}, until=asyncio.get_running_loop().time() + 20):
             pass
     await session.close()
+
+
+async def test_a_backend_is_asked_for_versions_by_name_alone() -> None:
+    """It neither lists versions nor is asked whether a cached one has changed: no request is sent."""
+    async with BackendSource("http://127.0.0.1:9/api") as source:
+        assert await source.state(plugin="small", version="1.0.0") is None
+        with pytest.raises(Problem, match="does not list versions: name one") as caught:
+            await source.versions("small")
+    assert (caught.value.status, caught.value.error_type) == (422, "ambiguous_release")

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from synapse_agent.plugins.project import read_requirements
+from synapse_agent.plugins.requirements import STRICT, RequirementRules
+from synapse_agent.problems import Problem
 from synapse_agent.runner.local import LocalRunner
 
 pytestmark = pytest.mark.anyio
@@ -128,3 +135,71 @@ async def test_a_project_is_installed_with_the_versions_of_its_lock(runner, writ
         },
     )
     assert "alpha==1.1" in (await other.problem(runner, {"names": []})).message
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+async def test_a_lock_also_decides_on_the_files(runner, write_plugin, wheels, is_right):
+    """Another file of the same version is refused by the installer."""
+    wheels.write("alpha", {"alpha": "VALUE = 1"})
+    plugin = write_plugin(SOURCE)
+    digest = hash_of(wheels, "alpha") if is_right else "0" * 64
+    source = (
+        f"source = {{ registry = 'https://packages.test' }}\nwheels = [{{ url = 'a', hash = 'sha256:{digest}' }}]\n"
+    )
+    write(
+        plugin,
+        **{
+            "pyproject.toml": "[project]\nname = 'p'\nversion = '1'\ndependencies = ['alpha']\n",
+            "uv.lock": f"version = 1\n[[package]]\nname = 'alpha'\nversion = '1.0'\n{source}",
+        },
+    )
+    if is_right:
+        assert await plugin.run(runner, {"names": ["alpha"]}) == {"alpha": [1, "1.0"]}
+    else:
+        problem = await plugin.problem(runner, {"names": []})
+        assert (problem.error_type, digest in problem.message) == ("requirements_failed", True)
+
+
+async def test_a_project_chooses_the_python(runner, write_plugin):
+    """Unless `config.yaml` does, which is the agent's own file."""
+    project = "[project]\nname = 'p'\nversion = '1'\nrequires-python = '>=99'\n"
+    plugin = write_plugin("def act(): return 'ran'")
+    write(plugin, **{"pyproject.toml": project})
+    assert "requires Python >=99" in (await plugin.problem(runner)).message
+    fitting = write_plugin("def act(): return 'ran'")
+    write(fitting, **{"pyproject.toml": project.replace(">=99", ">=3.8")})
+    assert await fitting.run(runner) == "ran"
+    decided = write_plugin("def act(): return 'ran'", requires={"python": ">=3.8"})
+    write(decided, **{"pyproject.toml": project})
+    assert await decided.run(runner) == "ran"
+
+
+@pytest.fixture
+def served(wheels):
+    """Serve the test's wheels over HTTP; return the address of their folder."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(wheels.folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{url}/alpha-1.0-py3-none-any.whl", "alpha @ {url}/alpha-1.0-py3-none-any.whl", "alpha\n--find-links {url}/"],
+)
+async def test_an_address_is_installed_where_the_operator_allows_it(data_dir, write_plugin, wheels, served, line):
+    """A wheel by its address, with and without its name; any other agent refuses it before the first run."""
+    wheels.write("alpha", {"alpha": "VALUE = 1"})
+    requirements = line.format(url=served)
+    environ = {**os.environ, "UV_NO_INDEX": "1"}
+    plugin = write_plugin(SOURCE, requirements=requirements)
+    with pytest.raises(Problem, match=r"requirements\.txt, line"):
+        read_requirements(plugin.folder, STRICT)
+    runner = LocalRunner(data_dir, environ=environ, rules=RequirementRules(urls=True))
+    try:
+        assert await plugin.run(runner, {"names": ["alpha"]}) == {"alpha": [1, "1.0"]}
+    finally:
+        await runner.close()

@@ -51,10 +51,19 @@ async def test_an_event_has_what_belongs_in_one_and_nothing_else():
     socket = reports(heard)
     send(socket, protocol.EVENT, b'{"type": "event", "event": "x", "log": -7, "at": "never"}')
     send(socket, protocol.EVENT, b'{"type": "progress", "current": 1, "total": null, "step": 5, "log": 7}')
+    send(socket, protocol.EVENT, b'{"type": "progress", "current": null, "left_out": "x", "nonfinite": {"count": 1}}')
+    places = b'{"count": 1, "places": [{"path": "$", "value": "NaN"}]}'
+    send(socket, protocol.EVENT, b'{"type": "result", "status": "FAILED", "nonfinite": %b}' % places)
+    send(
+        socket, protocol.EVENT, b'{"type": "result", "nonfinite": {"count": 1, "places": [{"path": "$", "value": 5}]}}'
+    )
     socket.close()
     assert heard == [
         {"type": "event", "event": "x", "data": None},
         {"type": "progress", "current": 1, "total": None},
+        {"type": "progress", "current": None, "total": None, "left_out": "x"},
+        {"type": "result", "nonfinite": {"count": 1, "places": [{"path": "$", "value": "NaN"}]}},
+        {"type": "result"},
     ]
 
 
@@ -98,3 +107,17 @@ async def test_draining_ends_though_the_run_prints_on():
     pipe._on_output = heard.append
     pipe.close()
     assert b"".join(heard) == b"x" * 2000
+
+
+async def test_a_value_is_json_on_one_line_and_bounded():
+    """What a run yields besides is dropped; all values together take as much as a result."""
+    heard = []
+    socket = reports(heard)
+    send(socket, protocol.VALUE_PART, b'{"a"')
+    send(socket, protocol.EVENT, b'{"type": "event", "event": "x"}')
+    for value in (b":1}", b"{", b"[1\n]", b"NaN", b"2"):
+        send(socket, protocol.VALUE, value)
+    send(socket, protocol.VALUE, b'"too long"')
+    socket.close()
+    assert [event["value"] for event in heard if event["type"] == "output"] == [b'{"a":1}']
+    assert len(heard) == 2

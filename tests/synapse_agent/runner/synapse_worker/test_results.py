@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict, namedtuple
+import math
+from collections import OrderedDict, deque, namedtuple
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
+from fractions import Fraction
+from io import StringIO
+from ipaddress import ip_address
+from itertools import count
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +22,7 @@ import pydantic
 import pytest
 
 from synapse_agent.runner.synapse_worker.failures import ActionFailure
-from synapse_agent.runner.synapse_worker.results import to_json
+from synapse_agent.runner.synapse_worker.results import ResultFailure, any_to_json, to_json
 
 
 @dataclass
@@ -45,6 +50,26 @@ class Array:
 
     def tolist(self):
         return self.values
+
+
+class Frame:
+    """Stands for those of polars."""
+
+    def to_dicts(self):
+        return self.rows
+
+    def __init__(self, rows):
+        self.rows = rows
+
+
+class Broken:
+    """Fails when it is looked at."""
+
+    def tolist(self):
+        raise OSError("no")
+
+    def __repr__(self):
+        raise RuntimeError("never")
 
 
 CYCLE: list[Any] = []
@@ -75,39 +100,138 @@ for _ in range(100_000):
         ("half a pair: \udcff", "half a pair: \udcff"),
         ("가\n", "가\n"),
         (2**100, 2**100),
+        ([timedelta(minutes=1.5), Fraction(1, 3), ip_address("::1")], [90.0, "1/3", "::1"]),
+        ({"b", "a"}, ["a", "b"]),
+        ([range(3), {1: 2}.keys(), {1: 2}.values(), deque([1])], [[0, 1, 2], [1], [2], [1]]),
+        ([map(str, [1, 2]), enumerate("ab"), (n for n in "ab")], [["1", "2"], [[0, "a"], [1, "b"]], ["a", "b"]]),
+        ([b"raw", bytearray(b"\x00"), memoryview(b"")], ["cmF3", "AA==", ""]),
+        ({UUID(int=1): 1, date(2024, 1, 2): 2}, {"00000000-0000-0000-0000-000000000001": 1, "2024-01-02": 2}),
+        ({Color.RED: 1, Level.HIGH: 2, Array(7): 3, True: 4}, {"red": 1, "3": 2, "7": 3, "true": 4}),
+        ([{"a": 1}, map(Score, [{2: 3}])], [{"a": 1}, [{"value": {"2": 3}}]]),
+        (Frame([{"a": 1}]), [{"a": 1}]),
     ],
 )
 def test_what_has_a_form_in_json_is_written_so(value, plain):
     """Also what is nested in it."""
-    assert json.loads(to_json(value)) == plain
+    assert json.loads(to_json(value).text) == plain
 
 
 def test_text_is_written_in_utf_8():
     """Escapes would make three times as much of it."""
-    assert to_json("가") == '"가"'.encode()
+    assert to_json("가").text == '"가"'.encode()
 
 
 @pytest.mark.parametrize(
     ("value", "where"),
     [
-        ({3}, "$ is of type set"),
+        ({"found": {object()}}, "$.found[0] is of type object"),
         ({"items": [1, 2, {"when": object()}]}, "$.items[2].when is of type object"),
-        ([float("nan")], "$[0] is nan"),
-        ({"a b": float("-inf")}, "$['a b'] is -inf"),
-        (b"raw", "$ is of type bytes"),
+        ({1: "a", "1": "b"}, "$ has the keys 1 and '1', which are both written as '1'"),
+        ([{"a": {True: 0, "true": 1}}], "$[0].a has the keys True and 'true', which are both written as 'true'"),
+        (
+            Score({Color.RED: 0, "red": 1}),
+            "$.value has the keys <Color.RED: 'red'> and 'red', which are both written as 'red'",
+        ),
+        (bytes(2**20 + 1), "$ is of type bytes: it has 1048577 bytes, and 1048576 are written as base64"),
         ({(1, 2): 3}, "$ has the key (1, 2), of type tuple"),
         (CYCLE, "$[0].back holds itself"),
-        (Score(Score(b"")), "$.value.value is of type bytes"),
-        (Array([1, {2}]), "$[1] is of type set"),
+        (Score(Score(1j)), "$.value.value is of type complex"),
+        (Array([1, 2j]), "$[1] is of type complex"),
+        ([Broken()], "$[0] is of type Broken: no"),
         (DEEP, "$ is nested more than 500 levels deep"),
         (Score, "$ is of type type"),
-        ((n for n in "ab"), "$ is of type generator"),
+        (count(), "$ is of type count: it has more than 500 items"),
+        (StringIO("a"), "$ is of type StringIO"),
     ],
 )
 def test_what_has_none_is_refused_with_its_path(value, where):
     """So that the author finds it in a large result."""
     with pytest.raises(ActionFailure) as caught:
-        to_json(value)
+        to_json(value, limit=1000)
     assert caught.value.fields["error_type"] == "result_not_serializable"
     assert caught.value.fields["message"] == f"The action's result cannot be written as JSON: {where}."
     assert where.startswith(caught.value.fields["path"])
+
+
+class Note(pydantic.BaseModel):
+    """A model that holds what pydantic has no JSON for."""
+
+    model_config = pydantic.ConfigDict(arbitrary_types_allowed=True)
+    found: Any
+
+
+def test_the_repr_of_a_refused_result_is_kept_and_the_error_names_its_file(tmp_path):
+    """It does not take the place of a file that the action has left, and a repr that fails is none."""
+    with pytest.raises(ResultFailure) as caught:
+        to_json({"model": 1j})
+    caught.value.keep_repr(str(tmp_path))
+    kept = tmp_path / "result.repr.txt"
+    assert kept.read_text() == "{'model': 1j}"
+    assert caught.value.fields["file"] == "result.repr.txt"
+    assert caught.value.fields["message"].endswith(" The job's file 'result.repr.txt' has its repr.")
+    for value in ([2j], Broken()):
+        with pytest.raises(ResultFailure) as caught:
+            to_json(value)
+        caught.value.keep_repr(str(tmp_path))
+        assert "file" not in caught.value.fields
+    assert kept.read_text() == "{'model': 1j}"
+
+
+def test_a_model_may_hold_what_pydantic_cannot_write():
+    """The conversion continues at the point at which pydantic fails."""
+    assert json.loads(to_json(Note(found=Array([1, math.nan]))).text) == {"found": [1, None]}
+
+
+def test_nan_and_infinities_are_null_and_their_places_are_recorded():
+    """In lists, in objects, and in what was made into them; the first hundred are listed, all are counted."""
+    value = {"losses": [0.5, math.nan], "best of": {"a": -math.inf}, "array": Array([Score(math.inf), math.nan])}
+    written = to_json(value)
+    assert json.loads(written.text) == {
+        "losses": [0.5, None],
+        "best of": {"a": None},
+        "array": [{"value": None}, None],
+    }
+    assert written.nonfinite.total == 4
+    assert [tuple(place.values()) for place in written.nonfinite.places] == [
+        ("$.losses[1]", "NaN"),
+        ("$['best of'].a", "-Infinity"),
+        ("$.array[0].value", "Infinity"),
+        ("$.array[1]", "NaN"),
+    ]
+    many = to_json([math.nan] * 250).nonfinite
+    assert (many.total, len(many.places)) == (250, 100)
+
+
+def test_nan_in_a_result_of_five_hundred_levels_is_found():
+    """As deep as a result may be."""
+    deep: Any = math.nan
+    for _ in range(500):
+        deep = [deep]
+    written = to_json(deep)
+    assert (written.text.count(b"["), written.nonfinite.total) == (500, 1)
+
+
+def test_keys_that_are_not_finite_have_their_names():
+    """`value_counts(dropna=False)` has such keys."""
+    assert json.loads(to_json({math.nan: 1, math.inf: 2, -math.inf: 3}).text) == {
+        "NaN": 1,
+        "Infinity": 2,
+        "-Infinity": 3,
+    }
+
+
+def test_a_report_has_a_repr_for_what_json_has_nothing_for():
+    """It is never refused, and an iterator in it is not used up."""
+    lines = iter("ab")
+    report = {"data": [1, object, {(1, 2): 1j}, lines, Broken(), {1: "a", "1": "b"}, CYCLE], "loss": math.nan}
+    written = any_to_json(report)
+    said = json.loads(written.text)
+    assert said["data"][:3] == [1, "<class 'object'>", {"(1, 2)": "1j"}]
+    assert said["data"][3].startswith("<str_")
+    assert said["data"][4:] == [
+        "(Broken whose repr cannot be shown)",
+        "{1: 'a', '1': 'b'}",
+        [{"back": "[{'back': [...]}]"}],
+    ]
+    assert written.nonfinite.fields == {"nonfinite": {"count": 1, "places": [{"path": "$.loss", "value": "NaN"}]}}
+    assert next(lines) == "a"

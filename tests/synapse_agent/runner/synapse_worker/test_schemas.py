@@ -8,10 +8,13 @@ from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict
 
 import pytest
 from jsonschema_rs import validator_for
+from pydantic import Field, SecretStr
 
 from synapse_agent.runner.synapse_worker.failures import ActionFailure
 from synapse_agent.runner.synapse_worker.invoke import call
 from synapse_agent.runner.synapse_worker.schemas import schema_of
+
+POSITIVE = {"type": "integer", "minimum": 1}
 
 
 class Color(enum.Enum):
@@ -56,6 +59,8 @@ def action(x: Any) -> None:
         (dict[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
         (int | None, {"anyOf": [{"type": "integer"}, {"type": "null"}]}),
         (Annotated[int, Bound(1)], {"type": "integer", "minimum": 1}),
+        (SecretStr, {"type": "string", "format": "password", "writeOnly": True}),
+        (Annotated[int, Field(ge=1, json_schema_extra={"writeOnly": True})], {**POSITIVE, "writeOnly": True}),
         (Options, {"type": "object", "properties": {"rate": {"type": "number"}}, "additionalProperties": False}),
     ],
 )

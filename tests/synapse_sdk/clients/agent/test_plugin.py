@@ -94,8 +94,15 @@ def test_warm_sends_the_action_if_there_is_one(recording: Recording) -> None:
         ({"params": {"a": None, "b": [1]}}, {"action": "train", "params": {"a": None, "b": [1]}}),
         ({"requirements": []}, {"action": "train", "requirements": []}),
         (
-            {"params": {"x": 1}, "requirements": ["pillow>=9.0.0"], "job_id": "j", "language": "ko"},
-            {"action": "train", "params": {"x": 1}, "requirements": ["pillow>=9.0.0"], "job_id": "j", "language": "ko"},
+            {"params": {"x": 1}, "requirements": ["pillow>=9.0.0"], "job_id": "j", "language": "ko", "priority": 0},
+            {
+                "action": "train",
+                "params": {"x": 1},
+                "requirements": ["pillow>=9.0.0"],
+                "job_id": "j",
+                "language": "ko",
+                "priority": 0,
+            },
         ),
     ],
 )
@@ -167,6 +174,8 @@ def test_a_run_without_action_and_data_is_a_type_error(recording: Recording) -> 
         (lambda c: c.run_plugin_release("a@1", "b", requirements=[1]), TypeError, r"requirements\[0\] must be a str"),
         (lambda c: c.run_plugin_release("a@1", "b", job_id=7), TypeError, "job_id must be a str, not int"),
         (lambda c: c.run_plugin_release("a@1", "b", language=""), ValueError, "language is empty"),
+        (lambda c: c.run_plugin_release("a@1", "b", priority="high"), TypeError, "priority must be an int, not str"),
+        (lambda c: c.run_debug_plugin_release("b", priority=True), TypeError, "priority must be an int, not bool"),
         (lambda c: c.run_plugin_release("a@1", data=[1]), TypeError, "data must be a mapping, not list"),
         (lambda c: c.run_plugin_release("a@1", "b", timeout=-1), ValueError, "timeout must be more than 0"),
         (lambda c: c.run_debug_plugin_release("b", modules=["m"]), TypeError, "modules must be a mapping"),
@@ -272,15 +281,36 @@ def test_signatures_are_the_documented_ones() -> None:
     def parameters(method: Callable[..., Any]) -> list[str]:
         return list(inspect.signature(method).parameters)[1:]
 
-    ours = ["background", "timeout", "deadline"]
+    ours = ["priority", "background", "timeout", "deadline", "on_log", "on_progress"]
     run = ["lookup", "action", "params", "data", "requirements", "job_id", "language", *ours]
     debug = ["action", "params", "plugin_path", "config", "modules", *run[4:]]
     assert parameters(AgentClient.list_plugin_releases) == ["params", "list_all", "max_concurrency"]
     assert parameters(AgentClient.get_plugin_release) == ["lookup"]
-    assert parameters(AgentClient.create_plugin_release) == ["plugin", "version"]
+    assert parameters(AgentClient.create_plugin_release) == ["plugin", "version", "refresh"]
     assert parameters(AgentClient.delete_plugin_release) == ["lookup"]
     assert parameters(AgentClient.run_plugin_release) == run
     assert parameters(AgentClient.run_debug_plugin_release) == debug
+
+
+def test_a_create_sends_what_was_given_and_no_more(answering: Callable[..., Any]) -> None:
+    """Without a version and without `refresh` neither key is there."""
+    sent: list[Any] = []
+
+    def accept(request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content))
+        return httpx.Response(201, json={"id": 1, "plugin": "p", "version": "1"})
+
+    facade = answering(accept)
+    facade.create_plugin_release("p")
+    facade.create_plugin_release("p", "1")
+    facade.create_plugin_release("p", "1", refresh=True)
+    facade.create_plugin_release("p", refresh=False)
+    assert sent == [
+        {"plugin": "p"},
+        {"plugin": "p", "version": "1"},
+        {"plugin": "p", "version": "1", "refresh": True},
+        {"plugin": "p"},
+    ]
 
 
 @pytest.mark.parametrize("method", ["run_plugin_release", "run_debug_plugin_release"])
@@ -298,6 +328,23 @@ def test_a_run_in_the_background_asks_for_its_job(answering: Callable[..., Any],
     getattr(facade, method)(*given)
     assert [request.headers.get("prefer") for request in sent] == ["respond-async", None]
     assert len({request.headers["idempotency-key"] for request in sent}) == 2
+
+
+@pytest.mark.parametrize("method", ["run_plugin_release", "run_debug_plugin_release"])
+def test_a_background_run_has_nothing_to_listen_to(answering: Callable[..., Any], method: str) -> None:
+    """A mistake before anything is sent: the call would return before the first line."""
+    given = ("p@1", "a") if method == "run_plugin_release" else ("a",)
+    for listener in ({"on_log": print}, {"on_progress": print}):
+        with pytest.raises(ValueError, match="background=True returns at once"):
+            getattr(answering(lambda _: pytest.fail("sent")), method)(*given, background=True, **listener)
+
+
+def test_an_agent_that_can_only_run_to_the_end_gives_its_result(answering: Callable[..., Any]) -> None:
+    """Whatever JSON it is; nothing can be heard of the run then."""
+    for status, result in ((200, {"job_id": "looks like one"}), (200, None), (200, [1]), (202, {"queued": True})):
+        text = json.dumps(result)
+        facade = answering(lambda _, status=status, text=text: httpx.Response(status, text=text))
+        assert facade.run_plugin_release("p@1", "a", on_log=pytest.fail) == result
 
 
 def test_an_agent_that_runs_to_the_end_instead_is_told_apart(answering: Callable[..., Any]) -> None:

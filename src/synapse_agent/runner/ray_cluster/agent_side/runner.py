@@ -7,7 +7,7 @@ import importlib.util
 import itertools
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,13 +17,18 @@ from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.ray_cluster import messages
 from synapse_agent.runner.ray_cluster.agent_side.connect import Unreachable, connect, identity
 from synapse_agent.runner.ray_cluster.agent_side.driver_process import DriverProcess
+from synapse_agent.runner.ray_cluster.errors import cluster_unavailable
 from synapse_agent.runner.ray_cluster.messages import Begin
+from synapse_agent.runner.resources.reports import NodeReport
 from synapse_agent.settings import Settings, for_other_machines
+from synapse_agent.storage.scratch import Scratch
+from synapse_agent.storage.trees import remove_tree
 
 logger = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 30.0
 _END_SECONDS = 15.0
+_LOOK_SECONDS = 15.0
 _PAUSES = (1.0, 2.0, 5.0, 10.0)
 """Between attempts to reach a cluster that has been lost; the last one again and again."""
 
@@ -37,8 +42,10 @@ class RayRunner:
         self._environ = environ
         self._link: DriverProcess | None = link
         self._calls: dict[int, _Call] = {}
+        self._looks: dict[int, asyncio.Future[Sequence[NodeReport]]] = {}
         self._numbers = itertools.count(1)
         self._why_lost = ""
+        self._scratch = Scratch(begin.settings.data_dir / "scratch")
         self._is_closed = False
         self._keeping = asyncio.create_task(self._keep(link))
 
@@ -66,12 +73,30 @@ class RayRunner:
         if self._link is None:
             raise self._out_of_reach()
         number = next(self._numbers)
-        call = self._calls[number] = _Call(run, listener)
+        call = self._calls[number] = _Call(run, listener, self._scratch.name())
         try:
             self._link.send(messages.Start(number, run))
             return await self._outcome(number, call)
         finally:
             del self._calls[number]
+            if call.has_outputs:
+                await asyncio.to_thread(remove_tree, call.outputs)
+
+    async def node_reports(self) -> Sequence[NodeReport]:
+        """Have the driver look at all nodes; `Problem` 503 `cluster_unavailable`."""
+        if self._link is None:
+            raise self._out_of_reach()
+        number = next(self._numbers)
+        seen = self._looks[number] = asyncio.get_running_loop().create_future()
+        try:
+            self._link.send(messages.LookAtNodes(number))
+            async with asyncio.timeout(_LOOK_SECONDS):
+                reports: Sequence[NodeReport] = await seen
+                return reports
+        except TimeoutError as error:
+            raise cluster_unavailable(f"The cluster has not answered for {_LOOK_SECONDS:g} s") from error
+        finally:
+            del self._looks[number]
 
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; see `Runner.stop`."""
@@ -99,6 +124,7 @@ class RayRunner:
         with suppress(asyncio.CancelledError):
             await self._keeping
         self._fail_all("The agent has shut down.")
+        await asyncio.to_thread(self._scratch.close)
 
     async def _outcome(self, number: int, call: _Call) -> bytes:
         try:
@@ -130,8 +156,19 @@ class RayRunner:
         while (message := await link.receive()) is not None:
             if isinstance(message, messages.Said) and message.number in self._calls:
                 self._hear(message.number, message.items)
+            elif isinstance(message, messages.NodesSeen):
+                self._see(message)
             elif isinstance(message, messages.Warned):
                 logger.warning("%s", message.text)
+
+    def _see(self, message: messages.NodesSeen) -> None:
+        seen = self._looks.get(message.number)
+        if seen is None or seen.done():
+            return
+        if message.silence is not None:
+            seen.set_exception(cluster_unavailable(message.silence))
+        else:
+            seen.set_result(message.reports)
 
     def _hear(self, number: int, items: tuple[messages.Item, ...]) -> None:
         try:
@@ -162,8 +199,11 @@ class RayRunner:
 class _Call:
     """A run, as the one who has asked for it sees it."""
 
-    def __init__(self, run: Run, listener: RunListener) -> None:
+    def __init__(self, run: Run, listener: RunListener, outputs: Path) -> None:
+        """What the run leaves is gathered in the folder `outputs`, which is made when something comes."""
         self.run = run
+        self.outputs = outputs
+        self.has_outputs = False
         self.node: str | None = None
         """Where it may have run."""
         self.outcome: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -193,10 +233,25 @@ class _Call:
                 self._listener.event(event)
             case messages.Part(data):
                 self._result += data
+            case messages.OutputPart(name, data):
+                self._add_output(name, data)
             case messages.Succeeded():
+                self._pass_outputs_on()
                 self.outcome.set_result(bytes(self._result))
             case messages.Failed():
+                self._pass_outputs_on()
                 self.fail(item.problem)
+
+    def _add_output(self, name: str, data: bytes) -> None:
+        self.has_outputs = True
+        path = self.outputs / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(data)
+
+    def _pass_outputs_on(self) -> None:
+        if self.has_outputs:
+            self._listener.outputs(self.outputs, True)
 
 
 def _lost(why: str, call: _Call) -> Problem:

@@ -21,6 +21,7 @@ from synapse_agent.runner.ray_cluster.driver.ray_api import Cluster, RayReservat
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservations, ReservedResources
 from synapse_agent.runner.ray_cluster.driver.runs import Runs
 from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
+from synapse_agent.runner.ray_cluster.errors import ClusterSilent
 from synapse_agent.runner.ray_cluster.messages import Begin, Item, packed
 from synapse_agent.storage.scratch import Scratch
 
@@ -124,6 +125,14 @@ class Driver:
             self._keep(self._runs.stop(message.number))
         elif isinstance(message, messages.Forget):
             self._keep(self._forget(message))
+        elif isinstance(message, messages.LookAtNodes):
+            self._keep(self._report(message.number))
+
+    async def _report(self, number: int) -> None:
+        try:
+            await self._tell(messages.NodesSeen(number, tuple(await self._nodes.reports())))
+        except ClusterSilent as silent:
+            await self._tell(messages.NodesSeen(number, silence=str(silent)))
 
     async def _forget(self, message: messages.Forget) -> None:
         digest = self._shipping.forget(message.folder)

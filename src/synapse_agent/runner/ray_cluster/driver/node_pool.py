@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from synapse_agent.runner.ray_cluster.driver.placement import NodeState
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
 from synapse_agent.runner.ray_cluster.node.actor import ALONE_SECONDS, Stock
+from synapse_agent.runner.resources.gpus import Gpu
+from synapse_agent.runner.resources.reports import NodeGpuReport, NodeReport
 from synapse_agent.settings import Settings
 from synapse_sdk._version import __version__
 
@@ -26,6 +28,7 @@ GRACE = 1.0
 _AGAIN_SECONDS = (2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """Before a node that could not start its actor is tried again, the first time and so on."""
 _FORGET_SECONDS = 60.0
+_GPU_SECONDS = 5.0
 GREET_SECONDS = 4.0
 """Between greetings; a node has to miss several before it thinks that it is alone."""
 ALONE_END_SECONDS = ALONE_SECONDS + 5.0
@@ -94,6 +97,13 @@ class Nodes:
     def ready(self) -> list[ReadyNode]:
         """Give them with their actors."""
         return list(self._ready.values())
+
+    async def reports(self) -> list[NodeReport]:
+        """Look at all nodes, those included that are lost, and at the GPUs of those that take runs; `ClusterSilent`."""
+        reports = await self._cluster.reports()
+        nodes = self.ready()
+        gpus = dict(zip([node.state.id for node in nodes], await asyncio.gather(*map(_gpus, nodes)), strict=True))
+        return [replace(report, gpus=_counted(gpus.get(report.node_id, ()), report)) for report in reports]
 
     def find(self, node_id: str) -> ReadyNode | None:
         """Give the node of that ID, where it takes runs."""
@@ -225,6 +235,21 @@ class Nodes:
             actor.kill()
             raise
         return ReadyNode(state, actor, set(stock.digests), set(stock.environments))
+
+
+async def _gpus(node: ReadyNode) -> tuple[Gpu, ...]:
+    """Return the GPUs that a node has found; none if it does not answer in time."""
+    with suppress(NodeLost, NodeFailed, TimeoutError):
+        found: tuple[Gpu, ...] = await node.actor.call("gpus", limit=_GPU_SECONDS)
+        return found
+    return ()
+
+
+def _counted(found: tuple[Gpu, ...], report: NodeReport) -> tuple[NodeGpuReport, ...]:
+    """Return as many GPUs as the cluster counts on a node; those that were not found have numbers."""
+    count = int(report.num_gpus.total)
+    named = found[:count] or tuple(Gpu(str(number)) for number in range(count))
+    return tuple(map(NodeGpuReport, named))
 
 
 def _why(said: str) -> str:

@@ -25,11 +25,14 @@ from synapse_agent.runner.ray_cluster.driver.placement import NodeState
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
 from synapse_agent.runner.ray_cluster.node.actor import Node
 from synapse_agent.runner.ray_cluster.probe import probe
+from synapse_agent.runner.resources.reports import Amount, NodeReport
 
 T = TypeVar("T")
 
 LEFTOVER_SECONDS = 15.0
 _NODE_ID = "ray.io/node-id"
+_HEAD = "node:__internal_head__"
+"""A resource that the head's node alone has."""
 _CALLS = 10_000
 """Runs, and calls beside them, that a node's actor takes at once: more than there will be."""
 _THREADS = 8
@@ -161,6 +164,10 @@ class Cluster:
         await probe(self._address)
         return await self.ask(_nodes)
 
+    async def reports(self) -> list[NodeReport]:
+        """Describe all nodes, the head first, but for their GPUs; `ClusterSilent`."""
+        return await self.ask(_reports)
+
     def start_actor(self, node_id: str, *, name: str) -> Actor:
         """Have an actor started on a node; that it could not be shows in the first call."""
         options = {
@@ -232,6 +239,30 @@ def _nodes() -> list[NodeState]:
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def _reports() -> list[NodeReport]:
+    free: Mapping[str, Mapping[str, float]] = available_resources_per_node()
+
+    def amount(node: Mapping[str, Any], name: str) -> Amount:
+        total = node["Resources"].get(name, 0.0) if node["Alive"] else 0.0
+        return Amount(total, total - free.get(node["NodeID"], node["Resources"]).get(name, 0.0) if total else 0.0)
+
+    found = [
+        NodeReport(
+            node_id=node["NodeID"],
+            host_name=node["NodeManagerHostname"],
+            ip=node["NodeManagerAddress"],
+            is_head_node=_HEAD in node["Resources"],
+            is_alive=node["Alive"],
+            cpu=amount(node, "CPU"),
+            memory=amount(node, "memory"),
+            object_store=amount(node, "object_store_memory"),
+            num_gpus=amount(node, "GPU"),
+        )
+        for node in ray.nodes()
+    ]
+    return sorted(found, key=lambda node: (not node.is_head_node, not node.is_alive))
 
 
 def _place(amounts: dict[str, float], node_ids: Sequence[str]) -> PlacementGroup:

@@ -19,9 +19,29 @@ from synapse_agent.runner.ray_cluster.driver.node_pool import ALONE_END_SECONDS,
 from synapse_agent.runner.ray_cluster.driver.placement import amounts, described, fitting
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservation, Reservations
 from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
-from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost, NoneFits
-from synapse_agent.runner.ray_cluster.messages import Failed, Item, Placed, RunEvent, SourceMissing, Started, Succeeded
+from synapse_agent.runner.ray_cluster.errors import (
+    ClusterSilent,
+    NodeFailed,
+    NodeLost,
+    NoneFits,
+    cluster_unavailable,
+)
+from synapse_agent.runner.ray_cluster.messages import (
+    Failed,
+    Item,
+    Left,
+    OutputPart,
+    Placed,
+    RunEvent,
+    SourceMissing,
+    Started,
+    Succeeded,
+)
 from synapse_agent.runner.ray_cluster.node.actor import Assignment
+from synapse_agent.runner.ray_cluster.source_archive import PIECE_BYTES
+from synapse_agent.runner.resources.gpus import HIDDEN
+from synapse_agent.runner.resources.machine import no_node_fits
+from synapse_agent.runner.resources.scheduler import thread_variables
 from synapse_agent.storage.disk import disk_full, is_disk_full
 
 logger = logging.getLogger(__name__)
@@ -191,7 +211,9 @@ class Runs:
         if not states:
             raise cluster_unavailable(f"No node can run actions: {self._nodes.why_none()}")
         if not fitting(amounts(wanted), states):
-            raise no_node_fits(wanted, [described(state) for state in states])
+            nodes = [described(state) for state in states]
+            message = f"No node of the cluster has {wanted}; there are {', '.join(nodes)}."
+            raise no_node_fits(wanted, nodes, message)
 
     async def _run_on(self, node: ReadyNode, live: _PlacedRun, assignment: Assignment) -> None:
         for _ in range(_SENDINGS):
@@ -211,10 +233,29 @@ class Runs:
                 node.environments.add(assignment.environment)
             if isinstance(items[-1], SourceMissing):
                 return False
-            await self._say(live.number, items)
+            for item in items:
+                if isinstance(item, Left):
+                    await self._fetch(node, live, item)
+            await self._say(live.number, tuple(item for item in items if not isinstance(item, Left)))
             if isinstance(items[-1], Succeeded | Failed):
                 return True
         raise NodeLost("its actor has stopped in the middle of the run")
+
+    async def _fetch(self, node: ReadyNode, live: _PlacedRun, left: Left) -> None:
+        """Take the files that a run has left to the agent, piece by piece."""
+        job_id = live.run.job_id
+        try:
+            for name in left.names:
+                start = 0
+                while True:
+                    piece = await node.actor.call("read_left", job_id, name, start)
+                    await self._say(live.number, (OutputPart(name, piece),))
+                    if len(piece) < PIECE_BYTES:
+                        break
+                    start += len(piece)
+        finally:
+            with suppress(NodeLost, NodeFailed, TimeoutError):
+                await node.actor.call("drop_left", job_id)
 
     async def _note_loss(self, live: _PlacedRun, node: ReadyNode, lost: NodeLost) -> None:
         """Return where the run may be run again, else raise the `Problem` that it ends with."""
@@ -244,17 +285,6 @@ def node_lost(address: str, why: str, job_id: str) -> Problem:
     return Problem(500, "node_lost", message, job_id=job_id, node=address)
 
 
-def no_node_fits(wanted: Resources, nodes: list[str]) -> Problem:
-    """Say that no node is large enough."""
-    message = f"No node of the cluster has {wanted}; there are {', '.join(nodes)}."
-    return Problem(422, "no_node_fits", message, resources=wanted.as_dict(), nodes=nodes)
-
-
-def cluster_unavailable(why: str) -> Problem:
-    """Say that the cluster can't take a run now."""
-    return Problem(503, "cluster_unavailable", f"{why.rstrip('.')}. Nothing has run; try again later.")
-
-
 def _cluster_busy(wanted: Resources, seconds: float) -> Problem:
     message = f"No node of the cluster has had room for {wanted} within {seconds:g} s. Try again later."
     return Problem(503, "cluster_busy", message, resources=wanted.as_dict())
@@ -280,9 +310,9 @@ def _env(run: Run, lease: Reservation, node: ReadyNode) -> Mapping[str, str]:
     Ray has told the node's actor, which has no CPU of its own, to use one thread. A run that has asked for no GPU sees
     none of those that others have.
     """
-    threads = {"OMP_NUM_THREADS": str(max(1, int(lease.wanted.num_cpus)))}
-    hidden = {"CUDA_VISIBLE_DEVICES": ""} if node.state.total.get("GPU") else {}
-    return {**threads, **run.config.env, **(lease.reserved.env if lease.wanted.num_gpus else hidden)}
+    hidden = HIDDEN if node.state.total.get("GPU") else {}
+    gpus = lease.reserved.env if lease.wanted.num_gpus else hidden
+    return {**thread_variables(lease.wanted), **run.config.env, **gpus}
 
 
 def _environment_key(run: Run, rules: RequirementRules) -> str:

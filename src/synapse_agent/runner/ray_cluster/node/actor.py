@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from synapse_agent.files.outputs import Outputs
 from synapse_agent.problems import Problem, renamed
 from synapse_agent.runner.base import Run
 from synapse_agent.runner.local import LocalRunner, local_runner
@@ -17,9 +18,11 @@ from synapse_agent.runner.processes.outcomes import action_stopped
 from synapse_agent.runner.ray_cluster.messages import Failed, Item, SourceMissing
 from synapse_agent.runner.ray_cluster.node.batching_listener import BatchingListener
 from synapse_agent.runner.ray_cluster.node.source_store import Draft, SourceStore
-from synapse_agent.runner.ray_cluster.source_archive import BadArchive
+from synapse_agent.runner.ray_cluster.source_archive import PIECE_BYTES, BadArchive
+from synapse_agent.runner.resources.gpus import Gpu, find_gpus
 from synapse_agent.settings import Settings, default_data_dir
 from synapse_agent.storage.disk import disk_full, is_disk_full
+from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
 from synapse_sdk._version import __version__
 
@@ -84,6 +87,8 @@ class Node:
         self._alone_for = 0.0
         self._live: dict[str, _NodeRun] = {}
         self._drafts: dict[str, Draft] = {}
+        self._left: dict[str, Outputs] = {}
+        """What runs have left, until the driver has it, by job."""
 
     async def version(self) -> str:
         """Say which version of this package the node has; called before anything that depends on it."""
@@ -95,9 +100,15 @@ class Node:
         pythons = tuple(path for path in settings.pythons if path.exists())
         self._runner: LocalRunner = local_runner(replace(settings, data_dir=self._folder, pythons=pythons))
         self._store = SourceStore(self._folder / "sources")
+        self._scratch = Scratch(self._folder / "left")
+        self._output_limit = settings.max_jobs_bytes
         self._made = self._folder / "made"
         self._made.mkdir(exist_ok=True)
         return Stock(tuple(self._store.digests()), tuple(path.name for path in self._made.iterdir()))
+
+    async def gpus(self) -> tuple[Gpu, ...]:
+        """Look at the node's GPUs; Ray shows this process none of them, as it runs nothing on them itself."""
+        return await asyncio.to_thread(find_gpus, None, {})
 
     async def hear(self) -> None:
         """Learn that the driver is there."""
@@ -127,8 +138,9 @@ class Node:
 
     async def run(self, assignment: Assignment) -> AsyncIterator[tuple[Item, ...]]:
         """Run an action and give what it says, in batches, as it says it."""
-        feed, live = BatchingListener(), _NodeRun()
         job_id = assignment.run.job_id
+        left = self._left[job_id] = Outputs(self._scratch.name(), limit=self._output_limit)
+        feed, live = BatchingListener(left), _NodeRun()
         self._live[job_id] = live
         live.task = asyncio.ensure_future(self._run(assignment, live, feed))
         # One that is stopped in the moment it comes has no chance to say so itself.
@@ -140,6 +152,15 @@ class Node:
             live.task.cancel()
             if self._live.get(job_id) is live:
                 del self._live[job_id]
+
+    async def read_left(self, job_id: str, name: str, start: int) -> bytes:
+        """Return the next piece of a file that a run has left."""
+        return await asyncio.to_thread(self._left[job_id].read, name, start, PIECE_BYTES)
+
+    async def drop_left(self, job_id: str) -> None:
+        """Remove what a run has left."""
+        if (left := self._left.pop(job_id, None)) is not None:
+            await asyncio.to_thread(left.remove)
 
     async def stop(self, job_id: str) -> None:
         """End a run; one that is not there is fine."""
@@ -161,6 +182,7 @@ class Node:
         self._watching.cancel()
         await self._runner.close()
         await asyncio.to_thread(self._store.close)
+        await asyncio.to_thread(self._scratch.close)
 
     async def _watch(self) -> None:
         """Count the seconds, those that this process could not use left out, until the driver has been silent."""

@@ -6,9 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
-from synapse_agent.runner.ray_cluster.messages import Item, LogOutput, Part, RunEvent, Started, Succeeded
+from synapse_agent.files.outputs import Outputs
+from synapse_agent.runner.ray_cluster.messages import Item, Left, LogOutput, Part, RunEvent, Started, Succeeded
 
 _GATHER_SECONDS = 0.01
 _BATCH_BYTES = 4 * 2**20
@@ -18,7 +20,9 @@ _PART_BYTES = 16 * 2**20
 class BatchingListener:
     """A `RunListener` whose messages are read elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, left: Outputs) -> None:
+        """Files that the run leaves go to `left`."""
+        self._left = left
         self._items: deque[Item] = deque()
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
@@ -29,7 +33,7 @@ class BatchingListener:
         self.has_started = True
         self._say(Started())
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
+    def turn(self) -> AbstractAsyncContextManager[None]:
         """Never wait: the agent has given the run its turn."""
         return nullcontext()
 
@@ -43,6 +47,14 @@ class BatchingListener:
     def event(self, event: Mapping[str, Any]) -> None:
         """Take what was reported."""
         self._say(RunEvent(event))
+
+    def outputs(self, folder: Path, is_over: bool) -> None:
+        """Keep what the run has left, and announce it."""
+        if is_over and self._left.take(folder):
+            left_out = self._left.settle()
+            if left_out:
+                self.output(left_out)
+            self._say(Left(tuple(file.name for file in self._left.files())))
 
     def succeed(self, result: bytes) -> None:
         """Say the result, in parts that the cluster's object stores can hold."""

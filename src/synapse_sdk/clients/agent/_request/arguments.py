@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from synapse_sdk.exceptions import InvalidLookupError
@@ -76,6 +77,14 @@ def check_filters(params: Any) -> dict[str, Any]:
     return filters
 
 
+def check_moment(value: Any, name: str) -> datetime:
+    """Return a time with its zone, given as such or as RFC 3339."""
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(check_text(value, name))
+    if moment.tzinfo is None:
+        raise ValueError(f"{name} is {value!r}, without a time zone: datetime.now(timezone.utc) has one.")
+    return moment
+
+
 def check_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the optional fields of a run that have a value, each checked."""
     return {name: _CHECKS[name](value, name) for name, value in fields.items() if value is not None}
@@ -97,6 +106,12 @@ def _sources(value: Any, name: str) -> dict[str, str]:
     return {key: _item(source, f"{name}[{key!r}]") for key, source in check_mapping(value, name).items()}
 
 
+def _whole_number(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}.")
+    return value
+
+
 def _item(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}.")
@@ -111,4 +126,5 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "requirements": _texts,
     "job_id": check_text,
     "language": check_text,
+    "priority": _whole_number,
 }

@@ -9,7 +9,8 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 
 from synapse_sdk.clients.agent._request.arguments import (
@@ -20,6 +21,7 @@ from synapse_sdk.clients.agent._request.arguments import (
     check_job_id,
     check_lookup,
     check_mapping,
+    check_moment,
     check_text,
 )
 from synapse_sdk.clients.agent._request.config import TimeoutProfile
@@ -51,6 +53,15 @@ class Request:
         return self.answers.get(status) or next(iter(self.answers.values()))
 
 
+Wanted = Literal["result", "job", "events"]
+"""What a run should be answered with: its result, its job, or its job so that its events can be followed."""
+_ANSWERS: Mapping[Wanted, Mapping[int, str]] = {
+    "result": {},
+    "job": {200: "result"},  # which is not a job: it comes from an agent that does not know the preference
+    "events": {202: "accepted"},
+}
+
+
 class _Operation(Protocol):
     """A generated endpoint module."""
 
@@ -75,6 +86,41 @@ def create_backup() -> Request:
     return _call(operation, operation.build_request())
 
 
+def create_session_code() -> Request:
+    """Return the call for `create_session_code`."""
+    from synapse_agent_api.api.sessions import create_session_code as operation
+
+    return _call(operation, operation.build_request())
+
+
+def get_gpu_status() -> Request:
+    """Return the call for the GPUs of all nodes."""
+    from synapse_agent_api.api.resources import get_gpu_status as operation
+
+    return _call(operation, operation.build_request())
+
+
+def list_nodes() -> Request:
+    """Return the call for all nodes."""
+    from synapse_agent_api.api.resources import list_nodes as operation
+
+    return _call(operation, operation.build_request())
+
+
+def get_node(node_id: str) -> Request:
+    """Return the call for a node."""
+    from synapse_agent_api.api.resources import get_node as operation
+
+    return _call(operation, operation.build_request(check_text(node_id, "node_id")))
+
+
+def get_cluster_resources(*, use_cache: bool) -> Request:
+    """Return the call for what all nodes have together."""
+    from synapse_agent_api.api.resources import get_cluster_resources as operation
+
+    return _call(operation, operation.build_request(use_cache=bool(use_cache)))
+
+
 def list_plugin_releases(params: Mapping[str, Any] | None = None) -> Request:
     """Return the call for a page of releases; every filter is passed through."""
     from synapse_agent_api.api.plugin_releases import list_plugin_releases as operation
@@ -92,12 +138,17 @@ def get_plugin_release(lookup: str | int) -> Request:
     return _call(operation, operation.build_request(check_lookup(lookup)))
 
 
-def create_plugin_release(plugin: str, version: str) -> Request:
-    """Return the call that caches a release."""
+def create_plugin_release(plugin: str, version: str | None = None, *, refresh: bool = False) -> Request:
+    """Return the call that caches a release; only what the caller gave goes out."""
     from synapse_agent_api.api.plugin_releases import create_plugin_release as operation
     from synapse_agent_api.models.create_plugin_release_request import CreatePluginReleaseRequest
+    from synapse_agent_api.types import UNSET
 
-    body = CreatePluginReleaseRequest(plugin=check_text(plugin, "plugin"), version=check_text(version, "version"))
+    body = CreatePluginReleaseRequest(
+        plugin=check_text(plugin, "plugin"),
+        version=UNSET if version is None else check_text(version, "version"),
+        refresh=True if refresh else UNSET,
+    )
     return _call(operation, operation.build_request(body=body), "create")
 
 
@@ -126,14 +177,21 @@ def run_plugin_release(
     requirements: Sequence[str] | None,
     job_id: str | None,
     language: str | None,
-    background: bool = False,
+    priority: int | None = None,
+    wanted: Wanted = "result",
 ) -> Request:
     """Return the call that runs an action; `data` goes out as it is, and the other fields are left out then."""
     from synapse_agent_api.api.plugin_releases import run_plugin_release as operation
     from synapse_agent_api.models.legacy_run_payload import LegacyRunPayload
     from synapse_agent_api.models.run_request import RunRequest
 
-    fields = {"params": params, "requirements": requirements, "job_id": job_id, "language": language}
+    fields = {
+        "params": params,
+        "requirements": requirements,
+        "job_id": job_id,
+        "language": language,
+        "priority": priority,
+    }
     if data is None and action is None:
         raise TypeError("run_plugin_release() needs an action, or the whole payload as data=.")
     if data is None:
@@ -143,8 +201,8 @@ def run_plugin_release(
     else:
         _warn_of_ignored({"action": action, **fields})
         body = LegacyRunPayload.from_dict(check_mapping(data, "data"))
-    request = operation.build_request(check_lookup(lookup), body=body, prefer=_preference(background))
-    return _run(operation, request, background=background)
+    request = operation.build_request(check_lookup(lookup), body=body, prefer=_preference(wanted))
+    return _run(operation, request, wanted)
 
 
 def run_debug_plugin_release(
@@ -157,7 +215,8 @@ def run_debug_plugin_release(
     requirements: Sequence[str] | None,
     job_id: str | None,
     language: str | None,
-    background: bool = False,
+    priority: int | None = None,
+    wanted: Wanted = "result",
 ) -> Request:
     """Return the call that runs an action from source."""
     from synapse_agent_api.api.plugin_releases import run_debug_plugin_release as operation
@@ -171,10 +230,11 @@ def run_debug_plugin_release(
         "requirements": requirements,
         "job_id": job_id,
         "language": language,
+        "priority": priority,
     }
     body = DebugRunRequest.from_dict({"action": check_action(action), **check_fields(fields)})
-    request = operation.build_request(body=body, prefer=_preference(background))
-    return _run(operation, request, background=background)
+    request = operation.build_request(body=body, prefer=_preference(wanted))
+    return _run(operation, request, wanted)
 
 
 def list_jobs(
@@ -183,6 +243,11 @@ def list_jobs(
     limit: int | None = None,
     before: str | None = None,
     idempotency_key: str | None = None,
+    release: str | None = None,
+    action: str | None = None,
+    created_after: datetime | str | None = None,
+    created_before: datetime | str | None = None,
+    job_id_prefix: str | None = None,
 ) -> Request:
     """Return the call for job records; a filter that is None is left out."""
     from synapse_agent_api.api.jobs import list_jobs as operation
@@ -191,8 +256,16 @@ def list_jobs(
         "status": None if status is None else _job_status(status),
         "limit": None if limit is None else check_count(limit, "limit"),
         "before": None if before is None else check_text(before, "before"),
-        "idempotency_key": None if idempotency_key is None else check_text(idempotency_key, "idempotency_key"),
     }
+    texts = {
+        "idempotency_key": idempotency_key,
+        "release": release,
+        "action": action,
+        "job_id_prefix": job_id_prefix,
+    }
+    query |= {name: check_text(text, name) for name, text in texts.items() if text is not None}
+    times = {"created_after": created_after, "created_before": created_before}
+    query |= {name: check_moment(moment, name) for name, moment in times.items() if moment is not None}
     given: dict[str, Any] = {name: value for name, value in query.items() if value is not None}
     return _call(operation, operation.build_request(**given))
 
@@ -209,6 +282,21 @@ def get_job_logs(job_id: str) -> Request:
     from synapse_agent_api.api.jobs import get_job_logs as operation
 
     return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
+def list_job_files(job_id: str) -> Request:
+    """Return the call that lists what a job has left."""
+    from synapse_agent_api.api.jobs import list_job_files as operation
+
+    return _call(operation, operation.build_request(check_job_id(job_id)))
+
+
+def get_job_file(job_id: str, name: str, start: int, end: int) -> Request:
+    """Return the call for the bytes of a job's file from a start to an end."""
+    from synapse_agent_api.api.jobs import get_job_file as operation
+
+    name = check_text(name, "name")
+    return _call(operation, operation.build_request(check_job_id(job_id), name=name, range_=_range(start, end)))
 
 
 def delete_job(job_id: str) -> Request:
@@ -246,16 +334,15 @@ def _call(operation: _Operation, request: Mapping[str, Any], pace: TimeoutProfil
     return Request(operation.OPERATION_ID, request["method"], target, operation.SUCCESS, pace, _body(request), headers)
 
 
-def _run(operation: _Operation, request: Mapping[str, Any], *, background: bool) -> Request:
+def _run(operation: _Operation, request: Mapping[str, Any], wanted: Wanted) -> Request:
     run = _call(operation, request, "run")
-    # The result is not a job: it comes from an agent that does not know the preference.
-    return replace(run, answers={**run.answers, 200: "result"}) if background else run
+    return replace(run, answers={**run.answers, **_ANSWERS[wanted]})
 
 
-def _preference(background: bool) -> Any:
+def _preference(wanted: Wanted) -> Any:
     from synapse_agent_api.types import UNSET
 
-    return "respond-async" if background else UNSET
+    return UNSET if wanted == "result" else "respond-async"
 
 
 def _target(request: Mapping[str, Any]) -> str:
@@ -270,6 +357,10 @@ def _body(request: Mapping[str, Any]) -> bytes | None:
         return encode(request["json"])
     content = request.get("content")
     return content if content is None or isinstance(content, bytes) else bytes(content.read())
+
+
+def _range(start: int, end: int) -> str:
+    return f"bytes={start}-{end - 1}"
 
 
 def _job_status(value: Any) -> Any:

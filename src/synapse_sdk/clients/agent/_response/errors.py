@@ -70,6 +70,13 @@ class StreamingResponse(Answer):
         return self.close
 
 
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to a run that has not ended: its job."""
+
+    job_id: str
+
+
 def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
     """Return whether an answer is a stream of events; a proxy's page is none, and is judged as any answer."""
     media_type = headers.get("content-type", "").partition(";")[0]
@@ -93,6 +100,9 @@ def parse_response(request: Request, answer: Answer) -> Any:
         return answer.body
     if kind == "result":
         raise _result_of_background_run(answer)
+    if kind == "accepted":
+        job = _json_of_kind(request, answer, "object")
+        return Accepted(job["job_id"]) if isinstance(job.get("job_id"), str) else job
     return _json_of_kind(request, answer, kind)
 
 

@@ -50,7 +50,7 @@ class LogFollower:
             try:
                 while part := (yield NextPart()):
                     for event in self._events(part):
-                        yield Emit(event)
+                        yield from self._emitted(event)
                         if event.get("type") == "complete":
                             return
             except (ClientConnectionError, ClientTimeoutError) as error:
@@ -64,6 +64,10 @@ class LogFollower:
                         raise broken
                     return
             yield Wait(self._pause())
+
+    def _emitted(self, event: JobLogEvent) -> Iterator[Emit]:
+        """Yield what the caller gets of an event."""
+        yield Emit(event)
 
     def _events(self, part: bytes) -> Iterator[JobLogEvent]:
         """Yield the events that a part of the stream completes, but for a progress that is known already."""
@@ -80,6 +84,38 @@ class LogFollower:
         """Return the seconds to wait before the next connection."""
         longest = min(FIRST_BACKOFF * 2 ** min(self._silent, 10), LONGEST_BACKOFF)
         return self._limit.within(self._clock.uniform(0, longest))
+
+
+class OutputFollower(LogFollower):
+    """Follows the values that a job's action yields."""
+
+    _count = 0
+    _total: int | None = None
+
+    def values(self) -> Steps[None]:
+        """Follow the values; one that the agent could not keep comes from the result, or its error is raised.
+
+        An action that is not a generator has one value, its result.
+        """
+        yield from self.steps()
+        job = None
+        if self._total is None or self._count < self._total:
+            job = yield Ask(calls.get_job(self._job_id), self._limit.left(), PATIENCE)
+        if job is None:
+            return
+        result = result_of(job)
+        if job.get("outputs") is None:
+            yield Emit(result)
+        else:
+            for value in result[self._count :]:
+                yield Emit(value)
+
+    def _emitted(self, event: JobLogEvent) -> Iterator[Emit]:
+        if event["type"] == "output" and event["index"] == self._count:
+            self._count += 1
+            yield Emit(event["value"])
+        elif event["type"] == "complete":
+            self._total = event.get("outputs")
 
 
 def job_result(job_id: str, limit: Limit) -> Steps[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -10,9 +10,9 @@ from synapse_sdk.clients.agent._request.calls import Request
 from synapse_sdk.clients.agent._request.config import Config, Timeout
 from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.errors import StreamingResponse
-from synapse_sdk.clients.agent._session.job_follow import LogFollower, job_result
+from synapse_sdk.clients.agent._session.job_follow import LogFollower, OutputFollower, job_result
 from synapse_sdk.clients.agent._session.retry import AgentFeatures, exchange
-from synapse_sdk.clients.agent._session.steps import Ask, Emit, Limit, NextPart, Step, Steps, Wait
+from synapse_sdk.clients.agent._session.steps import Ask, Emit, Limit, Local, NextPart, Step, Steps, Wait
 from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport
 from synapse_sdk.clients.agent.clock import CLOCK, Clock
 from synapse_sdk.exceptions import ClientError
@@ -34,6 +34,13 @@ class _Session:
         """Return the steps that follow a job's log."""
         limit = self.limit(f"following job {job_id!r}", deadline)
         return LogFollower(job_id, limit=limit, max_retries=self.config.max_retries, clock=self.clock).steps()
+
+    def streaming(self, request: Request, deadline: float | None) -> Steps[None]:
+        """Return the steps that start a run in the background and follow its values."""
+        limit = self.limit("following the values of a run; the job continues", deadline)
+        job = yield Ask(request, limit.left())
+        follower = OutputFollower(job["job_id"], limit=limit, max_retries=self.config.max_retries, clock=self.clock)
+        yield from follower.values()
 
     def waiting(self, job_id: str, deadline: float | None) -> Steps[Any]:
         """Return the steps that wait for a job's result."""
@@ -83,13 +90,20 @@ class Session(_Session):
 
     def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
-        reply = None
+        advance, reply = steps.send, None
         try:
             while True:
-                reply = self._take(steps.send(reply), max_concurrency)
+                step = advance(reply)
+                advance, reply = steps.send, None
+                try:
+                    reply = self._take(step, max_concurrency)
+                except (ClientError, OSError) as error:
+                    advance, reply = steps.throw, error
         except StopIteration as stop:
             result: T = stop.value
             return result
+        finally:
+            steps.close()
 
     def iterate(self, steps: Steps[None]) -> Generator[Any, None, None]:
         """Take the steps of a method that reads a stream, and yield what they emit."""
@@ -122,6 +136,8 @@ class Session(_Session):
             return self.send(step.request, deadline=step.deadline, patience=step.patience)
         if isinstance(step, Wait):
             return self.clock.sleep(step.seconds)
+        if isinstance(step, Local):
+            return step.work()
         assert isinstance(step, Sequence), "the other steps are for streams"
         return self._together(step, max_concurrency)
 
@@ -185,13 +201,20 @@ class AsyncSession(_Session):
 
     async def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
-        reply = None
+        advance, reply = steps.send, None
         try:
             while True:
-                reply = await self._take(steps.send(reply), max_concurrency)
+                step = advance(reply)
+                advance, reply = steps.send, None
+                try:
+                    reply = await self._take(step, max_concurrency)
+                except (ClientError, OSError) as error:
+                    advance, reply = steps.throw, error
         except StopIteration as stop:
             result: T = stop.value
             return result
+        finally:
+            steps.close()
 
     async def iterate(self, steps: Steps[None]) -> AsyncGenerator[Any, None]:
         """Take the steps of a method that reads a stream, and yield what they emit."""
@@ -225,6 +248,8 @@ class AsyncSession(_Session):
             return await self.send(step.request, deadline=step.deadline, patience=step.patience)
         if isinstance(step, Wait):
             return await self.clock.async_sleep(step.seconds)
+        if isinstance(step, Local):
+            return await _in_thread(step.work)
         assert isinstance(step, Sequence), "the other steps are for streams"
         return await self._together(step, max_concurrency)
 
@@ -246,3 +271,9 @@ class AsyncSession(_Session):
             for index, ask in enumerate(asked):
                 group.start_soon(send, index, ask)
         return results
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    import anyio.to_thread
+
+    return await anyio.to_thread.run_sync(work)

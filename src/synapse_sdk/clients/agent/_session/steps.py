@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -41,6 +41,13 @@ class Wait:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Call this function, which reads or writes files of this machine; the reply is what it returns."""
+
+    work: Callable[[], Any]
+
+
 class Limit:
     """The time that a method of several requests may take for all of them."""
 
@@ -64,7 +71,7 @@ class Limit:
         return seconds if left is None else min(seconds, left)
 
 
-Step = Ask | NextPart | Emit | Wait | Sequence[Ask]
+Step = Ask | NextPart | Emit | Wait | Local | Sequence[Ask]
 """A sequence of calls is made side by side; the reply has each call's result, or its error."""
 
 Steps = Generator[Step, Any, T]

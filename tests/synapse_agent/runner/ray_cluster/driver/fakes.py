@@ -10,6 +10,7 @@ from synapse_agent import __version__
 from synapse_agent.runner.ray_cluster.driver.placement import NodeState
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeLost
 from synapse_agent.runner.ray_cluster.node.actor import Stock
+from synapse_agent.runner.resources.reports import Amount, NodeReport
 
 
 class FakeActor:
@@ -68,6 +69,17 @@ class FakeCluster:
         if self.silence:
             raise ClusterSilent(self.silence)
         return list(self.alive)
+
+    async def reports(self) -> list[NodeReport]:
+        """Describe the nodes without their GPUs."""
+        if self.silence:
+            raise ClusterSilent(self.silence)
+        return [
+            NodeReport(
+                node_id=state.id, host_name=state.id, ip=state.address, num_gpus=Amount(state.total.get("GPU", 0))
+            )
+            for state in self.alive
+        ]
 
     def start_actor(self, node_id: str, **_: str) -> FakeActor:
         return self.actors[node_id]

@@ -10,8 +10,9 @@ import pytest
 
 from synapse_agent import __version__
 from synapse_agent.runner.ray_cluster.driver.node_pool import Nodes
-from synapse_agent.runner.ray_cluster.errors import NodeFailed, NodeLost
+from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
 from synapse_agent.runner.ray_cluster.node.actor import Stock
+from synapse_agent.runner.resources.gpus import Gpu
 from synapse_agent.settings import Settings
 
 from .fakes import FakeActor, FakeCluster, node_state
@@ -185,3 +186,17 @@ async def test_closing_ends_every_actor_within_a_limit() -> None:
     await watched.nodes.close(limit=0.05)
     assert [actor.count("close") for actor in actors.values()] == [1, 1]
     assert all(actor.is_killed for actor in actors.values())
+
+
+async def test_nodes_are_reported_with_the_gpus_that_their_actors_find() -> None:
+    """As many as the cluster counts; where none is found, or an actor does not answer, they have numbers."""
+    found = (Gpu("GPU-a", name="Card"), Gpu("GPU-b"), Gpu("GPU-c"))
+    cluster = FakeCluster(a=FakeActor(gpus=found), b=FakeActor(gpus=NodeFailed("no")), c=FakeActor(gpus=()))
+    cluster.alive = [node_state("a", gpus=2), node_state("b", gpus=1), node_state("c")]
+    watched = Watched(cluster)
+    await watched.looked()
+    reports = await watched.nodes.reports()
+    assert [[each.gpu.id for each in report.gpus] for report in reports] == [["GPU-a", "GPU-b"], ["0"], []]
+    cluster.silence = "gone"
+    with pytest.raises(ClusterSilent):
+        await watched.nodes.reports()

@@ -28,6 +28,8 @@ from synapse_agent.runner.ray_cluster.messages import (
     Started,
     Succeeded,
 )
+from synapse_agent.runner.resources.gpus import HIDDEN
+from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES
 from synapse_agent.storage.scratch import Scratch
 
 from .fakes import FakeActor, FakeCluster, node_state
@@ -240,12 +242,12 @@ async def test_a_run_sees_the_gpus_and_threads_that_it_has(folder: Path) -> None
     await bench.outcome()
     bench.watched.cluster.alive = [node_state("a", gpus=0)]
     await bench.outcome(env={"OMP_NUM_THREADS": "3", "MODE": "x"})
-    envs = [arguments[0].env for method, *arguments in bench.actors["a"].calls if method == "run"]
-    assert envs == [
-        {"OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": "7"},
-        {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        {"OMP_NUM_THREADS": "3", "MODE": "x"},
-    ]
+    with_gpu, without, own = [arguments[0].env for method, *arguments in bench.actors["a"].calls if method == "run"]
+    assert (with_gpu["CUDA_VISIBLE_DEVICES"], {with_gpu[name] for name in THREAD_VARIABLES}) == ("7", {"2"})
+    assert without.items() >= HIDDEN.items()
+    assert {without[name] for name in THREAD_VARIABLES} == {"1"}
+    assert (own["OMP_NUM_THREADS"], own["MKL_NUM_THREADS"], own["MODE"]) == ("3", "1", "x")
+    assert "CUDA_VISIBLE_DEVICES" not in own
 
 
 async def test_requirements_prefer_their_environments_node(folder: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from synapse_agent.files.outputs import Outputs
 from synapse_agent.runner.ray_cluster.messages import Failed, LogOutput, Part, RunEvent, Started, Succeeded
 from synapse_agent.runner.ray_cluster.node.batching_listener import BatchingListener
 
@@ -16,9 +18,9 @@ async def gathered(feed: BatchingListener) -> list[tuple]:
     return [batch async for batch in feed.batches()]
 
 
-async def test_a_quick_run_is_one_batch() -> None:
+async def test_a_quick_run_is_one_batch(tmp_path: Path) -> None:
     """Its start, what it printed, in one piece, and its result."""
-    feed = BatchingListener()
+    feed = BatchingListener(Outputs(tmp_path / "left"))
     feed.started()
     feed.output(b"one ")
     feed.output(b"two")
@@ -26,9 +28,9 @@ async def test_a_quick_run_is_one_batch() -> None:
     assert await gathered(feed) == [(Started(), LogOutput(b"one two"), Part(b"3"), Succeeded())]
 
 
-async def test_a_long_run_says_what_it_has_to_while_it_goes_on() -> None:
+async def test_a_long_run_says_what_it_has_to_while_it_goes_on(tmp_path: Path) -> None:
     """In order, and nothing twice."""
-    feed = BatchingListener()
+    feed = BatchingListener(Outputs(tmp_path / "left"))
     batches = feed.batches()
     feed.started()
     assert await anext(batches) == (Started(),)
@@ -45,9 +47,9 @@ async def test_a_long_run_says_what_it_has_to_while_it_goes_on() -> None:
         await anext(batches)
 
 
-async def test_a_large_result_comes_in_parts() -> None:
+async def test_a_large_result_comes_in_parts(tmp_path: Path) -> None:
     """None is larger than an object store can take, and together they are the result."""
-    feed = BatchingListener()
+    feed = BatchingListener(Outputs(tmp_path / "left"))
     result = bytes(range(256)) * 200_000
     feed.succeed(result)
     batches = await gathered(feed)

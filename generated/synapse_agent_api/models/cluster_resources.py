@@ -1,0 +1,157 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.gpu_amounts import GpuAmounts
+    from ..models.node import Node
+    from ..models.node_counts import NodeCounts
+    from ..models.resource_amount import ResourceAmount
+
+
+T = TypeVar("T", bound="ClusterResources")
+
+
+@_attrs_define
+class ClusterResources:
+    """What all nodes that are alive have together.
+
+    Attributes:
+        collected_at (datetime.datetime):
+        stale (bool): Whether the cluster could not be asked, and this is what was known before.
+        cpu (ResourceAmount): How much of a resource there is for runs, and how much of that runs have.
+        memory (ResourceAmount): How much of a resource there is for runs, and how much of that runs have.
+        gpu (GpuAmounts): GPUs together. Memory and utilization are `null` if no GPU reports them.
+        object_store (ResourceAmount): How much of a resource there is for runs, and how much of that runs have.
+        running_jobs (int): Jobs of this agent whose action is running.
+        total_serve_replicas (int): Processes of served models.
+        node_counts (NodeCounts): How many nodes there are.
+        nodes (list[Node]):
+    """
+
+    collected_at: datetime.datetime
+    stale: bool
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpu: GpuAmounts
+    object_store: ResourceAmount
+    running_jobs: int
+    total_serve_replicas: int
+    node_counts: NodeCounts
+    nodes: list[Node]
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        collected_at = self.collected_at.isoformat()
+
+        stale = self.stale
+
+        cpu = self.cpu.to_dict()
+
+        memory = self.memory.to_dict()
+
+        gpu = self.gpu.to_dict()
+
+        object_store = self.object_store.to_dict()
+
+        running_jobs = self.running_jobs
+
+        total_serve_replicas = self.total_serve_replicas
+
+        node_counts = self.node_counts.to_dict()
+
+        nodes = []
+        for nodes_item_data in self.nodes:
+            nodes_item = nodes_item_data.to_dict()
+            nodes.append(nodes_item)
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "collected_at": collected_at,
+                "stale": stale,
+                "cpu": cpu,
+                "memory": memory,
+                "gpu": gpu,
+                "object_store": object_store,
+                "running_jobs": running_jobs,
+                "total_serve_replicas": total_serve_replicas,
+                "node_counts": node_counts,
+                "nodes": nodes,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.gpu_amounts import GpuAmounts  # noqa: PLC0415
+        from ..models.node import Node  # noqa: PLC0415
+        from ..models.node_counts import NodeCounts  # noqa: PLC0415
+        from ..models.resource_amount import ResourceAmount  # noqa: PLC0415
+
+        d = dict(src_dict)
+        collected_at = datetime.datetime.fromisoformat(d.pop("collected_at"))
+
+        stale = d.pop("stale")
+
+        cpu = ResourceAmount.from_dict(d.pop("cpu"))
+
+        memory = ResourceAmount.from_dict(d.pop("memory"))
+
+        gpu = GpuAmounts.from_dict(d.pop("gpu"))
+
+        object_store = ResourceAmount.from_dict(d.pop("object_store"))
+
+        running_jobs = d.pop("running_jobs")
+
+        total_serve_replicas = d.pop("total_serve_replicas")
+
+        node_counts = NodeCounts.from_dict(d.pop("node_counts"))
+
+        nodes = []
+        _nodes = d.pop("nodes")
+        for nodes_item_data in _nodes:
+            nodes_item = Node.from_dict(nodes_item_data)
+
+            nodes.append(nodes_item)
+
+        cluster_resources = cls(
+            collected_at=collected_at,
+            stale=stale,
+            cpu=cpu,
+            memory=memory,
+            gpu=gpu,
+            object_store=object_store,
+            running_jobs=running_jobs,
+            total_serve_replicas=total_serve_replicas,
+            node_counts=node_counts,
+            nodes=nodes,
+        )
+
+        cluster_resources.additional_properties = d
+        return cluster_resources
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,154 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="GpuAmounts")
+
+
+@_attrs_define
+class GpuAmounts:
+    """GPUs together. Memory and utilization are `null` if no GPU reports them.
+
+    Attributes:
+        total_gpus (float):
+        available_gpus (float):
+        total_memory_bytes (float | None | Unset):
+        available_memory_bytes (float | None | Unset):
+        max_utilization (float | None | Unset):
+        avg_utilization (float | None | Unset):
+    """
+
+    total_gpus: float
+    available_gpus: float
+    total_memory_bytes: float | None | Unset = UNSET
+    available_memory_bytes: float | None | Unset = UNSET
+    max_utilization: float | None | Unset = UNSET
+    avg_utilization: float | None | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        total_gpus = self.total_gpus
+
+        available_gpus = self.available_gpus
+
+        total_memory_bytes: float | None | Unset
+        if isinstance(self.total_memory_bytes, Unset):
+            total_memory_bytes = UNSET
+        else:
+            total_memory_bytes = self.total_memory_bytes
+
+        available_memory_bytes: float | None | Unset
+        if isinstance(self.available_memory_bytes, Unset):
+            available_memory_bytes = UNSET
+        else:
+            available_memory_bytes = self.available_memory_bytes
+
+        max_utilization: float | None | Unset
+        if isinstance(self.max_utilization, Unset):
+            max_utilization = UNSET
+        else:
+            max_utilization = self.max_utilization
+
+        avg_utilization: float | None | Unset
+        if isinstance(self.avg_utilization, Unset):
+            avg_utilization = UNSET
+        else:
+            avg_utilization = self.avg_utilization
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "total_gpus": total_gpus,
+                "available_gpus": available_gpus,
+            }
+        )
+        if total_memory_bytes is not UNSET:
+            field_dict["total_memory_bytes"] = total_memory_bytes
+        if available_memory_bytes is not UNSET:
+            field_dict["available_memory_bytes"] = available_memory_bytes
+        if max_utilization is not UNSET:
+            field_dict["max_utilization"] = max_utilization
+        if avg_utilization is not UNSET:
+            field_dict["avg_utilization"] = avg_utilization
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        total_gpus = d.pop("total_gpus")
+
+        available_gpus = d.pop("available_gpus")
+
+        def _parse_total_memory_bytes(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        total_memory_bytes = _parse_total_memory_bytes(d.pop("total_memory_bytes", UNSET))
+
+        def _parse_available_memory_bytes(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        available_memory_bytes = _parse_available_memory_bytes(d.pop("available_memory_bytes", UNSET))
+
+        def _parse_max_utilization(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        max_utilization = _parse_max_utilization(d.pop("max_utilization", UNSET))
+
+        def _parse_avg_utilization(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        avg_utilization = _parse_avg_utilization(d.pop("avg_utilization", UNSET))
+
+        gpu_amounts = cls(
+            total_gpus=total_gpus,
+            available_gpus=available_gpus,
+            total_memory_bytes=total_memory_bytes,
+            available_memory_bytes=available_memory_bytes,
+            max_utilization=max_utilization,
+            avg_utilization=avg_utilization,
+        )
+
+        gpu_amounts.additional_properties = d
+        return gpu_amounts
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,94 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+T = TypeVar("T", bound="JobFile")
+
+
+@_attrs_define
+class JobFile:
+    """A file that a run left.
+
+    Attributes:
+        name (str): Its path below the folder of outputs.
+        size (int): Bytes.
+        media_type (str): Guessed from the name.
+        sha256 (None | str): Of its content, in hexadecimal digits; null while the job runs.
+    """
+
+    name: str
+    size: int
+    media_type: str
+    sha256: None | str
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        name = self.name
+
+        size = self.size
+
+        media_type = self.media_type
+
+        sha256: None | str
+        sha256 = self.sha256
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "name": name,
+                "size": size,
+                "media_type": media_type,
+                "sha256": sha256,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        name = d.pop("name")
+
+        size = d.pop("size")
+
+        media_type = d.pop("media_type")
+
+        def _parse_sha256(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        sha256 = _parse_sha256(d.pop("sha256"))
+
+        job_file = cls(
+            name=name,
+            size=size,
+            media_type=media_type,
+            sha256=sha256,
+        )
+
+        job_file.additional_properties = d
+        return job_file
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,158 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.node_gpu import NodeGpu
+    from ..models.resource_amount import ResourceAmount
+
+
+T = TypeVar("T", bound="Node")
+
+
+@_attrs_define
+class Node:
+    """A machine that runs actions.
+
+    Attributes:
+        node_id (str):
+        host_name (str):
+        ip (str):
+        is_head_node (bool):
+        state (str):
+        cpu (ResourceAmount): How much of a resource there is for runs, and how much of that runs have.
+        memory (ResourceAmount): How much of a resource there is for runs, and how much of that runs have.
+        gpus (list[NodeGpu]):
+        accelerator_type (None | str | Unset): The name of its first GPU.
+    """
+
+    node_id: str
+    host_name: str
+    ip: str
+    is_head_node: bool
+    state: str
+    cpu: ResourceAmount
+    memory: ResourceAmount
+    gpus: list[NodeGpu]
+    accelerator_type: None | str | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        node_id = self.node_id
+
+        host_name = self.host_name
+
+        ip = self.ip
+
+        is_head_node = self.is_head_node
+
+        state = self.state
+
+        cpu = self.cpu.to_dict()
+
+        memory = self.memory.to_dict()
+
+        gpus = []
+        for gpus_item_data in self.gpus:
+            gpus_item = gpus_item_data.to_dict()
+            gpus.append(gpus_item)
+
+        accelerator_type: None | str | Unset
+        if isinstance(self.accelerator_type, Unset):
+            accelerator_type = UNSET
+        else:
+            accelerator_type = self.accelerator_type
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "node_id": node_id,
+                "host_name": host_name,
+                "ip": ip,
+                "is_head_node": is_head_node,
+                "state": state,
+                "cpu": cpu,
+                "memory": memory,
+                "gpus": gpus,
+            }
+        )
+        if accelerator_type is not UNSET:
+            field_dict["accelerator_type"] = accelerator_type
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.node_gpu import NodeGpu  # noqa: PLC0415
+        from ..models.resource_amount import ResourceAmount  # noqa: PLC0415
+
+        d = dict(src_dict)
+        node_id = d.pop("node_id")
+
+        host_name = d.pop("host_name")
+
+        ip = d.pop("ip")
+
+        is_head_node = d.pop("is_head_node")
+
+        state = d.pop("state")
+
+        cpu = ResourceAmount.from_dict(d.pop("cpu"))
+
+        memory = ResourceAmount.from_dict(d.pop("memory"))
+
+        gpus = []
+        _gpus = d.pop("gpus")
+        for gpus_item_data in _gpus:
+            gpus_item = NodeGpu.from_dict(gpus_item_data)
+
+            gpus.append(gpus_item)
+
+        def _parse_accelerator_type(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        accelerator_type = _parse_accelerator_type(d.pop("accelerator_type", UNSET))
+
+        node = cls(
+            node_id=node_id,
+            host_name=host_name,
+            ip=ip,
+            is_head_node=is_head_node,
+            state=state,
+            cpu=cpu,
+            memory=memory,
+            gpus=gpus,
+            accelerator_type=accelerator_type,
+        )
+
+        node.additional_properties = d
+        return node
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

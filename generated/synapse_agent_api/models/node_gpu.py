@@ -1,0 +1,156 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="NodeGpu")
+
+
+@_attrs_define
+class NodeGpu:
+    """A GPU of a node. What can't be read of it is `null`.
+
+    Attributes:
+        index (int): Its place among those of the node.
+        uuid (str): What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known.
+        name (str):
+        used (float | None): The part of it that runs have, from 0 to 1.
+        utilization_gpu (float | None | Unset): Percent of the time that it was busy.
+        memory_used (float | None | Unset): In MB.
+        memory_total (float | None | Unset): In MB.
+    """
+
+    index: int
+    uuid: str
+    name: str
+    used: float | None
+    utilization_gpu: float | None | Unset = UNSET
+    memory_used: float | None | Unset = UNSET
+    memory_total: float | None | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        index = self.index
+
+        uuid = self.uuid
+
+        name = self.name
+
+        used: float | None
+        used = self.used
+
+        utilization_gpu: float | None | Unset
+        if isinstance(self.utilization_gpu, Unset):
+            utilization_gpu = UNSET
+        else:
+            utilization_gpu = self.utilization_gpu
+
+        memory_used: float | None | Unset
+        if isinstance(self.memory_used, Unset):
+            memory_used = UNSET
+        else:
+            memory_used = self.memory_used
+
+        memory_total: float | None | Unset
+        if isinstance(self.memory_total, Unset):
+            memory_total = UNSET
+        else:
+            memory_total = self.memory_total
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "index": index,
+                "uuid": uuid,
+                "name": name,
+                "used": used,
+            }
+        )
+        if utilization_gpu is not UNSET:
+            field_dict["utilization_gpu"] = utilization_gpu
+        if memory_used is not UNSET:
+            field_dict["memory_used"] = memory_used
+        if memory_total is not UNSET:
+            field_dict["memory_total"] = memory_total
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        index = d.pop("index")
+
+        uuid = d.pop("uuid")
+
+        name = d.pop("name")
+
+        def _parse_used(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        used = _parse_used(d.pop("used"))
+
+        def _parse_utilization_gpu(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        utilization_gpu = _parse_utilization_gpu(d.pop("utilization_gpu", UNSET))
+
+        def _parse_memory_used(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        memory_used = _parse_memory_used(d.pop("memory_used", UNSET))
+
+        def _parse_memory_total(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        memory_total = _parse_memory_total(d.pop("memory_total", UNSET))
+
+        node_gpu = cls(
+            index=index,
+            uuid=uuid,
+            name=name,
+            used=used,
+            utilization_gpu=utilization_gpu,
+            memory_used=memory_used,
+            memory_total=memory_total,
+        )
+
+        node_gpu.additional_properties = d
+        return node_gpu
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

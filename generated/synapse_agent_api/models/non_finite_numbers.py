@@ -1,0 +1,87 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.non_finite_place import NonFinitePlace
+
+
+T = TypeVar("T", bound="NonFiniteNumbers")
+
+
+@_attrs_define
+class NonFiniteNumbers:
+    """The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
+    progress that has this field. The field is missing without any.
+
+        Attributes:
+            count (int): How many there were.
+            places (list[NonFinitePlace]): The first of them, at most 100 of a result and 20 of an event.
+    """
+
+    count: int
+    places: list[NonFinitePlace]
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        count = self.count
+
+        places = []
+        for places_item_data in self.places:
+            places_item = places_item_data.to_dict()
+            places.append(places_item)
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "count": count,
+                "places": places,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.non_finite_place import NonFinitePlace  # noqa: PLC0415
+
+        d = dict(src_dict)
+        count = d.pop("count")
+
+        places = []
+        _places = d.pop("places")
+        for places_item_data in _places:
+            places_item = NonFinitePlace.from_dict(places_item_data)
+
+            places.append(places_item)
+
+        non_finite_numbers = cls(
+            count=count,
+            places=places,
+        )
+
+        non_finite_numbers.additional_properties = d
+        return non_finite_numbers
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,114 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+T = TypeVar("T", bound="StoredFile")
+
+
+@_attrs_define
+class StoredFile:
+    """A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
+
+    Attributes:
+        id (str): The SHA-256 of its content, in hexadecimal digits.
+        name (None | str): As its uploader called it.
+        media_type (None | str): As its uploader called it.
+        size (int | None): Bytes; null while that is not known.
+        received (int): Bytes that are there.
+    """
+
+    id: str
+    name: None | str
+    media_type: None | str
+    size: int | None
+    received: int
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        id = self.id
+
+        name: None | str
+        name = self.name
+
+        media_type: None | str
+        media_type = self.media_type
+
+        size: int | None
+        size = self.size
+
+        received = self.received
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "id": id,
+                "name": name,
+                "media_type": media_type,
+                "size": size,
+                "received": received,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        id = d.pop("id")
+
+        def _parse_name(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        name = _parse_name(d.pop("name"))
+
+        def _parse_media_type(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        media_type = _parse_media_type(d.pop("media_type"))
+
+        def _parse_size(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        size = _parse_size(d.pop("size"))
+
+        received = d.pop("received")
+
+        stored_file = cls(
+            id=id,
+            name=name,
+            media_type=media_type,
+            size=size,
+            received=received,
+        )
+
+        stored_file.additional_properties = d
+        return stored_file
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

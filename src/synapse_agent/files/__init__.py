@@ -1,0 +1,1 @@
+"""Files that outlive a request or a run: what runs leave for their callers."""

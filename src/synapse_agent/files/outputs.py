@@ -1,0 +1,191 @@
+"""The files of a job: what its run left in `$SYNAPSE_OUTPUT_DIR`."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from synapse_agent.storage.atomic_write import write_atomically
+from synapse_agent.storage.trees import file_digest, remove_tree, walk
+from synapse_agent.util.sizes import show_size
+
+MOST_FILES = 100_000
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """One file of a job."""
+
+    name: str
+    """Its path below the outputs, with `/`."""
+    size: int
+    sha256: str | None = None
+    """None until somebody asks for it."""
+
+    def record(self) -> dict[str, Any]:
+        """Return the file as the contract describes it."""
+        return {**asdict(self), "media_type": media_type(self.name)}
+
+
+class Outputs:
+    """What one job has left, in a folder beside its log, with an index."""
+
+    def __init__(self, folder: Path, *, limit: int = 0) -> None:
+        """`limit` is the most bytes that `settle` keeps."""
+        self.folder = folder
+        self._limit = limit
+        self._index = folder.with_suffix(".json")
+
+    def take(self, source: Path) -> bool:
+        """Move a folder that a run has left to its place; return False if nothing is in it."""
+        try:
+            source.rmdir()
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError:  # the run has put something else in its place
+            return False
+        except OSError:
+            source.chmod(stat.S_IRWXU)  # without it, no folder can be moved
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self.remove()
+            source.rename(self.folder)
+            return True
+        return False
+
+    def settle(self) -> bytes:
+        """Keep regular files, within the limit, and write the index; return lines for the log of what was left out."""
+        kept: list[OutputFile] = []
+        left_out: list[str] = []
+        room = self._limit
+        for path, status in _entries(self.folder):
+            name = path.relative_to(self.folder).as_posix()
+            why = _why_not(name, status, room) if len(kept) < MOST_FILES else f"more than {MOST_FILES} files"
+            if why is None:
+                kept.append(OutputFile(name, status.st_size))
+                room -= status.st_size
+            else:
+                left_out.append(f"{os.fsencode(name).decode(errors='backslashreplace')}: {why}")
+                with suppress(OSError):
+                    path.unlink()
+        self._write(kept)
+        return "".join(f"... not kept: {why} ...\n" for why in left_out).encode()
+
+    def files(self) -> list[OutputFile]:
+        """Return the files in the order of their names; nothing before `settle`."""
+        try:
+            return [OutputFile(**entry) for entry in json.loads(self._index.read_bytes())]
+        except FileNotFoundError:
+            return []
+
+    def identified(self) -> list[OutputFile]:
+        """Return the files with the digests of their content, which is read once."""
+        files = self.files()
+        if all(file.sha256 for file in files):
+            return files
+        found = [file if file.sha256 else replace(file, sha256=self._digest(file.name)) for file in files]
+        self._write(found)
+        return found
+
+    def read(self, name: str, start: int, size: int) -> bytes:
+        """Return a piece of a file."""
+        with (self.folder / name).open("rb") as file:
+            file.seek(start)
+            return file.read(size)
+
+    def path(self, name: str) -> Path | None:
+        """Return the path of a file; None if the job has no file of that name."""
+        return self.folder / name if any(file.name == name for file in self.files()) else None
+
+    def size(self) -> int:
+        """Return how many bytes the files take; 0 if the disk does not return that: no end of a job waits for it."""
+        try:
+            return sum(file.size for file in self.files())
+        except OSError:
+            return 0
+
+    def remove(self) -> None:
+        """Remove all."""
+        self._index.unlink(missing_ok=True)
+        remove_tree(self.folder)
+
+    def _digest(self, name: str) -> str:
+        return file_digest(self.folder / name).removeprefix("sha256:")
+
+    def _write(self, files: list[OutputFile]) -> None:
+        ordered = sorted(files, key=lambda file: file.name)
+        write_atomically(self._index, json.dumps([asdict(file) for file in ordered]).encode(), sync=True)
+
+
+def unsettled(folder: Path) -> list[OutputFile]:
+    """List what a running job has in its folder of outputs now, without following a link that it puts there."""
+    found: list[OutputFile] = []
+    folders = [""]
+    while folders and len(found) < MOST_FILES:
+        inner = folders.pop()
+        with suppress(OSError):
+            descriptor = _opened(folder, inner)
+            try:
+                with os.scandir(descriptor) as entries:
+                    for entry in entries:
+                        name = f"{inner}{entry.name}"
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(f"{name}/")
+                        elif entry.is_file(follow_symlinks=False) and _is_text(name):
+                            found.append(OutputFile(name, entry.stat(follow_symlinks=False).st_size))
+            finally:
+                os.close(descriptor)
+    return sorted(found, key=lambda file: file.name)
+
+
+def media_type(name: str) -> str:
+    """Guess what kind of file has this name."""
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def _opened(folder: Path, inner: str) -> int:
+    """Open a folder in another, through no link."""
+    descriptor = os.open(folder, _FOLDER)
+    for step in filter(None, inner.split("/")):
+        try:
+            below = os.open(step, _FOLDER, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        descriptor = below
+    return descriptor
+
+
+def _entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield all but folders, making readable what the run made unreadable."""
+    for parent, entries in walk(folder):
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            path = parent / entry.name
+            with suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                if not stat.S_ISLNK(status.st_mode):
+                    path.chmod(stat.S_IRWXU if stat.S_ISDIR(status.st_mode) else stat.S_IRUSR | stat.S_IWUSR)
+                if not stat.S_ISDIR(status.st_mode):
+                    yield path, status
+
+
+def _why_not(name: str, status: os.stat_result, room: int) -> str | None:
+    if not stat.S_ISREG(status.st_mode):
+        return "a link" if stat.S_ISLNK(status.st_mode) else "not a file"
+    if not _is_text(name):
+        return "its name is not UTF-8"
+    return f"{show_size(status.st_size)}, more than a job may keep" if status.st_size > room else None
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,57 @@
+"""The lines of a job's journal: what its action has recorded, and what it has yielded.
+
+Each has `log`, how many bytes the job's log had then. The value of an output stays the text that the run has sent, the
+last in its line: values of megabytes pass the agent without being parsed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from synapse_agent.util.json_text import json_bytes
+
+_OUTPUT = b'{"output":'
+_VALUE = b',"value":'
+"""Can't be part of what comes before it in a line: there a quote in a text has a backslash."""
+_MESSAGE = 200
+"""Characters of a value that are shown to people."""
+
+
+class Entry(NamedTuple):
+    """A line as the stream of a job has it."""
+
+    log: int
+    data: bytes
+    """The event's data, as JSON."""
+
+
+def event_line(log: int, event: Mapping[str, Any]) -> bytes:
+    """Write what the action has recorded."""
+    return json_bytes({"log": log, **event}) + b"\n"
+
+
+def output_line(log: int, index: int, value: bytes, *, at: str) -> bytes:
+    """Write what the action has yielded, JSON on one line."""
+    return json_bytes({"output": index, "log": log, "at": at})[:-1] + _VALUE + value + b"}\n"
+
+
+def read(line: bytes) -> Entry:
+    """Read a line."""
+    if not line.startswith(_OUTPUT):
+        entry = json.loads(line)
+        log = entry.pop("log")
+        return Entry(log, json_bytes({"type": "event", "message": entry["event"], **entry}))
+    head, _, value = line.rstrip(b"\n").partition(_VALUE)
+    facts = json.loads(head + b"}")
+    event = {"type": "output", "message": _message(value[:-1]), "index": facts["output"], "at": facts["at"]}
+    return Entry(facts["log"], json_bytes(event)[:-1] + _VALUE + value)
+
+
+def _message(value: bytes) -> str:
+    """Return the beginning of a text, or of the JSON of anything else."""
+    text = value[: 6 * _MESSAGE].decode(errors="ignore")
+    if text.startswith('"') and len(value) <= 6 * _MESSAGE:
+        text = json.loads(value)
+    return text if len(text) <= _MESSAGE else text[:_MESSAGE] + "…"

@@ -1,0 +1,132 @@
+"""What a job's record keeps of its params: those of a moderate size, without the values that are secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from synapse_agent.jobs.submission import RunSpec
+from synapse_agent.storage.repositories.jobs import JobRepository, JobRow
+
+Describe = Callable[[Path], Awaitable[Mapping[str, Any]]]
+"""Waits for the schemas of a release's actions, by the folder that holds the release."""
+
+LARGEST = 64_000
+"""Bytes."""
+_DEFINITIONS = "#/$defs/"
+_ALTERNATIVES = ("anyOf", "oneOf", "allOf")
+_DEEPEST = 32
+
+
+def kept_params(text: bytes, schema: Mapping[str, Any]) -> bytes | None:
+    """Return params without what their schema marks `writeOnly`, None if they are too large to be kept."""
+    if len(text) > LARGEST:
+        return None
+    if b'"writeOnly"' not in json.dumps(schema).encode():
+        return text
+    return json.dumps(_Redaction(schema).of(json.loads(text), schema), ensure_ascii=False).encode(errors="replace")
+
+
+class ParamsKeeper:
+    """Keeps the params of runs whose schema is known: without it the agent cannot know which of them are secrets."""
+
+    def __init__(self, rows: JobRepository, describe: Describe | None) -> None:
+        """Keep nothing without `describe`."""
+        self._rows = rows
+        self._describe = describe
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def at_once(self, spec: RunSpec) -> bytes | None:
+        """Return what the record of a new job keeps."""
+        if self._describe is None or spec.params_schema is None:
+            return None
+        return kept_params(spec.params.text, spec.params_schema)
+
+    def afterwards(self, row: JobRow, spec: RunSpec, folder: Path | None) -> None:
+        """Keep the params of a release's first runs: with these it is described."""
+        if self._describe is None or spec.params_schema is not None or spec.release is None or folder is None:
+            return
+        task = asyncio.create_task(self._keep(row, spec, self._describe(folder)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Wait for nothing more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _keep(self, row: JobRow, spec: RunSpec, describing: Awaitable[Mapping[str, Any]]) -> None:
+        schema = (await describing).get(spec.action.name)
+        params = None if schema is None else kept_params(spec.params.text, schema)
+        if params is not None:
+            with suppress(sqlite3.Error):  # a full disk, on which there are more important things
+                self._rows.keep_params(row.id, params)
+
+
+class _Redaction:
+    """Leaves out secrets. A value that could be one by any alternative of its schema is taken for one."""
+
+    def __init__(self, whole: Mapping[str, Any]) -> None:
+        self._whole = whole
+
+    def of(self, value: Any, schema: Any, depth: int = 0) -> Any:
+        """Return a value without the secrets in it."""
+        schemas = list(self._alternatives(schema))
+        if isinstance(value, dict):
+            parts = {name: self._members(schemas, name) for name in value}
+            return {
+                name: self._of_each(held, parts[name], depth)
+                for name, held in value.items()
+                if not any(map(self._is_secret, parts[name]))
+            }
+        if isinstance(value, list):
+            return [
+                self._of_each(held, found, depth)
+                for index, held in enumerate(value)
+                if not any(map(self._is_secret, found := self._items(schemas, index)))
+            ]
+        return value
+
+    def _of_each(self, value: Any, schemas: list[Any], depth: int) -> Any:
+        if depth > _DEEPEST:
+            return None
+        for schema in schemas:
+            value = self.of(value, schema, depth + 1)
+        return value
+
+    def _is_secret(self, schema: Any) -> bool:
+        return any(each.get("writeOnly") is True for each in self._alternatives(schema))
+
+    def _alternatives(self, schema: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
+        """Yield a schema, what it refers to, and what it is combined of."""
+        if not isinstance(schema, Mapping) or depth > _DEEPEST:
+            return
+        yield schema
+        reference = schema.get("$ref")
+        if isinstance(reference, str) and reference.startswith(_DEFINITIONS):
+            name = reference.removeprefix(_DEFINITIONS).replace("~1", "/").replace("~0", "~")
+            yield from self._alternatives(self._whole.get("$defs", {}).get(name), depth + 1)
+        for key in _ALTERNATIVES:
+            for each in schema.get(key, ()):
+                yield from self._alternatives(each, depth + 1)
+
+    def _members(self, schemas: list[Mapping[str, Any]], name: str) -> list[Any]:
+        found = []
+        for schema in schemas:
+            properties = schema.get("properties", {})
+            found.append(properties[name] if name in properties else schema.get("additionalProperties"))
+            found += schema.get("patternProperties", {}).values()
+        return found
+
+    def _items(self, schemas: list[Mapping[str, Any]], index: int) -> list[Any]:
+        found = []
+        for schema in schemas:
+            first = schema.get("prefixItems", [])
+            found.append(first[index] if index < len(first) else schema.get("items"))
+        return found

@@ -1,0 +1,58 @@
+"""What happens to jobs, published for the agent's log, figures and pages."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from synapse_agent.jobs.live import RunningJob
+from synapse_agent.storage.repositories.jobs import EndRecord, JobRow
+from synapse_agent.util.changes import Change, Changes
+
+
+class JobReports:
+    """Publishes each step of a job's life."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+
+    def queued(self, row: JobRow) -> None:
+        """A job is recorded, and waits for what it needs."""
+        self._publish("queued", row)
+
+    def environment_ready(self, live: RunningJob) -> None:
+        """A job has its environment, and waits for its turn."""
+        self._publish("environment ready", live.row, seconds=_since(live.created))
+
+    def started(self, live: RunningJob) -> None:
+        """The action's process runs."""
+        live.started = time.monotonic()
+        self._publish("started", live.row, seconds=_since(live.created))
+
+    def progressed(self, row: JobRow) -> None:
+        """The action has reported something."""
+        self._publish("progressed", row)
+
+    def ended(self, live: RunningJob, end: EndRecord, error_type: str | None) -> None:
+        """A job is over, and its end is written down."""
+        facts = {"status": end.status, "error_type": error_type}
+        seconds = None if live.started is None else _since(live.started)
+        known = {name: value for name, value in facts.items() if value is not None}
+        self._publish("ended", live.row, **known, seconds=seconds, waited=_waited(live))
+
+    def deleted(self, row: JobRow) -> None:
+        """A job is forgotten."""
+        self._publish("deleted", row)
+
+    def _publish(self, what: str, row: JobRow, **facts: Any) -> None:
+        known = {"release": row.release, "action": row.action, **facts}
+        self._changes.publish(Change("job", what, row.job_id, known))
+
+
+def _since(moment: float) -> float:
+    return round(time.monotonic() - moment, 6)
+
+
+def _waited(live: RunningJob) -> float:
+    until = time.monotonic() if live.started is None else live.started
+    return round(until - live.created, 6)

@@ -1,0 +1,1 @@
+"""What operators see of an agent: its log, its figures, and the stream of what changes."""

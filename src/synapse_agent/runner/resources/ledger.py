@@ -1,0 +1,131 @@
+"""What of a machine is in use, and whether a run fits beside that. No I/O and no waiting here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from synapse_agent.plugins.resources import Resources
+from synapse_agent.runner.resources.machine import Machine
+
+GPUS, MEMORY, CPUS = "gpus", "memory", "cpus"
+KINDS = (GPUS, MEMORY, CPUS)
+"""The scarcest first: a run that waits for one of these keeps what it needs of those before it."""
+_EPSILON = 1e-6
+
+
+class Lane(Enum):
+    """What kind of work it is."""
+
+    AWAITED = "awaited"
+    """A run whose caller waits for the result: it may use the reserved slots."""
+    BACKGROUND = "background"
+    """A run whose caller does not wait."""
+    RESIDENT = "resident"
+    """A process that stays, such as a served model's: it needs no slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRequest:
+    """What a run asks for, and as whose it waits."""
+
+    wanted: Resources = Resources()  # noqa: RUF009 - it is frozen
+    release: str | None = None
+    """Whose turn it takes; None is all debug runs."""
+    lane: Lane = Lane.AWAITED
+    priority: int = 0
+    """Among the runs of its release; higher ones go first."""
+    accepted: int = 0
+    """Which one it is of those that were accepted: of the same priority, earlier ones go first."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Counts what runs have.
+
+    What is reserved for awaited calls is theirs whatever other runs have: to them, those never have more than the
+    rest. So a call starts beside a run that has all CPUs, and the two share them.
+    """
+
+    machine: Machine
+    gpus: list[float]
+    """What is free of each GPU; below nothing if it is kept for a run that waits."""
+    memory: float = 0.0
+    slots: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
+    cpus: dict[Lane, float] = field(default_factory=lambda: dict.fromkeys(Lane, 0.0))
+
+    @classmethod
+    def of(cls, machine: Machine) -> Ledger:
+        """Begin with nothing in use."""
+        return cls(machine, [1.0] * len(machine.gpus or ()))
+
+    def copy(self) -> Ledger:
+        """Return a ledger to try things out in."""
+        return Ledger(self.machine, list(self.gpus), self.memory, dict(self.slots), dict(self.cpus))
+
+    def has_slot(self, lane: Lane) -> bool:
+        """Return whether one more of its kind may start, whatever it needs."""
+        slots, reserve = self.machine.slots, self.machine.reserve
+        awaited, others = self.slots[Lane.AWAITED], self.slots[Lane.BACKGROUND]
+        if lane is Lane.BACKGROUND:
+            return others < slots - reserve and awaited + others < slots
+        return lane is Lane.RESIDENT or awaited + others < slots
+
+    def lacks(self, request: ResourceRequest) -> str | None:
+        """Return the first kind of resource that a request has to wait for; None if all is free."""
+        if self.choose(request.wanted.num_gpus) is None:
+            return GPUS
+        if request.wanted.memory and self.memory + request.wanted.memory > self.machine.memory:
+            return MEMORY
+        if request.wanted.num_cpus and self._cpus(request) + request.wanted.num_cpus > self._all_cpus + _EPSILON:
+            return CPUS
+        return None
+
+    def choose(self, num_gpus: float, *, even_if_taken: bool = False) -> tuple[int, ...] | None:
+        """Choose GPUs by their places: for a share, the fullest that has room, so that whole ones stay free.
+
+        None if there are not enough; with `even_if_taken`, then those that are least taken.
+        """
+        if not num_gpus or self.machine.gpus is None:
+            return ()
+        share, count = min(num_gpus, 1.0), max(1, int(num_gpus))
+        fullest_first = sorted(range(len(self.gpus)), key=lambda place: self.gpus[place])
+        with_room = [place for place in fullest_first if self.gpus[place] + _EPSILON >= share]
+        if len(with_room) >= count:
+            return tuple(sorted(with_room[:count]))
+        return tuple(fullest_first[-count:]) if even_if_taken else None
+
+    def take(self, request: ResourceRequest, gpus: tuple[int, ...]) -> None:
+        """Count what a run now has."""
+        self._add(request, gpus, 1, KINDS)
+        self.slots[request.lane] += 1
+
+    def give_back(self, request: ResourceRequest, gpus: tuple[int, ...]) -> None:
+        """Count no more what a run had."""
+        self._add(request, gpus, -1, KINDS)
+        self.slots[request.lane] -= 1
+
+    def keep(self, request: ResourceRequest, lacking: str) -> None:
+        """Keep for a run what it waits for, and what it needs of the scarcer kinds: no later one can take these."""
+        gpus = self.choose(request.wanted.num_gpus, even_if_taken=True) or ()
+        self._add(request, gpus, 1, KINDS[: KINDS.index(lacking) + 1])
+
+    @property
+    def _all_cpus(self) -> float:
+        """The CPUs for runs: each counts several times if the operator allows more runs at once than there are CPUs."""
+        return max(self.machine.cpus, self.machine.slots)
+
+    def _cpus(self, request: ResourceRequest) -> float:
+        others = self.cpus[Lane.BACKGROUND] + self.cpus[Lane.RESIDENT]
+        if request.lane is Lane.AWAITED:
+            others = min(others, self._all_cpus - self.machine.reserve)
+        return self.cpus[Lane.AWAITED] + others
+
+    def _add(self, request: ResourceRequest, gpus: tuple[int, ...], sign: int, kinds: tuple[str, ...]) -> None:
+        if GPUS in kinds:
+            for place in gpus:
+                self.gpus[place] -= sign * min(request.wanted.num_gpus, 1.0)
+        if MEMORY in kinds:
+            self.memory += sign * request.wanted.memory
+        if CPUS in kinds:
+            self.cpus[request.lane] += sign * request.wanted.num_cpus

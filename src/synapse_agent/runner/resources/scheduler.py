@@ -1,0 +1,156 @@
+"""Assigns runs their turn and their part of the machine, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from synapse_agent.plugins.resources import Resources
+from synapse_agent.runner.resources.gpus import Gpu, visible
+from synapse_agent.runner.resources.ledger import Lane, Ledger, ResourceRequest
+from synapse_agent.runner.resources.machine import Machine
+from synapse_agent.runner.resources.queue import WaitingQueue
+
+THREAD_VARIABLES = frozenset(
+    [
+        *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
+        *("NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+    ]
+)
+"""How many threads libraries of linear algebra and OpenMP start; they read these when they are imported."""
+
+
+def thread_count(wanted: Resources) -> int:
+    """Return how many threads a run may compute with at once: one for each of its CPUs."""
+    return max(1, int(wanted.num_cpus))
+
+
+def thread_variables(wanted: Resources) -> dict[str, str]:
+    """Return the environment variables by which libraries start as many threads as a run has CPUs."""
+    return dict.fromkeys(THREAD_VARIABLES, str(thread_count(wanted)))
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """What a run, or a process that stays, has of the machine until it is released."""
+
+    request: ResourceRequest
+    gpus: tuple[Gpu, ...] = ()
+    places: tuple[int, ...] = ()
+    """Of the GPUs, among the machine's."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads it may compute with at once."""
+        return thread_count(self.request.wanted)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment variables that show it its CPUs and, if it has some, its GPUs and no others."""
+        return {**thread_variables(self.request.wanted), **(visible(self.gpus) if self.gpus else {})}
+
+
+@dataclass(eq=False, slots=True)
+class _Ticket:
+    request: ResourceRequest
+    granted: asyncio.Future[Allocation] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Scheduler:
+    """Assigns the slots, CPUs, memory and GPUs of a machine.
+
+    A run that can't start yet waits, and later ones start before it only with what it does not wait for: what becomes
+    free is kept for the first one that lacks it.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self._ledger = Ledger.of(machine)
+        self._queue: WaitingQueue[_Ticket] = WaitingQueue()
+        self._allocated: list[Allocation] = []
+
+    @asynccontextmanager
+    async def turn(self, request: ResourceRequest) -> AsyncIterator[Allocation]:
+        """Wait for what is asked for, and have it within the block. Cancelling ends the wait."""
+        allocation = await self.acquire(request)
+        try:
+            yield allocation
+        finally:
+            self.release(allocation)
+
+    async def acquire(self, request: ResourceRequest) -> Allocation:
+        """Wait for what is asked for, until `release`; `Problem` 422 `no_node_fits` if the machine never has it."""
+        self.machine.check(request.wanted)
+        ticket = _Ticket(request)
+        self._queue.add(ticket)
+        self._advance()
+        try:
+            return await ticket.granted
+        except asyncio.CancelledError:
+            if self._queue.remove(ticket, has_started=False):
+                self._advance()  # it may have kept something
+            else:
+                self.release(ticket.granted.result())
+            raise
+
+    def adopt(self, request: ResourceRequest, gpu_ids: Sequence[str]) -> Allocation:
+        """Count what has been running since before the agent's start, whatever there is beside it."""
+        known = {gpu.id: place for place, gpu in enumerate(self.machine.gpus or ())}
+        return self._allocate(request, tuple(known[name] for name in gpu_ids if name in known))
+
+    def release(self, allocation: Allocation) -> None:
+        """Take back what was allocated, and start those that now can."""
+        self._allocated.remove(allocation)
+        self._ledger.give_back(allocation.request, allocation.places)
+        self._advance()
+
+    @property
+    def residents(self) -> int:
+        """How many processes stay, such as those of served models."""
+        return sum(each.request.lane is Lane.RESIDENT for each in self._allocated)
+
+    def used(self) -> Resources:
+        """Return what runs, and processes that stay, have together."""
+        wanted = [each.request.wanted for each in self._allocated]
+        cpus, memory = sum(each.num_cpus for each in wanted), sum(each.memory for each in wanted)
+        return Resources(cpus, sum(self.gpus_used()), memory)
+
+    def gpus_used(self) -> list[float]:
+        """Return the part of each GPU that they have."""
+        return [1.0 - free for free in self._ledger.gpus]
+
+    def _allocate(self, request: ResourceRequest, places: tuple[int, ...]) -> Allocation:
+        self._ledger.take(request, places)
+        gpus = self.machine.gpus or ()
+        allocation = Allocation(request, tuple(gpus[place] for place in places), places)
+        self._allocated.append(allocation)
+        return allocation
+
+    def _advance(self) -> None:
+        """Start all those that can now."""
+        for ticket, places in self._startable():
+            self._queue.remove(ticket, has_started=True)
+            ticket.granted.set_result(self._allocate(ticket.request, places))
+
+    def _startable(self) -> list[tuple[_Ticket, tuple[int, ...]]]:
+        """Go through the queue in a copy of the ledger, in which those that can't start keep what they wait for."""
+        ledger, found, kept = self._ledger.copy(), [], set[str]()
+        lanes = {lane for lane in self._queue.lanes() if ledger.has_slot(lane)}
+        for ticket in self._queue.in_order(lanes):
+            request = ticket.request
+            if request.lane not in lanes:
+                continue
+            lacking = ledger.lacks(request)
+            if lacking is None:
+                places = ledger.choose(request.wanted.num_gpus) or ()
+                ledger.take(request, places)
+                found.append((ticket, places))
+                lanes = {lane for lane in lanes if ledger.has_slot(lane)}
+                if not lanes:  # as most often: the others need not be looked at
+                    break
+            elif lacking not in kept:
+                kept.add(lacking)
+                ledger.keep(request, lacking)
+        return found

@@ -1,0 +1,75 @@
+"""What the agent does for the operations of sessions: a browser signs in, looks who it is, and signs out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from starlette.responses import Response
+from starlette.types import Scope
+
+from synapse_agent.agent import Agent
+from synapse_agent.problems import Problem, invalid
+from synapse_agent.server.auth import SESSIONS, TOKEN
+from synapse_agent.server.requests import OperationRequest
+from synapse_agent.server.responses import json_answer
+from synapse_agent.server.sessions import CODE_SECONDS, SESSION_SECONDS, Sessions
+from synapse_agent.storage.token_file import Token
+from synapse_agent.util.json_text import json_bytes
+from synapse_agent.util.times import now
+
+
+async def create_session(_agent: Agent, request: OperationRequest) -> Response:
+    """Exchange a token or a code for a cookie."""
+    sessions: Sessions | None = request.http.scope[SESSIONS]
+    if sessions is None:
+        return json_answer(_session(None))
+    token = _token_for(sessions, request.body)
+    cookie = _cookie(request.http.scope, sessions.cookie, sessions.begin(token), SESSION_SECONDS)
+    return json_answer(_session(token), headers={"set-cookie": cookie})
+
+
+async def get_session(_agent: Agent, request: OperationRequest) -> Response:
+    """Return what the caller may do."""
+    return json_answer(_session(request.http.scope[TOKEN]))
+
+
+async def delete_session(_agent: Agent, request: OperationRequest) -> Response:
+    """Have the browser forget its cookie."""
+    sessions: Sessions | None = request.http.scope[SESSIONS]
+    headers = {} if sessions is None else {"set-cookie": _cookie(request.http.scope, sessions.cookie, "", 0)}
+    return Response(status_code=204, headers=headers)
+
+
+async def create_session_code(_agent: Agent, request: OperationRequest) -> Response:
+    """Make a code that a browser is opened with."""
+    sessions: Sessions | None = request.http.scope[SESSIONS]
+    code = None if sessions is None else sessions.make_code(request.http.scope[TOKEN])
+    expires_at = now(plus=timedelta(seconds=CODE_SECONDS))
+    return json_answer(json_bytes({"code": code, "expires_at": expires_at}), 201)
+
+
+def _token_for(sessions: Sessions, body: dict[str, str]) -> Token:
+    if ("token" in body) == ("code" in body):
+        raise invalid("one_of", "Give either a token or a code", at=["body"], value=sorted(body))
+    if "token" in body:
+        token, why = sessions.find_token(body["token"].encode()), "The token is wrong."
+    else:
+        token, why = (
+            sessions.redeem(body["code"]),
+            "The code is wrong, old or used. `synapse-agent open` makes one.",
+        )
+    if token is None:
+        raise Problem(401, "unauthorized", why)
+    return token
+
+
+def _session(token: Token | None) -> bytes:
+    name, is_read_only = (None, False) if token is None else (token.name, not token.may_change)
+    return json_bytes({"token": name, "read_only": is_read_only})
+
+
+def _cookie(scope: Scope, name: str, value: str, seconds: int) -> str:
+    origins = [each for header, each in scope["headers"] if header == b"origin"]
+    # A proxy that speaks TLS to browsers speaks HTTP to the agent; the page's own address shows it.
+    is_secure = scope["scheme"] == "https" or any(each.startswith(b"https://") for each in origins)
+    return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{'; Secure' if is_secure else ''}"

@@ -1,0 +1,163 @@
+"""Pages of jobs, newest first: each is found by an index, however many jobs there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import product
+from types import MappingProxyType
+
+from synapse_agent.storage.repositories.jobs import JobRow, numbers
+from synapse_agent.storage.repositories.statements import Statements
+
+STATUSES = ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED")
+LISTED_PARAMS = 4_000
+"""Bytes; longer params are left out of a list."""
+MOST_OF_A_PREFIX = 1_000
+"""Jobs that a prefix of their ID is compared with; they have to be sorted."""
+_MOST_ACTIONS = 80
+"""Of one release; SQLite combines at most 500 queries."""
+_CARRIES_KEY = (
+    "id IN (SELECT id FROM jobs WHERE idempotency_key = :key UNION SELECT job FROM idempotency_keys WHERE key = :key)"
+)
+_HAS_PREFIX = f"""id IN (
+    SELECT id FROM jobs WHERE job_id >= :prefix AND job_id < :prefix || char(1114111) AND NOT is_replaced
+    LIMIT {MOST_OF_A_PREFIX})"""
+_ACTIONS = """
+    WITH RECURSIVE names(name) AS (
+        SELECT min(action) FROM jobs WHERE release = :release
+        UNION ALL SELECT (SELECT min(action) FROM jobs WHERE release = :release AND action > name) FROM names
+        WHERE name IS NOT NULL)
+    SELECT name FROM names WHERE name IS NOT NULL
+"""
+_COLUMNS = ", ".join(
+    f"CASE WHEN length(params) <= {LISTED_PARAMS} THEN params END AS params" if each.name == "params" else each.name
+    for each in fields(JobRow)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilters:
+    """Which jobs to list; what is None does not matter."""
+
+    status: str | None = None
+    release: str | None = None
+    action: str | None = None
+    job_id_prefix: str | None = None
+    idempotency_key: str | None = None
+    """It also finds the job that it was bound to later."""
+    created_after: str | None = None
+    """Jobs made at this time or later, as `times.now()` writes it."""
+    created_before: str | None = None
+    """Jobs made before this time."""
+
+
+EVERY_JOB = JobFilters()
+
+
+def listed(row: JobRow) -> JobRow:
+    """Return a job as a page has it."""
+    return replace(row, params=None) if row.params and len(row.params) > LISTED_PARAMS else row
+
+
+class JobPages:
+    """Finds jobs page by page.
+
+    The indexes are over release, action and status, over action and status, and over status alone. A filter that leaves
+    out one of these columns is made of one query for each of its values, which SQLite merges by their order.
+    """
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    def page(
+        self,
+        filters: JobFilters = EVERY_JOB,
+        *,
+        limit: int,
+        before: int | None = None,
+        newer: Mapping[int, str] = MappingProxyType({}),
+    ) -> list[JobRow]:
+        """Return jobs, newest first; `before` is a row.
+
+        `newer` are the statuses of rows, few of them, that are not recorded yet: those count.
+        """
+        if filters.status is None or not newer:
+            return self._page(filters, [], limit=limit, before=before)
+        recorded = self._page(filters, [f"id NOT IN ({numbers(newer)})"], limit=limit, before=before)
+        fitting = [row_id for row_id, status in newer.items() if status == filters.status]
+        others = replace(filters, status=None)
+        found = self._page(others, [f"id IN ({numbers(fitting)})"], limit=limit, before=before) if fitting else []
+        return sorted([*recorded, *found], key=lambda row: -row.id)[:limit]
+
+    def _page(self, filters: JobFilters, conditions: Sequence[str], *, limit: int, before: int | None) -> list[JobRow]:
+        few = _conditions_that_few_meet(filters)
+        values: dict[str, object] = {
+            "key": filters.idempotency_key,
+            "prefix": filters.job_id_prefix,
+            "after": filters.created_after or "",
+            "until": filters.created_before or "9999",
+            "limit": limit,
+            **self._bounds(filters, before),
+        }
+        everywhere = [*conditions, *few, "id >= :first", "id < :end", "created_at >= :after", "created_at < :until"]
+        everywhere += [] if filters.idempotency_key else ["NOT is_replaced"]
+        queries = []
+        choices = [_equalities(filters)] if few else self._choices(filters)
+        if not choices:
+            return []
+        for number, choice in enumerate(choices):
+            # A plus keeps SQLite from using an index for a column when another condition leaves few rows anyhow.
+            own = [f"{'+' if few else ''}{column} = :{column}{number}" for column in choice]
+            values |= {f"{column}{number}": value for column, value in choice.items()}
+            index = "" if few else _index_for(choice)
+            queries.append(f"SELECT id FROM jobs {index} WHERE {' AND '.join([*own, *everywhere])}")
+        ids = f"{' UNION ALL '.join(queries)} ORDER BY id DESC LIMIT :limit"
+        statement = f"SELECT {_COLUMNS} FROM jobs WHERE id IN ({ids}) ORDER BY id DESC"
+        return [JobRow(**row) for row in self._statements.rows(statement, values)]
+
+    def _choices(self, filters: JobFilters) -> list[dict[str, str]]:
+        """Return what columns may hold; a job has to fit one of the choices."""
+        given = _equalities(filters)
+        if "release" not in given and "action" not in given:
+            return [given]
+        statuses = STATUSES if filters.status is None else (filters.status,)
+        return [{**given, **action, "status": each} for action, each in product(self._actions(given), statuses)]
+
+    def _actions(self, given: Mapping[str, str]) -> list[dict[str, str]]:
+        """Return the actions that a release has run, if none is given."""
+        if "action" in given:
+            return [{}]
+        found = [{"action": row["name"]} for row in self._statements.rows(_ACTIONS, given)]
+        return found if len(found) <= _MOST_ACTIONS else [{}]
+
+    def _bounds(self, filters: JobFilters, before: int | None) -> dict[str, int]:
+        """Return the rows between which a page lies: they are numbered in the order in which jobs are made."""
+        first, end = 0, 2**62 if before is None else before
+        if filters.created_after is not None:
+            first = self._row_at(">= :at ORDER BY created_at, id", filters.created_after, otherwise=end)
+        if filters.created_before is not None:
+            last = self._row_at("< :at ORDER BY created_at DESC, id DESC", filters.created_before, otherwise=-1)
+            end = min(end, last + 1)
+        return {"first": first, "end": end}
+
+    def _row_at(self, condition: str, at: str, *, otherwise: int) -> int:
+        row = self._statements.row(f"SELECT id FROM jobs WHERE created_at {condition} LIMIT 1", {"at": at})
+        return row["id"] if row else otherwise
+
+
+def _index_for(choice: Mapping[str, str]) -> str:
+    """Name the index, for SQLite may take another one that has many rows of a status."""
+    if "release" in choice:
+        return "INDEXED BY jobs_by_release"
+    return "INDEXED BY jobs_by_action" if "action" in choice else ""
+
+
+def _equalities(filters: JobFilters) -> dict[str, str]:
+    given = {"release": filters.release, "action": filters.action, "status": filters.status}
+    return {column: value for column, value in given.items() if value is not None}
+
+
+def _conditions_that_few_meet(filters: JobFilters) -> list[str]:
+    found = [] if filters.idempotency_key is None else [_CARRIES_KEY]
+    return found if filters.job_id_prefix is None else [*found, _HAS_PREFIX]

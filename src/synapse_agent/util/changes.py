@@ -1,0 +1,48 @@
+"""What happens to jobs, releases and environments, passed on to the log, the figures and the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Listener = Callable[["Change"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that has happened."""
+
+    kind: Literal["agent", "job", "release", "environment"]
+    what: str
+    """Such as `started` or `deleted`."""
+    name: str
+    """The job's ID, `code@version`, or the environment's ID."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What a line of the log says besides: no params, no output, no secret."""
+
+
+class Changes:
+    """Passes changes on to all that listen, at once and in the order in which they happen."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    def publish(self, change: Change) -> None:
+        """Pass a change on. Listeners don't raise."""
+        for listener in self._listeners:
+            listener(change)
+
+    def subscribe(self, listener: Listener) -> None:
+        """Pass on to a listener what happens from now on."""
+        self._listeners.append(listener)
+
+    @contextmanager
+    def subscribed(self, listener: Listener) -> Iterator[None]:
+        """Pass on to a listener what happens while the block runs."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
