@@ -86,8 +86,8 @@ class RunListener(Protocol):
 
         Each may have `nonfinite`, the places of its NaN and infinities (those of the result in the last one), and
         `left_out`, what it does not have of what was reported. From the runner itself, once the run has ended, comes
-        `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s}`: seconds, of which the run waited
-        so many for its environment and imports before its process started.
+        `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s, "hint": text or None}`: seconds,
+        of which the run waited so many for its environment and imports before its process started.
         """
 
     def outputs(self, folder: Path, is_over: bool) -> None:

@@ -47,6 +47,7 @@ from synapse_agent.runner.processes.outcomes import (
 from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, namespaces_missing, probed
 from synapse_agent.runner.processes.seen_imports import SeenImports
 from synapse_agent.runner.processes.temporary_files import temporary_files
+from synapse_agent.runner.processes.timings import import_hint
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.runner.resources.gpus import HIDDEN, visible
 from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation, thread_variables
@@ -229,7 +230,8 @@ class LocalRunner:
             except ZygoteLost as lost:
                 raise _lost(lost) from lost
             self._learn(run, environment, ending.imports)
-            heard.ended(ending.imports, begun=begun, imported_before=0.0 if was_ready else keeper.import_seconds)
+            imported_before = 0.0 if was_ready else keeper.import_seconds
+            heard.ended(ending.imports, begun=begun, imported_before=imported_before, preload=run.config.preload)
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
         try:
             result = result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
@@ -341,13 +343,21 @@ class _Start:
         self._environment = time.monotonic() - begun
         yield
 
-    def ended(self, report: ImportReport, *, begun: float, imported_before: float) -> None:
+    def ended(
+        self,
+        report: ImportReport,
+        *,
+        begun: float,
+        imported_before: float,
+        preload: tuple[str, ...] | bool | None,
+    ) -> None:
         """Pass on what each part of the run took; `imported_before` is what its zygote's imports took meanwhile."""
         until_started, running = self._started_at - begun, time.monotonic() - self._started_at
         before, inside = min(imported_before, until_started), min(report.seconds, running)
         environment = self._environment + until_started - before
         times = {"environment": environment, "import": before + inside, "action": running - inside}
-        self.listener.event({"type": "timings", **times, "waited": environment + before})
+        hint = import_hint(report, running=running, preload=preload)
+        self.listener.event({"type": "timings", **times, "waited": environment + before, "hint": hint})
 
 
 def _has(folder: Path, module: str) -> bool:

@@ -220,6 +220,8 @@ async def test_a_run_reports_where_its_time_went(runner, write_plugin):
     (plugin.folder / "plugin" / "late.py").touch()
     await plugin.run(runner)
     (times,) = plugin.heard.timings
+    assert times["hint"].startswith("Imports took 0.")
+    assert "preload: true" in times["hint"]
     assert 0.2 <= times["import"] < 0.4
     assert 0.1 <= times["action"] < 0.3
     assert times["environment"] > 0
@@ -230,3 +232,4 @@ async def test_a_run_reports_where_its_time_went(runner, write_plugin):
     first, second = plugin.heard.timings
     assert 0.2 <= first["import"] < 0.6
     assert second["import"] < 0.1
+    assert second["hint"] is None
