@@ -55,10 +55,11 @@ def _parent(pid: int) -> int:
 
 
 @contextmanager
-def agent(home: Environment) -> Iterator[Agent]:
+def agent(home: Environment, *options: str) -> Iterator[Agent]:
     """Start one with an empty data folder, which it shares a file system with uv's cache for, and end it."""
     with tempfile.TemporaryDirectory(dir=HOME, prefix="agent-") as data:
-        command = [home.python, "-m", "synapse_agent", "serve", "--plugins", PLUGINS, "--data-dir", data, "--port", "0"]
+        always = ["--plugins", PLUGINS, "--data-dir", data, "--port", "0"]
+        command = [home.python, "-m", "synapse_agent", "serve", *always, *options]
         environ = {**os.environ, "SYNAPSE_AGENT_TOKEN": TOKEN}
         environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what an installed agent has compiled once, it keeps
         begun = time.perf_counter()

@@ -25,6 +25,10 @@ TITLES = {
     "starlette": "empty route",
     "local": "local runner",
     "ray_job": "Ray job",
+    "plain_import": "python -c",
+    "alone": "idle cores",
+    "one_run": "one run",
+    "before": "commit before",
 }
 
 
