@@ -115,7 +115,8 @@ def serve(control: socket, spec: Spec, view: View | None, *, keeper: int) -> NoR
     if spec.environment is not None:
         WATCH.begin(spec.folder)
     gc.disable()
-    gc.collect()
+    if preload is not None:
+        gc.collect()
     gc.freeze()
     _Zygote(control, spec, view, rules, error, preload).serve()
     os._exit(0)
