@@ -98,6 +98,7 @@ check: setup ## Format, lint, types, the walls, the contract, and whether what i
 	$(BIN)/python docs/scripts/readme_types.py
 	$(BIN)/mypy build/typing/readme.py
 	node_modules/.bin/pyright --warnings
+	node_modules/.bin/tsc --project web
 	node_modules/.bin/redocly lint
 	$(BIN)/openapi-spec-validator openapi.yaml
 	$(BIN)/python generator/generate.py --check

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
-from bench.agents import agent, agent_with_release, children, empty_route, memory
+from bench.agents import agent, agent_with_release, children, empty_route, got, memory, posted
 from bench.environments import Environment
 from bench.rows import Row, Values
 from bench.subjects.payload import ADDER_RELEASE
@@ -19,6 +22,10 @@ REST_SECONDS = 1.0
 RAY_REST_SECONDS = 2.0
 RAY_TURNS = 5
 """Tasks in a row: Ray may have started the first one's process while the others were measured."""
+
+QUEUED_JOBS = 50
+CALLS = 200
+_SLEEPS = "import time\n\ndef sleep():\n    time.sleep(60)\n"
 
 Homes = Mapping[str, Environment]
 
@@ -99,6 +106,26 @@ def descendants(pid: int) -> list[int]:
     return [each for child in children(pid) for each in (child, *descendants(child))]
 
 
+def waits(homes: Homes, _: str) -> Values:
+    """Measure how long calls wait for their turn while jobs of another release are queued, one after the other."""
+    with agent_with_release(homes["agent"]) as ours:
+        source = {"config": {"actions": {"sleep": "m:sleep"}}, "modules": {"m": _SLEEPS}, "action": "sleep"}
+        for _ in range(QUEUED_JOBS):
+            posted(ours.url, "/plugin_releases/run_debug/", source, {"Prefer": "respond-async"})
+        ids = [f"call-{number}" for number in range(CALLS)]
+        for job_id in ids:
+            posted(ours.url, f"{ADDER_RELEASE}/run/", {"action": "add", "params": {"a": 1, "b": 2}, "job_id": job_id})
+        waited = sorted(_waited(got(ours.url, f"/jobs/{job_id}/")) for job_id in ids)
+        pending = sum(job["status"] == "PENDING" for job in got(ours.url, "/jobs/?status=PENDING"))
+        assert pending >= QUEUED_JOBS - (os.cpu_count() or 1), "the jobs were over before the calls"
+        return {"ours": waited[len(waited) * 99 // 100] * 1e3}
+
+
+def _waited(job: Mapping[str, Any]) -> float:
+    began, started = (datetime.fromisoformat(job[name]) for name in ("created_at", "started_at"))
+    return (started - began).total_seconds()
+
+
 def _medians(measured: Mapping[str, Sequence[Measure]], scale: float) -> Values:
     return {name: statistics.median(each.seconds for each in all_of) * scale for name, all_of in measured.items()}
 
@@ -115,6 +142,7 @@ ROWS = [
     Row("first run with a new requirement: six", "ms", first_run("new_small"), _FIRST),
     Row("first run with new requirements: numpy, pillow", "ms", first_run("new_large"), _FIRST),
     Row("requests over 32 connections", "/s", requests, {"starlette": 0.5}, more_is_better=True),
+    Row(f"wait of a call under {QUEUED_JOBS} queued jobs, p99", "ms", waits, limit=50),
     Row("start until ready", "s", start, limit=0.6),
     Row(
         "memory of the agent at rest",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from bench.environments import HOME, Environment
@@ -81,14 +83,29 @@ def agent(home: Environment, *options: str) -> Iterator[Agent]:
 def agent_with_release(home: Environment) -> Iterator[Agent]:
     """Start one and have it cache the release that is run."""
     with agent(home) as started:
-        connection = HTTPConnection(urlsplit(started.url).netloc)
-        headers = {"Authorization": TOKEN, "Content-Type": "application/json"}
-        connection.request("POST", "/plugin_releases/", ADDER, headers)
-        answer = connection.getresponse()
-        if answer.status != 201:
-            raise SystemExit(f"The agent did not create the release: {answer.read()!r}")
-        connection.close()
+        posted(started.url, "/plugin_releases/", json.loads(ADDER))
         yield started
+
+
+def posted(url: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Any:
+    """Post JSON to an agent and return what it answers."""
+    return _answer(url, "POST", path, json.dumps(body), {"Content-Type": "application/json", **(headers or {})})
+
+
+def got(url: str, path: str) -> Any:
+    """Get JSON from an agent."""
+    return _answer(url, "GET", path, None, {})
+
+
+def _answer(url: str, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> Any:
+    connection = HTTPConnection(urlsplit(url).netloc)
+    connection.request(method, path, body, {"Authorization": TOKEN, **headers})
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    if answer.status >= 300:
+        raise SystemExit(f"The agent refused {path}: {content!r}")
+    return json.loads(content)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ AHEAD_SECONDS = 60
 """How long it may take until the agent imports ahead what the first runs have imported."""
 COMPILE_SECONDS = 120
 SIDE_BY_SIDE = 8
-OPTIONS = ("--max-concurrent-runs", str(SIDE_BY_SIDE), "--max-warm-memory", "4GiB")
+OPTIONS = ("--max-concurrent-runs", str(SIDE_BY_SIDE))
 LARGE = "large"
 _LARGE = (
     "import numpy, time\nHELD = numpy.ones(300 * 2**17)\ndef go(seconds=0):\n    time.sleep(seconds)\n    return 1\n"

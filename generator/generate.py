@@ -23,6 +23,8 @@ PACKAGE = "synapse_agent_api"
 NODE_MODULES = ROOT / "node_modules"
 SWAGGER_UI = ("swagger-ui-bundle.js", "swagger-ui.css", "LICENSE", "NOTICE", "swagger-ui-bundle.js.LICENSE.txt")
 """What the reference page needs of swagger-ui-dist, and what its licence asks to be passed on with it."""
+BUNDLED = ("preact", "openapi-fetch")
+"""What is in the bundle of the agent's page, whose licenses go along."""
 HEADER = "# Generated from openapi.yaml by `make generate`. Don't edit.\n\n"
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 
@@ -56,6 +58,9 @@ def generate(folder: Path, *, templates: Path) -> None:
     shutil.copytree(ROOT / "generator" / "static", package, dirs_exist_ok=True)
     for name in SWAGGER_UI:
         shutil.copy(NODE_MODULES / "swagger-ui-dist" / name, package / "reference")
+    shutil.copy(ROOT / "web" / "index.html", package / "page")
+    for library in BUNDLED:
+        shutil.copy(NODE_MODULES / library / "LICENSE", package / "page" / f"LICENSE-{library}")
     shutil.copy(ROOT / "openapi.yaml", package)
     compact = json.dumps(contract, ensure_ascii=False, separators=(",", ":"))
     (package / "openapi.json").write_text(compact + "\n", encoding="utf-8")
@@ -101,6 +106,11 @@ def generators(folder: Path, templates: Path, plain_objects: Path) -> Iterator[l
         *(NODE_MODULES / ".bin" / "openapi-typescript", "openapi.yaml"),
         *("--redocly", "generator/openapi_typescript.yaml"),
         *("--output", folder / "typescript" / "schema.d.ts"),
+    ]
+    yield [
+        *(NODE_MODULES / ".bin" / "esbuild", "page=web/src/main.tsx", "--bundle", "--minify", "--format=esm"),
+        *("--target=es2022", "--jsx=automatic", "--jsx-import-source=preact", "--log-level=warning"),
+        *("--legal-comments=none", f"--outdir={package / 'page'}"),
     ]
 
 

@@ -322,6 +322,22 @@ class Job(BaseModel):
     ] = MISSING
 
 
+class JobBucket(BaseModel):
+    """
+    The jobs created in one part of a span of time.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    start: AwareDatetime
+    runs: Annotated[int, Field(description="How many were created.", ge=0)]
+    failed: Annotated[int, Field(description="How many of them failed.", ge=0)]
+    seconds: Annotated[
+        float | None, Field(description="Their average time from start to end; `null` if none has ended.")
+    ]
+
+
 class JobCaller(BaseModel):
     """
     The origin of a run; `null` if the agent does not know.
@@ -371,6 +387,9 @@ class JobFile(BaseModel):
     size: Annotated[int, Field(description="Bytes.", ge=0)]
     media_type: Annotated[str, Field(description="Guessed from the name.")]
     sha256: Annotated[str | None, Field(description="Of its content, in hexadecimal digits; null while the job runs.")]
+    reference: Annotated[
+        dict[str, Any] | MISSING, Field(description="What params take for it, once the job is over.")
+    ] = MISSING
 
 
 JobId = TypeAliasType(
@@ -403,6 +422,17 @@ class JobProgress(BaseModel):
     nonfinite: NonFiniteNumbers | MISSING = MISSING
 
 
+class JobStatistics(BaseModel):
+    """
+    Jobs by the time at which they were created.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    buckets: list[JobBucket]
+
+
 class JobStatus(StrEnum):
     """
     A state of jobs to ask for. In answers it is open, since newer agents may have others.
@@ -425,6 +455,12 @@ class JobStreamEvent(BaseModel):
     )
     type: Annotated[str, Field(description="What this event is about; `stream_job_logs` describes each.")]
     message: Annotated[str | MISSING, Field(description="The line, or a sentence for people.")] = MISSING
+    overwritten: Annotated[
+        bool | MISSING,
+        Field(
+            description="`log`: `true` if the line ended with a carriage return, so that on a terminal the next one takes its place."
+        ),
+    ] = MISSING
     current: Annotated[
         float | None | MISSING,
         Field(description="`progress`: how much is done; `null` if the action reported no finite number."),
@@ -676,6 +712,32 @@ Priority = TypeAliasType(
 )
 
 
+class PushPluginReleaseRequest(BaseModel):
+    """
+    The archive to cache as a release.
+    """
+
+    archive: StoredFileReference
+    replace: Annotated[
+        bool | None,
+        Field(description="Replace a cached release of that code and version that has other files. It keeps its ID."),
+    ] = False
+
+
+class ReferencedFile(BaseModel):
+    """
+    A file that was uploaded.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: Annotated[
+        str, Field(description="The SHA-256 of its content, in hexadecimal digits.", pattern="^[0-9a-f]{64}$")
+    ]
+    name: Annotated[str, Field(description="What the file is called.", max_length=255, min_length=1)]
+
+
 ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
 """
 Further filters, by the name of a release's field.
@@ -799,6 +861,14 @@ class StoredFile(BaseModel):
     media_type: Annotated[str | None, Field(description="As its uploader called it.")]
     size: Annotated[int | None, Field(description="Bytes; null while that is not known.")]
     received: Annotated[int, Field(description="Bytes that are there.", ge=0)]
+
+
+class StoredFileReference(BaseModel):
+    """
+    Refers to a file that was uploaded.
+    """
+
+    field_file: Annotated[ReferencedFile, Field(alias="$file")]
 
 
 class WarmProcesses(BaseModel):

@@ -199,6 +199,17 @@ class Job(TypedDict):
     attempts: NotRequired[int]
 
 
+class JobBucket(TypedDict):
+    """
+    The jobs created in one part of a span of time.
+    """
+
+    start: str
+    runs: int
+    failed: int
+    seconds: float | None
+
+
 class JobCaller(TypedDict):
     """
     The origin of a run; `null` if the agent does not know.
@@ -231,6 +242,7 @@ class JobFile(TypedDict):
     size: int
     media_type: str
     sha256: str | None
+    reference: NotRequired[dict[str, Any]]
 
 
 JobId: TypeAlias = str
@@ -247,6 +259,14 @@ class JobProgress(TypedDict):
     nonfinite: NotRequired[NonFiniteNumbers]
 
 
+class JobStatistics(TypedDict):
+    """
+    Jobs by the time at which they were created.
+    """
+
+    buckets: list[JobBucket]
+
+
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"]
 
 
@@ -257,6 +277,7 @@ class JobStreamEvent(TypedDict):
 
     type: str
     message: NotRequired[str]
+    overwritten: NotRequired[bool]
     current: NotRequired[float | None]
     total: NotRequired[float | None]
     step: NotRequired[str]
@@ -413,6 +434,24 @@ class PluginReleasePage(TypedDict):
 Priority: TypeAlias = int
 
 
+class PushPluginReleaseRequest(TypedDict):
+    """
+    The archive to cache as a release.
+    """
+
+    archive: StoredFileReference
+    replace: NotRequired[bool]
+
+
+class ReferencedFile(TypedDict):
+    """
+    A file that was uploaded.
+    """
+
+    id: str
+    name: str
+
+
 ReleaseFilters: TypeAlias = dict[str, Any]
 """
 Further filters, by the name of a release's field.
@@ -493,6 +532,12 @@ class StoredFile(TypedDict):
     media_type: str | None
     size: int | None
     received: int
+
+
+StoredFileReference = TypedDict(
+    "StoredFileReference",
+    {"$file": ReferencedFile},
+)
 
 
 class WarmProcesses(TypedDict):

@@ -227,6 +227,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/plugin_releases/upload/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cache a release from an archive
+         * @description The archive is a zip of the plugin's folder that was uploaded (`put_file_content`); its `config.yaml` has code and
+         *     version. Agents take releases this way only if their operator allows it (`--allow-push`).
+         */
+        post: operations["push_plugin_release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/plugin_releases/{lookup}": {
         parameters: {
             query?: never;
@@ -396,6 +428,37 @@ export interface paths {
          *     `GET /jobs/{job_id}/` has them.
          */
         get: operations["list_jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/job_statistics/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count jobs over time
+         * @description Jobs by the time at which they were created, in buckets of equal length that end now, oldest first.
+         */
+        get: operations["get_job_statistics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -758,9 +821,9 @@ export interface paths {
          *     - `release`: `release` was cached or deleted, as `what` says.
          *     - `environment`: an environment was made or removed, as `what` says.
          *     - `agent`: the agent is about to end; the last event.
-         *     - `reload`: more has changed than is worth telling. Ask again for what you show.
+         *     - `reload`: too much has changed for single events. Load again what you show.
          *
-         *     After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
+         *     After a connection has broken, load again what you show: events have no `id` to resume from. Ignore types that you
          *     don't know.
          */
         get: operations["stream_events"];
@@ -1092,6 +1155,28 @@ export interface components {
              */
             refresh: boolean;
         };
+        /** @description The archive to cache as a release. */
+        PushPluginReleaseRequest: {
+            archive: components["schemas"]["StoredFileReference"];
+            /**
+             * @description Replace a cached release of that code and version that has other files. It keeps its ID.
+             * @default false
+             */
+            replace: boolean;
+        };
+        /** @description Refers to a file that was uploaded. */
+        StoredFileReference: {
+            $file: components["schemas"]["ReferencedFile"];
+        };
+        /** @description A file that was uploaded. */
+        ReferencedFile: {
+            /** @description The SHA-256 of its content, in hexadecimal digits. */
+            id: string;
+            /** @description What the file is called. */
+            name: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description A run request, or a legacy payload. */
         RunBody: components["schemas"]["RunRequest"] | components["schemas"]["LegacyRunPayload"];
         /** @description What to run, and with what. */
@@ -1282,6 +1367,25 @@ export interface components {
         } & {
             [key: string]: unknown;
         }) | null;
+        /** @description Jobs by the time at which they were created. */
+        JobStatistics: {
+            buckets: components["schemas"]["JobBucket"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The jobs created in one part of a span of time. */
+        JobBucket: {
+            /** Format: date-time */
+            start: string;
+            /** @description How many were created. */
+            runs: number;
+            /** @description How many of them failed. */
+            failed: number;
+            /** @description Their average time from start to end; `null` if none has ended. */
+            seconds: number | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description Seconds that the parts of the run took, `null` until it has ended, and if its action was not started. */
         JobTimings: ({
             /** @description Waiting for its turn. */
@@ -1339,6 +1443,10 @@ export interface components {
             media_type: string;
             /** @description Of its content, in hexadecimal digits; null while the job runs. */
             sha256: string | null;
+            /** @description What params take for it, once the job is over. */
+            reference?: {
+                [key: string]: unknown;
+            };
         } & {
             [key: string]: unknown;
         };
@@ -1365,6 +1473,8 @@ export interface components {
             type: string;
             /** @description The line, or a sentence for people. */
             message?: string;
+            /** @description `log`: `true` if the line ended with a carriage return, so that on a terminal the next one takes its place. */
+            overwritten?: boolean;
             /** @description `progress`: how much is done; `null` if the action reported no finite number. */
             current?: number | null;
             /** @description `progress`: the total, if the action knows it. */
@@ -1444,6 +1554,18 @@ export interface components {
     responses: {
         /** @description There is no such page. */
         PageNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"];
+            };
+        };
+        /**
+         * @description The agent has a release of that code and version with other files (`release_conflict`). Raise the version, or send
+         *     `replace`.
+         */
+        ReleaseConflict: {
             headers: {
                 [name: string]: unknown;
             };
@@ -2119,6 +2241,65 @@ export interface operations {
             default: components["responses"]["OtherError"];
         };
     };
+    push_plugin_release: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+                /**
+                 * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
+                 *     again. See *Retries*.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PushPluginReleaseRequest"];
+            };
+        };
+        responses: {
+            /** @description The release was cached already, with the same files. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginRelease"];
+                };
+            };
+            /** @description The release is cached now. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginRelease"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["ReleaseConflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ReleaseRefused"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
     get_plugin_release: {
         parameters: {
             query?: never;
@@ -2469,6 +2650,52 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["JobNotFound"];
+            422: components["responses"]["Unprocessable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_job_statistics: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The span, which ends now.
+                 * @example 24
+                 */
+                hours?: number;
+                /**
+                 * @description The number of buckets.
+                 * @example 48
+                 */
+                buckets?: number;
+            };
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The buckets. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobStatistics"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             422: components["responses"]["Unprocessable"];
             default: components["responses"]["OtherError"];
         };

@@ -13,11 +13,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.files.references import FileReference
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
+from synapse_agent.observe.logs import log_change
+from synapse_agent.plugins.archives import unpack_named
 from synapse_agent.plugins.debug_source import DebugRules
-from synapse_agent.plugins.releases import Releases
+from synapse_agent.plugins.releases import Creation, Releases
 from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
 from synapse_agent.problems import Problem
@@ -40,7 +43,7 @@ from synapse_sdk._version import __version__
 
 logger = logging.getLogger(__name__)
 
-MakeRunner = Callable[[Settings], Awaitable[Runner]]
+MakeRunner = Callable[[Settings, Changes], Awaitable[Runner]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Agent:
     max_priority: int
     nodes: NodeMonitor
     warming: Warming
+    push_limits: TreeLimits | None
+    """Of what callers upload as releases; None if they may not."""
     runner: Runner
     changes: Changes
 
@@ -69,6 +74,22 @@ class Agent:
             name, self.releases.config(row), action, lease=lambda: self.releases.lease(row), limit=limit
         )
         return {"release": name, "action": action, "status": "ready" if is_ready else "starting"}
+
+    async def push(self, archive: FileReference, *, replace: bool) -> Creation:
+        """Cache the release in an archive that was uploaded; `Problem` 403 `push_not_allowed` if it takes none."""
+        if self.push_limits is None:
+            message = "This agent takes no uploaded releases. Its operator can allow them with --allow-push."
+            raise Problem(403, "push_not_allowed", message)
+        limits = self.push_limits
+        self.files.check([archive])
+        self.files.hold([archive])
+        try:
+            path = self.files.path(archive.id)
+            return await self.releases.adopt(
+                lambda into: unpack_named(path, into, name=archive.name, limits=limits), replace=replace
+            )
+        finally:
+            self.files.release([archive])
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
@@ -88,12 +109,13 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
     async with AsyncExitStack() as stack:
         source = SourceChain([*folders, *await _backend(settings, stack)])
         changes = Changes()
+        changes.subscribe(log_change)
         folder = DataFolder(settings.data_dir)
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
         stack.callback(database.close)
         scheduler = Scheduler(this_machine(settings, os.environ))
-        made = await _make(make_runner, settings, folder.reserve)
+        made = await _make(make_runner, settings, changes, folder.reserve)
         runner = DescribingRunner(made, folder.schemas)
         stack.push_async_callback(runner.close)
         files = FileStore(
@@ -152,6 +174,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             max_priority=settings.max_priority,
             nodes=nodes,
             warming=warming,
+            push_limits=unpacked if settings.allow_push else None,
             changes=changes,
             runner=runner,
         )
@@ -221,10 +244,10 @@ def _without_dots(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-async def _make(make_runner: MakeRunner, settings: Settings, reserve: Reserve) -> Runner:
+async def _make(make_runner: MakeRunner, settings: Settings, changes: Changes, reserve: Reserve) -> Runner:
     while True:
         try:
-            return await make_runner(settings)
+            return await make_runner(settings, changes)
         except OSError as error:
             if not is_disk_full(error) or not reserve.spend():
                 raise unusable(settings.data_dir, error) from error

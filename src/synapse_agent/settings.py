@@ -16,6 +16,7 @@ from synapse_agent.options import (
     DATA,
     DEVELOPMENT,
     LIMITS,
+    OBSERVE,
     PLUGINS,
     RUNS,
     SANDBOX,
@@ -43,6 +44,11 @@ __all__ = [
 _LONGEST_DAYS = 36_500
 """A century; Python's calendar ends after the year 9999, and begins with the year 1."""
 RUNNERS = ("local", "ray")
+_CHOICES = {
+    "access_log": ("all", "changes", "none"),
+    "log_level": ("debug", "info", "warning", "error"),
+    "log_format": ("text", "json"),
+}
 RUNS_ON_A_CLUSTER = 256
 """Its nodes bound what runs at once; this bounds what is on its way there."""
 HIGHEST_PRIORITY = 1000
@@ -226,6 +232,7 @@ class Settings:
         bool | None,
         Option(SANDBOX, "Take debug runs.", name="--allow-debug/--no-debug", shown="on loopback only"),
     ] = None
+    allow_push: Annotated[bool, Option(SANDBOX, "Take releases that callers upload.")] = False
     debug_roots: Annotated[
         tuple[Path, ...],
         Option(
@@ -324,6 +331,16 @@ class Settings:
     ray_wait: Annotated[
         float, Option(CLUSTER, "Longest that a run waits for room on the cluster before it is refused.", "SECONDS")
     ] = 3600.0
+    access_log: Annotated[
+        str,
+        Option(
+            OBSERVE, "Requests to log: all, none, or changes, which are those that change something or fail.", "WHICH"
+        ),
+    ] = "changes"
+    log_level: Annotated[
+        str, Option(OBSERVE, "Least level of what is logged: debug, info, warning or error.", "LEVEL")
+    ] = "info"
+    log_format: Annotated[str, Option(OBSERVE, "How lines of the log are written: text or json.", "FORMAT")] = "text"
     check_answers: Annotated[
         bool,
         Option(DEVELOPMENT, "Compare every response with the contract before it leaves (jsonschema-rs).", shown="off"),
@@ -367,6 +384,10 @@ class Settings:
                 getattr(self, name), f"setting {name} must be more than 0", hint="leave it out for its default"
             )
         self._check_numbers()
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                option = option_name(_field(name))
+                raise UsageError(f"{option} {getattr(self, name)!r} is unknown. Choose from {', '.join(choices)}.")
         self._check_combinations()
         _check_names(self.allowed_hosts)
         _check_there("--allow-write", self.allow_write)
@@ -464,6 +485,10 @@ def check_plugins_folder(folder: Path) -> Path:
     if not folder.is_dir():
         raise StartError(f"The plugins folder {folder} is not there, or not a folder. Name one that is with --plugins.")
     return folder
+
+
+def _field(name: str) -> Any:
+    return next(each for each in fields(Settings) if each.name == name)
 
 
 def default(name: str) -> Any:

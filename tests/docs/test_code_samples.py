@@ -12,6 +12,7 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import yaml
@@ -22,6 +23,16 @@ from synapse_agent_api.types import File
 
 REPOSITORY = Path(__file__).parents[2]
 CONTRACT: dict[str, Any] = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text(encoding="utf-8"))
+
+
+def _packed(files: dict[str, str]) -> bytes:
+    content = BytesIO()
+    with ZipFile(content, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return content.getvalue()
+
+
 ENDLESS = {"stream_events": "5"}
 """Seconds after which Ctrl-C is pressed."""
 OPERATIONS = {
@@ -36,6 +47,7 @@ SAMPLES = [
     for sample in operation.get("x-codeSamples", [])
 ]
 HELLO = sha256(b"hello").hexdigest()
+ARCHIVE = _packed({"config.yaml": "code: sampled\n"})
 TOOLS = """
 curl() { command curl --silent --show-error --fail-with-body --include "$@"; }
 http() { command http --check-status --ignore-stdin --print=hb "$@"; }
@@ -46,7 +58,7 @@ http() { command http --check-status --ignore-stdin --print=hb "$@"; }
 @pytest.fixture(scope="module")
 def sampled_agent() -> Iterator[EmbeddedAgent]:
     """An agent with the example plugins."""
-    with EmbeddedAgent(REPOSITORY / "examples" / "plugins") as agent:
+    with EmbeddedAgent(REPOSITORY / "examples" / "plugins", allow_push=True) as agent:
         yield agent
 
 
@@ -67,6 +79,7 @@ def test_a_command_does_what_its_operation_does(name: str, source: str, sampled_
         client.create_plugin_release("my_plugin", "1.0.0")
         client.run_plugin_release("my_plugin@1.0.0", "train", {"epochs": 2}, job_id="job_abc123")
         put_file_content.sync(HELLO, client=client.api, body=File(BytesIO(b"hello")))
+        put_file_content.sync(sha256(ARCHIVE).hexdigest(), client=client.api, body=File(BytesIO(ARCHIVE)))
     method, path, operation = OPERATIONS[name]
     url = re.escape("$SYNAPSE_AGENT_URL") + re.sub(r"\\{\w+\\}", "[^/ ]+", re.escape(path)) + r'["?]'
     assert re.search(url, source)
@@ -75,6 +88,7 @@ def test_a_command_does_what_its_operation_does(name: str, source: str, sampled_
         "SYNAPSE_AGENT_URL": sampled_agent.base_url,
         "SYNAPSE_AGENT_TOKEN": sampled_agent.token,
         "FILE_ID": HELLO,
+        "ARCHIVE_ID": sha256(ARCHIVE).hexdigest(),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     command = ["bash", "-c", TOOLS + source]

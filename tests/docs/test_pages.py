@@ -111,10 +111,10 @@ def test_the_commands_of_a_page_run(
     """Python with an address, a token and a `client`; from top to bottom."""
     if name_of(page) == SDK_PAGE and not has_python(">=3.12,<3.13"):
         pytest.skip("the public synapse-sdk, of which this page is, needs a Python 3.12, and this machine has none")
-    monkeypatch.chdir(ROOT)
     links = {"examples": ROOT / "examples", "plugins": ROOT / "examples" / "plugins"}
     with Shell(tmp_path, links, agent_url=page_agent.base_url, agent_token=page_agent.token) as shell:
         monkeypatch.delenv("SYNAPSE_AGENT_TOKEN", raising=False)
+        monkeypatch.chdir(tmp_path)  # for what a page writes
         for block in (each for each in blocks_of(page) if not is_listed(each) and not each.title):
             if block.language in SHELLS:
                 shell.run(block.commands)

@@ -31,7 +31,15 @@ def agent(
     if runner == "ray":
         settings = {"runner": "ray", "ray_address": request.getfixturevalue("ray_cluster").address}
     data_dir = tmp_path_factory.mktemp(f"agent-{runner}")
-    with EmbeddedAgent(data_dir=data_dir, **settings) as agent:
+    plugins = tmp_path_factory.mktemp(f"plugins-{runner}")
+    (plugins / "takes").mkdir()
+    (plugins / "takes" / "config.yaml").write_text(
+        "name: takes\ncode: takes\nversion: 1.0.0\nactions:\n  look: main:look\n"
+    )
+    (plugins / "takes" / "main.py").write_text(
+        "import os\n\ndef look(image):\n    return [os.path.basename(image), os.path.getsize(image)]\n"
+    )
+    with EmbeddedAgent(plugins, data_dir=data_dir, **settings) as agent:
         yield agent
 
 
@@ -46,9 +54,11 @@ def client(agent: EmbeddedAgent) -> Iterator[AgentClient]:
 def act(client: AgentClient) -> Act:
     """Run a function `act` of this source, as a debug run."""
 
-    def run(source: str, params: dict[str, Any] | None = None, **more: Any) -> Any:
+    def run(
+        source: str, params: dict[str, Any] | None = None, *, modules: dict[str, str] | None = None, **more: Any
+    ) -> Any:
         config = {"code": "tried", "actions": {"act": "plugin.main:act"}}
-        modules = {"plugin.main": textwrap.dedent(source)}
+        modules = {"plugin.main": textwrap.dedent(source), **(modules or {})}
         return client.run_debug_plugin_release("act", params, config=config, modules=modules, **more)
 
     return run

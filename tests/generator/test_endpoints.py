@@ -228,10 +228,10 @@ def test_a_status_of_a_newer_agent_is_kept() -> None:
     """A status that the contract does not have arrives as it was sent, and goes back out so."""
     record = {"job_id": "j", "release": None, "action": "a", "method": "local", "status": "SUSPENDED"}
     record |= {"created_at": "2026-11-22T14:53:00+00:00", "started_at": None, "finished_at": None, "progress": None}
-    record |= {"error": None, "idempotency_key": None, "node": "n1"}
+    record |= {"error": None, "idempotency_key": None, "rack": "n1"}
     jobs = list_jobs.sync(client=client_that_gets(200, json=[record]))
     assert isinstance(jobs, list)
-    assert (jobs[0].status, jobs[0]["node"]) == ("SUSPENDED", "n1")
+    assert (jobs[0].status, jobs[0]["rack"]) == ("SUSPENDED", "n1")
     assert jobs[0].to_dict() == record
 
 

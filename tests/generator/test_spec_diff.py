@@ -110,7 +110,7 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
     ("a choice of a request gone", MAJOR, "LegacyRunPayload is gone", put(f"{SCHEMAS}>RunBody>anyOf>1", GONE)),
     ("a body gone", MAJOR, "no body", put(f"{CREATE}>requestBody", GONE)),
     ("a body that may be left out", MINOR, "optional", put(f"{CREATE}>requestBody>required", False)),
-    ("a field of an answer added", MINOR, "node is new", put(f"{SCHEMAS}>Job>properties>node", {"type": "string"})),
+    ("a field of an answer added", MINOR, "rack is new", put(f"{SCHEMAS}>Job>properties>rack", {"type": "string"})),
     ("a field of an answer gone", MAJOR, "digest is gone", put(f"{SCHEMAS}>PluginRelease>properties>digest", GONE)),
     ("a field of an answer optional", MAJOR, "status is optional", put(f"{SCHEMAS}>Health>required", [])),
     ("a field of an answer sure", MINOR, "version is required", put(f"{SCHEMAS}>Health>required>+", "version")),

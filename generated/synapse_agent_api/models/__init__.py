@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from .health import Health
     from .invalid_item import InvalidItem
     from .job import Job
+    from .job_bucket import JobBucket
     from .job_caller import JobCaller
     from .job_event import JobEvent
     from .job_file import JobFile
+    from .job_file_reference import JobFileReference
     from .job_params import JobParams
     from .job_progress import JobProgress
+    from .job_statistics import JobStatistics
     from .job_status import JobStatus
     from .job_stream_event import JobStreamEvent
     from .job_timings_type_0 import JobTimingsType0
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from .plugin_modules import PluginModules
     from .plugin_release import PluginRelease
     from .plugin_release_page import PluginReleasePage
+    from .push_plugin_release_request import PushPluginReleaseRequest
+    from .referenced_file import ReferencedFile
     from .release_filters import ReleaseFilters
     from .resource_amount import ResourceAmount
     from .run_request import RunRequest
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
     from .session_code import SessionCode
     from .session_request import SessionRequest
     from .stored_file import StoredFile
+    from .stored_file_reference import StoredFileReference
     from .warm_processes import WarmProcesses
     from .warm_release import WarmRelease
     from .warm_request import WarmRequest
@@ -67,11 +73,14 @@ _MODULES = {
     "Health": "health",
     "InvalidItem": "invalid_item",
     "Job": "job",
+    "JobBucket": "job_bucket",
     "JobCaller": "job_caller",
     "JobEvent": "job_event",
     "JobFile": "job_file",
+    "JobFileReference": "job_file_reference",
     "JobParams": "job_params",
     "JobProgress": "job_progress",
+    "JobStatistics": "job_statistics",
     "JobStatus": "job_status",
     "JobStreamEvent": "job_stream_event",
     "JobTimingsType0": "job_timings_type_0",
@@ -87,6 +96,8 @@ _MODULES = {
     "PluginModules": "plugin_modules",
     "PluginRelease": "plugin_release",
     "PluginReleasePage": "plugin_release_page",
+    "PushPluginReleaseRequest": "push_plugin_release_request",
+    "ReferencedFile": "referenced_file",
     "ReleaseFilters": "release_filters",
     "ResourceAmount": "resource_amount",
     "RunRequest": "run_request",
@@ -95,6 +106,7 @@ _MODULES = {
     "SessionCode": "session_code",
     "SessionRequest": "session_request",
     "StoredFile": "stored_file",
+    "StoredFileReference": "stored_file_reference",
     "WarmProcesses": "warm_processes",
     "WarmRelease": "warm_release",
     "WarmRequest": "warm_request",
@@ -114,11 +126,14 @@ __all__ = (
     "Health",
     "InvalidItem",
     "Job",
+    "JobBucket",
     "JobCaller",
     "JobEvent",
     "JobFile",
+    "JobFileReference",
     "JobParams",
     "JobProgress",
+    "JobStatistics",
     "JobStatus",
     "JobStreamEvent",
     "JobTimingsType0",
@@ -134,6 +149,8 @@ __all__ = (
     "PluginModules",
     "PluginRelease",
     "PluginReleasePage",
+    "PushPluginReleaseRequest",
+    "ReferencedFile",
     "ReleaseFilters",
     "ResourceAmount",
     "RunRequest",
@@ -142,6 +159,7 @@ __all__ = (
     "SessionCode",
     "SessionRequest",
     "StoredFile",
+    "StoredFileReference",
     "WarmProcesses",
     "WarmRelease",
     "WarmRequest",

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.job_file_reference import JobFileReference
+
 
 T = TypeVar("T", bound="JobFile")
 
@@ -20,12 +26,14 @@ class JobFile:
         size (int): Bytes.
         media_type (str): Guessed from the name.
         sha256 (None | str): Of its content, in hexadecimal digits; null while the job runs.
+        reference (JobFileReference | Unset): What params take for it, once the job is over.
     """
 
     name: str
     size: int
     media_type: str
     sha256: None | str
+    reference: JobFileReference | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -38,6 +46,10 @@ class JobFile:
         sha256: None | str
         sha256 = self.sha256
 
+        reference: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.reference, Unset):
+            reference = self.reference.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -48,11 +60,15 @@ class JobFile:
                 "sha256": sha256,
             }
         )
+        if reference is not UNSET:
+            field_dict["reference"] = reference
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.job_file_reference import JobFileReference  # noqa: PLC0415
+
         d = dict(src_dict)
         name = d.pop("name")
 
@@ -67,11 +83,19 @@ class JobFile:
 
         sha256 = _parse_sha256(d.pop("sha256"))
 
+        _reference = d.pop("reference", UNSET)
+        reference: JobFileReference | Unset
+        if isinstance(_reference, Unset):
+            reference = UNSET
+        else:
+            reference = JobFileReference.from_dict(_reference)
+
         job_file = cls(
             name=name,
             size=size,
             media_type=media_type,
             sha256=sha256,
+            reference=reference,
         )
 
         job_file.additional_properties = d

@@ -25,6 +25,8 @@ class JobStreamEvent:
     Attributes:
         type_ (str): What this event is about; `stream_job_logs` describes each.
         message (str | Unset): The line, or a sentence for people.
+        overwritten (bool | Unset): `log`: `true` if the line ended with a carriage return, so that on a terminal the
+            next one takes its place.
         current (float | None | Unset): `progress`: how much is done; `null` if the action reported no finite number.
         total (float | None | Unset): `progress`: the total, if the action knows it.
         step (str | Unset): `progress`: the step of the action, if it names several.
@@ -44,6 +46,7 @@ class JobStreamEvent:
 
     type_: str
     message: str | Unset = UNSET
+    overwritten: bool | Unset = UNSET
     current: float | None | Unset = UNSET
     total: float | None | Unset = UNSET
     step: str | Unset = UNSET
@@ -63,6 +66,8 @@ class JobStreamEvent:
         type_ = self.type_
 
         message = self.message
+
+        overwritten = self.overwritten
 
         current: float | None | Unset
         if isinstance(self.current, Unset):
@@ -111,6 +116,8 @@ class JobStreamEvent:
         )
         if message is not UNSET:
             field_dict["message"] = message
+        if overwritten is not UNSET:
+            field_dict["overwritten"] = overwritten
         if current is not UNSET:
             field_dict["current"] = current
         if total is not UNSET:
@@ -148,6 +155,8 @@ class JobStreamEvent:
         type_ = d.pop("type")
 
         message = d.pop("message", UNSET)
+
+        overwritten = d.pop("overwritten", UNSET)
 
         def _parse_current(data: object) -> float | None | Unset:
             if data is None:
@@ -202,6 +211,7 @@ class JobStreamEvent:
         job_stream_event = cls(
             type_=type_,
             message=message,
+            overwritten=overwritten,
             current=current,
             total=total,
             step=step,

@@ -11,7 +11,7 @@
     deepLinking: true,
     defaultModelsExpandDepth: 0,
     displayRequestDuration: true,
-    plugins: [codeSamples],
+    plugins: [codeSamples, ownActions],
     supportedSubmitMethods: globalThis.contract ? [] : ["get", "post", "put", "patch", "delete"],
     tryItOutEnabled: true,
     validatorUrl: null,
@@ -48,4 +48,50 @@ function codeSamples({ React }) {
     return element(React.Fragment, null, shown, element(Original, props));
   };
   return { wrapComponents: { responses: withSamples } };
+}
+
+/** A plugin that offers the agent's own actions as examples of a run, once the reader has given the token. */
+function ownActions() {
+  const authorize = (original, system) => (payload) => {
+    const authorized = original(payload);
+    offerActions(payload.agentToken?.value, system).catch(console.warn); // the page is complete without them
+    return authorized;
+  };
+  return { statePlugins: { auth: { wrapActions: { authorize } } } };
+}
+
+/** Adds an example for each action of each release that the agent has cached, with the params that it takes. */
+async function offerActions(token, { specActions, specSelectors }) {
+  const answer = await fetch("plugin_releases/?page_size=100", { headers: { Authorization: token } });
+  if (!answer.ok) return; // the reader sees it when trying an operation
+  const { results } = await answer.json();
+  const found = results.flatMap((release) => (release.actions ?? []).map((action) => exampleOf(release, action)));
+  const contract = specSelectors.specJson().toJS();
+  const body = contract.paths["/plugin_releases/{lookup}/run/"].post.requestBody.content["application/json"];
+  body.examples = { ...Object.fromEntries(found), ...body.examples };
+  specActions.updateJsonSpec(contract);
+}
+
+/** An action's example and its name: a body to run it with, and its params in words. */
+function exampleOf({ plugin, version }, { name, description, params_schema: schema }) {
+  const params = Object.entries(schema?.properties ?? {});
+  const words = params.map(([param, { type, description: what }]) => {
+    const needed = schema.required?.includes(param) ? "required" : "optional";
+    return `- \`${param}\`: ${[type, needed, what].filter(Boolean).join(", ")}`;
+  });
+  const value = { action: name, params: schema ? sampleOf(schema, schema.$defs) : {} };
+  const lookup = `${plugin}@${version}`;
+  return [`${lookup} ${name}`, { summary: `${lookup}: ${name}`, description: [description, ...words].join("\n"), value }];
+}
+
+/** A value that a JSON Schema admits in most cases, to begin with: defaults, and what is empty. */
+function sampleOf(schema, definitions, depth = 0) {
+  if (depth > 5) return null;
+  if (schema.$ref) return sampleOf(definitions?.[schema.$ref.split("/").pop()] ?? {}, definitions, depth + 1);
+  if ("default" in schema) return schema.default;
+  if (schema.enum) return schema.enum[0];
+  if (schema.anyOf) return sampleOf(schema.anyOf[0], definitions, depth + 1);
+  if (schema.type !== "object") return { array: [], boolean: false, integer: 0, number: 0, string: "" }[schema.type] ?? null;
+  const properties = Object.entries(schema.properties ?? {});
+  return Object.fromEntries(properties.map(([name, each]) => [name, sampleOf(each, definitions, depth + 1)]));
 }

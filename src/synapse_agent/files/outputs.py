@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.files.references import KEY
 from synapse_agent.storage.atomic_write import write_atomically
 from synapse_agent.storage.trees import file_digest, remove_tree, walk
 from synapse_agent.util.sizes import show_size
@@ -32,7 +33,12 @@ class OutputFile:
 
     def record(self) -> dict[str, Any]:
         """Return the file as the contract describes it."""
-        return {**asdict(self), "media_type": media_type(self.name)}
+        record = {**asdict(self), "media_type": media_type(self.name)}
+        return {**record, "reference": {KEY: self.reference()}} if self.sha256 else record
+
+    def reference(self) -> dict[str, Any]:
+        """Return what a reference to it holds."""
+        return {"id": self.sha256, "name": self.name, "size": self.size, "media_type": media_type(self.name)}
 
 
 class Outputs:
@@ -93,6 +99,16 @@ class Outputs:
         found = [file if file.sha256 else replace(file, sha256=self._digest(file.name)) for file in files]
         self._write(found)
         return found
+
+    def identify(self, name: str) -> OutputFile | None:
+        """Return one file with the digest of its content; None if the job has no file of that name."""
+        files = self.files()
+        found = next((file for file in files if file.name == name), None)
+        if found is None or found.sha256:
+            return found
+        known = replace(found, sha256=self._digest(name))
+        self._write([known if file is found else file for file in files])
+        return known
 
     def read(self, name: str, start: int, size: int) -> bytes:
         """Return a piece of a file."""

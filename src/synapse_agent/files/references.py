@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from synapse_agent.problems import InvalidRequest, invalid
+from synapse_agent.util.json_text import json_bytes
 
 KEY = "$file"
 REFERENCE = b'"$file"'
 """What a JSON text holds in which there is a reference."""
 MOST = 140
 """So many files a run can have: their descriptors come in one message."""
+HAS_INCOMPLETE = b'{"$file":{"id":"",'
+_INCOMPLETE = re.compile(rb'\{"\$file":\{"id":"","name":("(?:[^"\\]|\\.)*")\}\}')
+"""As a run writes a reference to a file that it leaves. In a text, its quotes would have backslashes."""
 _ID = re.compile(r"[0-9a-f]{64}")
 _LONGEST_NAME = 255
 
@@ -37,6 +42,15 @@ def find_references(params: Mapping[str, Any]) -> tuple[FileReference, ...]:
         message = f"Input should hold at most {MOST} files; pack more into an archive"
         raise invalid("too_many_files", message, at=["body", "params"], value=len(found))
     return tuple(found)
+
+
+def completed(result: bytes, identify: Callable[[str], Mapping[str, Any]]) -> bytes:
+    """Return a result with the references completed that its run could not complete; `identify` gets a file's name."""
+
+    def complete(match: re.Match[bytes]) -> bytes:
+        return json_bytes({KEY: identify(json.loads(match[1]))})
+
+    return _INCOMPLETE.sub(complete, result)
 
 
 def _references(params: Mapping[str, Any]) -> Iterator[tuple[Any, tuple[str | int, ...]]]:

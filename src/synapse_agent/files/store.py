@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from synapse_agent.files.outputs import OutputFile, media_type
 from synapse_agent.files.references import FileReference
 from synapse_agent.problems import Problem, quoted
 from synapse_agent.storage.atomic_write import write_atomically
@@ -140,13 +141,14 @@ class FileStore:
             if used_at < before and not self._used[file_id]:
                 self._remove(file_id)
 
-    def adopt(self, content: Path, file: StoredFile) -> None:
-        """Take in a file of the agent's own by a link to its content, which never changes."""
-        if not self.path(file.id).exists():
-            self._write(file)
+    def adopt(self, content: Path, file: OutputFile) -> None:
+        """Take in a job's file, whose digest is known, by a link to its content, which never changes."""
+        file_id = str(file.sha256)
+        if not self.path(file_id).exists():
+            self._write(StoredFile(file_id, file.name, media_type(file.name), file.size, file.size))
             with suppress(FileExistsError):
-                self.path(file.id).hardlink_to(content)
-        self._touch(file.id)
+                self.path(file_id).hardlink_to(content)
+        self._touch(file_id)
 
     def _find(self, file_id: str) -> StoredFile | None:
         with suppress(FileNotFoundError):

@@ -182,7 +182,10 @@ class Transcript:
         start = self.position.log
         for line, end in _split(data, with_rest=with_rest):
             self.position = replace(self.position, log=start + end)
-            yield _event(self.position, json_bytes({"type": "log", "message": line.decode(errors="replace")}))
+            # On a terminal the next line takes the place of one that ends with a carriage return, as of a progress bar.
+            overwritten = {"overwritten": True} if data[end - 1 : end] == b"\r" else {}
+            message = line.decode(errors="replace")
+            yield _event(self.position, json_bytes({"type": "log", "message": message, **overwritten}))
 
 
 def _no_id(text: str) -> InvalidRequest:

@@ -49,7 +49,7 @@ class RunningJob:
 
     @property
     def timings(self) -> str | None:
-        """The seconds that the parts of its run took, as JSON text."""
+        """How long the parts of its run took, as JSON text."""
         return self.recorder.timings if self.recorder else None
 
     @property

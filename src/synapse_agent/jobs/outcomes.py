@@ -53,6 +53,12 @@ def result_not_kept(job_id: str, size: int, error: OSError) -> Problem:
     return Problem(HAS_RUN, "result_not_kept", message, job_id=job_id)
 
 
+def output_not_kept(job_id: str, name: str) -> Problem:
+    """Report a result that refers to a file which the job does not have."""
+    message = f"The action ended well, but its result refers to the file {name!r}, which was not kept: see its log."
+    return Problem(HAS_RUN, "result_not_kept", message, job_id=job_id)
+
+
 def result_lost(job_id: str, error: OSError) -> Problem:
     """Report a stored result that has been removed."""
     message = f"The action ended well, but its result can no longer be read: {error.strerror}."

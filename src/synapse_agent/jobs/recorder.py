@@ -71,7 +71,7 @@ class Recorder:
         self._begun = begun
         self._until_started = 0.0
         self.timings: str | None = None
-        """The seconds that the parts of the run took, as JSON text, once it has ended."""
+        """How long the parts of the run took, as JSON text, once it has ended."""
         self.started_at: str | None = None
         self.progress: str | None = None
         """The last progress, as JSON text."""

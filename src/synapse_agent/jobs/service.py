@@ -14,13 +14,14 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from synapse_agent.files.outputs import OutputFile, unsettled
+from synapse_agent.files.outputs import OutputFile
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.kept_params import Describe, ParamsKeeper
+from synapse_agent.jobs.left_files import LeftFiles
 from synapse_agent.jobs.live import FinishedJob, RunningJob
 from synapse_agent.jobs.outcomes import (
     HAS_RUN,
@@ -39,7 +40,7 @@ from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.reports import JobReports
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
-from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, quoted, shutting_down
+from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, shutting_down
 from synapse_agent.runner.base import Run, Runner
 from synapse_agent.runner.resources.ledger import ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
@@ -93,7 +94,7 @@ class Jobs:
         self._most = slots + max_queued
         self._keep_keys = keep_keys
         self._time_limit = time_limit
-        self._output_limit = output_limit
+        self._left = LeftFiles(self._files, files, limit=output_limit)
         self._reserve = reserve
         self._reports = JobReports(changes or Changes())
         self._params = ParamsKeeper(self._rows, describe)
@@ -235,16 +236,11 @@ class Jobs:
         """List what a job has left, or, while it runs, what is there now."""
         row = self.find(job_id)
         live = self._live_of(row)
-        if live and live.recorder and live.recorder.live_outputs:
-            return await in_thread(unsettled, live.recorder.live_outputs)
-        return await in_thread(self._files(row).outputs.identified)
+        return await self._left.listed(row, live.recorder if live else None)
 
     async def output(self, job_id: str, name: str) -> Path:
         """Return the path of a file that a job has left, or raise `Problem` 404 `file_not_found`."""
-        path = await in_thread(self._files(self.find(job_id)).outputs.path, name)
-        if path is None:
-            raise Problem(404, "file_not_found", f"The job {job_id!r} has no file {quoted(name)}.", job_id=job_id)
-        return path
+        return await self._left.path(self.find(job_id), name)
 
     async def close(self, *, limit: float) -> None:
         """Take no more runs, tell those that go on to end, and wait for them, `limit` seconds at most.
@@ -297,8 +293,7 @@ class Jobs:
         outcome: bytes | Problem = internal_error(live.row.job_id)
         try:
             outcome = await self._outcome(live, spec)
-            if live.recorder and live.recorder.has_outputs:
-                await in_thread(self._files(live.row).settle_outputs, self._output_limit)
+            outcome = await self._left.settle(live.row, live.recorder, outcome)
             outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
             end = self._end_record(live, outcome)
@@ -361,6 +356,9 @@ class Jobs:
             release=spec.release,
             language=spec.language,
             time_limit=self._time_limit,
+            lane=spec.lane,
+            priority=spec.priority,
+            accepted=live.row.id,
             files={each: self._stored.path(each.id) for each in spec.params.files},
         )
         live.is_waiting = False
@@ -372,7 +370,7 @@ class Jobs:
             self._rows,
             live.row.id,
             files,
-            turn=partial(self._turn, live, spec.request(accepted=live.row.id)),
+            turn=partial(self._turn, live, run.request),
             begun=live.submitted,
             on_change=on_change,
             on_full=on_full,

@@ -13,7 +13,7 @@ from synapse_agent.plugins.config import Action, PluginConfig
 from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import NO_PARAMS, Params
-from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
+from synapse_agent.runner.resources.ledger import Lane
 
 
 class Workspace(Protocol):
@@ -61,8 +61,7 @@ class RunSpec:
     language: str | None = None
     job_id: str | None = None
     priority: int = 0
-    is_awaited: bool = True
-    """Whether the caller waits for the result."""
+    lane: Lane = Lane.AWAITED
     caller: Caller | None = None
     params_schema: Mapping[str, Any] | None = None
     """JSON Schema of the action's params; None while it is not known, as before the first run of a release."""
@@ -73,11 +72,6 @@ class RunSpec:
     def resources(self) -> Resources:
         """What the run asks for: the call counts for more than the plugin."""
         return self.action.resources.with_params(self.params.resources)
-
-    def request(self, *, accepted: int) -> ResourceRequest:
-        """What it asks the scheduler for, as one of the runs that were accepted."""
-        lane = Lane.AWAITED if self.is_awaited else Lane.BACKGROUND
-        return ResourceRequest(self.resources, self.release, lane, self.priority, accepted)
 
     def content(self) -> str:
         """Name what is to be run: two specs of the same content are the same run."""

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from synapse_agent.plugins.config import CONFIG_FILE, is_misnamed_config
 from synapse_agent.plugins.files import MAX_FILE_BYTES
+from synapse_agent.problems import Problem, quoted
 from synapse_agent.storage.disk import is_disk_full
 from synapse_agent.storage.trees import Meter, TreeError, TreeLimits, check_depth, is_bytecode, is_excluded, set_mode
 from synapse_agent.util.sizes import MEBIBYTE
@@ -62,6 +63,14 @@ def unpack(path: Path, target: Path, *, limits: TreeLimits) -> None:
             meter.add_file()
             if name.startswith(prefix) and not _is_left_out(name, members):
                 _unpack_member(archive, member, target / name.removeprefix(prefix), meter)
+
+
+def unpack_named(path: Path, target: Path, *, name: str, limits: TreeLimits) -> None:
+    """Unpack an archive that was called otherwise by its sender; a bad one is `Problem` 422 `invalid_archive`."""
+    try:
+        unpack(path, target, limits=limits)
+    except TreeError as error:
+        raise Problem(422, "invalid_archive", f"The archive {quoted(name)}: {error}.") from error
 
 
 def _is_left_out(name: str, members: Collection[str]) -> bool:

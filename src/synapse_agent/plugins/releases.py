@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,16 +17,16 @@ from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.fetched import FolderGone, again_if_removed, examined
 from synapse_agent.plugins.freshness import Freshness
 from synapse_agent.plugins.integrity import Integrity
+from synapse_agent.plugins.release_records import new_release, release_record
 from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import PluginSource
 from synapse_agent.problems import Problem, quoted, shutting_down
 from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
-from synapse_agent.storage.repositories.releases import NewRelease, ReleaseRow
+from synapse_agent.storage.repositories.releases import ReleaseRow
 from synapse_agent.storage.trees import remove_tree, tree_digest
 from synapse_agent.util.changes import Change, Changes
 from synapse_agent.util.threads import in_thread
-from synapse_agent.util.times import now
 
 logger = logging.getLogger(__name__)
 
@@ -161,11 +160,11 @@ class Releases:
         return found
 
     def record(self, row: ReleaseRow) -> dict[str, Any]:
-        """Return a release as the contract has it, without what the plugin leaves out."""
+        """Return a release as the contract has it."""
         warnings = self._warnings.get(row.digest)
         if warnings is None:
             warnings = self._warnings[row.digest] = self._advice(row)
-        return _record(row, warnings, self._schemas(self.path(row.digest)))
+        return release_record(row, warnings, self._schemas(self.path(row.digest)))
 
     def path(self, digest: str) -> Path:
         """Give the folder that holds the content of this digest."""
@@ -216,6 +215,28 @@ class Releases:
     async def _fetch(self, plugin: str, version: str) -> ReleaseRow:
         return await again_if_removed(lambda: self._fetch_once(plugin, version), f"{plugin}@{version}")
 
+    async def adopt(self, fill: Callable[[Path], None], *, replace: bool) -> Creation:
+        """Cache what `fill` puts into a folder, as the release that its `config.yaml` names.
+
+        Raises `Problem`: that of `fill`, 422 if it is not a plugin, 409 `release_conflict` without `replace` if that
+        release is cached with other files, or 503 when closing.
+        """
+        if self._is_closing:
+            raise shutting_down("takes no releases")
+        temporary = self._folder.temporary("adopt")
+        try:
+            await in_thread(fill, temporary)
+            config = await in_thread(PluginConfig.read, temporary)
+            config, digest = await examined(temporary, config.code, config.version, self._rules)
+            cached = self._rows.named(config.code, config.version)
+            if cached is not None and cached.digest != digest and not replace:
+                raise _conflict(cached)
+            row = await self._cache(temporary, config, digest)
+        finally:
+            await in_thread(remove_tree, temporary)
+        await self.ready(row)
+        return Creation(row, is_new=cached is None or cached.digest != digest)
+
     async def _fetch_once(self, plugin: str, version: str) -> ReleaseRow:
         temporary = self._folder.temporary("fetch")
         try:
@@ -225,27 +246,25 @@ class Releases:
             await self._source.fetch(plugin=plugin, version=version, into=temporary)
             config, digest = await examined(temporary, plugin, version, self._rules)
             self._freshness.note(plugin, version, state=state, digest=digest)
-            # From here to the row there is no await: no other request can see, or remove, a folder without its row.
-            self._place(temporary, digest)
-            old, row = self._record_row(_new_release(config, plugin, version, digest))
+            return await self._cache(temporary, config, digest)
         finally:
             await in_thread(remove_tree, temporary)
-        if old is not None and old != digest:
-            await self._remove_unused(old)
-        return row
 
-    def _record_row(self, release: NewRelease) -> tuple[str | None, ReleaseRow]:
-        """Record what was fetched, in place of what was cached under its name; return the digest of that, too."""
-        cached = self._rows.named(release.plugin, release.version)
-        if cached is None or cached.digest != release.digest:
-            facts = {"digest": release.digest}
-            self._changes.publish(Change("release", "created", f"{release.plugin}@{release.version}", facts))
+    async def _cache(self, temporary: Path, config: PluginConfig, digest: str) -> ReleaseRow:
+        """Put a folder that was examined in its place, and its row in that of what was cached under its name."""
+        # Up to the row there is no await: no other request can see, or remove, a folder without its row.
+        self._place(temporary, digest)
+        cached = self._rows.named(config.code, config.version)
+        if cached is None or cached.digest != digest:
+            self._changes.publish(Change("release", "created", f"{config.code}@{config.version}", {"digest": digest}))
         if cached is None:
-            return None, self._rows.create(release)
-        if cached.digest == release.digest:
-            return cached.digest, cached
+            return self._rows.create(new_release(config, digest))
+        if cached.digest == digest:
+            return cached
         self._found.clear()
-        return cached.digest, self._rows.replace(cached.id, release)
+        row = self._rows.replace(cached.id, new_release(config, digest))
+        await self._remove_unused(cached.digest)
+        return row
 
     async def _only_version(self, plugin: str) -> str:
         try:
@@ -352,52 +371,18 @@ class ReleaseLease:
         await self._releases.give_back(self._row.digest)
 
 
-def _record(row: ReleaseRow, warnings: Sequence[str], schemas: Mapping[str, Any]) -> dict[str, Any]:
-    actions = json.loads(row.actions)
-    for action in actions:
-        if action["name"] in schemas:
-            action["params_schema"] = schemas[action["name"]]
-    record = {
-        "id": row.id,
-        "plugin": row.plugin,
-        "version": row.version,
-        "name": row.name,
-        "category": row.category,
-        "description": row.description,
-        "actions": actions,
-        "digest": row.digest,
-        "created_at": row.created_at,
-        "warnings": list(warnings) or None,
-    }
-    return {name: value for name, value in record.items() if value is not None}
-
-
 def _damaged(row: ReleaseRow, why: str) -> Problem:
     what = f"The files of {quoted(f'{row.plugin}@{row.version}')} on this agent's disk were changed or removed"
     message = f"{what}, and can't be fetched again: {why.rstrip('.')}. Delete the release and create it anew."
     return Problem(409, "release_damaged", message)
 
 
+def _conflict(row: ReleaseRow) -> Problem:
+    what = f"{quoted(f'{row.plugin}@{row.version}')} is cached with other files"
+    message = f"{what}. Raise the version in its config.yaml, or replace it."
+    return Problem(409, "release_conflict", message, digest=row.digest)
+
+
 def _not_found(lookup: str) -> Problem:
     hint = "create it first" if "@" in lookup or _ID.fullmatch(lookup) else "name one by its ID or as code@version"
     return Problem(404, "release_not_found", f"There is no release {quoted(lookup)} on this agent; {hint}.")
-
-
-def _new_release(config: PluginConfig, plugin: str, version: str, digest: str) -> NewRelease:
-    actions = [
-        {"name": each.name, "method": each.method, "description": each.description} for each in config.actions.values()
-    ]
-    return NewRelease(
-        plugin=plugin,
-        version=version,
-        name=config.name,
-        category=_text(config.raw.get("category")),
-        description=_text(config.raw.get("description")),
-        actions=json.dumps(actions),
-        digest=digest,
-        created_at=now(),
-    )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

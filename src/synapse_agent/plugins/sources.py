@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from synapse_agent.plugins.archives import unpack
-from synapse_agent.plugins.catalog import Catalog, not_found, refusal
+from synapse_agent.plugins.catalog import MAX_LISTED, Catalog, Entry, not_found, refusal
 from synapse_agent.problems import Problem
 from synapse_agent.storage.trees import TreeError, TreeLimits, copy_tree, tree_state
 from synapse_agent.util.threads import in_thread
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -45,6 +48,7 @@ class DirectorySource:
 
     def __init__(self, folder: Path, *, limits: TreeLimits | None = None) -> None:
         self._catalog = Catalog(folder, limits=limits or TreeLimits())
+        self._folder = folder
         self._limits = limits or TreeLimits()
         self._fetches = 0
         self._is_free = asyncio.Event()
@@ -73,13 +77,26 @@ class DirectorySource:
         """Read what is there, a few plugins at a time, so that a later `fetch` need not; wait while there is one."""
         self._catalog.is_being_read = True
         try:
+            found: list[Entry] = []
             with suppress(Problem):
                 candidates = await in_thread(self._catalog.candidates)
                 for start in range(0, len(candidates), _LOOKED_AT_ONCE):
                     await self._is_free.wait()
-                    await in_thread(self._catalog.learn, candidates[start : start + _LOOKED_AT_ONCE])
+                    found += await in_thread(self._catalog.learn, candidates[start : start + _LOOKED_AT_ONCE])
+            self._log(found)
         finally:
             self._catalog.is_being_read = False
+
+    def _log(self, found: Sequence[Entry]) -> None:
+        names = [f"{entry.code}@{entry.version}" for entry in found if entry.problem is None]
+        more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+        facts = {"folder": str(self._folder), "count": len(names), "plugins": ", ".join(names[:MAX_LISTED]) + more}
+        logger.info("plugins found", extra=facts)
+        broken = [entry for entry in found if entry.problem]
+        for entry in broken[:MAX_LISTED]:
+            logger.warning("plugin broken", extra={"plugin": entry.path.name, "why": str(entry.problem)})
+        if len(broken) > MAX_LISTED:
+            logger.warning("%d more plugins are broken", len(broken) - MAX_LISTED)
 
     def _take(self, plugin: str, version: str, into: Path) -> None:
         path = self._catalog.find(plugin, version)

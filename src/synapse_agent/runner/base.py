@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from synapse_agent.files.references import REFERENCE, FileReference, find_references
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.resources import ASKED_BY_PARAMS
+from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation
 
 
@@ -55,6 +56,10 @@ class Run:
     language: str | None = None
     time_limit: float | None = None
     """Seconds from the start of the action; None for the runner's own limit."""
+    lane: Lane = Lane.AWAITED
+    priority: int = 0
+    accepted: int = 0
+    """Which one it is of the runs that were accepted."""
     files: Mapping[FileReference, Path] = field(default_factory=dict)
     """The files that its params refer to, with the paths of their content."""
     describes: bool = False
@@ -62,6 +67,12 @@ class Run:
     params, from annotations, and why the others can't be called, as the fields of a `Problem`."""
     warms: bool = False
     """Run no action: prepare what the first run of one needs, and return null."""
+
+    @property
+    def request(self) -> ResourceRequest:
+        """What it asks of its machine, and as whose it waits for that."""
+        wanted = self.config.action(self.action).resources.with_params(self.params.resources)
+        return ResourceRequest(wanted, self.release, self.lane, self.priority, self.accepted)
 
 
 class RunListener(Protocol):

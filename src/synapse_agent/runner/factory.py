@@ -5,12 +5,13 @@ from __future__ import annotations
 from synapse_agent.runner.base import Runner
 from synapse_agent.runner.local import local_runner
 from synapse_agent.settings import Settings
+from synapse_agent.util.changes import Changes
 
 
-async def make_runner(settings: Settings) -> Runner:
+async def make_runner(settings: Settings, changes: Changes | None = None) -> Runner:
     """Make the runner that the settings name; raise `StartError` if it cannot work."""
     if settings.runner == "ray":
         from synapse_agent.runner.ray_cluster.agent_side.runner import RayRunner  # what most agents don't need
 
         return await RayRunner.connected(settings)
-    return local_runner(settings)
+    return local_runner(settings, changes)

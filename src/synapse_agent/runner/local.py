@@ -23,6 +23,7 @@ from synapse_agent.plugins.project import (
     requires_python,
 )
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
+from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem, renamed, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
@@ -49,12 +50,13 @@ from synapse_agent.runner.processes.seen_imports import SeenImports
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.timings import import_hint
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
-from synapse_agent.runner.resources.gpus import HIDDEN, visible
+from synapse_agent.runner.resources.gpus import HIDDEN
 from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation, thread_variables
 from synapse_agent.runner.warming import SilentListener
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
+from synapse_agent.util.changes import Changes
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +80,7 @@ class LocalRunner:
         rules: RequirementRules = STRICT,
         hides_gpus: bool = False,
         environ: Mapping[str, str] = os.environ,
+        changes: Changes | None = None,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
@@ -105,6 +108,7 @@ class LocalRunner:
             scratch=self._scratch,
             bounds=bounds or CacheBounds(),
             on_lost=self._lose,
+            changes=changes,
         )
         self._path = environ.get("PATH", os.defpath)
         self._unseen = HIDDEN if hides_gpus else {}
@@ -206,7 +210,7 @@ class LocalRunner:
         times = (run.time_limit or self._limits.time, action.timeout)
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
-        async with self._keeper(run, environment, allocation) as keeper:
+        async with self._keeper(run, environment) as keeper:
             if run.warms:
                 await _ready(keeper)
                 return b"null"
@@ -254,9 +258,7 @@ class LocalRunner:
         self._bytecode.forget(environment)
         self._seen.forget(environment)
 
-    def _keeper(
-        self, run: Run, environment: Environment, allocation: Allocation | None
-    ) -> AbstractAsyncContextManager[KeeperProcess]:
+    def _keeper(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[KeeperProcess]:
         spec = ZygoteSpec(
             environment.base,
             environment.folder,
@@ -265,7 +267,7 @@ class LocalRunner:
             writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
-            env=tuple(sorted({**self._env(environment, allocation), **run.config.env}.items())),
+            env=tuple(sorted({**self._env(environment, run.request.wanted), **run.config.env, **self._unseen}.items())),
             imports=self._imports(run, environment),
         )
         return self._zygotes.use(spec, as_specified=run.warms)
@@ -296,15 +298,14 @@ class LocalRunner:
         if report.modules and (run.config.preload is None or run.release is None):
             self._seen.add(self._place_of(run), environment.folder, report)
 
-    def _env(self, environment: Environment, allocation: Allocation | None) -> dict[str, str]:
+    def _env(self, environment: Environment, wanted: Resources) -> dict[str, str]:
         """Return the variables that a run's imports already see: those of its environment, and numbers of threads."""
         return {
             "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(environment.folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
-            **self._unseen,
-            **({} if allocation is None else self._own_threads(thread_variables(allocation.request.wanted))),
+            **self._own_threads(thread_variables(wanted)),
         }
 
     def _own_threads(self, env: Mapping[str, str]) -> dict[str, str]:
@@ -371,7 +372,7 @@ def _request(
 ) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
-    gpus = visible(allocation.gpus) if allocation is not None and allocation.gpus else {}
+    gpus = {} if allocation is None else allocation.env
     return {
         "entrypoint": action.entrypoint,
         "action": action.name,
@@ -389,7 +390,7 @@ def _request(
     }
 
 
-def local_runner(settings: Settings) -> LocalRunner:
+def local_runner(settings: Settings, changes: Changes | None = None) -> LocalRunner:
     """Make the runner of this machine: the agent's own, or that of a cluster's node."""
     limits = RunLimits(
         cpu_time=settings.max_cpu_seconds,
@@ -400,6 +401,7 @@ def local_runner(settings: Settings) -> LocalRunner:
     )
     return LocalRunner(
         settings.data_dir,
+        changes=changes,
         limits=limits,
         pythons=settings.pythons,
         max_zygotes=settings.max_zygotes,

@@ -12,10 +12,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from synapse_agent.agent import Agent
+from synapse_agent.observe.requests import AccessLog
+from synapse_agent.page.files import FILES, PageFile
 from synapse_agent.problems import InvalidRequest, Problem
 from synapse_agent.server import handlers, session_handlers
-from synapse_agent.server.api_docs import FILES, ReferenceFile
 from synapse_agent.server.auth import AuthMiddleware
+from synapse_agent.server.observation import ERROR_TYPE, ROUTE, ObservingMiddleware
 from synapse_agent.server.operations import Operation, load_contract, match_handlers, read_operations
 from synapse_agent.server.parser_process import BodyParser
 from synapse_agent.server.request_body import BodyLimits, ClientGone, MemoryBudget
@@ -50,14 +52,14 @@ def build_app(
         path: _Endpoint(agent, table, group, limits=limits, parser=parser)
         for path, group in _by_path(operations).items()
     }
-    apps |= {path: ReferenceFile(path) for path in FILES}
+    apps |= {path: PageFile(path) for path in FILES}
     hosts = [settings.host, *settings.allowed_hosts]
-    app = ErrorMiddleware(AuthMiddleware(Routes(apps), tokens=tokens, hosts=hosts))
-    if not settings.check_answers:
-        return app
-    from synapse_agent.server.contract_check import ContractMiddleware  # few agents check their responses
+    app: ASGIApp = ErrorMiddleware(AuthMiddleware(Routes(apps), tokens=tokens, hosts=hosts))
+    if settings.check_answers:
+        from synapse_agent.server.contract_check import ContractMiddleware  # few agents check their responses
 
-    return ContractMiddleware(app, contract)
+        app = ContractMiddleware(app, contract)
+    return ObservingMiddleware(app, [AccessLog(settings.access_log).log])
 
 
 class ErrorMiddleware:
@@ -85,6 +87,7 @@ class ErrorMiddleware:
         except ClientGone:
             return
         except Exception as error:
+            scope[ERROR_TYPE] = _kind_of(error)
             if has_begun:
                 raise
             await _error_answer(error, request)(scope, receive, signed)
@@ -115,6 +118,7 @@ class _Endpoint:
             message = f"{scope['method']} is not for this path; there is {', '.join(allowed)}."
             raise Problem(405, "method_not_allowed", message, allow=allowed)
         operation, handler = found
+        scope[ROUTE] = operation.path
         request = await read_request(operation, Request(scope, receive), limits=self._limits, parser=self._parser)
         response = await handler(self._agent, request)
         if is_head:
@@ -144,6 +148,13 @@ def _without_body(response: Response) -> Response:
     head = Response(status_code=response.status_code)
     head.raw_headers = response.raw_headers
     return head
+
+
+def _kind_of(error: Exception) -> str:
+    """Name an error for the log."""
+    if isinstance(error, InvalidRequest):
+        return str(error.items[0]["type"])
+    return error.error_type if isinstance(error, Problem) else "internal_error"
 
 
 def _error_answer(error: Exception, request: str) -> Response:

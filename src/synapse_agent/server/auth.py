@@ -7,8 +7,8 @@ from http.cookies import CookieError, SimpleCookie
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from synapse_agent.page.files import FILES
 from synapse_agent.problems import Problem
-from synapse_agent.server.api_docs import FILES
 from synapse_agent.server.sessions import Sessions
 from synapse_agent.storage.token_file import Token
 from synapse_agent.util.hosts import host_name, is_loopback_name

@@ -157,6 +157,7 @@ class Connection(HttpToolsProtocol):
         if self._is_answering():
             self.transport.close()
             return
+        logger.info("request refused", extra={"status": status, "error_type": error_type})
         body = json_bytes({"detail": {"error_type": error_type, "message": message}})
         head = f"HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
         signed = b"".join(b"%b: %b\r\n" % header for header in signature(request_id([])))

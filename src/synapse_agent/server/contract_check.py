@@ -20,7 +20,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from synapse_agent.errors import StartError
-from synapse_agent.server.api_docs import FILES
+from synapse_agent.page.files import FILES
 from synapse_agent.server.operations import read_operations, resolved
 from synapse_agent.server.responses import error_answer
 

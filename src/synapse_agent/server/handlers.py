@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response, StreamingResponse
 
 from synapse_agent.agent import Agent
+from synapse_agent.files.references import find_references
 from synapse_agent.files.store import Part
 from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey
@@ -20,6 +22,7 @@ from synapse_agent.observe.event_stream import follow_changes
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import check_requirements
 from synapse_agent.problems import Problem, invalid
+from synapse_agent.runner.resources.ledger import Lane
 from synapse_agent.runner.warming import ANSWER_SECONDS
 from synapse_agent.server.auth import TOKEN
 from synapse_agent.server.file_response import FileAnswer
@@ -113,6 +116,13 @@ async def create_plugin_release(agent: Agent, request: OperationRequest) -> Resp
     return json_answer(json_bytes({**agent.releases.record(made.release), **changed}), 201 if made.is_new else 200)
 
 
+async def push_plugin_release(agent: Agent, request: OperationRequest) -> Response:
+    """Cache a release from an archive that was uploaded."""
+    (archive,) = find_references({"archive": request.body["archive"]})
+    made = await agent.push(archive, replace=request.body.get("replace", False))
+    return json_answer(json_bytes(agent.releases.record(made.release)), 201 if made.is_new else 200)
+
+
 async def delete_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Forget a release."""
     await agent.releases.delete(request.path["lookup"])
@@ -141,6 +151,16 @@ async def list_jobs(agent: Agent, request: OperationRequest) -> Response:
     limit, before = query.pop("limit", DEFAULT_PAGE_SIZE), query.pop("before", None)
     query |= {name: _moment(name, query[name]) for name in ("created_after", "created_before") if name in query}
     return json_answer(agent.jobs.records(JobFilters(**query), limit=limit, before=before))
+
+
+async def get_job_statistics(agent: Agent, request: OperationRequest) -> Response:
+    """Return how many jobs were made, failed and how long they took, in buckets of time."""
+    hours, count = request.query.get("hours", 1), request.query.get("buckets", 60)
+    buckets = []
+    for bucket in agent.database.job_statistics.buckets(hours, count):
+        buckets.append(bucket.record())
+        await asyncio.sleep(0)  # other callers have their turn between two buckets, which take milliseconds each
+    return json_answer(json_bytes({"buckets": buckets}))
 
 
 async def get_job(agent: Agent, request: OperationRequest) -> Response:
@@ -233,7 +253,8 @@ async def _run_once(
     if job is None:
         spec = read_spec(agent, request)
         is_awaited = spec.action.method != "job" and not _prefers_async(request)
-        job = agent.jobs.submit(replace(spec, is_awaited=is_awaited), key=key)
+        lane = Lane.AWAITED if is_awaited else Lane.BACKGROUND
+        job = agent.jobs.submit(replace(spec, lane=lane), key=key)
     if job.method == "job" or _prefers_async(request):
         return json_answer(agent.jobs.record(job), 202)
     return json_answer(await agent.jobs.result(job))

@@ -23,7 +23,8 @@ from synapse_agent.server.connection import Connection, WaitingConnections, most
 from synapse_agent.server.parser_process import BodyParser
 from synapse_agent.server.tls import load, server_context
 from synapse_agent.settings import Settings
-from synapse_agent.storage.token_file import Token, read_tokens
+from synapse_agent.storage.token_file import TOKEN_FILE, Token, read_token, read_tokens
+from synapse_sdk._version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,21 @@ class AgentServer:
         except StartError as error:
             logger.warning("The certificate stays as it was. %s", error)
 
+    def _log_start(self, agent: Agent, tokens: Sequence[Token], base_url: str) -> None:
+        facts = {
+            "version": __version__,
+            "page": f"{base_url}/",
+            "data_dir": str(agent.folder.root),
+            "runner": self._settings.runner,
+            "runs_at_once": self._settings.runs_at_once,
+            "isolation": agent.sandbox.level,
+            "tokens": ",".join(token.name for token in tokens) or "none: everyone on this machine is admitted",
+        }
+        logger.info("agent started", extra=facts)
+        kept = agent.folder.root / TOKEN_FILE
+        if kept.exists() and self._settings.token == read_token(kept):
+            logger.info("callers must send the token in %s", kept)
+
     async def _serve(
         self, agent: Agent, tokens: Sequence[Token], listener: socket.socket, on_ready: Callable[[str], None]
     ) -> None:
@@ -89,7 +105,9 @@ class AgentServer:
         server = _Uvicorn(_uvicorn_config(app, self._settings, self._tls))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await _first(serving, server.is_accepting)
-        on_ready(_base_url("https" if self._tls else "http", self._settings.host, listener))
+        base_url = _base_url("https" if self._tls else "http", self._settings.host, listener)
+        self._log_start(agent, tokens, base_url)
+        on_ready(base_url)
         await _first(serving, self._stopping)
         logger.info(
             "Stopping: fetches end, running actions are told to end and get %g s; a second signal ends them at once.",

@@ -50,7 +50,7 @@ async def create_session_code(_agent: Agent, request: OperationRequest) -> Respo
 
 def _token_for(sessions: Sessions, body: dict[str, str]) -> Token:
     if ("token" in body) == ("code" in body):
-        raise invalid("one_of", "Give either a token or a code", at=["body"], value=sorted(body))
+        raise invalid("one_of", "Pass either a token or a code", at=["body"], value=sorted(body))
     if "token" in body:
         token, why = sessions.find_token(body["token"].encode()), "The token is wrong."
     else:

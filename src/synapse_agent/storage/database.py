@@ -13,6 +13,7 @@ from synapse_agent.errors import StartError
 from synapse_agent.storage.disk import is_disk_full, is_locked
 from synapse_agent.storage.locks import lock_holders
 from synapse_agent.storage.repositories.job_pages import JobPages
+from synapse_agent.storage.repositories.job_statistics import JobStatistics
 from synapse_agent.storage.repositories.jobs import JobRepository
 from synapse_agent.storage.repositories.keys import KeyRepository
 from synapse_agent.storage.repositories.releases import ReleaseRepository
@@ -59,6 +60,7 @@ class Database:
         self.keys = KeyRepository(statements)
         self.jobs = JobRepository(statements, self.keys)
         self.job_pages = JobPages(statements)
+        self.job_statistics = JobStatistics(statements)
 
     async def back_up(self, target: Path) -> None:
         """Write a copy of the database as it is now; it replaces the one that is there when it is whole.

@@ -302,7 +302,7 @@ class BrokenRunner:
         """Nothing to end."""
 
     @classmethod
-    async def made(cls, _: Settings) -> BrokenRunner:
+    async def made(cls, *_: object) -> BrokenRunner:
         """Make one, as an agent asks for its runner."""
         return cls()
 

@@ -1,4 +1,4 @@
-"""The seconds that the parts of a run took, in its record."""
+"""How long the parts of a run took, in its record."""
 
 from __future__ import annotations
 

@@ -116,9 +116,9 @@ def sync(
     - `release`: `release` was cached or deleted, as `what` says.
     - `environment`: an environment was made or removed, as `what` says.
     - `agent`: the agent is about to end; the last event.
-    - `reload`: more has changed than is worth telling. Ask again for what you show.
+    - `reload`: too much has changed for single events. Load again what you show.
 
-    After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
+    After a connection has broken, load again what you show: events have no `id` to resume from. Ignore types that you
     don't know.
 
     Args:
@@ -163,9 +163,9 @@ async def asyncio(
     - `release`: `release` was cached or deleted, as `what` says.
     - `environment`: an environment was made or removed, as `what` says.
     - `agent`: the agent is about to end; the last event.
-    - `reload`: more has changed than is worth telling. Ask again for what you show.
+    - `reload`: too much has changed for single events. Load again what you show.
 
-    After a connection has broken, ask again for what you show: events have no `id` to go on from. Ignore types that you
+    After a connection has broken, load again what you show: events have no `id` to resume from. Ignore types that you
     don't know.
 
     Args:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from synapse_agent.plugins.config import PluginConfig
     from synapse_agent.runner.base import Runner
     from synapse_agent.storage.repositories.releases import ReleaseRow
+    from synapse_agent.util.changes import Changes
 
 _SECONDS = 600.0
 """What the imports of all actions may take together."""
@@ -57,8 +58,8 @@ async def _findings(folder: Path, data_dir: Path, output: Output) -> list[Findin
 
     runners: list[Runner] = []
 
-    async def make(settings: Settings) -> Runner:
-        runners.append(await make_runner(settings))
+    async def make(settings: Settings, changes: Changes) -> Runner:
+        runners.append(await make_runner(settings, changes))
         return runners[0]
 
     async with open_agent(Settings(data_dir=data_dir, plugins=(folder,)), make) as agent:

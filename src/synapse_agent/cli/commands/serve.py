@@ -15,7 +15,6 @@ from synapse_agent.errors import UsageError
 from synapse_agent.options import ACCESS, PLUGINS, variable_name
 from synapse_agent.server.process_secrets import keep_to_itself
 from synapse_agent.settings import Settings, check_plugins_folder, default_data_dir
-from synapse_agent.util.standard_streams import warn
 
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
 BACKEND_TOKEN_VARIABLE = "SYNAPSE_BACKEND_TOKEN"
@@ -116,6 +115,4 @@ def _token(settings: Settings, token: str | None, *, no_token: bool) -> str | No
         return checked_token(token, source=f"--token or {TOKEN_VARIABLE}")
     if no_token or settings.token_files or not settings.is_on_loopback:
         return None
-    kept, path = kept_token(settings.data_dir)
-    warn(f"synapse-agent: callers must send the token in {path}")
-    return kept
+    return kept_token(settings.data_dir)[0]

@@ -101,9 +101,11 @@ def use_configuration(context: typer.Context, path: Path | None) -> Path | None:
 def _configured(context: typer.Context, option: Any, value: Any, path: Path) -> Any:
     """Check a value of a configuration file; its paths are relative to the file's folder."""
     source = f"{path}: {option.opts[0].removeprefix('--')}"
-    if isinstance(value, list) and not option.multiple:
-        raise UsageError(f"{source} must not be a list, not {value!r}.")
-    values = value if isinstance(value, list) else [value]
+    if isinstance(value, str) and option.name == "token_files":  # most agents have one
+        value = [value]
+    if isinstance(value, list) != option.multiple:
+        raise UsageError(f"{source} must {'' if option.multiple else 'not '}be a list, not {value!r}.")
+    values = value if option.multiple else [value]
     for each in values:
         if not isinstance(each, str | int | float) or isinstance(each, bool) != option.is_flag:
             kind = "true or false" if option.is_flag else "a text or a number"

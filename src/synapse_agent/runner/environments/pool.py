@@ -23,6 +23,7 @@ from synapse_agent.storage.disk import disk_full
 from synapse_agent.storage.locks import file_locked
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
+from synapse_agent.util.changes import Change, Changes
 from synapse_agent.util.sizes import show_size
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Environments:
         scratch: Scratch,
         bounds: CacheBounds,
         on_lost: Callable[[Path], None],
+        changes: Changes | None = None,
     ) -> None:
         """`on_lost` is called with the folder of an environment that is gone or has changed."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +80,7 @@ class Environments:
         self._installer = installer
         self._scratch = scratch
         self._bounds = bounds
+        self._changes = changes or Changes()
         self._remover = Remover(folder, bytecode=bytecode, trash=scratch.name)
         self._leases = EnvironmentLeases(on_lost=on_lost)
         self._making: dict[str, _Making] = {}
@@ -191,6 +194,7 @@ class Environments:
             await asyncio.to_thread(self._remover.discard, folder)
             room = self._room()
             draft = room / "environment"
+            began = time.monotonic()
             try:
                 async with self._makers:
                     await self._fill(draft, python, requirements, on_output)
@@ -199,6 +203,8 @@ class Environments:
                 await asyncio.to_thread(remove_tree, room)
                 raise
             await asyncio.to_thread(self._keep, room)
+            facts = {"python": python.version, "requirements": len(requirements), "seconds": _since(began)}
+            self._changes.publish(Change("environment", "made", folder.name, facts))
             self._made.set()
 
     async def _fill(self, draft: Path, python: Interpreter, requirements: tuple[str, ...], on_output: Output) -> None:
@@ -250,11 +256,8 @@ class Environments:
         for environment in to_remove(found, self._bounds, now=time.time()):
             if await asyncio.to_thread(self._remover.remove, environment):
                 self._leases.lose(environment.folder)
-                logger.info(
-                    "Removed environment %s (%s): it was the least recently used one, and they were over their bounds.",
-                    environment.id,
-                    show_size(environment.size),
-                )
+                facts = {"size": show_size(environment.size), "why": "over the bounds, least recently used"}
+                self._changes.publish(Change("environment", "removed", environment.id, facts))
 
 
 class _Making:
@@ -292,6 +295,10 @@ class _Making:
         self._said += data
         for listener in self._listeners:
             listener(data)
+
+
+def _since(moment: float) -> float:
+    return round(time.monotonic() - moment, 3)
 
 
 def _move(draft: Path, folder: Path) -> None:

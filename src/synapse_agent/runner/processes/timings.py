@@ -24,7 +24,7 @@ def import_hint(report: ImportReport, *, running: float, preload: tuple[str, ...
 
 
 def _cure(report: ImportReport, preload: tuple[str, ...] | bool | None) -> str:
-    if preload is None and report.modules and _are_known(report.modules):
+    if preload is None and report.installed >= report.seconds / 2 and _are_known(report.modules):
         return "The agent imports them once for the next runs."
     if preload:
         return "`preload` did not cover them, or could not be used: the log of the first run has the reason."

@@ -22,14 +22,9 @@ THREAD_VARIABLES = frozenset(
 """How many threads libraries of linear algebra and OpenMP start; they read these when they are imported."""
 
 
-def thread_count(wanted: Resources) -> int:
-    """Return how many threads a run may compute with at once: one for each of its CPUs."""
-    return max(1, int(wanted.num_cpus))
-
-
 def thread_variables(wanted: Resources) -> dict[str, str]:
-    """Return the environment variables by which libraries start as many threads as a run has CPUs."""
-    return dict.fromkeys(THREAD_VARIABLES, str(thread_count(wanted)))
+    """Return the environment variables by which libraries start as many threads as a run has CPUs, at least one."""
+    return dict.fromkeys(sorted(THREAD_VARIABLES), str(max(1, int(wanted.num_cpus))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +37,9 @@ class Allocation:
     """Of the GPUs, among the machine's."""
 
     @property
-    def threads(self) -> int:
-        """How many threads it may compute with at once."""
-        return thread_count(self.request.wanted)
-
-    @property
     def env(self) -> dict[str, str]:
-        """The environment variables that show it its CPUs and, if it has some, its GPUs and no others."""
-        return {**thread_variables(self.request.wanted), **(visible(self.gpus) if self.gpus else {})}
+        """The environment variables that show it its GPUs and no others, if it has some."""
+        return visible(self.gpus) if self.gpus else {}
 
 
 @dataclass(eq=False, slots=True)

@@ -10,11 +10,10 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from .json_check import MAX_DEPTH
+from .result_files import LARGEST_BYTES, ResultFiles
 
 MAX_PLACES = 100
 """Places of NaN and infinities that are listed; the others are counted."""
-LARGEST_BYTES = 2**20
-"""A larger `bytes` is not written as base64."""
 _ATOMS = frozenset((str, int, bool, type(None)))
 _ATOMS_AND_FLOATS = _ATOMS | {float}
 _KEYS = (str, int, float, type(None))
@@ -54,14 +53,23 @@ class NonFinite(NamedTuple):
 class Conversion:
     """Turns one value into lists, dicts and atoms, and records what became `null`."""
 
-    def __init__(self, *, root: str = "$", lenient: bool = False, most_items: int = sys.maxsize) -> None:
+    def __init__(
+        self,
+        *,
+        root: str = "$",
+        lenient: bool = False,
+        most_items: int = sys.maxsize,
+        files: ResultFiles | None = None,
+    ) -> None:
         """Raise `Unsayable` for what JSON has nothing for, or if `lenient` put its `repr` there.
 
-        `most_items` bounds what is taken of an iterator, which may have no end; if `lenient` it stays untouched.
+        `most_items` bounds what is taken of an iterator, which may have no end; if `lenient` it stays untouched. With
+        `files`, some values become files of the job.
         """
         self._root = root
         self._is_lenient = lenient
         self._most_items = most_items
+        self._files = files
         self._steps: list[Any] = []
         self._above: set[int] = set()
         self._depth = 0
@@ -164,7 +172,7 @@ class Conversion:
                 if len(items) > self._most_items:
                     raise ValueError(f"it has more than {self._most_items} items")
                 return items
-            return simpler(value)
+            return simpler(value, self._files)
         except Exception as error:  # as above
             why = "" if isinstance(error, TypeError) and not error.args else f": {shown(error, str)}"
             raise self._fault(f"is of type {type(value).__name__}{why}") from error
@@ -182,8 +190,10 @@ class Conversion:
         return path if len(path) <= _MAX_PATH else path[:_MAX_PATH] + "…"
 
 
-def simpler(value: Any) -> Any:
+def simpler(value: Any, files: ResultFiles | None = None) -> Any:
     """Turn what JSON does not know into what it does, one level deep; `TypeError` if it has nothing for it."""
+    if files is not None and (reference := files.reference(value)) is not None:
+        return reference
     if isinstance(value, type):
         raise TypeError
     if isinstance(value, Enum):

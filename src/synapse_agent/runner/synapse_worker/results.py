@@ -6,10 +6,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from .failures import ActionFailure
 from .plain_values import Conversion, NonFinite, Unsayable, has_text_keys, simpler
+from .result_files import ResultFiles
 
 _NONE_OF_THEM = NonFinite(0, [])
 REPR_FILE = "result.repr.txt"
@@ -45,21 +47,21 @@ class ResultFailure(ActionFailure):
         self.fields["file"] = REPR_FILE
 
 
-def to_json(value: Any, *, limit: int = sys.maxsize, root: str = "$") -> JsonText:
+def to_json(value: Any, *, limit: int = sys.maxsize, root: str = "$", files: ResultFiles | None = None) -> JsonText:
     """Return a value as JSON, or raise `ActionFailure` `result_not_serializable` naming the path in it.
 
     Beside what JSON knows: pydantic models, dataclasses, dates and times, paths, enums, UUIDs, decimals (as text),
     timedeltas (as seconds), bytes (as base64), mappings, sets, ranges and iterators, and what numpy, pandas and others
     of their kind have. NaN and infinities are `null`. An iterator is taken up to `limit` bytes. Paths
-    begin with `root`.
+    begin with `root`. With `files`, some values become files of the job.
     """
     try:
-        text = _ENCODER.encode(value)
+        text = _ENCODER.encode(value) if files is None else _encoder(files).encode(value)
         if has_text_keys(value):
-            return JsonText(_utf8(text, value), _NONE_OF_THEM)
+            return JsonText(_utf8(text, value, files), _NONE_OF_THEM)
     except Exception:  # the plugin's own code may raise anything
         pass  # the encoder is fast and particular: the conversion knows more, and names the place if it fails
-    conversion = Conversion(root=root, most_items=limit // _LEAST_ITEM)
+    conversion = Conversion(root=root, most_items=limit // _LEAST_ITEM, files=files)
     try:
         return _encoded(conversion.convert(value), conversion)
     except Unsayable as fault:
@@ -76,21 +78,27 @@ def _encoded(plain: Any, conversion: Conversion) -> JsonText:
     return JsonText(_utf8(_ENCODER.encode(plain), plain), conversion.nonfinite)
 
 
-def _utf8(text: str, value: Any) -> bytes:
+def _utf8(text: str, value: Any, files: ResultFiles | None = None) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:  # half a surrogate pair, as in the name of a file that is not UTF-8: escaped, it fits
-        return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_default).encode()
+        default = partial(_default, files=files)
+        return json.dumps(value, allow_nan=False, separators=(",", ":"), default=default).encode()
 
 
-def _default(value: Any) -> Any:
+def _default(value: Any, files: ResultFiles | None = None) -> Any:
     """Make a value simpler for the encoder, if that can be done again when the encoder fails."""
     if isinstance(value, Iterator):
         raise TypeError
-    plain = simpler(value)
+    plain = simpler(value, files)
     if not has_text_keys(plain):
         raise TypeError
     return plain
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default)
+def _encoder(files: ResultFiles | None) -> json.JSONEncoder:
+    default = _default if files is None else partial(_default, files=files)
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=default)
+
+
+_ENCODER = _encoder(None)

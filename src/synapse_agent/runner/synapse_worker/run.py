@@ -23,6 +23,7 @@ from .inputs import Input, resolved
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .reports import Reports
+from .result_files import ResultFiles
 from .results import ResultFailure, to_json
 from .sandbox import Sandbox
 from .view import outputs_of
@@ -240,7 +241,7 @@ def _outcome(
 
             written = OutputStream(context, limit=limit).run(result)
         else:
-            written = to_json(result, limit=limit)
+            written = to_json(result, limit=limit, files=ResultFiles(str(context.outputs)))
         context.describe_result(is_generator, written.nonfinite)
         return protocol.RESULT, _checked(written.text, limit)
     except SystemExit:

@@ -57,7 +57,7 @@ class JobRow(NewJob):
     result_facts: str | None
     """What its record has about the result, as JSON text."""
     timings: str | None
-    """The seconds that the parts of its run took, as JSON text."""
+    """How long the parts of its run took, as JSON text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from synapse_sdk.clients.agent._request.config import MAX_RESPONSE_BYTES, Config
 from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 from synapse_sdk.clients.agent._transport.transport import AsyncTransport, Transport, TransportSettings
 from synapse_sdk.clients.agent.clock import CLOCK, Clock
+from synapse_sdk.clients.agent.files import AsyncFileClientMixin, FileClientMixin
 from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClientMixin
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
@@ -80,7 +81,13 @@ class _Client:
 
 
 class AgentClient(
-    PluginClientMixin, StreamClientMixin, JobClientMixin, ResourcesClientMixin, HealthClientMixin, _Client
+    PluginClientMixin,
+    StreamClientMixin,
+    JobClientMixin,
+    FileClientMixin,
+    ResourcesClientMixin,
+    HealthClientMixin,
+    _Client,
 ):
     """A client of one agent. Close it, or use it as a context manager, when you are done.
 
@@ -187,6 +194,7 @@ class AsyncAgentClient(
     AsyncPluginClientMixin,
     AsyncStreamClientMixin,
     AsyncJobClientMixin,
+    AsyncFileClientMixin,
     AsyncResourcesClientMixin,
     AsyncHealthClientMixin,
     _Client,

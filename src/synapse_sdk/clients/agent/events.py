@@ -30,6 +30,8 @@ class LogEvent(TypedDict):
 
     type: Literal["log"]
     message: str
+    overwritten: NotRequired[bool]
+    """True if it ended with a carriage return: on a terminal, the next line takes its place."""
 
 
 class ProgressEvent(TypedDict):

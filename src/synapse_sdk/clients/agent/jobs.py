@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from synapse_agent_api.typed_dicts import Job, JobFile
+    from synapse_agent_api.typed_dicts import Job, JobFile, JobStatistics
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
     from synapse_sdk.clients.agent._session.transfer import OnProgress
     from synapse_sdk.clients.agent.events import JobLogEvent
@@ -74,6 +74,16 @@ class JobClientMixin:
         """Get a job's record, with its result or its error once it is over."""
         job: Job = self._session.send(calls.get_job(job_id))
         return job
+
+    def get_job_statistics(self, *, hours: float = 1, buckets: int = 60) -> JobStatistics:
+        """Count the jobs of the last hours in buckets of time: how many, how many failed, how long they took.
+
+        Args:
+            hours: The span, which ends now; 720 at most.
+            buckets: The number of buckets; 200 at most.
+        """
+        statistics: JobStatistics = self._session.send(calls.get_job_statistics(hours, buckets))
+        return statistics
 
     def get_job_logs(self, job_id: str) -> str:
         """Get what a job has printed so far."""
@@ -204,6 +214,11 @@ class AsyncJobClientMixin:
         """Get a job's record, with its result or its error once it is over."""
         job: Job = await self._session.send(calls.get_job(job_id))
         return job
+
+    async def get_job_statistics(self, *, hours: float = 1, buckets: int = 60) -> JobStatistics:
+        """Count the jobs of the last hours in buckets of time: how many, how many failed, how long they took."""
+        statistics: JobStatistics = await self._session.send(calls.get_job_statistics(hours, buckets))
+        return statistics
 
     async def get_job_logs(self, job_id: str) -> str:
         """Get what a job has printed so far."""

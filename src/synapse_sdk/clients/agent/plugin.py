@@ -101,7 +101,7 @@ class PluginClientMixin:
             refresh: Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files.
 
         Raises:
-            NotFoundError: The agent finds no such release where it gets its plugins.
+            NotFoundError: The agent's sources of plugins don't have the release.
             ValidationError: What it found there is not a working plugin; or no version was given, and there are
                 several, which the message lists.
         """
@@ -251,7 +251,7 @@ class PluginClientMixin:
         self, request: calls.Request, listeners: RunListeners, timeout: Timeout | None, deadline: float | None
     ) -> Any:
         limit = self._session.limit("running an action; the job continues", deadline)
-        answer = self._session.send(request, timeout=timeout, deadline=deadline)
+        answer = self._session.run(request, timeout=timeout, deadline=deadline)
         if not isinstance(answer, Accepted):
             return answer
         with closing(self._session.iterate(self._session.following(answer.job_id, limit.left()))) as events:
@@ -395,7 +395,7 @@ class AsyncPluginClientMixin:
         self, request: calls.Request, listeners: RunListeners, timeout: Timeout | None, deadline: float | None
     ) -> Any:
         limit = self._session.limit("running an action; the job continues", deadline)
-        answer = await self._session.send(request, timeout=timeout, deadline=deadline)
+        answer = await self._session.run(request, timeout=timeout, deadline=deadline)
         if not isinstance(answer, Accepted):
             return answer
         async with aclosing(self._session.iterate(self._session.following(answer.job_id, limit.left()))) as events:

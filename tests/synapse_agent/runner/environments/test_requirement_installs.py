@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
+import subprocess
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from uv import find_uv_bin
 
 from synapse_agent.plugins.project import read_requirements
 from synapse_agent.plugins.requirements import STRICT, RequirementRules
@@ -203,3 +206,21 @@ async def test_an_address_is_installed_where_the_operator_allows_it(data_dir, wr
         assert await plugin.run(runner, {"names": ["alpha"]}) == {"alpha": [1, "1.0"]}
     finally:
         await runner.close()
+
+
+@pytest.mark.parametrize(
+    "command", [["pip", "compile", "pyproject.toml", "--generate-hashes"], ["export", "--format", "requirements-txt"]]
+)
+async def test_what_tools_write_is_installed(runner, write_plugin, wheels, command):
+    """`uv pip compile`, which writes hashes and comments as pip-compile does, and `uv export`."""
+    wheels.write("alpha", {"alpha": "VALUE = 1"})
+    plugin = write_plugin(SOURCE)
+    project = "[project]\nname = 'p'\nversion = '1'\nrequires-python = '>=3.8'\ndependencies = ['alpha']\n"
+    write(plugin, **{"pyproject.toml": project})
+    index = ["--no-index", "--find-links", str(wheels.folder), "--no-cache"]
+    asked = [find_uv_bin(), *command, *index, "-o", "requirements.txt"]
+    await asyncio.to_thread(subprocess.run, asked, cwd=plugin.folder, check=True, capture_output=True, timeout=60)
+    written = (plugin.folder / "requirements.txt").read_text()
+    assert ("--hash=sha256:" in written) is (command[0] == "pip")  # of files on this machine `uv export` has none
+    assert "    # via p" in written
+    assert await plugin.run(runner, {"names": ["alpha"]}) == {"alpha": [1, "1.0"]}

@@ -229,6 +229,44 @@ def test_each_run_has_its_own_gpus(site: Site, tmp_path: Path) -> None:
     assert site.run("devices", path=str(path), num_gpus=2).json() == "0,1"
 
 
+def test_small_runs_do_not_keep_a_large_one_waiting(site: Site, tmp_path: Path) -> None:
+    """There are always some that run and one that waits; a node is kept for the large one all the same."""
+    paths = [tmp_path / f"small-{number}" for number in range(14)]
+    for path in paths[:4]:
+        held(site, path, 1)
+    large = site.run("hold_two", path=str(tmp_path / "large")).json()["job_id"]
+    until(lambda: site.job(large)["status"] == "PENDING")
+    for ended, path in zip(paths, paths[4:], strict=False):
+        site.run("hold", path=str(path))
+        ended.touch()
+        time.sleep(0.5)
+        if lines(tmp_path / "large"):
+            break
+    assert site.job(large)["status"] == "RUNNING"
+    for path in (*paths, tmp_path / "large"):
+        path.touch()
+    until(lambda: all_ended(site))
+
+
+def test_the_nodes_of_a_cluster_are_reported(site: Site, tmp_path: Path) -> None:
+    """With what of them is in use, and the GPUs that Ray counts."""
+    with site.agent.client() as client:
+        nodes = client.list_nodes()
+        at_work = [node for node in nodes if node["cpu"]["total"]]
+        assert [(node["state"], node["cpu"]["total"]) for node in at_work] == [("ALIVE", 2)] * 2
+        assert [[gpu["uuid"] for gpu in node["gpus"]] for node in at_work] == [["0", "1"]] * 2
+        assert nodes[0]["is_head_node"]
+        assert client.get_node(at_work[1]["node_id"])["ip"] == at_work[1]["ip"]
+        held(site, tmp_path / "go", 1)
+        until(lambda: client.get_cluster_resources(use_cache=False)["cpu"]["used"] == 1)
+        found = client.get_cluster_resources()
+        assert (found["running_jobs"], found["stale"], found["gpu"]["total_gpus"]) == (1, False, 4)
+        assert found["object_store"]["total"] > 0
+        assert client.get_gpu_status()["total_gpus"] == 4
+        (tmp_path / "go").touch()
+        until(lambda: all_ended(site))
+
+
 @pytest.mark.parametrize("params", [{"num_cpus": 1e-9}, {"num_gpus": 1e-9}, {"num_gpus": 1 / 3, "memory": 0.1}])
 def test_shares_may_be_finer_than_ray_counts(site: Site, params: dict[str, Any]) -> None:
     """What would be none is the least there is."""

@@ -144,6 +144,16 @@ def test_a_run_sees_the_gpus_that_it_has(site: Site) -> None:
     assert held.result().json() == "first"
 
 
+def test_a_plugin_can_not_show_itself_gpus(site: Site) -> None:
+    """By a variable of its own: what the agent has scheduled counts. Its own number of threads stands."""
+    env = {"CUDA_VISIBLE_DEVICES": "7", "OMP_NUM_THREADS": "3"}
+    body = {"action": "seen", "config": {"actions": ACTIONS, "env": env}, "modules": {"m": SOURCE}}
+    seen = site.http.post("/plugin_releases/run_debug/", json=body).json()
+    assert (seen["CUDA_VISIBLE_DEVICES"], seen["OMP_NUM_THREADS"], seen["MKL_NUM_THREADS"]) == ("", "3", "1")
+    body["params"] = {"num_gpus": 2}
+    assert site.http.post("/plugin_releases/run_debug/", json=body).json()["CUDA_VISIBLE_DEVICES"] == "0,1"
+
+
 def test_threads_follow_the_cpus(site: Site) -> None:
     """Of OpenMP and of the libraries for linear algebra."""
     one, two = site.run("seen").json(), site.run("seen", num_cpus=usable_cpus()).json()

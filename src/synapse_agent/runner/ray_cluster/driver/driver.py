@@ -116,6 +116,7 @@ class Driver:
         while self._nodes.silence is None or self._runs.are_on_nodes:
             await asyncio.sleep(_LOOK_SECONDS)
             await self._nodes.look()
+            self._leases.advance()  # others on the cluster may have released something
         logger.error("The cluster's head is gone: %s", self._nodes.silence)
 
     def _obey(self, message: Any) -> None:

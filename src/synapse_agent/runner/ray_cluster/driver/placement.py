@@ -56,7 +56,7 @@ def best(wanted: Mapping[str, float], nodes: Iterable[NodeLoad], *, may_let_go: 
     `may_let_go` is whether what has been reserved for runs to come may be given up for it. None where no node has room.
     """
     with_room = [node for node in nodes if node.has_idle or has_room(wanted, node, may_let_go=may_let_go)]
-    return min(with_room, key=lambda node: (not node.has_environment, _load(node), not node.has_idle), default=None)
+    return min(with_room, key=lambda node: (not node.has_environment, load(node), not node.has_idle), default=None)
 
 
 def fitting(wanted: Mapping[str, float], nodes: Collection[NodeState]) -> list[NodeState]:
@@ -77,7 +77,18 @@ def has_room(wanted: Mapping[str, float], node: NodeLoad, *, may_let_go: bool = 
     return fits(wanted, {name: total - others - ours[name] for name, total, others in _shares(node)})
 
 
-def _load(node: NodeLoad) -> float:
+def lacking(wanted: Mapping[str, float], node: NodeLoad) -> dict[str, float]:
+    """Return what a node has to keep for a run: what it lacks first, and what it wants of the scarcer kinds."""
+    kept: dict[str, float] = {}
+    for name in ("GPU", "memory", "CPU"):
+        if name in wanted:
+            kept[name] = wanted[name]
+            if not has_room({name: wanted[name]}, node):
+                break
+    return kept
+
+
+def load(node: NodeLoad) -> float:
     """Say how busy a node is: the share of its scarcest resource that runs, ours and others', have."""
     return max(((others + node.running.get(name, 0.0)) / total for name, total, others in _shares(node)), default=0.0)
 

@@ -9,15 +9,25 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from synapse_agent.plugins.resources import Resources
-from synapse_agent.runner.ray_cluster.driver.placement import NodeLoad, NodeState, amounts, best, fitting, has_room
+from synapse_agent.runner.ray_cluster.driver.placement import (
+    NodeLoad,
+    NodeState,
+    amounts,
+    best,
+    fitting,
+    has_room,
+    lacking,
+    load,
+)
 from synapse_agent.runner.ray_cluster.errors import NoneFits
+from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
+from synapse_agent.runner.resources.queue import WaitingQueue
 
 IDLE_SECONDS = 5.0
 _HURRY_SECONDS = 2.0
@@ -62,11 +72,30 @@ class Reservation:
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
-    wanted: Resources
-    number: int
+    request: ResourceRequest
     until: float
     has_environment: Callable[[str], bool]
     lease: asyncio.Future[Reservation]
+    node_id: str | None = None
+    """The node that is kept for it."""
+
+    @property
+    def wanted(self) -> Resources:
+        """What it waits for."""
+        return self.request.wanted
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a node keeps for the first one that no node has room for: later ones can't take it."""
+
+    waiter: _Waiter
+    node_id: str
+    amounts: Mapping[str, float]
+
+    def is_part_of(self, wanted: Mapping[str, float]) -> bool:
+        """Return whether something else wants any of it."""
+        return bool(self.amounts.keys() & wanted.keys())
 
 
 @dataclass(eq=False, slots=True)
@@ -75,47 +104,55 @@ class _Size:
 
     wanted: Resources
     idle: list[Reservation] = field(default_factory=list)
-    waiting: deque[_Waiter] = field(default_factory=deque)
     asking: dict[asyncio.Task[None], str | None] = field(default_factory=dict)
     """With the node that is asked; None where any node will do."""
 
 
 class Reservations:
-    """Lends reserved resources to runs."""
+    """Lends reserved resources to runs, in the order of `WaitingQueue`."""
 
     def __init__(
         self, broker: ResourceBroker, *, nodes: Callable[[], Iterable[NodeState]], idle_seconds: float = IDLE_SECONDS
     ) -> None:
-        """`nodes` gives those that can run actions now."""
+        """`nodes` returns those that can run actions now."""
         self._broker = broker
         self._nodes = nodes
         self._idle_seconds = idle_seconds
         self._sizes: dict[Resources, _Size] = {}
         self._lent: set[Reservation] = set()
-        self._numbers = itertools.count()
+        self._queue: WaitingQueue[_Waiter] = WaitingQueue()
 
-    async def acquire(self, wanted: Resources, *, limit: float, has_environment: Callable[[str], bool]) -> Reservation:
+    async def acquire(
+        self, request: ResourceRequest, *, limit: float, has_environment: Callable[[str], bool]
+    ) -> Reservation:
         """Lend resources on the best node that has room, or on the first one to have some.
 
         Raises `TimeoutError` after `limit` seconds, `NoneFits` where there is no node any more that could, and what the
         broker raises.
         """
-        self._sizes = {key: size for key, size in self._sizes.items() if size.idle or size.waiting or size.asking}
+        waiting = {waiter.wanted for waiter in self._waiting()}
+        self._sizes = {key: size for key, size in self._sizes.items() if size.idle or size.asking or key in waiting}
+        wanted = request.wanted
         size = self._size(wanted)
-        choice = None if size.waiting else best(amounts(wanted), self._loads(size, has_environment))
+        choice = None if wanted in waiting else best(amounts(wanted), self._loads(size, has_environment))
         if choice and not amounts(wanted):
             return self._lend(Reservation(wanted, ReservedResources(choice.state.id, None)))
         if choice and choice.has_idle:
             return self._lend(self._taken(next(each for each in size.idle if each.node_id == choice.state.id)))
-        waiter = _Waiter(wanted, next(self._numbers), time.monotonic() + limit, has_environment, _future())
-        size.waiting.append(waiter)
-        self._ask(size)
+        waiter = _Waiter(request, time.monotonic() + limit, has_environment, _future())
+        self._queue.add(waiter)
+        self.advance()
         try:
             async with asyncio.timeout(limit):
                 return await waiter.lease
         except BaseException:
             self._leave(size, waiter)
             raise
+
+    def advance(self) -> None:
+        """Ask the cluster for the waiting runs, except for what is kept for an earlier one."""
+        for size in list(self._sizes.values()):
+            self._ask(size)
 
     def give_back(self, lease: Reservation) -> None:
         """Take a lease back from its run: for whoever waits, for the next one, or for others on the cluster."""
@@ -160,47 +197,75 @@ class Reservations:
             self._broker.release(lease.reserved)
 
     def _offer(self, lease: Reservation) -> None:
-        """Give a lease to whoever waits for one; keep it where nobody waits for anything.
+        """Hand a lease to the next one that waits for one; keep it if none waits for anything.
 
-        Where a run of another size has waited for longer, and what the lease holds is all that it lacks, it goes first.
+        If a run of another size comes first, and needs what the lease holds, the cluster gets it back.
         """
-        size, oldest = self._size(lease.wanted), self._oldest()
-        if oldest is None:
-            size.idle.append(lease)
+        first = next(self._waiting(), None)
+        if first is None:
+            self._size(lease.wanted).idle.append(lease)
             loop = asyncio.get_running_loop()
             lease.timer = loop.call_later(self._idle_seconds, self._let_go, lease)
-        elif size.waiting and (size.waiting[0] is oldest or not self._is_enough(lease, oldest)):
-            size.waiting.popleft().lease.set_result(self._lend(lease))
+            return
+        fitting_one = next((waiter for waiter in self._waiting() if waiter.wanted == lease.wanted), None)
+        if fitting_one is not None and (fitting_one is first or not self._is_needed(lease, first)):
+            self._queue.remove(fitting_one, has_started=True)
+            fitting_one.lease.set_result(self._lend(lease))
         else:
             self._release(lease)
+        self.advance()
 
-    def _is_enough(self, lease: Reservation, waiter: _Waiter) -> bool:
-        loads = self._loads(self._size(waiter.wanted), waiter.has_environment, released=lease)
+    def _is_needed(self, lease: Reservation, waiter: _Waiter) -> bool:
+        """Return whether a lease holds what is kept for a waiter, or all that it lacks."""
+        kept = self._kept()
+        if kept and kept.node_id == lease.node_id and kept.is_part_of(amounts(lease.wanted)):
+            return True
+        loads = self._loads(self._size(waiter.wanted), waiter.has_environment, waiter=waiter, released=lease)
         return any(has_room(amounts(waiter.wanted), node) for node in loads if node.state.id == lease.node_id)
+
+    def _kept(self) -> _Kept | None:
+        """Return what has to be kept for the first one that waits, if no node has room for it and none is asked.
+
+        That is what it lacks on the node that is the least busy now, and what it needs of the scarcer kinds.
+        """
+        first = next(self._waiting(), None)
+        if first is None:
+            return None
+        size, wanted = self._size(first.wanted), amounts(first.wanted)
+        loads = {node.state.id: node for node in self._loads(size, first.has_environment, waiter=first)}
+        if any(size.asking.values()) or any(has_room(wanted, node) for node in loads.values()):
+            return None
+        there = [node.id for node in fitting(wanted, [node.state for node in loads.values()])]
+        if first.node_id not in there:
+            first.node_id = min(there, key=lambda node_id: load(loads[node_id]), default=None)
+        if first.node_id is None:
+            return None
+        return _Kept(first, first.node_id, lacking(wanted, loads[first.node_id]))
+
+    def _waiting(self) -> Iterator[_Waiter]:
+        """Yield the waiting runs in their order, except those that are just leaving."""
+        return (waiter for waiter in self._queue.in_order(tuple(Lane)) if not waiter.lease.done())
 
     def _let_go(self, lease: Reservation) -> None:
         self._release(self._taken(lease))
 
-    def _oldest(self) -> _Waiter | None:
-        for size in self._sizes.values():
-            while size.waiting and size.waiting[0].lease.done():  # cancelled, and about to leave
-                size.waiting.popleft()
-        first = [size.waiting[0] for size in self._sizes.values() if size.waiting]
-        return min(first, key=lambda waiter: waiter.number, default=None)
-
     def _leave(self, size: _Size, waiter: _Waiter) -> None:
-        if waiter in size.waiting:
-            size.waiting.remove(waiter)
-        elif waiter.lease.done() and not waiter.lease.cancelled() and not waiter.lease.exception():
-            self.give_back(waiter.lease.result())  # it came too late
-        for task in itertools.islice(size.asking, max(0, len(size.asking) - len(size.waiting))):
+        lease, has_left = waiter.lease, self._queue.remove(waiter, has_started=False)
+        if not has_left and lease.done() and not lease.cancelled() and not lease.exception():
+            self.give_back(lease.result())  # it came too late
+        waiting = sum(each.wanted == size.wanted for each in self._waiting())
+        for task in itertools.islice(size.asking, max(0, len(size.asking) - waiting)):
             task.cancel()
+        self.advance()
 
     def _ask(self, size: _Size) -> None:
         """Have resources reserved for those who wait, a few at a time."""
-        while len(size.asking) < min(_ASKING, len(size.waiting)):
-            waiter = size.waiting[len(size.asking)]
+        waiting = [waiter for waiter in self._waiting() if waiter.wanted == size.wanted]
+        while len(size.asking) < min(_ASKING, len(waiting)):
+            waiter = waiting[len(size.asking)]
             choice = self._choose(size, waiter)
+            if choice is None and not self._candidates(waiter) and fitting(amounts(size.wanted), list(self._nodes())):
+                return
             node_id = choice.state.id if choice else None
             task = asyncio.ensure_future(self._reserve(size, waiter, node_id))
             size.asking[task] = node_id
@@ -209,19 +274,29 @@ class Reservations:
     def _choose(self, size: _Size, waiter: _Waiter) -> NodeLoad | None:
         """Choose a node that has room, if need be by letting go of what is kept."""
         wanted = amounts(size.wanted)
-        choice = best(wanted, self._loads(size, waiter.has_environment), may_let_go=False)
+        choice = best(wanted, self._loads(size, waiter.has_environment, waiter=waiter), may_let_go=False)
         if choice is not None:
             return choice
         for lease in [lease for other in self._sizes.values() for lease in other.idle]:
             self._let_go(lease)
-        return best(wanted, self._loads(size, waiter.has_environment))
+        return best(wanted, self._loads(size, waiter.has_environment, waiter=waiter))
+
+    def _candidates(self, waiter: _Waiter) -> list[str]:
+        """Return the nodes that are large enough, without one that keeps what is wanted for somebody else."""
+        wanted, kept = amounts(waiter.wanted), self._kept()
+        is_closed = kept is not None and kept.waiter is not waiter and kept.is_part_of(wanted)
+        closed = kept.node_id if kept and is_closed else None
+        return [node.id for node in fitting(wanted, list(self._nodes())) if node.id != closed]
 
     def _asked(self, size: _Size, task: asyncio.Task[None]) -> None:
         del size.asking[task]
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, TimeoutError) and self._oldest() and size.waiting:
-            size.waiting.popleft().lease.set_exception(error)
-        self._ask(size)
+        if error is not None and not isinstance(error, TimeoutError):
+            first = next((waiter for waiter in self._waiting() if waiter.wanted == size.wanted), None)
+            if first is not None:
+                self._queue.remove(first, has_started=False)
+                first.lease.set_exception(error)
+        self.advance()
 
     async def _reserve(self, size: _Size, waiter: _Waiter, node_id: str | None) -> None:
         if node_id is not None:
@@ -232,18 +307,29 @@ class Reservations:
         task = asyncio.current_task()
         if task in size.asking:
             size.asking[task] = None
-        node_ids = [node.id for node in fitting(amounts(size.wanted), list(self._nodes()))]
-        if not node_ids:
+        if not fitting(amounts(size.wanted), list(self._nodes())):
             raise NoneFits
-        left = max(0.0, waiter.until - time.monotonic())
-        self._offer(Reservation(size.wanted, await self._broker.reserve(size.wanted, node_ids, limit=left)))
+        node_ids = self._candidates(waiter)
+        if node_ids:  # else `advance` asks again once nothing is kept
+            left = max(0.0, waiter.until - time.monotonic())
+            self._offer(Reservation(size.wanted, await self._broker.reserve(size.wanted, node_ids, limit=left)))
 
     def _loads(
-        self, size: _Size, has_environment: Callable[[str], bool], *, released: Reservation | None = None
+        self,
+        size: _Size,
+        has_environment: Callable[[str], bool],
+        *,
+        waiter: _Waiter | None = None,
+        released: Reservation | None = None,
     ) -> list[NodeLoad]:
-        """Return the load of each node for a run of that size, with a lease that is about to be released."""
+        """Return the load of each node for a run of that size, with a lease that is about to be released.
+
+        What is kept for another than that waiter counts as running.
+        """
         asked = [(node_id, other.wanted) for other in self._sizes.values() for node_id in other.asking.values()]
         running = _sums([*((lease.node_id, lease.wanted) for lease in self._lent), *asked])
+        if waiter is None or waiter is not next(self._waiting(), None):
+            _count(running, self._kept())
         leases = [lease for other in self._sizes.values() for lease in other.idle] + ([released] if released else [])
         idle = _sums((lease.node_id, lease.wanted) for lease in leases)
         idle_here = {lease.node_id for lease in size.idle}
@@ -257,6 +343,14 @@ class Reservations:
             )
             for node in self._nodes()
         ]
+
+
+def _count(running: dict[str | None, dict[str, float]], kept: _Kept | None) -> None:
+    """Count what is kept as running."""
+    if kept is not None:
+        here = running.setdefault(kept.node_id, {})
+        for name, amount in kept.amounts.items():
+            here[name] = here.get(name, 0.0) + amount
 
 
 def _sums(pairs: Iterable[tuple[str | None, Resources]]) -> dict[str | None, dict[str, float]]:

@@ -40,6 +40,7 @@ from synapse_agent.runner.ray_cluster.messages import (
 from synapse_agent.runner.ray_cluster.node.actor import Assignment
 from synapse_agent.runner.ray_cluster.source_archive import PIECE_BYTES
 from synapse_agent.runner.resources.gpus import HIDDEN
+from synapse_agent.runner.resources.ledger import ResourceRequest
 from synapse_agent.runner.resources.machine import no_node_fits
 from synapse_agent.runner.resources.scheduler import thread_variables
 from synapse_agent.storage.disk import disk_full, is_disk_full
@@ -148,21 +149,19 @@ class Runs:
     async def _take(self, live: _PlacedRun) -> None:
         """Take a run to a node, and to another one where it is lost and may be run again."""
         run = live.run
-        action = run.config.action(run.action)
         environment = _environment_key(run, self._rules)
         digest = await self._shipping.digest(run.folder, is_release=run.release is not None)
-        wanted = action.resources.with_params(run.params.resources)
         for _ in range(ATTEMPTS):
             try:
-                if await self._attempt(live, digest, environment, wanted):
+                if await self._attempt(live, digest, environment):
                     return
             except Problem as problem:
                 raise live.loss or problem from problem
         raise live.loss or cluster_unavailable("One node after the other was lost before it could run the action.")
 
-    async def _attempt(self, live: _PlacedRun, digest: str, environment: str, wanted: Resources) -> bool:
+    async def _attempt(self, live: _PlacedRun, digest: str, environment: str) -> bool:
         """Run on one node; false where it was lost, and another may do."""
-        lease, node = await self._place(wanted, environment)
+        lease, node = await self._place(live.run.request, environment)
         try:
             await self._run_on(node, live, Assignment(live.run, digest, _env(live.run, lease, node), environment))
             return True
@@ -178,7 +177,7 @@ class Runs:
             live.node = None
             self._leases.give_back(lease)
 
-    async def _place(self, wanted: Resources, environment: str) -> tuple[Reservation, ReadyNode]:
+    async def _place(self, request: ResourceRequest, environment: str) -> tuple[Reservation, ReadyNode]:
         """Find a node for a run and reserve its resources there."""
 
         def has_environment(node_id: str) -> bool:
@@ -186,19 +185,19 @@ class Runs:
             return node is not None and (not environment or environment in node.environments)
 
         while True:
-            await self._check_fit(wanted)
+            await self._check_fit(request.wanted)
             with suppress(NoneFits):  # there was one when that was checked
-                lease = await self._lease(wanted, has_environment)
+                lease = await self._lease(request, has_environment)
                 node = self._nodes.find(lease.node_id)
                 if node is not None:
                     return lease, node
                 self._leases.give_back(lease)  # its node was lost as it was given
 
-    async def _lease(self, wanted: Resources, has_environment: Callable[[str], bool]) -> Reservation:
+    async def _lease(self, request: ResourceRequest, has_environment: Callable[[str], bool]) -> Reservation:
         try:
-            return await self._leases.acquire(wanted, limit=self._wait, has_environment=has_environment)
+            return await self._leases.acquire(request, limit=self._wait, has_environment=has_environment)
         except TimeoutError as error:
-            raise _cluster_busy(wanted, self._wait) from error
+            raise _cluster_busy(request.wanted, self._wait) from error
         except ClusterSilent as silent:
             raise cluster_unavailable(str(silent)) from silent
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from synapse_sdk.exceptions import InvalidLookupError
 
+_FILE_ID = re.compile(r"[0-9a-f]{64}")
 _NEVER_IN_A_LOOKUP = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -32,6 +33,15 @@ def check_job_id(value: Any) -> str:
     if text in (".", "..") or _NEVER_IN_A_LOOKUP.search(text):
         raise ValueError(f"job_id is {text!r}, which can't name a job.")
     return text
+
+
+def check_reference(value: Any) -> tuple[str, str | None]:
+    """Return the id and the name of a file that a reference names; the id alone is one, too."""
+    inner = value.get("$file", value) if isinstance(value, Mapping) else {"id": value}
+    file_id, name = (inner.get("id"), inner.get("name")) if isinstance(inner, Mapping) else (None, None)
+    if not isinstance(file_id, str) or not _FILE_ID.fullmatch(file_id):
+        raise ValueError(f"{value!r:.200} is not a reference to a file, such as {{'$file': {{'id': …, 'name': …}}}}.")
+    return file_id, name if isinstance(name, str) else None
 
 
 def check_text(value: Any, name: str) -> str:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from io import BytesIO
 from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 
@@ -25,7 +26,7 @@ from synapse_sdk.clients.agent._request.arguments import (
     check_text,
 )
 from synapse_sdk.clients.agent._request.config import TimeoutProfile
-from synapse_sdk.clients.agent._request.json_body import encode
+from synapse_sdk.clients.agent._request.json_body import HoldsFiles, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     """Headers of this request alone."""
+    unsent: Any = field(default=None, repr=False)
+    """The JSON value of its body if that holds files, which are sent first; then there is no body yet."""
 
     @property
     def is_stream(self) -> bool:
@@ -139,7 +142,7 @@ def get_plugin_release(lookup: str | int) -> Request:
 
 
 def create_plugin_release(plugin: str, version: str | None = None, *, refresh: bool = False) -> Request:
-    """Return the call that caches a release; only what the caller gave goes out."""
+    """Return the call that caches a release; absent arguments stay absent."""
     from synapse_agent_api.api.plugin_releases import create_plugin_release as operation
     from synapse_agent_api.models.create_plugin_release_request import CreatePluginReleaseRequest
     from synapse_agent_api.types import UNSET
@@ -270,6 +273,13 @@ def list_jobs(
     return _call(operation, operation.build_request(**given))
 
 
+def get_job_statistics(hours: float, buckets: int) -> Request:
+    """Return the call that counts jobs over time."""
+    from synapse_agent_api.api.jobs import get_job_statistics as operation
+
+    return _call(operation, operation.build_request(hours=hours, buckets=buckets))
+
+
 def get_job(job_id: str) -> Request:
     """Return the call for a job's record."""
     from synapse_agent_api.api.jobs import get_job as operation
@@ -297,6 +307,38 @@ def get_job_file(job_id: str, name: str, start: int, end: int) -> Request:
 
     name = check_text(name, "name")
     return _call(operation, operation.build_request(check_job_id(job_id), name=name, range_=_range(start, end)))
+
+
+def get_file(file_id: str) -> Request:
+    """Return the call that asks how much of a file is there."""
+    from synapse_agent_api.api.files import get_file as operation
+
+    return _call(operation, operation.build_request(file_id))
+
+
+def get_file_content(file_id: str, start: int, end: int) -> Request:
+    """Return the call for the bytes of a file from a start to an end."""
+    from synapse_agent_api.api.files import get_file_content as operation
+
+    return _call(operation, operation.build_request(file_id, range_=_range(start, end)))
+
+
+def put_file_content(file_id: str, part: bytes, *, size: int, offset: int, name: str, media_type: str) -> Request:
+    """Return the call that uploads a part of a file."""
+    from synapse_agent_api.api.files import put_file_content as operation
+    from synapse_agent_api.types import File
+
+    request = operation.build_request(
+        file_id, body=File(BytesIO(part)), size=size, offset=offset, name=name, media_type=media_type
+    )
+    return _call(operation, request)
+
+
+def delete_file(file_id: str) -> Request:
+    """Return the call that deletes a file."""
+    from synapse_agent_api.api.files import delete_file as operation
+
+    return _call(operation, operation.build_request(file_id))
 
 
 def delete_job(job_id: str) -> Request:
@@ -335,7 +377,10 @@ def _call(operation: _Operation, request: Mapping[str, Any], pace: TimeoutProfil
 
 
 def _run(operation: _Operation, request: Mapping[str, Any], wanted: Wanted) -> Request:
-    run = _call(operation, request, "run")
+    try:
+        run = _call(operation, request, "run")
+    except HoldsFiles:
+        run = replace(_call(operation, {**request, "json": None}, "run"), body=None, unsent=request["json"])
     return replace(run, answers={**run.answers, **_ANSWERS[wanted]})
 
 

@@ -6,24 +6,42 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+
+class HoldsFiles(TypeError):
+    """A value holds files, which can be sent before a run, and as JSON never."""
 
 
 def encode(body: Any) -> bytes:
     """Return JSON text in UTF-8.
 
-    Raises `TypeError` or `ValueError` with the path of a value that JSON can't represent, such as `params.threshold`.
+    Raises `TypeError` or `ValueError` with the path of a value that JSON can't represent, such as `params.threshold`;
+    `HoldsFiles`, a `TypeError`, if that is a file.
     """
     try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_other).encode()
     except RecursionError as error:
         raise ValueError("The request nests too deep to be JSON, or holds itself.") from error
     except (TypeError, ValueError) as error:
         raise _explained(body, error) from error
 
 
+def is_file(value: Any) -> bool:
+    """Return whether a value is a file to send: a `Path`, or an open file."""
+    return isinstance(value, Path) or callable(getattr(value, "read", None))
+
+
+def _other(value: Any) -> Any:
+    """Refuse what JSON does not know. It is called for such values only, so that files cost other bodies nothing."""
+    if is_file(value):
+        raise HoldsFiles
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
 def _explained(body: Any, error: TypeError | ValueError) -> TypeError | ValueError:
-    kind = TypeError if isinstance(error, TypeError) else ValueError
+    kind = type(error) if isinstance(error, HoldsFiles) else TypeError if isinstance(error, TypeError) else ValueError
     with suppress(RecursionError):  # this looks less deep than JSON can be written
         for path, what in _unsayable(body, "", ()):
             return kind(f"{path or 'The request'} can't be sent as JSON: {what}.")

@@ -1,16 +1,20 @@
-"""Files on this machine: those that a download writes."""
+"""Files on this machine: those that a download writes, and those that an upload reads."""
 
 from __future__ import annotations
 
 import hashlib
+import mimetypes
 import os
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, BinaryIO
 
 from synapse_sdk.exceptions import ResponseParseError
 
 _CHUNK = 2**20
+_LONGEST_NAME = 255
 
 
 class Draft:
@@ -59,3 +63,73 @@ def relative(name: str) -> str:
     if is_odd or any(step in ("", ".", "..") for step in steps):
         raise ResponseParseError(f"The agent names a file {name!r}, not a path within a folder.")
     return name
+
+
+class Source:
+    """A file to be uploaded: one on the disk, or an open one from its position on, which stays as it is."""
+
+    def __init__(self, file: Path | BinaryIO, name: str) -> None:
+        """Read it once, for the digest that is its id."""
+        self.name = name
+        self.media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        self._file = file
+        self._start = 0 if isinstance(file, Path) else file.tell()
+        digest = hashlib.sha256()
+        self.size = 0
+        while piece := self.read(self.size, _CHUNK):
+            digest.update(piece)
+            self.size += len(piece)
+        self.id = digest.hexdigest()
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return a part of it; one that is shorter since it was read first makes the upload fail by its digest."""
+        if isinstance(self._file, Path):
+            with self._file.open("rb") as file:
+                file.seek(offset)
+                return file.read(size)
+        self._file.seek(self._start + offset)
+        data = self._file.read(size)
+        self._file.seek(self._start)
+        return data
+
+
+def opened(files: Iterable[tuple[str, Any]]) -> list[Source]:
+    """Return files as sources; raise `ValueError` with the place of one that can't be sent, before any is read."""
+    checked = [(place, value, _name_of(place, value)) for place, value in files]
+    found = []
+    for place, value, name in checked:
+        try:
+            found.append(Source(value, name))
+        except OSError as error:
+            raise ValueError(f"{place} can't be sent: {error.strerror or error}.") from error
+    return found
+
+
+def _name_of(place: str, value: Any) -> str:
+    """Return the name of a file that can be sent; raise `ValueError` for any other."""
+    try:
+        why = _why_path(value) if isinstance(value, Path) else _why_open(value)
+    except (OSError, ValueError) as error:
+        why = str(error)
+    if why is not None:
+        raise ValueError(f"{place} can't be sent: {why}.")
+    name = value.name if isinstance(value, Path) else getattr(value, "name", None)
+    return os.path.basename(name)[-_LONGEST_NAME:] if isinstance(name, str) and name else "file"  # noqa: PTH119
+
+
+def _why_path(path: Path) -> str | None:
+    if path.is_dir():
+        return f"{path} is a folder; send its files, or an archive of it"
+    if not path.exists():
+        return f"{path} does not exist"
+    if not path.is_file():
+        return f"{path} is not a regular file"
+    return None if os.access(path, os.R_OK) else f"{path} is not readable for you"
+
+
+def _why_open(file: Any) -> str | None:
+    if getattr(file, "closed", False):
+        return "the file is closed"
+    if isinstance(file.read(0), str):
+        return "the file is open as text; open it with mode 'rb'"
+    return None if file.seekable() else "the file has no position, as a pipe; send one from the disk"

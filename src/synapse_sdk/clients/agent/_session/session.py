@@ -10,6 +10,7 @@ from synapse_sdk.clients.agent._request.calls import Request
 from synapse_sdk.clients.agent._request.config import Config, Timeout
 from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.errors import StreamingResponse
+from synapse_sdk.clients.agent._session import uploads
 from synapse_sdk.clients.agent._session.job_follow import LogFollower, OutputFollower, job_result
 from synapse_sdk.clients.agent._session.retry import AgentFeatures, exchange
 from synapse_sdk.clients.agent._session.steps import Ask, Emit, Limit, Local, NextPart, Step, Steps, Wait
@@ -38,7 +39,7 @@ class _Session:
     def streaming(self, request: Request, deadline: float | None) -> Steps[None]:
         """Return the steps that start a run in the background and follow its values."""
         limit = self.limit("following the values of a run; the job continues", deadline)
-        job = yield Ask(request, limit.left())
+        job = yield from uploads.run(request, limit)
         follower = OutputFollower(job["job_id"], limit=limit, max_retries=self.config.max_retries, clock=self.clock)
         yield from follower.values()
 
@@ -88,6 +89,12 @@ class Session(_Session):
         except StopIteration as stop:
             return stop.value
 
+    def run(self, request: Request, *, timeout: Timeout | None = None, deadline: float | None = None) -> Any:
+        """Send a run, after the files that its params hold, and return what its answer holds."""
+        if request.unsent is None:
+            return self.send(request, timeout=timeout, deadline=deadline)
+        return self.drive(uploads.run(request, self.limit("sending files and running", deadline), timeout))
+
     def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
         advance, reply = steps.send, None
@@ -133,7 +140,7 @@ class Session(_Session):
 
     def _take(self, step: Step, max_concurrency: int) -> Any:
         if isinstance(step, Ask):
-            return self.send(step.request, deadline=step.deadline, patience=step.patience)
+            return self.send(step.request, timeout=step.timeout, deadline=step.deadline, patience=step.patience)
         if isinstance(step, Wait):
             return self.clock.sleep(step.seconds)
         if isinstance(step, Local):
@@ -199,6 +206,12 @@ class AsyncSession(_Session):
         except StopIteration as stop:
             return stop.value
 
+    async def run(self, request: Request, *, timeout: Timeout | None = None, deadline: float | None = None) -> Any:
+        """Send a run, after the files that its params hold, and return what its answer holds."""
+        if request.unsent is None:
+            return await self.send(request, timeout=timeout, deadline=deadline)
+        return await self.drive(uploads.run(request, self.limit("sending files and running", deadline), timeout))
+
     async def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
         advance, reply = steps.send, None
@@ -245,7 +258,7 @@ class AsyncSession(_Session):
 
     async def _take(self, step: Step, max_concurrency: int) -> Any:
         if isinstance(step, Ask):
-            return await self.send(step.request, deadline=step.deadline, patience=step.patience)
+            return await self.send(step.request, timeout=step.timeout, deadline=step.deadline, patience=step.patience)
         if isinstance(step, Wait):
             return await self.clock.async_sleep(step.seconds)
         if isinstance(step, Local):

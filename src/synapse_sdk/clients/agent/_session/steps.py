@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from synapse_sdk.clients.agent._request.calls import Request
+from synapse_sdk.clients.agent._request.config import Timeout
 from synapse_sdk.clients.agent.clock import Clock
 from synapse_sdk.exceptions import ClientTimeoutError
 
@@ -20,6 +21,7 @@ class Ask:
     request: Request
     deadline: float | None = None
     patience: float | None = None
+    timeout: Timeout | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,16 @@ def job_files(
     return paths
 
 
+def stored_file(
+    file_id: str, name: str | None, to: str | os.PathLike[str], on_progress: OnProgress | None, limit: Limit
+) -> Steps[Path]:
+    """Download a file by its id."""
+    stored = yield Ask(calls.get_file(file_id), limit.left())
+    target = target_of(to, name or stored.get("name") or file_id)
+    call = partial(calls.get_file_content, file_id)
+    return (yield from download(call, target, _size(stored), file_id, on_progress, limit))
+
+
 def _job_file(
     job_id: str, file: dict[str, Any], target: Path, on_progress: OnProgress | None, limit: Limit
 ) -> Steps[Path]:

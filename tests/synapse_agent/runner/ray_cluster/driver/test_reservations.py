@@ -12,6 +12,7 @@ from synapse_agent.plugins.resources import Resources
 from synapse_agent.runner.ray_cluster.driver.placement import NodeState, amounts
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservations, ReservedResources
 from synapse_agent.runner.ray_cluster.errors import NoneFits
+from synapse_agent.runner.resources.ledger import ResourceRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -24,12 +25,22 @@ class Shelf:
     def __init__(self, **cpus: float) -> None:
         self.cpus = dict(cpus)
         self.free = Counter(cpus)
+        self.gpus: dict[str, float] = {}
+        self.used_gpus: Counter[str] = Counter()
         self.asked: list[Sequence[str]] = []
         self.error: Exception | None = None
         self._change = asyncio.Event()
 
     def nodes(self) -> list[NodeState]:
-        return [NodeState(name, name, {"CPU": cpus}, {"CPU": self.free[name]}) for name, cpus in self.cpus.items()]
+        return [
+            NodeState(
+                name,
+                name,
+                {"CPU": cpus, "GPU": self.gpus.get(name, 0)},
+                {"CPU": self.free[name], "GPU": self.gpus.get(name, 0) - self.used_gpus[name]},
+            )
+            for name, cpus in self.cpus.items()
+        ]
 
     async def reserve(self, wanted: Resources, node_ids: Sequence[str], *, limit: float) -> ReservedResources:
         self.asked.append(list(node_ids))
@@ -37,14 +48,20 @@ class Shelf:
         if self.error is not None:
             raise self.error
         async with asyncio.timeout(limit):
-            while not (found := [name for name in node_ids if self.free[name] >= wanted.num_cpus]):
+            while not (found := [name for name in node_ids if self._has(name, wanted)]):
                 await self._changed()
         self.free[found[0]] -= wanted.num_cpus
+        self.used_gpus[found[0]] += wanted.num_gpus
         return ReservedResources(found[0], wanted)
 
     def release(self, grant: ReservedResources) -> None:
         self.free[grant.node_id] += grant.handle.num_cpus
+        self.used_gpus[grant.node_id] -= grant.handle.num_gpus
         self._change.set()
+
+    def _has(self, name: str, wanted: Resources) -> bool:
+        gpus = self.gpus.get(name, 0) - self.used_gpus[name]
+        return self.free[name] >= wanted.num_cpus and gpus >= wanted.num_gpus
 
     async def _changed(self) -> None:
         self._change.clear()
@@ -56,7 +73,7 @@ def leases_of(shelf: Shelf, **more) -> Reservations:
 
 
 def acquiring(leases: Reservations, wanted: Resources = ONE, *, limit: float = 20, on=lambda _: False) -> asyncio.Task:
-    return asyncio.ensure_future(leases.acquire(wanted, limit=limit, has_environment=on))
+    return asyncio.ensure_future(leases.acquire(ResourceRequest(wanted), limit=limit, has_environment=on))
 
 
 async def test_runs_at_once_go_to_different_nodes() -> None:
@@ -111,7 +128,7 @@ async def test_what_is_idle_makes_room() -> None:
 
 
 async def test_a_large_run_that_has_waited_longer_goes_first() -> None:
-    """As soon as what comes back is all that it lacks; until then small ones go on being handed theirs."""
+    """What comes back of the node that is kept for it is not handed to those that came later."""
     shelf = Shelf(a=2)
     leases = leases_of(shelf)
     smalls = [await acquiring(leases) for _ in range(2)]
@@ -121,10 +138,53 @@ async def test_a_large_run_that_has_waited_longer_goes_first() -> None:
     await asyncio.sleep(0.01)
     leases.give_back(smalls[0])
     await asyncio.sleep(0.01)
-    assert [task.done() for task in (large, *later)] == [False, True, False]
-    leases.drop("a")
-    assert shelf.free["a"] == 2
+    assert [task.done() for task in (large, *later)] == [False, False, False]
+    leases.give_back(smalls[1])
     assert (await large).wanted == TWO
+    leases.give_back(await large)
+    assert [(await task).wanted for task in later] == [ONE, ONE]
+
+
+async def test_small_runs_do_not_keep_a_large_one_waiting() -> None:
+    """There is always one that runs and one that waits; the nodes that are not kept run them as before."""
+    shelf = Shelf(a=2, b=2, c=1)
+    leases = leases_of(shelf)
+    running = [await acquiring(leases) for _ in range(5)]
+    large = acquiring(leases, TWO)
+    await asyncio.sleep(0.01)
+    handed = []
+    for node in "ccbabaabab":
+        small = acquiring(leases)
+        await asyncio.sleep(0.01)
+        ended = next((lease for lease in running if lease.node_id == node), None)
+        if ended is not None:
+            running.remove(ended)
+            leases.give_back(ended)
+        await asyncio.sleep(0.01)
+        if small.done():
+            running.append(await small)
+            handed.append(node)
+    assert (await asyncio.wait_for(large, 1)).node_id in "ab"
+    assert handed[:2] == ["c", "c"]
+
+
+async def test_who_waits_for_a_gpu_blocks_no_cpu() -> None:
+    """Only what it lacks is kept for it, and what is scarcer; of that no share goes to others."""
+    shelf = Shelf(a=4)
+    shelf.gpus = {"a": 1}
+    leases = leases_of(shelf)
+    training = await acquiring(leases, Resources(num_cpus=1, num_gpus=1))
+    large = acquiring(leases, Resources(num_cpus=4, num_gpus=1))
+    await asyncio.sleep(0.01)
+    small = await asyncio.wait_for(acquiring(leases, ONE), 1)
+    leases.give_back(training)
+    await asyncio.sleep(0.01)
+    sneaking = acquiring(leases, Resources(num_cpus=0, num_gpus=0.5))
+    await asyncio.sleep(0.01)
+    assert not sneaking.done()
+    leases.give_back(small)
+    assert (await large).wanted.num_gpus == 1
+    sneaking.cancel()
 
 
 async def test_a_run_that_waits_for_something_else_is_in_nobodys_way() -> None:

@@ -29,6 +29,7 @@ from synapse_agent.runner.ray_cluster.messages import (
     Succeeded,
 )
 from synapse_agent.runner.resources.gpus import HIDDEN
+from synapse_agent.runner.resources.ledger import ResourceRequest
 from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES
 from synapse_agent.storage.scratch import Scratch
 
@@ -256,7 +257,7 @@ async def test_requirements_prefer_their_environments_node(folder: Path) -> None
     await bench.outcome(requirements=("numpy",))
     first = next(name for name, actor in bench.actors.items() if actor.count("run"))
     other = "b" if first == "a" else "a"
-    busy = await bench.leases.acquire(Resources(), limit=1, has_environment=lambda node_id: node_id == first)
+    busy = await bench.leases.acquire(ResourceRequest(), limit=1, has_environment=lambda node_id: node_id == first)
     assert busy.node_id == first
     await bench.outcome(requirements=("numpy",))
     assert bench.actors[other].count("run") == 0

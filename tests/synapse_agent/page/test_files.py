@@ -14,9 +14,10 @@ import httpx
 import pytest
 import yaml
 from browser import NAMES, Browser, find_browser
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
-from synapse_agent.server.api_docs import FILES
+from synapse_agent.page.files import FILES
 from synapse_sdk import openapi_path
 
 REPOSITORY = Path(__file__).parents[3]
@@ -119,6 +120,52 @@ def test_a_page_s_reader_tries_an_operation_on_the_agent_that_serves_it(
     browser.run(f"document.querySelector('{create} .responses-wrapper').scrollIntoView()")
     browser.screenshot(tmp_path / "docs.png")
     assert (tmp_path / "docs.png").stat().st_size > 10_000
+
+
+def test_the_page_offers_the_agent_s_own_actions(
+    browser: Browser, agent: EmbeddedAgent, http: httpx.Client, plugins: Path, write_plugin: Callable[..., Path]
+) -> None:
+    """With the params that each takes, once the reader has given the token; a run of one can be sent as it is."""
+    source = """
+        from dataclasses import dataclass
+
+        @dataclass
+        class Layer:
+            size: int
+            kind: str = "dense"
+
+        def train(epochs: int, layer: Layer, rate: float = 0.5):
+            return [epochs, layer.kind, rate]
+        """
+    config = "code: offered\nactions: {train: {entrypoint: 'main:train', description: Trains.}}\n"
+    write_plugin(plugins / "offered", {"config.yaml": config, "main.py": source})
+    http.post("/plugin_releases/", json={"plugin": "offered"}).raise_for_status()
+    body = {"action": "train", "params": {"epochs": 1, "layer": {"size": 1}}}
+    http.post("/plugin_releases/offered@0.1.0/run/", json=body).raise_for_status()
+    until(lambda: "params_schema" in http.get("/plugin_releases/offered@0.1.0").text, seconds=30)
+
+    browser.open(agent.base_url + "/docs")
+    run = "#operations-plugin_releases-run_plugin_release"
+    browser.wait_for(f"!!document.querySelector('{run} .opblock-summary-control')")
+    browser.click(".auth-wrapper .authorize")
+    browser.type(".auth-container input", agent.token)
+    browser.click(".auth-container .authorize")
+    browser.click(".auth-container .btn-done")
+    browser.click(f"{run} .opblock-summary-control")
+    options = f"[...document.querySelectorAll('{run} .examples-select option')].map(each => each.value)"
+    browser.wait_for(f"{options}.includes('offered@0.1.0 train')")
+    select = f"document.querySelector('{run} .examples-select select')"
+    set_value = "Object.getOwnPropertyDescriptor(HTMLSelectElement.prototype, 'value').set"
+    browser.run(f"{set_value}.call({select}, 'offered@0.1.0 train')")
+    browser.run(f"{select}.dispatchEvent(new Event('change', {{bubbles: true}}))")
+    text = f"document.querySelector('{run} textarea.body-param__text')?.value"
+    browser.wait_for(f"{text}?.includes('epochs')")
+    shown = json.loads(browser.run(text))
+    assert shown == {"action": "train", "params": {"epochs": 0, "layer": {"size": 0, "kind": ""}, "rate": 0.5}}
+    assert http.post("/plugin_releases/offered@0.1.0/run/", json=shown).json() == [0, "", 0.5]
+    words = browser.run(f"document.querySelector('{run} .examples-select').parentElement.innerText")
+    assert "epochs: integer, required" in words
+    assert browser.complaints == []
 
 
 def test_the_page_opens_as_a_file(browser: Browser, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The contract and its reference page, for anyone to read: they hold no secret, and the page brings its own token."""
+"""The agent's page, the contract and its reference page, for anyone to read: they contain no secret."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from starlette.types import Receive, Scope, Send
 from synapse_agent.problems import Problem
 
 FILES: Mapping[str, tuple[str, str]] = {
+    "/": ("page/index.html", "text/html; charset=utf-8"),
+    "/page/page.js": ("page/page.js", "text/javascript; charset=utf-8"),
+    "/page/page.css": ("page/page.css", "text/css; charset=utf-8"),
     "/openapi.yaml": ("openapi.yaml", "application/yaml; charset=utf-8"),
     "/openapi.json": ("openapi.json", "application/json"),
     "/docs": ("reference/index.html", "text/html; charset=utf-8"),
@@ -24,7 +27,7 @@ FILES: Mapping[str, tuple[str, str]] = {
 
 _HEADERS = {
     "cache-control": "no-cache",
-    # The page asks this agent alone, and no other page shows it in a frame.
+    # The pages load from this agent alone, and no other page shows them in a frame.
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -34,16 +37,16 @@ _HEADERS = {
 }
 
 
-class ReferenceFile:
+class PageFile:
     """The file that belongs to a path, as an ASGI application."""
 
     def __init__(self, path: str) -> None:
         self._name, self._type = FILES[path]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with the file; raise `Problem` 405 where it is to be changed."""
+        """Answer with the file; raise `Problem` 405 for any method but GET and HEAD."""
         if scope["method"] not in ("GET", "HEAD"):
-            message = f"{scope['method']} is not for this path; there is GET and HEAD."
+            message = f"{scope['method']} is not allowed here. Allowed: GET, HEAD."
             raise Problem(405, "method_not_allowed", message, allow=["GET", "HEAD"])
         response = Response(_content(self._name), headers=_HEADERS, media_type=self._type)
         await response(scope, receive, send)

@@ -1,0 +1,70 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.referenced_file import ReferencedFile
+
+
+T = TypeVar("T", bound="StoredFileReference")
+
+
+@_attrs_define
+class StoredFileReference:
+    """Refers to a file that was uploaded.
+
+    Attributes:
+        file (ReferencedFile): A file that was uploaded.
+    """
+
+    file: ReferencedFile
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        file = self.file.to_dict()
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "$file": file,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.referenced_file import ReferencedFile  # noqa: PLC0415
+
+        d = dict(src_dict)
+        file = ReferencedFile.from_dict(d.pop("$file"))
+
+        stored_file_reference = cls(
+            file=file,
+        )
+
+        stored_file_reference.additional_properties = d
+        return stored_file_reference
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,54 @@
+"""Requests as operators see them: a line in the log for those that count."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+logger = logging.getLogger(__name__)
+
+LONGEST_PATH = 300
+READING = ("GET", "HEAD")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReport:
+    """A request that has been answered."""
+
+    method: str
+    path: str
+    """As it was sent, without its query."""
+    route: str
+    """The path as the contract has it; empty if there is none."""
+    status: int
+    """0 if the client went away before."""
+    seconds: float
+    error_type: str | None
+    token: str | None
+    """The name of its token."""
+    address: str | None
+    request_id: str
+
+
+class AccessLog:
+    """Logs requests: `all`, those that change something or fail (`changes`), or `none`."""
+
+    def __init__(self, mode: str) -> None:
+        self._mode = mode
+
+    def log(self, report: RequestReport) -> None:
+        """Log a request if it counts."""
+        if self._mode == "none" or not logger.isEnabledFor(logging.INFO):
+            return
+        if self._mode == "changes" and report.method in READING and 0 < report.status < 400:
+            return
+        facts = {
+            "status": report.status or "gone",
+            "error_type": report.error_type,
+            "seconds": round(report.seconds, 6),
+            "token": report.token,
+            "address": report.address,
+            "request_id": report.request_id,
+        }
+        known = {name: value for name, value in facts.items() if value is not None}
+        logger.info("%s %s", report.method, report.path[:LONGEST_PATH], extra=known)

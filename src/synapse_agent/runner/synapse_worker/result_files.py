@@ -1,0 +1,72 @@
+"""What of a result becomes a file of the job: paths below the outputs, figures, images, many bytes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+LARGEST_BYTES = 2**20
+"""A larger `bytes` becomes a file."""
+_PNG_MODES = frozenset(("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16"))
+
+
+class ResultFiles:
+    """Gives parts of one result a file, and a reference that the agent completes: it alone knows the id."""
+
+    def __init__(self, folder: str) -> None:
+        """`folder` is that of the run's outputs."""
+        self._folder = folder
+        self._known: dict[int, tuple[Any, dict[str, Any]]] = {}
+        """By the object's id; the object is kept, so that no other gets its id."""
+
+    def reference(self, value: Any) -> dict[str, Any] | None:
+        """Return what stands for a value in the result; None if it is not one that becomes a file."""
+        if id(value) in self._known:
+            return self._known[id(value)][1]
+        name = self._name(value)
+        if name is None:
+            return None
+        reference = {"$file": {"id": "", "name": name}}
+        self._known[id(value)] = value, reference
+        return reference
+
+    def _name(self, value: Any) -> str | None:
+        if _is(value, "pathlib", "PurePath"):
+            return self._below(value)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return self._write_bytes(value) if memoryview(value).nbytes > LARGEST_BYTES else None
+        if _is(value, "matplotlib.figure", "Figure"):
+            name = self._free("figure", "png")
+            value.savefig(os.path.join(self._folder, name))
+            return name
+        if _is(value, "PIL.Image", "Image"):
+            name = self._free("image", "png" if value.mode in _PNG_MODES else "tiff")
+            value.save(os.path.join(self._folder, name))
+            return name
+        return None
+
+    def _below(self, path: Any) -> str | None:
+        """Return a path's name below the outputs; None if it is elsewhere, or not a file."""
+        real, folder = os.path.realpath(path), os.path.realpath(self._folder)
+        return os.path.relpath(real, folder) if real.startswith(folder + "/") and os.path.isfile(real) else None
+
+    def _write_bytes(self, value: Any) -> str:
+        name = self._free("bytes", "bin")
+        with open(os.path.join(self._folder, name), "wb") as file:
+            file.write(value)
+        return name
+
+    def _free(self, stem: str, ending: str) -> str:
+        """Return a name that no file has."""
+        number, name = 1, f"{stem}.{ending}"
+        while os.path.lexists(os.path.join(self._folder, name)):
+            number += 1
+            name = f"{stem}-{number}.{ending}"
+        return name
+
+
+def _is(value: Any, module: str, name: str) -> bool:
+    """Return whether a value is of a class of a module: what is not imported can't be."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return isinstance(kind, type) and isinstance(value, kind)

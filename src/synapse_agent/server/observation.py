@@ -1,0 +1,59 @@
+"""Watches requests from outside: how each was answered, and how long that took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from synapse_agent.observe.requests import RequestReport
+from synapse_agent.server.auth import TOKEN
+from synapse_agent.server.response_headers import REQUEST_ID
+
+ROUTE = "synapse_agent.route"
+"""What a scope calls the path of its operation in the contract."""
+ERROR_TYPE = "synapse_agent.error_type"
+"""What a scope calls the kind of error that its request was answered with."""
+
+
+class ObservingMiddleware:
+    """An ASGI application that reports each request once it has been answered."""
+
+    def __init__(self, app: ASGIApp, listeners: Sequence[Callable[[RequestReport], None]]) -> None:
+        self._app = app
+        self._listeners = listeners
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            return
+        began, status = time.perf_counter(), 0
+
+        async def seen(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, seen)
+        finally:
+            report = _report(scope, status, time.perf_counter() - began)
+            for listener in self._listeners:
+                listener(report)
+
+
+def _report(scope: Scope, status: int, seconds: float) -> RequestReport:
+    token = scope.get(TOKEN)
+    return RequestReport(
+        method=scope["method"],
+        path=scope["path"],
+        route=scope.get(ROUTE, ""),
+        status=status,
+        seconds=seconds,
+        error_type=scope.get(ERROR_TYPE),
+        token=token.name if token else None,
+        address=scope["client"][0] if scope.get("client") else None,
+        request_id=scope.get(REQUEST_ID, ""),
+    )

@@ -1,0 +1,127 @@
+"""Results that hold files: the caller gets what params take."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from synapse_sdk.clients.agent import AgentClient
+from synapse_sdk.exceptions import ActionFailedError, ServerError
+
+PRODUCES = """
+    from pathlib import Path
+
+    def act(context):
+        folder = context.outputs / "sub"
+        folder.mkdir()
+        (folder / "mödel.bin").write_bytes(b"weights")
+        (context.outputs / "empty").touch()
+        return {
+            "model": folder / "mödel.bin",
+            "list": [context.outputs / "empty", 1],
+            "elsewhere": Path("/etc/hostname"),
+            "text": str(folder / "mödel.bin"),
+            "quoted": '{"$file":{"id":"","name":"empty"}}',
+            "folder": folder,
+        }
+    """
+READS = """
+    from pathlib import Path
+
+    def act(model):
+        return [Path(model).name, Path(model).read_text()]
+    """
+
+
+def test_a_path_below_the_outputs_is_a_reference_that_can_be_passed_on(
+    client: AgentClient, act, tmp_path: Path
+) -> None:
+    """From run to run, and to the caller; any other path, and every text, stays text."""
+    result = act(PRODUCES, job_id="produces")
+    reference = result["model"]
+    assert reference == {
+        "$file": {
+            "id": hashlib.sha256(b"weights").hexdigest(),
+            "name": "sub/mödel.bin",
+            "size": 7,
+            "media_type": "application/octet-stream",
+        }
+    }
+    assert result["list"][0]["$file"]["size"] == 0
+    assert result["elsewhere"] == "/etc/hostname"
+    assert result["text"].endswith("/outputs/sub/mödel.bin")
+    assert result["quoted"] == '{"$file":{"id":"","name":"empty"}}'
+    assert result["folder"].endswith("/outputs/sub")
+    assert act(READS, {"model": reference}) == ["mödel.bin", "weights"]
+    assert client.download_file(reference, to=tmp_path) == tmp_path / "mödel.bin"
+    assert client.get_job("produces")["result"] == result
+    listed = {file["name"]: file["reference"] for file in client.list_job_files("produces")}
+    assert listed == {"empty": result["list"][0], "sub/mödel.bin": reference}
+
+
+def test_a_reference_outlives_its_job(client: AgentClient, act) -> None:
+    """When the job is deleted, the agent keeps the file as one that was uploaded."""
+    reference = act(PRODUCES, job_id="owner")["model"]
+    client.delete_job("owner")
+    assert act(READS, {"model": reference})[1] == "weights"
+
+
+def test_many_bytes_figures_and_images_become_files(client: AgentClient, act, tmp_path: Path) -> None:
+    """What JSON has nothing for; a few bytes stay in the result, so do lists of any size."""
+    source = """
+        import sys
+        import matplotlib.figure, PIL.Image
+
+        def act():
+            image = PIL.Image.Image("RGB")
+            return {
+                "figures": [matplotlib.figure.Figure(), matplotlib.figure.Figure()],
+                "image": image, "same": image, "print": PIL.Image.Image("CMYK"),
+                "bytes": b"x" * (2**20 + 1), "few": b"abc", "view": memoryview(b"y" * 2**21),
+                "numbers": [1.5] * 300_000,
+            }
+        """
+    modules = {
+        "matplotlib": "",
+        "matplotlib.figure": "class Figure:\n    def savefig(self, path):\n        open(path, 'w').write('figure')\n",
+        "PIL": "",
+        "PIL.Image": (
+            "class Image:\n    def __init__(self, mode):\n        self.mode = mode\n"
+            "    def save(self, path):\n        open(path, 'w').write(self.mode)\n"
+        ),
+    }
+    result = act(source, job_id="rich", modules=modules)
+    names = [each["$file"]["name"] for each in (*result["figures"], result["image"], result["print"])]
+    assert names == ["figure.png", "figure-2.png", "image.png", "image.tiff"]
+    assert result["same"] == result["image"]
+    assert result["image"]["$file"]["media_type"] == "image/png"
+    assert result["bytes"]["$file"]["size"] == 2**20 + 1
+    assert (result["few"], len(result["numbers"])) == ("YWJj", 300_000)
+    assert client.download_file(result["view"], to=tmp_path).read_bytes() == b"y" * 2**21
+    assert len(client.list_job_files("rich")) == 6
+
+
+def test_a_result_whose_file_was_not_kept_is_an_error(act) -> None:
+    """Not a reference to nothing: here the action's last threads remove it."""
+    source = """
+        import atexit
+        def act(context):
+            path = context.outputs / "gone"
+            path.touch()
+            atexit.register(path.unlink)
+            return path
+        """
+    with pytest.raises(ServerError, match="refers to the file 'gone', which was not kept") as caught:
+        act(source)
+    assert caught.value.error_type == "result_not_kept"
+    assert not isinstance(caught.value, ActionFailedError)
+
+
+def test_a_job_in_the_background_has_the_references_too(client: AgentClient, act) -> None:
+    """In its record, and for whoever waits."""
+    act(PRODUCES, job_id="behind", background=True)
+    result = client.wait_for_job("behind")
+    assert json.loads(json.dumps(result["model"]))["$file"]["id"] == hashlib.sha256(b"weights").hexdigest()
