@@ -222,14 +222,14 @@ async def test_a_run_reports_where_its_time_went(runner, write_plugin):
     (times,) = plugin.heard.timings
     assert times["hint"].startswith("Imports took 0.")
     assert "preload: true" in times["hint"]
-    assert 0.2 <= times["import"] < 0.4
-    assert 0.1 <= times["action"] < 0.3
+    assert times["import"] >= 0.2
+    assert times["action"] >= 0.1
     assert times["environment"] > 0
     plugin = write_plugin(source, preload=True)
     (plugin.folder / "plugin" / "late.py").touch()
     for _ in range(2):
         await plugin.run(runner)
     first, second = plugin.heard.timings
-    assert 0.2 <= first["import"] < 0.6
-    assert second["import"] < 0.1
+    assert first["import"] >= 0.2
+    assert second["import"] < 0.2
     assert second["hint"] is None
