@@ -210,7 +210,7 @@ async def test_a_run_reports_where_its_time_went(runner, write_plugin):
     """Imports in the run, before its fork and in the action count as such; the rest is the action's."""
     source = """
         import time
-        time.sleep(0.2)
+        time.sleep(0.8)
 
         def act():
             import plugin.late
@@ -220,9 +220,9 @@ async def test_a_run_reports_where_its_time_went(runner, write_plugin):
     (plugin.folder / "plugin" / "late.py").touch()
     await plugin.run(runner)
     (times,) = plugin.heard.timings
-    assert times["hint"].startswith("Imports took 0.")
+    assert times["hint"].startswith("Imports took ")
     assert "preload: true" in times["hint"]
-    assert times["import"] >= 0.2
+    assert times["import"] >= 0.8
     assert times["action"] >= 0.1
     assert times["environment"] > 0
     plugin = write_plugin(source, preload=True)
@@ -230,6 +230,6 @@ async def test_a_run_reports_where_its_time_went(runner, write_plugin):
     for _ in range(2):
         await plugin.run(runner)
     first, second = plugin.heard.timings
-    assert first["import"] >= 0.2
-    assert second["import"] < 0.2
+    assert first["import"] >= 0.8
+    assert second["import"] < 0.8
     assert second["hint"] is None
