@@ -99,7 +99,7 @@ class _Bench:
         self.client = client
 
     def of(self, row: Row) -> Values:
-        """Measure a row; nothing is measured of what can't be installed here, and that is said."""
+        """Measure a row; what can't be installed here is left out, with a message."""
         print(f"{row.name} …", file=sys.stderr, flush=True)
         try:
             return row.measure({"bench": self}, "")  # type: ignore[dict-item]

@@ -12,7 +12,7 @@ _MOST_NAMES = 3
 
 
 def import_hint(report: ImportReport, *, running: float, preload: tuple[str, ...] | bool | None) -> str | None:
-    """Say which imports took most of a run, and what to do; None if they did not.
+    """Name the imports that took most of a run, and what to do; None if they did not.
 
     `running` are the seconds from the start of the run's process to its end, `preload` is what the plugin asks for.
     """
