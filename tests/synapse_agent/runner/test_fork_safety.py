@@ -219,3 +219,25 @@ async def test_python_s_warning_of_forks_with_threads_reaches_no_log(data, write
         raise
     finally:
         await runner.close()
+
+
+@pytest.mark.long
+async def test_grpc_is_not_forked_from_once_it_is_initialized(installing, write_plugin):
+    """Its threads do not survive a fork; the log of the first run names it."""
+    source = """
+        import os
+        import grpc
+        process = os.getpid()
+        channel = grpc.insecure_channel("127.0.0.1:1")
+        try:
+            grpc.channel_ready_future(channel).result(timeout=0.1)
+        except grpc.FutureTimeoutError:
+            pass
+
+        def act():
+            return process == os.getpid()
+        """
+    plugin = write_plugin(source, requirements="grpcio", preload=True)
+    assert [await plugin.run(installing) for _ in range(2)] == [True, True]
+    assert plugin.heard.log.count(b"synapse: imports are not shared") == 1
+    assert b"gRPC is initialized" in plugin.heard.log

@@ -30,7 +30,8 @@ class Surroundings:
         threads = _lost_threads()
         faults = []
         if threads:
-            faults.append(f"threads run ({', '.join(threads)})")
+            cause = "gRPC is initialized, and threads run" if "grpc" in sys.modules else "threads run"
+            faults.append(f"{cause} ({', '.join(threads)})")
         if _has_gpu(files):
             faults.append("CUDA, or the like, is initialized")
         elif files:
