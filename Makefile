@@ -116,8 +116,9 @@ reference: setup ## Write docs/reference/cli.md from the commands
 	$(BIN)/python docs/scripts/cli_reference.py
 
 .PHONY: screenshots
-screenshots: setup ## Take the pictures of the terminal anew, docs/images/*.svg
+screenshots: setup ## Take the pictures of the terminal and of the agent's page anew, docs/images/
 	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py
+	PYTHONPATH=tests/helpers $(BIN)/python docs/scripts/page_screenshots.py
 
 .PHONY: words
 words: setup ## Lower the limits in docs/scripts/words.toml to how often each word still occurs

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from bench.agents import agent, agent_with_release, children, empty_route, got, memory, posted
@@ -20,6 +22,8 @@ GROUP = "agent"
 """All rows are called so, too."""
 REST_SECONDS = 1.0
 RAY_REST_SECONDS = 2.0
+OBSERVED = Path(__file__).parent / "observed.py"
+WARM_RUN_MICROSECONDS = 4300
 RAY_TURNS = 5
 """Tasks in a row: Ray may have started the first one's process while the others were measured."""
 
@@ -96,6 +100,17 @@ def at_rest(homes: Homes, of: Callable[[int, list[int]], float]) -> Values:
         return {"ours": of(ours.pid, ours.keepers()) / 1e6}
 
 
+def observed(what: str) -> Callable[[Homes, str], Values]:
+    """Return the measure of what an agent's figures, or its log, take of one warm run."""
+
+    def measure(homes: Homes, _: str) -> Values:
+        command = [homes["agent"].python, OBSERVED, what]
+        seconds = [float(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(3)]
+        return {"ours": statistics.median(seconds) * 1e6}
+
+    return measure
+
+
 def with_spares(keeper: int) -> int:
     """Return the memory of a keeper, its zygote and the processes that wait, what they share counted once."""
     return sum(memory(pid, "Pss") for pid in (keeper, *descendants(keeper)))
@@ -137,6 +152,8 @@ def _per_second(measured: Mapping[str, Sequence[Measure]]) -> Values:
 _FIRST = {"uv": 1.3}
 
 ROWS = [
+    Row("figures of a warm run", "µs", observed("figures"), limit=0.02 * WARM_RUN_MICROSECONDS),
+    Row("log of a warm run, five lines", "µs", observed("log")),
     Row("warm run of a function over HTTP, p50", "ms", run, limit=5),
     Row("warm runs, 4 callers", "/s", throughput, limit=400, more_is_better=True),
     Row("first run with a new requirement: six", "ms", first_run("new_small"), _FIRST),

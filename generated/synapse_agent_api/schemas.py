@@ -223,6 +223,12 @@ class Health(BaseModel):
     features: Annotated[
         list[str] | MISSING, Field(description="What the agent can beyond the minimum, as in `Synapse-Agent-Features`.")
     ] = MISSING
+    running: Annotated[int | MISSING, Field(description="Runs that are being carried out.")] = MISSING
+    waiting: Annotated[int | MISSING, Field(description="Runs that wait for their environment or their turn.")] = (
+        MISSING
+    )
+    capacity: Annotated[int | MISSING, Field(description="Runs at once.")] = MISSING
+    uptime: Annotated[float | MISSING, Field(description="Seconds since the agent's start.")] = MISSING
     sandbox: Sandbox | MISSING = MISSING
     warm: WarmProcesses | MISSING = MISSING
 
@@ -644,6 +650,23 @@ at once with the job record.
 """
 
 
+class PluginEnvironment(BaseModel):
+    """
+    An environment that runs of plugins share.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: str
+    python: Annotated[str | None | MISSING, Field(description="The version of its Python.")] = MISSING
+    requirements: list[str] | None | MISSING = MISSING
+    size: Annotated[int, Field(description="Bytes of all its files.")]
+    last_used: AwareDatetime | MISSING = MISSING
+    in_use: bool | MISSING = MISSING
+    usable: Annotated[bool | MISSING, Field(description="Whether its Python still exists.")] = MISSING
+
+
 PluginModules = TypeAliasType("PluginModules", dict[str, str])
 """
 Python source by dotted module name.
@@ -722,6 +745,17 @@ class PushPluginReleaseRequest(BaseModel):
         bool | None,
         Field(description="Replace a cached release of that code and version that has other files. It keeps its ID."),
     ] = False
+
+
+class Readiness(BaseModel):
+    """
+    The agent takes runs.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    status: Annotated[str, Field(description="`ok`.")]
 
 
 class ReferencedFile(BaseModel):
@@ -845,6 +879,33 @@ class SessionRequest(BaseModel):
 
     token: Annotated[str | MISSING, Field(min_length=1)] = MISSING
     code: Annotated[str | MISSING, Field(min_length=1)] = MISSING
+
+
+class Storage(BaseModel):
+    """
+    What an agent keeps on its disk.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    data_dir: Annotated[str, Field(description="The data folder, on the agent's machine.")]
+    collected_at: AwareDatetime
+    disk_total: Annotated[int, Field(description="Bytes of the disk with the data folder.")]
+    disk_free: Annotated[int, Field(description="Bytes of it that are free.")]
+    stores: list[Store]
+
+
+class Store(BaseModel):
+    """
+    One kind of what is kept.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: Annotated[str, Field(description="Such as `jobs`, `environments` or `files`.")]
+    size: Annotated[int, Field(description="Bytes.")]
 
 
 class StoredFile(BaseModel):

@@ -146,6 +146,10 @@ class Health(TypedDict):
     status: str
     version: NotRequired[str]
     features: NotRequired[list[str]]
+    running: NotRequired[int]
+    waiting: NotRequired[int]
+    capacity: NotRequired[int]
+    uptime: NotRequired[float]
     sandbox: NotRequired[Sandbox]
     warm: NotRequired[WarmProcesses]
 
@@ -396,6 +400,20 @@ at once with the job record.
 """
 
 
+class PluginEnvironment(TypedDict):
+    """
+    An environment that runs of plugins share.
+    """
+
+    id: str
+    python: NotRequired[str | None]
+    requirements: NotRequired[list[str] | None]
+    size: int
+    last_used: NotRequired[str]
+    in_use: NotRequired[bool]
+    usable: NotRequired[bool]
+
+
 PluginModules: TypeAlias = dict[str, str]
 """
 Python source by dotted module name.
@@ -441,6 +459,14 @@ class PushPluginReleaseRequest(TypedDict):
 
     archive: StoredFileReference
     replace: NotRequired[bool]
+
+
+class Readiness(TypedDict):
+    """
+    The agent takes runs.
+    """
+
+    status: str
 
 
 class ReferencedFile(TypedDict):
@@ -519,6 +545,27 @@ class SessionRequest(TypedDict):
 
     token: NotRequired[str]
     code: NotRequired[str]
+
+
+class Storage(TypedDict):
+    """
+    What an agent keeps on its disk.
+    """
+
+    data_dir: str
+    collected_at: str
+    disk_total: int
+    disk_free: int
+    stores: list[Store]
+
+
+class Store(TypedDict):
+    """
+    One kind of what is kept.
+    """
+
+    name: str
+    size: int
 
 
 class StoredFile(TypedDict):

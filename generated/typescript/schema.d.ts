@@ -35,6 +35,37 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/health/ready": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check that the agent takes runs
+         * @description For load balancers and orchestrators; answers without authentication too. 503 while the agent can take no run.
+         */
+        get: operations["check_readiness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/backup/": {
         parameters: {
             query?: never;
@@ -793,6 +824,68 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/environments/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the environments of plugins
+         * @description Those on the agent's own machine, the most recently used first, as they were at most half a minute ago.
+         */
+        get: operations["list_environments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/storage/": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See what the agent keeps on its disk
+         * @description As it was at most half a minute ago.
+         */
+        get: operations["get_storage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events/": {
         parameters: {
             query?: never;
@@ -816,10 +909,10 @@ export interface paths {
          * @description What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
          *     follow each other closely come as one event. The data of an event is a JSON object with a `type`:
          *
-         *     - `job`: a job was made, has gone on or is over; `job` is its record, as lists have it.
+         *     - `job`: a job was made, has reported something or is over; `job` is its record, as in a list.
          *     - `job_deleted`: the job of that `job_id` is gone.
-         *     - `release`: `release` was cached or deleted, as `what` says.
-         *     - `environment`: an environment was made or removed, as `what` says.
+         *     - `release`: `release` was cached (`what` is `created`) or deleted.
+         *     - `environment`: an environment was `made` or `removed`.
          *     - `agent`: the agent is about to end; the last event.
          *     - `reload`: too much has changed for single events. Load again what you show.
          *
@@ -928,6 +1021,14 @@ export interface components {
             version?: string;
             /** @description What the agent can beyond the minimum, as in `Synapse-Agent-Features`. */
             features?: string[];
+            /** @description Runs that are being carried out. */
+            running?: number;
+            /** @description Runs that wait for their environment or their turn. */
+            waiting?: number;
+            /** @description Runs at once. */
+            capacity?: number;
+            /** @description Seconds since the agent's start. */
+            uptime?: number;
             sandbox?: components["schemas"]["Sandbox"];
             warm?: components["schemas"]["WarmProcesses"];
         } & {
@@ -941,6 +1042,52 @@ export interface components {
             memory?: number;
             /** @description Bytes that they may take while they are idle; the least recently used end first. */
             max_memory?: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The agent takes runs. */
+        Readiness: {
+            /** @description `ok`. */
+            status: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description An environment that runs of plugins share. */
+        PluginEnvironment: {
+            id: string;
+            /** @description The version of its Python. */
+            python?: string | null;
+            requirements?: string[] | null;
+            /** @description Bytes of all its files. */
+            size: number;
+            /** Format: date-time */
+            last_used?: string;
+            in_use?: boolean;
+            /** @description Whether its Python still exists. */
+            usable?: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description What an agent keeps on its disk. */
+        Storage: {
+            /** @description The data folder, on the agent's machine. */
+            data_dir: string;
+            /** Format: date-time */
+            collected_at: string;
+            /** @description Bytes of the disk with the data folder. */
+            disk_total: number;
+            /** @description Bytes of it that are free. */
+            disk_free: number;
+            stores: components["schemas"]["Store"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description One kind of what is kept. */
+        Store: {
+            /** @description Such as `jobs`, `environments` or `files`. */
+            name: string;
+            /** @description Bytes. */
+            size: number;
         } & {
             [key: string]: unknown;
         };
@@ -1914,6 +2061,40 @@ export interface operations {
                 };
             };
             403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    check_readiness: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The agent takes runs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["OtherError"];
         };
     };
@@ -3229,6 +3410,74 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["FileRefused"];
             503: components["responses"]["Unavailable"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    list_environments: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The environments. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginEnvironment"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["OtherError"];
+        };
+    };
+    get_storage: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `Token <user token>`: the user to act for.
+                 * @example Token 0123abcd
+                 */
+                "SYNAPSE-User"?: components["parameters"]["User"];
+                /**
+                 * @description `Token <tenant>`: the tenant to act within.
+                 * @example Token example
+                 */
+                "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stores and their sizes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Storage"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             default: components["responses"]["OtherError"];
         };
     };

@@ -17,7 +17,8 @@ from synapse_agent.files.references import FileReference
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
-from synapse_agent.observe.logs import log_change
+from synapse_agent.observe.observer import Observer
+from synapse_agent.observe.storage import StorageOverview
 from synapse_agent.plugins.archives import unpack_named
 from synapse_agent.plugins.debug_source import DebugRules
 from synapse_agent.plugins.releases import Creation, Releases
@@ -61,10 +62,11 @@ class Agent:
     max_priority: int
     nodes: NodeMonitor
     warming: Warming
+    observer: Observer
+    runner_refusal: Callable[[], Problem | None]
     push_limits: TreeLimits | None
     """Of what callers upload as releases; None if they may not."""
     runner: Runner
-    changes: Changes
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
         """Prepare a release for its runs, and return how far that is, as the contract has it."""
@@ -93,7 +95,7 @@ class Agent:
 
     async def close(self, *, limit: float) -> None:
         """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
-        self.changes.publish(Change("agent", "stopping", __version__))
+        self.observer.changes.publish(Change("agent", "stopping", __version__))
         await asyncio.gather(self.releases.close(), self.warming.close(), self.jobs.close(limit=limit))
 
 
@@ -109,7 +111,6 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
     async with AsyncExitStack() as stack:
         source = SourceChain([*folders, *await _backend(settings, stack)])
         changes = Changes()
-        changes.subscribe(log_change)
         folder = DataFolder(settings.data_dir)
         stack.callback(folder.close)
         database = Database(folder.database, make_room=folder.reserve.spend)
@@ -139,6 +140,16 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             changes=changes,
         )
         stack.push_async_callback(jobs.close, limit=0)
+        storage = StorageOverview(folder, database)
+        stack.push_async_callback(storage.close)
+        observer = Observer(
+            changes,
+            jobs,
+            storage,
+            capacity=settings.runs_at_once,
+            gpus=len(scheduler.machine.gpus or ()),
+            runner_figures=runner.figures,
+        )
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
         for each in folders:
             stack.push_async_callback(_cancel, asyncio.create_task(each.look_ahead()))
@@ -174,8 +185,9 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             max_priority=settings.max_priority,
             nodes=nodes,
             warming=warming,
+            observer=observer,
+            runner_refusal=runner.refusal,
             push_limits=unpacked if settings.allow_push else None,
-            changes=changes,
             runner=runner,
         )
         for release in settings.warm:

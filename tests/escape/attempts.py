@@ -265,8 +265,11 @@ class Processes:
 
     def __init__(self, agent, **_):
         zygote = os.getppid()
-        keeper = int(Path(f"/proc/{zygote}/stat").read_text().rpartition(")")[2].split()[1])
-        siblings = map(int, Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split())
+        if os.readlink("/proc/self") == str(os.getpid()):
+            keeper = int(Path(f"/proc/{zygote}/stat").read_text().rpartition(")")[2].split()[1])
+            siblings = map(int, Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split())
+        else:  # the machine's `/proc`, in a namespace of processes
+            keeper, siblings = 1, range(3, 30)
         self.others = [zygote, keeper, agent, *(pid for pid in siblings if pid != os.getpid())]
 
     def _each(self, way):

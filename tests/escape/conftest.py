@@ -100,7 +100,8 @@ async def confined(kind: str, data_dir: Path) -> AsyncIterator[LocalRunner]:
 @pytest.fixture
 def outside() -> Iterator[Path]:
     """A folder with a file, on the disk and below no folder for temporary files; all users may change both."""
-    folder = Path(tempfile.mkdtemp(dir=Path(__file__).parent, prefix=".outside-"))
+    place = os.environ.get("ESCAPE_FOLDER", Path(__file__).parent)
+    folder = Path(tempfile.mkdtemp(dir=place, prefix=".outside-"))
     folder.chmod(0o777)
     (folder / "file").write_text("as it was")
     (folder / "file").chmod(0o666)

@@ -177,6 +177,30 @@ async def test_what_actions_need_works(confined: LocalRunner, write: Write) -> N
     assert await write(source).run(confined) == {}
 
 
+@pytest.mark.skipif(not Path("/dev/nvidiactl").exists(), reason="no GPU of NVIDIA's here")
+async def test_a_gpu_can_be_used(confined: LocalRunner, write: Write) -> None:
+    """Its devices can be written to, and threads be named, as CUDA does at its start; a disk's device can't."""
+    source = """
+        import os, threading
+        from pathlib import Path
+
+        def act():
+            def can_write(path):
+                try:
+                    os.close(os.open(path, os.O_RDWR))
+                except OSError:
+                    return False
+                return True
+
+            names = ["nvidiactl", *(str(path.relative_to("/dev")) for path in Path("/dev").glob("dri/render*"))]
+            comm = os.open(f"/proc/self/task/{threading.get_native_id()}/comm", os.O_RDWR)  # as pthread_setname_np does
+            os.write(comm, b"cuda")
+            disks = [path for path in Path("/dev").iterdir() if path.name.startswith(("nvme", "sd", "vd"))]
+            return [name for name in names if not can_write(f"/dev/{name}")], list(map(str, filter(can_write, disks)))
+        """
+    assert await write(source).run(confined) == [[], []]
+
+
 def test_an_action_cannot_call_the_agents_own_api(write: Write, tmp_path: Path) -> None:
     """It reaches the address as any process on the machine does, but does not find the token, not even in its file."""
     source = """

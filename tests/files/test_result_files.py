@@ -121,7 +121,7 @@ def test_a_result_whose_file_was_not_kept_is_an_error(act) -> None:
 
 
 def test_a_job_in_the_background_has_the_references_too(client: AgentClient, act) -> None:
-    """In its record, and for whoever waits."""
+    """In its record, and as what `wait_for_job` returns."""
     act(PRODUCES, job_id="behind", background=True)
     result = client.wait_for_job("behind")
     assert json.loads(json.dumps(result["model"]))["$file"]["id"] == hashlib.sha256(b"weights").hexdigest()

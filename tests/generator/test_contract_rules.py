@@ -58,7 +58,7 @@ def test_the_agent_s_token_is_the_only_credential() -> None:
     assert list(CONTRACT["components"]["securitySchemes"]) == ["agentToken"]
     assert CONTRACT["security"] == [{"agentToken": []}]
     own = {name: operation["security"] for name, (_, operation) in OPERATIONS.items() if "security" in operation}
-    open_ones = ("health_check", "create_session")
+    open_ones = ("health_check", "check_readiness", "create_session")
     assert own == {name: [{}, {"agentToken": []}] for name in open_ones}
 
 
@@ -77,7 +77,7 @@ def test_successes_are_inline_and_errors_are_references(name: str) -> None:
     for status, answer in responses(name).items():
         assert ("$ref" in answer) is not status.startswith("2"), status
     assert responses(name)["default"] == {"$ref": "#/components/responses/OtherError"}
-    assert {"401", "403"} <= responses(name).keys() or name == "health_check"
+    assert {"401", "403"} <= responses(name).keys() or name in ("health_check", "check_readiness")
 
 
 def test_the_headers_of_every_answer_are_written_once() -> None:

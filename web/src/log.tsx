@@ -5,7 +5,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { spans } from "./ansi.ts";
 import { BASE, type Job, type Json } from "./api.ts";
 
-const MOST_LINES = 5000;
+const MOST_LINES = 2000;
 /** Lines that the page holds; the newest stay, the file has all. */
 
 const PAUSE = 200;

@@ -41,10 +41,12 @@ if TYPE_CHECKING:
     from .plugin_action import PluginAction
     from .plugin_action_params_schema import PluginActionParamsSchema
     from .plugin_config_override import PluginConfigOverride
+    from .plugin_environment import PluginEnvironment
     from .plugin_modules import PluginModules
     from .plugin_release import PluginRelease
     from .plugin_release_page import PluginReleasePage
     from .push_plugin_release_request import PushPluginReleaseRequest
+    from .readiness import Readiness
     from .referenced_file import ReferencedFile
     from .release_filters import ReleaseFilters
     from .resource_amount import ResourceAmount
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from .session import Session
     from .session_code import SessionCode
     from .session_request import SessionRequest
+    from .storage import Storage
+    from .store import Store
     from .stored_file import StoredFile
     from .stored_file_reference import StoredFileReference
     from .warm_processes import WarmProcesses
@@ -93,10 +97,12 @@ _MODULES = {
     "PluginAction": "plugin_action",
     "PluginActionParamsSchema": "plugin_action_params_schema",
     "PluginConfigOverride": "plugin_config_override",
+    "PluginEnvironment": "plugin_environment",
     "PluginModules": "plugin_modules",
     "PluginRelease": "plugin_release",
     "PluginReleasePage": "plugin_release_page",
     "PushPluginReleaseRequest": "push_plugin_release_request",
+    "Readiness": "readiness",
     "ReferencedFile": "referenced_file",
     "ReleaseFilters": "release_filters",
     "ResourceAmount": "resource_amount",
@@ -105,6 +111,8 @@ _MODULES = {
     "Session": "session",
     "SessionCode": "session_code",
     "SessionRequest": "session_request",
+    "Storage": "storage",
+    "Store": "store",
     "StoredFile": "stored_file",
     "StoredFileReference": "stored_file_reference",
     "WarmProcesses": "warm_processes",
@@ -146,10 +154,12 @@ __all__ = (
     "PluginAction",
     "PluginActionParamsSchema",
     "PluginConfigOverride",
+    "PluginEnvironment",
     "PluginModules",
     "PluginRelease",
     "PluginReleasePage",
     "PushPluginReleaseRequest",
+    "Readiness",
     "ReferencedFile",
     "ReleaseFilters",
     "ResourceAmount",
@@ -158,6 +168,8 @@ __all__ = (
     "Session",
     "SessionCode",
     "SessionRequest",
+    "Storage",
+    "Store",
     "StoredFile",
     "StoredFileReference",
     "WarmProcesses",

@@ -26,6 +26,10 @@ class Health:
         status (str): `ok` when the agent can work.
         version (str | Unset): The agent's own version.
         features (list[str] | Unset): What the agent can beyond the minimum, as in `Synapse-Agent-Features`.
+        running (int | Unset): Runs that are being carried out.
+        waiting (int | Unset): Runs that wait for their environment or their turn.
+        capacity (int | Unset): Runs at once.
+        uptime (float | Unset): Seconds since the agent's start.
         sandbox (Sandbox | Unset): What keeps the actions that an agent runs from writing elsewhere than into their own
             folder.
         warm (WarmProcesses | Unset): The processes that the agent keeps ready for runs of releases. Absent if they are
@@ -35,6 +39,10 @@ class Health:
     status: str
     version: str | Unset = UNSET
     features: list[str] | Unset = UNSET
+    running: int | Unset = UNSET
+    waiting: int | Unset = UNSET
+    capacity: int | Unset = UNSET
+    uptime: float | Unset = UNSET
     sandbox: Sandbox | Unset = UNSET
     warm: WarmProcesses | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -47,6 +55,14 @@ class Health:
         features: list[str] | Unset = UNSET
         if not isinstance(self.features, Unset):
             features = self.features
+
+        running = self.running
+
+        waiting = self.waiting
+
+        capacity = self.capacity
+
+        uptime = self.uptime
 
         sandbox: dict[str, Any] | Unset = UNSET
         if not isinstance(self.sandbox, Unset):
@@ -67,6 +83,14 @@ class Health:
             field_dict["version"] = version
         if features is not UNSET:
             field_dict["features"] = features
+        if running is not UNSET:
+            field_dict["running"] = running
+        if waiting is not UNSET:
+            field_dict["waiting"] = waiting
+        if capacity is not UNSET:
+            field_dict["capacity"] = capacity
+        if uptime is not UNSET:
+            field_dict["uptime"] = uptime
         if sandbox is not UNSET:
             field_dict["sandbox"] = sandbox
         if warm is not UNSET:
@@ -86,6 +110,14 @@ class Health:
 
         features = cast(list[str], d.pop("features", UNSET))
 
+        running = d.pop("running", UNSET)
+
+        waiting = d.pop("waiting", UNSET)
+
+        capacity = d.pop("capacity", UNSET)
+
+        uptime = d.pop("uptime", UNSET)
+
         _sandbox = d.pop("sandbox", UNSET)
         sandbox: Sandbox | Unset
         if isinstance(_sandbox, Unset):
@@ -104,6 +136,10 @@ class Health:
             status=status,
             version=version,
             features=features,
+            running=running,
+            waiting=waiting,
+            capacity=capacity,
+            uptime=uptime,
             sandbox=sandbox,
             warm=warm,
         )

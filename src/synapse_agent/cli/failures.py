@@ -105,6 +105,8 @@ def _after_refusal(error: ClientError, about: About) -> str:
         return "'synapse-agent list' shows what there is."
     if error.error_type == "unknown_action" and about.lookup:
         return f"'synapse-agent get {about.lookup}' shows its actions."
+    if error.error_type == "release_conflict":
+        return "'synapse-agent push PATH --replace' replaces it."
     if isinstance(error, ConflictError):
         return "'synapse-agent jobs get JOB_ID' shows what the job is."
     if isinstance(error, ValidationError):

@@ -11,6 +11,7 @@ import typer
 from synapse_agent.cli.authoring.check import check
 from synapse_agent.cli.authoring.dev import dev
 from synapse_agent.cli.authoring.init import init
+from synapse_agent.cli.authoring.push import push
 from synapse_agent.cli.commands import agents as agent_commands
 from synapse_agent.cli.commands import doctor as doctor_command
 from synapse_agent.cli.commands import jobs as job_commands
@@ -68,6 +69,7 @@ def synapse_agent(
 app.command("init", rich_help_panel=AUTHORS)(init)
 app.command("dev", rich_help_panel=AUTHORS)(dev)
 app.command("check", rich_help_panel=AUTHORS)(check)
+app.command("push", rich_help_panel=AUTHORS)(push)
 app.command("demo", rich_help_panel=HERE)(demo)
 app.command("run", rich_help_panel=RELEASES)(run_commands.run)
 app.command("debug", rich_help_panel=RELEASES)(run_commands.debug)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from synapse_agent.jobs.event_stream import JobEnd
-from synapse_agent.problems import Problem
+from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem
 
 HAS_RUN = 500
 """The status of a problem that tells how a run ended; with any other nothing has run."""
@@ -69,6 +69,12 @@ def not_recorded(error: Exception) -> Problem:
     """Refuse a run because the end of an earlier one can't be written down."""
     message = f"The agent cannot write down how runs end ({error}), so it takes no new ones. Make room on its disk."
     return Problem(503, "unavailable", message)
+
+
+def too_many_runs(count: int) -> Problem:
+    """Refuse a run because so many are running or waiting."""
+    message = f"{count} runs are running or queued, the limit of this agent. Try again later."
+    return Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
 
 
 def internal_error(job_id: str) -> Problem:

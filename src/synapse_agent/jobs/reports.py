@@ -35,10 +35,9 @@ class JobReports:
 
     def ended(self, live: RunningJob, end: EndRecord, error_type: str | None) -> None:
         """A job is over, and its end is written down."""
-        facts = {"status": end.status, "error_type": error_type}
         seconds = None if live.started is None else _since(live.started)
-        known = {name: value for name, value in facts.items() if value is not None}
-        self._publish("ended", live.row, **known, seconds=seconds, waited=_waited(live))
+        timings = {"queued": _waited(live)} | ({} if seconds is None else {"action": seconds})
+        self._publish("ended", live.row, status=end.status, error_type=error_type, seconds=seconds, timings=timings)
 
     def deleted(self, row: JobRow) -> None:
         """A job is forgotten."""

@@ -35,12 +35,13 @@ from synapse_agent.jobs.outcomes import (
     result_not_kept,
     stopped,
     stopped_early,
+    too_many_runs,
 )
 from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.reports import JobReports
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
-from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem, shutting_down
+from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, Runner
 from synapse_agent.runner.resources.ledger import ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
@@ -141,13 +142,9 @@ class Jobs:
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
         self.scheduler.machine.check(spec.resources)
-        if len(self._live) >= self._most:
-            message = f"{len(self._live)} runs are running or queued, the limit of this agent. Try again later."
-            raise Problem(429, "too_many_runs", message, retry_after=RETRY_AFTER_SECONDS)
-        if self._ends.trouble:
-            raise not_recorded(self._ends.trouble)
-        if self._reserve and self._reserve.is_low:
-            raise disk_full()
+        refusal = self.refusal()
+        if refusal is not None:
+            raise refusal
         self._stored.check(spec.params.files)
         row = self._rows.create(self._new_job(spec, content, key), request=key.request if key else None)
         if earlier:
@@ -189,6 +186,21 @@ class Jobs:
         rows = self._pages.page(filters, limit=limit, before=before_id, newer=self._ends.statuses())
         found = map(self._ends.applied, rows)
         return b"[" + b",".join(self._record(row, _short_result(row)) for row in found) + b"]"
+
+    def counts(self) -> dict[str, float]:
+        """Count the jobs that are not over, by state."""
+        running = sum(1 for live in self._live.values() if live.started_at)
+        return {"running": running, "waiting": len(self._live) - running}
+
+    def refusal(self) -> Problem | None:
+        """Return why a new run would be refused now, None if it would be taken."""
+        if self._is_closing:
+            return shutting_down()
+        if len(self._live) >= self._most:
+            return too_many_runs(len(self._live))
+        if self._ends.trouble:
+            return not_recorded(self._ends.trouble)
+        return disk_full() if self._reserve and self._reserve.is_low else None
 
     def listed(self, job_id: str) -> bytes | None:
         """Return a job as a list has it, None if there is no such job."""

@@ -37,7 +37,8 @@ def log_change(change: Change) -> None:
     """Log what has happened to a job, a release or an environment."""
     level = logging.DEBUG if change.what == "progressed" else logging.INFO
     if logger.isEnabledFor(level):
-        facts = {key: value for key, value in change.facts.items() if value is not None}
+        facts = {key: value for key, value in change.facts.items() if value is not None and key != "timings"}
+        facts |= change.facts.get("timings", {})
         logger.log(level, "%s %s", change.kind, change.what, extra={change.kind: change.name, **facts})
 
 

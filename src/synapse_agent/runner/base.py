@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from synapse_agent.files.references import REFERENCE, FileReference, find_references
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.resources import ASKED_BY_PARAMS
+from synapse_agent.problems import Problem
 from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation
 
@@ -106,6 +107,17 @@ class RunListener(Protocol):
 
         What is still in the folder after the second call is removed.
         """
+
+
+@runtime_checkable
+class Observable(Protocol):
+    """A runner that reports on itself."""
+
+    def figures(self) -> Mapping[str, float]:
+        """Count the processes that are kept, by kind."""
+
+    def refusal(self) -> Problem | None:
+        """Return why a run would be refused now, None if it would be taken."""
 
 
 class Runner(Protocol):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.problems import Problem
-from synapse_agent.runner.base import NO_PARAMS, Run, RunListener, Runner
+from synapse_agent.runner.base import NO_PARAMS, Observable, Run, RunListener, Runner
 from synapse_agent.runner.warming import SilentListener
 
 _HEAD_START = 2.0
@@ -68,6 +68,14 @@ class DescribingRunner:
             raise
         _settle(first, is_well=True)
         return result
+
+    def figures(self) -> Mapping[str, float]:
+        """Count the processes that are kept, by kind."""
+        return self._runner.figures() if isinstance(self._runner, Observable) else {}
+
+    def refusal(self) -> Problem | None:
+        """Return why a run would be refused now, None if it would be taken."""
+        return self._runner.refusal() if isinstance(self._runner, Observable) else None
 
     async def stop(self, job_id: str) -> None:
         """End a run; see `Runner.stop`."""

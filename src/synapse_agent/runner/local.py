@@ -138,6 +138,14 @@ class LocalRunner:
         limit = {} if math.isinf(self._max_warm_memory) else {"max_memory": int(self._max_warm_memory)}
         return {"processes": len(self._zygotes), "memory": self._zygotes.memory, **limit}
 
+    def figures(self) -> Mapping[str, float]:
+        """Count the processes that runs are forked from."""
+        return {"zygote": self._zygotes.count}
+
+    def refusal(self) -> Problem | None:
+        """Return why a run would be refused now: it is closed."""
+        return shutting_down() if self._closed else None
+
     async def stop(self, job_id: str) -> None:
         """End a run and all it started; see `Runner.stop`."""
         stop = self._running.get(job_id)

@@ -15,10 +15,11 @@ from synapse_agent.agent import Agent
 from synapse_agent.observe.requests import AccessLog
 from synapse_agent.page.files import FILES, PageFile
 from synapse_agent.problems import InvalidRequest, Problem
-from synapse_agent.server import handlers, session_handlers
+from synapse_agent.server import handlers, overview_handlers, session_handlers
 from synapse_agent.server.auth import AuthMiddleware
 from synapse_agent.server.observation import ERROR_TYPE, ROUTE, ObservingMiddleware
 from synapse_agent.server.operations import Operation, load_contract, match_handlers, read_operations
+from synapse_agent.server.overview_handlers import METRICS_PATH, MetricsPage
 from synapse_agent.server.parser_process import BodyParser
 from synapse_agent.server.request_body import BodyLimits, ClientGone, MemoryBudget
 from synapse_agent.server.requests import OperationRequest, read_request
@@ -44,7 +45,8 @@ def build_app(
     parser = parser or BodyParser()
     contract = load_contract()
     operations = read_operations(contract)
-    table = {**_handlers(handlers), **_handlers(session_handlers)}
+    modules = (handlers, session_handlers, overview_handlers)
+    table = {name: handler for module in modules for name, handler in _handlers(module).items()}
     match_handlers(operations, table)
     room = MemoryBudget(BODIES_AT_ONCE * settings.max_body_bytes)
     limits = BodyLimits(settings.max_body_bytes, settings.request_timeout, room)
@@ -52,14 +54,14 @@ def build_app(
         path: _Endpoint(agent, table, group, limits=limits, parser=parser)
         for path, group in _by_path(operations).items()
     }
-    apps |= {path: PageFile(path) for path in FILES}
+    apps |= {path: PageFile(path) for path in FILES} | {METRICS_PATH: MetricsPage(agent.observer)}
     hosts = [settings.host, *settings.allowed_hosts]
     app: ASGIApp = ErrorMiddleware(AuthMiddleware(Routes(apps), tokens=tokens, hosts=hosts))
     if settings.check_answers:
         from synapse_agent.server.contract_check import ContractMiddleware  # few agents check their responses
 
         app = ContractMiddleware(app, contract)
-    return ObservingMiddleware(app, [AccessLog(settings.access_log).log])
+    return ObservingMiddleware(app, [AccessLog(settings.access_log).log, agent.observer.metrics.note_request])
 
 
 class ErrorMiddleware:

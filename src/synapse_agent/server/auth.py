@@ -13,7 +13,7 @@ from synapse_agent.server.sessions import Sessions
 from synapse_agent.storage.token_file import Token
 from synapse_agent.util.hosts import host_name, is_loopback_name
 
-OPEN_PATHS = frozenset({"/health/", *FILES})
+OPEN_PATHS = frozenset({"/health/", "/health/ready", *FILES})
 SESSION_PATH = "/session/"
 CODE_PATH = "/session_codes/"
 PAGE_HEADER = b"synapse-agent-page"

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from synapse_agent.errors import StartError
 from synapse_agent.page.files import FILES
 from synapse_agent.server.operations import read_operations, resolved
+from synapse_agent.server.overview_handlers import METRICS_PATH
 from synapse_agent.server.responses import error_answer
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class ContractRules:
 
     def find(self, method: str, path: str, status: int) -> ContractRule | None:
         """Give the rule for an answer, None for the files beside the operations; `Mismatch` where there is none."""
-        if path in FILES and status == 200:
+        if path in (*FILES, METRICS_PATH) and status == 200:
             return None
         if method == "HEAD":  # an answer without its body
             return None

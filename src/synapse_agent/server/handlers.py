@@ -47,9 +47,10 @@ async def health_check(agent: Agent, _request: OperationRequest) -> Response:
         "landlock_abi": agent.sandbox.landlock_abi,
         "restricts": agent.sandbox.restricts,
     }
-    health = {"status": "ok", "version": __version__, "features": FEATURES, "sandbox": sandbox}
+    facts = {"status": "ok", "version": __version__, "features": FEATURES, "sandbox": sandbox}
+    load = {**agent.jobs.counts(), "capacity": agent.observer.capacity, "uptime": round(agent.observer.uptime, 3)}
     kept = agent.runner.kept()
-    return json_answer(json_bytes({**health, "warm": kept} if kept else health))
+    return json_answer(json_bytes({**facts, **load, **({"warm": kept} if kept else {})}))
 
 
 async def create_backup(agent: Agent, _request: OperationRequest) -> Response:
@@ -187,7 +188,7 @@ async def stream_job_logs(agent: Agent, request: OperationRequest) -> Response:
 
 async def stream_events(agent: Agent, _request: OperationRequest) -> Response:
     """Stream what changes."""
-    return _event_stream(follow_changes(agent.changes, agent.jobs.listed))
+    return _event_stream(follow_changes(agent.observer.changes, agent.jobs.listed))
 
 
 async def list_job_files(agent: Agent, request: OperationRequest) -> Response:

@@ -20,7 +20,7 @@ class Change:
     name: str
     """The job's ID, `code@version`, or the environment's ID."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What a line of the log says besides: no params, no output, no secret."""
+    """What a line of the log has besides: no params, no output, no secret."""
 
 
 class Changes:

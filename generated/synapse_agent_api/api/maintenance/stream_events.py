@@ -111,10 +111,10 @@ def sync(
     What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
     follow each other closely come as one event. The data of an event is a JSON object with a `type`:
 
-    - `job`: a job was made, has gone on or is over; `job` is its record, as lists have it.
+    - `job`: a job was made, has reported something or is over; `job` is its record, as in a list.
     - `job_deleted`: the job of that `job_id` is gone.
-    - `release`: `release` was cached or deleted, as `what` says.
-    - `environment`: an environment was made or removed, as `what` says.
+    - `release`: `release` was cached (`what` is `created`) or deleted.
+    - `environment`: an environment was `made` or `removed`.
     - `agent`: the agent is about to end; the last event.
     - `reload`: too much has changed for single events. Load again what you show.
 
@@ -158,10 +158,10 @@ async def asyncio(
     What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
     follow each other closely come as one event. The data of an event is a JSON object with a `type`:
 
-    - `job`: a job was made, has gone on or is over; `job` is its record, as lists have it.
+    - `job`: a job was made, has reported something or is over; `job` is its record, as in a list.
     - `job_deleted`: the job of that `job_id` is gone.
-    - `release`: `release` was cached or deleted, as `what` says.
-    - `environment`: an environment was made or removed, as `what` says.
+    - `release`: `release` was cached (`what` is `created`) or deleted.
+    - `environment`: an environment was `made` or `removed`.
     - `agent`: the agent is about to end; the last event.
     - `reload`: too much has changed for single events. Load again what you show.
 

@@ -75,7 +75,8 @@ class Keeper:
             for descriptor, events in self._wait():
                 self._attend(descriptor, events)
             self._watch_the_time(time.monotonic())
-            self._runs.report_what_is_over(None if self._zygote is None else self._zygote.pid)
+            zygote = [] if self._zygote is None else [self._zygote.pid]
+            self._runs.report_what_is_over([*zygote, *(spare.pid for spare in self._spares)])
         if not self._spec.namespaces:  # otherwise the kernel ends all processes when this one ends
             self._runs.end_all()
 

@@ -7,7 +7,7 @@ import select
 import signal
 import time
 from _socket import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 
 from ..synapse_worker.kernel import exit_status, own_children, pidfd_open
@@ -175,15 +175,18 @@ class RunningRuns:
         if run.is_adopted:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(run.pid, signal.SIGKILL)  # before the number is free for others
-            _, status = os.waitpid(run.pid, 0)
+            try:
+                _, status = os.waitpid(run.pid, 0)
+            except ChildProcessError:  # its zygote has reaped it, and ended before it reported that
+                status = signal.SIGKILL
             self._finish(run, status)
             return
+        self._unreaped[run.place] = time.monotonic()
         status_of_zombie = exit_status(run.pid)
-        if status_of_zombie is None:
+        if status_of_zombie is None:  # reaped in the same moment, or the `/proc` here is the machine's
             self._poll.unregister(pidfd)
             self._unregistered.add(pidfd)
         else:
-            self._unreaped[run.place] = time.monotonic()
             self._finish(run, status_of_zombie)
 
     def reaped(self, place: int, status: int) -> bool:
@@ -199,12 +202,16 @@ class RunningRuns:
         for run in self._running.values():
             run.is_adopted = True
         self._unreaped.clear()  # the keeper inherits what is left of these, too
+        for pidfd in self._unregistered:  # their status is this process's to read now
+            self._poll.register(pidfd, select.POLLIN)
+        self._unregistered.clear()
 
-    def report_what_is_over(self, zygote: int | None) -> None:
-        """Report the runs of which nothing is left; `zygote` is the process id of the zygote."""
+    def report_what_is_over(self, others: Iterable[int]) -> None:
+        """Report the runs of which nothing is left; `others` are the zygote and its processes that wait for runs."""
         if not self._finished:
             return
-        clean = self._sweep(zygote)
+        # The zygote may just have ended: then its processes are children of this one already.
+        clean = kill_children(except_for={*others, *(run.pid for run in self._running.values())})
         now = time.monotonic()
         waiting = []
         for run in self._finished:
@@ -221,7 +228,7 @@ class RunningRuns:
             run.signal(signal.SIGKILL)
         self._running.clear()
         give_up_at = time.monotonic() + _UNKILLABLE_SECONDS
-        while not self._sweep(None) and time.monotonic() < give_up_at:
+        while not kill_children() and time.monotonic() < give_up_at:
             time.sleep(_SWEEP_SECONDS)
 
     def _finish(self, run: RunningRun, status: int) -> None:
@@ -235,13 +242,8 @@ class RunningRuns:
         kind = protocol.ENDED_WITH_ZYGOTE if with_zygote else protocol.ENDED
         self._finished.append(_FinishedRun(kind, run.number, status, run.place))
 
-    def _sweep(self, zygote: int | None) -> bool:
-        """Kill and reap what ended runs left behind; return whether nothing is left."""
-        known = {zygote, *(run.pid for run in self._running.values() if run.is_adopted)}
-        return kill_children(except_for=known)
 
-
-def kill_children(*, except_for: Iterable[int | None]) -> bool:
+def kill_children(*, except_for: Container[int] = ()) -> bool:
     """Kill and reap this process's other children; return False if it had any."""
     others = [pid for pid in own_children() if pid not in except_for]
     for pid in others:

@@ -68,6 +68,11 @@ class ZygotePool:
         """Count those of releases."""
         return len(self._of_releases())
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._kept) + len(self._retired)
+
     def retire(self, *, folder: Path | None = None, environment: Path | None = None) -> None:
         """Begin to end those of a folder or environment that is gone or has changed, each once its runs are over."""
         affected = [

@@ -12,7 +12,7 @@ _PNG_MODES = frozenset(("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16"))
 
 
 class ResultFiles:
-    """Gives parts of one result a file, and a reference that the agent completes: it alone knows the id."""
+    """Turns parts of one result into files, and refers to them; the agent adds the ids, which it alone knows."""
 
     def __init__(self, folder: str) -> None:
         """`folder` is that of the run's outputs."""

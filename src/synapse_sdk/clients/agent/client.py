@@ -16,6 +16,7 @@ from synapse_sdk.clients.agent.health import AsyncHealthClientMixin, HealthClien
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 from synapse_sdk.clients.agent.jobs import AsyncJobClientMixin, JobClientMixin
 from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
+from synapse_sdk.clients.agent.publishing import AsyncPublishingClientMixin, PublishingClientMixin
 from synapse_sdk.clients.agent.resources import AsyncResourcesClientMixin, ResourcesClientMixin
 from synapse_sdk.clients.agent.streaming import AsyncStreamClientMixin, StreamClientMixin
 
@@ -82,6 +83,7 @@ class _Client:
 
 class AgentClient(
     PluginClientMixin,
+    PublishingClientMixin,
     StreamClientMixin,
     JobClientMixin,
     FileClientMixin,
@@ -192,6 +194,7 @@ class AgentClient(
 
 class AsyncAgentClient(
     AsyncPluginClientMixin,
+    AsyncPublishingClientMixin,
     AsyncStreamClientMixin,
     AsyncJobClientMixin,
     AsyncFileClientMixin,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from synapse_sdk.clients.agent._request import calls
 
 if TYPE_CHECKING:
-    from synapse_agent_api.typed_dicts import Backup, Health, SessionCode
+    from synapse_agent_api.typed_dicts import Backup, Health, PluginEnvironment, Readiness, SessionCode, Storage
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
 
 
@@ -31,6 +31,25 @@ class HealthClientMixin:
         code: SessionCode = self._session.send(calls.create_session_code())
         return code
 
+    def check_readiness(self) -> Readiness:
+        """Check that the agent takes runs; it answers this without a token too.
+
+        Raises:
+            ServerError: It can take no run now; the message has the reason.
+        """
+        found: Readiness = self._session.send(calls.check_readiness())
+        return found
+
+    def list_environments(self) -> list[PluginEnvironment]:
+        """List the environments on the agent's machine, the most recently used first."""
+        found: list[PluginEnvironment] = self._session.send(calls.list_environments())
+        return found
+
+    def get_storage(self) -> Storage:
+        """See what the agent keeps on its disk, and how much of it."""
+        found: Storage = self._session.send(calls.get_storage())
+        return found
+
 
 class AsyncHealthClientMixin:
     """The asynchronous twin of `HealthClientMixin`."""
@@ -51,3 +70,18 @@ class AsyncHealthClientMixin:
         """Make a code that signs a browser in once."""
         code: SessionCode = await self._session.send(calls.create_session_code())
         return code
+
+    async def check_readiness(self) -> Readiness:
+        """Check that the agent takes runs."""
+        found: Readiness = await self._session.send(calls.check_readiness())
+        return found
+
+    async def list_environments(self) -> list[PluginEnvironment]:
+        """List the environments on the agent's machine."""
+        found: list[PluginEnvironment] = await self._session.send(calls.list_environments())
+        return found
+
+    async def get_storage(self) -> Storage:
+        """See what the agent keeps on its disk."""
+        found: Storage = await self._session.send(calls.get_storage())
+        return found

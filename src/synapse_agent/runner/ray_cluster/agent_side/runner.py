@@ -82,6 +82,16 @@ class RayRunner:
             if call.has_outputs:
                 await asyncio.to_thread(remove_tree, call.outputs)
 
+    def figures(self) -> Mapping[str, float]:
+        """Count nothing: its processes are on the nodes."""
+        return {}
+
+    def refusal(self) -> Problem | None:
+        """Return why a run would be refused now: the cluster is out of reach, or the runner is closed."""
+        if self._is_closed:
+            return shutting_down()
+        return self._out_of_reach() if self._link is None else None
+
     async def node_reports(self) -> Sequence[NodeReport]:
         """Have the driver look at all nodes; `Problem` 503 `cluster_unavailable`."""
         if self._link is None:

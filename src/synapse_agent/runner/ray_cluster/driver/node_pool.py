@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from synapse_agent.runner.ray_cluster.driver.placement import NodeState
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
@@ -47,6 +48,8 @@ class ReadyNode:
     """Keys of requirements that it has had environments for."""
     arriving: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     """Sources that are on their way to it."""
+    sending: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    """Files of callers that are on their way to it, each sent by one run at a time."""
     heard_at: float = field(default_factory=time.monotonic)
     """When it answered a greeting last."""
 

@@ -217,6 +217,7 @@ class Runs:
     async def _run_on(self, node: ReadyNode, live: _PlacedRun, assignment: Assignment) -> None:
         for _ in range(_SENDINGS):
             await self._shipping.send(live.run.folder, assignment.digest, node)
+            await self._shipping.send_files(live.run.files, node)
             await self._say(live.number, (Placed(node.state.address),))
             live.node = node
             if await self._follow(node, live, assignment):

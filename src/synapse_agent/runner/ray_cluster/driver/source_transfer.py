@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from synapse_agent.files.references import FileReference
 from synapse_agent.runner.ray_cluster.driver.node_pool import ReadyNode
 from synapse_agent.runner.ray_cluster.errors import NodeFailed, NodeLost
-from synapse_agent.runner.ray_cluster.source_archive import pack, pieces
+from synapse_agent.runner.ray_cluster.source_archive import PIECE_BYTES, pack, pieces
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import tree_digest
 
@@ -54,6 +56,16 @@ class SourceTransfer:
                     raise
                 # It was sent from the folder of another debug run, which may have been stopped: ours is still there.
 
+    async def send_files(self, files: Mapping[FileReference, Path], node: ReadyNode) -> None:
+        """Send a node the files that a run's params refer to, as far as it does not have them."""
+        for reference, path in files.items():
+            lock = node.sending.setdefault(reference.id, asyncio.Lock())
+            async with lock:
+                size = (await asyncio.to_thread(path.stat)).st_size
+                while (offset := await node.actor.call("missing_from", reference.id)) is not None:
+                    piece = await asyncio.to_thread(_read, path, offset)
+                    await node.actor.call("receive_file", reference.id, size, offset, piece)
+
     def forget(self, folder: Path) -> str | None:
         """Let go of a folder that is gone, and give the name of what it held, where that is known."""
         return self._digests.pop(folder, None)
@@ -79,3 +91,9 @@ class SourceTransfer:
             with suppress(NodeLost, NodeFailed, TimeoutError):
                 await node.actor.call("abandon", digest, limit=_ABANDON_SECONDS)
             raise
+
+
+def _read(path: Path, offset: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(PIECE_BYTES)

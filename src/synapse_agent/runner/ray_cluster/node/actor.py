@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 from synapse_agent.files.outputs import Outputs
+from synapse_agent.files.store import FileStore, Part
 from synapse_agent.problems import Problem, renamed
 from synapse_agent.runner.base import Run
 from synapse_agent.runner.local import LocalRunner, local_runner
@@ -34,6 +37,7 @@ FOLDER_VARIABLE = "SYNAPSE_NODE_DIR"
 ALONE_SECONDS = 30.0
 """How long a node goes on without hearing from its driver."""
 _TICK_SECONDS = 1.0
+_SWEEP_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Node:
         self._alone_seconds = alone_seconds
         self._on_alone = on_alone
         self._alone_for = 0.0
+        self._sweep_at = time.monotonic() + _SWEEP_SECONDS
         self._live: dict[str, _NodeRun] = {}
         self._drafts: dict[str, Draft] = {}
         self._left: dict[str, Outputs] = {}
@@ -102,6 +107,12 @@ class Node:
         self._store = SourceStore(self._folder / "sources")
         self._scratch = Scratch(self._folder / "left")
         self._output_limit = settings.max_jobs_bytes
+        self._files = FileStore(
+            self._scratch.name(),
+            max_bytes=settings.max_files_bytes,
+            keep=timedelta(days=settings.keep_files_days),
+            temporary=lambda _: self._scratch.name(),
+        )
         self._made = self._folder / "made"
         self._made.mkdir(exist_ok=True)
         return Stock(tuple(self._store.digests()), tuple(path.name for path in self._made.iterdir()))
@@ -136,6 +147,22 @@ class Node:
         if draft is not None:
             await asyncio.to_thread(draft.abandon)
 
+    async def missing_from(self, file_id: str) -> int | None:
+        """Return the offset from which on the node does not have a file of a caller; None if it has all of it."""
+        try:
+            stored = self._files.find(file_id)
+        except Problem:
+            return 0
+        return None if self._files.path(file_id).exists() else stored.received
+
+    async def receive_file(self, file_id: str, size: int, offset: int, piece: bytes) -> None:
+        """Take a piece of such a file."""
+
+        async def body() -> AsyncIterator[bytes]:
+            yield piece
+
+        await self._files.receive(file_id, Part(size, offset), body())
+
     async def run(self, assignment: Assignment) -> AsyncIterator[tuple[Item, ...]]:
         """Run an action and give what it says, in batches, as it says it."""
         job_id = assignment.run.job_id
@@ -152,6 +179,8 @@ class Node:
             live.task.cancel()
             if self._live.get(job_id) is live:
                 del self._live[job_id]
+            if not feed.has_left:
+                self._left.pop(job_id, None)
 
     async def read_left(self, job_id: str, name: str, start: int) -> bytes:
         """Return the next piece of a file that a run has left."""
@@ -189,6 +218,9 @@ class Node:
         while self._alone_for < self._alone_seconds:
             await asyncio.sleep(_TICK_SECONDS)
             self._alone_for += _TICK_SECONDS
+            if time.monotonic() > self._sweep_at:
+                self._sweep_at = time.monotonic() + _SWEEP_SECONDS
+                await asyncio.to_thread(self._files.sweep)
         logger.error("Nothing has been heard of the driver for %g s: all that it has started ends", self._alone_for)
         self._on_alone()
 
@@ -220,11 +252,14 @@ class Node:
     async def _run_in(self, folder: Path, assignment: Assignment, live: _NodeRun, feed: BatchingListener) -> bytes:
         run = assignment.run
         config = replace(run.config, env=assignment.env)
+        files = {reference: self._files.path(reference.id) for reference in run.files}
         live.is_with_runner = True
+        self._files.hold(files)
         try:
             with _named_as_known(folder, run.folder):
-                return await self._runner.run(replace(run, folder=folder, config=config), feed)
+                return await self._runner.run(replace(run, folder=folder, config=config, files=files), feed)
         finally:
+            self._files.release(files)
             if feed.has_started:
                 (self._made / assignment.environment).touch()
 

@@ -27,6 +27,7 @@ class BatchingListener:
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
         self.has_started = False
+        self.has_left = False
 
     def started(self) -> None:
         """The action's process has been started."""
@@ -54,6 +55,7 @@ class BatchingListener:
             left_out = self._left.settle()
             if left_out:
                 self.output(left_out)
+            self.has_left = True
             self._say(Left(tuple(file.name for file in self._left.files())))
 
     def succeed(self, result: bytes) -> None:

@@ -89,6 +89,27 @@ def create_backup() -> Request:
     return _call(operation, operation.build_request())
 
 
+def check_readiness() -> Request:
+    """Return the call for `check_readiness`."""
+    from synapse_agent_api.api.health import check_readiness as operation
+
+    return _call(operation, operation.build_request())
+
+
+def list_environments() -> Request:
+    """Return the call for `list_environments`."""
+    from synapse_agent_api.api.maintenance import list_environments as operation
+
+    return _call(operation, operation.build_request())
+
+
+def get_storage() -> Request:
+    """Return the call for `get_storage`."""
+    from synapse_agent_api.api.maintenance import get_storage as operation
+
+    return _call(operation, operation.build_request())
+
+
 def create_session_code() -> Request:
     """Return the call for `create_session_code`."""
     from synapse_agent_api.api.sessions import create_session_code as operation
@@ -153,6 +174,15 @@ def create_plugin_release(plugin: str, version: str | None = None, *, refresh: b
         refresh=True if refresh else UNSET,
     )
     return _call(operation, operation.build_request(body=body), "create")
+
+
+def push_plugin_release(archive: Mapping[str, Any], *, replace: bool = False) -> Request:
+    """Return the call that caches a release from an archive that was uploaded."""
+    from synapse_agent_api.api.plugin_releases import push_plugin_release as operation
+    from synapse_agent_api.models.push_plugin_release_request import PushPluginReleaseRequest
+
+    given = {"archive": dict(archive), **({"replace": True} if replace else {})}
+    return _call(operation, operation.build_request(body=PushPluginReleaseRequest.from_dict(given)), "create")
 
 
 def delete_plugin_release(lookup: str | int) -> Request:

@@ -1,0 +1,111 @@
+# Generated from openapi.yaml by `make generate`. Don't edit.
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.store import Store
+
+
+T = TypeVar("T", bound="Storage")
+
+
+@_attrs_define
+class Storage:
+    """What an agent keeps on its disk.
+
+    Attributes:
+        data_dir (str): The data folder, on the agent's machine.
+        collected_at (datetime.datetime):
+        disk_total (int): Bytes of the disk with the data folder.
+        disk_free (int): Bytes of it that are free.
+        stores (list[Store]):
+    """
+
+    data_dir: str
+    collected_at: datetime.datetime
+    disk_total: int
+    disk_free: int
+    stores: list[Store]
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        data_dir = self.data_dir
+
+        collected_at = self.collected_at.isoformat()
+
+        disk_total = self.disk_total
+
+        disk_free = self.disk_free
+
+        stores = []
+        for stores_item_data in self.stores:
+            stores_item = stores_item_data.to_dict()
+            stores.append(stores_item)
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "data_dir": data_dir,
+                "collected_at": collected_at,
+                "disk_total": disk_total,
+                "disk_free": disk_free,
+                "stores": stores,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.store import Store  # noqa: PLC0415
+
+        d = dict(src_dict)
+        data_dir = d.pop("data_dir")
+
+        collected_at = datetime.datetime.fromisoformat(d.pop("collected_at"))
+
+        disk_total = d.pop("disk_total")
+
+        disk_free = d.pop("disk_free")
+
+        stores = []
+        _stores = d.pop("stores")
+        for stores_item_data in _stores:
+            stores_item = Store.from_dict(stores_item_data)
+
+            stores.append(stores_item)
+
+        storage = cls(
+            data_dir=data_dir,
+            collected_at=collected_at,
+            disk_total=disk_total,
+            disk_free=disk_free,
+            stores=stores,
+        )
+
+        storage.additional_properties = d
+        return storage
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

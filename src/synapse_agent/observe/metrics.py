@@ -1,0 +1,93 @@
+"""An agent's figures, as Prometheus reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from synapse_agent.observe.requests import RequestReport
+from synapse_agent.util.changes import Change
+from synapse_sdk._version import __version__
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+PREFIX = "synapse_agent"
+_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0, 3600.0)
+PHASES = ("queued", "environment", "import", "action")
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A figure that is looked at when it is asked for."""
+
+    name: str
+    help: str
+    values: Callable[[], Mapping[str, float]]
+    """By the value of `label`, or of the empty text."""
+    label: str | None = None
+
+
+class Metrics:
+    """The figures of one agent."""
+
+    def __init__(self, gauges: list[Gauge]) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._requests = Counter(
+            f"{PREFIX}_requests",
+            "Requests, by the path of the contract and by status.",
+            ["route", "method", "status"],
+            registry=self._registry,
+        )
+        self._runs = Counter(
+            f"{PREFIX}_runs", "Runs that have ended.", ["release", "action", "status"], registry=self._registry
+        )
+        self._durations = Histogram(
+            f"{PREFIX}_run_duration_seconds",
+            "Time of runs, by what it went into: queued, environment, import, action.",
+            ["phase"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._phases = {phase: self._durations.labels(phase) for phase in PHASES}
+        ProcessCollector(registry=self._registry)
+        self._registry.register(_Gauges(gauges))
+
+    def note_request(self, report: RequestReport) -> None:
+        """Count a request."""
+        self._requests.labels(report.route or "none", report.method, str(report.status or "gone")).inc()
+
+    def note_change(self, change: Change) -> None:
+        """Count a run that has ended, and its time."""
+        if change.kind != "job" or change.what != "ended":
+            return
+        facts = change.facts
+        self._runs.labels(facts.get("release") or "debug", facts["action"], facts["status"]).inc()
+        for phase, seconds in facts["timings"].items():
+            if phase in self._phases:
+                self._phases[phase].observe(seconds)
+
+    def text(self) -> bytes:
+        """Return all figures as Prometheus reads them."""
+        return generate_latest(self._registry)
+
+
+class _Gauges(Collector):
+    def __init__(self, gauges: list[Gauge]) -> None:
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[Metric]:
+        info = GaugeMetricFamily(f"{PREFIX}_info", "The agent's version.", labels=["version"])
+        info.add_metric([__version__], 1)
+        yield info
+        for gauge in self._gauges:
+            family = GaugeMetricFamily(
+                f"{PREFIX}_{gauge.name}", gauge.help, labels=[] if gauge.label is None else [gauge.label]
+            )
+            for value, figure in gauge.values().items():
+                family.add_metric([] if gauge.label is None else [value], figure)
+            yield family

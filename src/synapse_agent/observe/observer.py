@@ -1,0 +1,60 @@
+"""All that watches one agent: its log, its figures and what it keeps on its disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from synapse_agent.jobs.service import Jobs
+from synapse_agent.observe.logs import log_change
+from synapse_agent.observe.metrics import Gauge, Metrics
+from synapse_agent.observe.storage import StorageOverview
+from synapse_agent.util.changes import Changes
+
+
+class Observer:
+    """Listens to what changes on an agent, and looks at what it has when somebody asks."""
+
+    def __init__(
+        self,
+        changes: Changes,
+        jobs: Jobs,
+        storage: StorageOverview,
+        *,
+        capacity: int,
+        gpus: int,
+        runner_figures: Callable[[], Mapping[str, float]],
+    ) -> None:
+        self.changes = changes
+        self.storage = storage
+        self.capacity = capacity
+        self._began = time.monotonic()
+        self._jobs = jobs
+        self.metrics = Metrics(
+            [
+                Gauge("jobs", "Jobs that are not over, by state.", jobs.counts, "state"),
+                Gauge("run_capacity", "Runs at once.", lambda: {"": capacity}),
+                Gauge("gpus", "GPUs of this machine that runs may use.", lambda: {"": gpus}),
+                Gauge("environments", "Environments that are kept.", self._environments),
+                Gauge("store_bytes", "Bytes on the disk, by what they hold.", self._stores, "store"),
+                Gauge("disk_free_bytes", "Bytes that are free on the disk of the data folder.", self._free),
+                Gauge("processes", "Processes that runs are forked from or served by.", runner_figures, "kind"),
+            ]
+        )
+        for listener in (log_change, self.metrics.note_change):
+            changes.subscribe(listener)
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the agent began."""
+        return time.monotonic() - self._began
+
+    def _environments(self) -> dict[str, float]:
+        self.storage.refresh()
+        return {} if self.storage.latest is None else {"": len(self.storage.latest.environments)}
+
+    def _stores(self) -> dict[str, float]:
+        return {} if self.storage.latest is None else dict(self.storage.latest.stores)
+
+    def _free(self) -> dict[str, float]:
+        return {} if self.storage.latest is None else {"": self.storage.latest.free}

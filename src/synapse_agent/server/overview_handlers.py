@@ -1,0 +1,54 @@
+"""What the agent does for the operations that show its state: readiness, environments, storage, statistics."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from synapse_agent.agent import Agent
+from synapse_agent.observe.metrics import CONTENT_TYPE
+from synapse_agent.observe.observer import Observer
+from synapse_agent.observe.storage import environment_record
+from synapse_agent.problems import Problem
+from synapse_agent.server.requests import OperationRequest
+from synapse_agent.server.responses import json_answer
+from synapse_agent.util.json_text import json_bytes
+
+METRICS_PATH = "/metrics"
+
+
+async def check_readiness(agent: Agent, _request: OperationRequest) -> Response:
+    """Return that the agent takes runs, or raise why it takes none."""
+    refusal = agent.jobs.refusal() or agent.runner_refusal()
+    if refusal is not None:
+        raise Problem(503, refusal.error_type if refusal.status == 503 else "unavailable", refusal.message)
+    return json_answer(json_bytes({"status": "ok"}))
+
+
+async def list_environments(agent: Agent, _request: OperationRequest) -> Response:
+    """List the environments of this machine, the most recently used first."""
+    found = sorted((await agent.observer.storage.look()).environments, key=lambda each: -each.last_used)
+    return json_answer(json_bytes([environment_record(each) for each in found]))
+
+
+async def get_storage(agent: Agent, _request: OperationRequest) -> Response:
+    """Return how much of the disk is taken, and by what."""
+    report = await agent.observer.storage.look()
+    stores = [{"name": name, "size": size} for name, size in sorted(report.stores.items())]
+    facts = {"collected_at": report.collected_at, "disk_total": report.total, "disk_free": report.free}
+    return json_answer(json_bytes({"data_dir": str(agent.folder.root), **facts, "stores": stores}))
+
+
+class MetricsPage:
+    """The figures, as an ASGI application."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the figures; raise `Problem` 405 to anything but a look."""
+        if scope["method"] not in ("GET", "HEAD"):
+            message = f"{scope['method']} is not for this path; there is GET and HEAD."
+            raise Problem(405, "method_not_allowed", message, allow=["GET", "HEAD"])
+        response = Response(self._observer.metrics.text(), headers={"content-type": CONTENT_TYPE})
+        await response(scope, receive, send)

@@ -1,0 +1,130 @@
+"""The figures of an agent, as Prometheus reads them, and the dashboard over them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from waiting import until
+
+from synapse_agent import EmbeddedAgent
+from synapse_sdk.clients.agent import AgentClient
+from synapse_sdk.exceptions import ServerError
+
+DASHBOARD = Path(__file__).parents[3] / "examples" / "grafana" / "dashboard.json"
+NAME = re.compile(r"\b((?:synapse_agent|process)_[a-z_]+)\b")
+
+
+@pytest.fixture
+def own(tmp_path: Path, write_plugin: Callable[..., Path]) -> Iterator[EmbeddedAgent]:
+    """An agent with an action that works and one that fails."""
+    main = "def go():\n    return 1\ndef bad():\n    raise ValueError\n"
+    config = "code: small\nversion: 1.0.0\nactions: {go: 'main:go', bad: 'main:bad'}\n"
+    write_plugin(tmp_path / "plugins" / "small", {"config.yaml": config, "main.py": main})
+    (tmp_path / "token").write_text("prometheus-secret")
+    files = (f"prometheus={tmp_path}/token:read",)
+    with EmbeddedAgent(tmp_path / "plugins", token_files=files, max_concurrent_runs=3) as agent:
+        yield agent
+
+
+def scrape(agent: EmbeddedAgent) -> str:
+    """Ask for the figures as Prometheus does."""
+    headers = {"Authorization": "Bearer prometheus-secret"}
+    found = httpx.get(f"{agent.base_url}/metrics", headers=headers, trust_env=False)
+    assert found.headers["content-type"].startswith("text/plain; version=")
+    return found.raise_for_status().text
+
+
+def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Return the figures by name and labels."""
+    found = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in found}
+
+
+def figure(text: str, name: str, **labels: str) -> float | None:
+    return samples(text).get((f"synapse_agent_{name}", frozenset(labels.items())))
+
+
+def operate(agent: EmbeddedAgent) -> None:
+    with agent.client() as client:
+        client.create_plugin_release("small", "1.0.0")
+        for _ in range(2):
+            client.run_plugin_release("small@1.0.0", "go")
+        with pytest.raises(ServerError):
+            client.run_plugin_release("small@1.0.0", "bad")
+
+
+def test_figures_count_runs_and_requests_and_measure_stores(own: EmbeddedAgent) -> None:
+    """By release, action and end, by route and status, by phase and by store."""
+    operate(own)
+    until(lambda: figure(scrape(own), "environments"), seconds=10)
+    text = scrape(own)
+    release = {"release": "small@1.0.0"}
+    assert figure(text, "runs_total", **release, action="go", status="SUCCEEDED") == 2
+    assert figure(text, "runs_total", **release, action="bad", status="FAILED") == 1
+    run = {"route": "/plugin_releases/{lookup}/run/", "method": "POST"}
+    assert figure(text, "requests_total", **run, status="200") == 2
+    assert figure(text, "requests_total", **run, status="500") == 1
+    for phase in ("queued", "action"):
+        assert figure(text, "run_duration_seconds_count", phase=phase) == 3
+        assert (figure(text, "run_duration_seconds_sum", phase=phase) or 0) > 0
+    assert figure(text, "run_capacity") == 3
+    assert figure(text, "jobs", state="running") == figure(text, "jobs", state="waiting") == 0
+    assert figure(text, "environments") == 1
+    assert (figure(text, "store_bytes", store="environments") or 0) > 0
+    assert (figure(text, "processes", kind="zygote") or 0) >= 1
+    assert samples(text)["process_resident_memory_bytes", frozenset()] > 2**20
+
+
+def test_figures_ask_for_a_token(own: EmbeddedAgent) -> None:
+    """Names of releases and how much they are used are for the agent's own callers."""
+    assert httpx.get(f"{own.base_url}/metrics", trust_env=False).status_code == 401
+    with own.client() as client:
+        headers = {"Authorization": own.token}
+        assert httpx.post(f"{own.base_url}/metrics", headers=headers, trust_env=False).status_code == 405
+        client.health_check()
+
+
+def test_the_dashboard_shows_figures_that_exist(own: EmbeddedAgent) -> None:
+    """And all of the agent's own."""
+    operate(own)
+    until(lambda: figure(scrape(own), "environments"), seconds=10)
+    names = {name for name, _ in samples(scrape(own))}
+    board = json.loads(DASHBOARD.read_text())
+    shown = {name for panel in board["panels"] for each in panel["targets"] for name in NAME.findall(each["expr"])}
+    assert shown - names == set()
+    own_names = {name for name in names if name.startswith("synapse_agent_") and not name.endswith("_created")}
+    assert own_names - shown == set()
+
+
+def test_health_shows_the_load(own: EmbeddedAgent) -> None:
+    """What runs, what waits, how much can run, and since when the agent does."""
+    with own.client() as client:
+        health = client.health_check()
+        assert (health["running"], health["waiting"], health["capacity"]) == (0, 0, 3)
+        assert 0 < health["uptime"] < 60
+        assert client.check_readiness() == {"status": "ok"}
+
+
+def test_an_agent_that_can_take_no_run_is_not_ready(plugins: Path, tmp_path: Path) -> None:
+    """It says why, without a token too; a run that has ended makes room again."""
+    go = tmp_path / "go"
+    limits = {"max_concurrent_runs": 1, "max_queued_runs": 0, "allow_write": (tmp_path,)}
+    with EmbeddedAgent(plugins, **limits) as agent, agent.client() as client:
+        client.create_plugin_release("tools", "1.0.0")
+        client.run_plugin_release("tools@1.0.0", "wait_in_background", params={"path": str(go)}, job_id="waits")
+        with (
+            AgentClient(agent.base_url, max_retries=0) as stranger,
+            pytest.raises(ServerError, match="limit") as caught,
+        ):
+            stranger.check_readiness()
+        assert (caught.value.status_code, caught.value.error_type) == (503, "unavailable")
+        until(lambda: client.health_check()["running"] == 1, seconds=30)
+        go.touch()
+        client.wait_for_job("waits")
+        until(lambda: client.check_readiness()["status"] == "ok", seconds=10)
