@@ -65,14 +65,17 @@ def agent(home: Environment, *options: str) -> Iterator[Agent]:
         environ = {**os.environ, "SYNAPSE_AGENT_TOKEN": TOKEN}
         environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what an installed agent has compiled once, it keeps
         begun = time.perf_counter()
-        with subprocess.Popen(
-            command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HOME
-        ) as process:
+        with (
+            tempfile.TemporaryFile("w+") as log,  # a pipe that is not read is full after some thousand runs
+            subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=log, text=True, cwd=HOME) as process,
+        ):
             try:
                 assert process.stdout is not None
                 line = process.stdout.readline()
                 if not line.startswith("ready "):
-                    raise SystemExit(f"The agent did not start: {process.communicate()[1]}")
+                    process.wait()
+                    log.seek(0)
+                    raise SystemExit(f"The agent did not start: {log.read()}")
                 yield Agent(line.split()[1], process.pid, data, time.perf_counter() - begun)
             finally:
                 process.terminate()

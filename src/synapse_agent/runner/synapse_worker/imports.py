@@ -29,8 +29,8 @@ class ImportWatch:
         self.seconds = 0.0
         """All that importing has taken, the plugin's own modules included."""
         self._own = ""
-        self._is_busy = False
-        """Whether such a module is being imported now."""
+        self._is_busy = True
+        """Whether such a module is being imported now, or what is imported is not the plugin's wish."""
 
     def begin(self, folder: str) -> None:
         """Watch from now on; `folder` is the plugin's."""
@@ -41,6 +41,10 @@ class ImportWatch:
     def own(self, folder: str) -> None:
         """Take what is in a folder for the plugin's own."""
         self._own = folder + "/"
+
+    def end(self) -> None:
+        """Note nothing more: what comes is not asked for by the plugin."""
+        self._is_busy = True
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -70,7 +74,8 @@ class ImportWatch:
         return spec
 
     def timed(self, load: Callable[[], Any]) -> Any:
-        """Call what imports the plugin's own modules."""
+        """Call what imports the plugin's own modules, and note what it and the action ask for, until the `end`."""
+        self._is_busy = False
         before, begun = self.seconds, time.perf_counter()
         try:
             return load()

@@ -228,7 +228,9 @@ def _outcome(
         if "describe" in request:
             from .schemas import described  # which no other run has a use for
 
-            description = to_json(described(request["describe"], folder=folder))
+            found = WATCH.timed(lambda: described(request["describe"], folder=folder))
+            WATCH.end()
+            description = to_json(found)
             return protocol.RESULT, _checked(description.text, request["result_bytes"])
         params = _params(text)
         if request["paths"]:
@@ -241,6 +243,7 @@ def _outcome(
 
             written = OutputStream(context, limit=limit).run(result)
         else:
+            WATCH.end()
             written = to_json(result, limit=limit, files=ResultFiles(str(context.outputs)))
         context.describe_result(is_generator, written.nonfinite)
         return protocol.RESULT, _checked(written.text, limit)
