@@ -48,10 +48,10 @@ from synapse_agent.runner.processes.outcomes import (
 from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, namespaces_missing, probed
 from synapse_agent.runner.processes.seen_imports import SeenImports
 from synapse_agent.runner.processes.temporary_files import temporary_files
-from synapse_agent.runner.processes.timings import import_hint
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.runner.resources.gpus import HIDDEN
 from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation, thread_variables
+from synapse_agent.runner.run_clock import RunClock
 from synapse_agent.runner.warming import SilentListener
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.scratch import Scratch
@@ -125,7 +125,7 @@ class LocalRunner:
         if self._closed:
             raise shutting_down()
         async with self._stoppable(run.job_id):
-            heard = _Start(listener)
+            heard = RunClock(listener)
             try:
                 return await self._run(run, heard)
             except Exception as error:
@@ -194,7 +194,7 @@ class LocalRunner:
             if not self._running:
                 self._idle.set()
 
-    async def _run(self, run: Run, heard: _Start) -> bytes:
+    async def _run(self, run: Run, heard: RunClock) -> bytes:
         action = run.config.action(run.action)
         is_kept = run.release is not None  # what is in its folder never changes
         own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
@@ -211,7 +211,7 @@ class LocalRunner:
             return await self._run_in(environment, run, action, heard, allocation)
 
     async def _run_in(
-        self, environment: Environment, run: Run, action: Action, heard: _Start, allocation: Allocation | None
+        self, environment: Environment, run: Run, action: Action, heard: RunClock, allocation: Allocation | None
     ) -> bytes:
         if run.warms and run.config.preload is None and not self._seen.modules(run.folder, environment.folder):
             await self._look(environment, run, action)
@@ -258,7 +258,7 @@ class LocalRunner:
         """Learn from a run that only imports what to import ahead; whatever is wrong, callers hear of it later."""
         describing = replace(run, warms=False, describes=True, time_limit=_LOOK_SECONDS)
         with suppress(Problem):
-            await self._run_in(environment, describing, action, _Start(SilentListener()), None)
+            await self._run_in(environment, describing, action, RunClock(SilentListener()), None)
 
     def _lose(self, environment: Path) -> None:
         """Forget what was kept for an environment that is gone or has changed."""
@@ -330,43 +330,6 @@ async def _ready(keeper: KeeperProcess) -> None:
 
 def _lost(lost: ZygoteLost) -> Problem:
     return cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}")
-
-
-class _Start:
-    """Whether a run's process has been started, beside its listener."""
-
-    def __init__(self, listener: RunListener) -> None:
-        self.listener = listener
-        self.has_started = False
-        self._environment = 0.0
-        self._started_at = time.monotonic()
-
-    def started(self) -> None:
-        self.has_started = True
-        self._started_at = time.monotonic()
-        self.listener.started()
-
-    @asynccontextmanager
-    async def environment_made(self, begun: float) -> AsyncIterator[None]:
-        """Note how long the environment took."""
-        self._environment = time.monotonic() - begun
-        yield
-
-    def ended(
-        self,
-        report: ImportReport,
-        *,
-        begun: float,
-        imported_before: float,
-        preload: tuple[str, ...] | bool | None,
-    ) -> None:
-        """Pass on what each part of the run took; `imported_before` is what its zygote's imports took meanwhile."""
-        until_started, running = self._started_at - begun, time.monotonic() - self._started_at
-        before, inside = min(imported_before, until_started), min(report.seconds, running)
-        environment = self._environment + until_started - before
-        times = {"environment": environment, "import": before + inside, "action": running - inside}
-        hint = import_hint(report, running=running, preload=preload)
-        self.listener.event({"type": "timings", **times, "waited": environment + before, "hint": hint})
 
 
 def _has(folder: Path, module: str) -> bool:
