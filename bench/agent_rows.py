@@ -17,7 +17,7 @@ from bench.rows import Row, Values
 from bench.subjects.payload import ADDER_RELEASE
 from bench.workers import Measure, Player, compared
 
-SUBJECTS = ("ours", "public_run", "ray_task", "uv", "starlette")
+SUBJECTS = ("ours", "plain_run", "public_run", "ray_task", "uv", "starlette")
 GROUP = "agent"
 """All rows are called so, too."""
 REST_SECONDS = 1.0
@@ -56,6 +56,23 @@ def throughput(homes: Homes, _: str) -> Values:
     with agent_with_release(homes["agent"]) as ours:
         players = {"ours": Player(homes["agent"].python, "four_callers", ours.url, times=400)}
         return _per_second(compared(players, "add", rounds=9))
+
+
+def first_value(homes: Homes, _: str) -> Values:
+    """Measure the first value of a generator beside the result of a run."""
+    with agent_with_release(homes["agent"]) as ours:
+        players = {
+            "ours": Player(homes["client"].python, "ours", ours.url, turns=20),
+            "plain_run": Player(homes["client"].python, "plain_run", ours.url, turns=20),
+        }
+        return _medians(compared(players, "first_value", rounds=15), 1e3)
+
+
+def values(homes: Homes, _: str) -> Values:
+    """Measure a generator that yields as fast as it can."""
+    with agent_with_release(homes["agent"]) as ours:
+        players = {"ours": Player(homes["client"].python, "ours", ours.url, times=2000)}
+        return _per_second(compared(players, "values", rounds=9))
 
 
 def first_run(scenario: str) -> Callable[[Homes, str], Values]:
@@ -156,6 +173,8 @@ ROWS = [
     Row("log of a warm run, five lines", "µs", observed("log")),
     Row("warm run of a function over HTTP, p50", "ms", run, limit=5),
     Row("warm runs, 4 callers", "/s", throughput, limit=400, more_is_better=True),
+    Row("first value of a generator", "ms", first_value, {"plain_run": 1.2}),
+    Row("values of a generator", "/s", values, limit=1000, more_is_better=True),
     Row("first run with a new requirement: six", "ms", first_run("new_small"), _FIRST),
     Row("first run with new requirements: numpy, pillow", "ms", first_run("new_large"), _FIRST),
     Row("requests over 32 connections", "/s", requests, {"starlette": 0.5}, more_is_better=True),

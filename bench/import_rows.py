@@ -221,8 +221,12 @@ def against_base(callers: int) -> Callable[..., Values]:
             return {}
         with tempfile.TemporaryDirectory(dir=HOME, prefix="import-plugins-") as plugins:
             _write_plugins(Path(plugins))
-            with agent(environments.prepare_base(base), "--plugins", plugins, *OPTIONS) as before:
-                urls = {"ours": homes["bench"].ours.url, "before": before.url}
+            options = ("--plugins", plugins, *OPTIONS)
+            with (  # new ones: the other agent still compiles what was imported
+                agent(environments.prepare_base(base), *options) as before,
+                agent(homes["bench"].home, *options) as ours,
+            ):
+                urls = {"ours": ours.url, "before": before.url}
                 rates: dict[str, list[float]] = {name: [] for name in urls}
                 for url in urls.values():
                     _rate(url, callers)

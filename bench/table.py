@@ -19,6 +19,7 @@ TITLES = {
     "raw_socket": "raw socket",
     "generated": "generated",
     "public_sdk": "synapse-sdk",
+    "plain_run": "ours, result awaited",
     "public_run": "synapse-sdk, new process",
     "ray_task": "Ray task, new process",
     "uv": "uv and an interpreter",

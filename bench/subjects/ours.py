@@ -32,12 +32,37 @@ def add(url: str, requirements: Sequence[str] = ()) -> Run:
     return repeat(call)
 
 
+def first_value(url: str) -> Run:
+    """Wait for the first value of a generator."""
+    client = AgentClient(url, TOKEN)
+
+    def call() -> None:
+        values = client.stream_plugin_release("adder@1.0.0", "count", {"values": 1})
+        assert next(values) == {"number": 0}
+        values.close()
+
+    return repeat(call)
+
+
+def values(url: str) -> Run:
+    """Receive so many values of one generator."""
+    client = AgentClient(url, TOKEN)
+
+    def receive(times: int) -> None:
+        received = list(client.stream_plugin_release("adder@1.0.0", "count", {"values": times}))
+        assert len(received) == times, len(received)
+
+    return receive
+
+
 SCENARIOS = {
     **scenarios(lambda url: AgentClient(url, TOKEN), lambda client, query: client.iter_plugin_releases(query)),
     "async_1": lambda url: in_flight(1, partial(opened, url)),
     "async_50": lambda url: in_flight(50, partial(opened, url)),
     "async_100": lambda url: in_flight(100, partial(opened, url)),
     "add": add,
+    "first_value": first_value,
+    "values": values,
     "new_small": partial(add, requirements=SMALL),
     "new_large": partial(add, requirements=LARGE),
 }

@@ -1,4 +1,4 @@
-"""Write `docs/images/page-*.png`: views of the agent's page in a browser, of an agent that has really run these jobs."""
+"""Write `docs/images/page-*.png`: views of the agent's page in a browser, of an agent that really ran these jobs."""
 
 from __future__ import annotations
 

@@ -67,21 +67,19 @@ class Backup(BaseModel):
 
 class ClusterResources(BaseModel):
     """
-    What all nodes that are alive have together.
+    What all live nodes have together.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
     collected_at: AwareDatetime
-    stale: Annotated[
-        bool, Field(description="Whether the cluster could not be asked, and this is what was known before.")
-    ]
+    stale: Annotated[bool, Field(description="The cluster could not be asked; these are older figures.")]
     cpu: ResourceAmount
     memory: ResourceAmount
     gpu: GpuAmounts
     object_store: ResourceAmount
-    running_jobs: Annotated[int, Field(description="Jobs of this agent whose action is running.")]
+    running_jobs: Annotated[int, Field(description="Running jobs of this agent.")]
     total_serve_replicas: Annotated[int, Field(description="Processes of served models.")]
     node_counts: NodeCounts
     nodes: list[Node]
@@ -94,18 +92,9 @@ class CreatePluginReleaseRequest(BaseModel):
 
     plugin: Annotated[str, Field(description="The plugin's code.", min_length=1)]
     version: Annotated[
-        str | MISSING,
-        Field(
-            description="The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several.",
-            min_length=1,
-        ),
+        str | MISSING, Field(description="The version, as text. Without it, the only one there is.", min_length=1)
     ] = MISSING
-    refresh: Annotated[
-        bool | None,
-        Field(
-            description="Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files."
-        ),
-    ] = False
+    refresh: Annotated[bool | None, Field(description="Fetch it anew if it is cached; it keeps its ID.")] = False
 
 
 class DebugRunRequest(BaseModel):
@@ -179,7 +168,7 @@ class ErrorDetail(BaseModel):
 
 class GpuAmounts(BaseModel):
     """
-    GPUs together. Memory and utilization are `null` if no GPU reports them.
+    GPUs together; `null` is what none reports.
     """
 
     model_config = ConfigDict(
@@ -195,7 +184,7 @@ class GpuAmounts(BaseModel):
 
 class GpuStatus(BaseModel):
     """
-    The GPUs of all nodes together, and each with its `node_id`.
+    All GPUs together, and each with its `node_id`.
     """
 
     model_config = ConfigDict(
@@ -320,9 +309,9 @@ class Job(BaseModel):
     ] = MISSING
     requirements: Annotated[list[str] | MISSING, Field(description="The call's own requirements.")] = MISSING
     caller: JobCaller | None | MISSING = MISSING
-    node: Annotated[
-        str | None | MISSING, Field(description="The `node_id` of the node of a cluster that it ran on.")
-    ] = MISSING
+    node: Annotated[str | None | MISSING, Field(description="The address of the node of a cluster that it ran on.")] = (
+        MISSING
+    )
     attempts: Annotated[
         int | MISSING, Field(description="How often this `job_id` has been run, this time included.", ge=1)
     ] = MISSING
@@ -559,7 +548,7 @@ class Node(BaseModel):
 
 class NodeCounts(BaseModel):
     """
-    How many nodes there are.
+    Numbers of nodes.
     """
 
     model_config = ConfigDict(
@@ -572,21 +561,17 @@ class NodeCounts(BaseModel):
 
 class NodeGpu(BaseModel):
     """
-    A GPU of a node. What can't be read of it is `null`.
+    A GPU; `null` is what can't be read.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    index: Annotated[int, Field(description="Its place among those of the node.")]
-    uuid: Annotated[
-        str, Field(description="What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known.")
-    ]
+    index: Annotated[int, Field(description="Place on its node.")]
+    uuid: Annotated[str, Field(description="Its name in `CUDA_VISIBLE_DEVICES`; a number if the UUID is unknown.")]
     name: str
-    used: Annotated[float | None, Field(description="The part of it that runs have, from 0 to 1.")]
-    utilization_gpu: Annotated[float | None | MISSING, Field(description="Percent of the time that it was busy.")] = (
-        MISSING
-    )
+    used: Annotated[float | None, Field(description="Part that runs have, 0 to 1.")]
+    utilization_gpu: Annotated[float | None | MISSING, Field(description="Percent of the time.")] = MISSING
     memory_used: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
     memory_total: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
 
@@ -695,7 +680,7 @@ class PluginRelease(BaseModel):
     source_changed: Annotated[
         bool | MISSING,
         Field(
-            description="Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files\nfor this release now. Runs use the cached ones until the release is refreshed.\n"
+            description="Only `true`, and only from `create_plugin_release`: its source has other files now. Runs use the cached ones\nuntil it is refreshed.\n"
         ),
     ] = MISSING
     warnings: Annotated[
@@ -727,7 +712,7 @@ Priority = TypeAliasType(
     Annotated[
         int,
         Field(
-            description="Among the runs of the same release that wait, those of higher priority start first; 0 if absent. Agents have a\nhighest one, and answer 422 to any above.\n",
+            description="Of the waiting runs of a release, those of higher priority start first; 0 if absent. 422 above the agent's\nhighest.\n",
             ge=-1000,
             le=1000,
         ),
@@ -742,8 +727,7 @@ class PushPluginReleaseRequest(BaseModel):
 
     archive: StoredFileReference
     replace: Annotated[
-        bool | None,
-        Field(description="Replace a cached release of that code and version that has other files. It keeps its ID."),
+        bool | None, Field(description="Replace a cached release that has other files; it keeps its ID.")
     ] = False
 
 
@@ -769,7 +753,7 @@ class ReferencedFile(BaseModel):
     id: Annotated[
         str, Field(description="The SHA-256 of its content, in hexadecimal digits.", pattern="^[0-9a-f]{64}$")
     ]
-    name: Annotated[str, Field(description="What the file is called.", max_length=255, min_length=1)]
+    name: Annotated[str, Field(max_length=255, min_length=1)]
 
 
 ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
@@ -780,7 +764,7 @@ Further filters, by the name of a release's field.
 
 class ResourceAmount(BaseModel):
     """
-    How much of a resource there is for runs, and how much of that runs have.
+    How much there is for runs, and how much they have.
     """
 
     model_config = ConfigDict(

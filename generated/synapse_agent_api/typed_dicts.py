@@ -47,7 +47,7 @@ class Backup(TypedDict):
 
 class ClusterResources(TypedDict):
     """
-    What all nodes that are alive have together.
+    What all live nodes have together.
     """
 
     collected_at: str
@@ -113,7 +113,7 @@ class ErrorDetail(TypedDict):
 
 class GpuAmounts(TypedDict):
     """
-    GPUs together. Memory and utilization are `null` if no GPU reports them.
+    GPUs together; `null` is what none reports.
     """
 
     total_gpus: float
@@ -126,7 +126,7 @@ class GpuAmounts(TypedDict):
 
 class GpuStatus(TypedDict):
     """
-    The GPUs of all nodes together, and each with its `node_id`.
+    All GPUs together, and each with its `node_id`.
     """
 
     total_gpus: float
@@ -338,7 +338,7 @@ class Node(TypedDict):
 
 class NodeCounts(TypedDict):
     """
-    How many nodes there are.
+    Numbers of nodes.
     """
 
     total: int
@@ -348,7 +348,7 @@ class NodeCounts(TypedDict):
 
 class NodeGpu(TypedDict):
     """
-    A GPU of a node. What can't be read of it is `null`.
+    A GPU; `null` is what can't be read.
     """
 
     index: int
@@ -486,7 +486,7 @@ Further filters, by the name of a release's field.
 
 class ResourceAmount(TypedDict):
     """
-    How much of a resource there is for runs, and how much of that runs have.
+    How much there is for runs, and how much they have.
     """
 
     total: float

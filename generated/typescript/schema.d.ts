@@ -210,7 +210,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get what all nodes have together, and what of it is in use */
+        /** Get the resources of all nodes */
         get: operations["get_cluster_resources"];
         put?: never;
         post?: never;
@@ -248,8 +248,7 @@ export interface paths {
         /**
          * Fetch and cache a release
          * @description Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
-         *     already cached is returned with 200, unchanged, with `source_changed` if its source has other files now. With
-         *     `refresh` it is fetched anew. Without `version`, the agent takes the only one that its source has.
+         *     already cached is returned with 200, unchanged unless `refresh` asks for what its source has now.
          */
         post: operations["create_plugin_release"];
         delete?: never;
@@ -280,8 +279,8 @@ export interface paths {
         put?: never;
         /**
          * Cache a release from an archive
-         * @description The archive is a zip of the plugin's folder that was uploaded (`put_file_content`); its `config.yaml` has code and
-         *     version. Agents take releases this way only if their operator allows it (`--allow-push`).
+         * @description The archive is a zip of the plugin's folder, uploaded by `put_file_content`. Its `config.yaml` has code and
+         *     version. Only agents started with `--allow-push` take it.
          */
         post: operations["push_plugin_release"];
         delete?: never;
@@ -1133,7 +1132,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description How much of a resource there is for runs, and how much of that runs have. */
+        /** @description How much there is for runs, and how much they have. */
         ResourceAmount: {
             total: number;
             used: number;
@@ -1141,16 +1140,16 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description A GPU of a node. What can't be read of it is `null`. */
+        /** @description A GPU; `null` is what can't be read. */
         NodeGpu: {
-            /** @description Its place among those of the node. */
+            /** @description Place on its node. */
             index: number;
-            /** @description What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known. */
+            /** @description Its name in `CUDA_VISIBLE_DEVICES`; a number if the UUID is unknown. */
             uuid: string;
             name: string;
-            /** @description The part of it that runs have, from 0 to 1. */
+            /** @description Part that runs have, 0 to 1. */
             used: number | null;
-            /** @description Percent of the time that it was busy. */
+            /** @description Percent of the time. */
             utilization_gpu?: number | null;
             /** @description In MB. */
             memory_used?: number | null;
@@ -1174,7 +1173,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description GPUs together. Memory and utilization are `null` if no GPU reports them. */
+        /** @description GPUs together; `null` is what none reports. */
         GpuAmounts: {
             total_gpus: number;
             available_gpus: number;
@@ -1185,7 +1184,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description The GPUs of all nodes together, and each with its `node_id`. */
+        /** @description All GPUs together, and each with its `node_id`. */
         GpuStatus: {
             total_gpus: number;
             available_gpus: number;
@@ -1197,7 +1196,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description How many nodes there are. */
+        /** @description Numbers of nodes. */
         NodeCounts: {
             total: number;
             alive: number;
@@ -1205,17 +1204,17 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description What all nodes that are alive have together. */
+        /** @description What all live nodes have together. */
         ClusterResources: {
             /** Format: date-time */
             collected_at: string;
-            /** @description Whether the cluster could not be asked, and this is what was known before. */
+            /** @description The cluster could not be asked; these are older figures. */
             stale: boolean;
             cpu: components["schemas"]["ResourceAmount"];
             memory: components["schemas"]["ResourceAmount"];
             gpu: components["schemas"]["GpuAmounts"];
             object_store: components["schemas"]["ResourceAmount"];
-            /** @description Jobs of this agent whose action is running. */
+            /** @description Running jobs of this agent. */
             running_jobs: number;
             /** @description Processes of served models. */
             total_serve_replicas: number;
@@ -1253,8 +1252,8 @@ export interface components {
              */
             created_at?: string;
             /**
-             * @description Only in the answer to `create_plugin_release`, and only `true`: the agent's source of plugins has other files
-             *     for this release now. Runs use the cached ones until the release is refreshed.
+             * @description Only `true`, and only from `create_plugin_release`: its source has other files now. Runs use the cached ones
+             *     until it is refreshed.
              */
             source_changed?: boolean;
             /** @description What the plugin's author should know, one sentence each; keys and files without effect are named. */
@@ -1294,10 +1293,10 @@ export interface components {
         CreatePluginReleaseRequest: {
             /** @description The plugin's code. */
             plugin: string;
-            /** @description The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there are several. */
+            /** @description The version, as text. Without it, the only one there is. */
             version?: string;
             /**
-             * @description Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files.
+             * @description Fetch it anew if it is cached; it keeps its ID.
              * @default false
              */
             refresh: boolean;
@@ -1306,7 +1305,7 @@ export interface components {
         PushPluginReleaseRequest: {
             archive: components["schemas"]["StoredFileReference"];
             /**
-             * @description Replace a cached release of that code and version that has other files. It keeps its ID.
+             * @description Replace a cached release that has other files; it keeps its ID.
              * @default false
              */
             replace: boolean;
@@ -1319,7 +1318,6 @@ export interface components {
         ReferencedFile: {
             /** @description The SHA-256 of its content, in hexadecimal digits. */
             id: string;
-            /** @description What the file is called. */
             name: string;
         } & {
             [key: string]: unknown;
@@ -1367,8 +1365,8 @@ export interface components {
             priority?: components["schemas"]["Priority"];
         };
         /**
-         * @description Among the runs of the same release that wait, those of higher priority start first; 0 if absent. Agents have a
-         *     highest one, and answer 422 to any above.
+         * @description Of the waiting runs of a release, those of higher priority start first; 0 if absent. 422 above the agent's
+         *     highest.
          */
         Priority: number;
         /**
@@ -1495,7 +1493,7 @@ export interface components {
             /** @description The call's own requirements. */
             requirements?: string[];
             caller?: components["schemas"]["JobCaller"];
-            /** @description The `node_id` of the node of a cluster that it ran on. */
+            /** @description The address of the node of a cluster that it ran on. */
             node?: string | null;
             /** @description How often this `job_id` has been run, this time included. */
             attempts?: number;
@@ -1708,10 +1706,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /**
-         * @description The agent has a release of that code and version with other files (`release_conflict`). Raise the version, or send
-         *     `replace`.
-         */
+        /** @description A release of that code and version is cached with other files (`release_conflict`). */
         ReleaseConflict: {
             headers: {
                 [name: string]: unknown;
@@ -2249,7 +2244,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Whether figures of the last seconds will do.
+                 * @description Take figures of the last seconds.
                  * @example true
                  */
                 use_cache?: boolean;
@@ -2391,7 +2386,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The release had been cached already, with the same files if it was refreshed. */
+            /** @description The release had been cached already. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3008,7 +3003,18 @@ export interface operations {
     };
     get_job_logs: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description Only so many lines, the last ones.
+                 * @example 100
+                 */
+                tail?: number;
+                /**
+                 * @description Only what was printed at this time or later; up to a second more.
+                 * @example 2026-11-22T14:53:00Z
+                 */
+                since?: string;
+            };
             header?: {
                 /**
                  * @description `Token <user token>`: the user to act for.

@@ -19,6 +19,7 @@ from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
 from synapse_agent.observe.observer import Observer
 from synapse_agent.observe.storage import StorageOverview
+from synapse_agent.plugins.action_env import ActionEnv
 from synapse_agent.plugins.archives import unpack_named
 from synapse_agent.plugins.debug_source import DebugRules
 from synapse_agent.plugins.releases import Creation, Releases
@@ -106,6 +107,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
     `close()` within the block lets runs end well. Raises `StartError` where the agent cannot start.
     """
     settings = _absolute(settings)
+    action_env = ActionEnv.of(settings.action_env, settings.action_env_files, environ=os.environ)
     unpacked = _unpacked(settings)
     folders = [DirectorySource(check_plugins_folder(folder), limits=unpacked) for folder in settings.plugins]
     async with AsyncExitStack() as stack:
@@ -137,11 +139,11 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             keep_keys=timedelta(hours=settings.idempotency_hours),
             reserve=folder.reserve,
             describe=runner.described if settings.keep_params else None,
+            action_env=action_env,
             changes=changes,
         )
         stack.push_async_callback(jobs.close, limit=0)
         storage = StorageOverview(folder, database)
-        stack.push_async_callback(storage.close)
         observer = Observer(
             changes,
             jobs,
@@ -150,6 +152,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             gpus=len(scheduler.machine.gpus or ()),
             runner_figures=runner.figures,
         )
+        stack.push_async_callback(observer.close)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)
         for each in folders:
             stack.push_async_callback(_cancel, asyncio.create_task(each.look_ahead()))
@@ -170,7 +173,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
-        warming = Warming(runner)
+        warming = Warming(runner, action_env)
         stack.push_async_callback(warming.close)
         nodes = NodeMonitor(made if isinstance(made, ReportsNodes) else LocalMachine(scheduler, os.environ))
         agent = Agent(
@@ -249,6 +252,8 @@ def _absolute(settings: Settings) -> Settings:
         data_dir=_without_dots(settings.data_dir),
         allow_write=tuple(map(_without_dots, settings.allow_write)),
         debug_roots=tuple(map(_without_dots, settings.debug_roots)),
+        storage_dir=settings.storage_dir and _without_dots(settings.storage_dir),
+        cache_dir=settings.cache_dir and _without_dots(settings.cache_dir),
     )
 
 

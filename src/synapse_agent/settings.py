@@ -228,6 +228,24 @@ class Settings:
         tuple[Path, ...],
         Option(SANDBOX, "File or folder that actions may write to as well; repeatable.", "PATH"),
     ] = ()
+    action_env: Annotated[
+        tuple[str, ...],
+        Option(
+            SANDBOX,
+            "Variable for actions, as CODE:NAME for one plugin; without a value, the agent's own. Repeatable. "
+            "Others can read a command line: prefer --action-env-file.",
+            "NAME[=VALUE]",
+        ),
+    ] = field(default=(), repr=False)
+    action_env_files: Annotated[
+        tuple[Path, ...],
+        Option(
+            SANDBOX,
+            "File of mode 0600 with such a variable on each line; repeatable.",
+            "FILE",
+            name="--action-env-file",
+        ),
+    ] = ()
     allow_debug: Annotated[
         bool | None,
         Option(SANDBOX, "Take debug runs.", name="--allow-debug/--no-debug", shown="on loopback only"),
@@ -288,6 +306,44 @@ class Settings:
             name="--max-jobs-size",
         ),
     ] = 10 * 1024 * MEBIBYTE
+    storage_dir: Annotated[
+        Path | None,
+        Option(
+            DATA,
+            "Folder of the plugins' storages; on a cluster, one that its nodes share.",
+            "DIR",
+            shown="the data folder, on a cluster each node's own",
+        ),
+    ] = None
+    max_storage_bytes: Annotated[
+        int,
+        Option(
+            DATA,
+            "Most bytes that a plugin may store; with more, its runs can only read.",
+            SIZE,
+            name="--max-storage-size",
+            least=1,
+        ),
+    ] = 50 * 1024 * MEBIBYTE
+    cache_dir: Annotated[
+        Path | None,
+        Option(
+            DATA,
+            "One cache for all plugins, which have to trust each other. The agent does not bound it.",
+            "DIR",
+            shown="one for each plugin, in the data folder",
+        ),
+    ] = None
+    max_cache_bytes: Annotated[
+        int,
+        Option(
+            DATA,
+            "Most bytes of the plugins' own caches together; the least recently used go first.",
+            SIZE,
+            name="--max-cache-size",
+            least=1,
+        ),
+    ] = 50 * 1024 * MEBIBYTE
     keep_files_days: Annotated[
         float, Option(DATA, "How long a file that a caller sent is kept after its last use.", "DAYS")
     ] = 7.0
@@ -392,6 +448,8 @@ class Settings:
         _check_names(self.allowed_hosts)
         _check_there("--allow-write", self.allow_write)
         _check_there("--debug-root", self.debug_roots)
+        _check_there("--storage-dir", [] if self.storage_dir is None else [self.storage_dir])
+        _check_there("--cache-dir", [] if self.cache_dir is None else [self.cache_dir])
 
     def _check_types(self) -> None:
         for each in fields(self):

@@ -20,9 +20,12 @@ ClientError
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack
 
+_OF_OTHERS = tuple(f"{os.sep}{name}{os.sep}" for name in ("IPython", "ipykernel", f"synapse_sdk{os.sep}clients"))
+"""Files of these are not the caller's."""
 Outcome = Literal["not_sent", "rejected", "executed", "unknown"]
 """What became of a request that failed.
 
@@ -108,6 +111,15 @@ class ClientError(Exception):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that IPython shows in a notebook: the caller's own frames, and this error with its notes."""
+        import traceback  # of no use outside of notebooks
+
+        frames = traceback.extract_tb(self.__traceback__)
+        own = [frame for frame in frames if not any(part in frame.filename for part in _OF_OTHERS)]
+        lines = ["Traceback (most recent call last):\n", *traceback.format_list(own)]
+        return "".join([*lines, *traceback.format_exception_only(self)]).splitlines()
+
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and vars(self) == vars(other)
 
@@ -186,7 +198,12 @@ class ServerError(HTTPError):
 
 
 class ActionFailedError(ServerError):
-    """500 `action_failed`: the action ran and raised an exception."""
+    """500 `action_failed`: the action ran and raised an exception, whose traceback is a note of this one."""
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None, **facts: Unpack[Facts]) -> None:
+        super().__init__(message, retry_after=retry_after, **facts)
+        if self.traceback:
+            self.add_note(f"\nThe action's own traceback, on the agent:\n\n{self.traceback.rstrip()}")
 
     @property
     def job_id(self) -> str | None:

@@ -230,3 +230,26 @@ def test_nan_is_null_and_the_record_has_its_place(call: Call) -> None:
     assert job["events"][0]["data"] == {"loss": None}
     assert job["events"][0]["nonfinite"]["places"] == [{"path": "$.data.loss", "value": "Infinity"}]
     assert (job["progress"]["current"], job["progress"]["total"]) == (None, 3)
+
+
+def test_what_a_plugin_stores_stays_and_the_operator_s_variables_are_there(runner_settings: dict[str, Any]) -> None:
+    """From one run to the next, on the one node that there is."""
+    source = """
+        import os
+
+        def train(context):
+            (context.storage / "model").write_text("trained")
+            return os.environ["TOKEN"]
+
+        def predict(context):
+            return [(context.storage / "model").read_text(), os.environ["MODEL"] == f"{context.storage}/model"]
+    """
+    config = {
+        "code": f"storing-{uuid4().hex}",
+        "env": {"MODEL": "${SYNAPSE_STORAGE_DIR}/model"},
+        "actions": {"train": "storing:train", "predict": "storing:predict"},
+    }
+    plugin: dict[str, Any] = {"config": config, "modules": {"storing": dedent(source)}}
+    with EmbeddedAgent([], action_env=("TOKEN=secret",), **runner_settings) as agent, agent.client() as client:
+        assert client.run_debug_plugin_release("train", **plugin) == "secret"
+        assert client.run_debug_plugin_release("predict", **plugin) == ["trained", True]

@@ -46,7 +46,7 @@ class Holdings:
     processes: int
     """Those that belong to runs: keepers, zygotes and processes that wait for a run don't count."""
     descriptors: int
-    """Of this process, those of its keepers and of the environments that it has used left out."""
+    """Of this process, those of its keepers, and of the environments and plugins that it has used, left out."""
 
     def is_within(self, wanted: Holdings) -> bool:
         """Return whether this is what is wanted; fewer descriptors are no leak, as idle connections get closed."""
@@ -67,7 +67,7 @@ class Holdings:
             unfinished_jobs=sum(status in ("PENDING", "RUNNING") for status in jobs),
             temporary=entries(data / "tmp") + sum(len(files) for _, _, files in os.walk(data / "scratch")),
             processes=len(running(data)),
-            descriptors=descriptors(without=(data / "environments", data / "locks")),
+            descriptors=descriptors(without=tuple(data / name for name in ("environments", "locks", "plugin-locks"))),
         )
 
     def plus(self, more: Mapping[str, int]) -> Holdings:

@@ -29,6 +29,8 @@ TOOLS = {
           talk: {entrypoint: "plugin.tools:talk", method: local}
           note: {entrypoint: "plugin.tools:note", method: local}
           narrate: {entrypoint: "plugin.tools:narrate", method: job}
+          narrate_fast: {entrypoint: "plugin.tools:narrate_fast", method: job}
+          bar: {entrypoint: "plugin.tools:bar", method: job}
           linger: {entrypoint: "plugin.tools:linger", method: job}
           shout: {entrypoint: "plugin.tools:shout", method: job}
         """,
@@ -85,6 +87,17 @@ TOOLS = {
             if path:
                 wait(path)
             print("no end", end="")
+
+
+        def narrate_fast(lines):
+            for number in range(lines):
+                print(f"line {number}")
+
+
+        def bar():
+            for share in range(0, 101, 10):
+                print(f"{share}%", end="\\r" if share < 100 else "\\n", flush=True)
+            print("done")
 
 
         def linger(path):

@@ -41,6 +41,9 @@ FITTING: dict[str, Any] = {
     "token_files": ("one=/run/one", "two=/run/two:read"),
     "pythons": (Path(sys.executable),),
     "warm": ("p@1.0", "q@2.0"),
+    "storage_dir": Path("/tmp"),
+    "cache_dir": Path("/tmp"),
+    "action_env": ("HF_TOKEN=secret", "p:NAME=value"),
 }
 """Values for settings that take no other text."""
 PROBE = """

@@ -21,18 +21,18 @@ T = TypeVar("T", bound="ClusterResources")
 
 @_attrs_define
 class ClusterResources:
-    """What all nodes that are alive have together.
+    """What all live nodes have together.
 
     Attributes:
         collected_at (datetime.datetime):
-        stale (bool): Whether the cluster could not be asked, and this is what was known before.
-        cpu (ResourceAmount): How much of a resource there is for runs, and how much of that runs have.
-        memory (ResourceAmount): How much of a resource there is for runs, and how much of that runs have.
-        gpu (GpuAmounts): GPUs together. Memory and utilization are `null` if no GPU reports them.
-        object_store (ResourceAmount): How much of a resource there is for runs, and how much of that runs have.
-        running_jobs (int): Jobs of this agent whose action is running.
+        stale (bool): The cluster could not be asked; these are older figures.
+        cpu (ResourceAmount): How much there is for runs, and how much they have.
+        memory (ResourceAmount): How much there is for runs, and how much they have.
+        gpu (GpuAmounts): GPUs together; `null` is what none reports.
+        object_store (ResourceAmount): How much there is for runs, and how much they have.
+        running_jobs (int): Running jobs of this agent.
         total_serve_replicas (int): Processes of served models.
-        node_counts (NodeCounts): How many nodes there are.
+        node_counts (NodeCounts): Numbers of nodes.
         nodes (list[Node]):
     """
 

@@ -19,10 +19,8 @@ class CreatePluginReleaseRequest:
 
     Attributes:
         plugin (str): The plugin's code.
-        version (str | Unset): The version, as text. Without it, the only one there is; 422 `ambiguous_release` if there
-            are several.
-        refresh (bool | Unset): Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the
-            old files. Default: False.
+        version (str | Unset): The version, as text. Without it, the only one there is.
+        refresh (bool | Unset): Fetch it anew if it is cached; it keeps its ID. Default: False.
     """
 
     plugin: str

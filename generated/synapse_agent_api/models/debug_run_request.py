@@ -45,9 +45,9 @@ class DebugRunRequest:
             the plugin's own.
         job_id (str | Unset): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
         language (str | Unset): Language of the action's messages, as an ISO 639-1 code such as `en` or `ko`.
-        priority (int | Unset): Among the runs of the same release that wait, those of higher priority start first; 0 if
-            absent. Agents have a
-            highest one, and answer 422 to any above.
+        priority (int | Unset): Of the waiting runs of a release, those of higher priority start first; 0 if absent. 422
+            above the agent's
+            highest.
     """
 
     action: str

@@ -15,7 +15,7 @@ T = TypeVar("T", bound="GpuAmounts")
 
 @_attrs_define
 class GpuAmounts:
-    """GPUs together. Memory and utilization are `null` if no GPU reports them.
+    """GPUs together; `null` is what none reports.
 
     Attributes:
         total_gpus (float):

@@ -19,7 +19,7 @@ T = TypeVar("T", bound="GpuStatus")
 
 @_attrs_define
 class GpuStatus:
-    """The GPUs of all nodes together, and each with its `node_id`.
+    """All GPUs together, and each with its `node_id`.
 
     Attributes:
         total_gpus (float):

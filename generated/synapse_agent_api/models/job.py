@@ -56,7 +56,7 @@ class Job:
             it: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.
         requirements (list[str] | Unset): The call's own requirements.
         caller (JobCaller | None | Unset): The origin of a run; `null` if the agent does not know.
-        node (None | str | Unset): The `node_id` of the node of a cluster that it ran on.
+        node (None | str | Unset): The address of the node of a cluster that it ran on.
         attempts (int | Unset): How often this `job_id` has been run, this time included.
     """
 

@@ -28,8 +28,8 @@ class Node:
         ip (str):
         is_head_node (bool):
         state (str):
-        cpu (ResourceAmount): How much of a resource there is for runs, and how much of that runs have.
-        memory (ResourceAmount): How much of a resource there is for runs, and how much of that runs have.
+        cpu (ResourceAmount): How much there is for runs, and how much they have.
+        memory (ResourceAmount): How much there is for runs, and how much they have.
         gpus (list[NodeGpu]):
         accelerator_type (None | str | Unset): The name of its first GPU.
     """

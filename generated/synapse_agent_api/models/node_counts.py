@@ -13,7 +13,7 @@ T = TypeVar("T", bound="NodeCounts")
 
 @_attrs_define
 class NodeCounts:
-    """How many nodes there are.
+    """Numbers of nodes.
 
     Attributes:
         total (int):

@@ -15,14 +15,14 @@ T = TypeVar("T", bound="NodeGpu")
 
 @_attrs_define
 class NodeGpu:
-    """A GPU of a node. What can't be read of it is `null`.
+    """A GPU; `null` is what can't be read.
 
     Attributes:
-        index (int): Its place among those of the node.
-        uuid (str): What names it in `CUDA_VISIBLE_DEVICES`; a number if its UUID is not known.
+        index (int): Place on its node.
+        uuid (str): Its name in `CUDA_VISIBLE_DEVICES`; a number if the UUID is unknown.
         name (str):
-        used (float | None): The part of it that runs have, from 0 to 1.
-        utilization_gpu (float | None | Unset): Percent of the time that it was busy.
+        used (float | None): Part that runs have, 0 to 1.
+        utilization_gpu (float | None | Unset): Percent of the time.
         memory_used (float | None | Unset): In MB.
         memory_total (float | None | Unset): In MB.
     """

@@ -32,9 +32,9 @@ class PluginRelease:
         actions (list[PluginAction] | Unset): What the release can run.
         digest (str | Unset): `sha256:` and the hash of the cached content, in hexadecimal digits.
         created_at (datetime.datetime | Unset): When the agent cached it.
-        source_changed (bool | Unset): Only in the answer to `create_plugin_release`, and only `true`: the agent's
-            source of plugins has other files
-            for this release now. Runs use the cached ones until the release is refreshed.
+        source_changed (bool | Unset): Only `true`, and only from `create_plugin_release`: its source has other files
+            now. Runs use the cached ones
+            until it is refreshed.
         warnings (list[str] | Unset): What the plugin's author should know, one sentence each; keys and files without
             effect are named.
     """

@@ -23,8 +23,7 @@ class PushPluginReleaseRequest:
 
     Attributes:
         archive (StoredFileReference): Refers to a file that was uploaded.
-        replace (bool | Unset): Replace a cached release of that code and version that has other files. It keeps its ID.
-            Default: False.
+        replace (bool | Unset): Replace a cached release that has other files; it keeps its ID. Default: False.
     """
 
     archive: StoredFileReference

@@ -17,7 +17,7 @@ class ReferencedFile:
 
     Attributes:
         id (str): The SHA-256 of its content, in hexadecimal digits.
-        name (str): What the file is called.
+        name (str):
     """
 
     id: str

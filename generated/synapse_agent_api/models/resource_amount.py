@@ -13,7 +13,7 @@ T = TypeVar("T", bound="ResourceAmount")
 
 @_attrs_define
 class ResourceAmount:
-    """How much of a resource there is for runs, and how much of that runs have.
+    """How much there is for runs, and how much they have.
 
     Attributes:
         total (float):

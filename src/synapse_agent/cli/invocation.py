@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Any, Self
 from synapse_agent.cli.failures import About, Failure, UsageFailure, failure
 from synapse_agent.cli.target.resolve import TOKEN_VARIABLE, Asked, Target, choose_target, local_agent
 from synapse_agent.cli.terminal.output import Output
+from synapse_agent.cli.terminal.sanitize import identifier
 
 if TYPE_CHECKING:
     from synapse_sdk.clients.agent import AgentClient
+
+WHOLE_ID = 32
+"""Characters of the IDs that agents make."""
+MOST_NAMED = 5
 
 
 def make_client(target: Target, **options: Any) -> AgentClient:
@@ -73,6 +78,22 @@ class Invocation:
             source = sources.get(str(error).partition(" ")[0])
             raise UsageFailure(f"{error} (It came from {source}.)" if source else str(error)) from error
         return self._stack.enter_context(client)
+
+    def whole_job_id(self, text: str) -> str:
+        """Return the ID of the one job whose ID is this or begins so; `Failure` if there are several."""
+        if len(text) >= WHOLE_ID:
+            return text
+        with self.calling(job_id=text):
+            found = [job["job_id"] for job in self.client.list_jobs(job_id_prefix=text, limit=MOST_NAMED)]
+        # An agent that does not know the filter lists others.
+        found = [job_id for job_id in found if job_id.startswith(text)]
+        if text in found or not found:
+            return text
+        if len(found) > 1:
+            shown = ", ".join(map(identifier, found[: MOST_NAMED - 1]))
+            more = "" if len(found) < MOST_NAMED else " and others"
+            raise UsageFailure(f"Several jobs begin with {identifier(text)}: {shown}{more}. Add characters.")
+        return found[0]
 
     @contextmanager
     def calling(

@@ -34,6 +34,11 @@ class JobFiles:
         return self._folder / "log"
 
     @property
+    def log_times(self) -> Path:
+        """When the log had which size."""
+        return self._folder / "log-times"
+
+    @property
     def journal(self) -> Path:
         """A line of JSON for each event; `log` in it says how many bytes the log had then."""
         return self._folder / "events.jsonl"
@@ -57,6 +62,11 @@ class JobFiles:
         """Open the log to add to it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return self.log.open("a+b", buffering=0)
+
+    def open_log_times(self) -> BinaryIO:
+        """Open the times of the log to add to them."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self.log_times.open("a+b", buffering=0)
 
     def open_journal(self) -> BinaryIO:
         """Open the journal to add to it."""
@@ -104,7 +114,7 @@ class JobFiles:
 
     def log_size(self) -> int:
         """Give how many bytes log, journal and outputs take."""
-        return sum(map(_size, (self.log, self.journal))) + self.outputs.size()
+        return sum(map(_size, (self.log, self.log_times, self.journal))) + self.outputs.size()
 
     def size(self) -> int:
         """Give how many bytes all files take."""
@@ -112,7 +122,7 @@ class JobFiles:
 
     def remove_log(self) -> None:
         """Remove log, journal and outputs; the result stays."""
-        for path in (self.log, self.journal):
+        for path in (self.log, self.log_times, self.journal):
             path.unlink(missing_ok=True)
         self.outputs.remove()
 
@@ -134,12 +144,13 @@ def _size(path: Path) -> int:
         return 0
 
 
-def read_log(path: Path) -> Iterator[str]:
-    """Read a log as text, in parts, up to where it ends now; bytes that are no UTF-8 are replaced."""
+def read_log(path: Path, start: int = 0) -> Iterator[str]:
+    """Read a log as text from an offset on, in parts, up to where it ends now; what is no UTF-8 is replaced."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     try:
         with path.open("rb") as file:
-            left = os.fstat(file.fileno()).st_size
+            file.seek(start)
+            left = os.fstat(file.fileno()).st_size - start
             while left > 0 and (chunk := file.read(min(left, _CHUNK))):
                 left -= len(chunk)
                 yield decoder.decode(chunk)

@@ -18,6 +18,7 @@ class RunningJob:
     """A job that is not over yet."""
 
     row: JobRow
+    traceparent: str | None = None
     task: asyncio.Task[bytes | Problem] | None = None
     submitted: float = field(default_factory=time.monotonic)
     is_waiting: bool = True
@@ -46,6 +47,16 @@ class RunningJob:
     def result_facts(self) -> str | None:
         """What the record has about the result, as JSON text."""
         return self.recorder.result_facts if self.recorder else None
+
+    @property
+    def attempts(self) -> int:
+        """How often its `job_id` has been run."""
+        return self.row.attempts + max(0, self.recorder.starts - 1 if self.recorder else 0)
+
+    @property
+    def node(self) -> str | None:
+        """The node of a cluster that the run was placed on."""
+        return self.recorder.node if self.recorder else None
 
     @property
     def timings(self) -> str | None:

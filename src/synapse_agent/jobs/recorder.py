@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Self
 
 from synapse_agent.jobs import journal
 from synapse_agent.jobs.files import JobFiles
+from synapse_agent.jobs.log_parts import SECONDS_BETWEEN_TIMES
 from synapse_agent.runner.resources.scheduler import Allocation
 from synapse_agent.storage.disk import is_disk_full, is_unwritable
 from synapse_agent.storage.repositories.jobs import JobRepository
@@ -57,6 +58,8 @@ class Recorder:
         self._turn = turn
         self._on_change = on_change
         self._log = _Written(files.open_log, f"The log of job {row_id}", note=CUT_NOTE, on_full=on_full)
+        self._log_times = _Written(files.open_log_times, f"The times of the log of job {row_id}", on_full=on_full)
+        self._timed_at = float("-inf")
         self._journal = _Written(files.open_journal, f"The journal of job {row_id}", on_full=on_full)
         self._noted = 0
         self._outputs = 0
@@ -70,6 +73,10 @@ class Recorder:
         """Whether the run is over and has left some."""
         self._begun = begun
         self._until_started = 0.0
+        self.starts = 0
+        """How often its process was started: again, if a node of a cluster was lost and the action may be run again."""
+        self.node: str | None = None
+        """The node of a cluster that the run was placed on."""
         self.timings: str | None = None
         """How long the parts of the run took, as JSON text, once it has ended."""
         self.started_at: str | None = None
@@ -82,6 +89,7 @@ class Recorder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._log.close()
+        self._log_times.close()
         self._journal.close()
         self._turn = nullcontext  # it knows the job, which knows this: a circle would outlive both for a while
 
@@ -101,6 +109,7 @@ class Recorder:
 
     def started(self) -> None:
         """Record that the action's process runs."""
+        self.starts += 1
         self.started_at = now()
         self._until_started = time.monotonic() - self._begun
         self._record()
@@ -108,14 +117,20 @@ class Recorder:
 
     def output(self, data: bytes) -> None:
         """Add to the log."""
+        if time.monotonic() - self._timed_at >= SECONDS_BETWEEN_TIMES:
+            self._timed_at = time.monotonic()
+            self._log_times.add(f"{now()} {self._log.size}\n".encode())
         self._log.add(data)
         self._on_change()
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Keep progress, timings and facts about the result; add any other event to the journal."""
+        """Keep progress, node, timings and facts about the result; add any other event to the journal."""
         kind, rest = event.get("type"), {name: value for name, value in event.items() if name != "type"}
         if kind == "timings":
             self._keep_timings(event)
+            return
+        if kind == "placed":
+            self.node = rest["node"]
             return
         if kind == "progress":
             self.progress = json.dumps(rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -37,15 +38,19 @@ class JobReports:
         """A job is over, and its end is written down."""
         seconds = None if live.started is None else _since(live.started)
         timings = {"queued": _waited(live)} | ({} if seconds is None else {"action": seconds})
-        self._publish("ended", live.row, status=end.status, error_type=error_type, seconds=seconds, timings=timings)
+        if end.timings is not None:
+            timings = {phase: each for phase, each in json.loads(end.timings).items() if isinstance(each, float | int)}
+        timings["fork"] = max(0.0, _waited(live) - timings["queued"] - timings.get("environment", 0.0))
+        facts = {"status": end.status, "error_type": error_type, "timings": timings}
+        self._publish("ended", live.row, traceparent=live.traceparent, **facts)
 
     def deleted(self, row: JobRow) -> None:
         """A job is forgotten."""
         self._publish("deleted", row)
 
-    def _publish(self, what: str, row: JobRow, **facts: Any) -> None:
+    def _publish(self, what: str, row: JobRow, *, traceparent: str | None = None, **facts: Any) -> None:
         known = {"release": row.release, "action": row.action, **facts}
-        self._changes.publish(Change("job", what, row.job_id, known))
+        self._changes.publish(Change("job", what, row.job_id, known, traceparent))
 
 
 def _since(moment: float) -> float:

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -18,11 +18,12 @@ from synapse_agent.files.outputs import OutputFile
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
-from synapse_agent.jobs.files import JobFiles
+from synapse_agent.jobs.files import JobFiles, read_log
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.kept_params import Describe, ParamsKeeper
 from synapse_agent.jobs.left_files import LeftFiles
 from synapse_agent.jobs.live import FinishedJob, RunningJob
+from synapse_agent.jobs.log_parts import log_start
 from synapse_agent.jobs.outcomes import (
     HAS_RUN,
     deleted,
@@ -41,6 +42,7 @@ from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.reports import JobReports
 from synapse_agent.jobs.serialization import job_record
 from synapse_agent.jobs.submission import RunSpec
+from synapse_agent.plugins.action_env import NO_ENV, ActionEnv
 from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, Runner
 from synapse_agent.runner.resources.ledger import ResourceRequest
@@ -81,6 +83,7 @@ class Jobs:
         output_limit: int = default("max_jobs_bytes"),
         reserve: Reserve | None = None,
         describe: Describe | None = None,
+        action_env: ActionEnv = NO_ENV,
         changes: Changes | None = None,
     ) -> None:
         """Take up what an earlier agent left. Without `describe`, records have no params."""
@@ -97,6 +100,7 @@ class Jobs:
         self._time_limit = time_limit
         self._left = LeftFiles(self._files, files, limit=output_limit)
         self._reserve = reserve
+        self._action_env = action_env
         self._reports = JobReports(changes or Changes())
         self._params = ParamsKeeper(self._rows, describe)
         self._pages = database.job_pages
@@ -240,9 +244,10 @@ class Jobs:
         watched = self._live_of(row) or FinishedJob(row.progress, end)
         return follow(watched, files, position)
 
-    def log(self, job_id: str) -> Path:
-        """Give the file that holds a job's log; there is none before the run has printed something."""
-        return self._files(self.find(job_id)).log
+    def log(self, job_id: str, *, tail: int | None = None, since: str | None = None) -> Iterator[str]:
+        """Read a job's log, or its last lines, or what was printed since a time."""
+        files = self._files(self.find(job_id))
+        return read_log(files.log, log_start(files, tail=tail, since=since))
 
     async def outputs(self, job_id: str) -> list[OutputFile]:
         """List what a job has left, or, while it runs, what is there now."""
@@ -296,7 +301,7 @@ class Jobs:
     def _start(self, spec: RunSpec, row: JobRow) -> None:
         spec.workspace.claim()
         self._stored.hold(spec.params.files)
-        live = self._live[row.job_id] = RunningJob(row)
+        live = self._live[row.job_id] = RunningJob(row, spec.traceparent)
         live.task = asyncio.create_task(self._run(live, spec), name=f"job {row.job_id}")
         self._reports.queued(row)
 
@@ -368,6 +373,7 @@ class Jobs:
             release=spec.release,
             language=spec.language,
             time_limit=self._time_limit,
+            env=self._action_env.for_run(spec.config.code, is_debug=spec.release is None),
             lane=spec.lane,
             priority=spec.priority,
             accepted=live.row.id,
@@ -417,6 +423,8 @@ class Jobs:
             progress=live.progress,
             events=live.events,
             timings=live.timings,
+            node=live.node,
+            attempts=live.attempts,
             size=size,
             keys_until=self._keys_until(),
         )
@@ -447,7 +455,7 @@ class Jobs:
         live = self._live_of(row)
         newest = live if live and live.recorder else row
         if live and live.started_at:
-            row = replace(row, status="RUNNING", started_at=live.started_at)
+            row = replace(row, status="RUNNING", started_at=live.started_at, node=live.node)
         return job_record(row, result, progress=newest.progress, events=newest.events)
 
     def _new_job(self, spec: RunSpec, content: str, key: RequestKey | None) -> NewJob:

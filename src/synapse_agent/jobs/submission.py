@@ -63,6 +63,8 @@ class RunSpec:
     priority: int = 0
     lane: Lane = Lane.AWAITED
     caller: Caller | None = None
+    traceparent: str | None = None
+    """The span of the request, if requests are traced."""
     params_schema: Mapping[str, Any] | None = None
     """JSON Schema of the action's params; None while it is not known, as before the first run of a release."""
     identities: Mapping[str, bytes] = field(default_factory=dict)

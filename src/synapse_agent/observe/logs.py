@@ -38,7 +38,7 @@ def log_change(change: Change) -> None:
     level = logging.DEBUG if change.what == "progressed" else logging.INFO
     if logger.isEnabledFor(level):
         facts = {key: value for key, value in change.facts.items() if value is not None and key != "timings"}
-        facts |= change.facts.get("timings", {})
+        facts |= {f"{phase}_seconds": seconds for phase, seconds in change.facts.get("timings", {}).items()}
         logger.log(level, "%s %s", change.kind, change.what, extra={change.kind: change.name, **facts})
 
 

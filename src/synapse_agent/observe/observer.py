@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 
@@ -9,6 +10,7 @@ from synapse_agent.jobs.service import Jobs
 from synapse_agent.observe.logs import log_change
 from synapse_agent.observe.metrics import Gauge, Metrics
 from synapse_agent.observe.storage import StorageOverview
+from synapse_agent.observe.tracing import make_tracing
 from synapse_agent.util.changes import Changes
 
 
@@ -43,6 +45,15 @@ class Observer:
         )
         for listener in (log_change, self.metrics.note_change):
             changes.subscribe(listener)
+        self.tracing = make_tracing()
+        if self.tracing is not None:
+            changes.subscribe(self.tracing.note_change)
+
+    async def close(self) -> None:
+        """Stop measuring, and send the spans that are left."""
+        await self.storage.close()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
 
     @property
     def uptime(self) -> float:

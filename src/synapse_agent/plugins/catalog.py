@@ -48,6 +48,8 @@ class Catalog:
         self._folder = folder
         self._limits = limits
         self._known: dict[Candidate, tuple[_Stamp, Entry]] = {}
+        self._undescribed: list[Candidate] = []
+        """What had no configuration then, so that there was nothing to know."""
         self._listed: set[str] | None = None
         """The names in the folder when all of them had been looked at."""
         self._lock = threading.Lock()
@@ -57,8 +59,8 @@ class Catalog:
     def find(self, plugin: str, version: str) -> Path:
         """Return the path of a release that is there now; `Problem` as `choose` and `candidates` raise it.
 
-        New names are always looked at. The others are looked at if none that is known to be the release still is: to
-        ask the file system about thousands of them takes longer than to fetch one.
+        New and changed plugins are read, so that several that claim to be the release are noticed. The others cost a
+        `stat` each: 3 ms for a thousand, a third of what it takes to look at them anew.
         """
         with self._lock:
             names = self._names()
@@ -98,16 +100,16 @@ class Catalog:
             return None
 
     def _unchanged(self, names: set[str] | None, plugin: str, version: str) -> list[Entry]:
-        """Return those known to be the release; none if one has changed, or something else has come or gone."""
-        if names is None or names != self._listed:
-            return []
-        claims = [
-            (candidate, stamp, entry)
-            for candidate, (stamp, entry) in self._known.items()
-            if entry.code == plugin and entry.version == version
-        ]
-        is_same = all(_stamp(candidate) == stamp for candidate, stamp, _ in claims)
-        return [entry for _, _, entry in claims] if is_same else []
+        """Return those known to be the release; none if anything in the folder has changed, come or gone."""
+        claims = [entry for _, entry in self._known.values() if entry.is_release(plugin, version)]
+        is_same = (
+            bool(claims)
+            and names is not None
+            and names == self._listed
+            and all(_stamp(candidate) == stamp for candidate, (stamp, _) in self._known.items())
+            and all(_stamp(candidate) is None for candidate in self._undescribed)
+        )
+        return claims if is_same else []
 
     def _look(self, names: set[str] | None, plugin: str, version: str) -> list[Entry]:
         """Look at those that have the release's name, and at the others unless they are just being read ahead."""
@@ -120,6 +122,7 @@ class Catalog:
         known: dict[Candidate, tuple[_Stamp, Entry]] = {}
         found = [self._read(candidate, known) for candidate in candidates]
         self._known = known
+        self._undescribed = [candidate for candidate in candidates if candidate not in known]
         is_complete = all(
             entry.problem or candidate in known for candidate, entry in zip(candidates, found, strict=True)
         )

@@ -69,7 +69,7 @@ class Releases:
         self._schemas = schemas
         self._on_removed = on_removed
         self._changes = changes
-        self._freshness = Freshness(source, self._digest_at_source)
+        self._freshness = Freshness(source, self._digest_at_source, folder.root / "source-marks")
         self._fetching: dict[tuple[str, str], asyncio.Task[ReleaseRow]] = {}
         self._is_closing = False
         self._uses: Counter[str] = Counter()
@@ -245,7 +245,7 @@ class Releases:
                 state = await self._source.state(plugin=plugin, version=version)
             await self._source.fetch(plugin=plugin, version=version, into=temporary)
             config, digest = await examined(temporary, plugin, version, self._rules)
-            self._freshness.note(plugin, version, state=state, digest=digest)
+            self._freshness.note(digest, state=state)
             return await self._cache(temporary, config, digest)
         finally:
             await in_thread(remove_tree, temporary)
@@ -328,6 +328,7 @@ class Releases:
             return
         self._configs.pop(digest, None)
         self._integrity.forget(self.path(digest))
+        self._freshness.forget(digest)
         self._warnings.pop(digest, None)
         trash = self._folder.discard(self.path(digest))
         if trash:

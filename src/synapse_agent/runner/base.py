@@ -55,6 +55,8 @@ class Run:
     release: str | None = None
     """`code@version`; None for a debug run."""
     language: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables from the operator, which may be secrets."""
     time_limit: float | None = None
     """Seconds from the start of the action; None for the runner's own limit."""
     lane: Lane = Lane.AWAITED

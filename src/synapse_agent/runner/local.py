@@ -10,11 +10,12 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.errors import StartError
+from synapse_agent.files.lasting import LastingFolders, PluginFolders, PluginStorage
 from synapse_agent.plugins.config import Action
 from synapse_agent.plugins.project import (
     read_requirements,
@@ -23,16 +24,15 @@ from synapse_agent.plugins.project import (
     requires_python,
 )
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
-from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem, renamed, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
-from synapse_agent.runner.environments.eviction import CacheBounds
 from synapse_agent.runner.environments.installer import Installer
 from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pip_config import index_environ
 from synapse_agent.runner.environments.pool import Environment, Environments
 from synapse_agent.runner.processes.commands import Commands
+from synapse_agent.runner.processes.environ import resolved
 from synapse_agent.runner.processes.execution import Execution
 from synapse_agent.runner.processes.import_report import ImportReport
 from synapse_agent.runner.processes.json_check import check_result
@@ -54,9 +54,11 @@ from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocatio
 from synapse_agent.runner.run_clock import RunClock
 from synapse_agent.runner.warming import SilentListener
 from synapse_agent.settings import Settings, default
+from synapse_agent.storage.eviction import CacheBounds
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
 from synapse_agent.util.changes import Changes
+from synapse_agent.util.sizes import show_size
 
 logger = logging.getLogger(__name__)
 
@@ -80,12 +82,16 @@ class LocalRunner:
         rules: RequirementRules = STRICT,
         hides_gpus: bool = False,
         environ: Mapping[str, str] = os.environ,
+        lasting: LastingFolders | None = None,
+        most_stored: int = default("max_storage_bytes"),
+        most_cached: int = default("max_cache_bytes"),
         changes: Changes | None = None,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
         `pythons` are preferred to those found on the machine. `bounds` are those of the environments that are kept.
         Of `environ` actions see a few harmless variables. With `hides_gpus` a run sees only the GPUs that it was given.
+        `lasting` are the plugins' storages and caches, by default in the data folder; the last two bound these.
         """
         self._limits = limits or RunLimits()
         self._rules = rules
@@ -109,6 +115,9 @@ class LocalRunner:
             bounds=bounds or CacheBounds(),
             on_lost=self._lose,
             changes=changes,
+        )
+        self._storage = PluginStorage(
+            lasting or LastingFolders(data_dir), most_stored=most_stored, most_cached=most_cached
         )
         self._path = environ.get("PATH", os.defpath)
         self._unseen = HIDDEN if hides_gpus else {}
@@ -172,6 +181,7 @@ class LocalRunner:
         if self._running:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), _CLOSE_SECONDS)
+        await self._storage.close()
         await self._environments.close()
         await self._bytecode.close()
         await self._zygotes.close()
@@ -207,18 +217,20 @@ class LocalRunner:
             ) as environment,
             heard.environment_made(begun),
             heard.listener.turn() as allocation,
+            self._storage.use(run.config.code, is_debug=run.release is None) as folders,
         ):
-            return await self._run_in(environment, run, action, heard, allocation)
+            if folders.is_full and not run.warms:
+                heard.listener.output(_full_storage(run.config.code, folders.stored))
+            return await self._run_in(_Place(environment, folders, allocation), run, action, heard)
 
-    async def _run_in(
-        self, environment: Environment, run: Run, action: Action, heard: RunClock, allocation: Allocation | None
-    ) -> bytes:
-        if run.warms and run.config.preload is None and not self._seen.modules(run.folder, environment.folder):
-            await self._look(environment, run, action)
+    async def _run_in(self, place: _Place, run: Run, action: Action, heard: RunClock) -> bytes:
+        if run.warms and run.config.preload is None and not self._seen.modules(run.folder, place.environment.folder):
+            await self._look(place, run, action)
         times = (run.time_limit or self._limits.time, action.timeout)
         limits = replace(self._limits, time=min((each for each in times if each is not None), default=None))
         oom_kills_before = oom_kills()
-        async with self._keeper(run, environment) as keeper:
+        shared, own = resolved(run.config.env, self._env(run, place))
+        async with self._keeper(run, place, shared) as keeper:
             if run.warms:
                 await _ready(keeper)
                 return b"null"
@@ -229,10 +241,10 @@ class LocalRunner:
                 on_event=heard.listener.event,
                 on_started=heard.started,
                 on_outputs=heard.listener.outputs,
-                on_uncompiled=lambda source: self._bytecode.told(environment.folder, source),
+                on_uncompiled=lambda source: self._bytecode.told(place.environment.folder, source),
             )
-            self._bytecode.begin(environment.folder, run.folder if run.release else None)
-            request = _request(run, action, limits, allocation, folder=self._folder_seen(run))
+            self._bytecode.begin(place.environment.folder, run.folder if run.release else None)
+            request = _request(run, action, limits, place.allocation, own, folder=self._folder_seen(run))
             if self._sandbox.namespaces:
                 brought = [(request["folder"], str(run.folder))] if request["brings_folder"] else []
                 request["shown"] = brought + temporary_files(run.params.text, hidden=self._data_dir)
@@ -241,7 +253,7 @@ class LocalRunner:
                 ending = await execution.run(request, run.params.text)
             except ZygoteLost as lost:
                 raise _lost(lost) from lost
-            self._learn(run, environment, ending.imports)
+            self._learn(run, place.environment, ending.imports)
             imported_before = 0.0 if was_ready else keeper.import_seconds
             heard.ended(ending.imports, begun=begun, imported_before=imported_before, preload=run.config.preload)
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
@@ -254,11 +266,11 @@ class LocalRunner:
         await check_result(self._commands, result, job_id=run.job_id)
         return result
 
-    async def _look(self, environment: Environment, run: Run, action: Action) -> None:
+    async def _look(self, place: _Place, run: Run, action: Action) -> None:
         """Learn from a run that only imports what to import ahead; whatever is wrong, callers hear of it later."""
         describing = replace(run, warms=False, describes=True, time_limit=_LOOK_SECONDS)
         with suppress(Problem):
-            await self._run_in(environment, describing, action, RunClock(SilentListener()), None)
+            await self._run_in(place, describing, action, RunClock(SilentListener()))
 
     def _lose(self, environment: Path) -> None:
         """Forget what was kept for an environment that is gone or has changed."""
@@ -266,17 +278,20 @@ class LocalRunner:
         self._bytecode.forget(environment)
         self._seen.forget(environment)
 
-    def _keeper(self, run: Run, environment: Environment) -> AbstractAsyncContextManager[KeeperProcess]:
+    def _keeper(self, run: Run, place: _Place, env: Mapping[str, str]) -> AbstractAsyncContextManager[KeeperProcess]:
+        folders = place.folders
         spec = ZygoteSpec(
-            environment.base,
-            environment.folder,
+            place.environment.base,
+            place.environment.folder,
             self._place_of(run),
             self._bytecode.folder,
-            writable=self._sandbox.around(self._sandbox.shared_temporary(self._data_dir)),
+            writable=self._sandbox.around([*self._sandbox.shared_temporary(self._data_dir), *folders.writable]),
+            readable=(folders.storage,),
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
-            env=tuple(sorted({**self._env(environment, run.request.wanted), **run.config.env, **self._unseen}.items())),
-            imports=self._imports(run, environment),
+            identity=folders.identity,
+            env=tuple(sorted({**self._env(run, place), **env, **run.env, **self._unseen}.items())),
+            imports=self._imports(run, place.environment),
         )
         return self._zygotes.use(spec, as_specified=run.warms)
 
@@ -306,14 +321,17 @@ class LocalRunner:
         if report.modules and (run.config.preload is None or run.release is None):
             self._seen.add(self._place_of(run), environment.folder, report)
 
-    def _env(self, environment: Environment, wanted: Resources) -> dict[str, str]:
-        """Return the variables that a run's imports already see: those of its environment, and numbers of threads."""
+    def _env(self, run: Run, place: _Place) -> dict[str, str]:
+        """Return the variables that a run's imports already see, but for the plugin's own."""
+        folder = place.environment.folder
         return {
-            "PATH": f"{environment.folder}/bin{os.pathsep}{self._path}",
-            "VIRTUAL_ENV": str(environment.folder),
+            "PATH": f"{folder}/bin{os.pathsep}{self._path}",
+            "VIRTUAL_ENV": str(folder),
             "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
-            **self._own_threads(thread_variables(wanted)),
+            **place.folders.env,
+            **self._own_threads(thread_variables(run.request.wanted)),
+            **run.env,
         }
 
     def _own_threads(self, env: Mapping[str, str]) -> dict[str, str]:
@@ -332,6 +350,23 @@ def _lost(lost: ZygoteLost) -> Problem:
     return cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a run gets before it starts."""
+
+    environment: Environment
+    folders: PluginFolders
+    allocation: Allocation | None
+
+
+def _full_storage(code: str, stored: int) -> bytes:
+    """Return the line for a run's log that explains why it can't write to the storage."""
+    return (
+        f"... the storage of plugin {code!r} takes {show_size(stored)}, more than --max-storage-size allows: this run"
+        f" can only read it. 'synapse-agent storage clear' makes room ...\n"
+    ).encode()
+
+
 def _has(folder: Path, module: str) -> bool:
     """Return whether a module is the plugin's own."""
     top = module.partition(".")[0]
@@ -339,9 +374,15 @@ def _has(folder: Path, module: str) -> bool:
 
 
 def _request(
-    run: Run, action: Action, limits: RunLimits, allocation: Allocation | None, *, folder: Path
+    run: Run,
+    action: Action,
+    limits: RunLimits,
+    allocation: Allocation | None,
+    plugin_env: Mapping[str, str],
+    *,
+    folder: Path,
 ) -> dict[str, Any]:
-    """Write what `synapse_worker.run` reads."""
+    """Write what `synapse_worker.run` reads; `plugin_env` has the variables that refer to what each run has."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
     gpus = {} if allocation is None else allocation.env
     return {
@@ -352,6 +393,7 @@ def _request(
         "folder": str(folder),
         "brings_folder": run.release is None,
         "env": {**gpus, **language, "SYNAPSE_JOB_ID": run.job_id},
+        "plugin_env": {name: value for name, value in plugin_env.items() if name not in run.env},
         "limits": limits.resources,
         "writable": [],
         "shown": [],
@@ -380,6 +422,9 @@ def local_runner(settings: Settings, changes: Changes | None = None) -> LocalRun
         bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
         sandbox=sandbox_of(settings),
         rules=RequirementRules(urls=settings.allow_requirement_urls),
+        lasting=LastingFolders(settings.data_dir, storage_dir=settings.storage_dir, cache_dir=settings.cache_dir),
+        most_stored=settings.max_storage_bytes,
+        most_cached=settings.max_cache_bytes,
         hides_gpus=settings.gpus is not None,
         environ={**os.environ, **index_environ(settings.index_url, settings.extra_index_urls)},
     )

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from synapse_agent.plugins.action_env import NO_ENV, ActionEnv
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.problems import shutting_down
 from synapse_agent.runner.base import Run, Runner
@@ -55,8 +56,9 @@ class FolderLease(Protocol):
 class Warming:
     """Prepares releases, each once at a time, however many callers ask for it."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, action_env: ActionEnv = NO_ENV) -> None:
         self._runner = runner
+        self._action_env = action_env
         self._tasks: dict[tuple[str, str | None], asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._is_closing = False
@@ -109,9 +111,12 @@ class Warming:
         try:
             async with self._turns:
                 folder = await workspace.prepare()
+                env = self._action_env.for_run(config.code, is_debug=False)
                 for name in names:
                     job_id = f"warm-{secrets.token_hex(8)}"
-                    run = Run(job_id, folder, config, name, release=release, time_limit=_TIME_LIMIT, warms=True)
+                    run = Run(
+                        job_id, folder, config, name, release=release, env=env, time_limit=_TIME_LIMIT, warms=True
+                    )
                     await self._runner.run(run, SilentListener())
         finally:
             await workspace.release()

@@ -61,7 +61,9 @@ def build_app(
         from synapse_agent.server.contract_check import ContractMiddleware  # few agents check their responses
 
         app = ContractMiddleware(app, contract)
-    return ObservingMiddleware(app, [AccessLog(settings.access_log).log, agent.observer.metrics.note_request])
+    return ObservingMiddleware(
+        app, [AccessLog(settings.access_log).log, agent.observer.metrics.note_request], agent.observer.tracing
+    )
 
 
 class ErrorMiddleware:

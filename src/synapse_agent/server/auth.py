@@ -1,4 +1,4 @@
-"""Decides who gets in: tokens and sessions, and the `Host` and `Origin` that web pages cannot choose."""
+"""Decides which requests get in: tokens and sessions, and the `Host` and `Origin` that web pages cannot choose."""
 
 from __future__ import annotations
 

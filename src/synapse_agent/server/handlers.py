@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
@@ -15,7 +14,6 @@ from starlette.responses import Response, StreamingResponse
 from synapse_agent.agent import Agent
 from synapse_agent.files.references import find_references
 from synapse_agent.files.store import Part
-from synapse_agent.jobs.files import read_log
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import Caller, RunSpec
 from synapse_agent.observe.event_stream import follow_changes
@@ -26,6 +24,7 @@ from synapse_agent.runner.resources.ledger import Lane
 from synapse_agent.runner.warming import ANSWER_SECONDS
 from synapse_agent.server.auth import TOKEN
 from synapse_agent.server.file_response import FileAnswer
+from synapse_agent.server.observation import TRACEPARENT
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.response_headers import FEATURES, REQUEST_ID
 from synapse_agent.server.responses import json_answer
@@ -177,8 +176,11 @@ async def delete_job(agent: Agent, request: OperationRequest) -> Response:
 
 async def get_job_logs(agent: Agent, request: OperationRequest) -> Response:
     """Give what a run has printed so far."""
-    path = agent.jobs.log(request.path["job_id"])
-    return StreamingResponse(_parts(path), media_type="text/plain; charset=utf-8")
+    since = request.query.get("since")
+    log = agent.jobs.log(
+        request.path["job_id"], tail=request.query.get("tail"), since=since and _moment("since", since)
+    )
+    return StreamingResponse(_parts(log), media_type="text/plain; charset=utf-8")
 
 
 async def stream_job_logs(agent: Agent, request: OperationRequest) -> Response:
@@ -300,9 +302,9 @@ def _debug_spec(agent: Agent, request: OperationRequest) -> RunSpec:
     )
 
 
-async def _parts(log: Path) -> AsyncIterator[str]:
+async def _parts(log: Iterator[str]) -> AsyncIterator[str]:
     # Read inline: a part comes from the page cache in less time than a thread takes to be asked for it.
-    for part in read_log(log):
+    for part in log:
         yield part
 
 
@@ -315,7 +317,13 @@ def _common(agent: Agent, request: OperationRequest, *parts: str) -> dict[str, A
         raise invalid("less_than_equal", message, at=["body", "priority"], value=given["priority"])
     requirements = check_requirements(body.get("requirements", []), agent.rules)
     identities = {name: request.identities[name] for name in parts if name in request.identities}
-    return {**given, "requirements": requirements, "identities": identities, "caller": _caller(request)}
+    return {
+        **given,
+        "requirements": requirements,
+        "identities": identities,
+        "caller": _caller(request),
+        "traceparent": request.http.scope.get(TRACEPARENT),
+    }
 
 
 def _caller(request: OperationRequest) -> Caller:

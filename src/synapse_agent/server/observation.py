@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from synapse_agent.observe.requests import RequestReport
+from synapse_agent.observe.tracing import Tracing
 from synapse_agent.server.auth import TOKEN
 from synapse_agent.server.response_headers import REQUEST_ID
 
@@ -17,18 +18,29 @@ ERROR_TYPE = "synapse_agent.error_type"
 """What a scope calls the kind of error that its request was answered with."""
 
 
+TRACEPARENT = "synapse_agent.traceparent"
+"""What a scope calls the span of its request, if requests are traced."""
+
+
 class ObservingMiddleware:
     """An ASGI application that reports each request once it has been answered."""
 
-    def __init__(self, app: ASGIApp, listeners: Sequence[Callable[[RequestReport], None]]) -> None:
+    def __init__(
+        self, app: ASGIApp, listeners: Sequence[Callable[[RequestReport], None]], tracing: Tracing | None = None
+    ) -> None:
         self._app = app
         self._listeners = listeners
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
         if scope["type"] != "http":
             return
         began, status = time.perf_counter(), 0
+        span = None
+        if self._tracing is not None:
+            span = self._tracing.begin_request(scope["method"], scope["headers"])
+            scope[TRACEPARENT] = self._tracing.traceparent(span)
 
         async def seen(message: Message) -> None:
             nonlocal status
@@ -42,6 +54,10 @@ class ObservingMiddleware:
             report = _report(scope, status, time.perf_counter() - began)
             for listener in self._listeners:
                 listener(report)
+            if self._tracing is not None:
+                self._tracing.end_request(
+                    span, method=report.method, route=report.route, status=status, error_type=report.error_type
+                )
 
 
 def _report(scope: Scope, status: int, seconds: float) -> RequestReport:

@@ -1,4 +1,4 @@
-"""What the agent does for the operations of sessions: a browser signs in, looks who it is, and signs out."""
+"""What the agent does for the operations of sessions: a browser signs in, asks for its session, and signs out."""
 
 from __future__ import annotations
 

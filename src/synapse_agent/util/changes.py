@@ -21,6 +21,8 @@ class Change:
     """The job's ID, `code@version`, or the environment's ID."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What a line of the log has besides: no params, no output, no secret."""
+    traceparent: str | None = None
+    """The span of the request that led to it."""
 
 
 class Changes:

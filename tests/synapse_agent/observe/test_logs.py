@@ -97,7 +97,7 @@ def test_a_log_has_a_line_for_each_thing_that_happens(serve: Callable[..., Serve
         r"INFO    job queued job=good release=small@1.0.0 action=go",
         r"INFO    job environment ready job=good .*seconds=\S+",
         r"INFO    job started job=good release=small@1.0.0 action=go seconds=\S+",
-        r"INFO    job ended job=good .*status=SUCCEEDED seconds=\S+ queued=\S+ action=\S+",
+        r"INFO    job ended job=good .*action=go status=SUCCEEDED queued_seconds=\S+ .*action_seconds=\S+",
         r"INFO    job ended job=bad .*status=FAILED error_type=action_failed",
         r"INFO    POST /plugin_releases/small@1.0.0/run/ status=500 error_type=action_failed .*token=default",
         r"INFO    GET /jobs/ status=401 error_type=unauthorized .*address=127.0.0.1",

@@ -52,7 +52,7 @@ def test_what_is_used_and_what_describes_is_not_named(tmp_path: Path, config: st
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Iterator[EmbeddedAgent]:
+def odd_agent(tmp_path: Path) -> Iterator[EmbeddedAgent]:
     folder = tmp_path / "plugins" / "odd"
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("code: odd\nversion: 1.0.0\nretries: 3\nactions: {go: 'main:go'}\n")
@@ -62,9 +62,9 @@ def agent(tmp_path: Path) -> Iterator[EmbeddedAgent]:
         yield running
 
 
-def test_a_release_carries_its_warnings(agent: EmbeddedAgent) -> None:
+def test_a_release_carries_its_warnings(odd_agent: EmbeddedAgent) -> None:
     """From its creation on, in every record of it."""
-    with agent.client() as client:
+    with odd_agent.client() as client:
         created: Any = client.create_plugin_release("odd", "1.0.0")
         assert [each.partition(" has")[0].partition(" is not")[0] for each in created["warnings"]] == [
             "config.yaml: 'retries'",

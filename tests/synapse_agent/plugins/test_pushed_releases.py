@@ -137,7 +137,7 @@ def test_many_at_once_are_one_release(http: httpx.Client) -> None:
 
 
 def test_a_pushed_release_stays_through_a_restart(tmp_path: Path, client_of: ClientOf) -> None:
-    """Without the archive, which only expires later; one whose files are damaged says what to do."""
+    """Without the archive, which only expires later; damaged files are reported."""
     with EmbeddedAgent(data_dir=tmp_path / "data", allow_push=True) as agent:
         assert push(client_of(agent), packed(FILES)).status_code == 201
     shutil.rmtree(tmp_path / "data" / "files")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -56,8 +58,8 @@ def test_a_release_is_created_once_and_answered_again_as_it_was_cached(own: http
     second = create(own, "small", "1.0.0")
     assert (first.status_code, second.status_code) == (201, 200)
     assert second.json() == {**first.json(), "source_changed": True}
-    assert own.post("/plugin_releases/1/run/", json={"action": "go"}).json() == "small@1.0.0"
     assert own.get("/plugin_releases/1").json() == first.json()
+    assert own.post("/plugin_releases/1/run/", json={"action": "go"}).json() == "small@1.0.0"
 
 
 def test_a_release_says_what_its_config_says(http: httpx.Client, tools: str) -> None:
@@ -398,8 +400,9 @@ def test_a_refreshed_release_has_the_new_files_and_its_old_id(own: httpx.Client,
     assert [action["name"] for action in record["actions"]] == ["go", "stay"]
     assert record["digest"] != first["digest"]
     assert "source_changed" not in record
-    for lookup in ("1", "small@1.0.0"):
-        assert own.get(f"/plugin_releases/{lookup}").json() == record
+    lookups = ("1", "small@1.0.0")
+    assert [own.get(f"/plugin_releases/{lookup}").json() for lookup in lookups] == [record, record]
+    for lookup in lookups:  # the first run adds what its actions take
         assert own.post(f"/plugin_releases/{lookup}/run/", json={"action": "stay"}).json() == "stayed"
     assert [path.name for path in folders(tmp_path)] == [record["digest"].removeprefix("sha256:")]
     assert "source_changed" not in create(own, "small", "1.0.0").json()
@@ -504,3 +507,24 @@ def test_a_create_without_a_version_takes_the_only_one(own: httpx.Client, shelf:
     assert (missing.status_code, missing.json()["detail"]["error_type"]) == (404, "release_not_found")
     write_plugin(shelf / "broken", {"config.yaml": "code: ["})
     assert own.post("/plugin_releases/", json={"plugin": "broken"}).status_code == 422
+
+
+def test_what_a_source_looked_like_is_known_to_the_next_agent(
+    shelf: Path, tmp_path: Path, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fetches nothing to see that nothing has changed; what was noted goes with the release."""
+    old = time.time() - 10
+    for path in (shelf / "small", *(shelf / "small").iterdir()):
+        os.utime(path, (old, old))
+    time.sleep(2.1)  # after which a file that changes gets another time on any file system
+    with EmbeddedAgent(shelf, data_dir=tmp_path / "data") as agent:
+        first = create(client_of(agent), "small", "1.0.0").json()
+    fetches: list[object] = []
+    monkeypatch.setattr(DirectorySource, "fetch", lambda *given, **more: fetches.append((given, more)))
+    with EmbeddedAgent(shelf, data_dir=tmp_path / "data") as agent:
+        http = client_of(agent)
+        assert create(http, "small", "1.0.0").json() == first
+        assert fetches == []
+        assert len(list((tmp_path / "data" / "source-marks").iterdir())) == 1
+        assert http.delete("/plugin_releases/1").status_code == 204
+        assert list((tmp_path / "data" / "source-marks").iterdir()) == []

@@ -134,6 +134,21 @@ def test_what_has_come_or_changed_is_found_at_once(tmp_path: Path, write_plugin:
     assert problem(source, tmp_path / "e", plugin="new").status == 404
 
 
+@pytest.mark.parametrize("which", ["other", "empty"])
+def test_a_folder_that_comes_to_claim_a_release_is_noticed_at_once(
+    tmp_path: Path, write_plugin: Any, which: str
+) -> None:
+    """Also if the release is known to be in another one, and was fetched from there a moment ago."""
+    write_plugin(tmp_path / "all" / "small")
+    write_plugin(tmp_path / "all" / "other", code="other")
+    (tmp_path / "all" / "empty").mkdir()
+    time.sleep(SETTLED_SECONDS)
+    source = DirectorySource(tmp_path / "all")
+    assert "small@1.0.0" in fetch(source, tmp_path / "a")
+    write_plugin(tmp_path / "all" / which, code="small")
+    assert problem(source, tmp_path / "b", plugin="small").error_type == "ambiguous_release"
+
+
 def test_a_changed_archive_is_found_at_once(tmp_path: Path) -> None:
     """By its time, size and inode; its name may end in `.ZIP`."""
     (tmp_path / "all").mkdir()
@@ -156,9 +171,9 @@ def test_a_plugin_among_a_thousand_is_fetched_as_fast_as_one_of_two(tmp_path: Pa
     many, few = DirectorySource(tmp_path / "many"), DirectorySource(tmp_path / "few")
 
     def seconds(source: DirectorySource, into: Path) -> float:
-        began = time.perf_counter()
+        began = time.process_time()  # of all threads
         fetch(source, into, plugin="p1", version="0.1.0")
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     for source in (many, few):
         asyncio.run(source.look_ahead())

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ SUCCESS = {
 def build_request(
     job_id: str,
     *,
+    tail: int | Unset = UNSET,
+    since: datetime.datetime | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -40,9 +43,21 @@ def build_request(
     if not isinstance(synapse_tenant, Unset):
         headers["SYNAPSE-Tenant"] = synapse_tenant
 
+    params: dict[str, Any] = {}
+
+    params["tail"] = tail
+
+    json_since: str | Unset = UNSET
+    if not isinstance(since, Unset):
+        json_since = since.isoformat()
+    params["since"] = json_since
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
     _kwargs: dict[str, Any] = {
         "method": "GET",
         "url": f"/jobs/{segment(job_id)}/logs/",
+        "params": params,
     }
     _kwargs["headers"] = headers
     return _kwargs
@@ -102,12 +117,16 @@ def sync_detailed(
     job_id: str,
     *,
     client: AuthenticatedClient | Client,
+    tail: int | Unset = UNSET,
+    since: datetime.datetime | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Response[ErrorBody | str]:
     """Do as `sync` does, and give status and headers besides."""
     kwargs = build_request(
         job_id=job_id,
+        tail=tail,
+        since=since,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
     )
@@ -118,6 +137,8 @@ def sync(
     job_id: str,
     *,
     client: AuthenticatedClient | Client,
+    tail: int | Unset = UNSET,
+    since: datetime.datetime | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | str | None:
@@ -127,6 +148,8 @@ def sync(
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
+        tail (int | Unset):
+        since (datetime.datetime | Unset):
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
     """
@@ -134,6 +157,8 @@ def sync(
     return sync_detailed(
         job_id=job_id,
         client=client,
+        tail=tail,
+        since=since,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
     ).parsed
@@ -143,12 +168,16 @@ async def asyncio_detailed(
     job_id: str,
     *,
     client: AuthenticatedClient | Client,
+    tail: int | Unset = UNSET,
+    since: datetime.datetime | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Response[ErrorBody | str]:
     """Do as `asyncio` does, and give status and headers besides."""
     kwargs = build_request(
         job_id=job_id,
+        tail=tail,
+        since=since,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
     )
@@ -159,6 +188,8 @@ async def asyncio(
     job_id: str,
     *,
     client: AuthenticatedClient | Client,
+    tail: int | Unset = UNSET,
+    since: datetime.datetime | Unset = UNSET,
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | str | None:
@@ -168,6 +199,8 @@ async def asyncio(
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
+        tail (int | Unset):
+        since (datetime.datetime | Unset):
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
     """
@@ -176,6 +209,8 @@ async def asyncio(
         await asyncio_detailed(
             job_id=job_id,
             client=client,
+            tail=tail,
+            since=since,
             synapse_user=synapse_user,
             synapse_tenant=synapse_tenant,
         )

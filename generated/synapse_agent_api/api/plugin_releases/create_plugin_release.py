@@ -177,8 +177,7 @@ def sync(
     """Fetch and cache a release.
 
     Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
-    already cached is returned with 200, unchanged, with `source_changed` if its source has other files now. With
-    `refresh` it is fetched anew. Without `version`, the agent takes the only one that its source has.
+    already cached is returned with 200, unchanged unless `refresh` asks for what its source has now.
 
     Args:
         idempotency_key (str | Unset):
@@ -225,8 +224,7 @@ async def asyncio(
     """Fetch and cache a release.
 
     Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
-    already cached is returned with 200, unchanged, with `source_changed` if its source has other files now. With
-    `refresh` it is fetched anew. Without `version`, the agent takes the only one that its source has.
+    already cached is returned with 200, unchanged unless `refresh` asks for what its source has now.
 
     Args:
         idempotency_key (str | Unset):

@@ -171,8 +171,8 @@ def sync(
 ) -> ErrorBody | PluginRelease | None:
     """Cache a release from an archive.
 
-    The archive is a zip of the plugin's folder that was uploaded (`put_file_content`); its `config.yaml` has code and
-    version. Agents take releases this way only if their operator allows it (`--allow-push`).
+    The archive is a zip of the plugin's folder, uploaded by `put_file_content`. Its `config.yaml` has code and
+    version. Only agents started with `--allow-push` take it.
 
     Args:
         idempotency_key (str | Unset):
@@ -218,8 +218,8 @@ async def asyncio(
 ) -> ErrorBody | PluginRelease | None:
     """Cache a release from an archive.
 
-    The archive is a zip of the plugin's folder that was uploaded (`put_file_content`); its `config.yaml` has code and
-    version. Agents take releases this way only if their operator allows it (`--allow-push`).
+    The archive is a zip of the plugin's folder, uploaded by `put_file_content`. Its `config.yaml` has code and
+    version. Only agents started with `--allow-push` take it.
 
     Args:
         idempotency_key (str | Unset):

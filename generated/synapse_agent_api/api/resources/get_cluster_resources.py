@@ -129,7 +129,7 @@ def sync(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ClusterResources | ErrorBody | None:
-    """Get what all nodes have together, and what of it is in use.
+    """Get the resources of all nodes.
 
     Args:
         use_cache (bool | Unset):  Default: True.
@@ -168,7 +168,7 @@ async def asyncio(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ClusterResources | ErrorBody | None:
-    """Get what all nodes have together, and what of it is in use.
+    """Get the resources of all nodes.
 
     Args:
         use_cache (bool | Unset):  Default: True.

@@ -51,9 +51,9 @@ def dev(
 
     def stop_run() -> None:
         with suppress(ClientError):  # it has ended, or has not begun
-            invocation.client.stop_job(job_id)
+            client.stop_job(job_id)
 
-    with own_agent(invocation), FolderChanges(folder, on_change=stop_run) as changes:
+    with own_agent(invocation) as client, FolderChanges(folder, on_change=stop_run) as changes:
         while True:
             try:
                 given = read_params(params, param or ()) if is_file else given
@@ -64,7 +64,8 @@ def dev(
                 if failure.code == ExitCode.INTERRUPTED:
                     raise
                 if not changes.are_there:
-                    invocation.output.note(failure.line)
+                    details = failure.details if invocation.is_verbose else ""
+                    invocation.output.note(f"{failure.line}\n{details}".rstrip())
             if not changes.are_there:
                 invocation.output.note("Waiting for a change. Ctrl-C ends.")
             try:

@@ -65,7 +65,7 @@ def prune(
     as_json: Json = False,
 ) -> None:
     """Remove environments, the least recently used first and none that is in use. An agent may be running."""
-    from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
+    from synapse_agent.storage.eviction import CacheBounds, to_remove
 
     if not everything and (max_count, max_size, unused_for) == (None, None, None):
         raise UsageError("Choose what to remove: --max-count, --max-size, --unused-for or --all.")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.cli.invocation import Invocation
 from synapse_agent.cli.target.resolve import Target
 from synapse_agent.settings import default
 
+if TYPE_CHECKING:
+    from synapse_sdk.clients.agent import AgentClient
+
 
 @contextmanager
-def own_agent(invocation: Invocation) -> Iterator[None]:
+def own_agent(invocation: Invocation) -> Iterator[AgentClient]:
     """Start an agent on loopback for as long as the block runs, and have the command's calls go there."""
     asked = invocation.asked
     if asked.url or asked.agent:
@@ -26,4 +30,4 @@ def own_agent(invocation: Invocation) -> Iterator[None]:
     with EmbeddedAgent(max_debug_size=default("max_plugin_size")) as agent:
         invocation.is_agent_kept = False
         invocation.target = Target(agent.base_url, "this command", agent.token, "this command")
-        yield
+        yield invocation.client

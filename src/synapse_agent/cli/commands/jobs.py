@@ -10,11 +10,13 @@ import typer
 
 from synapse_agent.cli.commands.run_watcher import Watch, line_of
 from synapse_agent.cli.completion import complete_jobs
+from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.cli.invocation import Invocation
 from synapse_agent.cli.options import with_agent
 from synapse_agent.cli.terminal.display import make_display
 
 TIMES = "2026-11-30 or 2026-11-30T14:00, local time"
+TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"]
 
 
 class JobState(StrEnum):
@@ -28,7 +30,13 @@ class JobState(StrEnum):
 
 
 JobId = Annotated[
-    str, typer.Argument(metavar="JOB_ID", help="The job.", autocompletion=complete_jobs, show_default=False)
+    str,
+    typer.Argument(
+        metavar="JOB_ID",
+        help="The job, or the beginning of its ID.",
+        autocompletion=complete_jobs,
+        show_default=False,
+    ),
 ]
 
 
@@ -53,10 +61,14 @@ def list_jobs(
     ] = None,
     action: Annotated[str | None, typer.Option("--action", metavar="NAME", help="Only runs of this action.")] = None,
     since: Annotated[
-        datetime | None, typer.Option("--since", metavar="TIME", help=f"Only jobs made at this time or later: {TIMES}.")
+        datetime | None,
+        typer.Option(
+            "--since", metavar="TIME", formats=TIME_FORMATS, help=f"Only jobs made at this time or later: {TIMES}."
+        ),
     ] = None,
     until: Annotated[
-        datetime | None, typer.Option("--until", metavar="TIME", help="Only jobs made before this time.")
+        datetime | None,
+        typer.Option("--until", metavar="TIME", formats=TIME_FORMATS, help="Only jobs made before this time."),
     ] = None,
 ) -> None:
     """List jobs, the newest first."""
@@ -76,6 +88,7 @@ def list_jobs(
 @with_agent
 def get(invocation: Invocation, job_id: JobId) -> None:
     """Show a job: its state, how far it is, its result or its error."""
+    job_id = invocation.whole_job_id(job_id)
     with invocation.calling(job_id=job_id):
         found = invocation.client.get_job(job_id)
     invocation.output.result(found, "job")
@@ -86,14 +99,23 @@ def logs(
     invocation: Invocation,
     job_id: JobId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job is over.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=1, help="Only the last lines.")] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            "--since", metavar="TIME", formats=TIME_FORMATS, help=f"Only what was printed then or later: {TIMES}."
+        ),
+    ] = None,
 ) -> None:
     """Print what a job has printed, as text; with --json as a JSON string, or an event a line with --follow."""
-    output = invocation.output
+    output, job_id = invocation.output, invocation.whole_job_id(job_id)
+    if follow and (tail is not None or since is not None):
+        raise UsageFailure("--follow shows a log from its beginning: leave out --tail and --since.")
     with invocation.calling(job_id=job_id):
         if not follow:
-            log = invocation.client.get_job_logs(job_id)
+            log = invocation.client.get_job_logs(job_id, tail=tail, since=since and since.astimezone())
             # Text where it is piped too, so that other programs can read it.
-            output.json_line(log) if invocation.as_json else output.text(log)
+            output.json_line(log) if invocation.as_json else output.log(log)
             return
         for event in invocation.client.tail_job_logs(job_id):
             _tell(invocation, dict(event))
@@ -102,6 +124,7 @@ def logs(
 @with_agent
 def stop(invocation: Invocation, job_id: JobId) -> None:
     """Stop a job and all it started; one that is over stays as it is."""
+    job_id = invocation.whole_job_id(job_id)
     with invocation.calling(job_id=job_id), make_display(invocation.output, f"stopping job {job_id}"):
         found = invocation.client.stop_job(job_id)
     invocation.output.result(found, "job")
@@ -110,6 +133,7 @@ def stop(invocation: Invocation, job_id: JobId) -> None:
 @with_agent
 def delete(invocation: Invocation, job_id: JobId) -> None:
     """Delete a job that is over, with its result and its log; stop one that is running first."""
+    job_id = invocation.whole_job_id(job_id)
     with invocation.calling(job_id=job_id):
         invocation.client.delete_job(job_id)
     invocation.output.note(f"Deleted job {job_id}.")
@@ -118,6 +142,7 @@ def delete(invocation: Invocation, job_id: JobId) -> None:
 @with_agent
 def wait(invocation: Invocation, job_id: JobId) -> None:
     """Wait until a job is over, and print its result; Ctrl-C ends the waiting, not the job."""
+    job_id = invocation.whole_job_id(job_id)
     client = invocation.client
     watch = Watch(client, job_id, make_display(invocation.output, f"waiting for job {job_id}"), is_ours=False)
     with invocation.calling(job_id=job_id):
@@ -131,7 +156,7 @@ def _tell(invocation: Invocation, event: dict[str, Any]) -> None:
     if invocation.as_json:
         output.json_line(event)
     elif event.get("type") == "log":
-        output.text(f"{event.get('message', '')}\n")
+        output.log_line(str(event.get("message", "")), overwritten=bool(event.get("overwritten")))
     elif (line := line_of(event)) is not None:
         output.note(line)
     elif event.get("type") == "error":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -23,8 +24,8 @@ FIRST_LOOK = 0.03
 LONGEST_PAUSE = 0.5
 TICK = 0.5
 """Seconds that Ctrl-C can wait on a platform where waiting can't be interrupted."""
-SECONDS_FOR_THE_REST = 2.0
-"""What the log gets to come to its end once the result is there."""
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+$")
+"""A line of a log, as the stream of its events has it."""
 MOST_AT_ONCE = 200
 """Lines that a terminal is given at a time."""
 MOST_WAITING = 1000
@@ -109,6 +110,8 @@ class Watch:
         self._job: Mapping[str, Any] | None = None
         self._has_log = False
         self._log_is_over = False
+        self._shown = 0
+        """Lines of the log, also those of a progress bar."""
         self._is_stopping = False
         self.method: str | None = None
         """The job's, once it has been found."""
@@ -120,7 +123,18 @@ class Watch:
             self._in_thread(self._follow)
             for message in self._until_over():
                 self._take(message)
+            self._report_rest()
         return self._outcome()
+
+    def _report_rest(self) -> None:
+        """Show how much of the log is left, if that is more than a terminal gets shown after the result."""
+        if self._log_is_over or not self._display.patience or not (self._ended and self._is_log_to_end(self._ended)):
+            return
+        with suppress(ClientError):
+            left = len(_LINE.findall(self._client.get_job_logs(self._job_id))) - self._shown
+            if left > 0:
+                lines = "line" if left == 1 else "lines"
+                self._display.line(f"… {left} more {lines} of the log: synapse-agent jobs logs {self._job_id}")
 
     def _note_interrupt(self) -> None:
         """Take note of a Ctrl-C: it goes before all that has been told and not been shown yet."""
@@ -138,12 +152,12 @@ class Watch:
                 wait = TICK
             else:
                 ended_at = min(ended_at, time.monotonic())
-                patience = SECONDS_FOR_THE_REST if self._is_log_to_end(self._ended) else 0.0
+                patience = self._display.patience if self._is_log_to_end(self._ended) else 0.0
                 wait = ended_at + patience - time.monotonic()
                 if self._log_is_over or wait <= 0:
                     return
             with suppress(Empty):
-                yield self._messages.get(timeout=wait)
+                yield self._messages.get(timeout=min(wait, TICK))
 
     def _is_log_to_end(self, ended: Ended) -> bool:
         """Tell whether the job is over, so that its log comes to an end too, or may be as far as we know."""
@@ -178,7 +192,10 @@ class Watch:
         return rest
 
     def _show(self, events: Sequence[Mapping[str, Any]]) -> None:
-        lines = [line for event in events if (line := line_of(event)) is not None]
+        self._shown += sum(event.get("type") == "log" for event in events)
+        lines = [line for event in _lasting(events) if (line := line_of(event)) is not None]
+        if events and events[-1].get("overwritten"):
+            self._display.phase(str(events[-1].get("message", "")).strip())
         if lines:
             self._display.line("\n".join(lines))
             self._has_log = True
@@ -306,6 +323,11 @@ def interrupts_told(tell: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _lasting(events: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Leave out the lines that a terminal would not show for long, as a progress bar prints them."""
+    return (event for event in events if not event.get("overwritten"))
 
 
 def line_of(event: Mapping[str, Any]) -> str | None:

@@ -11,6 +11,7 @@ import typer
 
 from synapse_agent.cli.commands.env import app as env_app
 from synapse_agent.cli.commands.serve_options import use_configuration, with_settings
+from synapse_agent.cli.commands.storage import app as storage_app
 from synapse_agent.errors import UsageError
 from synapse_agent.options import ACCESS, PLUGINS, variable_name
 from synapse_agent.server.process_secrets import keep_to_itself
@@ -27,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(env_app, name="env", rich_help_panel="On this machine")
+app.add_typer(storage_app, name="storage", rich_help_panel="On this machine")
 
 
 def _option(name: str, text: str, *, panel: str | None = None, metavar: str | None = "FILE", **more: Any) -> Any:

@@ -28,5 +28,8 @@ def plugin_folder(path: Path) -> Path:
     if not folder.is_dir():
         raise UsageFailure(f"{path} is not a folder. Name the plugin's, the one with its config.yaml.")
     if not (folder / "config.yaml").is_file():
-        raise UsageFailure(f"{path} has no config.yaml. Name the plugin's own folder.")
+        from synapse_agent.plugins.config import rename_hint  # it loads YAML, which few commands need
+
+        hint = rename_hint(folder) or ". Name the plugin's own folder"
+        raise UsageFailure(f"{path} has no config.yaml{hint}.")
     return folder

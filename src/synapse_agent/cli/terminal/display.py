@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -18,6 +19,10 @@ LONGEST_PHASE = 64
 
 class Display(Protocol):
     """Shows what a job tells, for as long as a `with` block runs."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the end of a log gets to be shown once the result is there."""
 
     def __enter__(self) -> Self: ...
 
@@ -45,6 +50,8 @@ def make_display(output: Output, phase: str, *, may_move: bool = True) -> Displa
 class Silence:
     """Shows nothing."""
 
+    patience = 0.0
+
     def __enter__(self) -> Self:
         return self
 
@@ -66,6 +73,8 @@ class Silence:
 class Lines(Silence):
     """Shows lines that stay; a progress every other second, and the last."""
 
+    patience = math.inf  # a pipe or a file gets all of the log
+
     def __init__(self, output: Output) -> None:
         self._output = output
         self._shown_at = float("-inf")
@@ -85,6 +94,8 @@ class Lines(Silence):
 
 class Animation:
     """Shows a line that moves below those that stay, and leaves nothing of it in the end."""
+
+    patience = 2.0
 
     def __init__(self, output: Output, phase: str) -> None:
         self._output = output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -14,9 +15,23 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 View = Literal[
-    "agents", "environments", "findings", "gpus", "health", "job", "jobs", "nodes", "release", "releases", "value"
+    "agents",
+    "environments",
+    "findings",
+    "gpus",
+    "health",
+    "job",
+    "jobs",
+    "nodes",
+    "release",
+    "releases",
+    "storages",
+    "value",
 ]
 """A function of `views`, which is imported for a terminal only, as Rich takes its time."""
+
+
+_OVERWRITTEN = re.compile(r"[^\r\n]*\r(?!\r*\n)")
 
 
 class ReaderLeft(Exception):
@@ -31,6 +46,7 @@ class Output:
         self.stderr = sys.stderr
         self.is_quiet = quiet
         self.is_json = as_json or not self.stdout.isatty()
+        self._is_overwriting = False
 
     @cached_property
     def console(self) -> Console:
@@ -65,6 +81,19 @@ class Output:
         except UnicodeEncodeError:
             encoding = self.stdout.encoding
             self._write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+    def log(self, text: str) -> None:
+        """Write a log; a terminal gets of lines that overwrite each other, as progress bars do, the last."""
+        self.text(_OVERWRITTEN.sub("", text) if self.stdout.isatty() else text)
+
+    def log_line(self, line: str, *, overwritten: bool) -> None:
+        """Write a line of a log; on a terminal the next one takes the place of one that is overwritten."""
+        if not self.stdout.isatty():
+            self.text(f"{line}{chr(13) if overwritten else chr(10)}")
+            return
+        self.stdout.write("\r\x1b[2K" if self._is_overwriting else "")
+        self._is_overwriting = overwritten
+        self.text(line if overwritten else f"{line}\n")
 
     def _write(self, text: str) -> None:
         try:

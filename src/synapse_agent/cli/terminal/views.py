@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,8 @@ MOST_ITEMS = 200
 MOST_IN_ROW = 30
 LONGEST_IN_ROW = 24
 LONGEST_TEXT = 2000
+_MADE_ID = re.compile(r"[0-9a-f]{32}")
+SHOWN_JOB_ID = 8
 SHOWN_ID = 12
 """Characters of an environment's ID."""
 STATUS_STYLES = {"SUCCEEDED": "green", "RUNNING": "cyan", "PENDING": "yellow", "FAILED": "red", "STOPPED": "magenta"}
@@ -60,9 +63,11 @@ def jobs(found: Sequence[Mapping[str, Any]]) -> RenderableType:
     if not found:
         return Text("There are no such jobs.", "dim")
     table = _table("Job", "Status", "Release", "Action", "Created", "Took")
-    for job in found:
+    names = _short_ids([str(job.get("job_id")) for job in found])
+    table.columns[0].no_wrap = max(map(len, names)) <= LONGEST_IN_ROW  # so that it can be copied
+    for name, job in zip(names, found, strict=True):
         table.add_row(
-            Text(identifier(str(job.get("job_id")))),
+            Text(name),
             _status(job.get("status")),
             _text(job.get("release") or "(from source)"),
             _text(job.get("action")),
@@ -70,6 +75,15 @@ def jobs(found: Sequence[Mapping[str, Any]]) -> RenderableType:
             Text(_duration(job)),
         )
     return table
+
+
+def _short_ids(ids: Sequence[str]) -> list[str]:
+    """Return IDs as they can be copied from a narrow terminal: of those that agents make, the first characters."""
+    made = [each for each in ids if _MADE_ID.fullmatch(each)]
+    length = SHOWN_JOB_ID
+    while len({each[:length] for each in made}) < len(set(made)):
+        length += 1
+    return [each[:length] if _MADE_ID.fullmatch(each) else identifier(each) for each in ids]
 
 
 def job(found: Mapping[str, Any]) -> RenderableType:
@@ -152,6 +166,20 @@ def environments(found: Sequence[Mapping[str, Any]]) -> RenderableType:
             _when(environment["last_used"]),
             Text("yes" if environment["in_use"] else "no"),
             _text("unknown" if known is None else ", ".join(known) or "none"),
+        )
+    return table
+
+
+def storages(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Show the storages and caches of plugins, one a row."""
+    table = _table("Plugin", "Kind", "Size", "Last used", "In use")
+    for each in found:
+        table.add_row(
+            _text(f"{each['plugin']}{' (debug runs)' if each['debug'] else ''}"),
+            Text(each["kind"]),
+            Text(show_size(each["size"])),
+            _when(each["last_used"]),
+            Text("yes" if each["in_use"] else "no"),
         )
     return table
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from synapse_agent.plugins.requirements import environment_key
 from synapse_agent.problems import Problem
-from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
 from synapse_agent.runner.environments.installer import Installer, InstallFailed, PythonUnusable
 from synapse_agent.runner.environments.interpreters import Interpreter, Interpreters
 from synapse_agent.runner.environments.leases import EnvironmentLease, EnvironmentLeases
 from synapse_agent.runner.environments.store import PYTHON, Remover, describe, lock_path, stored_environments
 from synapse_agent.storage.disk import disk_full
+from synapse_agent.storage.eviction import CacheBounds, to_remove
 from synapse_agent.storage.locks import file_locked
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree

@@ -1,4 +1,7 @@
-"""Start a keeper: `python -I -S keeper/__main__.py CONTROL_FD SPEC_JSON`, or `probe` whether namespaces can be made."""
+"""Start a keeper: `python -I -S keeper/__main__.py CONTROL_FD SPEC_JSON`, or `probe` whether namespaces can be made.
+
+The environment variables of its runs come as JSON on stdin.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,17 @@ def main() -> None:
     if sys.argv[1] == "probe":
         start.probe()
     else:
-        start.start(int(sys.argv[1]), json.loads(sys.argv[2]))
+        start.start(int(sys.argv[1]), {**json.loads(sys.argv[2]), "env": _read_env()})
+
+
+def _read_env() -> dict[str, str]:
+    """Read stdin to its end, and leave an empty one to the runs."""
+    with open(0, "rb", closefd=False) as stdin:
+        env: dict[str, str] = json.load(stdin)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return env
 
 
 if __name__ == "__main__":

@@ -161,6 +161,8 @@ class Keeper:
 
     def _serve_queue(self) -> None:
         """Hand runs to waiting processes, and ask for one more for each run that is left."""
+        if self._zygote is not None and self._zygote.is_killed:
+            return  # the next one serves it
         while self._queue and self._spares:
             spare = self._spares.pop()
             if self._places.are_there(spare.place):

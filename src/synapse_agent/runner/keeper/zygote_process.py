@@ -35,6 +35,7 @@ class ZygoteProcess:
         os.close(stderr)
         self.pidfd = pidfd_open(self.pid)
         self.is_ready = False
+        self.is_killed = False
         self.asked: dict[int, float] = {}
         """When each process that it has not reported yet was asked for, by the number of its folders."""
         self.started_at = time.monotonic()
@@ -86,7 +87,8 @@ class ZygoteProcess:
         return int(pss.split()[1]) * 1024
 
     def kill(self) -> None:
-        """Kill it; the keeper notices when it has ended."""
+        """Kill it; the keeper notices when it has ended. No run goes to its processes, which may end with it."""
+        self.is_killed = True
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 

@@ -1,9 +1,14 @@
-"""Which of the agent's environment variables others get: a short list, so that no secret is among them."""
+"""Environment variables: which of the agent's others get, so that no secret is among them, and those of plugins."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from synapse_agent.problems import Problem
+from synapse_agent.runner.synapse_worker.references import expanded, references
+
+OF_EACH_RUN = frozenset({"HOME", "TMPDIR", "SYNAPSE_OUTPUT_DIR", "SYNAPSE_JOB_ID"})
+"""Variables that each run has a value of its own for."""
 _NAMES = frozenset(
     [
         *("PATH", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "LD_LIBRARY_PATH"),
@@ -25,3 +30,31 @@ def installer_env(environ: Mapping[str, str]) -> dict[str, str]:
     """Choose what uv, and the build backends that it runs, may see: what configures it as well."""
     more = {name: value for name, value in environ.items() if name.startswith(_FOR_INSTALLERS)}
     return worker_env(environ) | more
+
+
+def resolved(env: Mapping[str, str], known: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Replace the references in a plugin's variables; the second part refers to what each run has, and is left to it.
+
+    Raises `Problem` 422 `invalid_plugin` for a reference to anything else.
+    """
+    shared: dict[str, str] = {}
+    of_runs: dict[str, str] = {}
+    for name, value in env.items():
+        names = references(value)
+        missing = next((each for each in names if each not in known and each not in OF_EACH_RUN), None)
+        if missing is not None:
+            raise _missing(name, missing)
+        if OF_EACH_RUN.intersection(names):
+            of_runs[name] = value
+        else:
+            shared[name] = expanded(value, known)
+    return shared, of_runs
+
+
+def _missing(name: str, missing: str) -> Problem:
+    return Problem(
+        422,
+        "invalid_plugin",
+        f"env.{name} in config.yaml refers to ${{{missing}}}, which this agent does not provide. Start it with"
+        f" --action-env {missing}=…, or leave the reference out ($${{{missing}}} is the text itself).",
+    )

@@ -11,7 +11,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -74,7 +74,11 @@ class ZygoteSpec:
     namespaces: bool = False
     covered: tuple[Path, ...] | None = None
     """Folders of which runs see only what they need; None for no view of their own."""
-    env: tuple[tuple[str, str], ...] = ()
+    readable: tuple[Path, ...] = ()
+    """What they need besides the plugin's code, its environment and what they may write to."""
+    identity: tuple[int, ...] = ()
+    """Distinguishes folders from others that are later made at the same paths."""
+    env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Environment variables that all its runs have, from before any import."""
     imports: ImportPlan = NO_IMPORTS
     """What is imported before it forks."""
@@ -103,7 +107,12 @@ class KeeperProcess:
             at_once.enter_context(theirs)
             self._stderr = os.memfd_create("keeper-stderr")
             if_it_fails.callback(os.close, self._stderr)
-            self._starter = _start(_command(spec, place, theirs.fileno()), theirs.fileno(), self._stderr, env)
+            stdin = os.memfd_create("keeper-stdin")  # not the command line: there are secrets in it
+            at_once.callback(os.close, stdin)
+            os.write(stdin, json.dumps(dict(spec.env)).encode())
+            os.lseek(stdin, 0, os.SEEK_SET)
+            command = _command(spec, place, theirs.fileno())
+            self._starter = _start(command, theirs.fileno(), stdin, self._stderr, env)
             if_it_fails.pop_all()
         self.place = place
         self._on_left = on_left
@@ -296,7 +305,7 @@ def _command(spec: ZygoteSpec, place: Path, control: int) -> list[str]:
         "namespaces": spec.namespaces,
         "covered": _texts(spec.covered),
         "writable": _texts(spec.writable),
-        "env": dict(spec.env),
+        "readable": _texts(spec.readable),
         "packages": spec.imports.packages,
         "modules": spec.imports.modules,
         "entrypoints": spec.imports.entrypoints,
@@ -308,10 +317,12 @@ def _texts(paths: Iterable[Path] | None) -> list[str] | None:
     return None if paths is None else [str(path) for path in paths]
 
 
-def _start(command: list[str], control: int, stderr: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start(
+    command: list[str], control: int, stdin: int, stderr: int, env: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.DEVNULL,
         stderr=stderr,
         pass_fds=(control,),

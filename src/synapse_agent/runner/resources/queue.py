@@ -42,8 +42,8 @@ class WaitingQueue(Generic[W]):
         self._lines: dict[tuple[Lane, str | None], _Line[W]] = {}
         self._turns = itertools.count()
 
-    def __len__(self) -> int:
-        return sum(len(line.tickets) for line in self._lines.values())
+    def __bool__(self) -> bool:
+        return bool(self._lines)
 
     def lanes(self) -> set[Lane]:
         """Return the lanes in which any waits."""

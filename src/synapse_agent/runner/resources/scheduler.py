@@ -73,6 +73,8 @@ class Scheduler:
     async def acquire(self, request: ResourceRequest) -> Allocation:
         """Wait for what is asked for, until `release`; `Problem` 422 `no_node_fits` if the machine never has it."""
         self.machine.check(request.wanted)
+        if not self._queue and self._ledger.has_slot(request.lane) and self._ledger.lacks(request) is None:
+            return self._allocate(request, self._ledger.choose(request.wanted.num_gpus) or ())
         ticket = _Ticket(request)
         self._queue.add(ticket)
         self._advance()
@@ -120,6 +122,8 @@ class Scheduler:
 
     def _advance(self) -> None:
         """Start all those that can now."""
+        if not self._queue:
+            return
         for ticket, places in self._startable():
             self._queue.remove(ticket, has_started=True)
             ticket.granted.set_result(self._allocate(ticket.request, places))
@@ -127,10 +131,12 @@ class Scheduler:
     def _startable(self) -> list[tuple[_Ticket, tuple[int, ...]]]:
         """Go through the queue in a copy of the ledger, in which those that can't start keep what they wait for."""
         ledger, found, kept = self._ledger.copy(), [], set[str]()
+        refused: set[tuple[Lane, Resources]] = set()
         lanes = {lane for lane in self._queue.lanes() if ledger.has_slot(lane)}
         for ticket in self._queue.in_order(lanes):
             request = ticket.request
-            if request.lane not in lanes:
+            is_out = ticket.granted.done() or request.lane not in lanes  # done: cancelled, and about to leave
+            if is_out or (request.lane, request.wanted) in refused:
                 continue
             lacking = ledger.lacks(request)
             if lacking is None:
@@ -140,7 +146,9 @@ class Scheduler:
                 lanes = {lane for lane in lanes if ledger.has_slot(lane)}
                 if not lanes:  # as most often: the others need not be looked at
                     break
-            elif lacking not in kept:
+                continue
+            refused.add((request.lane, request.wanted))
+            if lacking not in kept:
                 kept.add(lacking)
                 ledger.keep(request, lacking)
         return found

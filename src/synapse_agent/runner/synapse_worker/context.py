@@ -27,11 +27,14 @@ _MAX_PLACES = 20
 class Context:
     """A run as its action sees it: what it is, and how it reports its progress."""
 
-    def __init__(self, reports: Reports, *, job_id: str, action: str, language: str | None, outputs: str) -> None:
+    def __init__(
+        self, reports: Reports, *, job_id: str, action: str, language: str | None, outputs: str, storage: str
+    ) -> None:
         self.job_id = job_id
         self.action = action
         self.language = language
         self._outputs = outputs
+        self._storage = storage
         self._reports = reports
         self._unsent: bytes | None = None
         self._sent_at = 0.0
@@ -47,6 +50,13 @@ class Context:
         from pathlib import Path  # most actions have no use for it
 
         return Path(self._outputs)
+
+    @property
+    def storage(self) -> Path:
+        """The plugin's own folder, which later runs of all its versions find as this one leaves it."""
+        from pathlib import Path  # as above
+
+        return Path(self._storage)
 
     @property
     def logger(self) -> logging.Logger:

@@ -22,6 +22,7 @@ from .imports import WATCH
 from .inputs import Input, resolved
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
+from .references import expanded
 from .reports import Reports
 from .result_files import ResultFiles
 from .results import ResultFailure, to_json
@@ -82,7 +83,7 @@ def warm_up() -> None:
     del os.environ[_REHEARSED]
     _, params = _parted(b'{"warm_up": true}\n{"number": 1}')
     reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
-    context = Context(reports, job_id="", action="", language=None, outputs="")
+    context = Context(reports, job_id="", action="", language=None, outputs="", storage="")
     reports.imports(WATCH.report())
     reports.outcome(protocol.RESULT, to_json(call(action, action="", params=_params(params), context=context)).text)
     reports.close()
@@ -130,11 +131,17 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
         return 1
     outputs = outputs_of(sandbox.home)
     _set_environ({"HOME": sandbox.home, "TMPDIR": sandbox.home, "SYNAPSE_OUTPUT_DIR": outputs, **request["env"]})
+    _set_environ({name: expanded(value, os.environ) for name, value in request["plugin_env"].items()})
     if request["brings_folder"]:
         _import_from(request["folder"], instead_of=folder)
     _look_like_a_fresh_interpreter(request["entrypoint"])
     context = Context(
-        reports, job_id=request["job_id"], action=request["action"], language=request["language"], outputs=outputs
+        reports,
+        job_id=request["job_id"],
+        action=request["action"],
+        language=request["language"],
+        outputs=outputs,
+        storage=os.environ["SYNAPSE_STORAGE_DIR"],
     )
     tell_instead_of_writing(reports.uncompiled)
     reports.tell(protocol.BEGUN)

@@ -60,6 +60,8 @@ class Spec(NamedTuple):
     """Folders of which runs see only what they need; None for no view."""
     writable: list[str] | None
     """Paths that runs may write to besides their own folders; None for no sandbox."""
+    readable: list[str]
+    """What runs need to see besides."""
     env: dict[str, str]
     """Environment variables that all its runs have."""
     packages: list[str]
@@ -82,7 +84,13 @@ class Spec(NamedTuple):
         """Plan the view that runs have."""
         if self.covered is None or self.writable is None:
             return None
-        readable = [self.folder, self.bytecode, *_PYTHON, *([] if self.environment is None else [self.environment])]
+        readable = [
+            *self.readable,
+            self.folder,
+            self.bytecode,
+            *_PYTHON,
+            *([] if self.environment is None else [self.environment]),
+        ]
         return View(self.place, covered=self.covered, readable=readable, writable=self.writable)
 
 

@@ -73,7 +73,7 @@ class OverJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndRecord:
-    """How a job ended; what is None of `started_at`, `progress` and `events` stays as it was recorded before."""
+    """How a job ended; `started_at`, `progress`, `events` and `attempts` that are None stay as they were recorded."""
 
     status: str
     """`SUCCEEDED`, `FAILED` or `STOPPED`."""
@@ -82,6 +82,8 @@ class EndRecord:
     progress: str | None = None
     events: str | None = None
     timings: str | None = None
+    node: str | None = None
+    attempts: int | None = None
     error: str | None = None
     status_code: int | None = None
     result: bytes | None = None
@@ -200,7 +202,8 @@ class JobRepository:
 _FINISH = """
     UPDATE jobs SET status = :status, finished_at = :finished_at, started_at = coalesce(:started_at, started_at),
         progress = coalesce(:progress, progress), events = coalesce(:events, events), timings = :timings,
-        error = :error, status_code = :status_code, result = :result, result_facts = :result_facts, size = :size
+        node = :node, attempts = coalesce(:attempts, attempts), error = :error, status_code = :status_code,
+        result = :result, result_facts = :result_facts, size = :size
     WHERE id = :id
 """
 

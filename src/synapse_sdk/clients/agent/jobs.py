@@ -85,9 +85,15 @@ class JobClientMixin:
         statistics: JobStatistics = self._session.send(calls.get_job_statistics(hours, buckets))
         return statistics
 
-    def get_job_logs(self, job_id: str) -> str:
-        """Get what a job has printed so far."""
-        log: str = self._session.send(calls.get_job_logs(job_id))
+    def get_job_logs(self, job_id: str, *, tail: int | None = None, since: datetime | str | None = None) -> str:
+        """Get what a job has printed so far.
+
+        Args:
+            job_id: The job.
+            tail: Only so many lines, the last ones.
+            since: Only what was printed at this time or later: a `datetime` with a time zone, or RFC 3339.
+        """
+        log: str = self._session.send(calls.get_job_logs(job_id, tail, since))
         return log
 
     def list_job_files(self, job_id: str) -> list[JobFile]:
@@ -220,9 +226,9 @@ class AsyncJobClientMixin:
         statistics: JobStatistics = await self._session.send(calls.get_job_statistics(hours, buckets))
         return statistics
 
-    async def get_job_logs(self, job_id: str) -> str:
+    async def get_job_logs(self, job_id: str, *, tail: int | None = None, since: datetime | str | None = None) -> str:
         """Get what a job has printed so far."""
-        log: str = await self._session.send(calls.get_job_logs(job_id))
+        log: str = await self._session.send(calls.get_job_logs(job_id, tail, since))
         return log
 
     async def list_job_files(self, job_id: str) -> list[JobFile]:

@@ -45,13 +45,13 @@ def test_a_folder_becomes_a_release(cli, folder: Path) -> None:
     assert (pushed.code, json.loads(pushed.out)["plugin"]) == (0, "mine")
     assert "Ignored: secret.env" in pushed.err
     assert "warning: config.yaml: 'retries' has no effect" in pushed.err
-    assert json.loads(cli("run", "mine@1.0.0", "go").out) == [".gitignore", "config.yaml", "main.py"]
     assert cli("push", str(folder)).out == pushed.out
+    assert json.loads(cli("run", "mine@1.0.0", "go").out) == [".gitignore", "config.yaml", "main.py"]
 
 
 @pytest.mark.usefixtures("taker")
 def test_other_files_are_refused_until_they_may_replace(cli, folder: Path) -> None:
-    """One line says both ways out."""
+    """One line has both ways out."""
     before = json.loads(cli("push", str(folder)).out)
     (folder / "main.py").write_text("def go(): return 'new'\n")
     refused = cli("push", str(folder))

@@ -90,3 +90,42 @@ def test_a_job_that_is_not_there_says_where_to_look(cli) -> None:
         assert missing.err == (
             "synapse-agent: There is no job 'nobody' on this agent. 'synapse-agent jobs list' shows those there are.\n"
         )
+
+
+def test_a_job_is_named_by_the_beginning_of_its_id(cli) -> None:
+    """As much of it as no other job has; whole IDs go before longer ones that begin so."""
+    for name in ("short-a1", "short-b", "short-b2"):
+        cli("run", "tools@1.0.0", "echo", "--job-id", name)
+    assert json.loads(cli("jobs", "get", "short-a").out)["job_id"] == "short-a1"
+    assert json.loads(cli("jobs", "get", "short-b").out)["job_id"] == "short-b"
+    several = cli("jobs", "get", "short-")
+    assert (several.code, several.out) == (2, "")
+    assert "Several jobs begin with short-: short-b2, short-b, short-a1. Add characters." in several.err
+    assert "no-such" in cli("jobs", "get", "no-such").err
+
+
+def test_jobs_are_listed_by_release_action_and_time(cli) -> None:
+    """A time is the reader's own, and filters go together."""
+    cli("run", "tools@1.0.0", "talk", "--job-id", "filtered")
+    listed = cli("jobs", "list", "--release", "tools@1.0.0", "--action", "talk", "--since", "2020-01-01")
+    assert "filtered" in [job["job_id"] for job in json.loads(listed.out)]
+    assert json.loads(cli("jobs", "list", "--release", "tools@9").out) == []
+    assert json.loads(cli("jobs", "list", "--until", "2020-01-01T12:00").out) == []
+
+
+def test_a_part_of_a_log_is_printed(cli) -> None:
+    """Its last lines, or what was printed since a time; both go with a log as it is now."""
+    cli("run", "tools@1.0.0", "narrate", "--wait", "-p", "lines=5", "--job-id", "in-parts")
+    assert cli("jobs", "logs", "in-parts", "--tail", "2").out == "line 4\nno end"
+    assert cli("jobs", "logs", "in-parts", "--since", "2020-01-01").out == cli("jobs", "logs", "in-parts").out
+    assert cli("jobs", "logs", "in-parts", "--since", "2120-01-01").out == ""
+    assert cli("jobs", "logs", "-f", "in-parts", "--tail", "2").code == 2
+
+
+def test_all_of_a_long_log_goes_into_a_pipe(cli) -> None:
+    """However much of it is left when the result is there."""
+    lines = 60_000
+    ended = cli("run", "tools@1.0.0", "narrate_fast", "--wait", "-p", f"lines={lines}", "--job-id", "long-log")
+    assert (ended.code, ended.out) == (0, "null\n")
+    assert ended.err.splitlines()[-1] == f"line {lines - 1}"
+    assert len(ended.err.splitlines()) >= lines

@@ -63,3 +63,17 @@ def test_what_does_not_go_with_a_folder_is_refused(cli) -> None:
         ended = cli(*arguments)
         assert (ended.code, ended.out) == (2, "")
         assert said in ended.err
+
+
+def test_a_config_of_another_name_is_named(cli, tmp_path: Path) -> None:
+    """For every command that takes a folder."""
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "config.yml").touch()
+    for command in (
+        ["run", "./odd", "go"],
+        ["check", "odd"],
+        ["dev", "odd", "go"],
+        ["push", "odd"],
+        ["debug", "odd", "go"],
+    ):
+        assert "odd has no config.yaml; rename its config.yml to config.yaml." in cli(*command).err

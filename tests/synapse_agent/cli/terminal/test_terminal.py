@@ -167,3 +167,32 @@ def test_verbose_shows_a_traceback_without_its_escape_sequences(on_terminal) -> 
     assert b"\x1b[2J" not in terminal.written
     assert b"title" not in terminal.written
     assert "\u202e".encode() not in terminal.written
+
+
+def test_jobs_can_be_copied_from_a_narrow_terminal(on_terminal) -> None:
+    """Of an ID that the agent made, as much is shown as names the job, on one line."""
+    assert on_terminal("run", "tools@1.0.0", "echo").ended()[0] == 0
+    _, listed = on_terminal("jobs", "list", "--limit", "1", columns=60).ended()
+    shown = listed.splitlines()[1].split()[0]
+    assert re.fullmatch("[0-9a-f]{8}", shown)
+    _, found = on_terminal("jobs", "get", shown, "--json", lines=400).ended()
+    assert f'"job_id": "{shown}' in found
+
+
+def test_a_progress_bar_takes_one_line(on_terminal) -> None:
+    """Each of its lines overwrites the one before, in a log as in a run; a pipe gets what was printed."""
+    run = on_terminal("run", "tools@1.0.0", "bar", "--wait", "--job-id", "with-a-bar", columns=100)
+    assert run.ended()[1].splitlines() == ["100%", "done", "null"]
+    for options in ([], ["-f"]):
+        assert on_terminal("jobs", "logs", "with-a-bar", *options).ended()[1].splitlines() == ["100%", "done"]
+
+
+def test_a_terminal_is_told_how_much_of_a_long_log_is_left(on_terminal) -> None:
+    """It is not filled for minutes once the result is there, and nothing is left out without a word."""
+    command = ("run", "tools@1.0.0", "narrate_fast", "--wait", "-p", "lines=300000", "--job-id", "far-too-long")
+    code, screen = on_terminal(*command).ended()
+    assert code == 0
+    left = re.search(r"… (\d+) more lines of the log: synapse-agent jobs logs far-too-long", screen)
+    assert left
+    shown = max(int(number) for number in re.findall(r"^line (\d+)$", screen, re.M)) + 1
+    assert shown + int(left[1]) == 300_000

@@ -13,7 +13,6 @@ import pytest
 from keepers import is_alive, spec_of, zygotes
 
 from synapse_agent.problems import Problem
-from synapse_agent.runner.environments.eviction import CacheBounds
 from synapse_agent.runner.environments.installer import Installer, InstallFailed
 from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pool import Environments
@@ -22,6 +21,7 @@ from synapse_agent.runner.local import LocalRunner
 from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.sandbox import OFF
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
+from synapse_agent.storage.eviction import CacheBounds
 from synapse_agent.storage.scratch import Scratch
 
 pytestmark = pytest.mark.anyio

@@ -156,7 +156,7 @@ async def test_naming_a_folder_around_the_agents_own_shows_nothing_of_those(data
         """)
     params = {"around": str(data_dir.parent), "data": str(data_dir)}
     data, around, scratch = await write_plugin(source).run(viewing, params)
-    assert data == ["bytecode", "environments", "scratch"]
+    assert data == ["bytecode", "caches", "environments", "scratch", "storage"]
     assert around
     assert len(scratch) == 1
 

@@ -86,6 +86,13 @@ def test_a_release_travels_to_a_node_once(site: Site, probes: Path) -> None:
     assert len(site.sent(digest)) == 2
 
 
+def test_a_record_names_the_node_of_its_run(site: Site) -> None:
+    """By its address, which the list of nodes has too."""
+    job_id = "placed-somewhere"
+    site.run("where", job_id).raise_for_status()
+    assert site.job(job_id)["node"] in [node["ip"] for node in site.http.get("/nodes/").json()]
+
+
 def test_a_debug_source_travels_to_a_node_once(site: Site) -> None:
     """Each run of it works in a copy of its own all the same, which is gone afterwards."""
     source = "import os\n\ndef go():\n    return os.getcwd()\n"

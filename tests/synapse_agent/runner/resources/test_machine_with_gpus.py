@@ -31,8 +31,9 @@ def child(**params):
     return subprocess.check_output([sys.executable, "-c", code], text=True).strip()
 
 def hold(name, **params):
-    there = Path(params["folder"], name)
-    there.write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "unset"))
+    there, draft = Path(params["folder"], name), Path(params["folder"], f".{name}")
+    draft.write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "unset"))
+    draft.rename(there)
     while there.exists():
         time.sleep(0.01)
     return there.name

@@ -36,14 +36,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def agent(folder: Path) -> Iterator[EmbeddedAgent]:
+def gpu_agent(folder: Path) -> Iterator[EmbeddedAgent]:
     with EmbeddedAgent(data_dir=folder / "data", gpus=2, allow_write=(folder,)) as running:
         yield running
 
 
 @pytest.fixture
-def client(agent: EmbeddedAgent) -> Iterator[AgentClient]:
-    with agent.client() as made:
+def client(gpu_agent: EmbeddedAgent) -> Iterator[AgentClient]:
+    with gpu_agent.client() as made:
         yield made
 
 
@@ -81,8 +81,8 @@ def test_what_runs_have_is_counted(client: AgentClient, folder: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_asynchronous_client_has_them_too(agent: EmbeddedAgent) -> None:
-    async with agent.async_client() as client:
+async def test_the_asynchronous_client_has_them_too(gpu_agent: EmbeddedAgent) -> None:
+    async with gpu_agent.async_client() as client:
         (node,) = await client.list_nodes()
         assert await client.get_node(node["node_id"]) == node
         assert (await client.get_gpu_status())["total_gpus"] == 2
@@ -94,11 +94,15 @@ async def test_the_asynchronous_client_has_them_too(agent: EmbeddedAgent) -> Non
     [("nodes", '"node_id": "local"'), ("gpus", '"total_gpus": 2'), ("doctor", "and 2 GPUs; 0 jobs are running")],
 )
 def test_the_commands_show_them(
-    command: str, shown: str, agent: EmbeddedAgent, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    command: str,
+    shown: str,
+    gpu_agent: EmbeddedAgent,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As JSON, and `doctor` in words."""
-    monkeypatch.setenv("SYNAPSE_AGENT_URL", agent.base_url)
-    monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", agent.token or "")
+    monkeypatch.setenv("SYNAPSE_AGENT_URL", gpu_agent.base_url)
+    monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", gpu_agent.token or "")
     run([command, "--json"])
     assert shown in capsys.readouterr().out
 

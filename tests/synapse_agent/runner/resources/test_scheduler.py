@@ -193,6 +193,18 @@ async def test_one_that_is_cancelled_as_it_starts_gives_all_back() -> None:
         assert len(allocation.gpus) == 2
 
 
+async def test_one_that_is_being_cancelled_is_passed_over() -> None:
+    """Its task has not run since, and another run ends: the next one starts."""
+    one = scheduler(slots=1)
+    first = await one.acquire(request())
+    second, third = (asyncio.ensure_future(one.acquire(request())) for _ in range(2))
+    await asyncio.sleep(0)
+    second.cancel()
+    one.release(first)
+    one.release(await third)
+    assert second.cancelled()
+
+
 async def test_a_slot_is_kept_for_calls_that_somebody_waits_for() -> None:
     """Jobs in the background have the others; a call starts beside a job that has all CPUs."""
     runs = Runs(scheduler(slots=2, reserve=1, cpus=2))

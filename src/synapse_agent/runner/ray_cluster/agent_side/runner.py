@@ -235,6 +235,7 @@ class _Call:
         match item:
             case messages.Placed(node):
                 self.node = node
+                self._listener.event({"type": "placed", "node": node})
             case messages.Started():
                 self._listener.started()
             case messages.LogOutput(data):

@@ -86,7 +86,7 @@ class _Waiter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _KeptShare:
     """What a node keeps for the first one that no node has room for: later ones can't take it."""
 
     waiter: _Waiter
@@ -223,7 +223,7 @@ class Reservations:
         loads = self._loads(self._size(waiter.wanted), waiter.has_environment, waiter=waiter, released=lease)
         return any(has_room(amounts(waiter.wanted), node) for node in loads if node.state.id == lease.node_id)
 
-    def _kept(self) -> _Kept | None:
+    def _kept(self) -> _KeptShare | None:
         """Return what has to be kept for the first one that waits, if no node has room for it and none is asked.
 
         That is what it lacks on the node that is the least busy now, and what it needs of the scarcer kinds.
@@ -240,7 +240,7 @@ class Reservations:
             first.node_id = min(there, key=lambda node_id: load(loads[node_id]), default=None)
         if first.node_id is None:
             return None
-        return _Kept(first, first.node_id, lacking(wanted, loads[first.node_id]))
+        return _KeptShare(first, first.node_id, lacking(wanted, loads[first.node_id]))
 
     def _waiting(self) -> Iterator[_Waiter]:
         """Yield the waiting runs in their order, except those that are just leaving."""
@@ -259,7 +259,7 @@ class Reservations:
         self.advance()
 
     def _ask(self, size: _Size) -> None:
-        """Have resources reserved for those who wait, a few at a time."""
+        """Have resources reserved for runs that wait, a few at a time."""
         waiting = [waiter for waiter in self._waiting() if waiter.wanted == size.wanted]
         while len(size.asking) < min(_ASKING, len(waiting)):
             waiter = waiting[len(size.asking)]
@@ -345,7 +345,7 @@ class Reservations:
         ]
 
 
-def _count(running: dict[str | None, dict[str, float]], kept: _Kept | None) -> None:
+def _count(running: dict[str | None, dict[str, float]], kept: _KeptShare | None) -> None:
     """Count what is kept as running."""
     if kept is not None:
         here = running.setdefault(kept.node_id, {})

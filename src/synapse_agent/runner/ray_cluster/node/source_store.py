@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
 from synapse_agent.runner.ray_cluster.source_archive import unpack
+from synapse_agent.storage.eviction import CacheBounds, to_remove
 from synapse_agent.storage.locks import lock_folder
 from synapse_agent.storage.scratch import LOCK_SECONDS, Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside, walk

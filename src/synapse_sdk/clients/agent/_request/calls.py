@@ -317,11 +317,13 @@ def get_job(job_id: str) -> Request:
     return _call(operation, operation.build_request(check_job_id(job_id)))
 
 
-def get_job_logs(job_id: str) -> Request:
-    """Return the call for a job's log."""
+def get_job_logs(job_id: str, tail: int | None = None, since: datetime | str | None = None) -> Request:
+    """Return the call for a job's log, or a part of it."""
     from synapse_agent_api.api.jobs import get_job_logs as operation
 
-    return _call(operation, operation.build_request(check_job_id(job_id)))
+    query: dict[str, Any] = {} if tail is None else {"tail": check_count(tail, "tail")}
+    query |= {} if since is None else {"since": check_moment(since, "since")}
+    return _call(operation, operation.build_request(check_job_id(job_id), **query))
 
 
 def list_job_files(job_id: str) -> Request:

@@ -21,6 +21,11 @@ from synapse_sdk.exceptions import ClientError
 T = TypeVar("T")
 
 
+def without_internals(error: ClientError) -> ClientError:
+    """Return an error without the frames below the method that was called: none of them helps its caller."""
+    return error.with_traceback(None)
+
+
 class _Session:
     """What both sessions know of themselves."""
 
@@ -88,12 +93,17 @@ class Session(_Session):
                 reply = self.transport.carry(effect) if isinstance(effect, Send) else self.clock.sleep(effect.seconds)
         except StopIteration as stop:
             return stop.value
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
 
     def run(self, request: Request, *, timeout: Timeout | None = None, deadline: float | None = None) -> Any:
         """Send a run, after the files that its params hold, and return what its answer holds."""
-        if request.unsent is None:
-            return self.send(request, timeout=timeout, deadline=deadline)
-        return self.drive(uploads.run(request, self.limit("sending files and running", deadline), timeout))
+        try:
+            if request.unsent is None:
+                return self.send(request, timeout=timeout, deadline=deadline)
+            return self.drive(uploads.run(request, self.limit("sending files and running", deadline), timeout))
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
 
     def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
@@ -109,6 +119,8 @@ class Session(_Session):
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
         finally:
             steps.close()
 
@@ -134,6 +146,8 @@ class Session(_Session):
                     advance, reply = steps.throw, error
         except StopIteration:
             return
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
         finally:
             if opened is not None:
                 opened.close()
@@ -205,12 +219,17 @@ class AsyncSession(_Session):
                 )
         except StopIteration as stop:
             return stop.value
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
 
     async def run(self, request: Request, *, timeout: Timeout | None = None, deadline: float | None = None) -> Any:
         """Send a run, after the files that its params hold, and return what its answer holds."""
-        if request.unsent is None:
-            return await self.send(request, timeout=timeout, deadline=deadline)
-        return await self.drive(uploads.run(request, self.limit("sending files and running", deadline), timeout))
+        try:
+            if request.unsent is None:
+                return await self.send(request, timeout=timeout, deadline=deadline)
+            return await self.drive(uploads.run(request, self.limit("sending files and running", deadline), timeout))
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
 
     async def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
         """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
@@ -226,6 +245,8 @@ class AsyncSession(_Session):
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
         finally:
             steps.close()
 
@@ -252,6 +273,8 @@ class AsyncSession(_Session):
                         opened = reply if isinstance(reply, StreamingResponse) else None
                 except ClientError as error:
                     advance, reply = steps.throw, error
+        except ClientError as error:
+            raise without_internals(error) from error.__cause__
         finally:
             if opened is not None:
                 await opened.close()

@@ -1,4 +1,4 @@
-"""Which environments have to go, decided from what there is and nothing else."""
+"""What of a cache has to go, decided from what there is and nothing else."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_agent.runner.environments.eviction import CacheBounds, to_remove
+from synapse_agent.storage.eviction import CacheBounds, to_remove
 
 
 @dataclass(frozen=True)
