@@ -7,7 +7,7 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import agent_rows, cluster_rows, environments, serving_rows, table
+from bench import agent_rows, cluster_rows, environments, import_rows, serving_rows, table
 from bench.environments import Environment
 from bench.rows import ROWS, Row, Values
 from bench.workers import server
@@ -31,6 +31,8 @@ def main(wanted: list[str]) -> None:
         parts.append(f"### The agent\n\n{table.render(measured, agent_rows.SUBJECTS)}")
     if measured := serving_rows.measured(wanted):
         parts.append(f"### Served actions\n\n{table.render(measured, serving_rows.SUBJECTS)}")
+    if measured := import_rows.measured(wanted):
+        parts.append(f"### Imports\n\n{table.render(measured, import_rows.SUBJECTS)}")
     if measured := cluster_rows.measured(wanted):
         parts.append(f"### On a cluster\n\n{table.render(measured, cluster_rows.SUBJECTS)}")
     report = "\n\n".join([*parts, "\n".join(about(homes))])

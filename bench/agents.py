@@ -57,21 +57,25 @@ def _parent(pid: int) -> int:
 
 
 @contextmanager
-def agent(home: Environment) -> Iterator[Agent]:
+def agent(home: Environment, *options: str) -> Iterator[Agent]:
     """Start one with an empty data folder, which it shares a file system with uv's cache for, and end it."""
     with tempfile.TemporaryDirectory(dir=HOME, prefix="agent-") as data:
-        command = [home.python, "-m", "synapse_agent", "serve", "--plugins", PLUGINS, "--data-dir", data, "--port", "0"]
+        always = ["--plugins", PLUGINS, "--data-dir", data, "--port", "0"]
+        command = [home.python, "-m", "synapse_agent", "serve", *always, *options]
         environ = {**os.environ, "SYNAPSE_AGENT_TOKEN": TOKEN}
         environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what an installed agent has compiled once, it keeps
         begun = time.perf_counter()
-        with subprocess.Popen(
-            command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HOME
-        ) as process:
+        with (
+            tempfile.TemporaryFile("w+") as log,  # a pipe that is not read is full after some thousand runs
+            subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=log, text=True, cwd=HOME) as process,
+        ):
             try:
                 assert process.stdout is not None
                 line = process.stdout.readline()
                 if not line.startswith("ready "):
-                    raise SystemExit(f"The agent did not start: {process.communicate()[1]}")
+                    process.wait()
+                    log.seek(0)
+                    raise SystemExit(f"The agent did not start: {log.read()}")
                 yield Agent(line.split()[1], process.pid, data, time.perf_counter() - begun)
             finally:
                 process.terminate()

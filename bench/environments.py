@@ -69,6 +69,17 @@ def prepare_agent() -> dict[str, Environment]:
     }
 
 
+def prepare_base(commit: str) -> Environment:
+    """Return the environment of an agent of an earlier commit."""
+    source, pins = HOME / "base", constraints()
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir()
+    archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True).stdout
+    subprocess.run(["tar", "-x"], cwd=source, input=archive, check=True)
+    wheel = build(source)
+    return make("base-agent", Path(sys.executable), [f"{wheel}[agent,cli]", "--constraint", str(pins)], [wheel, pins])
+
+
 def locked(name: str, *, hashed: bool) -> tuple[list[str], list[Path]]:
     """Return the installer's arguments for a file of pinned requirements, and what they depend on."""
     return ["--require-hashes"] * hashed + ["--requirement", str(REQUIREMENTS / name)], [REQUIREMENTS / name]
@@ -83,11 +94,12 @@ def constraints() -> Path:
     return target
 
 
-def build() -> Path:
-    """Return a wheel of this project as it is."""
-    target = HOME / "dist"
+def build(source: Path = ROOT) -> Path:
+    """Return a wheel of this project as it is, or as another folder has it."""
+    target = HOME / ("dist" if source == ROOT else f"dist-{source.name}")
     shutil.rmtree(target, ignore_errors=True)
-    run("uv", "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", target)
+    options = ("--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", target)
+    run("uv", "build", *options, source)
     return next(target.glob("*.whl"))
 
 

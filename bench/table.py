@@ -30,6 +30,10 @@ TITLES = {
     "plain_process": "one process",
     "local": "local runner",
     "ray_job": "Ray job",
+    "plain_import": "python -c",
+    "alone": "idle cores",
+    "one_run": "one run",
+    "before": "commit before",
 }
 
 

@@ -220,6 +220,7 @@ class Health(BaseModel):
     capacity: Annotated[int | MISSING, Field(description="Runs at once.")] = MISSING
     uptime: Annotated[float | MISSING, Field(description="Seconds since the agent's start.")] = MISSING
     sandbox: Sandbox | MISSING = MISSING
+    warm: WarmProcesses | MISSING = MISSING
 
 
 class InvalidItem(BaseModel):
@@ -966,6 +967,25 @@ class StoredFileReference(BaseModel):
     """
 
     field_file: Annotated[ReferencedFile, Field(alias="$file")]
+
+
+class WarmProcesses(BaseModel):
+    """
+    The processes that the agent keeps ready for runs of releases. Absent if they are on other machines.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    processes: Annotated[int | MISSING, Field(description="How many there are.", ge=0)] = MISSING
+    memory: Annotated[
+        int | MISSING,
+        Field(description="Bytes that they take; of memory that processes share, each counts its share (PSS).", ge=0),
+    ] = MISSING
+    max_memory: Annotated[
+        int | MISSING,
+        Field(description="Bytes that they may take while they are idle; the least recently used end first.", ge=0),
+    ] = MISSING
 
 
 class WarmRelease(BaseModel):

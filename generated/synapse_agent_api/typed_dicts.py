@@ -152,6 +152,7 @@ class Health(TypedDict):
     capacity: NotRequired[int]
     uptime: NotRequired[float]
     sandbox: NotRequired[Sandbox]
+    warm: NotRequired[WarmProcesses]
 
 
 class InvalidItem(TypedDict):
@@ -616,6 +617,16 @@ StoredFileReference = TypedDict(
     "StoredFileReference",
     {"$file": ReferencedFile},
 )
+
+
+class WarmProcesses(TypedDict):
+    """
+    The processes that the agent keeps ready for runs of releases. Absent if they are on other machines.
+    """
+
+    processes: NotRequired[int]
+    memory: NotRequired[int]
+    max_memory: NotRequired[int]
 
 
 class WarmRelease(TypedDict):

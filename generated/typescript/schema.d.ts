@@ -1102,6 +1102,18 @@ export interface components {
             /** @description Seconds since the agent's start. */
             uptime?: number;
             sandbox?: components["schemas"]["Sandbox"];
+            warm?: components["schemas"]["WarmProcesses"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The processes that the agent keeps ready for runs of releases. Absent if they are on other machines. */
+        WarmProcesses: {
+            /** @description How many there are. */
+            processes?: number;
+            /** @description Bytes that they take; of memory that processes share, each counts its share (PSS). */
+            memory?: number;
+            /** @description Bytes that they may take while they are idle; the least recently used end first. */
+            max_memory?: number;
         } & {
             [key: string]: unknown;
         };

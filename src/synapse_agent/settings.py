@@ -28,6 +28,7 @@ from synapse_agent.options import (
 )
 from synapse_agent.util.cpus import usable_cpus
 from synapse_agent.util.hosts import host_name, is_loopback_host
+from synapse_agent.util.memory import usable_memory
 from synapse_agent.util.sizes import LARGEST_NUMBER, MEBIBYTE
 
 __all__ = [
@@ -193,6 +194,12 @@ class Settings:
     max_zygotes: Annotated[
         int, Option(RUNS, "Processes kept ready while idle, each for a release and its environment.", "N", least=1)
     ] = 8
+    max_warm_memory: Annotated[
+        int | None,
+        Option(
+            RUNS, "Most memory of processes kept ready, by PSS.", SIZE, least=1, shown="a quarter of what it may use"
+        ),
+    ] = None
     warm: Annotated[
         tuple[str, ...],
         Option(RUNS, "Release to prepare at the start, before its first caller; repeatable.", "CODE@VERSION"),
@@ -399,6 +406,11 @@ class Settings:
     def runs_at_once(self) -> int:
         """How many runs are carried out at once; the next ones wait for their turn."""
         return self.max_concurrent_runs or (RUNS_ON_A_CLUSTER if self.runner == "ray" else usable_cpus())
+
+    @property
+    def warm_memory(self) -> int:
+        """How many bytes the processes that are kept ready may take."""
+        return self.max_warm_memory or usable_memory() // 4
 
     @property
     def reserved_runs(self) -> int:

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from .store import Store
     from .stored_file import StoredFile
     from .stored_file_reference import StoredFileReference
+    from .warm_processes import WarmProcesses
     from .warm_release import WarmRelease
     from .warm_request import WarmRequest
 
@@ -118,6 +119,7 @@ _MODULES = {
     "Store": "store",
     "StoredFile": "stored_file",
     "StoredFileReference": "stored_file_reference",
+    "WarmProcesses": "warm_processes",
     "WarmRelease": "warm_release",
     "WarmRequest": "warm_request",
 }
@@ -176,6 +178,7 @@ __all__ = (
     "Store",
     "StoredFile",
     "StoredFileReference",
+    "WarmProcesses",
     "WarmRelease",
     "WarmRequest",
 )

@@ -12,6 +12,7 @@ from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.sandbox import Sandbox
+    from ..models.warm_processes import WarmProcesses
 
 
 T = TypeVar("T", bound="Health")
@@ -31,6 +32,8 @@ class Health:
         uptime (float | Unset): Seconds since the agent's start.
         sandbox (Sandbox | Unset): What keeps the actions that an agent runs from writing elsewhere than into their own
             folder.
+        warm (WarmProcesses | Unset): The processes that the agent keeps ready for runs of releases. Absent if they are
+            on other machines.
     """
 
     status: str
@@ -41,6 +44,7 @@ class Health:
     capacity: int | Unset = UNSET
     uptime: float | Unset = UNSET
     sandbox: Sandbox | Unset = UNSET
+    warm: WarmProcesses | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +68,10 @@ class Health:
         if not isinstance(self.sandbox, Unset):
             sandbox = self.sandbox.to_dict()
 
+        warm: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.warm, Unset):
+            warm = self.warm.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -85,12 +93,15 @@ class Health:
             field_dict["uptime"] = uptime
         if sandbox is not UNSET:
             field_dict["sandbox"] = sandbox
+        if warm is not UNSET:
+            field_dict["warm"] = warm
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.sandbox import Sandbox  # noqa: PLC0415
+        from ..models.warm_processes import WarmProcesses  # noqa: PLC0415
 
         d = dict(src_dict)
         status = d.pop("status")
@@ -114,6 +125,13 @@ class Health:
         else:
             sandbox = Sandbox.from_dict(_sandbox)
 
+        _warm = d.pop("warm", UNSET)
+        warm: WarmProcesses | Unset
+        if isinstance(_warm, Unset):
+            warm = UNSET
+        else:
+            warm = WarmProcesses.from_dict(_warm)
+
         health = cls(
             status=status,
             version=version,
@@ -123,6 +141,7 @@ class Health:
             capacity=capacity,
             uptime=uptime,
             sandbox=sandbox,
+            warm=warm,
         )
 
         health.additional_properties = d

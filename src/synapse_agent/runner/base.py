@@ -53,7 +53,7 @@ class Run:
     requirements: tuple[str, ...] = ()
     """PEP 508 strings that the call adds to the plugin's own."""
     release: str | None = None
-    """`code@version`; None for a debug run, whose process is not kept ready for the next."""
+    """`code@version`; None for a debug run."""
     language: str | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Variables from the operator, which may be secrets."""
@@ -105,8 +105,8 @@ class RunListener(Protocol):
 
         Each may have `nonfinite`, the places of its NaN and infinities (those of the result in the last one), and
         `left_out`, what it does not have of what was reported. From the runner itself, once the run has ended, comes
-        `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s}`: seconds, of which the run waited
-        so many for its environment and imports before its process started.
+        `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s, "hint": text or None}`: seconds,
+        of which the run waited so many for its environment and imports before its process started.
         """
 
     def outputs(self, folder: Path, is_over: bool) -> None:
@@ -146,6 +146,9 @@ class Runner(Protocol):
 
     async def delete_serve_application(self, name: str) -> None:
         """End the workers of one, once their calls are over; `Problem` 404 `serve_application_not_found`."""
+
+    def kept(self) -> Mapping[str, int]:
+        """Return the `processes` kept ready for runs and their `memory` in bytes; empty if others keep them."""
 
     async def forget(self, folder: Path) -> None:
         """Let go of what was kept for the runs of a folder that is gone."""

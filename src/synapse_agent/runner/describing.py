@@ -89,6 +89,10 @@ class DescribingRunner:
         """End the workers of one; see `Runner.delete_serve_application`."""
         await self._runner.delete_serve_application(name)
 
+    def kept(self) -> Mapping[str, int]:
+        """Return what is kept ready for runs; see `Runner.kept`."""
+        return self._runner.kept()
+
     async def forget(self, folder: Path) -> None:
         """Release what was kept for the runs of a folder that is gone; see `Runner.forget`."""
         self._seen.discard(folder.name)

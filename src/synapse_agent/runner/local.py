@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import time
@@ -23,7 +24,7 @@ from synapse_agent.plugins.project import (
     requires_python,
 )
 from synapse_agent.plugins.requirements import STRICT, RequirementRules, check_requirements
-from synapse_agent.problems import Problem, shutting_down
+from synapse_agent.problems import Problem, renamed, shutting_down
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.environments.bytecode import BytecodeCompiler
 from synapse_agent.runner.environments.installer import Installer
@@ -45,12 +46,15 @@ from synapse_agent.runner.processes.outcomes import (
     result_of,
 )
 from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, namespaces_missing, probed
+from synapse_agent.runner.processes.seen_imports import SeenImports
 from synapse_agent.runner.processes.temporary_files import temporary_files
 from synapse_agent.runner.processes.zygote_pool import ZygotePool
 from synapse_agent.runner.resources.gpus import HIDDEN
 from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES, Allocation, thread_variables
+from synapse_agent.runner.run_clock import RunClock
 from synapse_agent.runner.serving.pool import ServingPool
 from synapse_agent.runner.serving.workers import Prepared, Residence
+from synapse_agent.runner.warming import SilentListener
 from synapse_agent.settings import Settings, default
 from synapse_agent.storage.eviction import CacheBounds
 from synapse_agent.storage.scratch import Scratch
@@ -61,6 +65,7 @@ from synapse_agent.util.sizes import show_size
 logger = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 60.0
+_LOOK_SECONDS = 60.0
 
 
 class LocalRunner:
@@ -73,6 +78,7 @@ class LocalRunner:
         limits: RunLimits | None = None,
         pythons: Iterable[Path] = (),
         max_zygotes: int = default("max_zygotes"),
+        max_warm_memory: float = math.inf,
         bounds: CacheBounds | None = None,
         sandbox: SandboxPolicy = OFF,
         rules: RequirementRules = STRICT,
@@ -95,7 +101,9 @@ class LocalRunner:
         self._sandbox = sandbox
         self._data_dir = data_dir
         self._scratch = Scratch(data_dir / "scratch")
-        self._zygotes = ZygotePool(self._scratch, limit=max_zygotes, environ=environ)
+        self._zygotes = ZygotePool(self._scratch, limit=max_zygotes, max_memory=max_warm_memory, environ=environ)
+        self._max_warm_memory = max_warm_memory
+        self._seen = SeenImports(data_dir / "imports")
         folder = data_dir / "environments"
         self._commands = Commands(self._zygotes, folder=folder, sandbox=sandbox)
         installer = Installer(self._commands, spare_cache=data_dir / "uv-cache", environ=environ)
@@ -117,6 +125,9 @@ class LocalRunner:
         self._serving = ServingPool(self._prepared)
         self._unseen = HIDDEN if hides_gpus else {}
         self._fixed_threads = THREAD_VARIABLES & environ.keys()
+        self._debug_folder = data_dir / "debug"
+        """The folder of each debug run's code, as the run sees it."""
+        self._debug_folder.mkdir(exist_ok=True)
         self._running: dict[str, asyncio.Timeout] = {}
         self._idle = asyncio.Event()
         self._closed = False
@@ -126,13 +137,18 @@ class LocalRunner:
         if self._closed:
             raise shutting_down()
         async with self._stoppable(run.job_id):
-            heard = _Start(listener)
+            heard = RunClock(listener)
             try:
                 return await self._run(run, heard)
             except Exception as error:
                 if heard.has_started or not lacks_resources(error):
                     raise
                 raise cannot_start(str(error)) from error
+
+    def kept(self) -> Mapping[str, int]:
+        """Return what is kept ready for runs; see `Runner.kept`."""
+        limit = {} if math.isinf(self._max_warm_memory) else {"max_memory": int(self._max_warm_memory)}
+        return {"processes": len(self._zygotes), "memory": self._zygotes.memory, **limit}
 
     def figures(self) -> Mapping[str, float]:
         """Count the processes that runs are forked from."""
@@ -165,6 +181,7 @@ class LocalRunner:
         await self._serving.forget(folder)
         self._zygotes.retire(folder=folder)
         self._bytecode.forget(folder)
+        self._seen.forget(folder)
         trash = self._scratch.name()
         with suppress(FileNotFoundError):
             set_aside(self._bytecode.place_of(folder), trash)
@@ -204,7 +221,7 @@ class LocalRunner:
             if not self._running:
                 self._idle.set()
 
-    async def _run(self, run: Run, heard: _Start) -> bytes:
+    async def _run(self, run: Run, heard: RunClock) -> bytes:
         action = run.config.action(run.action)
         limits = self._limits.bounded(run.time_limit, action.timeout)
         if action.is_served and run.release is not None and not run.describes:
@@ -217,7 +234,7 @@ class LocalRunner:
         await check_result(self._commands, result, job_id=run.job_id)
         return result
 
-    async def _run_once(self, run: Run, heard: _Start, limits: RunLimits) -> bytes:
+    async def _run_once(self, run: Run, heard: RunClock, limits: RunLimits) -> bytes:
         """Run an action in a process of its own."""
         async with self._prepared(run, limits, heard.output, heard.turn) as prepared:
             keeper = prepared.keeper
@@ -239,12 +256,21 @@ class LocalRunner:
                 ending = await execution.run(prepared.request, run.params.text)
             except ZygoteLost as lost:
                 raise _lost(lost) from lost
-            imported_before = 0.0 if was_ready else keeper.import_seconds
+            self._learn(run, prepared.environment, ending.imports)
             heard.ended(
-                ending.imports, begun=begun, made_in=prepared.environment_seconds, imported_before=imported_before
+                ending.imports,
+                begun=begun,
+                made_in=prepared.environment_seconds,
+                imported_before=0.0 if was_ready else keeper.import_seconds,
+                preload=run.config.preload,
             )
         out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
-        return result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
+        try:
+            return result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
+        except Problem as problem:
+            if (seen_at := prepared.request["folder"]) != str(run.folder):
+                raise renamed(problem, seen_at, str(run.folder)) from None
+            raise
 
     @asynccontextmanager
     async def _prepared(
@@ -268,28 +294,44 @@ class LocalRunner:
             ):
                 if folders.is_full and not run.warms:
                     on_output(_full_storage(run.config.code, folders.stored))
+                if self._looks_first(run, environment):
+                    await self._look(run)
                 place = _Place(environment, folders, allocation)
                 shared, own_env = resolved(run.config.env, self._env(run, place))
                 async with self._keeper(run, place, shared) as keeper:
                     self._bytecode.begin(environment.folder, run.folder if is_kept else None)
-                    request = _request(run, run.config.action(run.action), limits, allocation, own_env)
+                    action = run.config.action(run.action)
+                    request = _request(run, action, limits, allocation, own_env, folder=self._folder_seen(run))
                     if self._sandbox.namespaces:
-                        request["shown"] = temporary_files(run.params.text, hidden=self._data_dir)
+                        brought = [(request["folder"], str(run.folder))] if request["brings_folder"] else []
+                        request["shown"] = brought + temporary_files(run.params.text, hidden=self._data_dir)
                     folder = environment.folder
                     yield Prepared(keeper, request, folder, lambda source: self._bytecode.told(folder, source), seconds)
+
+    def _looks_first(self, run: Run, environment: Environment) -> bool:
+        """Return whether to find out what the release imports before its process is made ready."""
+        is_known = run.config.preload is not None or self._seen.modules(run.folder, environment.folder)
+        return run.warms and not is_known
+
+    async def _look(self, run: Run) -> None:
+        """Learn from a run that only imports what to import ahead; whatever is wrong, callers hear of it later."""
+        describing = replace(run, warms=False, describes=True)
+        with suppress(Problem):
+            await self._run_once(describing, RunClock(SilentListener()), self._limits.bounded(_LOOK_SECONDS, None))
 
     def _lose(self, environment: Path) -> None:
         """Forget what was kept for an environment that is gone or has changed."""
         self._serving.lose(environment)
         self._zygotes.retire(environment=environment)
         self._bytecode.forget(environment)
+        self._seen.forget(environment)
 
     def _keeper(self, run: Run, place: _Place, env: Mapping[str, str]) -> AbstractAsyncContextManager[KeeperProcess]:
         folders = place.folders
         spec = ZygoteSpec(
             place.environment.base,
             place.environment.folder,
-            run.folder,
+            self._place_of(run),
             self._bytecode.folder,
             writable=self._sandbox.around([*self._sandbox.shared_temporary(self._data_dir), *folders.writable]),
             readable=(folders.storage,),
@@ -297,9 +339,35 @@ class LocalRunner:
             covered=self._sandbox.covering(self._data_dir),
             identity=folders.identity,
             env=tuple(sorted({**self._env(run, place), **env, **run.env, **self._unseen}.items())),
-            imports=_imports(run),
+            imports=self._imports(run, place.environment),
         )
-        return self._zygotes.use_once(spec) if run.release is None else self._zygotes.use(spec)
+        return self._zygotes.use(spec, as_specified=run.warms)
+
+    def _place_of(self, run: Run) -> Path:
+        """Return what stands for a run's code among the zygotes: debug runs share theirs."""
+        return self._debug_folder if run.release is None else run.folder
+
+    def _folder_seen(self, run: Run) -> Path:
+        """Return the path at which a run sees its code: one that it brings is mounted at the same for all."""
+        return self._place_of(run) if self._sandbox.namespaces else run.folder
+
+    def _imports(self, run: Run, environment: Environment) -> ImportPlan:
+        preload, seen = run.config.preload, self._seen.modules(self._place_of(run), environment.folder)
+        if preload is False:
+            return NO_IMPORTS
+        if run.release is None:  # its own modules are new each time
+            named = preload if isinstance(preload, tuple) else ()
+            return ImportPlan((*seen, *(each for each in named if each not in seen and not _has(run.folder, each))))
+        if preload is True:
+            actions = [each for each in run.config.actions.values() if each.can_run]
+            return ImportPlan(entrypoints=tuple(dict.fromkeys(each.entrypoint for each in actions)))
+        if isinstance(preload, tuple):
+            return ImportPlan(modules=preload)
+        return ImportPlan(seen)
+
+    def _learn(self, run: Run, environment: Path, report: ImportReport) -> None:
+        if report.modules and (run.config.preload is None or run.release is None):
+            self._seen.add(self._place_of(run), environment, report)
 
     def _env(self, run: Run, place: _Place) -> dict[str, str]:
         """Return the variables that a run's imports already see, but for the plugin's own."""
@@ -339,36 +407,6 @@ class _Place:
     allocation: Allocation | None
 
 
-class _Start:
-    """A run's listener, and whether the run has started."""
-
-    def __init__(self, listener: RunListener) -> None:
-        self.has_started = False
-        self.turn = listener.turn
-        self.residence = listener.residence
-        self.output = listener.output
-        self.event = listener.event
-        self.outputs = listener.outputs
-        self._started = listener.started
-        self._started_at = time.monotonic()
-
-    def started(self) -> None:
-        self.has_started = True
-        self._started_at = time.monotonic()
-        self._started()
-
-    def ended(self, report: ImportReport, *, begun: float, made_in: float, imported_before: float) -> None:
-        """Report how long parts of the run took.
-
-        `made_in` is for its environment, `imported_before` what its zygote has imported while it waited.
-        """
-        until_started, running = self._started_at - begun, time.monotonic() - self._started_at
-        before, inside = min(imported_before, until_started), min(report.seconds, running)
-        environment = made_in + until_started - before
-        times = {"environment": environment, "import": before + inside, "action": running - inside}
-        self.event({"type": "timings", **times, "waited": environment + before})
-
-
 def _full_storage(code: str, stored: int) -> bytes:
     """Return the line for a run's log that explains why it can't write to the storage."""
     return (
@@ -377,16 +415,20 @@ def _full_storage(code: str, stored: int) -> bytes:
     ).encode()
 
 
-def _imports(run: Run) -> ImportPlan:
-    preload = run.config.preload
-    if preload is True:
-        actions = [each for each in run.config.actions.values() if each.can_run]
-        return ImportPlan(entrypoints=tuple(dict.fromkeys(each.entrypoint for each in actions)))
-    return ImportPlan(modules=preload) if isinstance(preload, tuple) else NO_IMPORTS
+def _has(folder: Path, module: str) -> bool:
+    """Return whether a module is the plugin's own."""
+    top = module.partition(".")[0]
+    return any((place / top).is_dir() or (place / f"{top}.py").is_file() for place in (folder, folder / "src"))
 
 
 def _request(
-    run: Run, action: Action, limits: RunLimits, allocation: Allocation | None, plugin_env: Mapping[str, str]
+    run: Run,
+    action: Action,
+    limits: RunLimits,
+    allocation: Allocation | None,
+    plugin_env: Mapping[str, str],
+    *,
+    folder: Path,
 ) -> dict[str, Any]:
     """Write what `synapse_worker.run` reads; `plugin_env` has the variables that refer to what each run has."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
@@ -396,7 +438,8 @@ def _request(
         "action": action.name,
         "job_id": run.job_id,
         "language": run.language,
-        "folder": str(run.folder),
+        "folder": str(folder),
+        "brings_folder": run.release is None,
         "env": {**gpus, **language, "SYNAPSE_JOB_ID": run.job_id},
         "plugin_env": {name: value for name, value in plugin_env.items() if name not in run.env},
         "limits": limits.resources,
@@ -432,6 +475,7 @@ def local_runner(settings: Settings, changes: Changes | None = None) -> LocalRun
         limits=limits,
         pythons=settings.pythons,
         max_zygotes=settings.max_zygotes,
+        max_warm_memory=settings.warm_memory,
         bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
         sandbox=sandbox_of(settings),
         rules=RequirementRules(urls=settings.allow_requirement_urls),

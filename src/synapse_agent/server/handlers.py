@@ -49,7 +49,8 @@ async def health_check(agent: Agent, _request: OperationRequest) -> Response:
     }
     facts = {"status": "ok", "version": __version__, "features": FEATURES, "sandbox": sandbox}
     load = {**agent.jobs.counts(), "capacity": agent.observer.capacity, "uptime": round(agent.observer.uptime, 3)}
-    return json_answer(json_bytes({**facts, **load}))
+    kept = agent.runner.kept()
+    return json_answer(json_bytes({**facts, **load, **({"warm": kept} if kept else {})}))
 
 
 async def create_backup(agent: Agent, _request: OperationRequest) -> Response:

@@ -30,8 +30,8 @@ def test_a_record_has_the_timings_of_its_run(tmp_path: Path) -> None:
             client.wait_for_job(job)
         failed = client.run_plugin_release("p@1.0.0", "fail", background=True)["job_id"]
         first, second = (times_of(client, job) for job in jobs)
-        assert 0.3 <= first["import"] < 0.6
-        assert 0.1 <= first["action"] < 0.4
+        assert first["import"] >= 0.3
+        assert first["action"] >= 0.1
         assert max(first["queued"], second["queued"]) >= 0.3
         until(lambda: client.get_job(failed)["finished_at"], seconds=20)
         assert times_of(client, failed)["import"] >= 0.3

@@ -135,7 +135,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("statement", "reason"), REFUSED.values(), ids=REFUSED)
 async def test_what_a_fork_would_lose_or_share_keeps_imports_in_the_run(data_dir, write_plugin, statement, reason):
-    """The log of the first run says why, once, and each run imports by itself."""
+    """The log of the first run has the reason, once, and each run imports by itself."""
     source = f"""
         import _thread, asyncio, mmap, multiprocessing, os, socket, sqlite3, subprocess, sys, threading, time, types
         from concurrent.futures import ThreadPoolExecutor
@@ -185,7 +185,7 @@ async def test_an_import_that_fails_before_runs_is_done_by_runs(confining, write
 
 
 async def test_handlers_that_an_import_sets_hold(runner, write_plugin, until):
-    """A signal's handler and what is to be done at exit are those of each run."""
+    """A signal's handler and what runs at exit are those of each run."""
     source = """
         import atexit, os, signal, time
         atexit.register(print, "at exit")
@@ -210,7 +210,7 @@ async def test_a_run_reports_where_its_time_went(runner, write_plugin):
     """Imports in the run, before its fork and in the action count as such; the rest is the action's."""
     source = """
         import time
-        time.sleep(0.2)
+        time.sleep(0.8)
 
         def act():
             import plugin.late
@@ -220,13 +220,16 @@ async def test_a_run_reports_where_its_time_went(runner, write_plugin):
     (plugin.folder / "plugin" / "late.py").touch()
     await plugin.run(runner)
     (times,) = plugin.heard.timings
-    assert 0.2 <= times["import"] < 0.4
-    assert 0.1 <= times["action"] < 0.3
+    assert times["hint"].startswith("Imports took ")
+    assert "preload: true" in times["hint"]
+    assert times["import"] >= 0.8
+    assert times["action"] >= 0.1
     assert times["environment"] > 0
     plugin = write_plugin(source, preload=True)
     (plugin.folder / "plugin" / "late.py").touch()
     for _ in range(2):
         await plugin.run(runner)
     first, second = plugin.heard.timings
-    assert 0.2 <= first["import"] < 0.6
-    assert second["import"] < 0.1
+    assert first["import"] >= 0.8
+    assert second["import"] < 0.8
+    assert second["hint"] is None

@@ -26,6 +26,8 @@ CLOCK_SKEW = 60.0
 """Seconds that clocks may differ before it is worth a word."""
 EXPIRES_SOON = 14
 """Days."""
+MOST_JOBS = 100
+"""The newest ones, whose times are looked at."""
 MOST_WARNINGS = 20
 """Of plugins' warnings, so that the rest can be found among them."""
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
@@ -61,6 +63,7 @@ def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Itera
     if token.status == "ok":
         yield from plugin_findings(client)
         yield nodes_finding(client)
+        yield from import_findings(client)
     yield from contract_and_clock_findings(client)
 
 
@@ -206,6 +209,24 @@ def nodes_finding(client: AgentClient) -> Finding:
         f" {resources['running_jobs']} jobs are running"
     )
     return ok("nodes", found)
+
+
+def import_findings(client: AgentClient) -> Iterator[Finding]:
+    """Name the actions whose newest run mostly imported."""
+    newest: dict[tuple[Any, str], Any] = {}
+    try:
+        for job in client.list_jobs(limit=MOST_JOBS):
+            if job.get("timings"):
+                newest.setdefault((job["release"], job["action"]), job["timings"])
+    except ClientError as error:
+        yield fault("imports", one_line(error.message), "look at the agent's own log")
+        return
+    slow = {key: times["hint"] for key, times in newest.items() if times.get("hint")}
+    if not slow:
+        yield ok("imports", "no action's newest run spent most of its time on imports")
+    for (release, action), hint in slow.items():
+        found, _, cure = hint.partition(". ")
+        yield warning("imports", f"{action} of {release or 'a debug run'}: {found}", one_line(cure))
 
 
 def contract_and_clock_findings(client: AgentClient) -> Iterator[Finding]:

@@ -236,7 +236,7 @@ class Keeper:
     def _shown(self, queued: QueuedRun) -> tuple[list[int], list[int]]:
         if self._view is None or not queued.shows:
             return [], []
-        return copy_mounts(self._view, queued.descriptors[2])
+        return copy_mounts(self._view, queued.descriptors[2], folder=self._spec.folder)
 
     # Notices of the zygote
 

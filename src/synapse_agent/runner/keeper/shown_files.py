@@ -12,11 +12,11 @@ from ..synapse_worker.namespaces import clone_tree, make_read_only
 from ..synapse_worker.view import View, is_within
 
 
-def copy_mounts(view: View, request: int) -> tuple[list[int], list[int]]:
+def copy_mounts(view: View, request: int, *, folder: str) -> tuple[list[int], list[int]]:
     """Copy the mounts, read-only, of the files that a request names and that the view hides, then of its inputs.
 
-    Return the indices of the former in the request, and the trees. If an input can't be mounted, the rest is missing as
-    well, which the run's process reports.
+    `folder` is that of the plugin's code, which each debug run has for itself. Return the indices of the former in the
+    request, and the trees. If an input can't be mounted, the rest is missing as well, which the run's process reports.
     """
     head = _head(request)
     indices: list[int] = []
@@ -24,7 +24,8 @@ def copy_mounts(view: View, request: int) -> tuple[list[int], list[int]]:
     seen = [step.path for step in view.kept]
     wanted = [tuple(pair) for pair in head["shown"][: worker.MAX_SHOWN]]
     for path, real in sorted(wanted):
-        if not view.is_hidden(path) or any(is_within(path, other) for other in seen):
+        is_wanted = view.is_hidden(path) and not any(is_within(path, other) for other in seen)
+        if not is_wanted and path != folder:
             continue
         with suppress(OSError):  # removed since the agent looked
             tree = clone_tree(real)

@@ -107,7 +107,6 @@ class ZygoteProcess:
         try:
             for descriptor in closing:
                 os.close(descriptor)
-            os.dup2(stderr, 1)
             os.dup2(stderr, 2)
             os.close(stderr)
             zygote.serve(control, spec, view, keeper=keeper)

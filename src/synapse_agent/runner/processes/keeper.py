@@ -88,7 +88,13 @@ class KeeperProcess:
     """A process that has processes forked for runs, and ends all that these start; see `runner.keeper`."""
 
     def __init__(
-        self, spec: ZygoteSpec, *, place: Path, on_left: Callable[[Path], None], env: Mapping[str, str]
+        self,
+        spec: ZygoteSpec,
+        *,
+        place: Path,
+        on_left: Callable[[Path], None],
+        on_ready: Callable[[], None],
+        env: Mapping[str, str],
     ) -> None:
         """Start the process, which takes a millisecond or two; messages sent meanwhile are queued.
 
@@ -110,6 +116,7 @@ class KeeperProcess:
             if_it_fails.pop_all()
         self.place = place
         self._on_left = on_left
+        self._on_ready = on_ready
         self._pidfd: int | None = None
         self._children: dict[int, Child] = {}
         self._numbers = 0
@@ -253,6 +260,7 @@ class KeeperProcess:
         if kind == protocol.READY:
             self.memory, self.import_seconds = number, value / 1e6
             self._is_ready.set()
+            self._on_ready()
         elif kind == protocol.STARTED:
             self._children[number].started(Path(os.fsdecode(words)))
         elif kind == protocol.TIMED_OUT:

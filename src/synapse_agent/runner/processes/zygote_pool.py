@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.runner.processes.environ import worker_env
-from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteSpec
+from synapse_agent.runner.processes.keeper import NO_IMPORTS, KeeperProcess, ZygoteSpec
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
 
@@ -29,9 +31,14 @@ class _Kept:
 class ZygotePool:
     """Keeps one zygote for each spec, up to a limit; the least recently used goes first, unless in use."""
 
-    def __init__(self, scratch: Scratch, *, limit: int, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, scratch: Scratch, *, limit: int, max_memory: float = math.inf, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        """Keep so many, which together take at most `max_memory` bytes, unless they are in use."""
         self._scratch = scratch
         self._limit = limit
+        self._max_memory = max_memory
+        self._too_large: set[ZygoteSpec] = set()
         self._env = worker_env(environ)
         self._kept: OrderedDict[ZygoteSpec, _Kept] = OrderedDict()
         self._retired: list[_Kept] = []
@@ -39,9 +46,12 @@ class ZygotePool:
         self._removing = asyncio.Lock()
 
     @asynccontextmanager
-    async def use(self, spec: ZygoteSpec) -> AsyncIterator[KeeperProcess]:
-        """Lend the zygote of that spec to one run, and start it if necessary."""
-        kept = self._take(spec)
+    async def use(self, spec: ZygoteSpec, *, as_specified: bool = False) -> AsyncIterator[KeeperProcess]:
+        """Lend the zygote of a spec to one run, and start it if necessary.
+
+        While it starts, the run gets one without the imports, if that is there; not if it must be `as_specified`.
+        """
+        kept = self._take(spec if as_specified and spec not in self._too_large else self._fitting(spec))
         kept.users += 1
         try:
             yield kept.keeper
@@ -49,14 +59,14 @@ class ZygotePool:
             kept.users -= 1
             self._trim()
 
-    @asynccontextmanager
-    async def use_once(self, spec: ZygoteSpec) -> AsyncIterator[KeeperProcess]:
-        """Lend a zygote that is started for this one run and ended with it."""
-        keeper = self._start(spec)
-        try:
-            yield keeper
-        finally:
-            await asyncio.shield(self._close(keeper))
+    @property
+    def memory(self) -> int:
+        """Bytes that those of releases take, by their share of what they share."""
+        return sum(self._kept[spec].keeper.memory for spec in self._of_releases())
+
+    def __len__(self) -> int:
+        """Count those of releases."""
+        return len(self._of_releases())
 
     @property
     def count(self) -> int:
@@ -94,17 +104,56 @@ class ZygotePool:
         self._kept.move_to_end(spec)
         return kept
 
+    def _fitting(self, spec: ZygoteSpec) -> ZygoteSpec:
+        """Choose the zygote without imports while the one with them, begun here, imports what only saves time."""
+        plain = replace(spec, imports=NO_IMPORTS)
+        if spec in self._too_large:
+            return plain
+        there = self._kept.get(plain)
+        if plain == spec or there is None or not there.keeper.is_ready:
+            return spec
+        if not self._take(spec).keeper.is_ready:
+            return plain
+        self._retired.append(self._kept.pop(plain))
+        return spec
+
+    def _measure(self, spec: ZygoteSpec) -> None:
+        """Check the memory of a zygote that is ready now, and of all."""
+        kept = self._kept.get(spec)
+        if kept is not None and spec.imports != NO_IMPORTS and kept.keeper.memory > self._max_memory:
+            logger.warning(
+                "Imported once, the modules of %s take %d MiB, more than --max-warm-memory: each run imports them.",
+                spec.folder.name,
+                kept.keeper.memory >> 20,
+            )
+            self._too_large.add(spec)
+            self._retired.append(self._kept.pop(spec))
+        self._trim()
+
+    def _of_releases(self) -> list[ZygoteSpec]:
+        return [spec for spec in self._kept if spec.environment is not None]  # the other is the agent's own
+
     def _trim(self) -> None:
-        of_releases = [spec for spec in self._kept if spec.environment is not None]  # the agent's own stays
+        of_releases = self._of_releases()
         idle = [spec for spec in of_releases if not self._kept[spec].users]
-        for spec in idle[: max(0, len(of_releases) - self._limit)]:
+        excess = len(of_releases) - self._limit
+        for spec in idle:
+            if excess <= 0 and self.memory <= self._max_memory:
+                break
+            excess -= 1
             self._close(self._kept.pop(spec).keeper)
         for kept in [kept for kept in self._retired if not kept.users]:
             self._retired.remove(kept)
             self._close(kept.keeper)
 
     def _start(self, spec: ZygoteSpec) -> KeeperProcess:
-        return KeeperProcess(spec, place=self._scratch.take(), on_left=self._begin_removal, env=self._env)
+        return KeeperProcess(
+            spec,
+            place=self._scratch.take(),
+            on_left=self._begin_removal,
+            on_ready=partial(self._measure, spec),
+            env=self._env,
+        )
 
     def _close(self, keeper: KeeperProcess) -> asyncio.Task[None]:
         return self._in_background(self._end(keeper))

@@ -12,6 +12,8 @@ from typing import Any
 from . import protocol
 
 _MOST = 200
+_WORKER = __name__.partition(".")[0]
+"""The package of these modules."""
 
 
 class ImportWatch:
@@ -27,20 +29,28 @@ class ImportWatch:
         self.seconds = 0.0
         """All that importing has taken, the plugin's own modules included."""
         self._own = ""
-        self._is_busy = False
-        """Whether such a module is being imported now."""
+        self._is_busy = True
+        """Whether such a module is being imported now, or what is imported is not the plugin's wish."""
 
     def begin(self, folder: str) -> None:
         """Watch from now on; `folder` is the plugin's."""
-        self._own = folder + "/"
+        self.own(folder)
         place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
         sys.meta_path.insert(place, self)
+
+    def own(self, folder: str) -> None:
+        """Take what is in a folder for the plugin's own."""
+        self._own = folder + "/"
+
+    def end(self) -> None:
+        """Note nothing more: what comes is not asked for by the plugin."""
+        self._is_busy = True
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Find a module as `PathFinder` does, and have its loader report when it is done."""
-        if self._is_busy:
+        if self._is_busy or name.startswith(_WORKER):
             return None  # asked next, the other finder finds it
         spec = PathFinder.find_spec(name, path, target)
         loader: Any = None if spec is None else spec.loader
@@ -64,7 +74,8 @@ class ImportWatch:
         return spec
 
     def timed(self, load: Callable[[], Any]) -> Any:
-        """Call what imports the plugin's own modules."""
+        """Call what imports the plugin's own modules, and note what it and the action ask for, until the `end`."""
+        self._is_busy = False
         before, begun = self.seconds, time.perf_counter()
         try:
             return load()

@@ -10,6 +10,7 @@ from typing import Any
 from . import protocol
 from .context import Context
 from .failures import ActionFailure, action_failed
+from .imports import WATCH
 from .result_files import ResultFiles
 from .results import JsonText, ResultFailure, to_json
 from .sandbox import Sandbox
@@ -43,6 +44,7 @@ def written(result: Any, context: Context, *, limit: int) -> JsonText:
 
         text = OutputStream(context, limit=limit).run(result)
     else:
+        WATCH.end()
         text = to_json(result, limit=limit, files=ResultFiles(str(context.outputs)))
     context.describe_result(is_generator, text.nonfinite)
     return text

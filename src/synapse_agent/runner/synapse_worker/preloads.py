@@ -62,7 +62,7 @@ class Preload:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         self._generators.examine()
-        # Python 3.12 and later warn of forks while there are threads; those that stay are known to survive one.
+        # Python 3.12 and later warn of forks while there are threads. Which of them matter is found out below.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=__package__.replace(".", r"\."))
         faults = self._surroundings.faults()
         if self._files is not None:

@@ -124,6 +124,8 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
     outputs = outputs_of(sandbox.home)
     _set_environ({"HOME": sandbox.home, "TMPDIR": sandbox.home, "SYNAPSE_OUTPUT_DIR": outputs, **request["env"]})
     _set_environ({name: expanded(value, os.environ) for name, value in request["plugin_env"].items()})
+    if request["brings_folder"]:
+        _import_from(request["folder"], instead_of=folder)
     _look_like_a_fresh_interpreter(request["entrypoint"])
     context = Context(
         reports,
@@ -138,10 +140,17 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
     if "worker" in request:
         from .serving import serve  # which no other run has a use for
 
-        status = serve(request, reports, context, folder, sandbox)
+        status = serve(request, reports, context, request["folder"], sandbox)
         _do_queued_work()
         return status
-    return _act(request, params, context, reports, folder, sandbox)
+    return _act(request, params, context, reports, request["folder"], sandbox)
+
+
+def _import_from(folder: str, *, instead_of: str) -> None:
+    """Find modules in the folder of this run alone, of which its zygote knew nothing."""
+    sys.path[sys.path.index(instead_of)] = folder
+    sys.path_importer_cache.pop(folder, None)
+    WATCH.own(folder)
 
 
 def _become_command(request: dict[str, Any], request_file: int, input_size: int) -> NoReturn:
@@ -205,10 +214,11 @@ def _set_environ(env: dict[str, str]) -> None:
 
 def _settle(request: dict[str, Any], sandbox: Sandbox, trees: Sequence[int]) -> dict[tuple[str, str], str]:
     _limit(request["limits"])
+    inputs = [Input(*each) for each in request["inputs"]]
+    paths = sandbox.enter(writable=request["writable"], shown=request["shown"], inputs=inputs, trees=trees)
     os.chdir("/")  # into a view that was mounted over what this process was in
     os.chdir(request["folder"])
-    inputs = [Input(*each) for each in request["inputs"]]
-    return sandbox.enter(writable=request["writable"], shown=request["shown"], inputs=inputs, trees=trees)
+    return paths
 
 
 def _look_like_a_fresh_interpreter(entrypoint: str) -> None:
@@ -222,7 +232,8 @@ def _work(request: dict[str, Any], text: bytes, context: Context, folder: str) -
     if "describe" in request:
         from .schemas import described  # which no other run has a use for
 
-        return lambda: described(request["describe"], folder=folder, served=request["describe_served"])
+        served = request["describe_served"]
+        return lambda: WATCH.timed(lambda: described(request["describe"], folder=folder, served=served))
     if request["served"]:  # from source: a release's is held by a worker
         from .held import call_once
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-import warnings
 from contextlib import suppress
 
 from .kernel import own_children
@@ -31,7 +30,8 @@ class Surroundings:
         threads = _lost_threads()
         faults = []
         if threads:
-            faults.append(f"threads run ({', '.join(threads)})")
+            cause = "gRPC is initialized, and threads run" if "grpc" in sys.modules else "threads run"
+            faults.append(f"{cause} ({', '.join(threads)})")
         if _has_gpu(files):
             faults.append("CUDA, or the like, is initialized")
         elif files:
@@ -63,9 +63,7 @@ def _shared_memory() -> set[str]:
 
 def _lost_threads() -> list[str]:
     """Name the threads that a fork would lose, having forked once: those of OpenBLAS and the like end themselves."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python 3.12 and later warn of forks while there are threads
-        pid = os.fork()
+    pid = os.fork()
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)

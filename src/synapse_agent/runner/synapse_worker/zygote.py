@@ -123,7 +123,8 @@ def serve(control: socket, spec: Spec, view: View | None, *, keeper: int) -> NoR
     if spec.environment is not None:
         WATCH.begin(spec.folder)
     gc.disable()
-    gc.collect()
+    if preload is not None:
+        gc.collect()
     gc.freeze()
     _Zygote(control, spec, view, rules, error, preload).serve()
     os._exit(0)
@@ -133,6 +134,8 @@ def _preloaded(spec: Spec, view: View | None) -> Preload:
     """Import before any fork; without success this process ends, having printed why."""
     from .preloads import Preload, UnsafeToFork  # which a zygote that imports nothing has no use for
 
+    nowhere = os.dup(1)
+    os.dup2(2, 1)  # the keeper keeps it for the log of the first run
     home = import_home(spec.place, has_view=view is not None)
     preload = Preload(folder=spec.folder, home=home, temporary=None if view is None else view.own_folders())
     try:
@@ -147,6 +150,8 @@ def _preloaded(spec: Spec, view: View | None) -> Preload:
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         print(f"synapse: imports are not shared by runs of this release, each does its own ({reason})", file=sys.stderr)
         os._exit(1)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
     return preload
 
 

@@ -282,3 +282,20 @@ def test_keys_without_effect_are_named_with_their_release(cli, tmp_path: Path, w
             assert any(text.startswith(f"odd@0.1.0: config.yaml: {key} has no effect") for text in found)
         client.create_plugin_release("many")
         assert (len(warnings()), warnings()[-1]) == (21, "13 more warnings")
+
+
+def test_actions_that_mostly_import_are_named(cli, tmp_path: Path, write_plugin) -> None:
+    """With what to do; not if the newest run was well."""
+    main = "import time\ntime.sleep(0.8)\ndef go(): pass\n"
+    for code, more in (("slow", ""), ("fast", "preload: true\n")):
+        config = f"code: {code}\n{more}actions: {{go: {{entrypoint: 'main:go'}}}}\n"
+        write_plugin(tmp_path / "plugins" / code, {"config.yaml": config, "main.py": main})
+    with EmbeddedAgent(tmp_path / "plugins") as agent, agent.client() as client:
+        for code in ("slow", "fast", "fast"):
+            client.create_plugin_release(code, "0.1.0")
+            client.run_plugin_release(f"{code}@0.1.0", "go")
+        ended = cli("doctor", "--url", agent.base_url, "--token", agent.token)
+    (found,) = [each for each in json.loads(ended.out) if each["check"] == "imports"]
+    assert found["status"] == "warning"
+    assert found["found"].startswith("go of slow@0.1.0: Imports took ")
+    assert "preload: true" in found["mend"]

@@ -142,6 +142,10 @@ class RayRunner:
         finally:
             del self._answers[number]
 
+    def kept(self) -> Mapping[str, int]:
+        """Return nothing: each node keeps its own; see `Runner.kept`."""
+        return {}
+
     async def forget(self, folder: Path) -> None:
         """Have the nodes let go of what they have of a folder that is gone."""
         if self._link is not None:

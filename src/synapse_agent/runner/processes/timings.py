@@ -1,0 +1,43 @@
+"""Where the time of a run went, and what to do if that was imports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from synapse_agent.runner.processes import fork_safe
+from synapse_agent.runner.processes.import_report import ImportReport
+
+_WORTH_SECONDS = 0.1
+_MOST_NAMES = 3
+
+
+def import_hint(report: ImportReport, *, running: float, preload: tuple[str, ...] | bool | None) -> str | None:
+    """Name the imports that took most of a run, and what to do; None if they did not.
+
+    `running` are the seconds from the start of the run's process to its end, `preload` is what the plugin asks for.
+    """
+    if report.seconds < max(_WORTH_SECONDS, running / 2):
+        return None
+    slowest = sorted(_by_package(report.modules).items(), key=lambda item: -item[1])[:_MOST_NAMES]
+    named = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in slowest) or "the plugin's own modules"
+    return f"Imports took {report.seconds:.2f} s of the {running:.2f} s of the run: {named}. {_cure(report, preload)}"
+
+
+def _cure(report: ImportReport, preload: tuple[str, ...] | bool | None) -> str:
+    if preload is None and report.installed >= report.seconds / 2 and _are_known(report.modules):
+        return "The agent imports them once for the next runs."
+    if preload:
+        return "`preload` did not cover them, or could not be used: the log of the first run has the reason."
+    return "`preload: true` in config.yaml has the agent import them once, and not in each run."
+
+
+def _by_package(modules: Mapping[str, float]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, seconds in modules.items():
+        top = name.partition(".")[0]
+        found[top] = found.get(top, 0.0) + seconds
+    return found
+
+
+def _are_known(modules: Iterable[str]) -> bool:
+    return all(name.partition(".")[0] in fork_safe.PACKAGES | fork_safe.LIBRARY for name in modules)

@@ -1,0 +1,49 @@
+"""How long the parts of a run take, and whether its process has been started."""
+
+from __future__ import annotations
+
+import time
+
+from synapse_agent.runner.base import RunListener
+from synapse_agent.runner.processes.import_report import ImportReport
+from synapse_agent.runner.processes.timings import import_hint
+
+
+class RunClock:
+    """A run's listener, which also measures the run."""
+
+    def __init__(self, listener: RunListener) -> None:
+        self.has_started = False
+        self.turn = listener.turn
+        self.residence = listener.residence
+        self.output = listener.output
+        self.event = listener.event
+        self.outputs = listener.outputs
+        self._started = listener.started
+        self._started_at = time.monotonic()
+
+    def started(self) -> None:
+        """Note that its process has been started."""
+        self.has_started = True
+        self._started_at = time.monotonic()
+        self._started()
+
+    def ended(
+        self,
+        report: ImportReport,
+        *,
+        begun: float,
+        made_in: float,
+        imported_before: float,
+        preload: tuple[str, ...] | bool | None,
+    ) -> None:
+        """Report how long parts of the run took.
+
+        `made_in` is for its environment, `imported_before` for what its zygote has imported while it waited.
+        """
+        until_started, running = self._started_at - begun, time.monotonic() - self._started_at
+        before, inside = min(imported_before, until_started), min(report.seconds, running)
+        environment = made_in + until_started - before
+        times = {"environment": environment, "import": before + inside, "action": running - inside}
+        hint = import_hint(report, running=running, preload=preload)
+        self.event({"type": "timings", **times, "waited": environment + before, "hint": hint})

@@ -1,0 +1,80 @@
+"""Imports that are done once, before runs, on every runner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from synapse_agent import EmbeddedAgent
+from synapse_sdk.clients.agent import AgentClient
+
+CONFIG = "code: {code}\nversion: 1.0.0\npreload: {preload}\nactions: {{go: 'main:go'}}\n"
+MAIN = """
+import os, random, time
+print("imported")
+time.sleep(0.3)
+process = os.getpid()
+{more}
+
+def go():
+    return [process == os.getpid(), random.random()]
+"""
+
+
+@pytest.fixture(scope="module")
+def importing(runner_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentClient]:
+    """Return a client of an agent with plugins that are slow to import."""
+    plugins = tmp_path_factory.mktemp("plugins")
+    thread = "import threading; threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
+    for code, preload, more in (("once", "true", ""), ("each", "false", ""), ("unsafe", "true", thread)):
+        folder = plugins / code
+        folder.mkdir()
+        (folder / "config.yaml").write_text(CONFIG.format(code=code, preload=preload))
+        (folder / "main.py").write_text(MAIN.format(more=more))
+    with EmbeddedAgent(plugins=plugins, **runner_settings) as agent, agent.client() as client:
+        for code in ("once", "each", "unsafe"):
+            client.create_plugin_release(code, "1.0.0")
+        yield client
+
+
+def ran(client: AgentClient, code: str) -> tuple[list[Any], str, dict[str, float]]:
+    """Run a release's action; return its result, its log and its timings."""
+    job = client.run_plugin_release(f"{code}@1.0.0", "go", background=True)["job_id"]
+    result = client.wait_for_job(job)
+    return result, client.get_job_logs(job), client.get_job(job)["timings"]  # type: ignore[return-value]
+
+
+def test_a_release_is_imported_once_for_all_its_runs(importing: AgentClient) -> None:
+    """The first log has what it printed; later runs import nothing, and random numbers differ."""
+    runs = [ran(importing, "once") for _ in range(3)]
+    assert [result[0] for result, _, _ in runs] == [False] * 3
+    assert [log for _, log, _ in runs] == ["imported\n", "", ""]
+    assert [times["import"] < 0.2 for _, _, times in runs] == [False, True, True]
+    assert len({result[1] for result, _, _ in runs}) == 3
+
+
+def test_each_run_imports_what_is_not_to_be_imported_before(importing: AgentClient) -> None:
+    """Its record has the time that takes, and what to do about it."""
+    for _ in range(2):
+        result, log, times = ran(importing, "each")
+        assert result[0]
+        assert log == "imported\n"
+        assert times["import"] >= 0.3
+        assert "preload: true" in times["hint"]  # type: ignore[operator]
+
+
+def test_what_can_t_survive_a_fork_is_imported_by_each_run(importing: AgentClient) -> None:
+    """The first log has the reason, once."""
+    runs = [ran(importing, "unsafe") for _ in range(2)]
+    assert [result[0] for result, _, _ in runs] == [True, True]
+    assert "threads run" in runs[0][1]
+    assert runs[1][1] == "imported\n"
+
+
+def test_a_release_is_warm_with_its_imports(importing: AgentClient) -> None:
+    """Once it is ready, no run imports."""
+    while importing.warm_plugin_release("once@1.0.0")["status"] == "starting":
+        pass
+    assert ran(importing, "once")[2]["import"] < 0.2
