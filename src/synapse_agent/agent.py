@@ -68,7 +68,6 @@ class Agent:
     runner_refusal: Callable[[], Problem | None]
     push_limits: TreeLimits | None
     """Of what callers upload as releases; None if they may not."""
-    runner: Runner
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
         """Prepare a release for its runs, and return how far that is, as the contract has it."""
@@ -193,7 +192,6 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             observer=observer,
             runner_refusal=runner.refusal,
             push_limits=unpacked if settings.allow_push else None,
-            runner=runner,
         )
         for release in settings.warm:
             stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))
