@@ -16,7 +16,7 @@ from blocks import ROOT, Block, blocks_of
 from error_types import documented, error_types
 
 BLOCKS = blocks_of(ROOT / "CONTRIBUTING.md")
-COPIED = ("generator", "generator_config.yml", "openapi.yaml", "pyproject.toml", "src")
+COPIED = ("generator", "generator_config.yml", "openapi.yaml", "pyproject.toml", "src", "web")
 PLUGIN = "src/synapse_sdk/clients/agent/plugin.py"
 PREPARED = f"""
 from synapse_agent import EmbeddedAgent

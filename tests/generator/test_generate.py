@@ -12,7 +12,7 @@ import yaml
 from generate import require_operations, swap
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-INPUTS = ("openapi.yaml", "generator_config.yml", "pyproject.toml", "generator")
+INPUTS = ("openapi.yaml", "generator_config.yml", "pyproject.toml", "generator", "web")
 
 
 @pytest.fixture

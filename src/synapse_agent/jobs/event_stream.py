@@ -151,7 +151,7 @@ class Transcript:
             yield _event(self.position, entry.data)
         yield from self._lines(is_over=is_over)
 
-    def _entries(self) -> Iterator[tuple[journal.Entry, int]]:
+    def _entries(self) -> Iterator[tuple[journal.JournalEntry, int]]:
         """Yield the journal's new entries, and where each ends."""
         self._journal = self._journal or _opened(self._files.journal)
         if self._journal is None:

@@ -19,7 +19,7 @@ _MESSAGE = 200
 """Characters of a value that are shown to people."""
 
 
-class Entry(NamedTuple):
+class JournalEntry(NamedTuple):
     """A line as the stream of a job has it."""
 
     log: int
@@ -37,16 +37,16 @@ def output_line(log: int, index: int, value: bytes, *, at: str) -> bytes:
     return json_bytes({"output": index, "log": log, "at": at})[:-1] + _VALUE + value + b"}\n"
 
 
-def read(line: bytes) -> Entry:
+def read(line: bytes) -> JournalEntry:
     """Read a line."""
     if not line.startswith(_OUTPUT):
         entry = json.loads(line)
         log = entry.pop("log")
-        return Entry(log, json_bytes({"type": "event", "message": entry["event"], **entry}))
+        return JournalEntry(log, json_bytes({"type": "event", "message": entry["event"], **entry}))
     head, _, value = line.rstrip(b"\n").partition(_VALUE)
     facts = json.loads(head + b"}")
     event = {"type": "output", "message": _message(value[:-1]), "index": facts["output"], "at": facts["at"]}
-    return Entry(facts["log"], json_bytes(event)[:-1] + _VALUE + value)
+    return JournalEntry(facts["log"], json_bytes(event)[:-1] + _VALUE + value)
 
 
 def _message(value: bytes) -> str:

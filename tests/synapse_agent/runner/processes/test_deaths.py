@@ -139,7 +139,8 @@ async def test_a_stop_is_heard_before_the_starter_of_its_keeper_has_ended(
     starter.parent.mkdir()
     starter.write_text(dedent(LATE_STARTER).replace("KEEPER", repr(str(keeper.KEEPER))))
     monkeypatch.setattr(keeper, "KEEPER", starter)
-    run = plugin.prepared({"folder": str(folder)}, release=None)
+    run = plugin.prepared({"folder": str(folder)})
+    run = replace(run, config=replace(run.config, env={"KEEPER": "another"}))
     task = asyncio.ensure_future(held.run(run, plugin.heard))
     await asyncio.sleep(0.1)
     began = time.monotonic()
@@ -220,7 +221,7 @@ async def test_a_starter_that_hangs_holds_up_neither_a_stop_nor_the_event_loop(
     held, write_plugin, until, folder, tmp_path, monkeypatch
 ):
     """The process that should start a keeper is killed like a keeper that does not respond."""
-    monkeypatch.setattr(execution, "_KILLED_SECONDS", 0.5)
+    monkeypatch.setattr(execution, "KILLED_SECONDS", 0.5)
     held._limits = replace(held._limits, grace=0.5)
     starter = tmp_path / "keeper" / "__main__.py"
     starter.parent.mkdir()
