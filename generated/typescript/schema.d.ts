@@ -1451,7 +1451,7 @@ export interface components {
          * @description The parameters that the action is called with, by name.
          *
          *     The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
-         *     a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They count for more than what the plugin's `config.yaml` says under `actions.<name>.resources`; without
+         *     a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They take precedence over the plugin's `config.yaml`, under `actions.<name>.resources`; without
          *     either a run has one CPU. A value that is no amount counts for nothing here.
          */
         ActionParams: {

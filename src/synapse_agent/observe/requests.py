@@ -19,7 +19,7 @@ class RequestReport:
     path: str
     """As it was sent, without its query."""
     route: str
-    """The path as the contract has it; empty if there is none."""
+    """The path as the contract has it; empty for an unknown path."""
     status: int
     """0 if the client went away before."""
     seconds: float

@@ -248,12 +248,12 @@ def _event_stream(events: AsyncIterator[bytes]) -> Response:
 
 
 async def list_serve_applications(agent: Agent, _call: OperationRequest) -> Response:
-    """Give the served actions that workers hold."""
+    """Return the served actions that workers hold."""
     return json_answer(json_bytes(await agent.runner.serve_applications()))
 
 
 async def get_serve_application(agent: Agent, call: OperationRequest) -> Response:
-    """Give one of them."""
+    """Return one of them."""
     name = call.path["name"]
     for each in await agent.runner.serve_applications():
         if each["name"] == name:

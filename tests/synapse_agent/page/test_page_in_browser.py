@@ -165,7 +165,7 @@ def test_jobs_are_listed_filtered_and_followed(shown_agent: EmbeddedAgent, clien
 
 
 def test_a_form_runs_an_action(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
-    """Its fields come from the hints of the action; what does not fit is told in the form."""
+    """Its fields come from the hints of the action; what does not fit is shown in the form."""
     with looking(shown_agent, tmp_path) as browser:
         show(browser, "#/releases")
         has(browser, "shown@1.0.0")
@@ -271,7 +271,7 @@ def test_the_machine_has_a_chart(shown_agent: EmbeddedAgent, tmp_path: Path) -> 
 
 
 def test_an_agent_that_restarts_is_found_again(tmp_path: Path) -> None:
-    """The page says that it connects, and then goes on; the session outlives the agent's process."""
+    """The page shows that it connects, and then resumes; the session outlives the agent's process."""
     folder, token = tmp_path / "data", "t" * 40
     first = EmbeddedAgent(data_dir=folder, token=token).start()
     with looking(first, tmp_path / "profile") as browser:

@@ -8,7 +8,7 @@ from pathlib import Path
 def memory_of(pid: int) -> int | None:
     """Return the bytes of a process, with its share of what it has in common with others; None if it is gone.
 
-    If the kernel does not let this user see the shares, what is in common counts whole.
+    If the kernel hides the shares from this user, what is in common counts whole.
     """
     process = Path("/proc") / str(pid)
     for file in ("smaps_rollup", "status"):

@@ -65,7 +65,7 @@ class Application:
         self._since = now()
         self._calls = 0
         self._target = 0
-        """How many workers there are to be."""
+        """How many workers it should have."""
         self._workers: list[WorkerProcess] = []
         self._waiting: deque[_WaitingCall] = deque()
         self._failures = 0

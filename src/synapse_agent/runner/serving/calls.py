@@ -59,7 +59,7 @@ class CallExecution:
         return self._run.job_id
 
     async def take_place(self, worker: CallTaker) -> ProcessExit:
-        """Hand it over and wait for its end; the status is 0 if the worker goes on.
+        """Hand it over and wait for its end; the status is 0 if the worker continues.
 
         Cancelling asks it to end and, after the grace period, ends it with its worker. Raises `CallNotBegunError`.
         """

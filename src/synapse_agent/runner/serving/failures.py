@@ -11,12 +11,12 @@ from synapse_agent.runner.processes.keeper import ZygoteLost
 from synapse_agent.runner.processes.outcomes import cannot_start, lacks_resources, result_of
 
 _PLUGINS_OWN = frozenset({"action_failed", "action_exited", "action_killed", "action_timeout"})
-"""How a start can end in the plugin's code; any other problem says by itself what is wrong."""
+"""How a start can end in the plugin's code; any other problem names its own cause."""
 _TAIL_CHARACTERS = 4000
 
 
 def start_failed(ending: ProcessExit | Exception, *, tail: bytes, timeout: float, out_of_memory: bool) -> Exception:
-    """Return what calls that wait are told about a worker that did not become ready."""
+    """Return the error of calls that wait for a worker that did not become ready."""
     if isinstance(ending, ZygoteLost):
         return cannot_start(f"the one that starts the plugin's runs has ended. It said: {ending}")
     if isinstance(ending, Exception):
@@ -29,7 +29,7 @@ def start_failed(ending: ProcessExit | Exception, *, tail: bytes, timeout: float
 
 
 def for_job(error: Exception, job_id: str) -> Exception:
-    """Return what one of the calls that waited is told."""
+    """Return the error of one of the calls that waited."""
     if not isinstance(error, Problem) or error.status < 500:
         return error
     return Problem(error.status, error.error_type, error.message, **{"job_id": job_id, **error.extra})
@@ -55,7 +55,7 @@ def _serve_failed(problem: Problem, tail: bytes) -> Problem:
     """Report the end of a worker at its start, with the last lines that it printed."""
     extra: dict[str, Any] = {name: value for name, value in problem.extra.items() if name != "job_id"}
     said = problem.message.replace("The action", "It", 1)
-    message = f"The worker that was to hold this action failed at its start: {said}"
+    message = f"The worker of this action failed at its start: {said}"
     return Problem(500, "serve_failed", message, log=_last_lines(tail), **extra)
 
 

@@ -179,7 +179,7 @@ class WorkerProcess:
             self._execution.kill()
 
     def start_problem(self, ending: ProcessExit | Exception) -> Exception:
-        """Return what calls that wait are told about its start, which failed."""
+        """Return the error of calls that wait for its start, which failed."""
         if self.timed_out:
             ending = ProcessExit(None, None, None, timed_out=True)
         return start_failed(

@@ -228,7 +228,7 @@ def _look_like_a_fresh_interpreter(entrypoint: str) -> None:
 
 
 def _work(request: dict[str, Any], text: bytes, context: Context, folder: str) -> Callable[[], Any]:
-    """Return what this run is to do, as a function of no arguments."""
+    """Return this run's work as a function of no arguments."""
     if "describe" in request:
         from .schemas import described  # which no other run has a use for
 

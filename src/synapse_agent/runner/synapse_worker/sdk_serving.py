@@ -58,7 +58,7 @@ def deployment_call(made: Any) -> Callable[[Mapping[str, Any], Any], Any]:
 
 
 def _arguments(shape: CallSignature | None, body: Any) -> Mapping[str, Any]:
-    """Give a body as FastAPI does: the only parameter is the body itself, unless the body names it."""
+    """Pass a body as FastAPI does: the only parameter is the body itself, unless the body names it."""
     names = () if shape is None else shape.names
     if len(names) == 1 and not (isinstance(body, dict) and names[0] in body):
         return {names[0]: body}

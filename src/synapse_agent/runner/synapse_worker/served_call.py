@@ -82,7 +82,7 @@ class ServedCall:
             connection.detach()
 
     def finish(self, outcome: tuple[bytes, bytes]) -> None:
-        """Report its outcome, and let go of its channels."""
+        """Report its outcome, and close its channels."""
         self.context.flush()
         os.close(self.log)
         if self._names:

@@ -29,7 +29,7 @@ async def serve_async(worker: ServedWorker, held: Held) -> int:
 
 
 class _Calls:
-    """The calls that go on."""
+    """The calls in progress."""
 
     def __init__(self, worker: ServedWorker, held: Held) -> None:
         self._worker = worker

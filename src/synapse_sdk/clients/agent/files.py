@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
     from synapse_sdk.clients.agent._session.transfer import OnProgress
 
-Reference = Mapping[str, Any] | str
+_Reference = Mapping[str, Any] | str
 """`{"$file": {"id": …, "name": …}}` as `upload_file` returns it and results hold it, or the id alone."""
 
 
@@ -50,7 +50,7 @@ class FileClientMixin:
 
     def download_file(
         self,
-        reference: Reference,
+        reference: _Reference,
         to: str | os.PathLike[str] = ".",
         *,
         on_progress: OnProgress | None = None,
@@ -68,7 +68,7 @@ class FileClientMixin:
         limit = self._session.limit(f"downloading the file {file_id}", deadline)
         return self._session.drive(transfer.stored_file(file_id, name, to, on_progress, limit))
 
-    def delete_file(self, reference: Reference) -> None:
+    def delete_file(self, reference: _Reference) -> None:
         """Delete a file from the agent before it expires; a result that refers to it refers to nothing then.
 
         Raises:
@@ -91,7 +91,7 @@ class AsyncFileClientMixin:
 
     async def download_file(
         self,
-        reference: Reference,
+        reference: _Reference,
         to: str | os.PathLike[str] = ".",
         *,
         on_progress: OnProgress | None = None,
@@ -102,6 +102,6 @@ class AsyncFileClientMixin:
         limit = self._session.limit(f"downloading the file {file_id}", deadline)
         return await self._session.drive(transfer.stored_file(file_id, name, to, on_progress, limit))
 
-    async def delete_file(self, reference: Reference) -> None:
+    async def delete_file(self, reference: _Reference) -> None:
         """Delete a file from the agent before it expires; a result that refers to it refers to nothing then."""
         await self._session.send(calls.delete_file(check_reference(reference)[0]))

@@ -45,7 +45,7 @@ TEMPLATE = """
 
 @pytest.fixture
 def write_deployment(write_plugin: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a function that writes a plugin whose action `act` serves the template's class."""
+    """Return a function that writes a plugin whose action `act` serves the template's class."""
 
     def write(body: str, *, source: str = TEMPLATE, **config: Any) -> Any:
         serve = {"concurrency": 2}

@@ -34,7 +34,7 @@ COUNTER = """
 
 @pytest.fixture
 def write_served(write_plugin: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a function that writes a plugin whose action `act` is served."""
+    """Return a function that writes a plugin whose action `act` is served."""
 
     def write(source: str = COUNTER, entrypoint: str = "plugin.main:Model", **serve: Any) -> Any:
         actions = {"act": {"entrypoint": entrypoint, "method": "serve", "serve": serve}}

@@ -107,7 +107,7 @@ class ServedActions:
         self._forget_empty()
 
     def end(self, name: str) -> bool:
-        """Let go of an action's shares, each once its calls are over; return whether there was one."""
+        """Release an action's shares, each once its calls are over; return whether there was one."""
         served = self._actions.get(name)
         if served is None:
             return False
@@ -119,7 +119,7 @@ class ServedActions:
         return bool(shares)
 
     def end_idle(self) -> list[ServedShare]:
-        """Let go of the shares that have had no call for as long as their action allows, and return them."""
+        """Release the shares that have had no call for as long as their action allows, and return them."""
         now, ended = time.monotonic(), []
         for served in self._actions.values():
             for share in [share for share in served.shares if not share.calls]:

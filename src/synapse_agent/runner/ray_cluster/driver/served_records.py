@@ -1,4 +1,4 @@
-"""What the nodes say of the workers that they hold, put together for the agent."""
+"""What the nodes report of the workers that they hold, put together for the agent."""
 
 from __future__ import annotations
 
