@@ -160,7 +160,7 @@ class Recorder:
     def _keep_timings(self, event: Mapping[str, Any]) -> None:
         waited = max(0.0, self._until_started - event["waited"])
         times = {"queued": waited, **{name: event[name] for name in ("environment", "import", "action")}}
-        hint = {} if event["hint"] is None else {"hint": event["hint"]}
+        hint = {} if event.get("hint") is None else {"hint": event["hint"]}
         self.timings = json.dumps({**{name: round(seconds, 6) for name, seconds in times.items()}, **hint})
 
     def _note(self, event: dict[str, Any]) -> None:
