@@ -94,7 +94,9 @@ class CreatePluginReleaseRequest(BaseModel):
     version: Annotated[
         str | MISSING, Field(description="The version, as text. Without it, the only one there is.", min_length=1)
     ] = MISSING
-    refresh: Annotated[bool | None, Field(description="Fetch it anew if it is cached; it keeps its ID.")] = False
+    refresh: Annotated[
+        bool | MISSING, Field(description="Fetch it anew if it is cached; it keeps its ID. `false` by default.")
+    ] = MISSING
 
 
 class DebugRunRequest(BaseModel):
@@ -730,8 +732,9 @@ class PushPluginReleaseRequest(BaseModel):
 
     archive: StoredFileReference
     replace: Annotated[
-        bool | None, Field(description="Replace a cached release that has other files; it keeps its ID.")
-    ] = False
+        bool | MISSING,
+        Field(description="Replace a cached release that has other files; it keeps its ID. `false` by default."),
+    ] = MISSING
 
 
 class Readiness(BaseModel):

@@ -1373,20 +1373,14 @@ export interface components {
             plugin: string;
             /** @description The version, as text. Without it, the only one there is. */
             version?: string;
-            /**
-             * @description Fetch it anew if it is cached; it keeps its ID.
-             * @default false
-             */
-            refresh: boolean;
+            /** @description Fetch it anew if it is cached; it keeps its ID. `false` by default. */
+            refresh?: boolean;
         };
         /** @description The archive to cache as a release. */
         PushPluginReleaseRequest: {
             archive: components["schemas"]["StoredFileReference"];
-            /**
-             * @description Replace a cached release that has other files; it keeps its ID.
-             * @default false
-             */
-            replace: boolean;
+            /** @description Replace a cached release that has other files; it keeps its ID. `false` by default. */
+            replace?: boolean;
         };
         /** @description Refers to a file that was uploaded. */
         StoredFileReference: {

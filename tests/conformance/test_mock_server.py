@@ -23,6 +23,9 @@ CONTRACT: dict[str, Any] = yaml.safe_load((REPOSITORY / "openapi.yaml").read_tex
 METHODS = ("get", "post", "put", "patch", "delete")
 STARTS_WITHIN = 60.0
 
+OF_FILES = ("get_file", "put_file_content", "get_file_content", "delete_file", "get_job_file", "push_plugin_release")
+"""Operations for which the facade's methods take files and references instead of their parameters: `tests/files`."""
+
 Call = Callable[..., Any]
 
 
@@ -47,7 +50,7 @@ def operations() -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
         for method in METHODS
         if method in item
     }
-    return {name: operation for name, operation in found.items() if hasattr(AgentClient, name)}
+    return {name: operation for name, operation in found.items() if hasattr(AgentClient, name) and name not in OF_FILES}
 
 
 def arguments(operation_id: str) -> dict[str, Any]:
@@ -135,4 +138,5 @@ def test_most_of_the_contract_is_covered() -> None:
     assert everything - operations().keys() == {
         *("stream_job_logs", "stream_events"),
         *("create_session", "get_session", "delete_session"),
+        *OF_FILES,
     }

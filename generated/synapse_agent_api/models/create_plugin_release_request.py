@@ -20,12 +20,12 @@ class CreatePluginReleaseRequest:
     Attributes:
         plugin (str): The plugin's code.
         version (str | Unset): The version, as text. Without it, the only one there is.
-        refresh (bool | Unset): Fetch it anew if it is cached; it keeps its ID. Default: False.
+        refresh (bool | Unset): Fetch it anew if it is cached; it keeps its ID. `false` by default.
     """
 
     plugin: str
     version: str | Unset = UNSET
-    refresh: bool | Unset = False
+    refresh: bool | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

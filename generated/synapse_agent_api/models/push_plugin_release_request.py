@@ -23,11 +23,11 @@ class PushPluginReleaseRequest:
 
     Attributes:
         archive (StoredFileReference): Refers to a file that was uploaded.
-        replace (bool | Unset): Replace a cached release that has other files; it keeps its ID. Default: False.
+        replace (bool | Unset): Replace a cached release that has other files; it keeps its ID. `false` by default.
     """
 
     archive: StoredFileReference
-    replace: bool | Unset = False
+    replace: bool | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
