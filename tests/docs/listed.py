@@ -52,6 +52,7 @@ NOT_RUN = {
         "docs/guides/files.md",
         'file, err := os.Open("input.jpg")',
     ): "A part of a function.",
+    ("docs/guides/page.md", "synapse-agent open"): "docs/reference/cli.md runs it, with an agent.",
     ("docs/guides/write-a-plugin.md", "shapes/"): "A drawing of a folder.",
 }
 """Single blocks, by page and title or first line."""

@@ -108,7 +108,9 @@ class Shell:
     def _surroundings(self) -> dict[str, object]:
         kept = {name: os.environ[name] for name in ("LANG", "SSL_CERT_FILE") if name in os.environ}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        return {"cwd": self._folder, "env": {**kept, "PATH": path, "HOME": str(self._folder)}, "text": True}
+        # A browser that opens everything, for `synapse-agent open`.
+        environ = {**kept, "PATH": path, "HOME": str(self._folder), "BROWSER": "true"}
+        return {"cwd": self._folder, "env": environ, "text": True}
 
 
 def free_port() -> int:
