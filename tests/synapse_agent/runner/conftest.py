@@ -199,6 +199,7 @@ class Printing:
     def output(self, data): sys.stdout.buffer.write(data)
     def event(self, event): pass
     def outputs(self, folder, is_over): pass
+    def residence(self): return nullcontext()
 
 class Stuck(Printing):
     def started(self): time.sleep(1000)

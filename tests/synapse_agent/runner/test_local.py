@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from synapse_agent import EmbeddedAgent
 from synapse_agent.problems import Problem
 from synapse_agent.runner.local import LocalRunner
 from synapse_agent.runner.processes.limits import RunLimits
@@ -469,3 +470,12 @@ async def test_what_a_killed_runner_left_is_removed_beside_the_first_runs(tmp_pa
     assert await write_plugin("def act():\n    return 1\n").run(runner) == 1
     await until(lambda: not left.exists())
     await runner.close()
+
+
+def test_a_plain_run_imports_no_more_than_it_needs(tmp_path: Path) -> None:
+    """Every run pays for each module that the worker imports; pathlib takes longer than all the rest."""
+    source = "import atexit, sys\n\ndef act():\n    atexit.register(lambda: print('pathlib' in sys.modules))\n"
+    with EmbeddedAgent(data_dir=tmp_path) as agent, agent.client() as client:
+        plugin = {"config": {"actions": {"act": "plain:act"}}, "modules": {"plain": source}}
+        assert client.run_debug_plugin_release("act", job_id="plain", **plugin) is None
+        assert client.get_job_logs("plain") == "False\n"

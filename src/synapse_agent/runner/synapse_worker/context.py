@@ -33,7 +33,7 @@ class Context:
         self.job_id = job_id
         self.action = action
         self.language = language
-        self._outputs = outputs
+        self.outputs_folder = outputs  # as text: a `Path` would make each run import pathlib
         self._storage = storage
         self._reports = reports
         self._unsent: bytes | None = None
@@ -49,7 +49,7 @@ class Context:
         """The folder whose files outlive the run, as files of its job."""
         from pathlib import Path  # most actions have no use for it
 
-        return Path(self._outputs)
+        return Path(self.outputs_folder)
 
     @property
     def storage(self) -> Path:

@@ -29,7 +29,7 @@ def outcome_of(
         raise
     except ActionFailure as failure:
         if isinstance(failure, ResultFailure):
-            failure.keep_repr(str(context.outputs))
+            failure.keep_repr(context.outputs_folder)
         return _failed(failure)
     except BaseException as error:
         return _failed(action_failed(error, folder=folder, hint=sandbox.hint(error)))
@@ -45,7 +45,7 @@ def written(result: Any, context: Context, *, limit: int) -> JsonText:
         text = OutputStream(context, limit=limit).run(result)
     else:
         WATCH.end()
-        text = to_json(result, limit=limit, files=ResultFiles(str(context.outputs)))
+        text = to_json(result, limit=limit, files=ResultFiles(context.outputs_folder))
     context.describe_result(is_generator, text.nonfinite)
     return text
 

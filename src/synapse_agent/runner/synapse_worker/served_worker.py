@@ -83,7 +83,7 @@ class ServedWorker:
 
     def next_call(self) -> ServedCall | None:
         """Wait for a call; None at the end."""
-        outputs = str(self.context.outputs)
+        outputs = self.context.outputs_folder
         return ServedCall.receive(self.fileno(), action=self.context.action, outputs=outputs)
 
     def begin(self, call: ServedCall) -> None:
