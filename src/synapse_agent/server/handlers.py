@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -112,15 +112,27 @@ async def get_plugin_release(agent: Agent, request: OperationRequest) -> Respons
 async def create_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Fetch and cache a release: 201 where this call did, 200 where it was there."""
     body = request.body
-    made = await agent.releases.create(body["plugin"], body.get("version"), refresh=body.get("refresh", False))
+    made = await agent.releases.create(body["plugin"], body.get("version"), refresh=_flag(body, "refresh"))
     changed = {"source_changed": True} if made.source_changed else {}
     return json_answer(json_bytes({**agent.releases.record(made.release), **changed}), 201 if made.is_new else 200)
 
 
+def _flag(body: Mapping[str, Any], name: str) -> bool:
+    """Return an optional boolean of a body; unlike the contract, the models also take 0, 1 and texts such as `yes`."""
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise invalid("bool_type", "Input should be a valid boolean", at=["body", name], value=value)
+    return value
+
+
 async def push_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Cache a release from an archive that was uploaded."""
-    (archive,) = find_references({"archive": request.body["archive"]})
-    made = await agent.push(archive, replace=request.body.get("replace", False))
+    references = list(find_references({"archive": request.body["archive"]}))
+    if len(references) != 1:
+        raise invalid(
+            "file_reference", "Input should refer to one file", at=["body", "archive"], value=request.body["archive"]
+        )
+    made = await agent.push(references[0], replace=_flag(request.body, "replace"))
     return json_answer(json_bytes(agent.releases.record(made.release)), 201 if made.is_new else 200)
 
 
@@ -179,7 +191,7 @@ async def get_job_logs(agent: Agent, request: OperationRequest) -> Response:
     """Give what a run has printed so far."""
     since = request.query.get("since")
     log = agent.jobs.log(
-        request.path["job_id"], tail=request.query.get("tail"), since=since and _moment("since", since)
+        request.path["job_id"], tail=request.query.get("tail"), since=None if since is None else _moment("since", since)
     )
     return StreamingResponse(_parts(log), media_type="text/plain; charset=utf-8")
 
