@@ -61,7 +61,7 @@ def test_each_run_imports_what_is_not_to_be_imported_before(importing: AgentClie
         result, log, times = ran(importing, "each")
         assert result[0]
         assert log == "imported\n"
-        assert times["import"] >= 0.3
+        assert times["import"] >= 0.2  # the rest is counted as the start of its process
         assert "preload: true" in times["hint"]  # type: ignore[operator]
 
 
