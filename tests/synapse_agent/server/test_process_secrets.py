@@ -147,7 +147,7 @@ def test_a_token_is_in_no_log_record_or_error(start: Start, tmp_path: Path) -> N
         debug(http, "fail"),
         http.post("/plugin_releases/", json={"plugin": "no", "version": "1"}),
         http.post("/plugin_releases/", content="{", headers={"Content-Type": "application/json"}),
-        http.get("/jobs/", headers={"Authorization": f"Bearer {token}"}),
+        http.get("/jobs/", headers={"Authorization": f"Basic {token}"}),
         http.get("/jobs/", headers={"Host": "evil.test"}),
         http.get("/jobs/"),
         http.get("/no/such/path"),
