@@ -1,11 +1,11 @@
-/** What the agent's machine or cluster has and holds: charts, health, nodes, GPUs. */
+/** What the agent's machine or cluster has and holds: charts, nodes, served models, environments, storage, health. */
 
 import { api, content, type Json } from "./api.ts";
 import { Chart } from "./chart.tsx";
-import { size } from "./format.ts";
+import { size, time } from "./format.ts";
 import { JsonTree } from "./json_tree.tsx";
 import { useLoaded } from "./live.ts";
-import { Failure, Table } from "./parts.tsx";
+import { ActionButton, Failure, Table } from "./parts.tsx";
 
 /** The view at `#/machine`. */
 export function Machine() {
@@ -15,6 +15,9 @@ export function Machine() {
       <h1>Machine</h1>
       <Chart />
       <Nodes />
+      <Served />
+      <Environments />
+      <Stores />
       <section>
         <h2>Health</h2>
         <Failure error={health.error} />
@@ -41,6 +44,67 @@ function Nodes() {
             <td>{(node.gpus ?? []).map((gpu) => <div key={gpu.index}>{gpu.name ?? gpu.index}{typeof gpu.utilization_gpu === "number" ? `, ${gpu.utilization_gpu} %` : ""}</div>)}</td>
           </tr>
         ))}
+      </Table>
+    </section>
+  );
+}
+
+function Served() {
+  const { value, reload } = useLoaded(() => content(api.GET("/serve_applications/")), [], ["job"]);
+  if (!value?.length) return null;
+  return (
+    <section>
+      <h2>Served models</h2>
+      <Table label="Served models" head={["Action", "Status", "Workers", "Memory", "Calls", "Since", ""]}>
+        {value.map((served) => (
+          <tr key={served.name}>
+            <td>{served.name}</td>
+            <td>{served.status}</td>
+            <td>{served.workers.map((worker) => worker.status).join(", ")}</td>
+            <td>{size(served.workers.reduce((sum, worker) => sum + (worker.memory ?? 0), 0))}</td>
+            <td>{served.calls}{served.waiting ? `, ${served.waiting} waiting` : ""}</td>
+            <td>{time(served.since)}</td>
+            <td><ActionButton act={async () => {
+              await content(api.DELETE("/serve_applications/{name}/", { params: { path: { name: served.name } } }));
+              reload();
+            }}>End</ActionButton></td>
+          </tr>
+        ))}
+      </Table>
+    </section>
+  );
+}
+
+function Environments() {
+  const { value, error } = useLoaded(() => content(api.GET("/environments/")), [], ["environment"]);
+  return (
+    <section>
+      <h2>Environments</h2>
+      <Failure error={error} />
+      <Table label="Environments" head={["Environment", "Python", "Size", "Last used", "Requirements"]}>
+        {(value ?? []).map((environment) => (
+          <tr key={environment.id}>
+            <td>{environment.id.slice(0, 12)}{environment.in_use ? ", in use" : ""}</td>
+            <td>{environment.python}{environment.usable === false ? " (gone)" : ""}</td>
+            <td>{size(environment.size)}</td>
+            <td>{time(environment.last_used)}</td>
+            <td class="wraps">{(environment.requirements ?? []).join(", ") || "none"}</td>
+          </tr>
+        ))}
+      </Table>
+    </section>
+  );
+}
+
+function Stores() {
+  const { value, error } = useLoaded(() => content(api.GET("/storage/")), [], ["environment"]);
+  return (
+    <section>
+      <h2>Storage</h2>
+      <Failure error={error} />
+      {value && <p>{size(value.disk_free)} of {size(value.disk_total)} free at {value.data_dir}</p>}
+      <Table label="Storage" head={["What", "Size"]}>
+        {(value?.stores ?? []).map((store) => <tr key={store.name}><td>{store.name}</td><td>{size(store.size)}</td></tr>)}
       </Table>
     </section>
   );

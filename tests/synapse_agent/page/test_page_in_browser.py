@@ -262,12 +262,14 @@ def test_a_file_is_sent_and_read(shown_agent: EmbeddedAgent, tmp_path: Path) -> 
         browser.complaints.remove("Failed to load resource: the server responded with a status of 404 (Not Found)")
 
 
-def test_the_machine_has_a_chart(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
-    """Runs, failures and nodes."""
+def test_the_machine_has_a_chart_and_what_it_keeps(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
+    """Runs and failures, nodes, environments, storage."""
     with looking(shown_agent, tmp_path) as browser:
         show(browser, "#/machine")
         browser.wait_for("document.querySelectorAll('.chart .runs').length === 60")
         has(browser, "ALIVE")
+        browser.wait_for("document.querySelectorAll('[aria-label=Environments] tbody tr').length > 0")
+        browser.wait_for("document.querySelector('[aria-label=Storage]').innerText.includes('jobs')")
 
 
 def test_an_agent_that_restarts_is_found_again(tmp_path: Path) -> None:
