@@ -167,7 +167,7 @@ def test_a_log_that_fills_the_disk_is_cut(mount, chatty):
 def test_logs_of_jobs_that_are_over_go_before_work_is_refused(mount, chatty):
     """The largest first, and no more than need be."""
     data = mount("size=64m")
-    with EmbeddedAgent(chatty, data_dir=data) as agent, agent.client() as client:
+    with EmbeddedAgent(chatty, data_dir=data, max_concurrent_runs=4) as agent, agent.client() as client:
         client.create_plugin_release("chatty", "1.0.0")
         for job_id, size in {"large": 20, "medium": 10, "little": 1}.items():
             client.run_plugin_release("chatty@1.0.0", "shout", params={"mebibytes": size}, job_id=job_id)

@@ -141,7 +141,7 @@ class LastingFolders:
 
 @dataclass(slots=True)
 class _Use:
-    """The lock of a plugin's folders, kept open for the next run."""
+    """The lock of a plugin's folders while runs use them."""
 
     lock: int
     runs: int = 0
@@ -189,8 +189,10 @@ class PluginStorage:
             yield
         finally:
             use.runs -= 1
-            if not use.runs:
+            if not use.runs:  # debug runs can have any number of codes, and descriptors are few
                 end_use(use.lock)
+                os.close(use.lock)
+                self._uses.pop(name, None)
 
     def _note(self, use: _Use) -> None:
         """Write down that they are used, unless that was done a moment ago."""

@@ -86,7 +86,6 @@ def test_head_of_a_stream_ends_at_once(http: httpx.Client, tools: str, tmp_path:
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/health",
         "/plugin_releases",
         "/plugin_releases//",
