@@ -72,6 +72,20 @@ with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
     assert process.stdout.readline() == '"ran"\\n'
     process.send_signal(signal.SIGINT)
 """,
+    "agent,gpu": f"""
+from synapse_agent import EmbeddedAgent
+
+with EmbeddedAgent({str(PLUGINS)!r}, gpus=1) as agent, agent.client() as client:
+    assert client.get_gpu_status()["total_gpus"] == 1
+""",
+    "agent,otel": f"""
+import os
+os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"
+from synapse_agent import EmbeddedAgent
+
+with EmbeddedAgent({str(PLUGINS)!r}) as agent, agent.client() as client:
+    assert client.health_check()["status"] == "ok"
+""",
     "agent,ray": f"""
 import os
 from synapse_agent import EmbeddedAgent
