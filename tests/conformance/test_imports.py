@@ -66,11 +66,11 @@ def test_each_run_imports_what_is_not_to_be_imported_before(importing: AgentClie
 
 
 def test_what_can_t_survive_a_fork_is_imported_by_each_run(importing: AgentClient) -> None:
-    """The first log has the reason, once."""
-    runs = [ran(importing, "unsafe") for _ in range(2)]
-    assert [result[0] for result, _, _ in runs] == [True, True]
+    """The first log of each node has the reason, once."""
+    runs = [ran(importing, "unsafe") for _ in range(3)]
+    assert all(result[0] for result, _, _ in runs)
     assert "threads run" in runs[0][1]
-    assert runs[1][1] == "imported\n"
+    assert "imported\n" in [log for _, log, _ in runs]
 
 
 def test_a_release_is_warm_with_its_imports(importing: AgentClient) -> None:

@@ -37,7 +37,8 @@ func main() {
 }
 
 func releases() {
-	wanted := *synapse.NewCreatePluginReleaseRequest("workshop", "1.0.0")
+	wanted := *synapse.NewCreatePluginReleaseRequest("workshop")
+	wanted.SetVersion("1.0.0")
 	created, _, err := client.PluginReleasesAPI.CreatePluginRelease(ctx).CreatePluginReleaseRequest(wanted).Execute()
 	check(err)
 	report("create", []any{created.Plugin, created.Version})
