@@ -14,7 +14,8 @@ from urllib.parse import quote, unquote
 
 from synapse_agent.storage.eviction import CacheBounds, to_remove
 from synapse_agent.storage.locks import end_use, is_used, lock_for_use, locked_for_removal, open_use_lock
-from synapse_agent.storage.trees import remove_tree, walk
+from synapse_agent.storage.trees import remove_tree
+from synapse_agent.storage.usage import measure
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +36,6 @@ _CACHE_VARIABLES = {
 _SHARE_OF_TIME = 50
 """Measuring folders takes at most one part in so many of the time."""
 _PAUSE_SECONDS = 1.0
-_NOTE_SECONDS = 60.0
-_BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ class LastingFolders:
 
     def stored(self, name: str) -> int:
         """Measure what a plugin has stored."""
-        return _size(self._storages / name)
+        return measure(self._storages / name).total
 
     def evict(self, size: int) -> None:
         """Remove caches, the least recently used first, until all together take no more than `size` bytes."""
@@ -136,7 +135,7 @@ class LastingFolders:
         used = lock if lock.exists() else path
         is_debug = path.name.startswith(_DEBUG)
         plugin = unquote(path.name.removeprefix(_DEBUG))
-        return LastingFolder(plugin, is_debug, path, _size(path), used.stat().st_mtime, is_used(lock))
+        return LastingFolder(plugin, is_debug, path, measure(path).total, used.stat().st_mtime, is_used(lock))
 
 
 @dataclass(slots=True)
@@ -145,7 +144,6 @@ class _Use:
 
     lock: int
     runs: int = 0
-    noted_at: float = float("-inf")
 
 
 class PluginStorage:
@@ -184,7 +182,8 @@ class PluginStorage:
             with suppress(BlockingIOError):  # they are being removed this moment, and are made anew
                 lock_for_use(use.lock)
         use.runs += 1
-        self._note(use)
+        with suppress(OSError):  # a run is worth more than the order in which caches go
+            os.utime(use.lock)
         try:
             yield
         finally:
@@ -192,24 +191,13 @@ class PluginStorage:
             if not use.runs:  # debug runs can have any number of codes, and descriptors are few
                 end_use(use.lock)
                 os.close(use.lock)
-                self._uses.pop(name, None)
-
-    def _note(self, use: _Use) -> None:
-        """Write down that they are used, unless that was done a moment ago."""
-        now = time.monotonic()
-        if now - use.noted_at >= _NOTE_SECONDS:
-            use.noted_at = now
-            with suppress(OSError):  # a run is worth more than the order in which caches go
-                os.utime(use.lock)
+                del self._uses[name]
 
     async def close(self) -> None:
-        """End measuring, and close the locks."""
+        """End measuring."""
         if self._measuring is not None:
             self._measuring.cancel()
             await asyncio.wait([self._measuring])
-        for use in self._uses.values():
-            os.close(use.lock)
-        self._uses.clear()
 
     async def _measure(self) -> None:
         """Measure after each run, but not all the time."""
@@ -231,13 +219,3 @@ def folder_name(code: str, *, is_debug: bool) -> str:
     """Return the name of the folders of a plugin, whatever its code is."""
     name = quote(code, safe="").replace(".", "%2E") if code.startswith(".") else quote(code, safe="")
     return f"{_DEBUG if is_debug else ''}{name}"
-
-
-def _size(folder: Path) -> int:
-    """Return the bytes that a folder takes on the disk; files that go meanwhile count for nothing."""
-    total = 0
-    for _, entries in walk(folder):
-        for entry in entries:
-            with suppress(OSError):
-                total += entry.stat(follow_symlinks=False).st_blocks * _BLOCK
-    return total

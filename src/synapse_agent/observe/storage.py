@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from synapse_agent.runner.environments.store import StoredEnvironment, measure, stored_environments
+from synapse_agent.runner.environments.store import StoredEnvironment, stored_environments
 from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
+from synapse_agent.storage.usage import measure
 from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,14 +24,14 @@ from typing import Any
 
 from synapse_agent.storage.atomic_write import write_atomically
 from synapse_agent.storage.locks import is_used, locked_for_removal, remove_unheld
-from synapse_agent.storage.trees import remove_tree, set_aside, walk
+from synapse_agent.storage.trees import remove_tree, set_aside
+from synapse_agent.storage.usage import Usage, measure
 
 PYTHON = "bin/python"
 _MANIFEST = "environment.json"
 _LAST_USE = "last-use"
 _ID = re.compile(r"[0-9a-f]{32}")
 _VERSION = re.compile(r"^version(?:_info)? *= *(\S+)", re.MULTILINE)
-_BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +55,6 @@ class StoredEnvironment:
     def id(self) -> str:
         """What it is called by."""
         return self.folder.name
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What files take up on the disk, in bytes."""
-
-    own: int = 0
-    shared: int = 0
-    """Of files with another name elsewhere, as in uv's cache for what it installs: removing them frees nothing."""
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.own + self.shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,20 +150,6 @@ class Remover:
         trash = self._trash()
         set_aside(folder, trash)
         return trash
-
-
-def measure(folder: Path) -> Usage:
-    """Add up what a folder takes up on the disk; what vanishes meanwhile does not count."""
-    own = shared = 0
-    for _, entries in walk(folder):
-        for entry in entries:
-            with suppress(OSError):
-                status = entry.stat(follow_symlinks=False)
-                if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
-                    shared += status.st_blocks * _BLOCK
-                else:
-                    own += status.st_blocks * _BLOCK
-    return Usage(own, shared)
 
 
 def _delete(places: Sequence[Path]) -> Usage:
