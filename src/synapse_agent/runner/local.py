@@ -297,8 +297,9 @@ class LocalRunner:
                 if self._looks_first(run, environment):
                     await self._look(run)
                 place = _Place(environment, folders, allocation)
-                shared, own_env = resolved(run.config.env, self._env(run, place))
-                async with self._keeper(run, place, shared) as keeper:
+                known = self._env(run, place)
+                shared, own_env = resolved(run.config.env, known)
+                async with self._keeper(run, place, {**known, **shared, **run.env, **self._unseen}) as keeper:
                     self._bytecode.begin(environment.folder, run.folder if is_kept else None)
                     action = run.config.action(run.action)
                     request = _request(run, action, limits, allocation, own_env, folder=self._folder_seen(run))
@@ -338,7 +339,7 @@ class LocalRunner:
             namespaces=self._sandbox.namespaces,
             covered=self._sandbox.covering(self._data_dir),
             identity=folders.identity,
-            env=tuple(sorted({**self._env(run, place), **env, **run.env, **self._unseen}.items())),
+            env=tuple(sorted(env.items())),
             imports=self._imports(run, place.environment),
         )
         return self._zygotes.use(spec, as_specified=run.warms)
