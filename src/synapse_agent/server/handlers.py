@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
@@ -33,7 +33,7 @@ from synapse_agent.storage.disk import disk_full
 from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.releases import RELEASE_FILTERS
 from synapse_agent.util.json_text import json_bytes
-from synapse_agent.util.times import now
+from synapse_agent.util.times import as_text, now
 from synapse_sdk._version import __version__
 
 DEFAULT_PAGE_SIZE = 100
@@ -374,7 +374,7 @@ def _moment(name: str, text: str) -> str:
     """Return a time of a query as the database has it."""
     try:
         moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC).isoformat(timespec="microseconds") if moment.tzinfo else _no_moment(name, text)
+        return as_text(moment) if moment.tzinfo else _no_moment(name, text)
     except (ValueError, OverflowError):
         return _no_moment(name, text)
 

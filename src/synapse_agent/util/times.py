@@ -6,5 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 
 def now(*, plus: timedelta | None = None) -> str:
-    """Give the present time, or one that lies `plus` after it."""
-    return (datetime.now(UTC) + (plus or timedelta())).isoformat(timespec="microseconds")
+    """Return the present time, or one that lies `plus` after it."""
+    return as_text(datetime.now(UTC) + (plus or timedelta()))
+
+
+def as_text(moment: datetime) -> str:
+    """Write a time with an offset in UTC."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from synapse_agent.storage.repositories.statements import Statements
+from synapse_agent.util.times import as_text
 
 _BUCKET = """
     SELECT count(*) AS runs, count(CASE WHEN status = 'FAILED' THEN 1 END) AS failed,
@@ -43,9 +44,5 @@ class JobStatistics:
         step = timedelta(hours=hours) / count
         for number in range(count, 0, -1):
             start, until = (end - step * each for each in (number, number - 1))
-            row = self._statements.row(_BUCKET, {"start": _text(start), "end": _text(until)})
-            yield JobBucket(start=_text(start), **(row or {}))
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds")
+            row = self._statements.row(_BUCKET, {"start": as_text(start), "end": as_text(until)})
+            yield JobBucket(start=as_text(start), **(row or {}))
