@@ -7,9 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from synapse_agent.runner.environments.store import StoredEnvironment, stored_environments
 from synapse_agent.storage.data_folder import DataFolder
@@ -85,16 +83,3 @@ def _measured(root: Path, jobs: int) -> StorageReport:
     stores["database"] = sum(path.stat().st_size for path in root.glob("agent.sqlite3*"))
     disk = shutil.disk_usage(root)
     return StorageReport(now(), stores, environments, disk.total, disk.free)
-
-
-def environment_record(environment: StoredEnvironment) -> dict[str, Any]:
-    """Return an environment as the contract has it."""
-    return {
-        "id": environment.id,
-        "python": environment.python,
-        "requirements": environment.requirements,
-        "size": environment.size,
-        "last_used": datetime.fromtimestamp(environment.last_used, UTC).isoformat(timespec="seconds"),
-        "in_use": environment.in_use,
-        "usable": environment.usable,
-    }

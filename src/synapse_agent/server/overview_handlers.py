@@ -8,7 +8,6 @@ from starlette.types import Receive, Scope, Send
 from synapse_agent.agent import Agent
 from synapse_agent.observe.metrics import CONTENT_TYPE
 from synapse_agent.observe.observer import Observer
-from synapse_agent.observe.storage import environment_record
 from synapse_agent.problems import Problem
 from synapse_agent.server.requests import OperationRequest
 from synapse_agent.server.responses import json_answer
@@ -28,7 +27,7 @@ async def check_readiness(agent: Agent, _request: OperationRequest) -> Response:
 async def list_environments(agent: Agent, _request: OperationRequest) -> Response:
     """List the environments of this machine, the most recently used first."""
     found = sorted((await agent.observer.storage.look()).environments, key=lambda each: -each.last_used)
-    return json_answer(json_bytes([environment_record(each) for each in found]))
+    return json_answer(json_bytes([each.record() for each in found]))
 
 
 async def get_storage(agent: Agent, _request: OperationRequest) -> Response:

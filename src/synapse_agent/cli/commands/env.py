@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,7 +41,7 @@ def list_environments(data_dir: DataDir = None, as_json: Json = False) -> None:
         found = _look(folder)
     output = Output(as_json=as_json, quiet=False)
     if found or output.is_json:
-        output.result([_as_json(environment) for environment in found], "environments")
+        output.result([environment.record() for environment in found], "environments")
     if not output.is_json:
         typer.echo(_summary(found))
 
@@ -80,7 +79,7 @@ def prune(
     output = Output(as_json=as_json, quiet=False)
     gone = [_removal_as_json(removal) for removal in removed]
     if output.is_json:
-        output.json_line({"removed": gone, "left": [_as_json(environment) for environment in left]}, indent=2)
+        output.json_line({"removed": gone, "left": [environment.record() for environment in left]}, indent=2)
         return
     if gone:
         output.result(gone, "environments")
@@ -123,20 +122,8 @@ def _remove(folder: Path, environments: Sequence[StoredEnvironment]) -> list[Rem
     return [removal for removal in tried if removal is not None]
 
 
-def _as_json(environment: StoredEnvironment) -> dict[str, Any]:
-    return {
-        "id": environment.id,
-        "python": environment.python,
-        "requirements": environment.requirements,
-        "size": environment.size,
-        "last_used": datetime.fromtimestamp(environment.last_used, UTC).isoformat(timespec="seconds"),
-        "in_use": environment.in_use,
-        "usable": environment.usable,
-    }
-
-
 def _removal_as_json(removal: Removal) -> dict[str, Any]:
-    return {**_as_json(removal.environment), "freed": removal.usage.own}
+    return {**removal.environment.record(), "freed": removal.usage.own}
 
 
 def _summary(environments: Sequence[StoredEnvironment]) -> str:

@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,18 @@ class StoredEnvironment:
     def id(self) -> str:
         """What it is called by."""
         return self.folder.name
+
+    def record(self) -> dict[str, Any]:
+        """Return it as the contract has it."""
+        return {
+            "id": self.id,
+            "python": self.python,
+            "requirements": self.requirements,
+            "size": self.size,
+            "last_used": datetime.fromtimestamp(self.last_used, UTC).isoformat(timespec="seconds"),
+            "in_use": self.in_use,
+            "usable": self.usable,
+        }
 
 
 @dataclass(frozen=True, slots=True)
