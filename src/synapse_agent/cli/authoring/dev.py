@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from synapse_agent.cli.commands.folder_agent import own_agent
 from synapse_agent.cli.commands.run_params import read_params
-from synapse_agent.cli.commands.runs import Language, Param, Params, Requirement, new_job_id, run_folder
-from synapse_agent.cli.completion import complete_source_actions
+from synapse_agent.cli.commands.runs import (
+    Language,
+    Param,
+    Params,
+    PluginFolder,
+    Requirement,
+    SourceAction,
+    new_job_id,
+    run_folder,
+)
 from synapse_agent.cli.exit_codes import ExitCode
 from synapse_agent.cli.failures import Failure
 from synapse_agent.cli.invocation import Invocation
@@ -23,15 +27,8 @@ from synapse_sdk.exceptions import ClientError
 @with_output
 def dev(
     invocation: Invocation,
-    path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="The plugin's folder, with its config.yaml.", show_default=False)
-    ],
-    action: Annotated[
-        str,
-        typer.Argument(
-            metavar="ACTION", help="The action to run.", autocompletion=complete_source_actions, show_default=False
-        ),
-    ],
+    path: PluginFolder,
+    action: SourceAction,
     params: Params = None,
     param: Param = None,
     requirement: Requirement = None,

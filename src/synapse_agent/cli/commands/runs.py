@@ -39,6 +39,15 @@ Action = Annotated[
     str,
     typer.Argument(metavar="ACTION", help="The action to run.", autocompletion=complete_actions, show_default=False),
 ]
+PluginFolder = Annotated[
+    Path, typer.Argument(metavar="PATH", help="The plugin's folder, with its config.yaml.", show_default=False)
+]
+SourceAction = Annotated[
+    str,
+    typer.Argument(
+        metavar="ACTION", help="The action to run.", autocompletion=complete_source_actions, show_default=False
+    ),
+]
 Params = Annotated[
     str | None,
     typer.Option(
@@ -153,15 +162,8 @@ def run(
 @with_agent
 def debug(
     invocation: Invocation,
-    path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="The plugin's folder, with its config.yaml.", show_default=False)
-    ],
-    action: Annotated[
-        str,
-        typer.Argument(
-            metavar="ACTION", help="The action to run.", autocompletion=complete_source_actions, show_default=False
-        ),
-    ],
+    path: PluginFolder,
+    action: SourceAction,
     params: Params = None,
     param: Param = None,
     requirement: Requirement = None,
