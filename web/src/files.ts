@@ -1,6 +1,6 @@
 /** Sending a file to the agent, in parts, under the name of its content. */
 
-import { AgentError, BASE, PAGE_HEADER, type Json } from "./api.ts";
+import { api, AgentError, BASE, PAGE_HEADER, type Json } from "./api.ts";
 
 const PART = 8 * 1024 * 1024;
 const LARGEST = 1024 * 1024 * 1024;
@@ -29,8 +29,6 @@ export async function upload(file: File, onProgress: (sent: number) => void): Pr
 }
 
 async function received(id: string): Promise<number> {
-  const answer = await fetch(new URL(`files/${id}/`, BASE), { headers: PAGE_HEADER });
-  if (answer.status === 404) return 0;
-  const body = (await answer.json()) as { received?: number };
-  return body.received ?? 0;
+  const { data } = await api.GET("/files/{file_id}/", { params: { path: { file_id: id } } });
+  return data?.received ?? 0;
 }
