@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import MISSING, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import MISSING, AwareDatetime, BaseModel, ConfigDict, Field, StrictBool
 from typing_extensions import TypeAliasType
 
 ActionParams = TypeAliasType("ActionParams", dict[str, Any])
@@ -74,7 +74,7 @@ class ClusterResources(BaseModel):
         extra="allow",
     )
     collected_at: AwareDatetime
-    stale: Annotated[bool, Field(description="The cluster could not be asked; these are older figures.")]
+    stale: Annotated[StrictBool, Field(description="The cluster could not be asked; these are older figures.")]
     cpu: ResourceAmount
     memory: ResourceAmount
     gpu: GpuAmounts
@@ -95,7 +95,7 @@ class CreatePluginReleaseRequest(BaseModel):
         str | MISSING, Field(description="The version, as text. Without it, the only one there is.", min_length=1)
     ] = MISSING
     refresh: Annotated[
-        bool | MISSING, Field(description="Fetch it anew if it is cached; it keeps its ID. `false` by default.")
+        StrictBool | MISSING, Field(description="Fetch it anew if it is cached; it keeps its ID. `false` by default.")
     ] = MISSING
 
 
@@ -454,7 +454,7 @@ class JobStreamEvent(BaseModel):
     type: Annotated[str, Field(description="What this event is about; `stream_job_logs` describes each.")]
     message: Annotated[str | MISSING, Field(description="The line, or a sentence for people.")] = MISSING
     overwritten: Annotated[
-        bool | MISSING,
+        StrictBool | MISSING,
         Field(
             description="`log`: `true` if the line ended with a carriage return, so that on a terminal the next one takes its place."
         ),
@@ -541,7 +541,7 @@ class Node(BaseModel):
     node_id: str
     host_name: str
     ip: str
-    is_head_node: bool
+    is_head_node: StrictBool
     state: str
     accelerator_type: Annotated[str | None | MISSING, Field(description="The name of its first GPU.")] = MISSING
     cpu: ResourceAmount
@@ -653,8 +653,8 @@ class PluginEnvironment(BaseModel):
     requirements: list[str] | None | MISSING = MISSING
     size: Annotated[int, Field(description="Bytes of all its files.")]
     last_used: AwareDatetime | MISSING = MISSING
-    in_use: bool | MISSING = MISSING
-    usable: Annotated[bool | MISSING, Field(description="Whether its Python still exists.")] = MISSING
+    in_use: StrictBool | MISSING = MISSING
+    usable: Annotated[StrictBool | MISSING, Field(description="Whether its Python still exists.")] = MISSING
 
 
 PluginModules = TypeAliasType("PluginModules", dict[str, str])
@@ -683,7 +683,7 @@ class PluginRelease(BaseModel):
     ] = MISSING
     created_at: Annotated[AwareDatetime | MISSING, Field(description="When the agent cached it.")] = MISSING
     source_changed: Annotated[
-        bool | MISSING,
+        StrictBool | MISSING,
         Field(
             description="Only `true`, and only from `create_plugin_release`: its source has other files now. Runs use the cached ones\nuntil it is refreshed.\n"
         ),
@@ -732,7 +732,7 @@ class PushPluginReleaseRequest(BaseModel):
 
     archive: StoredFileReference
     replace: Annotated[
-        bool | MISSING,
+        StrictBool | MISSING,
         Field(description="Replace a cached release that has other files; it keeps its ID. `false` by default."),
     ] = MISSING
 
@@ -897,7 +897,7 @@ class Session(BaseModel):
         extra="allow",
     )
     token: Annotated[str | None, Field(description="Its name; `null` if the agent takes requests without a token.")]
-    read_only: Annotated[bool, Field(description="Whether it changes nothing.")]
+    read_only: Annotated[StrictBool, Field(description="Whether it changes nothing.")]
 
 
 class SessionCode(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, NoReturn
@@ -112,17 +112,9 @@ async def get_plugin_release(agent: Agent, request: OperationRequest) -> Respons
 async def create_plugin_release(agent: Agent, request: OperationRequest) -> Response:
     """Fetch and cache a release: 201 where this call did, 200 where it was there."""
     body = request.body
-    made = await agent.releases.create(body["plugin"], body.get("version"), refresh=_flag(body, "refresh"))
+    made = await agent.releases.create(body["plugin"], body.get("version"), refresh=body.get("refresh", False))
     changed = {"source_changed": True} if made.source_changed else {}
     return json_answer(json_bytes({**agent.releases.record(made.release), **changed}), 201 if made.is_new else 200)
-
-
-def _flag(body: Mapping[str, Any], name: str) -> bool:
-    """Return an optional boolean of a body; unlike the contract, the models also take 0, 1 and texts such as `yes`."""
-    value = body.get(name, False)
-    if not isinstance(value, bool):
-        raise invalid("bool_type", "Input should be a valid boolean", at=["body", name], value=value)
-    return value
 
 
 async def push_plugin_release(agent: Agent, request: OperationRequest) -> Response:
@@ -132,7 +124,7 @@ async def push_plugin_release(agent: Agent, request: OperationRequest) -> Respon
         raise invalid(
             "file_reference", "Input should refer to one file", at=["body", "archive"], value=request.body["archive"]
         )
-    made = await agent.push(references[0], replace=_flag(request.body, "replace"))
+    made = await agent.push(references[0], replace=request.body.get("replace", False))
     return json_answer(json_bytes(agent.releases.record(made.release)), 201 if made.is_new else 200)
 
 
