@@ -284,7 +284,9 @@ async def _run_once(
         lane = Lane.AWAITED if is_awaited else Lane.BACKGROUND
         job = agent.jobs.submit(replace(spec, lane=lane), key=key)
     if job.method == "job" or _prefers_async(request):
-        return json_answer(agent.jobs.record(job), 202)
+        record = agent.jobs.record(job)
+        await agent.jobs.created(job)
+        return json_answer(record, 202)
     return json_answer(await agent.jobs.result(job))
 
 
