@@ -70,6 +70,8 @@ class WorkerProcess:
         """Begin to start it. `on_ready` is called when it is ready, `on_ended` once, with how it ended."""
         self.status = WorkerStatus.STARTING
         self.calls: set[CallExecution] = set()
+        self.handed = 0
+        """Calls that it was handed, and their numbers."""
         self.done = 0
         """Calls that have ended."""
         self.is_idle_since = asyncio.get_running_loop().time()
