@@ -79,7 +79,8 @@ async def get_node(agent: Agent, request: OperationRequest) -> Response:
 async def get_cluster_resources(agent: Agent, request: OperationRequest) -> Response:
     """Return what all nodes have together."""
     cluster = await agent.nodes.cluster(use_cache=request.query.get("use_cache", True))
-    running = {"running_jobs": agent.jobs.running, "total_serve_replicas": agent.jobs.scheduler.residents}
+    workers = sum(len(each["workers"]) for each in await agent.runner.serve_applications())
+    running = {"running_jobs": agent.jobs.running, "total_serve_replicas": workers}
     return json_answer(json_bytes({**cluster, **running}))
 
 
