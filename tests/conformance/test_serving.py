@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from keepers import is_alive, pid_of
 from waiting import until
@@ -134,6 +135,16 @@ def test_a_call_is_a_job_as_any_other(client: AgentClient) -> None:
         {"current": 1, "total": 2},
     )
     assert client.get_job_logs("served-1") == "setting up\ncalled by served-1\n", "what the start printed comes first"
+
+
+def test_a_key_makes_one_call(client: AgentClient, agent: EmbeddedAgent) -> None:
+    """A request that is sent again gets the result of the first one."""
+    body = {"action": "count", "params": {}}
+    headers = {"Authorization": agent.token, "Idempotency-Key": "once"}
+    url = f"{agent.base_url}/plugin_releases/{LOOKUP}/run/"
+    first, second = (httpx.post(url, json=body, headers=headers, trust_env=False, timeout=60).json() for _ in range(2))
+    assert first == second
+    assert (first["calls"], called(client)["calls"]) == (1, 2)
 
 
 def test_a_worker_that_dies_fails_its_call_alone(client: AgentClient, tmp_path: Path) -> None:
