@@ -14,7 +14,7 @@ from typing import Literal
 
 from synapse_agent.runner.processes.run_cgroups import bounded
 from synapse_agent.runner.synapse_worker import landlock
-from synapse_agent.runner.synapse_worker.namespaces import counts_processes
+from synapse_agent.runner.synapse_worker.namespaces import PID_MAX, counts_processes
 from synapse_agent.runner.synapse_worker.view import TEMPORARY, is_within
 
 KEEPER = Path(__file__).parents[1] / "keeper" / "__main__.py"
@@ -96,7 +96,7 @@ def probed(*, wanted: bool, allow_write: Iterable[Path] = ()) -> SandboxPolicy:
 
 
 def _bounds(*, namespaces: bool) -> tuple[str, ...]:
-    counted = namespaces and (os.geteuid() != 0 or counts_processes())
+    counted = namespaces and (os.geteuid() != 0 or (counts_processes() and os.access(PID_MAX, os.W_OK)))
     return tuple(dict.fromkeys([*bounded(), *(["processes"] if counted else [])]))
 
 

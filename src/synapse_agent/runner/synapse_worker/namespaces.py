@@ -14,6 +14,7 @@ from .kernel import check, libc
 
 MOUNTS, IPC, PROCESSES = 0x0002_0000, 0x0800_0000, 0x2000_0000
 _USER = 0x1000_0000
+PID_MAX = "/proc/sys/kernel/pid_max"
 _RESERVED = 301
 """Numbers that the kernel leaves out once it has used all, and the least that the bound may be."""
 
@@ -86,8 +87,8 @@ def counts_processes() -> bool:
 def bound_processes(most: int) -> None:
     """Bound the processes and threads of this process's PID namespace, for root as well; 0 does nothing."""
     if most and counts_processes():
-        with suppress(PermissionError):  # a `/proc` that is read-only in a container
-            _write("/proc/sys/kernel/pid_max", str(most + _RESERVED))
+        with suppress(OSError):  # in a container whose `/proc/sys` is read-only
+            _write(PID_MAX, str(most + _RESERVED))
 
 
 def _write(path: str, text: str) -> None:
