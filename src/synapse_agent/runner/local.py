@@ -132,7 +132,7 @@ class LocalRunner:
             lasting or LastingFolders(data_dir), most_stored=most_stored, most_cached=most_cached
         )
         self._path = environ.get("PATH", os.defpath)
-        self._serving = ServingPool(self._prepared)
+        self._serving = ServingPool(self._prepared, most_memory=lambda: max_warm_memory - self._zygotes.memory)
         self._unseen = HIDDEN if hides_gpus else {}
         self._fixed_threads = THREAD_VARIABLES & environ.keys()
         self._debug_folder = data_dir / "debug"
@@ -158,11 +158,12 @@ class LocalRunner:
     def kept(self) -> Mapping[str, int]:
         """Return what is kept ready for runs; see `Runner.kept`."""
         limit = {} if math.isinf(self._max_warm_memory) else {"max_memory": int(self._max_warm_memory)}
-        return {"processes": len(self._zygotes), "memory": self._zygotes.memory, **limit}
+        processes = len(self._zygotes) + len(self._serving.workers)
+        return {"processes": processes, "memory": self._zygotes.memory + self._serving.memory, **limit}
 
     def figures(self) -> Mapping[str, float]:
         """Count the processes that runs are forked from."""
-        return {"zygote": self._zygotes.count}
+        return {"zygote": self._zygotes.count, "worker": len(self._serving.workers)}
 
     def refusal(self) -> Problem | None:
         """Return why a run would be refused now: it is closed."""
