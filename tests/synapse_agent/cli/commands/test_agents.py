@@ -128,7 +128,7 @@ def test_the_page_is_opened_signed_in(cli, known: EmbeddedAgent, tmp_path: Path,
     printed = cli("open", "--print").out
     assert printed.startswith(f"{known.base_url}/#code=")
     assert code not in printed
-    opener.write_text("#!/bin/sh\nexit 1\n")
+    monkeypatch.setattr(webbrowser, "_tryorder", [])
     failed = cli("open")
     assert (failed.code, failed.out) == (1, "")
     assert failed.err.startswith(f"synapse-agent: No browser could be started. Open {known.base_url}/#code=")
