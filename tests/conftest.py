@@ -24,6 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     for item in items:
         if (group := _group(item)) and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(group))
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.timeout(1800))
     yield
     items.sort(key=_place)
 
