@@ -30,6 +30,7 @@ actions:
   draw: {entrypoint: "actions:draw"}
   read: {entrypoint: "actions:read"}
   fit: {entrypoint: "actions:fit"}
+  lose: {entrypoint: "actions:lose"}
   predict: {entrypoint: "actions:Model", method: serve}
 """
 ACTIONS = """
@@ -70,8 +71,11 @@ def fail():
 def draw():
     Path(os.environ["SYNAPSE_OUTPUT_DIR"], "dot.png").write_bytes(PNG)
 
-def read(file):
-    return Path(file).read_text()
+def read(times: int, file):
+    return times * Path(file).read_text()
+
+def lose():
+    return {"loss": [0.5, float("nan"), float("inf")]}
 
 class Model:
     def predict(self):
@@ -304,6 +308,14 @@ def test_an_error_has_its_traceback(shown_agent: EmbeddedAgent, client: AgentCli
         has(browser, 'raise ValueError("no data")')
 
 
+def test_what_json_does_not_have_is_named(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
+    """The result has `null` in its place."""
+    client.run_plugin_release("shown@1.0.0", "lose", job_id="loses")
+    with looking(shown_agent, tmp_path) as browser:
+        show(browser, "#/jobs/loses")
+        has(browser, "null stands for NaN at $.loss[1], Infinity at $.loss[2].")
+
+
 def test_an_image_is_shown(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
     """From the files of the job, by the session's cookie."""
     client.run_plugin_release("shown@1.0.0", "draw", job_id="draws")
@@ -322,6 +334,7 @@ def test_a_file_is_sent_and_read(shown_agent: EmbeddedAgent, tmp_path: Path) -> 
         node = browser.command("DOM.querySelector", nodeId=root, selector="input[type=file]")["nodeId"]
         browser.command("DOM.setFileInputFiles", files=[str(tmp_path / "words.txt")], nodeId=node)
         has(browser, "words.txt is file.")
+        browser.type("#param-times", "1")
         press(browser, "Run read")
         has(browser, '"to be or not to be"')
         browser.complaints.remove("Failed to load resource: the server responded with a status of 404 (Not Found)")
@@ -342,6 +355,7 @@ def test_a_file_is_dropped(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
         for kind in ("dragEnter", "dragOver", "drop"):
             browser.command("Input.dispatchDragEvent", type=kind, data=dragged, **place)
         has(browser, "dropped.txt is file.")
+        browser.type("#param-times", "1")
         press(browser, "Run read")
         has(browser, '"that is the question"')
         browser.complaints.remove("Failed to load resource: the server responded with a status of 404 (Not Found)")
