@@ -113,7 +113,7 @@ def test_health_needs_no_token(cli, tools_agent: EmbeddedAgent) -> None:
 
 
 def test_the_page_is_opened_signed_in(cli, known: EmbeddedAgent, tmp_path: Path, monkeypatch) -> None:
-    """With a code that works once and is no token; without a browser, the address is printed."""
+    """With a code that works once; without a browser, the address is printed."""
     opener = tmp_path / "opener"
     opener.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
     opener.chmod(0o700)
