@@ -106,12 +106,9 @@ def header(project: dict[str, Any]) -> Iterator[str]:
     """Yield the settings of the site's header: name and version, and the repository if the project has its address."""
     [version] = re.findall(r'^__version__ = "(.+)"$', VERSION.read_text(encoding="utf-8"), re.M)
     yield f'site_name = "{project["name"]} {version}"'
-    urls = project.get("urls", {})
-    if "Repository" in urls:
-        yield f'repo_url = "{urls["Repository"]}"'
-        yield f'repo_name = "{urls["Repository"].partition("://")[2].partition("/")[2]}"'
-    if "Documentation" in urls:
-        yield f'site_url = "{urls["Documentation"]}"'
+    if repository := project.get("urls", {}).get("Homepage"):
+        yield f'repo_url = "{repository}"'
+        yield f'repo_name = "{repository.partition("://")[2].partition("/")[2]}"'
 
 
 def write_page(path: str, pages: Path) -> list[str]:

@@ -47,7 +47,7 @@ NOT_RUN = {
     ),
     (
         "docs/guides/team.md",
-        '/opt/synapse-agent/bin/pip install --upgrade "$(ls synapse_agent_client-*.whl)[agent,cli]"',
+        '/opt/synapse-agent/bin/pip install --upgrade --find-links . "$(ls synapse_agent_client-*.whl)[agent,cli]"',
     ): ("Changes the machine. tests/test_distribution.py installs the wheel with these extras."),
     (
         "docs/guides/team.md",

@@ -119,9 +119,9 @@ def test_the_header_has_the_version_and_the_repository(site: Path) -> None:
     for page in ("index.html", "guides/team.html", "404.html"):
         shown = (site / page).read_text(encoding="utf-8")
         assert f"{project['name']} {__version__}" in shown.partition("<header")[2].partition("</header>")[0]
-        assert project.get("urls", {}).get("Repository", "") in shown
+        assert project.get("urls", {}).get("Homepage", "") in shown
     address = "https://example.com/team/project"
-    assert list(header(project | {"urls": {"Repository": address}}))[1:] == [
+    assert list(header(project | {"urls": {"Homepage": address}}))[1:] == [
         f'repo_url = "{address}"',
         'repo_name = "team/project"',
     ]
