@@ -17,7 +17,7 @@ from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.cli.target.plugin_folders import is_path
 
 SHORT_FORMS = {"logs": ("jobs", "logs"), "ls": ("list",), "ps": ("jobs", "list")}
-"""Commands under the names that other programs have for them."""
+"""CommandGroup under the names that other programs have for them."""
 _ELSEWHERE = {
     "call": "run",
     "exec": "run",
@@ -48,7 +48,7 @@ _RELEASE = re.compile(r"[^@\s/]+@[^@\s/]+")
 _VERSION = re.compile(r"v?\d[\w.+!-]*")
 
 
-class Commands(TyperGroup):
+class CommandGroup(TyperGroup):
     """The program's commands: they also answer to short forms and to `help`, and an unknown one names the nearest."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -76,7 +76,7 @@ class Commands(TyperGroup):
         return next((f"{group} {name}" for group in groups), None)
 
 
-class Command(TyperCommand):
+class CheckedCommand(TyperCommand):
     """A command that recognizes params, releases and folders in places where they don't belong."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -23,7 +23,7 @@ from synapse_agent.cli.commands.serve import app
 from synapse_agent.cli.completion import words_joined
 from synapse_agent.cli.exit_codes import ExitCode
 from synapse_agent.cli.failures import Failure
-from synapse_agent.cli.mistakes import Command, plainly
+from synapse_agent.cli.mistakes import CheckedCommand, plainly
 from synapse_agent.cli.options import group, with_shared_options
 from synapse_agent.cli.terminal.output import ReaderLeft
 from synapse_agent.cli.terminal.sanitize import one_line, safe
@@ -76,18 +76,18 @@ def synapse_agent(
 
 
 app.command("init", rich_help_panel=AUTHORS)(init)
-app.command("dev", cls=Command, rich_help_panel=AUTHORS)(dev)
+app.command("dev", cls=CheckedCommand, rich_help_panel=AUTHORS)(dev)
 app.command("check", rich_help_panel=AUTHORS)(check)
 app.command("push", rich_help_panel=AUTHORS)(push)
 app.command("demo", rich_help_panel=HERE)(demo)
-app.command("run", cls=Command, rich_help_panel=RELEASES)(run_commands.run)
-app.command("debug", cls=Command, rich_help_panel=RELEASES)(run_commands.debug)
-app.command("list", cls=Command, rich_help_panel=RELEASES)(release_commands.list_releases)
-app.command("get", cls=Command, rich_help_panel=RELEASES)(release_commands.get)
-app.command("show", cls=Command, rich_help_panel=RELEASES)(release_commands.show)
-app.command("create", cls=Command, rich_help_panel=RELEASES)(release_commands.create)
-app.command("warm", cls=Command, rich_help_panel=RELEASES)(release_commands.warm)
-app.command("delete", cls=Command, rich_help_panel=RELEASES)(release_commands.delete)
+app.command("run", cls=CheckedCommand, rich_help_panel=RELEASES)(run_commands.run)
+app.command("debug", cls=CheckedCommand, rich_help_panel=RELEASES)(run_commands.debug)
+app.command("list", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.list_releases)
+app.command("get", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.get)
+app.command("show", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.show)
+app.command("create", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.create)
+app.command("warm", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.warm)
+app.command("delete", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.delete)
 app.add_typer(jobs, rich_help_panel=JOBS)
 app.add_typer(served, rich_help_panel=JOBS)
 app.command("health", rich_help_panel=AGENTS)(agent_commands.health)
