@@ -7,7 +7,7 @@ import logging
 import resource
 import time
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -25,29 +25,36 @@ MAX_PIPELINED = 100
 """Requests on one connection that wait for the answer to an earlier one; what is read at a time may hold thousands."""
 
 
+class Waiting(Protocol):
+    """A connection without a request: a `Connection`, or the handshake before one."""
+
+    def abort(self) -> None:
+        """End it at once."""
+
+
 class WaitingConnections:
     """The connections from which a request, or the rest of one, is awaited: bounded, the longest silent go first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._connections: OrderedDict[Connection, None] = OrderedDict()
+        self._connections: OrderedDict[Waiting, None] = OrderedDict()
         self._logged_at = float("-inf")
         self._closed = 0
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Waiting) -> None:
         """Begin to wait for a connection, and close the one that has been silent for longest if there are too many."""
         self._connections[connection] = None
         if len(self._connections) > self._most:
             oldest, _ = self._connections.popitem(last=False)
-            oldest.transport.abort()
+            oldest.abort()
             self._log()
 
-    def heard(self, connection: Connection) -> None:
+    def heard(self, connection: Waiting) -> None:
         """Note that something came from a connection."""
         if connection in self._connections:
             self._connections.move_to_end(connection)
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: Waiting) -> None:
         """Wait for a connection no longer."""
         self._connections.pop(connection, None)
 
@@ -136,6 +143,10 @@ class Connection(HttpToolsProtocol):
         self._stop_waiting()
         self.waiting.remove(self)
         super().connection_lost(exc)
+
+    def abort(self) -> None:
+        """End it at once."""
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and hang up on a client that sends too much that is no body."""

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 import uvloop
 
 from synapse_agent.observe.logs import configure_logging
+from synapse_agent.runner.processes.run_cgroups import settle
 from synapse_agent.server.reaper import leave_process_one
 from synapse_agent.server.server import AgentServer
 from synapse_agent.settings import Settings
@@ -31,6 +32,7 @@ _OBJECTS = 10_000
 def serve_until_stopped(settings: Settings) -> None:
     """Serve until a signal of `ENDINGS`; a second one ends running actions at once. SIGHUP renews a certificate."""
     leave_process_one()
+    settle()
     configure_logging(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))

@@ -96,6 +96,15 @@ def test_figures_count_the_workers_of_served_models(own: EmbeddedAgent) -> None:
     assert figure(scrape(own), "processes", kind="worker") == 0
 
 
+def test_debug_runs_are_one_figure(own: EmbeddedAgent) -> None:
+    """Whatever their callers call their actions: a figure for each would be any number of them."""
+    with own.client() as client:
+        for name in ("one", "two"):
+            config = {"actions": {name: "m:act"}}
+            client.run_debug_plugin_release(name, config=config, modules={"m": "def act(): pass\n"})
+    assert figure(scrape(own), "runs_total", release="debug", action="", status="SUCCEEDED") == 2
+
+
 def test_figures_ask_for_a_token(own: EmbeddedAgent) -> None:
     """Names of releases and how much they are used are for the agent's own callers."""
     assert httpx.get(f"{own.base_url}/metrics", trust_env=False).status_code == 401

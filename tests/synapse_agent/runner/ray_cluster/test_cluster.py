@@ -19,7 +19,7 @@ from keepers import is_alive, pid_of
 from local_cluster import LocalCluster
 from waiting import until
 
-from synapse_agent import __version__
+from synapse_agent import EmbeddedAgent, __version__
 from synapse_agent.runner.ray_cluster.driver.node_pool import GRACE
 
 from .conftest import Site
@@ -91,6 +91,35 @@ def test_a_record_names_the_node_of_its_run(site: Site) -> None:
     job_id = "placed-somewhere"
     site.run("where", job_id).raise_for_status()
     assert site.job(job_id)["node"] in [node["ip"] for node in site.http.get("/nodes/").json()]
+
+
+MEETS = """
+import os, re, time
+
+def meet(context, others):
+    (context.storage / re.search(r"/(node-\\d+)/", os.getcwd())[1]).touch()
+    end = time.monotonic() + 20
+    while len(os.listdir(context.storage)) < others and time.monotonic() < end:
+        time.sleep(0.01)
+    return sorted(os.listdir(context.storage))
+"""
+
+
+def test_nodes_share_the_storage_that_the_operator_names(ray_cluster: LocalCluster, tmp_path: Path) -> None:
+    """What a run stores on one node, runs on others find while they go on, and afterwards."""
+    storage = tmp_path / "storage"
+    storage.mkdir()
+    plugin: dict[str, Any] = {"config": {"code": "met", "actions": {"meet": "m:meet"}}, "modules": {"m": MEETS}}
+    settings: dict[str, Any] = {"runner": "ray", "ray_address": ray_cluster.address, "storage_dir": storage}
+    with (
+        EmbeddedAgent([], data_dir=tmp_path / "data", **settings) as agent,
+        agent.client() as client,
+        ThreadPoolExecutor(4) as callers,
+    ):
+        meeting = [callers.submit(client.run_debug_plugin_release, "meet", {"others": 2}, **plugin) for _ in range(4)]
+        assert [each.result(60) for each in meeting] == [["node-0", "node-1"]] * 4
+        assert client.run_debug_plugin_release("meet", {"others": 2}, **plugin) == ["node-0", "node-1"]
+    assert sorted(path.name for path in storage.glob("*/*")) == ["node-0", "node-1"]
 
 
 def test_a_debug_source_travels_to_a_node_once(site: Site) -> None:
