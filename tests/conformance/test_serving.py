@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ def client(agent: EmbeddedAgent) -> Iterator[AgentClient]:
     """A client of an agent on which no action is held yet."""
     with agent.client() as made:
         for served in made.list_serve_applications():
-            made.delete_serve_application(served["name"])
+            with suppress(NotFoundError):  # it was idle for long enough
+                made.delete_serve_application(served["name"])
         yield made
 
 
