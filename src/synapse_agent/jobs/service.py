@@ -8,7 +8,7 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -361,6 +361,9 @@ class Jobs:
             live.is_waiting = False
             yield allocation
 
+    def _residence(self, run: Run) -> AbstractAsyncContextManager[Allocation]:
+        return self.scheduler.turn(replace(run.request, lane=Lane.RESIDENT))
+
     async def _execute(self, live: RunningJob, spec: RunSpec) -> bytes:
         folder = await spec.workspace.prepare()
         live.folder = folder
@@ -390,7 +393,7 @@ class Jobs:
             live.row.id,
             files,
             turn=partial(self._turn, live, run.request),
-            residence=partial(self.scheduler.turn, replace(run.request, lane=Lane.RESIDENT)),
+            residence=partial(self._residence, run),
             begun=live.submitted,
             on_change=on_change,
             on_full=on_full,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,7 +44,14 @@ class Caller:
 
     def record(self) -> str:
         """Return it as JSON text."""
-        return json.dumps(asdict(self))
+        return json.dumps(
+            {
+                "token": self.token,
+                "address": self.address,
+                "user_agent": self.user_agent,
+                "request_id": self.request_id,
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
