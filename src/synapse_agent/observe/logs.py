@@ -40,7 +40,7 @@ def configure_logging(settings: Settings) -> None:
 
 def log_change(change: Change) -> None:
     """Log what has happened to a job, a release or an environment."""
-    level = logging.DEBUG if change.what == "progressed" else logging.INFO
+    level = logging.DEBUG if change.is_detail else logging.INFO
     if not logger.isEnabledFor(level):
         return
     facts: dict[str, Any] = {change.kind: change.name}
