@@ -62,22 +62,29 @@ def prepare() -> dict[str, Environment]:
 def prepare_agent() -> dict[str, Environment]:
     """Make what is missing; return the environments `agent`, with uv in it, and `ray`, both of the project's Python."""
     python = Path(sys.executable)
-    wheel, pins = build(), constraints()
     return {
-        "agent": make("agent", python, [f"{wheel}[agent,cli]", "--constraint", str(pins)], [wheel, pins]),
+        "agent": _make_agent("agent", ROOT),
         "ray": make("ray", python, *locked("ray.txt", hashed=True)),
     }
 
 
 def prepare_base(commit: str) -> Environment:
     """Return the environment of an agent of an earlier commit."""
-    source, pins = HOME / "base", constraints()
+    source = HOME / "base"
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir()
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True).stdout
     subprocess.run(["tar", "-x"], cwd=source, input=archive, check=True)
+    return _make_agent("base-agent", source)
+
+
+def _make_agent(name: str, source: Path) -> Environment:
+    """Make the environment of an agent whose sources are in a folder; earlier commits have one distribution for all."""
+    pins, server = constraints(), source / "distributions" / "agent"
     wheel = build(source)
-    return make("base-agent", Path(sys.executable), [f"{wheel}[agent,cli]", "--constraint", str(pins)], [wheel, pins])
+    wheels = [wheel, *([build(server)] if server.exists() else [])]
+    named = [f"{wheel}[agent,cli]", *map(str, wheels[1:])]
+    return make(name, Path(sys.executable), [*named, "--constraint", str(pins)], [*wheels, pins])
 
 
 def locked(name: str, *, hashed: bool) -> tuple[list[str], list[Path]]:
@@ -96,7 +103,7 @@ def constraints() -> Path:
 
 def build(source: Path = ROOT) -> Path:
     """Return a wheel of this project as it is, or as another folder has it."""
-    target = HOME / ("dist" if source == ROOT else f"dist-{source.name}")
+    target = HOME / "dist" / source.relative_to(ROOT)
     shutil.rmtree(target, ignore_errors=True)
     options = ("--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", target)
     run("uv", "build", *options, source)
