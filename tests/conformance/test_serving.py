@@ -201,7 +201,7 @@ def test_workers_come_while_calls_wait_and_go_when_idle(client: AgentClient) -> 
 
 
 def test_coroutines_share_a_worker(client: AgentClient) -> None:
-    """What they print is in the log of each; a stop cancels one, and the others go on."""
+    """What they print is in the log of each; a stop cancels one, and the others continue."""
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(called, client, "chat", f"chat-{number}", others=4, seconds=1.0) for number in range(3)]
         cancelled = pool.submit(called, client, "chat", "chat-3", others=4, seconds=60)

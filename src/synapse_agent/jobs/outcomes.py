@@ -36,7 +36,7 @@ def stopped(job_id: str) -> Problem:
 
 def restarted(job_id: str, *, has_begun: bool) -> Problem:
     """Tell of a run that an earlier agent has left unfinished."""
-    when = "while this run was going on" if has_begun else "before this run was recorded as begun"
+    when = "during this run" if has_begun else "before this run was recorded as begun"
     return Problem(HAS_RUN, "agent_restarted", f"The agent was restarted {when}.", job_id=job_id)
 
 
