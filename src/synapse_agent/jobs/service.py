@@ -163,12 +163,12 @@ class Jobs:
         Whoever stops waiting does not stop the run.
         """
         live = self._live_of(row)
-        if live is None or live.task is None:
+        if live is None:
             return self._stored_outcome(row)
-        outcome = await asyncio.shield(live.task)
-        if isinstance(outcome, Problem):
-            raise outcome
-        return outcome
+        await live.is_over.wait()
+        if isinstance(live.outcome, Problem):
+            raise live.outcome
+        return live.outcome
 
     def find(self, job_id: str) -> JobRow:
         """Find a job, or raise `Problem` 404 `job_not_found`."""
@@ -306,9 +306,10 @@ class Jobs:
         live.task = asyncio.create_task(self._run(live, spec), name=f"job {row.job_id}")
         self._reports.queued(row)
 
-    async def _run(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
+    async def _run(self, live: RunningJob, spec: RunSpec) -> None:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
         outcome: bytes | Problem = internal_error(live.row.job_id)
+        end: EndRecord | None = None
         try:
             outcome = await self._outcome(live, spec)
             outcome = await self._left.settle(live.row, live.recorder, outcome)
@@ -316,23 +317,23 @@ class Jobs:
             live.is_waiting = False
             end = self._end_record(live, outcome)
             await self._ends.record(live.row, end)
-            self._reports.ended(live, end, outcome.error_type if isinstance(outcome, Problem) else None)
         except asyncio.CancelledError:
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
             logger.exception("Job %s could not be recorded", live.row.job_id)
-            outcome = internal_error(live.row.job_id)
+            outcome, end = internal_error(live.row.job_id), None
         finally:
-            live.ending = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
-            live.notifier.notify()
+            live.end(outcome, ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts))
             del self._live[live.row.job_id]
-        self._params.afterwards(live.row, spec, live.folder)
-        await self._let_go(spec)
-        return outcome
+        await self._after(live, spec, end)
 
-    async def _let_go(self, spec: RunSpec) -> None:
-        """Release a run's folder; an error of that does not change how the run ended."""
+    async def _after(self, live: RunningJob, spec: RunSpec, end: EndRecord | None) -> None:
+        """Do what no caller has to wait for; an error of that does not change how the run ended."""
         self._stored.release(spec.params.files)
+        await asyncio.sleep(0)  # the callers go first
+        if end is not None:
+            self._reports.ended(live, end)
+        self._params.afterwards(live.row, spec, live.folder)
         try:
             await spec.workspace.release()
         except Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -40,6 +41,7 @@ async def _serve(settings: Settings) -> None:
 
         def ready(base_url: str) -> None:
             ending.enter_context(address_kept(settings.data_dir, base_url))
+            gc.freeze()  # what was loaded stays: no collection, of which there is one in a few runs, has to look at it
             _say_ready(base_url)
 
         await server.run(on_ready=ready)
