@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import NO_PARAMS, Params
 from synapse_agent.runner.resources.ledger import Lane
+from synapse_agent.util.json_text import json_bytes
 
 
 class Workspace(Protocol):
@@ -44,14 +44,8 @@ class Caller:
 
     def record(self) -> str:
         """Return it as JSON text."""
-        return json.dumps(
-            {
-                "token": self.token,
-                "address": self.address,
-                "user_agent": self.user_agent,
-                "request_id": self.request_id,
-            }
-        )
+        known = {"token": self.token, "address": self.address, "user_agent": self.user_agent}
+        return json_bytes({**known, "request_id": self.request_id}).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

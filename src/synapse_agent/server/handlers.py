@@ -80,7 +80,8 @@ async def get_node(agent: Agent, request: OperationRequest) -> Response:
 async def get_cluster_resources(agent: Agent, request: OperationRequest) -> Response:
     """Return what all nodes have together."""
     cluster = await agent.nodes.cluster(use_cache=request.query.get("use_cache", True))
-    running = {"running_jobs": agent.jobs.running, "total_serve_replicas": agent.jobs.scheduler.residents}
+    workers = sum(len(each["workers"]) for each in await agent.runner.serve_applications())
+    running = {"running_jobs": agent.jobs.running, "total_serve_replicas": workers}
     return json_answer(json_bytes({**cluster, **running}))
 
 
@@ -283,7 +284,9 @@ async def _run_once(
         job = agent.jobs.submit(read_spec(agent, request), key=key)
     if _is_awaited(job.method, request):
         return json_answer(await agent.jobs.result(job))
-    return json_answer(agent.jobs.record(job), 202)
+    record = agent.jobs.record(job)
+    await agent.jobs.created(job)
+    return json_answer(record, 202)
 
 
 def _is_awaited(method: str, request: OperationRequest) -> bool:
