@@ -46,7 +46,6 @@ async def _serve(settings: Settings) -> None:
         def ready(base_url: str) -> None:
             _spare_collections()
             ending.enter_context(address_kept(settings.data_dir, base_url))
-            gc.freeze()  # what was loaded stays: no collection, of which there is one in a few runs, has to look at it
             _say_ready(base_url)
 
         await server.run(on_ready=ready)
