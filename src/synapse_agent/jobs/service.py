@@ -272,7 +272,7 @@ class Jobs:
         return await self._left.path(self.find(job_id), name)
 
     async def close(self, *, limit: float) -> None:
-        """Take no more runs, tell those that go on to end, and wait for them, `limit` seconds at most.
+        """Take no more runs, stop those that run, and wait for them, `limit` seconds at most.
 
         Runs that wait for their turn never start. Cancelling ends the waiting, not the cleaning up.
         """
