@@ -22,7 +22,7 @@ class RunningJob:
     unwritten: WriteGroup | None = None
     """What its row is written with, unless that is on the disk."""
     traceparent: str | None = None
-    task: asyncio.Task[bytes | Problem] | None = None
+    task: asyncio.Task[None] | None = None
     submitted: float = field(default_factory=time.monotonic)
     is_waiting: bool = True
     """For its folder, or its turn: cancelling its task ends that. Later its runner ends it."""
@@ -32,9 +32,23 @@ class RunningJob:
     """What it runs from, once that exists."""
     notifier: Notifier = field(default_factory=Notifier)
     ending: JobEnd | None = None
+    outcome: bytes | Problem = b""
+    """Its result, or why there is none, once it is over."""
+    is_over: asyncio.Event = field(default_factory=asyncio.Event)
     created: float = field(default_factory=time.monotonic)
     started: float | None = None
     """When its process was started, on the clock of `time.monotonic`."""
+
+    def end(self, outcome: bytes | Problem, ending: JobEnd) -> None:
+        """Pass its end on to all that wait for it or follow it."""
+        self.outcome, self.ending = outcome, ending
+        self.is_over.set()
+        self.notifier.notify()
+
+    @property
+    def error_type(self) -> str | None:
+        """The kind of error that it ended with."""
+        return self.outcome.error_type if isinstance(self.outcome, Problem) else None
 
     @property
     def progress(self) -> str | None:

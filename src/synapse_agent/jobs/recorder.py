@@ -1,4 +1,4 @@
-"""Writes down what a run tells while it goes on."""
+"""Writes down what a run reports while it runs."""
 
 from __future__ import annotations
 

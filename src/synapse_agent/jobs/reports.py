@@ -40,14 +40,14 @@ class JobReports:
         """The action has reported something."""
         self._publish("progressed", row, is_detail=True)
 
-    def ended(self, live: RunningJob, end: EndRecord, error_type: str | None) -> None:
+    def ended(self, live: RunningJob, end: EndRecord) -> None:
         """A job is over, and its end is written down."""
         seconds = None if live.started is None else _since(live.started)
         timings = {"queued": _waited(live)} | ({} if seconds is None else {"action": seconds})
         if end.timings is not None:
             timings = {phase: each for phase, each in json.loads(end.timings).items() if isinstance(each, float | int)}
         timings["fork"] = max(0.0, _waited(live) - timings["queued"] - timings.get("environment", 0.0))
-        facts: dict[str, Any] = {"status": end.status, "error_type": error_type, "timings": timings}
+        facts: dict[str, Any] = {"status": end.status, "error_type": live.error_type, "timings": timings}
         self._publish("ended", live.row, traceparent=live.traceparent, **facts)
 
     def deleted(self, row: JobRow) -> None:

@@ -170,12 +170,12 @@ class Jobs:
         Whoever stops waiting does not stop the run.
         """
         live = self._live_of(row)
-        if live is None or live.task is None:
+        if live is None:
             return self._stored_outcome(row)
-        outcome = await asyncio.shield(live.task)
-        if isinstance(outcome, Problem):
-            raise outcome
-        return outcome
+        await live.is_over.wait()
+        if isinstance(live.outcome, Problem):
+            raise live.outcome
+        return live.outcome
 
     def find(self, job_id: str) -> JobRow:
         """Find a job, or raise `Problem` 404 `job_not_found`."""
@@ -272,7 +272,7 @@ class Jobs:
         return await self._left.path(self.find(job_id), name)
 
     async def close(self, *, limit: float) -> None:
-        """Take no more runs, tell those that go on to end, and wait for them, `limit` seconds at most.
+        """Take no more runs, stop those that run, and wait for them, `limit` seconds at most.
 
         Runs that wait for their turn never start. Cancelling ends the waiting, not the cleaning up.
         """
@@ -317,12 +317,13 @@ class Jobs:
         live.task = asyncio.create_task(self._run(live, spec, earlier), name=f"job {row.job_id}")
         self._reports.queued(row)
 
-    async def _run(self, live: RunningJob, spec: RunSpec, earlier: JobRow | None) -> bytes | Problem:
+    async def _run(self, live: RunningJob, spec: RunSpec, earlier: JobRow | None) -> None:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome.
 
         `earlier` is the job that this one takes the place of.
         """
         outcome: bytes | Problem = internal_error(live.row.job_id)
+        end: EndRecord | None = None
         try:
             await self.created(live.row)
             if earlier:
@@ -333,25 +334,25 @@ class Jobs:
             live.is_waiting = False
             end = self._end_record(live, outcome)
             await self._ends.record(live.row, end)
-            self._reports.ended(live, end, outcome.error_type if isinstance(outcome, Problem) else None)
         except Problem as problem:  # it has no row
             outcome = problem
         except asyncio.CancelledError:
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
             logger.exception("Job %s could not be recorded", live.row.job_id)
-            outcome = internal_error(live.row.job_id)
+            outcome, end = internal_error(live.row.job_id), None
         finally:
-            live.ending = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
-            live.notifier.notify()
+            live.end(outcome, ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts))
             del self._live[live.row.job_id]
-        self._params.afterwards(live.row, spec, live.folder)
-        await self._let_go(spec)
-        return outcome
+        await self._after(live, spec, end)
 
-    async def _let_go(self, spec: RunSpec) -> None:
-        """Release a run's folder; an error of that does not change how the run ended."""
+    async def _after(self, live: RunningJob, spec: RunSpec, end: EndRecord | None) -> None:
+        """Do what no caller has to wait for; an error of that does not change how the run ended."""
         self._stored.release(spec.params.files)
+        await asyncio.sleep(0)  # the callers go first
+        if end is not None:
+            self._reports.ended(live, end)
+        self._params.afterwards(live.row, spec, live.folder)
         try:
             await spec.workspace.release()
         except Exception:

@@ -169,7 +169,7 @@ def test_a_run_that_is_waited_for_is_one_line(caplog: pytest.LogCaptureFixture) 
         reports.environment_ready(each)
         reports.started(each)
         reports.progressed(each.row)
-        reports.ended(each, EndRecord(status="SUCCEEDED", finished_at="2026"), None)
+        reports.ended(each, EndRecord(status="SUCCEEDED", finished_at="2026"))
     logged = [(record.__dict__["job"], record.message.removeprefix("job ")) for record in caplog.records]
     steps = ["queued", "environment ready", "started", "ended"]
     assert [what for job, what in logged if job == "task"] == ["ended"]

@@ -62,9 +62,7 @@ class Keeper:
         self._zygote: ZygoteProcess | None = None
         self._queue: deque[QueuedRun] = deque()
         self._spares: list[SpareProcess] = []
-        self._runs = RunningRuns(
-            self._agent, self._poll, self._clear, namespaces=spec.namespaces, has_views=self._view is not None
-        )
+        self._runs = RunningRuns(self._agent, self._poll, self._clear, namespaces=spec.namespaces)
         self._output = b""
         """What imports have printed that runs need not do any more; it goes to the log of the first run."""
         self._numbers = 0
@@ -220,7 +218,6 @@ class Keeper:
         except OSError:  # it is gone, and its zygote is about to report that
             spare.close()
         else:
-            spare.connection.close()
             self._queue.popleft()
             queued.close()
             self._runs.take(queued, spare)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from _socket import socket
 from contextlib import suppress
 
-from .kernel import check, libc
+from .kernel import check, libc, send
 
 MOUNTS, IPC, PROCESSES = 0x0002_0000, 0x0800_0000, 0x2000_0000
 _USER = 0x1000_0000
@@ -44,15 +45,17 @@ def enter_user_namespace(flags: int) -> None:
     _write("/proc/self/gid_map", f"{group} {group} 1")
 
 
-def hold_mounts(pid: int) -> int | None:
-    """Open a process's mount namespace, which then outlives the process; None if there is no such process here.
+def leave_mounts(connection: socket) -> None:
+    """Send this process's mount namespace to the other end of a socket, where it stays until that end is closed.
 
-    The kernel takes a good part of a millisecond to undo all mounts. The end of the process would wait for that.
+    The kernel takes a good part of a millisecond to undo all mounts. The end of this process would wait for that.
     """
-    try:
-        return os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
+    with suppress(OSError):  # without it, the process ends later
+        descriptor = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            send(connection, b"m", [descriptor])
+        finally:
+            os.close(descriptor)
 
 
 def clone_tree(path: str, *, below: int = _AT_FDCWD) -> int:

@@ -21,6 +21,7 @@ from .imports import WATCH
 from .inputs import Input, resolved
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
+from .namespaces import leave_mounts
 from .outcome import outcome_of, parted, read_params
 from .references import expanded
 from .reports import Reports
@@ -44,6 +45,8 @@ def become_run(
         if in_time:
             warm_up()
         sandbox = prepare()
+        if sandbox.has_mounts:
+            leave_mounts(connection)
         shown, (report, log, file, *trees) = _wait(connection)
         _take_log(log)
         status = _execute(file, report, folder, sandbox, shown, trees)

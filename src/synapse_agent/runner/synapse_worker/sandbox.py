@@ -99,6 +99,11 @@ class Sandbox:
         self._is_entered = True
         return paths
 
+    @property
+    def has_mounts(self) -> bool:
+        """Whether this process has a mount namespace of its own."""
+        return self._view is not None
+
     def hint(self, error: BaseException) -> str:
         """Return what to do about an error that the sandbox, and not a file's mode, is the reason of; else nothing."""
         if not self._is_entered or not isinstance(error, OSError):

@@ -15,7 +15,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from keepers import descendants, family, keepers, zygotes
+from keepers import descendants, family, keepers, spec_of, zygotes
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.local import LocalRunner
@@ -248,6 +248,24 @@ async def _beat(delays: list[float]) -> None:
         began = time.monotonic()
         await asyncio.sleep(0.05)
         delays.append(time.monotonic() - began - 0.05)
+
+
+async def test_a_keeper_holds_nothing_of_runs_that_are_over(held, write_plugin, until, data):
+    """No descriptor, and nothing in one: a run leaves its mounts in its socket to the keeper until its end is known."""
+    plugin = write_plugin("def act():\n    return 1\n")
+    await plugin.run(held, {})
+    (keeper,) = [each for each in keepers(data) if spec_of(each).get("environment")]
+
+    def is_at_rest() -> bool:
+        return len(descendants(keeper)) == 3
+
+    def held_open() -> int:
+        return len(os.listdir(f"/proc/{keeper}/fd"))  # noqa: PTH208
+
+    await until(is_at_rest)
+    before = held_open()
+    await asyncio.gather(*(plugin.run(held, {}) for _ in range(12)))
+    await until(lambda: is_at_rest() and held_open() == before)
 
 
 async def test_a_keeper_that_is_killed_takes_all_along(held, kind, write_plugin, until, data, folder):
