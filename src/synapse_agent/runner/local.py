@@ -39,10 +39,10 @@ from synapse_agent.runner.processes.json_check import check_result
 from synapse_agent.runner.processes.keeper import NO_IMPORTS, ImportPlan, KeeperProcess, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import (
+    OomKills,
     action_stopped,
     cannot_start,
     lacks_resources,
-    oom_kills,
     result_of,
 )
 from synapse_agent.runner.processes.run_cgroups import RunCgroups, run_cgroups
@@ -132,13 +132,14 @@ class LocalRunner:
             lasting or LastingFolders(data_dir), most_stored=most_stored, most_cached=most_cached
         )
         self._path = environ.get("PATH", os.defpath)
-        self._serving = ServingPool(self._prepared)
+        self._serving = ServingPool(self._prepared, most_memory=lambda: max_warm_memory - self._zygotes.memory)
         self._unseen = HIDDEN if hides_gpus else {}
         self._fixed_threads = THREAD_VARIABLES & environ.keys()
         self._debug_folder = data_dir / "debug"
         """The folder of each debug run's code, as the run sees it."""
         self._debug_folder.mkdir(exist_ok=True)
         self._running: dict[str, asyncio.Timeout] = {}
+        self._oom_kills = OomKills()
         self._idle = asyncio.Event()
         self._closed = False
 
@@ -158,11 +159,12 @@ class LocalRunner:
     def kept(self) -> Mapping[str, int]:
         """Return what is kept ready for runs; see `Runner.kept`."""
         limit = {} if math.isinf(self._max_warm_memory) else {"max_memory": int(self._max_warm_memory)}
-        return {"processes": len(self._zygotes), "memory": self._zygotes.memory, **limit}
+        processes = len(self._zygotes) + len(self._serving.workers)
+        return {"processes": processes, "memory": self._zygotes.memory + self._serving.memory, **limit}
 
     def figures(self) -> Mapping[str, float]:
         """Count the processes that runs are forked from."""
-        return {"zygote": self._zygotes.count}
+        return {"zygote": self._zygotes.count, "worker": len(self._serving.workers)}
 
     def refusal(self) -> Problem | None:
         """Return why a run would be refused now: it is closed."""
@@ -251,7 +253,7 @@ class LocalRunner:
             if run.warms:
                 await _ready(keeper)
                 return b"null"
-            oom_kills_before = oom_kills()
+            oom_kills_before = self._oom_kills.begin()
             execution = Execution(
                 keeper,
                 limits,
@@ -274,7 +276,7 @@ class LocalRunner:
                 imported_before=0.0 if was_ready else keeper.import_seconds,
                 preload=run.config.preload,
             )
-        out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
+        out_of_memory = ending.status == signal.SIGKILL and self._oom_kills.since(oom_kills_before)
         try:
             return result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
         except Problem as problem:

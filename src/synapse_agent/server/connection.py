@@ -73,6 +73,44 @@ def most_waiting() -> int:
     return MOST_WAITING if soft == resource.RLIM_INFINITY else min(MOST_WAITING, soft // 4)
 
 
+class JoinedHead:
+    """What a response is written to: its head leaves with the first part of its body, by one system call.
+
+    A head whose body does not follow at once leaves by itself.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+        self._has_begun = False
+
+    def write(self, data: bytes) -> None:
+        """Write, but keep what comes first until the next part comes, or the event loop's next turn."""
+        if not self._has_begun:
+            self._has_begun, self._head = True, data
+            self._loop.call_soon(self._release)
+        elif self._head is not None:
+            head, self._head = self._head, None
+            self._transport.writelines((head, data))
+        else:
+            self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Return whether the connection is closed, or about to be."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close the connection once all is sent."""
+        self._release()
+        self._transport.close()
+
+    def _release(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.write(head)
+
+
 class Connection(HttpToolsProtocol):
     """uvicorn's connection with limits of its own: on a request's head, on trailers, and on what follows an answer.
 
@@ -136,6 +174,7 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError("too many requests at once")  # ends the parsing, and the connection as broken input does
         super().on_headers_complete()
+        self.cycle.transport = JoinedHead(self.transport, self.loop)  # type: ignore[assignment] # all that a cycle uses
 
     def on_body(self, body: bytes) -> None:
         """Count the body."""
