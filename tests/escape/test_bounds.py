@@ -146,7 +146,7 @@ FILLS = """
 
 
 def test_memory_and_processes_are_bounded_by_a_control_group(group: Group, tmp_path: Path) -> None:
-    """For root as well; what takes more is killed or refused, and the agent goes on."""
+    """For root as well; what takes more is killed or refused, and the agent continues."""
     for controller in ("memory", "pids"):
         try:
             (group.folder.parent / "cgroup.subtree_control").write_text(f"+{controller}")
