@@ -21,6 +21,7 @@ from waiting import until
 
 from synapse_agent import EmbeddedAgent, __version__
 from synapse_agent.runner.ray_cluster.driver.node_pool import GRACE
+from synapse_agent.storage.trees import remove_tree
 
 from .conftest import Site
 
@@ -478,6 +479,6 @@ def test_what_a_node_loses_or_a_run_leaves_there_costs_no_run(site: Site) -> Non
     for name in ("scratch", "environments", "bytecode", "left", "made", "sources"):
         places = {Path(site.run("where").json()).parents[2] for _ in range(4)}
         for place in places:
-            shutil.rmtree(place / name, ignore_errors=True)
+            remove_tree(place / name)
         for answer in (site.debug(source, params={"levels": 1}), site.run("where")):
             assert answer.status_code == 200, (name, answer.text)
