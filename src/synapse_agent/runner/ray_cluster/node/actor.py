@@ -138,7 +138,8 @@ class Node:
             emptied = await asyncio.to_thread(self._drafts.pop(digest).complete, digest)
         except (BadArchive, OSError) as error:
             return str(error)
-        for folder in emptied:
+        # Zygotes see the folder that was at this place before, if somebody has removed it.
+        for folder in (*emptied, self._store.path(digest)):
             await self._runner.forget(folder)
         return None
 
