@@ -32,8 +32,8 @@ _OBJECTS = 10_000
 def serve_until_stopped(settings: Settings) -> None:
     """Serve until a signal of `ENDINGS`; a second one ends running actions at once. SIGHUP renews a certificate."""
     leave_process_one()
-    settle()
     configure_logging(settings)
+    settle()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))
 

@@ -19,6 +19,7 @@ import trustme
 from synapse_agent import EmbeddedAgent
 from synapse_agent.cli.doctor.agent_checks import (
     address_finding,
+    bounds_findings,
     certificate_finding,
     check_agent,
     clock_finding,
@@ -37,6 +38,27 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 def by_check(cli, *arguments: str) -> dict[str, dict[str, str]]:
     """Return what doctor finds, by the name of the check."""
     return {each["check"]: each for each in json.loads(cli("doctor", *arguments).out)}
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "found"),
+    [
+        ({"restricts": ["write", "memory", "processes"]}, ("ok", "neither all memory nor any number of processes")),
+        ({"restricts": ["processes"]}, ("ok", "nothing bounds the memory of runs: have systemd delegate")),
+        ({"restricts": []}, ("warning", "nothing bounds the memory and the processes of runs")),
+        (None, None),
+    ],
+)
+def test_what_nothing_bounds_is_named(sandbox: dict[str, list[str]] | None, found: tuple[str, str] | None) -> None:
+    """Without a bound on processes it is a warning; agents that don't report it are left alone."""
+    health = {"status": "ok"} if sandbox is None else {"status": "ok", "sandbox": sandbox}
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, json=health))
+    with AgentClient("http://agent", "x", transport=answer) as client:
+        findings = list(bounds_findings(client))
+    assert (found is None) == (findings == [])
+    if found is not None:
+        assert findings[0].status == found[0]
+        assert found[1] in findings[0].found
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from waiting import until
 
 from synapse_agent import EmbeddedAgent, __version__
 from synapse_agent.runner.ray_cluster.driver.node_pool import GRACE
+from synapse_agent.storage.trees import remove_tree
 
 from .conftest import Site
 
@@ -460,3 +461,24 @@ def test_a_run_on_a_node_does_not_decide_on_its_status(site: Site) -> None:
     for kind, text, error_type in (("FAILURE", forged, "action_failed"), ("RESULT", "{", "result_not_serializable")):
         answer = site.debug(source, params={"kind": kind, "text": text})
         assert (answer.status_code, answer.json()["detail"]["error_type"]) == (500, error_type)
+
+
+def test_what_a_node_loses_or_a_run_leaves_there_costs_no_run(site: Site) -> None:
+    """Folders beyond Python's own recursion in a run's home, and a node's folders that someone removes meanwhile."""
+    source = """if True:
+        import os
+
+        def go(levels):
+            os.chdir(os.environ["HOME"])
+            for _ in range(levels):
+                os.mkdir("d")
+                os.chdir("d")
+            return levels
+        """
+    assert site.debug(source, params={"levels": 3000}).json() == 3000
+    for name in ("scratch", "environments", "bytecode", "left", "made", "sources"):
+        places = {Path(site.run("where").json()).parents[2] for _ in range(4)}
+        for place in places:
+            remove_tree(place / name)
+        for answer in (site.debug(source, params={"levels": 1}), site.run("where")):
+            assert answer.status_code == 200, (name, answer.text)

@@ -138,7 +138,8 @@ class Node:
             emptied = await asyncio.to_thread(self._drafts.pop(digest).complete, digest)
         except (BadArchive, OSError) as error:
             return str(error)
-        for folder in emptied:
+        # Zygotes see the folder that was at this place before, if somebody has removed it.
+        for folder in (*emptied, self._store.path(digest)):
             await self._runner.forget(folder)
         return None
 
@@ -275,7 +276,13 @@ class Node:
         finally:
             self._files.release(files)
             if feed.has_started:
-                (self._made / assignment.environment).touch()
+                self._note_environment(assignment.environment)
+
+    def _note_environment(self, name: str) -> None:
+        """Remember that runs of this kind are quick here; a full disk or a folder that is gone costs no run."""
+        with suppress(OSError):
+            self._made.mkdir(exist_ok=True)
+            (self._made / name).touch()
 
 
 def _internal_error(job_id: str) -> Problem:

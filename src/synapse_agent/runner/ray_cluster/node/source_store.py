@@ -79,6 +79,7 @@ class SourceStore:
 
     def place(self, folder: Path, digest: str) -> list[Path]:
         """Put a whole source in its place, and give the places of those that had to make room for it."""
+        self._whole.mkdir(parents=True, exist_ok=True)  # somebody may have cleaned up
         with suppress(OSError):  # where it is there already, which is as good
             folder.rename(self.path(digest))
         _note_use(self.path(digest))

@@ -17,7 +17,7 @@ from synapse_agent.runner.ray_cluster.messages import Failed, Item, LogOutput, P
 from synapse_agent.runner.ray_cluster.node.actor import Assignment, Node, node_folder
 from synapse_agent.runner.ray_cluster.source_archive import pack
 from synapse_agent.settings import Settings, UsageError
-from synapse_agent.storage.trees import tree_digest
+from synapse_agent.storage.trees import remove_tree, tree_digest
 
 pytestmark = pytest.mark.anyio
 
@@ -115,6 +115,20 @@ async def test_a_debug_run_gets_a_copy(node: Node, source: Path, tmp_path: Path)
         assert items[-1] == Succeeded()
     digest = tree_digest(source)
     assert tree_digest(tmp_path / "node" / "sources" / "whole" / digest.removeprefix("sha256:")) == digest
+
+
+async def test_folders_that_are_removed_cost_no_run(node: Node, source: Path, tmp_path: Path) -> None:
+    """A node mends them while it runs; a release that went with its folder is sent once more."""
+    await arrive(node, source)
+    for name in ("scratch", "environments", "bytecode", "left", "made", "sources"):
+        remove_tree(tmp_path / "node" / name)
+        for release in ("p@1", None):
+            items = await items_of(node, assignment(source, release=release))
+            if items == [SourceMissing()]:
+                assert await arrive(node, source) is None
+                items = await items_of(node, assignment(source, release=release))
+            assert items[-1] == Succeeded(), name
+    assert [path.name for path in (tmp_path / "node" / "made").iterdir()] == ["key of nothing"]
 
 
 async def test_problems_name_the_agents_files(node: Node, source: Path) -> None:
