@@ -1199,7 +1199,8 @@ export interface components {
              * @description What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change
              *     other processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`
              *     (of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in
-             *     `/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).
+             *     `/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others), `memory` (more than nine
+             *     tenths of what the agent may use) and `processes` (more than a number of them).
              */
             restricts?: string[];
         } & {
@@ -2405,7 +2406,6 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            422: components["responses"]["Unprocessable"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["OtherError"];
         };

@@ -315,12 +315,12 @@ def test_a_served_action_is_held_from_call_to_call(call: Call) -> None:
     assert (record["method"], record["status"], record["result"]) == ("serve", "SUCCEEDED", first)
     with pytest.raises(exceptions.ActionFailedError, match="at least 3 numbers"):
         call("run_plugin_release", lookup, "predict", {"data": [1]})
-    (served,) = call("list_serve_applications")
-    assert (served["name"], served["release"], served["action"]) == ("ml_model@1.2.0:predict", lookup, "predict")
+    (served,) = [each for each in call("list_serve_applications") if each["name"] == "ml_model@1.2.0:predict"]
+    assert (served["release"], served["action"]) == (lookup, "predict")
     assert (served["status"], served["calls"], served["workers"][0]["status"]) == ("RUNNING", 3, "IDLE")
     assert call("get_serve_application", served["name"])["since"] == served["since"]
     assert call("delete_serve_application", served["name"]) is None
-    assert call("list_serve_applications") == []
+    assert served["name"] not in [each["name"] for each in call("list_serve_applications")]
     for method in ("get_serve_application", "delete_serve_application"):
         with pytest.raises(exceptions.NotFoundError, match="ml_model"):
             call(method, served["name"])
@@ -335,4 +335,4 @@ def test_a_served_action_is_ready_before_its_first_call(call: Call) -> None:
     served = call("get_serve_application", "ml_model@1.2.0:predict")
     assert (served["status"], served["calls"]) == ("RUNNING", 0)
     call("delete_plugin_release", "ml_model@1.2.0")
-    assert call("list_serve_applications") == []
+    assert served["name"] not in [each["name"] for each in call("list_serve_applications")]

@@ -26,7 +26,8 @@ class Sandbox:
             `ptrace` (to look into or change
             other processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`
             (of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in
-            `/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).
+            `/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others), `memory` (more than nine
+            tenths of what the agent may use) and `processes` (more than a number of them).
     """
 
     status: str

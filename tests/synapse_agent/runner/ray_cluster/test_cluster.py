@@ -106,7 +106,7 @@ def meet(context, others):
 
 
 def test_nodes_share_the_storage_that_the_operator_names(ray_cluster: LocalCluster, tmp_path: Path) -> None:
-    """What a run stores on one node, runs on others find while they go on, and afterwards."""
+    """What a run stores on one node, runs on others find at once, and afterwards."""
     storage = tmp_path / "storage"
     storage.mkdir()
     plugin: dict[str, Any] = {"config": {"code": "met", "actions": {"meet": "m:meet"}}, "modules": {"m": MEETS}}
@@ -371,6 +371,22 @@ def test_workers_of_a_served_action_are_spread(site: Site) -> None:
     (served,) = site.http.get("/serve_applications/").json()
     assert (served["calls"], len({worker["node_id"] for worker in served["workers"]})) == (4, 2)
     site.http.delete("/serve_applications/probe@1.0.0:serve_two/").raise_for_status()
+
+
+def test_workers_are_bounded_over_the_cluster_and_keep_their_shares(site: Site, tmp_path: Path) -> None:
+    """Two of 1 CPU on two nodes of 2, however many calls wait; without a call, each still has its CPU to itself."""
+    with ThreadPoolExecutor(6) as pool:
+        answers = [answer.json() for answer in pool.map(lambda _: site.run("serve_one", seconds=0.7), range(6))]
+    assert len({answer["worker"] for answer in answers}) == 2
+    assert {node_of(answer["where"]) for answer in answers} == {"node-0", "node-1"}
+    path = tmp_path / "room"
+    assert site.run("hold_two", path=str(path)).status_code == 202
+    time.sleep(1)
+    assert lines(path) == [], "no node has two CPUs left"
+    site.http.delete("/serve_applications/probe@1.0.0:serve_one/").raise_for_status()
+    until(lambda: lines(path))
+    path.touch()
+    until(lambda: all_ended(site))
 
 
 def test_a_worker_is_replaced_when_its_node_is_lost(site: Site, ray_cluster: LocalCluster, tmp_path: Path) -> None:
