@@ -146,7 +146,7 @@ def _size(path: Path) -> int:
 
 
 def read_log(path: Path, start: int = 0) -> Iterator[str]:
-    """Read a log as text from an offset on, in parts, up to where it ends now; what is no UTF-8 is replaced."""
+    """Read a log as text from an offset on, in parts, up to its present end; what is not UTF-8 is replaced."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     try:
         with path.open("rb") as file:

@@ -253,7 +253,7 @@ class PluginClientMixin:
         return self._ended(answer, listeners, limit)
 
     def _ended(self, answer: Any, listeners: RunListeners, limit: Limit) -> Any:
-        """Return a run's result; of one that still runs, after calling the caller's functions until it has ended."""
+        """Return the result of a run; if it was only accepted, call the caller's functions until it has ended."""
         if not isinstance(answer, Accepted):
             return answer
         with closing(self._session.iterate(self._session.following(answer.job_id, limit.left()))) as events:

@@ -107,7 +107,7 @@ def meet(context, others):
 
 
 def test_nodes_share_the_storage_that_the_operator_names(ray_cluster: LocalCluster, tmp_path: Path) -> None:
-    """What a run stores on one node, runs on others find while they go on, and afterwards."""
+    """What a run stores on one node, runs on others find at once, and afterwards."""
     storage = tmp_path / "storage"
     storage.mkdir()
     plugin: dict[str, Any] = {"config": {"code": "met", "actions": {"meet": "m:meet"}}, "modules": {"m": MEETS}}
