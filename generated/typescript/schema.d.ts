@@ -1200,7 +1200,8 @@ export interface components {
              * @description What actions can't do or see: `write` (create, change, move or remove files), `ptrace` (inspect or change
              *     other processes), `truncate`, `device_ioctl`, `signal` (processes of others), `abstract_socket` (sockets of
              *     others), `attributes` (change modes, owners and times of files elsewhere), `temporary_files` and `ipc`
-             *     (others' files in `/tmp`, `/var/tmp` and `/dev/shm`, and System V IPC).
+             *     (others' files in `/tmp`, `/var/tmp` and `/dev/shm`, and System V IPC), `memory` (use more than nine tenths of
+             *     what the agent may use) and `processes` (start more than a limited number).
              */
             restricts?: string[];
         } & {
@@ -2407,6 +2408,7 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            422: components["responses"]["Unprocessable"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["OtherError"];
         };

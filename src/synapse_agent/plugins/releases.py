@@ -203,7 +203,7 @@ class Releases:
         """List what its author should know; nothing for one that an earlier agent has cached and this one refuses."""
         try:
             return advice(self.path(row.digest), self.config(row))
-        except Problem:
+        except (Problem, OSError):
             return ()
 
     def _find(self, lookup: str) -> ReleaseRow | None:

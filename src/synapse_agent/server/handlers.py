@@ -79,7 +79,8 @@ async def get_node(agent: Agent, request: OperationRequest) -> Response:
 async def get_cluster_resources(agent: Agent, request: OperationRequest) -> Response:
     """Return what all nodes have together."""
     cluster = await agent.nodes.cluster(use_cache=request.query.get("use_cache", True))
-    running = {"running_jobs": agent.jobs.running, "total_serve_replicas": agent.jobs.scheduler.residents}
+    workers = sum(len(each["workers"]) for each in await agent.runner.serve_applications())
+    running = {"running_jobs": agent.jobs.running, "total_serve_replicas": workers}
     return json_answer(json_bytes({**cluster, **running}))
 
 
@@ -284,7 +285,9 @@ async def _run_once(
         lane = Lane.AWAITED if is_awaited else Lane.BACKGROUND
         job = agent.jobs.submit(replace(spec, lane=lane), key=key)
     if job.method == "job" or _prefers_async(request):
-        return json_answer(agent.jobs.record(job), 202)
+        record = agent.jobs.record(job)
+        await agent.jobs.created(job)
+        return json_answer(record, 202)
     return json_answer(await agent.jobs.result(job))
 
 

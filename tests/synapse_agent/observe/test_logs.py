@@ -91,7 +91,7 @@ def test_a_log_has_a_line_for_each_thing_that_happens(serve: Callable[..., Serve
         r"INFO    agent started version=\S+ page=http://127.0.0.1:\d+/ data_dir=\S+ runner=local .*isolation=\S+",
         r"INFO    callers must send the token in \S+/data/token",
         r"INFO    plugins found folder=\S+ count=1 plugins=small@1.0.0",
-        r'WARNING plugin broken plugin=other why="other: .*actions.*"',
+        r"WARNING plugin broken: other: .*actions.* plugin=other",
         r"INFO    release created release=small@1.0.0 digest=sha256:\S+",
         r"INFO    environment made environment=\S+ python=3\S+ requirements=0 seconds=\S+",
         r"INFO    job queued job=good release=small@1.0.0 action=go",
