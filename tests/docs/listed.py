@@ -17,6 +17,7 @@ NOT_RUN = {
     ("README.md", "pip install .                # the client alone: httpx, attrs, and what they bring"): (
         "Changes the environment that these tests run in. test_distribution.py installs the wheel with each extra."
     ),
+    ("README.md", "make dist"): ("tests/test_distribution.py builds both wheels, and runs the demo by uvx."),
     ("examples/README.md", "make setup"): (
         "tests/conformance/test_typescript.py compiles the client, and runs it against the cases."
     ),

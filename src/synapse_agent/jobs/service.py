@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
@@ -486,7 +486,7 @@ class Jobs:
 
     def _new_job(self, spec: RunSpec, content: str, key: RequestKey | None) -> NewJob:
         return NewJob(
-            job_id=spec.job_id or uuid.uuid4().hex,
+            job_id=spec.job_id or os.urandom(16).hex(),
             content=content,
             release=spec.release,
             action=spec.action.name,

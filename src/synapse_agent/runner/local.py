@@ -39,10 +39,10 @@ from synapse_agent.runner.processes.json_check import check_result
 from synapse_agent.runner.processes.keeper import NO_IMPORTS, ImportPlan, KeeperProcess, ZygoteLost, ZygoteSpec
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import (
+    OomKills,
     action_stopped,
     cannot_start,
     lacks_resources,
-    oom_kills,
     result_of,
 )
 from synapse_agent.runner.processes.run_cgroups import RunCgroups, run_cgroups
@@ -139,6 +139,7 @@ class LocalRunner:
         """The folder of each debug run's code, as the run sees it."""
         self._debug_folder.mkdir(exist_ok=True)
         self._running: dict[str, asyncio.Timeout] = {}
+        self._oom_kills = OomKills()
         self._idle = asyncio.Event()
         self._closed = False
 
@@ -252,7 +253,7 @@ class LocalRunner:
             if run.warms:
                 await _ready(keeper)
                 return b"null"
-            oom_kills_before = oom_kills()
+            oom_kills_before = self._oom_kills.begin()
             execution = Execution(
                 keeper,
                 limits,
@@ -275,7 +276,7 @@ class LocalRunner:
                 imported_before=0.0 if was_ready else keeper.import_seconds,
                 preload=run.config.preload,
             )
-        out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
+        out_of_memory = ending.status == signal.SIGKILL and self._oom_kills.since(oom_kills_before)
         try:
             return result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
         except Problem as problem:

@@ -85,6 +85,15 @@ class ZygoteSpec:
     """Environment variables that all its runs have, from before any import."""
     imports: ImportPlan = NO_IMPORTS
     """What is imported before it forks."""
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compute the hash once: each run looks for its zygote several times."""
+        parts = (self.python, self.environment, self.folder, self.identity, self.env, self.imports)
+        object.__setattr__(self, "_hash", hash(parts))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 class KeeperProcess:

@@ -44,6 +44,17 @@ def enter_user_namespace(flags: int) -> None:
     _write("/proc/self/gid_map", f"{group} {group} 1")
 
 
+def hold_mounts(pid: int) -> int | None:
+    """Open a process's mount namespace, which then outlives the process; None if there is no such process here.
+
+    The kernel takes a good part of a millisecond to undo all mounts. The end of the process would wait for that.
+    """
+    try:
+        return os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
 def clone_tree(path: str, *, below: int = _AT_FDCWD) -> int:
     """Copy what is mounted at a path, and below it, into a tree of its own that is mounted nowhere yet."""
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE

@@ -172,9 +172,7 @@ class JobRepository:
 
     def unfinished(self) -> list[JobRow]:
         """Return the jobs that were not over when they were last written."""
-        return [
-            JobRow(**row) for row in self._statements.rows("SELECT * FROM jobs WHERE status IN ('PENDING', 'RUNNING')")
-        ]
+        return [JobRow(**row) for row in self._statements.rows("SELECT * FROM jobs WHERE finished_at IS NULL")]
 
     def over(self, *, after: OverJob | None, limit: int) -> list[OverJob]:
         """Return some of the jobs that are over, those that ended first; `after` is the last one of the call before."""
