@@ -20,7 +20,9 @@ from synapse_agent.util.changes import Change
 from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.exceptions import ServerError
 
-DASHBOARD = Path(__file__).parents[3] / "examples" / "grafana" / "dashboard.json"
+ROOT = Path(__file__).parents[3]
+DASHBOARD = ROOT / "examples" / "grafana" / "dashboard.json"
+HANDBOOK = ROOT / "docs" / "guides" / "team.md"
 NAME = re.compile(r"\b((?:synapse_agent|process)_[a-z_]+)\b")
 
 
@@ -139,7 +141,7 @@ def test_figures_ask_for_a_token(own: EmbeddedAgent) -> None:
         client.health_check()
 
 
-def test_the_dashboard_shows_figures_that_exist(own: EmbeddedAgent) -> None:
+def test_dashboard_and_handbook_have_the_figures_that_exist(own: EmbeddedAgent) -> None:
     """And all of the agent's own."""
     operate(own)
     until(lambda: figure(scrape(own), "environments"), seconds=10)
@@ -149,6 +151,11 @@ def test_the_dashboard_shows_figures_that_exist(own: EmbeddedAgent) -> None:
     assert shown - names == set()
     own_names = {name for name in names if name.startswith("synapse_agent_") and not name.endswith("_created")}
     assert own_names - shown == set()
+    section = HANDBOOK.read_text(encoding="utf-8").partition("## Metrics for Prometheus\n")[2].partition("\n## ")[0]
+    described = set(NAME.findall(section))
+    families = {re.sub("_(bucket|count|sum)$", "", name) for name in names}
+    assert described - families == set()
+    assert {re.sub("_(bucket|count|sum)$", "", name) for name in own_names} - described == set()
 
 
 def test_health_shows_the_load(own: EmbeddedAgent) -> None:
