@@ -75,7 +75,8 @@ def failure(error: ClientError, about: About) -> Failure:
 def _what(error: ClientError, about: About) -> str:
     if isinstance(error, ActionFailedError):
         exception = f"{error.exception_type}: {error.exception_message}".rstrip(": ")
-        return f"The action failed: {exception}"
+        # Our agent's message adds to the exception what to do, such as a package to require.
+        return f"The action failed: {error.message if error.message.startswith(exception) else exception}"
     if isinstance(error, AuthenticationError) and about.token_from:
         return f"{_sentence(error.message)} It came from {about.token_from}"
     if about.near and about.lookup:
