@@ -14,7 +14,7 @@ from ..types import UNSET, Unset
 
 @_attrs_define
 class GpuAmounts(OpenObject["Any"]):
-    """GPUs together; `null` is what none reports.
+    """All GPUs together; values that no GPU reports are `null`.
 
     Attributes:
         total_gpus (float):

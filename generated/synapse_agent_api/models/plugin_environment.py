@@ -15,7 +15,7 @@ from ..types import UNSET, Unset
 
 @_attrs_define
 class PluginEnvironment(OpenObject["Any"]):
-    """An environment that runs of plugins share.
+    """An environment of plugins.
 
     Attributes:
         id (str):

@@ -13,7 +13,7 @@ from ..open_object import OpenObject
 
 @_attrs_define
 class Readiness(OpenObject["Any"]):
-    """The agent takes runs.
+    """The agent accepts runs.
 
     Attributes:
         status (str): `ok`.

@@ -13,7 +13,7 @@ from ..open_object import OpenObject
 
 @_attrs_define
 class ResourceAmount(OpenObject["Any"]):
-    """How much there is for runs, and how much they have.
+    """An amount that runs can use, and the amount in use.
 
     Attributes:
         total (float):

@@ -13,7 +13,7 @@ from ..open_object import OpenObject
 
 @_attrs_define
 class Store(OpenObject["Any"]):
-    """One kind of what is kept.
+    """One kind of stored data.
 
     Attributes:
         name (str): Such as `jobs`, `environments` or `files`.

@@ -93,7 +93,7 @@ def sync(
 ) -> ErrorBody | Health | None:
     """Check that the agent answers.
 
-    Answers without authentication too; clients send their headers all the same.
+    Needs no authentication; clients may send their headers anyway.
 
     Args:
         synapse_user (str | Unset):
@@ -129,7 +129,7 @@ async def asyncio(
 ) -> ErrorBody | Health | None:
     """Check that the agent answers.
 
-    Answers without authentication too; clients send their headers all the same.
+    Needs no authentication; clients may send their headers anyway.
 
     Args:
         synapse_user (str | Unset):

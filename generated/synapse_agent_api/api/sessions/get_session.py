@@ -91,7 +91,7 @@ def sync(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | Session | None:
-    """See with which token the agent takes you.
+    """Get the token of this session.
 
     Args:
         synapse_user (str | Unset):
@@ -125,7 +125,7 @@ async def asyncio(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | Session | None:
-    """See with which token the agent takes you.
+    """Get the token of this session.
 
     Args:
         synapse_user (str | Unset):
