@@ -25,7 +25,7 @@ SWAGGER_UI = ("swagger-ui-bundle.js", "swagger-ui.css", "LICENSE", "NOTICE", "sw
 """What the reference page needs of swagger-ui-dist, and what its licence asks to be passed on with it."""
 BUNDLED = ("preact", "openapi-fetch")
 """What is in the bundle of the agent's page, whose licenses go along."""
-HEADER = "# Generated from openapi.yaml by `make generate`. Don't edit.\n\n"
+HEADER = "# By `make generate`. Don't edit.\n\n"
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 
 

@@ -33,7 +33,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 AGENT_PROJECT = tomllib.loads((AGENT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PLUGINS = ROOT / "examples" / "plugins"
 
-LARGEST_CLIENT = 275_000
+LARGEST_CLIENT = 250 * 1024
 """Bytes of the client's wheel."""
 
 Install = Callable[[str], Path]

@@ -17,7 +17,7 @@ from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.cli.target.plugin_folders import is_path
 
 SHORT_FORMS = {"logs": ("jobs", "logs"), "ls": ("list",), "ps": ("jobs", "list")}
-"""CommandGroup under the names that other programs have for them."""
+"""Commands under the names that other programs have for them."""
 _ELSEWHERE = {
     "call": "run",
     "exec": "run",
@@ -109,7 +109,7 @@ class CheckedCommand(TyperCommand):
         return "-p" in self._options()
 
     def _options(self) -> set[str]:
-        return {name for each in self.params for name in each.opts}
+        return {name for each in self.params for name in (*each.opts, *each.secondary_opts)}
 
     def _check_order(self, path: str, given: Mapping[str, Any]) -> None:
         """Refuse an action in front of its release or its folder."""
