@@ -25,11 +25,13 @@ SKIPPED = ("generated/", "docs/reference/cli.md")
 FENCED = re.compile(r"^( *)```.*?^\1```$", re.M | re.S)
 CODE = re.compile(r"`[^`\n]*`")
 HASH_COMMENT = re.compile(r"(?<!\S)#+(?!!).*")
-SLASH_COMMENT = re.compile(r"//.*|/\*.*?\*/", re.S)
+SLASH_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
 MARKS = re.compile(r"(?m)^[ \t]*(?:#+:?|//|\*+|>)(?=\s)")
-"""What stands before the text on each line of a comment; a phrase may span two lines."""
+"""The marks before the text on each line of a comment; a phrase may span two lines."""
 BLOCKS = {tokenize.INDENT, tokenize.DEDENT, tokenize.NEWLINE, tokenize.NL, tokenize.COMMENT, tokenize.ENCODING}
 """The tokens before a docstring."""
+FIELD = re.compile(r"\{[^{}\n]*\}")
+"""What an f-string inserts; before Python 3.12, an f-string is one token."""
 FEWEST_BLANKS = 2
 """A string with so many blanks is a message."""
 
@@ -119,7 +121,7 @@ def python_prose(text: str, *, messages: bool) -> str:
         if token.type == tokenize.COMMENT or is_docstring or is_message:
             spans.append((starts[token.start[0] - 1] + token.start[1], starts[token.end[0] - 1] + token.end[1]))
         before = token.type
-    return kept(text, spans)
+    return FIELD.sub(blanks, kept(text, spans))
 
 
 def kept(text: str, spans: Sequence[tuple[int, int]]) -> str:

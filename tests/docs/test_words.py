@@ -20,7 +20,7 @@ give(give="x")
 def give():
     """Give four, which
     gives five."""
-    return f"give {GIVE} six"
+    return f"give {GIVE} {give} six"
 '''
 
 

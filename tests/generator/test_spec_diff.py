@@ -86,7 +86,7 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
     (
         "a field of a request of another type",
         MAJOR,
-        "version: is no string",
+        "version: is not a string",
         put(f"{SCHEMAS}>CreatePluginReleaseRequest>properties>version>type", "number"),
     ),
     (
@@ -178,7 +178,7 @@ def test_each_kind_of_change_is_classified(level: Level, text: str, edit: Edit) 
 
 
 def test_components_are_compared_where_they_are_used() -> None:
-    """The same change of one schema is an addition to who receives it and breaks who sends it."""
+    """The same change of one schema is an addition for receivers and breaks senders."""
     old: dict[str, Any] = {
         "info": {"version": "1.0.0"},
         "paths": {
@@ -239,7 +239,7 @@ def write(repository: Path, edit: Edit) -> None:
 
 
 def test_without_a_release_there_is_nothing_to_compare(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """That is no failure, and the message says how to compare with something else."""
+    """That is not a failure, and the message shows how to compare with something else."""
     assert spec_diff.main(["--repository", str(repository)]) == 0
     assert "There is no release yet" in capsys.readouterr().out
 
@@ -265,7 +265,7 @@ def test_a_breaking_change_fails_until_the_major_version_rises(
 
 
 def test_a_ref_can_be_named(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A branch or a commit, such as the one that a change is to be merged into; one that is not there is said so."""
+    """A branch or a commit, such as the target of a merge; a missing one is reported."""
     git(repository, "branch", "before")
     write(repository, put("paths>/ping/", {"get": NEW_OPERATION}))
     assert spec_diff.main(["before", "--repository", str(repository)]) == 1

@@ -153,7 +153,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_job_is_stopped_in_the_very_moment_it_comes(idle_agent: Agent) -> None:
-    """Before its task has taken a first step: it is over, its caller hears so, and its place is free again."""
+    """Before its task has taken a first step: it is over, its caller gets the error, and its place is free again."""
     idle_agent.jobs.submit(idle_agent.spec("first"))
     stopped = await idle_agent.jobs.stop("first")
     assert (stopped.status, stopped.status_code) == ("STOPPED", 500)
@@ -187,7 +187,7 @@ async def test_a_run_goes_on_though_its_record_cannot_be_written(idle_agent: Age
 
 
 async def test_an_end_that_the_database_does_not_take_waits_beside_the_job(idle_agent: Agent, tmp_path: Path) -> None:
-    """Its caller, its followers, stop, record and listings hear of it; the database gets it when it works again."""
+    """Its caller, its followers, stop, record and listings see it; the database gets it when it works again."""
     row = idle_agent.jobs.submit(idle_agent.spec("first"))
     waiting = asyncio.create_task(idle_agent.jobs.result(row))
     following = asyncio.create_task(_last(idle_agent.jobs.follow("first", after=None)))
@@ -240,7 +240,7 @@ async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agen
         assert await waiting == b'"done"'
         assert (await stopping).status == "SUCCEEDED"
     assert json.loads(idle_agent.jobs.record(idle_agent.jobs.find("first")))["result"] == "done"
-    with pytest.raises(Problem, match="cannot write down how runs end") as refused:
+    with pytest.raises(Problem, match="cannot record how runs end") as refused:
         idle_agent.jobs.submit(idle_agent.spec("second"))
     assert (refused.value.status, refused.value.error_type) == (503, "unavailable")
     idle_agent.database.jobs.is_full = False
@@ -249,7 +249,7 @@ async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agen
 
 
 async def test_a_job_that_nobody_runs_is_never_running(idle_agent: Agent) -> None:
-    """Whatever fails when its end is recorded, and whatever fails when its folder is released."""
+    """For any failure when its end is recorded, or when its folder is released."""
     idle_agent.workspace.fails = True
     idle_agent.database.jobs.error = ValueError("broken")
     idle_agent.database.jobs.is_full = True

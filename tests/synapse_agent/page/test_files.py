@@ -42,7 +42,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 @pytest.mark.parametrize("path", FILES)
 def test_the_contract_and_its_page_are_open_to_all(agent: EmbeddedAgent, path: str) -> None:
-    """Without a token, with their content type, and with a policy that lets the page ask this agent alone."""
+    """Without a token, with their content type, and with a policy that restricts the page's requests to this agent."""
     answer = httpx.get(agent.base_url + path, trust_env=False)
     assert (answer.status_code, answer.headers["content-type"]) == (200, FILES[path][1])
     assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -60,7 +60,7 @@ def test_the_contract_that_is_served_is_the_one_in_the_repository(http: httpx.Cl
 
 
 def test_the_wheel_brings_the_contract_the_page_and_its_licences(tmp_path: Path) -> None:
-    """Who installs the package has all of it, and nothing of it comes from elsewhere."""
+    """The package contains all of it, and nothing is loaded from elsewhere."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
     (wheel,) = tmp_path.glob("*.whl")

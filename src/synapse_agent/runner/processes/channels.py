@@ -1,4 +1,4 @@
-"""The agent's ends of the two channels that a process has to it: its log and its reports."""
+"""The agent's ends of a process's two channels: its log and its reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import secrets
 import struct
 import termios
-from _socket import (  # each run makes some, and those of `socket` cost several times more
+from _socket import (  # each run creates some, and those of `socket` are several times slower
     AF_UNIX,
     CMSG_SPACE,
     SCM_CREDENTIALS,
@@ -31,11 +31,11 @@ logger = logging.getLogger(__name__)
 
 _READ_BYTES = 65_536
 _WAITING_REPORTS = 1024
-"""More than the kernel keeps for one socket; what comes after these comes from a run that is over."""
+"""More than the kernel queues for one socket: reports beyond these belong to a run that is over."""
 _COUNT = struct.Struct("i")
 _CREDENTIALS = struct.Struct("3i")
-"""Process, user and group ids of a message's sender, as the kernel knows them."""
-_DROPPED = b"\n... more than %d bytes of output; the rest is left out ...\n"
+"""Process, user and group IDs of a message's sender, from the kernel."""
+_DROPPED = b"\n... more than %d bytes of output; the rest is missing ...\n"
 
 
 class LogPipe:
@@ -51,24 +51,24 @@ class LogPipe:
         self._loop = asyncio.get_running_loop()
 
     def listen(self) -> None:
-        """Take what comes from now on as it comes; what is there before waits in the pipe, as much as that holds."""
+        """Read output as it arrives from now on; earlier output waits in the pipe, up to its size."""
         self._loop.add_reader(self._reader, self._receive)
 
     def drain(self) -> None:
-        """Take what is in the pipe now, and not what a run that prints without end adds to it meanwhile."""
+        """Read what is in the pipe now, but not what an endlessly printing run adds meanwhile."""
         (left,) = _COUNT.unpack(fcntl.ioctl(self._reader, termios.FIONREAD, bytes(_COUNT.size)))
         while left > 0 and (count := self._receive()):
             left -= count
 
     def close(self) -> None:
-        """Take what is left in the pipe, and be done with it."""
+        """Read the rest of the pipe, and close it."""
         self.writer.close()
         self.drain()
         self._loop.remove_reader(self._reader)
         os.close(self._reader)
 
     def _receive(self) -> int:
-        """Take one piece and return its size; 0 when nothing has come, or nothing more can."""
+        """Read one piece and return its size; 0 if the pipe is empty or closed."""
         try:
             data = os.read(self._reader, _READ_BYTES)
         except BlockingIOError:
@@ -91,7 +91,7 @@ class LogPipe:
 def after_output(
     log: LogPipe, on_event: Callable[[Mapping[str, Any]], None] | None
 ) -> Callable[[Mapping[str, Any]], None] | None:
-    """Return what passes on an event after what was printed before it, which comes another way."""
+    """Return a function that passes on an event after the output before it, which arrives separately."""
     if on_event is None:
         return None
 
@@ -105,8 +105,8 @@ def after_output(
 class ReportSocket:
     """The socket on which a run reports events and its outcome.
 
-    The plugin's code can write anything to it, so nothing is believed that would cost the agent: an outcome over the
-    limit is not kept, and an event that is not of the contract's form is dropped.
+    The plugin's code can write anything to it, so nothing harmful is accepted: an outcome over the
+    limit is not kept, and an event that does not have the contract's form is dropped.
     """
 
     def __init__(
@@ -119,10 +119,10 @@ class ReportSocket:
         on_uncompiled: Callable[[bytes], None] | None = None,
         limit: int,
     ) -> None:
-        """`on_finished` is called when the outcome is there and what the action had queued is done.
+        """`on_finished` is called when the outcome has arrived and the action's queued work is done.
 
-        `on_begun` is called when the plugin's code comes next, `on_ready`, with its process id, when a served worker
-        takes calls. `on_uncompiled` hears the file of each module that has no compiled code. `limit` is that of the
+        `on_begun` is called before the plugin's code runs, `on_ready`, with its process ID, when a served worker
+        accepts calls. `on_uncompiled` is called with the file of each module without bytecode. `limit` is that of the
         outcome, in bytes.
         """
         self._on_event = on_event
@@ -134,7 +134,7 @@ class ReportSocket:
         self._limit = limit
         self.secret = secrets.token_bytes(protocol.SECRET_BYTES)
         self.has_begun = False
-        """Whether the process has got as far as the plugin's code."""
+        """Whether the process has reached the plugin's code."""
         self.has_queued_work = False
         self.has_outputs = False
         """Whether a call of a served worker has left files."""
@@ -153,14 +153,14 @@ class ReportSocket:
         self._loop.add_reader(self._socket, self._receive)
 
     def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Send a served worker, or one of its calls, a message.
+        """Send a message to a served worker, or to one of its calls.
 
-        Raises `BlockingIOError` if too many wait there, and another `OSError` if the process has ended.
+        Raises `BlockingIOError` if too many messages wait there, and another `OSError` if the process has ended.
         """
         send(self._socket, message, list(descriptors))
 
     def close(self) -> None:
-        """Take the reports that have come, and be done with it."""
+        """Read the remaining reports, and close the socket."""
         self.writer.close()
         for _ in range(_WAITING_REPORTS):
             if not self._receive():
@@ -179,7 +179,7 @@ class ReportSocket:
         return True
 
     def _next(self) -> bytes:
-        """Receive one message, and of a served worker the id of the process that has sent it."""
+        """Receive one message and, from a served worker, the ID of the process that sent it."""
         size = protocol.REPORT.size + protocol.MAX_PAYLOAD
         if self._on_ready is None:
             return self._socket.recv(size)
@@ -221,7 +221,7 @@ class ReportSocket:
         return self.result is not None or self.failure is not None
 
     def _add_to_value(self, kind: bytes, payload: bytes) -> None:
-        """Take a part of a value; all of them together are bounded as the result is."""
+        """Take a part of a value; all parts together are bounded like a result."""
         self._values_size += len(payload)
         if self._values_size > self._limit or len(self._value) + len(payload) > protocol.MAX_VALUE:
             return
@@ -242,7 +242,7 @@ class ReportSocket:
     def _add(self, kind: bytes, payload: bytes) -> None:
         self._parts += payload
         if len(self._parts) > self._limit:
-            message = f"The action's result takes more than the {self._limit} bytes of JSON that this agent keeps."
+            message = f"The action's result is larger than this agent's limit of {self._limit} bytes of JSON."
             self._complete(protocol.FAILURE, _failure("result_too_large", message, limit=self._limit))
         elif kind != protocol.PART:
             self._complete(kind, bytes(self._parts))

@@ -1,4 +1,4 @@
-"""Pages of jobs, newest first: each is found by an index, however many jobs there are."""
+"""Pages of jobs, newest first, each found by an index for any number of jobs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from synapse_agent.storage.repositories.statements import Statements
 
 STATUSES = ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED")
 LISTED_PARAMS = 4_000
-"""Bytes; longer params are left out of a list."""
+"""Bytes; lists omit longer params."""
 MOST_OF_A_PREFIX = 1_000
-"""Jobs that a prefix of their ID is compared with; they have to be sorted."""
+"""Jobs that are compared with a prefix of their ID; they have to be sorted."""
 _MOST_ACTIONS = 80
 """Of one release; SQLite combines at most 500 queries."""
 _CARRIES_KEY = (
@@ -38,7 +38,7 @@ _COLUMNS = ", ".join(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilters:
-    """Which jobs to list; what is None does not matter."""
+    """Which jobs to list; None matches all."""
 
     status: str | None = None
     release: str | None = None
@@ -47,24 +47,24 @@ class JobFilters:
     idempotency_key: str | None = None
     """It also finds the job that it was bound to later."""
     created_after: str | None = None
-    """Jobs made at this time or later, as `times.now()` writes it."""
+    """Jobs created at this time or later, in the format of `times.now()`."""
     created_before: str | None = None
-    """Jobs made before this time."""
+    """Jobs created before this time."""
 
 
 EVERY_JOB = JobFilters()
 
 
 def listed(row: JobRow) -> JobRow:
-    """Return a job as a page has it."""
+    """Return a job as in a page."""
     return replace(row, params=None) if row.params and len(row.params) > LISTED_PARAMS else row
 
 
 class JobPages:
     """Finds jobs page by page.
 
-    The indexes are over release, action and status, over action and status, and over status alone. A filter that leaves
-    out one of these columns is made of one query for each of its values, which SQLite merges by their order.
+    The indexes cover release, action and status; action and status; and status alone. A filter that omits one of these
+    columns becomes one query per value of it, which SQLite merges by their order.
     """
 
     def __init__(self, statements: Statements) -> None:
@@ -80,7 +80,7 @@ class JobPages:
     ) -> list[JobRow]:
         """Return jobs, newest first; `before` is a row.
 
-        `newer` are the statuses of rows, few of them, that are not recorded yet: those count.
+        `newer` are the statuses of a few rows that are not recorded yet; these count instead.
         """
         if filters.status is None or not newer:
             return self._page(filters, [], limit=limit, before=before)
@@ -107,7 +107,7 @@ class JobPages:
         if not choices:
             return []
         for number, choice in enumerate(choices):
-            # A plus keeps SQLite from using an index for a column when another condition leaves few rows anyhow.
+            # A plus prevents SQLite from using an index for a column if another condition already leaves few rows.
             own = [f"{'+' if few else ''}{column} = :{column}{number}" for column in choice]
             values |= {f"{column}{number}": value for column, value in choice.items()}
             index = "" if few else _index_for(choice)
@@ -117,7 +117,7 @@ class JobPages:
         return [JobRow(**row) for row in self._statements.rows(statement, values)]
 
     def _choices(self, filters: JobFilters) -> list[dict[str, str]]:
-        """Return what columns may hold; a job has to fit one of the choices."""
+        """Return the values of columns; a job has to match one of the choices."""
         given = _equalities(filters)
         if "release" not in given and "action" not in given:
             return [given]
@@ -125,14 +125,14 @@ class JobPages:
         return [{**given, **action, "status": each} for action, each in product(self._actions(given), statuses)]
 
     def _actions(self, given: Mapping[str, str]) -> list[dict[str, str]]:
-        """Return the actions that a release has run, if none is given."""
+        """Return the actions that a release has run, if the filter has none."""
         if "action" in given:
             return [{}]
         found = [{"action": row["name"]} for row in self._statements.rows(_ACTIONS, given)]
         return found if len(found) <= _MOST_ACTIONS else [{}]
 
     def _bounds(self, filters: JobFilters, before: int | None) -> dict[str, int]:
-        """Return the rows between which a page lies: they are numbered in the order in which jobs are made."""
+        """Return the rows that bound a page: they are numbered in order of creation."""
         first, end = 0, 2**62 if before is None else before
         if filters.created_after is not None:
             first = self._row_at(">= :at ORDER BY created_at, id", filters.created_after, otherwise=end)
@@ -147,7 +147,7 @@ class JobPages:
 
 
 def _index_for(choice: Mapping[str, str]) -> str:
-    """Name the index, for SQLite may take another one that has many rows of a status."""
+    """Return the index, because SQLite might choose another one that has many rows of a status."""
     if "release" in choice:
         return "INDEXED BY jobs_by_release"
     return "INDEXED BY jobs_by_action" if "action" in choice else ""
