@@ -218,7 +218,7 @@ asyncio.run(main(*sys.argv[1:]))
 def start_agent() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Return a function that runs a plugin's `act` in a separate process, for the test to kill.
 
-    With several `runs`, that process is told when the first has started, and nothing after that.
+    With several `runs`, that process learns when the first has started, and nothing after that.
     """
     with ExitStack() as stack:
 

@@ -57,7 +57,7 @@ class SlowRunner:
 
 @pytest.mark.anyio
 async def test_callers_share_one_preparation_and_get_their_answer_in_time() -> None:
-    """The first is told that it takes longer; further callers wait for the same, and what cannot run is skipped."""
+    """The first learns that it takes longer; further callers wait for the same, and what cannot run is skipped."""
     runner, folder = SlowRunner(), Folder()
     warming = Warming(runner, SCHEDULER)  # type: ignore[arg-type] # all that is used of one
     ask: Any = {"lease": lambda: folder}

@@ -48,8 +48,9 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Release what was kept for a removed folder."""
+    """Release what was kept for a removed folder; a `Reply` with the same number follows."""
 
+    number: int
     folder: Path
 
 

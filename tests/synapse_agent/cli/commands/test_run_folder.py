@@ -30,15 +30,21 @@ def folder(tmp_path: Path, write_plugin, monkeypatch) -> Path:
     return write_plugin(tmp_path / "own", {"config.yaml": config, "main.py": main})
 
 
+def agents_threads() -> int:
+    """Count the agents in this process: those of the tests' fixtures."""
+    return [thread.name for thread in threading.enumerate()].count("synapse-agent")
+
+
 @pytest.mark.parametrize("name", ["./own", "{folder}", "../{parent}/own"])
 def test_a_folder_is_run_without_an_agent(cli, folder: Path, monkeypatch, name: str) -> None:
     """An agent is started for the call, also when the environment knows another; it waits for a job."""
     path = name.format(folder=folder, parent=folder.parent.name)
     monkeypatch.setenv("SYNAPSE_AGENT_URL", "http://127.0.0.1:9")
+    others = agents_threads()
     ended = cli("run", path, "go", "-p", "name=Ada")
     assert (ended.code, json.loads(ended.out), ended.err) == (0, "Hello, Ada", "greeting Ada\n")
     assert json.loads(cli("run", path, "train").out) == {"loss": 0.5}
-    assert [thread.name for thread in threading.enumerate()].count("synapse-agent") == 1  # the tests' own
+    assert agents_threads() == others
 
 
 def test_a_folder_whose_action_fails_shows_the_traceback(cli) -> None:

@@ -148,8 +148,8 @@ class RayRunner:
 
     async def forget(self, folder: Path) -> None:
         """Make the nodes release what they keep for a removed folder."""
-        if self._link is not None:
-            self._link.send(messages.Forget(folder))
+        with suppress(Problem):
+            await self._ask(lambda number: messages.Forget(number, folder))
 
     async def close(self) -> None:
         """End every run, every actor and the driver."""
