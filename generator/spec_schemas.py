@@ -154,7 +154,7 @@ def deprecation(where: str, old: Schema, new: Schema) -> Iterator[Change]:
 def _types(where: str, way: Way, old: Schema, new: Schema) -> Iterator[Change]:
     before, after = _kinds(old), _kinds(new)
     if before - after:
-        yield _narrower(where, way, f"is not {' or '.join(sorted(before - after))} any more")
+        yield _narrower(where, way, f"no longer allows {' or '.join(sorted(before - after))}")
     if after - before:
         yield _wider(where, way, f"can be {' or '.join(sorted(after - before))} now")
 

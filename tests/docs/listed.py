@@ -17,6 +17,7 @@ NOT_RUN = {
     ("README.md", "pip install .                # the client alone: httpx, attrs, and what they bring"): (
         "Changes the environment that these tests run in. test_distribution.py installs the wheel with each extra."
     ),
+    ("README.md", "make dist"): ("tests/test_distribution.py builds both wheels, and runs the demo by uvx."),
     ("examples/README.md", "make setup"): (
         "tests/conformance/test_typescript.py compiles the client, and runs it against the cases."
     ),
@@ -57,14 +58,6 @@ NOT_RUN = {
     ("docs/guides/team.md", "systemctl daemon-reload"): "Needs a systemd that runs; test_team.py has it read the unit.",
     ("docs/guides/team.md", "server {"): "tests/docs/test_team.py runs nginx with it.",
     ("docs/guides/team.md", "agent.example.com {"): "tests/docs/test_team.py runs Caddy with it.",
-    (
-        "docs/guides/files.md",
-        'import { openAsBlob } from "node:fs";',
-    ): "tests/clients has a client in TypeScript.",
-    (
-        "docs/guides/files.md",
-        'file, err := os.Open("input.jpg")',
-    ): "A part of a function.",
     ("docs/guides/page.md", "synapse-agent open"): "docs/reference/cli.md runs it, with an agent.",
     ("docs/guides/write-a-plugin.md", "shapes/"): "A drawing of a folder.",
 }

@@ -86,7 +86,7 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
     (
         "a field of a request of another type",
         MAJOR,
-        "version: is not a string",
+        "version: no longer allows string",
         put(f"{SCHEMAS}>CreatePluginReleaseRequest>properties>version>type", "number"),
     ),
     (
@@ -121,7 +121,7 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
         put(f"{SCHEMAS}>PluginRelease>properties>id>type", "string"),
     ),
     ("a field of an answer null", MAJOR, "null now", put(f"{SCHEMAS}>Job>properties>method>type", ["string", "null"])),
-    ("a field of an answer never null", MINOR, "no null", put(f"{SCHEMAS}>Job>properties>release>type", "string")),
+    ("a field of an answer never null", MINOR, "no longer allows null", put(f"{SCHEMAS}>Job>properties>release>type", "string")),
     ("an answer's field without its format", MAJOR, "format", put(f"{SCHEMAS}>Job>properties>created_at>format", GONE)),
     ("a value of an enumeration added", MINOR, '"LOST" is new', put(f"{SCHEMAS}>JobStatus>enum>+", "LOST")),
     (
@@ -156,7 +156,12 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
         put(f"{LOGS}>responses>200>headers", {"Age": {"schema": {"type": "integer"}}}),
     ),
     ("a token that is needed now", MAJOR, "no longer", put("paths>/health/>get>security", [{"agentToken": []}])),
-    ("a token that is not needed any more", MINOR, "further way", put(f"{JOBS}>security", [{"agentToken": []}, {}])),
+    (
+        "a token that is not needed any more",
+        MINOR,
+        "another form of authentication",
+        put(f"{JOBS}>security", [{"agentToken": []}, {}]),
+    ),
     ("a token in another header", MAJOR, "agentToken", put("components>securitySchemes>agentToken>name", "X-Token")),
     (
         "what is not understood",

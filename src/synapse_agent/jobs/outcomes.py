@@ -21,8 +21,7 @@ def ending(outcome: bytes | Problem, *, is_closing: bool, result_facts: str | No
 
 def outputs_of(result_facts: str | None) -> int | None:
     """Parse how many values a job's action yielded; None if it is not a generator."""
-    outputs: int | None = json.loads(result_facts or "{}").get("outputs")
-    return outputs
+    return json.loads(result_facts).get("outputs") if result_facts else None
 
 
 def stopped_early(job_id: str) -> Problem:
@@ -37,7 +36,7 @@ def stopped(job_id: str) -> Problem:
 
 def restarted(job_id: str, *, has_begun: bool) -> Problem:
     """Return the problem of a run that an earlier agent process left unfinished."""
-    when = "during this run" if has_begun else "before this run started"
+    when = "during this run" if has_begun else "before this run was recorded as started"
     return Problem(HAS_RUN, "agent_restarted", f"The agent was restarted {when}.", job_id=job_id)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
-import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -152,10 +152,17 @@ class Jobs:
             raise refusal
         self._stored.check(spec.params.files)
         row = self._rows.create(self._new_job(spec, content, key), request=key.request if key else None)
-        if earlier:
-            self._files(earlier).remove()
-        self._start(spec, row)
+        self._start(spec, row, earlier)
         return row
+
+    async def created(self, row: JobRow) -> None:
+        """Wait until a job that was submitted is on the disk, or raise `Problem` 503: then it does not exist."""
+        live = self._live_of(row)
+        if live and live.unwritten:
+            try:
+                await live.unwritten.written()
+            except Exception as error:
+                raise unwritable(error) from error
 
     async def result(self, row: JobRow) -> bytes:
         """Wait for a job's end and return its result as JSON, or raise its `Problem`.
@@ -172,6 +179,7 @@ class Jobs:
 
     def find(self, job_id: str) -> JobRow:
         """Find a job, or raise `Problem` 404 `job_not_found`."""
+        self._rows.flush()
         row = self._rows.find(job_id)
         if row is None:
             raise Problem(404, "job_not_found", f"The job {job_id!r} was not found on this agent.")
@@ -187,8 +195,11 @@ class Jobs:
 
         An unknown `before` raises `Problem` 404 `job_not_found`.
         """
+        self._rows.flush()
         before_id = self.find(before).id if before else None
-        rows = self._pages.page(filters, limit=limit, before=before_id, newer=self._ends.statuses())
+        running = {live.row.id: "RUNNING" for live in self._live.values() if live.is_start_unrecorded}
+        newer = {**running, **self._ends.statuses()}
+        rows = self._pages.page(filters, limit=limit, before=before_id, newer=newer)
         found = map(self._ends.applied, rows)
         return b"[" + b",".join(self._record(row, _short_result(row)) for row in found) + b"]"
 
@@ -299,17 +310,23 @@ class Jobs:
     def _keys_until(self) -> str:
         return now(plus=self._keep_keys)
 
-    def _start(self, spec: RunSpec, row: JobRow) -> None:
+    def _start(self, spec: RunSpec, row: JobRow, earlier: JobRow | None) -> None:
         spec.workspace.claim()
         self._stored.hold(spec.params.files)
-        live = self._live[row.job_id] = RunningJob(row, spec.traceparent)
-        live.task = asyncio.create_task(self._run(live, spec), name=f"job {row.job_id}")
+        live = self._live[row.job_id] = RunningJob(row, self._rows.unwritten, spec.traceparent)
+        live.task = asyncio.create_task(self._run(live, spec, earlier), name=f"job {row.job_id}")
         self._reports.queued(row)
 
-    async def _run(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
-        """Run to the end; this task never raises, so that every waiter gets the same outcome."""
+    async def _run(self, live: RunningJob, spec: RunSpec, earlier: JobRow | None) -> bytes | Problem:
+        """Run to the end; this task never raises, so that every waiter gets the same outcome.
+
+        `earlier` is the job that this one takes the place of.
+        """
         outcome: bytes | Problem = internal_error(live.row.job_id)
         try:
+            await self.created(live.row)
+            if earlier:
+                self._files(earlier).remove()
             outcome = await self._outcome(live, spec)
             outcome = await self._left.settle(live.row, live.recorder, outcome)
             outcome = await self._kept(live.row, outcome)
@@ -317,6 +334,8 @@ class Jobs:
             end = self._end_record(live, outcome)
             await self._ends.record(live.row, end)
             self._reports.ended(live, end, outcome.error_type if isinstance(outcome, Problem) else None)
+        except Problem as problem:  # it has no row
+            outcome = problem
         except asyncio.CancelledError:
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
@@ -361,6 +380,9 @@ class Jobs:
             live.is_waiting = False
             yield allocation
 
+    def _residence(self, request: ResourceRequest) -> AbstractAsyncContextManager[Allocation]:
+        return self.scheduler.turn(replace(request, lane=Lane.RESIDENT))
+
     async def _execute(self, live: RunningJob, spec: RunSpec) -> bytes:
         folder = await spec.workspace.prepare()
         live.folder = folder
@@ -385,12 +407,13 @@ class Jobs:
         on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
+        request = run.request
         recorder = Recorder(
             self._rows,
             live.row.id,
             files,
-            turn=partial(self._turn, live, run.request),
-            residence=partial(self.scheduler.turn, replace(run.request, lane=Lane.RESIDENT)),
+            turn=partial(self._turn, live, request),
+            residence=partial(self._residence, request),
             begun=live.submitted,
             on_change=on_change,
             on_full=on_full,
@@ -463,7 +486,7 @@ class Jobs:
 
     def _new_job(self, spec: RunSpec, content: str, key: RequestKey | None) -> NewJob:
         return NewJob(
-            job_id=spec.job_id or uuid.uuid4().hex,
+            job_id=spec.job_id or os.urandom(16).hex(),
             content=content,
             release=spec.release,
             action=spec.action.name,

@@ -39,6 +39,8 @@ class Resources:
         Other values under such a name, for instance `num_gpus: "auto"`, are only for the action and don't
         count here.
         """
+        if not params:
+            return self
         asked: dict[str, Any] = {name: params[name] for name in _NUMBERS if _is_amount(params.get(name))}
         if _is_amount(params.get("memory")):
             asked["memory"] = int(params["memory"])

@@ -111,7 +111,12 @@ async def _read(receive: Receive, limits: BodyLimits) -> bytearray:
             else:
                 body.clear()
     if size > limits.size:
-        raise Problem(413, "content_too_large", f"The body is larger than this agent's limit of {limits.size} bytes.")
+        raise Problem(
+            413,
+            "content_too_large",
+            f"The body is larger than this agent's limit of {limits.size} bytes. "
+            "Its operator can allow more with --max-body-size.",
+        )
     return body
 
 

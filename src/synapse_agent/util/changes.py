@@ -23,6 +23,8 @@ class Change:
     """Further facts for the log line: no params, no output, no secret."""
     traceparent: str | None = None
     """The span of the request that caused it."""
+    is_detail: bool = False
+    """Whether the log has it for debugging alone."""
 
 
 class Changes:

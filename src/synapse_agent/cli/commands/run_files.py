@@ -26,8 +26,8 @@ def send_files(invocation: Invocation, params: dict[str, Any] | None) -> dict[st
 
 
 def shown_bytes(show: Callable[[float, float | None], None]) -> Callable[[int, int], None]:
-    """Return a callback that shows the progress of a transfer in MB."""
-    return lambda moved, size: show(round(moved / 1e6, 1), round(size / 1e6, 1))
+    """Return a callback that shows the progress of a transfer in MB, if it has at least one."""
+    return lambda moved, size: show(round(moved / 1e6, 1), round(size / 1e6, 1)) if size >= 1e6 else None
 
 
 def _sent(invocation: Invocation, path: Path) -> dict[str, Any]:

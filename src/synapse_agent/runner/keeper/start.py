@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from ..synapse_worker import view
 from ..synapse_worker.kernel import become_subreaper, keep_from_being_traced, pidfd_open, send
-from ..synapse_worker.namespaces import IPC, MOUNTS, PROCESSES, enter_user_namespace, mount_processes
+from ..synapse_worker.namespaces import IPC, MOUNTS, PROCESSES, bound_processes, enter_user_namespace, mount_processes
 from ..synapse_worker.zygote import Spec
 from . import protocol
 from .keeper import Keeper
@@ -20,6 +20,9 @@ def start(control_fd: int, spec: dict[str, Any]) -> NoReturn:
     """Fork a keeper, and end."""
     control = socket(fileno=control_fd)
     plan = Spec(**spec)
+    if plan.cgroup is not None:
+        os.write(plan.cgroup, b"0")
+        os.close(plan.cgroup)
     if plan.namespaces:
         enter_user_namespace(MOUNTS | IPC | PROCESSES)
     if os.fork() == 0:
@@ -52,6 +55,7 @@ def _keep(control: socket, spec: Spec) -> NoReturn:
         if spec.namespaces:
             with suppress(PermissionError):  # a container masks its /proc: this process keeps the machine's
                 mount_processes()
+            bound_processes(spec.processes)
         keep_from_being_traced()
         _greet(control)
         Keeper(control, spec).serve()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
-import logging
 import os
 import secrets
 import struct
@@ -22,12 +20,9 @@ from _socket import (  # each run creates some, and those of `socket` are severa
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from synapse_agent.runner.processes.import_report import NO_REPORT, read_report
-from synapse_agent.runner.processes.reported_events import read_event, read_value
+from synapse_agent.runner.processes.reports import Reports
 from synapse_agent.runner.synapse_worker import protocol
 from synapse_agent.runner.synapse_worker.kernel import send
-
-logger = logging.getLogger(__name__)
 
 _READ_BYTES = 65_536
 _WAITING_REPORTS = 1024
@@ -102,12 +97,8 @@ def after_output(
     return pass_on
 
 
-class ReportSocket:
-    """The socket on which a run reports events and its outcome.
-
-    The plugin's code can write anything to it, so nothing harmful is accepted: an outcome over the
-    limit is not kept, and an event that does not have the contract's form is dropped.
-    """
+class ReportSocket(Reports):
+    """The socket on which a run reports events and its outcome."""
 
     def __init__(
         self,
@@ -119,32 +110,11 @@ class ReportSocket:
         on_uncompiled: Callable[[bytes], None] | None = None,
         limit: int,
     ) -> None:
-        """`on_finished` is called when the outcome has arrived and the action's queued work is done.
-
-        `on_begun` is called before the plugin's code runs, `on_ready`, with its process ID, when a served worker
-        accepts calls. `on_uncompiled` is called with the file of each module without bytecode. `limit` is that of the
-        outcome, in bytes.
-        """
-        self._on_event = on_event
-        self._on_finished = on_finished
-        self._on_begun = on_begun
+        """`on_ready` is called when a served worker accepts calls, with its process ID; others as in `Reports`."""
+        super().__init__(on_event, on_finished=on_finished, on_begun=on_begun, on_uncompiled=on_uncompiled, limit=limit)
         self._on_ready = on_ready
         self._sender = 0
-        self._on_uncompiled = on_uncompiled
-        self._limit = limit
         self.secret = secrets.token_bytes(protocol.SECRET_BYTES)
-        self.has_begun = False
-        """Whether the process has reached the plugin's code."""
-        self.has_queued_work = False
-        self.has_outputs = False
-        """Whether a call of a served worker has left files."""
-        self.result: bytes | None = None
-        self.failure: bytes | None = None
-        self.imports = NO_REPORT
-        self._parts = bytearray()
-        self._value = bytearray()
-        self._values_size = 0
-        self._has_warned = False
         self._socket, self.writer = socketpair(AF_UNIX, SOCK_DGRAM)
         self._socket.setblocking(False)
         if on_ready is not None:
@@ -175,7 +145,7 @@ class ReportSocket:
             return False
         head, payload = message[: protocol.REPORT.size], message[protocol.REPORT.size :]
         if len(head) == protocol.REPORT.size and secrets.compare_digest(head[:-1], self.secret):
-            self._take(head[-1:], payload)
+            self.take(head[-1:], payload)
         return True
 
     def _next(self) -> bytes:
@@ -189,73 +159,10 @@ class ReportSocket:
                 self._sender, _, _ = _CREDENTIALS.unpack(payload)
         return message
 
-    def _take(self, kind: bytes, payload: bytes) -> None:
-        if kind == protocol.EVENT:
-            self._pass_on(payload, read_event)
-        elif kind in (protocol.VALUE_PART, protocol.VALUE):
-            self._add_to_value(kind, payload)
-        elif kind == protocol.UNCOMPILED:
-            if self._on_uncompiled is not None:
-                self._on_uncompiled(payload)
-        elif kind == protocol.IMPORTS:
-            self.imports = read_report(payload)
-        elif kind == protocol.BEGUN:
-            self.has_begun = True
-            if self._on_begun is not None:
-                self._on_begun()
-        elif kind == protocol.READY:
+    def take(self, kind: bytes, payload: bytes) -> None:
+        """Handle one report."""
+        if kind == protocol.READY:
             if self._on_ready is not None and self._sender:
                 self._on_ready(self._sender)
-        elif kind == protocol.OUTPUTS:
-            self.has_outputs = True
-        elif kind == protocol.QUEUED:
-            self.has_queued_work = True
-        elif kind == protocol.DONE:
-            self.has_queued_work = False
-            self._on_finished()
-        elif kind in (protocol.PART, protocol.RESULT, protocol.FAILURE) and not self._has_outcome:
-            self._add(kind, payload)
-
-    @property
-    def _has_outcome(self) -> bool:
-        return self.result is not None or self.failure is not None
-
-    def _add_to_value(self, kind: bytes, payload: bytes) -> None:
-        """Take a part of a value; all parts together are bounded like a result."""
-        self._values_size += len(payload)
-        if self._values_size > self._limit or len(self._value) + len(payload) > protocol.MAX_VALUE:
-            return
-        self._value += payload
-        if kind == protocol.VALUE:
-            value, self._value = bytes(self._value), bytearray()
-            self._pass_on(value, read_value)
-
-    def _pass_on(self, payload: bytes, read: Callable[[bytes], dict[str, Any] | None]) -> None:
-        event = read(payload)
-        if event is None:
-            if not self._has_warned:
-                self._has_warned = True
-                logger.warning("A run reported an event of %d bytes that cannot be read; it is dropped", len(payload))
-        elif self._on_event is not None:
-            self._on_event(event)
-
-    def _add(self, kind: bytes, payload: bytes) -> None:
-        self._parts += payload
-        if len(self._parts) > self._limit:
-            message = f"The action's result is larger than this agent's limit of {self._limit} bytes of JSON."
-            self._complete(protocol.FAILURE, _failure("result_too_large", message, limit=self._limit))
-        elif kind != protocol.PART:
-            self._complete(kind, bytes(self._parts))
-
-    def _complete(self, kind: bytes, payload: bytes) -> None:
-        self._parts = bytearray()
-        if kind == protocol.RESULT:
-            self.result = payload
         else:
-            self.failure = payload
-        if not self.has_queued_work:
-            self._on_finished()
-
-
-def _failure(error_type: str, message: str, **extra: Any) -> bytes:
-    return json.dumps({"error_type": error_type, "message": message, **extra}).encode()
+            super().take(kind, payload)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from synapse_agent.runner.keeper import protocol
+from synapse_agent.runner.processes.run_cgroups import RunCgroup
 from synapse_agent.runner.processes.sandbox import KEEPER
 
 _SEND_PAUSE = 0.002
@@ -72,6 +73,8 @@ class ZygoteSpec:
     writable: tuple[Path, ...] | None
     """Paths that they may write to besides their own folders; None without a sandbox."""
     namespaces: bool = False
+    processes: int = 0
+    """How many processes and threads they have together at most, if the kernel can count those of a namespace."""
     covered: tuple[Path, ...] | None = None
     """Folders of which runs see only what they need; None without a view of their own."""
     readable: tuple[Path, ...] = ()
@@ -82,6 +85,15 @@ class ZygoteSpec:
     """Environment variables of all its runs, set before any import."""
     imports: ImportPlan = NO_IMPORTS
     """Imports before it forks."""
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compute the hash once: each run looks for its zygote several times."""
+        parts = (self.python, self.environment, self.folder, self.identity, self.env, self.imports)
+        object.__setattr__(self, "_hash", hash(parts))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 class KeeperProcess:
@@ -95,6 +107,7 @@ class KeeperProcess:
         on_left: Callable[[Path], None],
         on_ready: Callable[[], None],
         env: Mapping[str, str],
+        cgroup: RunCgroup | None = None,
     ) -> None:
         """Start the process, which takes a millisecond or two; messages sent meanwhile are queued.
 
@@ -111,10 +124,15 @@ class KeeperProcess:
             at_once.callback(os.close, stdin)
             os.write(stdin, json.dumps(dict(spec.env)).encode())
             os.lseek(stdin, 0, os.SEEK_SET)
-            command = _command(spec, place, theirs.fileno())
-            self._starter = _start(command, theirs.fileno(), stdin, self._stderr, env)
+            passed = [theirs.fileno()]
+            if cgroup is not None:
+                at_once.callback(os.close, joins := cgroup.open())
+                passed.append(joins)
+            command = _command(spec, place, *passed)
+            self._starter = _start(command, passed, stdin, self._stderr, env)
             if_it_fails.pop_all()
         self.place = place
+        self._cgroup = cgroup
         self._on_left = on_left
         self._on_ready = on_ready
         self._pidfd: int | None = None
@@ -190,6 +208,8 @@ class KeeperProcess:
             await self._has_ended()
         self._lost()
         await self._reap_starter_at_last()
+        if self._cgroup is not None:
+            self._cgroup.remove()
         if self._pidfd is not None:
             os.close(self._pidfd)
         os.close(self._stderr)
@@ -280,6 +300,8 @@ class KeeperProcess:
         if not self.alive:
             return
         self.alive = False
+        if self._cgroup is not None:
+            self._cgroup.kill()
         self._let_go.set()
         self._is_ready.set()
         asyncio.get_running_loop().remove_reader(self._control)
@@ -295,14 +317,16 @@ def _is_readable(descriptor: int, seconds: float) -> bool:
     return bool(poll.poll(seconds * 1000))
 
 
-def _command(spec: ZygoteSpec, place: Path, control: int) -> list[str]:
+def _command(spec: ZygoteSpec, place: Path, control: int, cgroup: int | None = None) -> list[str]:
     """Return the command line that `keeper.__main__` reads."""
     described = {
         "folder": str(spec.folder),
         "environment": None if spec.environment is None else str(spec.environment),
         "bytecode": str(spec.bytecode),
         "place": str(place),
+        "cgroup": cgroup,
         "namespaces": spec.namespaces,
+        "processes": spec.processes,
         "covered": _texts(spec.covered),
         "writable": _texts(spec.writable),
         "readable": _texts(spec.readable),
@@ -318,14 +342,14 @@ def _texts(paths: Iterable[Path] | None) -> list[str] | None:
 
 
 def _start(
-    command: list[str], control: int, stdin: int, stderr: int, env: Mapping[str, str]
+    command: list[str], passed: list[int], stdin: int, stderr: int, env: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         stdin=stdin,
         stdout=subprocess.DEVNULL,
         stderr=stderr,
-        pass_fds=(control,),
+        pass_fds=passed,
         start_new_session=True,
         env=dict(env),
         cwd="/",

@@ -20,7 +20,7 @@ class RunLimits:
     file_size: int | None = None
     """Bytes per written file."""
     processes: int | None = None
-    """Processes of the agent's user, including those of other runs; root is exempt."""
+    """Processes and threads of the agent's user, in the runs' user namespace or on the machine; root is exempt."""
     log_bytes: int = 64 * MIB
     """Bytes kept of its output; later output is dropped."""
     result_bytes: int = 128 * MIB

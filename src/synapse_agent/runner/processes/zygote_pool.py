@@ -16,6 +16,7 @@ from typing import Any
 
 from synapse_agent.runner.processes.environ import worker_env
 from synapse_agent.runner.processes.keeper import NO_IMPORTS, KeeperProcess, ZygoteSpec
+from synapse_agent.runner.processes.run_cgroups import RunCgroups
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
 
@@ -32,7 +33,13 @@ class ZygotePool:
     """Keeps one zygote per spec, up to a limit; the least recently used one is ended first, unless in use."""
 
     def __init__(
-        self, scratch: Scratch, *, limit: int, max_memory: float = math.inf, environ: Mapping[str, str] = os.environ
+        self,
+        scratch: Scratch,
+        *,
+        limit: int,
+        max_memory: float = math.inf,
+        environ: Mapping[str, str] = os.environ,
+        cgroups: RunCgroups | None = None,
     ) -> None:
         """Keep at most this many, which together use at most `max_memory` bytes, except those in use."""
         self._scratch = scratch
@@ -40,6 +47,7 @@ class ZygotePool:
         self._max_memory = max_memory
         self._too_large: set[ZygoteSpec] = set()
         self._env = worker_env(environ)
+        self._cgroups = cgroups
         self._kept: OrderedDict[ZygoteSpec, _Kept] = OrderedDict()
         self._retired: list[_Kept] = []
         self._closing: set[asyncio.Task[None]] = set()
@@ -91,10 +99,13 @@ class ZygotePool:
         self._retired.clear()
         while self._closing:
             await asyncio.gather(*self._closing)
+        if self._cgroups is not None:
+            self._cgroups.close()
 
     def _take(self, spec: ZygoteSpec) -> _Kept:
         kept = self._kept.get(spec)
-        if kept is not None and not kept.keeper.place.exists():  # the folder of its runs' folders was removed
+        # Somebody may have removed what its runs get their folders in; `Path.exists` takes several times longer.
+        if kept is not None and not os.path.exists(kept.keeper.place):  # noqa: PTH110
             self._retired.append(self._kept.pop(spec))
             kept = None
         if kept is None or not kept.keeper.alive:
@@ -106,11 +117,13 @@ class ZygotePool:
 
     def _fitting(self, spec: ZygoteSpec) -> ZygoteSpec:
         """Choose the zygote without imports while the one with them, started here, does imports that only save time."""
+        if spec.imports == NO_IMPORTS:
+            return spec
         plain = replace(spec, imports=NO_IMPORTS)
         if spec in self._too_large:
             return plain
         there = self._kept.get(plain)
-        if plain == spec or there is None or not there.keeper.is_ready:
+        if there is None or not there.keeper.is_ready:
             return spec
         if not self._take(spec).keeper.is_ready:
             return plain
@@ -147,12 +160,14 @@ class ZygotePool:
             self._close(kept.keeper)
 
     def _start(self, spec: ZygoteSpec) -> KeeperProcess:
+        place = self._scratch.take()
         return KeeperProcess(
             spec,
-            place=self._scratch.take(),
+            place=place,
             on_left=self._begin_removal,
             on_ready=partial(self._measure, spec),
             env=self._env,
+            cgroup=None if self._cgroups is None else self._cgroups.make(place.name),
         )
 
     def _close(self, keeper: KeeperProcess) -> asyncio.Task[None]:

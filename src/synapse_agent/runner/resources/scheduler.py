@@ -98,11 +98,6 @@ class Scheduler:
         self._ledger.give_back(allocation.request, allocation.places)
         self._advance()
 
-    @property
-    def residents(self) -> int:
-        """Number of processes that stay, such as those of served models."""
-        return sum(each.request.lane is Lane.RESIDENT for each in self._allocated)
-
     def used(self) -> Resources:
         """Return the resources that runs and staying processes hold together."""
         wanted = [each.request.wanted for each in self._allocated]

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.usefixtures("known", "folder")
 @pytest.fixture
 def folder(tmp_path: Path, write_plugin, monkeypatch) -> Path:
     """A plugin's folder in the working folder, of which the agent that the environment knows has no release."""
-    config = "code: own\nactions: {go: 'main:go', train: {entrypoint: 'main:train', method: job}, fail: 'main:fail'}\n"
+    functions = "go: 'main:go', fail: 'main:fail', see: 'main:see'"
+    config = f"code: own\nactions: {{{functions}, train: {{entrypoint: 'main:train', method: job}}}}\n"
     main = """
         def go(name="nobody"):
             print("greeting", name)
@@ -25,6 +26,9 @@ def folder(tmp_path: Path, write_plugin, monkeypatch) -> Path:
 
         def fail():
             raise ValueError("no")
+
+        def see():
+            import cv2
         """
     monkeypatch.chdir(tmp_path)
     return write_plugin(tmp_path / "own", {"config.yaml": config, "main.py": main})
@@ -55,6 +59,10 @@ def test_a_folder_whose_action_fails_shows_the_traceback(cli) -> None:
     assert first == "Traceback (most recent call last):"
     assert (code.strip(), error) == ('raise ValueError("no")', "ValueError: no")
     assert last == "synapse-agent: The action failed: ValueError: no."
+    assert cli("run", "./own", "see").err.endswith(
+        "The action failed: ModuleNotFoundError: No module named 'cv2'. Add opencv-python-headless to requirements.txt,"
+        " or pass requirements=['opencv-python-headless'].\n"
+    )
 
 
 def test_what_does_not_go_with_a_folder_is_refused(cli) -> None:
