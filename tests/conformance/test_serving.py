@@ -210,7 +210,7 @@ def test_what_is_deleted_is_gone_and_starts_anew(client: AgentClient) -> None:
         until(lambda: is_running(client, "last"))
         client.delete_serve_application(f"{LOOKUP}:count")
         assert last.result() == {"calls": 2, "worker": worker}
-    with pytest.raises(NotFoundError, match="No served action"):
+    with pytest.raises(NotFoundError, match="was not found"):
         client.delete_serve_application(f"{LOOKUP}:count")
     until(lambda: not is_alive(pid_of(worker)))
     again = called(client)

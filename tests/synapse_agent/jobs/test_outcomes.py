@@ -193,7 +193,7 @@ async def test_a_job_that_cannot_be_written_down_never_runs(idle_agent: Agent, w
         await (jobs.result(row) if waits_for == "result" else jobs.created(row))
     assert (refused.value.status, refused.value.error_type) == (503, "unavailable")
     await asyncio.sleep(0)
-    with pytest.raises(Problem, match="no job 'first'"):
+    with pytest.raises(Problem, match="The job 'first' was not found"):
         jobs.find("first")
     idle_agent.runner.go.set()
     assert await jobs.result(jobs.submit(idle_agent.spec("first"))) == b'"done"'

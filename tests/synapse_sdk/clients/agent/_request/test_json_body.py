@@ -67,7 +67,7 @@ def test_what_json_can_t_say_is_an_error_at_any_depth(depth: int) -> None:
     value: Any = float("nan")
     for _ in range(depth):
         value = [value]
-    with pytest.raises(ValueError, match=r"can't be sent as JSON|nests too deep"):
+    with pytest.raises(ValueError, match=r"can't be sent as JSON|nested too deeply"):
         encode({"params": value})
 
 
