@@ -121,7 +121,12 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
         put(f"{SCHEMAS}>PluginRelease>properties>id>type", "string"),
     ),
     ("a field of an answer null", MAJOR, "null now", put(f"{SCHEMAS}>Job>properties>method>type", ["string", "null"])),
-    ("a field of an answer never null", MINOR, "no longer allows null", put(f"{SCHEMAS}>Job>properties>release>type", "string")),
+    (
+        "a field of an answer never null",
+        MINOR,
+        "allows null",
+        put(f"{SCHEMAS}>Job>properties>release>type", "string"),
+    ),
     ("an answer's field without its format", MAJOR, "format", put(f"{SCHEMAS}>Job>properties>created_at>format", GONE)),
     ("a value of an enumeration added", MINOR, '"LOST" is new', put(f"{SCHEMAS}>JobStatus>enum>+", "LOST")),
     (
