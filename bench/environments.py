@@ -1,4 +1,4 @@
-"""Where each client lives: an environment of its own under `.bench/`, made once for each version of what goes in."""
+"""The environment of each client, below `.bench/`, created once for each version of its content."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Environment:
 
     @property
     def packages(self) -> Path:
-        """Where its distributions are installed."""
+        """The folder of its installed distributions."""
         return next(self.folder.glob("lib/python*/site-packages"))
 
     def distributions(self) -> dict[str, str]:
@@ -102,7 +102,7 @@ def constraints() -> Path:
 
 
 def build(source: Path = ROOT) -> Path:
-    """Return a wheel of this project as it is, or as another folder has it."""
+    """Return a wheel of this project, or of another folder's version of it."""
     target = HOME / "dist" / source.relative_to(ROOT)
     shutil.rmtree(target, ignore_errors=True)
     options = ("--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", target)
@@ -111,7 +111,7 @@ def build(source: Path = ROOT) -> Path:
 
 
 def make(name: str, python: Path, arguments: list[str], sources: list[Path]) -> Environment:
-    """Return an environment that holds just that, made anew when one of its sources or its Python has changed."""
+    """Return an environment with exactly that, created again when one of its sources or its Python has changed."""
     folder = HOME / name
     stamp, wanted = folder / "made-of", fingerprint(python, sources)
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -122,7 +122,7 @@ def make(name: str, python: Path, arguments: list[str], sources: list[Path]) -> 
 
 
 def install(python: Path, arguments: list[str]) -> None:
-    """Install with uv, or with pip where only pip is told where packages come from."""
+    """Install with uv, or with pip if only pip is configured with an index."""
     try:
         run("uv", "pip", "install", "--quiet", "--python", python, *arguments)
     except SystemExit as error:
@@ -145,7 +145,7 @@ def find_python(at_least: tuple[int, int]) -> Path | None:
 
 
 def version(python: Path) -> tuple[int, int] | None:
-    """Return an interpreter's version, None where it does not run."""
+    """Return an interpreter's version, None if it does not run."""
     code = "import sys; print(*sys.version_info[:2])"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
     major, _, minor = done.stdout.strip().partition(" ")
@@ -153,7 +153,7 @@ def version(python: Path) -> tuple[int, int] | None:
 
 
 def run(*command: str | Path) -> None:
-    """Run a command of the project's environment; what it says is shown when it fails."""
+    """Run a command of the project's environment; show its output if it fails."""
     program = Path(sys.executable).parent / command[0]
     done = subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

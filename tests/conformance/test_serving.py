@@ -55,7 +55,7 @@ class Chat:
         self.present = getattr(self, "present", 0) + 1
         while self.present < others:
             await asyncio.sleep(0.01)
-        print("said by", context.job_id)
+        print("printed by", context.job_id)
         await asyncio.sleep(seconds)
         return own_id()
 
@@ -83,7 +83,7 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(
     runner_settings: dict[str, Any], plugins: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """Those of an agent with that plugin, whose actions may write where tests read."""
+    """Those of an agent with that plugin, whose actions may write files for tests."""
     return {"plugins": plugins, "allow_write": [tmp_path_factory.getbasetemp()], **runner_settings}
 
 
@@ -164,7 +164,7 @@ def test_a_worker_that_dies_fails_its_call_alone(client: AgentClient, tmp_path: 
 
 
 def test_a_call_is_stopped_and_its_worker_stays(client: AgentClient) -> None:
-    """A plain method is interrupted where it is."""
+    """A plain method is interrupted at its current line."""
     worker = called(client)["worker"]
     with ThreadPoolExecutor(1) as pool:
         stopped = pool.submit(called, client, job_id="stopped", seconds=60)
@@ -205,13 +205,13 @@ def test_coroutines_share_a_worker(client: AgentClient) -> None:
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(called, client, "chat", f"chat-{number}", others=4, seconds=1.0) for number in range(3)]
         cancelled = pool.submit(called, client, "chat", "chat-3", others=4, seconds=60)
-        until(lambda: is_running(client, "chat-3") and "said by chat-3" in client.get_job_logs("chat-3"))
+        until(lambda: is_running(client, "chat-3") and "printed by chat-3" in client.get_job_logs("chat-3"))
         client.stop_job("chat-3")
         with pytest.raises(ClientError, match="stopped"):
             cancelled.result()
         assert len({call.result() for call in calls}) == 1
     assert [client.get_job_logs(f"chat-{number}").splitlines()[-1] for number in range(4)] == [
-        f"said by chat-{number}" for number in range(4)
+        f"printed by chat-{number}" for number in range(4)
     ]
 
 
@@ -223,7 +223,7 @@ def test_what_is_deleted_is_gone_and_starts_anew(client: AgentClient) -> None:
         until(lambda: is_running(client, "last"))
         client.delete_serve_application(f"{LOOKUP}:count")
         assert last.result() == {"calls": 2, "worker": worker}
-    with pytest.raises(NotFoundError, match="No served action"):
+    with pytest.raises(NotFoundError, match="was not found"):
         client.delete_serve_application(f"{LOOKUP}:count")
     until(lambda: not is_alive(pid_of(worker)))
     again = called(client)

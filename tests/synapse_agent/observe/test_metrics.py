@@ -168,7 +168,7 @@ def test_health_shows_the_load(own: EmbeddedAgent) -> None:
 
 
 def test_an_agent_that_can_take_no_run_is_not_ready(plugins: Path, tmp_path: Path) -> None:
-    """It says why, without a token too; a run that has ended makes room again."""
+    """It reports why, without a token too; the end of a run makes room again."""
     go = tmp_path / "go"
     limits = {"max_concurrent_runs": 1, "max_queued_runs": 0, "allow_write": (tmp_path,)}
     with EmbeddedAgent(plugins, **limits) as agent, agent.client() as client:
