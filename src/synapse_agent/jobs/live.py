@@ -33,7 +33,7 @@ class RunningJob:
     notifier: Notifier = field(default_factory=Notifier)
     ending: JobEnd | None = None
     outcome: bytes | Problem = b""
-    """Its result, or why there is none, once it is over."""
+    """Its result or its problem, once it is over."""
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
     created: float = field(default_factory=time.monotonic)
     started: float | None = None

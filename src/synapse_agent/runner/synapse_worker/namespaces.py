@@ -46,7 +46,7 @@ def enter_user_namespace(flags: int) -> None:
 
 
 def leave_mounts(connection: socket) -> None:
-    """Send this process's mount namespace to the other end of a socket, where it stays until that end is closed.
+    """Send this process's mount namespace to the other end of a socket, which keeps it until that end is closed.
 
     The kernel takes a good part of a millisecond to undo all mounts. The end of this process would wait for that.
     """

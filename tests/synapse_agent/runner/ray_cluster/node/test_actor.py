@@ -118,7 +118,7 @@ async def test_a_debug_run_gets_a_copy(node: Node, source: Path, tmp_path: Path)
 
 
 async def test_folders_that_are_removed_cost_no_run(node: Node, source: Path, tmp_path: Path) -> None:
-    """A node mends them while it runs; a release that went with its folder is sent once more."""
+    """A node makes them again while it runs; a release that went with its folder is sent once more."""
     await arrive(node, source)
     for name in ("scratch", "environments", "bytecode", "left", "made", "sources"):
         remove_tree(tmp_path / "node" / name)
