@@ -215,7 +215,7 @@ def test_nothing_at_all_says_what_is_wanted(refuse):
         ({"actions": {"go": 7}}, "config.yaml: `actions.go` must be a mapping with an `entrypoint`, not 7"),
         ({"actions": {"go": {}}}, "config.yaml: `actions.go.entrypoint` is missing"),
         ({"actions": {"go": {"entrypoint": ["a"]}}}, "config.yaml: `actions.go.entrypoint` must be text, not a list"),
-        ({"env": {"A=B": "1"}, **CONFIG}, "config.yaml: `env.A=B` is no environment variable"),
+        ({"env": {"A=B": "1"}, **CONFIG}, "config.yaml: `env.A=B` is not a valid environment variable"),
     ],
 )
 def test_a_config_of_another_shape_names_the_key(refuse, config, said):

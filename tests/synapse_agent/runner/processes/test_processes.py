@@ -444,7 +444,7 @@ async def test_a_zygote_that_cannot_start_says_why(tmp_path, write_plugin):
     await runner.close()
     assert (problem.status, problem.error_type) == (503, "unavailable")
     assert "the one that starts the plugin's runs has ended" in problem.message
-    assert problem.message.endswith("It said: it is broken. Try again later.")
+    assert problem.message.endswith("Its output: it is broken. Try again later.")
 
 
 async def test_runs_leave_nothing_behind(data_dir, write_plugin):

@@ -115,7 +115,7 @@ async def test_what_never_fits_is_refused_at_once(wanted: dict[str, float]) -> N
     full = scheduler(slots=1)
     async with full.turn(request()):
         with pytest.raises(
-            Problem, match=r"This machine has 4 CPUs, 2 GPUs, 8192 MiB of memory, and the run asks"
+            Problem, match=r"This machine has 4 CPUs, 2 GPUs, 8192 MiB of memory, and the run requests"
         ) as no:
             await full.acquire(request(**wanted))
     assert (no.value.status, no.value.error_type) == (422, "no_node_fits")
