@@ -344,15 +344,18 @@ class Jobs:
         finally:
             live.end(outcome, ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts))
             del self._live[live.row.job_id]
-        await self._after(live, spec, end)
-
-    async def _after(self, live: RunningJob, spec: RunSpec, end: EndRecord | None) -> None:
-        """Do what no caller has to wait for; an error of that does not change how the run ended."""
-        self._stored.release(spec.params.files)
-        await asyncio.sleep(0)  # the callers go first
+        try:
+            await self._let_go(spec)
+        finally:
+            live.is_over.set()
+        await asyncio.sleep(0)  # callers have their answer first
         if end is not None:
             self._reports.ended(live, end)
         self._params.afterwards(live.row, spec, live.folder)
+
+    async def _let_go(self, spec: RunSpec) -> None:
+        """Release a run's folder; an error of that does not change how the run ended."""
+        self._stored.release(spec.params.files)
         try:
             await spec.workspace.release()
         except Exception:
