@@ -15,7 +15,7 @@ from . import protocol
 from .agent_link import AgentLink
 
 _SILENT_SECONDS = 1.0
-"""How long a zygote may take to report a process that has ended."""
+"""Time limit for a zygote to report an ended process."""
 _SWEEP_SECONDS = 0.002
 _UNKILLABLE_SECONDS = 10.0
 _FOREVER = float("inf")
@@ -78,7 +78,7 @@ class RunningRun:
 
     def signal(self, value: int) -> None:
         """Signal its process group, or only itself if it leads none yet."""
-        if self.has_ended():  # its process id may belong to another process now
+        if self.has_ended():  # its process ID may belong to another process now
             return
         with suppress(ProcessLookupError, PermissionError):
             try:
@@ -88,7 +88,7 @@ class RunningRun:
 
 
 class _FinishedRun:
-    """A run whose process was reaped; it is reported once nothing of it is left."""
+    """A run whose process was reaped; it is reported once nothing of it remains."""
 
     def __init__(self, kind: bytes, status: int, run: RunningRun) -> None:
         self.kind = kind
@@ -116,27 +116,27 @@ class RunningRuns:
         self._finished: list[_FinishedRun] = []
 
     def __len__(self) -> int:
-        """Return how many are running."""
+        """Return the number of running runs."""
         return len(self._running)
 
     @property
     def are_over(self) -> bool:
-        """Whether some have ended and are not reported yet."""
+        """Whether some have ended but are not reported yet."""
         return bool(self._finished)
 
     @property
     def are_watched(self) -> bool:
-        """Whether time matters: for a run, or for a zygote that has to report an end."""
+        """Whether a deadline exists: of a run, or of a zygote that has to report an end."""
         return bool(self._running or self._unreaped)
 
     def descriptors(self) -> list[int]:
-        """Return those that a zygote must not inherit."""
+        """Return the descriptors that a zygote must not inherit."""
         running = self._running.values()
         connections = [*(run.connection for run in running), *(run.connection for run in self._finished)]
         return [*(run.pidfd for run in running), *(each.fileno() for each in connections)]
 
     def take(self, queued: QueuedRun, spare: SpareProcess) -> None:
-        """Watch over a run that a process has just taken."""
+        """Watch a run that a process has just taken."""
         self._running[spare.place] = RunningRun(queued, spare)
         self._poll.register(spare.pidfd, select.POLLIN)
 
@@ -167,7 +167,7 @@ class RunningRuns:
                 run.signal(signal.SIGKILL)
 
     def wait_in_vain(self, now: float) -> bool:
-        """Return whether the zygote should have reported the end of one of them long ago."""
+        """Return whether a zygote is overdue to report the end of one of them."""
         return any(now > ended_at + _SILENT_SECONDS for ended_at in self._unreaped.values())
 
     # Their ends
@@ -176,10 +176,10 @@ class RunningRuns:
         """Read the status of a run's process that has ended, unless its zygote is about to report it."""
         run = next((run for run in self._running.values() if run.pidfd == pidfd), None)
         if run is None:
-            return  # the zygote reported it in the same moment
+            return  # the zygote has just reported it
         if run.is_adopted:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(run.pid, signal.SIGKILL)  # before the number is free for others
+                os.killpg(run.pid, signal.SIGKILL)  # before the process ID is reused
             try:
                 _, status = os.waitpid(run.pid, 0)
             except ChildProcessError:  # its zygote has reaped it, and ended before it reported that
@@ -195,10 +195,10 @@ class RunningRuns:
             self._finish(run, status_of_zombie)
 
     def reaped(self, place: int, status: int) -> bool:
-        """Take a zygote's word that it has reaped a process; return whether that process had taken a run."""
+        """Handle a zygote's notice that it reaped a process; return whether that process had taken a run."""
         self._unreaped.pop(place, None)
         run = self._running.get(place)
-        if run is not None and run.has_ended():  # otherwise the notice is wrong
+        if run is not None and run.has_ended():  # otherwise the notice is invalid
             self._finish(run, status)
         return run is not None
 
@@ -207,15 +207,15 @@ class RunningRuns:
         for run in self._running.values():
             run.is_adopted = True
         self._unreaped.clear()  # the keeper inherits what is left of these, too
-        for pidfd in self._unregistered:  # their status is this process's to read now
+        for pidfd in self._unregistered:  # this process must read their status now
             self._poll.register(pidfd, select.POLLIN)
         self._unregistered.clear()
 
     def report_what_is_over(self, others: Iterable[int]) -> None:
-        """Report the runs of which nothing is left; `others` are the zygote and its processes that wait for runs."""
+        """Report the runs of which nothing remains; `others` are the zygote and its waiting processes."""
         if not self._finished:
             return
-        # The zygote may just have ended: then its processes are children of this one already.
+        # The zygote may have just ended: then its processes are already children of this one.
         clean = kill_children(except_for={*others, *(run.pid for run in self._running.values())})
         now = time.monotonic()
         waiting = []

@@ -313,7 +313,7 @@ async def test_a_frozen_keeper_is_killed(held, write_plugin, until, data, folder
 
 
 async def test_a_run_that_waits_for_its_zygote_can_be_stopped(held, write_plugin, data, folder):
-    """However long what the environment brings takes to start: the run never does."""
+    """However long the environment's code takes to start: the run never does."""
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    (Path(folder) / 'ran').touch()\n")
     await plugin.run(held, {"folder": str(folder)})
     (folder / "ran").unlink()
