@@ -50,9 +50,8 @@ setup: .venv/.project-installed node_modules/.installed ## Build .venv and node_
 	$(BIN)/pip install --quiet --require-hashes --requirement $<
 	touch $@
 
-# uv takes a second where pip takes half a minute, but does not read pip's configuration: where the packages come
-# from a place that only pip knows, pip installs the same lock. Bytecode pays off at once: the generators and each agent
-# that a test starts are new processes.
+# uv takes a second instead of pip's half a minute, but does not read pip's configuration: if only pip knows the index,
+# pip installs the same lock. Bytecode pays off at once: the generators and each agent that a test starts are new processes.
 .venv/.lock-installed: requirements/dev.lock .venv/.uv-installed
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement $< \
 		|| $(BIN)/pip install --quiet --require-hashes --requirement $<
@@ -149,7 +148,7 @@ clients: setup ## Make a client with each of seven other generators, and have it
 	$(BIN)/python -m pytest -m "long or not long" tests/clients
 
 .PHONY: mutants
-mutants: setup ## Break the retry and error modules in every small way; fail where no test notices (some minutes)
+mutants: setup ## Break the retry and error modules in every small way; fail if no test notices (some minutes)
 	$(BIN)/python tests/mutants/mutants.py
 
 KILLS ?= 100

@@ -1,4 +1,4 @@
-"""What is measured of the agent, each beside what it is to be compared with."""
+"""Measurements of the agent, each with its peers."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Agent:
     data: str
     """Its data folder."""
     started_in: float
-    """Seconds from its start until it said that it was ready."""
+    """Seconds from its start until it was ready."""
 
     def keepers(self) -> list[int]:
         """Return the processes that hold its zygotes and runs, which are not its children."""

@@ -54,7 +54,7 @@ def measured(wanted: list[str]) -> list[tuple[Row, Values]]:
 
 
 def told(name: str) -> Callable[[Subjects], list[Row]]:
-    """Tell on the terminal that rows are being measured, and return how."""
+    """Show on the terminal that rows are being measured, and return the function that measures them."""
     print(f"{name} …", file=sys.stderr, flush=True)
     return ROWS[name]
 
@@ -126,7 +126,7 @@ def ray_itself(cluster: LocalCluster) -> Iterator[tuple[Call, Call]]:
 def latency(all_of: Subjects) -> list[Row]:
     """Measure one run at a time, each way in turn.
 
-    What Ray starts for a task or a job, and ends after it, keeps the machine busy for a while: no run is to pay for it.
+    What Ray starts for a task or a job, and ends after it, keeps the machine busy for a while: no run must pay for it.
     """
     seconds: dict[str, list[float]] = {name: [] for name in SUBJECTS}
     for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""Where each client lives: an environment of its own under `.bench/`, made once for each version of what goes in."""
+"""Each client's own environment, under `.bench/`, made once for each version of its content."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Environment:
 
     @property
     def packages(self) -> Path:
-        """Where its distributions are installed."""
+        """The folder of its distributions."""
         return next(self.folder.glob("lib/python*/site-packages"))
 
     def distributions(self) -> dict[str, str]:
@@ -115,7 +115,7 @@ def make(name: str, python: Path, arguments: list[str], sources: list[Path]) -> 
 
 
 def install(python: Path, arguments: list[str]) -> None:
-    """Install with uv, or with pip where only pip is told where packages come from."""
+    """Install with uv, or with pip if only pip knows the index."""
     try:
         run("uv", "pip", "install", "--quiet", "--python", python, *arguments)
     except SystemExit as error:
@@ -138,7 +138,7 @@ def find_python(at_least: tuple[int, int]) -> Path | None:
 
 
 def version(python: Path) -> tuple[int, int] | None:
-    """Return an interpreter's version, None where it does not run."""
+    """Return an interpreter's version, None if it does not run."""
     code = "import sys; print(*sys.version_info[:2])"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
     major, _, minor = done.stdout.strip().partition(" ")
@@ -146,7 +146,7 @@ def version(python: Path) -> tuple[int, int] | None:
 
 
 def run(*command: str | Path) -> None:
-    """Run a command of the project's environment; what it says is shown when it fails."""
+    """Run a command of the project's environment; show its output if it fails."""
     program = Path(sys.executable).parent / command[0]
     done = subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,4 +1,4 @@
-"""What is measured. A row is a figure: how it is got, and what it is to reach."""
+"""The measurements. A row is a figure: how it is measured, and its target."""
 
 from __future__ import annotations
 

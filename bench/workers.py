@@ -51,7 +51,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Player:
-    """Whoever takes part in a comparison: a subject, where it lives, and what it talks to."""
+    """A participant of a comparison: a subject, its environment, and its server."""
 
     python: Path
     subject: str
@@ -62,7 +62,7 @@ class Player:
     turns: int = 1
     """How many measures in a row it gets each round."""
     rest: float = 0
-    """Seconds after its turns in which nobody is measured: what it leaves to be tidied up."""
+    """Seconds after its turns without a measurement, while it cleans up."""
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def worker(player: Player, scenario: str) -> Iterator[Worker]:
 
 
 def rotated(names: list[str], steps: int) -> list[str]:
-    """Return the names, begun so many later: who follows whom should favour nobody."""
+    """Return the names, rotated by a number, so that the order favors none of them."""
     start = steps % len(names)
     return names[start:] + names[:start]
 

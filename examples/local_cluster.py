@@ -21,12 +21,12 @@ from types import TracebackType
 from typing import Any, Self
 
 STORE_BYTES = 150_000_000
-"""Each node's object store: the least that does."""
+"""Each node's object store: as small as possible."""
 END_SECONDS = 30.0
 
 
 class LocalCluster:
-    """A cluster for as long as the block runs, all of it on loopback, with a token of its own."""
+    """A cluster for the duration of the block, on loopback only, with its own token."""
 
     def __init__(
         self,
@@ -45,20 +45,20 @@ class LocalCluster:
         self._head = {"port": port, "dashboard": dashboard}
         self._resources = {"cpus": cpus, "gpus": gpus}
         self.environ = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token or secrets.token_hex(32)}
-        """What a process that is to join needs in its environment."""
+        """The environment variables with which a process joins."""
         self.address = ""
         self.dashboard = ""
-        """Where its dashboard is, if it has one; Ray's jobs need it."""
+        """The address of its dashboard, if it has one; Ray's jobs need it."""
         self.pids: set[int] = set()
         """The processes that Ray has started for its nodes."""
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            # A short path, as those of Ray's sockets have to be. A dashboard may still write to it as it ends.
+            # Paths of Ray's sockets must be short. A dashboard may still write to it while it ends.
             folder = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
             self.folder = Path(stack.enter_context(folder))
             (self.folder / "ray").mkdir()
-            # Ray notes a cluster's address where a bare `ray.init()` finds it, years later too: not in this one's case.
+            # Ray stores a cluster's address for later calls of `ray.init()`, even years later; prevent that here.
             environ = {**os.environ, **self.environ, "RAY_USAGE_STATS_ENABLED": "0", "TMPDIR": str(self.folder)}
             with (self.folder / "cluster.log").open("wb") as log:
                 self._process = subprocess.Popen(
@@ -68,7 +68,7 @@ class LocalCluster:
                     stderr=log,
                     text=True,
                     env=environ,
-                    start_new_session=True,  # Ctrl-C is for the program, which ends the cluster in its own time
+                    start_new_session=True,  # Ctrl-C must reach only the program, which then ends the cluster
                 )
             stack.callback(self._end)
             for _ in range(self._nodes):
@@ -80,7 +80,7 @@ class LocalCluster:
         self._undo.close()
 
     def add_node(self, *, cpus: int = 2, gpus: int = 0, env: Mapping[str, str] | None = None) -> int:
-        """Add a node and give its number; the first is the cluster's head."""
+        """Add a node and return its number; the first is the cluster's head."""
         answer = self._ask(do="add", cpus=cpus, gpus=gpus, env={**self._env, **(env or {})}, **self._head)
         self.address, self.dashboard = answer["address"], answer["dashboard"]
         self.pids.update(answer["pids"])
@@ -112,7 +112,7 @@ class LocalCluster:
 
 
 class Nodes:
-    """The nodes, in the process that has started them and with which they end."""
+    """The nodes, in the process that starts them; they end with it."""
 
     def __init__(self, folder: Path) -> None:
         from ray.cluster_utils import Cluster
@@ -122,7 +122,7 @@ class Nodes:
         self._nodes: dict[int, Any] = {}
 
     def add(self, *, cpus: int, gpus: int, env: Mapping[str, str], port: int, dashboard: bool) -> dict[str, Any]:
-        """Add a node, with an address of its own on loopback, and say what is to be known of it."""
+        """Add a node with its own address on loopback, and return its description."""
         number = len(self._nodes)
         earlier = set(descendants(os.getpid()))
         ours = dict(os.environ)
@@ -147,7 +147,7 @@ class Nodes:
         """Kill all processes of a node at once."""
         started = [info.process.pid for infos in self._nodes[node].all_processes.values() for info in infos]
         for pid in {each for root in started for each in (root, *descendants(root))}:
-            with suppress(ProcessLookupError):  # where it has ended with its parent
+            with suppress(ProcessLookupError):  # it has ended with its parent
                 os.kill(pid, signal.SIGKILL)
         return {}
 
@@ -175,7 +175,7 @@ def main() -> None:
     """Start a cluster and serve it until standard input ends."""
     parser = argparse.ArgumentParser(description="Run a Ray cluster on this machine until standard input ends.")
     parser.add_argument("--nodes", type=int, default=1, help="how many to start with")
-    parser.add_argument("--folder", type=Path, help="where Ray keeps its files and nodes theirs")
+    parser.add_argument("--folder", type=Path, help="folder for the files of Ray and of the nodes")
     parser.add_argument("--commands", action="store_true", help="take commands as JSON from standard input")
     options = parser.parse_args()
     if not options.commands:

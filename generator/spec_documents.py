@@ -149,7 +149,7 @@ class Comparison:
         for status in old.keys() - new.keys():
             yield Change(Level.MAJOR, where, f"the answer {status} is gone")
         for status in new.keys() - old.keys():
-            # A success that nobody expects is misread; an error is an error.
+            # Clients misread an unexpected success; any error is an error.
             level = Level.MAJOR if status.startswith("2") else Level.MINOR
             yield Change(level, where, f"the answer {status} is new")
         for status in old.keys() & new.keys():

@@ -132,7 +132,7 @@ class Schemas:
             yield from self.compare(f"{where}[{index}]", way, one, other)
 
     def _conditions(self, where: str, way: Way, old: Schema, new: Schema) -> Iterator[Change]:
-        """Compare what must not hold, where wider is narrower, and what decides between other rules."""
+        """Compare `not`, in which wider is narrower, and the keywords that select other rules."""
         before, after = old.get("not"), new.get("not")
         if before is None and after is not None:
             yield _narrower(where, way, "there is something that must not be now")
@@ -196,7 +196,7 @@ def _rules(where: str, way: Way, old: Schema, new: Schema) -> Iterator[Change]:
         else:
             yield (_narrower if before is None else _wider)(where, way, what)
     if way == "request" and old.get("default") != new.get("default"):
-        # Who leaves it out gets something else.
+        # Clients that omit it get another default.
         yield Change(Level.MAJOR, where, f"default was {old.get('default')}, is {new.get('default')}")
 
 

@@ -43,8 +43,8 @@ def test_a_document_is_read_without_its_images(client: AgentClient, examples: Pa
         ("my_plugin@1.0.0", "train", {"epochs": 0}, "epochs must be a whole number from 1, not 0"),
         ("my_plugin@1.0.0", "train", {"learning_rate": "high"}, "learning_rate must be above 0"),
         ("my_plugin@1.0.0", "train", {"epoch": 3}, "unexpected keyword argument 'epoch'"),
-        ("ocr_plugin@2.0.0", "process_document", {"file_path": "/no/such.pdf"}, "there is no file /no/such.pdf"),
-        ("ocr_plugin@2.0.0", "process_document", {"file_path": __file__}, "is no PDF that can be read"),
+        ("ocr_plugin@2.0.0", "process_document", {"file_path": "/no/such.pdf"}, "/no/such.pdf does not exist"),
+        ("ocr_plugin@2.0.0", "process_document", {"file_path": __file__}, "is not a readable PDF"),
         ("ml_model@1.2.0", "predict", {"data": [1, 2]}, "at least 3 numbers"),
     ],
 )

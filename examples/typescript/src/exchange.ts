@@ -1,4 +1,4 @@
-/** How often a call is sent, and what its failures mean together: what runs an action runs it once. */
+/** Repeats calls, and combines the outcomes of their attempts: an action runs once. */
 
 import { type Answer, type Shape, judge, parseJson } from "./answers.js";
 import {
@@ -22,15 +22,15 @@ export interface Call {
   request: Outgoing;
 }
 
-/** Clock, dice and waiting: passed in, so that tests decide them. */
+/** Clock, random numbers and waiting: passed in, so that tests control them. */
 export interface Chance {
-  /** Seconds that only go forward. */
+  /** Seconds of a monotonic clock. */
   now(): number;
   uniform(least: number, most: number): number;
   sleep(seconds: number): Promise<void>;
 }
 
-/** What all calls of a client share. */
+/** The state that all calls of a client share. */
 export interface Session {
   transport: Transport;
   chance: Chance;
@@ -38,11 +38,11 @@ export interface Session {
   headers: Record<string, string>;
   /** Called before each request leaves. */
   onRequest: (() => Promise<void> | void) | null;
-  /** What the agent has told that it can; null until it has told. */
+  /** The features that the agent has declared; null before its first answer. */
   features: ReadonlySet<string> | null;
 }
 
-/** What a call is allowed. */
+/** The limits of a call. */
 export interface Allowance {
   maxRetries: number;
   /** Seconds for the whole call, its attempts and the waits between them; null for no limit. */
@@ -63,7 +63,7 @@ const LONGEST_BACKOFF = 8;
 const LONGEST_RETRY_AFTER = 60;
 const RETRIED = new Set([429, 502, 503, 504]);
 
-/** Send a call, again where that is right; return its body, or throw the error that is left in the end. */
+/** Send a call, repeat it if that is safe, and return its body or throw the last error. */
 export async function exchange(call: Call, session: Session, allowance: Allowance): Promise<Answer> {
   const { deadline } = allowance;
   return await new Exchange(call, session, allowance, deadline === null ? null : session.chance.now() + deadline).run();
@@ -99,7 +99,7 @@ class Exchange {
         if (!(caught instanceof ClientError)) throw caught;
         error = caught;
       }
-      // A repeated DELETE may find gone what it has removed itself.
+      // A repeated DELETE gets 404 if the first one succeeded.
       if (this.call.request.method === "DELETE" && this.#mayHaveRun && error instanceof NotFoundError) {
         return { status: 204, headers: new Headers(), body: new Uint8Array() };
       }
@@ -118,15 +118,15 @@ class Exchange {
     const { read = READ_SECONDS[this.call.pace] } = this.allowance;
     await this.session.onRequest?.();
     const answer = await this.session.transport.carry(this.#request, { read, total });
-    const told = answer.headers.get("synapse-agent-features");
-    if (told !== null) {
-      this.session.features = featuresOf(told.split(","));
+    const declared = answer.headers.get("synapse-agent-features");
+    if (declared !== null) {
+      this.session.features = featuresOf(declared.split(","));
     }
     judge(this.call.operation, this.call.shape, answer);
     return answer;
   }
 
-  /** Return the seconds to wait before the next request, null where there is to be none. */
+  /** Return the seconds to wait before the next request, null for no further request. */
   async #waitBeforeNext(error: ClientError): Promise<number | null> {
     let isFree = false;
     if (!this.#isRepeatable(error)) {
@@ -143,7 +143,7 @@ class Exchange {
     return left === null || wait < left ? wait : null;
   }
 
-  /** Tell whether the same request may leave again, whatever became of this one. */
+  /** Check whether the request may be repeated, whatever its outcome. */
   #isRepeatable(error: ClientError): boolean {
     const status = error instanceof HTTPError ? error.statusCode : null;
     if (this.call.pace === "run") {
@@ -153,12 +153,12 @@ class Exchange {
     return error instanceof ClientConnectionError || error instanceof ClientTimeoutError;
   }
 
-  /** Tell whether a run may be going on behind this error. A time limit is the caller's: it ends the waiting. */
+  /** Check whether the run may still be in progress after this error. The caller's own time limit ends the waiting. */
   #isInterrupted(error: ClientError): boolean {
     return this.call.pace === "run" && error.outcome === "unknown" && !(error instanceof ClientTimeoutError);
   }
 
-  /** Tell whether the agent attaches a repeated request to the run of its key; ask it where it has not told. */
+  /** Check whether the agent attaches a repeated request to the run of its key; ask it if that is unknown. */
   async #agentKeepsRuns(): Promise<boolean> {
     if (this.session.features === null) {
       const health = await this.#aside("health_check", "/health/", this.allowance.maxRetries);
@@ -168,7 +168,7 @@ class Exchange {
     return this.session.features?.has("idempotent-runs") ?? false;
   }
 
-  /** Ask the agent whether the run of this key is there and has not ended. */
+  /** Check with the agent whether the run of this key is in progress. */
   async #isGoingOn(): Promise<boolean> {
     const key = encodeURIComponent(this.#request.headers["idempotency-key"] ?? "");
     const jobs = await this.#aside("list_jobs", `/jobs/?limit=1&idempotency_key=${key}`, 0);
@@ -176,7 +176,7 @@ class Exchange {
     return newest?.status === "PENDING" || newest?.status === "RUNNING";
   }
 
-  /** Ask the agent something meanwhile; null where that fails. */
+  /** Send another request to the agent; null if it fails. */
   async #aside(operation: "health_check" | "list_jobs", target: string, maxRetries: number): Promise<unknown> {
     const request = { method: "GET", url: this.session.baseUrl + target, headers: this.session.headers, body: null };
     const shape = operation === "health_check" ? "object" : "array";
@@ -197,7 +197,7 @@ class Exchange {
     return this.session.chance.uniform(0, this.#longestWait);
   }
 
-  /** Write the attempt down, and complete the error with what all attempts say together. */
+  /** Record the attempt, and set the error's outcome from all attempts. */
   #note(error: ClientError, wait: number | null): void {
     const status = error instanceof ClientTimeoutError ? null : error.statusCode;
     this.#attempts.push({

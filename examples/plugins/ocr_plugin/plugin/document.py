@@ -17,12 +17,12 @@ def process_document(file_path: str) -> dict[str, Any]:
     """
     path = Path(file_path)
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path} on the agent's machine")
+        raise FileNotFoundError(f"{path} does not exist on the agent's machine")
     try:
         with PdfReader(path) as reader:
             return {"file": path.name, **describe(list(reader.pages))}
     except PyPdfError as error:
-        raise ValueError(f"{path} is no PDF that can be read: {error}") from error
+        raise ValueError(f"{path} is not a readable PDF: {error}") from error
 
 
 def describe(pages: list[PageObject]) -> dict[str, Any]:
