@@ -50,8 +50,9 @@ setup: .venv/.project-installed node_modules/.installed ## Build .venv and node_
 	$(BIN)/pip install --quiet --require-hashes --requirement $<
 	touch $@
 
-# uv takes a second instead of pip's half a minute, but does not read pip's configuration: if only pip knows the index,
-# pip installs the same lock. Bytecode pays off at once: the generators and each agent that a test starts are new processes.
+# uv takes a second, and pip half a minute, but uv does not read pip's configuration: if only pip has a working index,
+# pip installs the same lock. Bytecode pays off at once: the generators and each agent
+# that a test starts are new processes.
 .venv/.lock-installed: requirements/dev.lock .venv/.uv-installed
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement $< \
 		|| $(BIN)/pip install --quiet --require-hashes --requirement $<
@@ -118,10 +119,6 @@ reference: setup ## Write docs/reference/cli.md from the commands
 screenshots: setup ## Take the pictures of the terminal and of the agent's page anew, docs/images/
 	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py
 	PYTHONPATH=tests/helpers $(BIN)/python docs/scripts/page_screenshots.py
-
-.PHONY: words
-words: setup ## Lower the limits in docs/scripts/words.toml to how often each word still occurs
-	$(BIN)/python docs/scripts/words.py --lower
 
 .PHONY: format
 format: setup ## Format the code, and fix what the linter can fix

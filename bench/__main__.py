@@ -42,7 +42,7 @@ def main(wanted: list[str]) -> None:
 
 
 def measure(row: Row, homes: dict[str, Environment], url: str = "") -> Values:
-    """Measure a row, and show progress on the terminal."""
+    """Measure a row, and report it on the terminal."""
     print(f"{row.name} …", file=sys.stderr, flush=True)
     return row.measure(homes, url)
 
@@ -59,7 +59,7 @@ def about(homes: dict[str, Environment]) -> list[str]:
 
 
 def write(report: str) -> None:
-    """Put the report in place of the last one; what people wrote above it stays."""
+    """Replace the previous report; what people wrote above it stays."""
     written = RESULTS.read_text() if RESULTS.exists() else "# Results\n\n"
     RESULTS.write_text(f"{written.partition(MARK)[0]}{MARK}\n\n{report}\n")
 

@@ -1,4 +1,4 @@
-"""Measurements of the agent, each with its peers."""
+"""The rows of the agent, each beside its comparison."""
 
 from __future__ import annotations
 

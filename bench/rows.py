@@ -1,4 +1,4 @@
-"""The measurements. A row is a figure: how it is measured, and its target."""
+"""What is measured. A row is a figure, the way to get it, and its goal."""
 
 from __future__ import annotations
 

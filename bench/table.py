@@ -47,7 +47,7 @@ def render(rows: Sequence[tuple[Row, Values]], subjects: Collection[str] = HOMES
 
 
 def verdict(row: Row, values: Values) -> bool | None:
-    """Check whether a row reaches its target; None without a target or anything to compare with."""
+    """Return whether a row reaches its goal; None without a goal, or without a comparison."""
     ours = values["ours"]
     bounds = [most * values[peer] for peer, most in row.ratios.items() if peer in values]
     bounds += [] if row.limit is None else [row.limit]

@@ -1,7 +1,7 @@
 """A Ray cluster on this machine, of a node or two, for the demo, the tests and the benchmarks.
 
 `python examples/local_cluster.py --nodes 2` starts one, prints its address, and ends it when its standard input does.
-A program uses `LocalCluster`, which does the same in a process of its own; kill that one, and the cluster is gone too.
+A program uses `LocalCluster`, which does the same in a separate process; kill that one, and the cluster is gone too.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from types import TracebackType
 from typing import Any, Self
 
 STORE_BYTES = 150_000_000
-"""Each node's object store: as small as possible."""
+"""Each node's object store: the least that does."""
 END_SECONDS = 30.0
 
 
 class LocalCluster:
-    """A cluster for the duration of the block, on loopback only, with its own token."""
+    """A cluster for as long as the block runs, all of it on loopback, with its own token."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class LocalCluster:
         self._head = {"port": port, "dashboard": dashboard}
         self._resources = {"cpus": cpus, "gpus": gpus}
         self.environ = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token or secrets.token_hex(32)}
-        """The environment variables with which a process joins."""
+        """Environment variables of a process that joins."""
         self.address = ""
         self.dashboard = ""
         """The address of its dashboard, if it has one; Ray's jobs need it."""
@@ -54,11 +54,11 @@ class LocalCluster:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            # Paths of Ray's sockets must be short. A dashboard may still write to it while it ends.
+            # A short path, as those of Ray's sockets have to be. A dashboard may still write to it as it ends.
             folder = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
             self.folder = Path(stack.enter_context(folder))
             (self.folder / "ray").mkdir()
-            # Ray stores a cluster's address for later calls of `ray.init()`, even years later; prevent that here.
+            # Ray stores a cluster's address for a bare `ray.init()`, even years later: not this one's.
             environ = {**os.environ, **self.environ, "RAY_USAGE_STATS_ENABLED": "0", "TMPDIR": str(self.folder)}
             with (self.folder / "cluster.log").open("wb") as log:
                 self._process = subprocess.Popen(
@@ -68,7 +68,7 @@ class LocalCluster:
                     stderr=log,
                     text=True,
                     env=environ,
-                    start_new_session=True,  # Ctrl-C must reach only the program, which then ends the cluster
+                    start_new_session=True,  # Ctrl-C is for the program, which ends the cluster in its own time
                 )
             stack.callback(self._end)
             for _ in range(self._nodes):
@@ -112,7 +112,7 @@ class LocalCluster:
 
 
 class Nodes:
-    """The nodes, in the process that starts them; they end with it."""
+    """The nodes, in the process that has started them and with which they end."""
 
     def __init__(self, folder: Path) -> None:
         from ray.cluster_utils import Cluster
@@ -122,7 +122,7 @@ class Nodes:
         self._nodes: dict[int, Any] = {}
 
     def add(self, *, cpus: int, gpus: int, env: Mapping[str, str], port: int, dashboard: bool) -> dict[str, Any]:
-        """Add a node with its own address on loopback, and return its description."""
+        """Add a node, with its own address on loopback, and print its facts."""
         number = len(self._nodes)
         earlier = set(descendants(os.getpid()))
         ours = dict(os.environ)
@@ -147,7 +147,7 @@ class Nodes:
         """Kill all processes of a node at once."""
         started = [info.process.pid for infos in self._nodes[node].all_processes.values() for info in infos]
         for pid in {each for root in started for each in (root, *descendants(root))}:
-            with suppress(ProcessLookupError):  # it has ended with its parent
+            with suppress(ProcessLookupError):  # it may have ended with its parent
                 os.kill(pid, signal.SIGKILL)
         return {}
 

@@ -1,4 +1,4 @@
-"""Run a section of docs/sharing-the-contract.md as printed, on its own agent.
+"""Run a section of docs/sharing-the-contract.md unmodified, on a temporary agent.
 
 python examples/recipes.py typescript    (or go, curl, httpie)
 """
@@ -20,7 +20,7 @@ AGENT = "An agent to try it with"
 
 
 def main() -> int:
-    """Run the section that the command line names, and return its exit code."""
+    """Run the section that the command line names; its exit code."""
     wanted = sys.argv[1].lower() if len(sys.argv) == 2 else ""
     names = {name.lower(): name for name in sections() if name in ("TypeScript", "Go", "curl", "HTTPie")}
     if wanted not in names:
@@ -48,14 +48,14 @@ def written(name: str, text: str) -> str:
 
 
 def free_port() -> str:
-    """Return a free port: 8000 may be in use."""
+    """Return a port without a listener: 8000 may be taken."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return str(probe.getsockname()[1])
 
 
 def run(section: str, *, capture: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run a section in the repository; its files and those of its agent are removed afterwards."""
+    """Run a section in the repository; its files and those of its agent are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="recipe-", ignore_cleanup_errors=True) as folder:
         environment = os.environ | {"TMPDIR": folder, "XDG_STATE_HOME": folder}
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""Makes document.pdf, a report of two pages, each with a color strip on top: `python make_document.py`.
+"""Makes document.pdf, a report of two pages, each with a strip of color on top: `python make_document.py`.
 
 The standard library is enough, and every run writes the same bytes. ISO 32000-1, chapter 7, describes how a PDF is
 built.
@@ -77,7 +77,7 @@ def make_stream(attributes: bytes, data: bytes) -> bytes:
 
 
 def make_table(starts: list[int], *, position: int) -> bytes:
-    """Return the trailer, which a reader needs first: the offset of each object, and the number of the catalog."""
+    """Return what a reader reads first: the offset of each object, and which one is the catalog."""
     entries = b"".join(b"%010d 00000 n \n" % start for start in starts)
     size = len(starts) + 1
     table = b"xref\n0 %d\n0000000000 65535 f \n%s" % (size, entries)

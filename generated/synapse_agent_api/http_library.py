@@ -1,4 +1,4 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 """The HTTP library that this package and the facade speak through, named here and nowhere else.
 

@@ -1,4 +1,4 @@
-/** Turn an answer into its JSON or a typed error. No I/O here. */
+/** Judge what came back: a success to its JSON, everything else to a typed error. No I/O here. */
 
 import { STATUS_CODES } from "node:http";
 
@@ -25,7 +25,7 @@ export interface Answer {
   body: Uint8Array<ArrayBuffer>;
 }
 
-/** The kind of body of a success; `bytes` are not checked. */
+/** What the body of a success is; of `bytes`, nothing is asked. */
 export type Shape = "object" | "array" | "any" | "empty" | "bytes";
 
 const BY_STATUS: Record<number, typeof HTTPError> = {
@@ -39,12 +39,12 @@ const BY_STATUS: Record<number, typeof HTTPError> = {
 };
 const EXCERPT = 200;
 const DATE = [
-  /^\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT$/, // the format of HTTP
+  /^\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT$/, // as HTTP writes it
   /^\w{6,9}, \d\d-\w{3}-\d\d [\d:]{8} GMT$/, // RFC 850
   /^\w{3} \w{3} [ \d]\d [\d:]{8} \d{4}$/, // asctime
 ];
 
-/** Throw the error of an answer, unless it is a success of the contract. */
+/** Throw the error that an answer is, unless it is a success as the contract has it. */
 export function judge(operation: string, shape: Shape, answer: Answer): void {
   if (answer.status < 200 || answer.status > 299) {
     throw httpError(answer);
@@ -54,7 +54,7 @@ export function judge(operation: string, shape: Shape, answer: Answer): void {
   }
 }
 
-/** Return the error for a success whose body does not match the contract. */
+/** Return the error for a success whose body violates the contract. */
 export function unreadable(answer: Answer, what: string): ResponseParseError {
   return new ResponseParseError(`The answer ${what}: ${description(answer)}`, {
     statusCode: answer.status,
@@ -63,7 +63,7 @@ export function unreadable(answer: Answer, what: string): ResponseParseError {
   });
 }
 
-/** Parse a JSON body; throw `SyntaxError` or `TypeError` if it is invalid. */
+/** Return the value of a JSON body; throw `SyntaxError` or `TypeError` for another one. */
 export function parseJson(body: Uint8Array): unknown {
   return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
 }
@@ -103,7 +103,7 @@ function classOf(status: number, errorType: string | null): typeof HTTPError {
   return BY_STATUS[status] ?? HTTPError;
 }
 
-/** Return the outcome that a status proves; beyond 4xx, only an agent's own body is proof. */
+/** Return the outcome that a status proves: beyond 4xx, only an agent's own body is proof. */
 function outcomeOf({ status, headers }: Answer, inContract: boolean): Outcome {
   if (status === 500 && inContract) return "executed";
   if (status >= 300 && status < 499) return "rejected";
@@ -111,7 +111,7 @@ function outcomeOf({ status, headers }: Answer, inContract: boolean): Outcome {
   return inContract && (status === 502 || status === 503) ? "rejected" : "unknown";
 }
 
-/** Return a body as JSON, as text if it is not JSON, and null if it is empty. */
+/** Return a body as JSON, else as text, or null if it is empty. */
 function parsed(answer: Answer): unknown {
   const text = textOf(answer);
   if (!text.trim()) return null;
@@ -128,7 +128,7 @@ function redirect({ status, headers }: Answer): string | null {
   return `The agent's address redirects to ${target}. Redirects are not followed: use that address as baseUrl.`;
 }
 
-/** Return the message of an error body's `detail`, null if it does not match the contract. */
+/** Return the text of an error body's `detail`, null if it does not match the contract. */
 function explanation(info: unknown): string | null {
   if (typeof info === "string") return info;
   if (Array.isArray(info)) return info.map(explainItem).join("; ");
@@ -143,7 +143,7 @@ function explainItem(item: unknown): string {
   return where ? `${where}: ${what}` : what;
 }
 
-/** Describe an error answer that is not an agent's. */
+/** Describe an error answer that no agent wrote. */
 function foreign(answer: Answer, body: unknown): string {
   const reason = STATUS_CODES[answer.status] ?? "A status that no specification names";
   return body === null ? `${reason}, with an empty body.` : `${reason}: ${description(answer)}`;
@@ -165,7 +165,7 @@ function textOf(answer: Answer): string {
   }
 }
 
-/** Return the seconds of `Retry-After`, a number or a date; null if it is invalid. */
+/** Parse `Retry-After`, a number or a date, into seconds; null if it is invalid. */
 export function retryAfter({ headers }: Answer, now: number): number | null {
   const header = headers.get("retry-after")?.trim() ?? "";
   if (/^\d+(\.\d+)?$/.test(header)) {

@@ -32,7 +32,7 @@ export interface ClientOptions extends CallOptions {
   userToken?: string;
   tenant?: string;
   headers?: Readonly<Record<string, string>>;
-  /** The number of retries, made only if they can't run an action twice. */
+  /** How often a call is repeated, if that can't run an action twice. */
   maxRetries?: number;
   /** Seconds to connect. */
   connectTimeout?: number | null;
@@ -41,7 +41,7 @@ export interface ClientOptions extends CallOptions {
   chance?: Chance;
 }
 
-/** Fetches, caches and runs plugin releases on one agent. Every method throws a `ClientError` if it fails. */
+/** Fetches, caches and runs plugin releases on one agent. Every method throws a `ClientError` for what goes wrong. */
 export class AgentClient {
   /** The contract's other operations, typed, with the same errors and retries: `client.api.GET("/jobs/")`. */
   readonly api: Client<paths>;
@@ -89,7 +89,7 @@ export class AgentClient {
     }
   }
 
-  /** Return all releases that match the filters, and their number as the agent reports it. */
+  /** Return all releases that match the filters, and the agent's count of them. */
   async listAllPluginReleases(filters: Filters = {}): Promise<[PluginRelease[], number]> {
     const releases: PluginRelease[] = [];
     let count = 0;
@@ -108,7 +108,7 @@ export class AgentClient {
     );
   }
 
-  /** Make the agent fetch and cache a release. */
+  /** Fetch and cache a release on the agent. */
   async createPluginRelease(plugin: string, version: string): Promise<PluginRelease> {
     const init = this.#as("create_plugin_release", "object", "create");
     return await dataOf(this.api.POST("/plugin_releases/", { ...init, body: { plugin, version } }));
@@ -166,7 +166,7 @@ export class AgentClient {
       this.#session,
       { maxRetries: this.#allowance.maxRetries, deadline, read },
     );
-    // The body is decoded and complete: the headers for its length and encoding no longer apply.
+    // Decoded and complete: the agent's headers about the body's length and encoding no longer apply.
     const headers = new Headers(answer.headers);
     headers.delete("content-length");
     headers.delete("content-encoding");
@@ -192,7 +192,7 @@ function pathOf(lookup: string | number): { path: { lookup: string } } {
   return { path: { lookup: text } };
 }
 
-/** Return the data of an answer; errors were thrown before. */
+/** Return the content of an answer; errors were thrown before. */
 async function dataOf<Data>(answer: Promise<{ data?: Data | undefined }>): Promise<Data> {
   return (await answer).data as Data;
 }

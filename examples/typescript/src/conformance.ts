@@ -1,6 +1,6 @@
 /**
- * Runs the cases of tests/conformance with this client. It reads commands as lines of JSON from standard input, and
- * answers in the same way; tests/conformance/README.md describes them.
+ * Plays the cases of tests/conformance with this client. Commands come as lines of JSON on standard input and are
+ * answered in the same way; tests/conformance/README.md describes them.
  */
 
 import { createInterface } from "node:readline";
@@ -45,7 +45,7 @@ for (let line = await lines.next(); !line.done; line = await lines.next()) {
   }
 }
 
-/** Make a client with a simulated clock, which does not really wait. */
+/** Make a client that does not really wait, but believes that it has. */
 function clientOf(options: ClientOfACase): AgentClient {
   const { base_url, token, user_token, tenant, headers, max_retries, timeout, deadline } = options;
   waits = [];
@@ -109,7 +109,7 @@ async function collected<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
   return list;
 }
 
-/** Return the details of an error, by the names of the cases. */
+/** Return the fields of an error, by the names in the cases. */
 function reportOf(error: ClientError): object {
   return {
     class: error.constructor.name,
@@ -137,7 +137,7 @@ function pair(timeout: [number, number] | { connect?: number; read?: number }): 
   return Array.isArray(timeout) ? { connect: timeout[0], read: timeout[1] } : timeout;
 }
 
-/** Omit keys without a value. */
+/** Leave out what has no value. */
 function given<Values extends object>(values: Values): { [Name in keyof Values]?: Exclude<Values[Name], undefined> } {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as never;
 }

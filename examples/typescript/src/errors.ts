@@ -1,21 +1,21 @@
-/** Errors of the client; each has the outcome of the request. The tree is that of the Python client. */
+/** Errors of the client; each states what happened to the request. The tree is that of the Python client. */
 
 /**
- * The outcome of a request that failed. `not_sent`: nothing left this machine. `rejected`: refused before anything ran.
- * `executed`: it ran, and the error describes how it ended. `unknown`: it may have run.
+ * What became of a request that failed. `not_sent`: nothing left this machine. `rejected`: refused before anything ran.
+ * `executed`: it ran, the error is about how it ended. `unknown`: it may have run.
  */
 export type Outcome = "not_sent" | "rejected" | "executed" | "unknown";
 
-/** One attempt at a call: its status, or its error. */
+/** One try at a call: the status that came back, or the error instead of one. */
 export interface Attempt {
   status: number | null;
   error: string | null;
-  /** Seconds waited between this attempt and the next. */
+  /** Seconds waited after this try, before the next. */
   wait: number;
   requestId: string | null;
 }
 
-/** The details of an error besides its message. */
+/** What an error carries beside its message. */
 export interface Facts {
   statusCode?: number | null;
   detail?: unknown;
@@ -28,9 +28,9 @@ export interface Facts {
 /** Root of all errors that a client throws for a call. */
 export class ClientError extends Error {
   readonly statusCode: number | null;
-  /** The parsed body of the answer, or its text if it is not JSON; without an answer, the message. */
+  /** The answer's whole body, parsed, or its text if it is not JSON; the message without an answer. */
   readonly detail: unknown;
-  /** The agent's stable name for the error; newer agents may have others. */
+  /** The agent's stable name for the error; newer agents have more of them than this client knows. */
   readonly errorType: string | null;
   readonly requestId: string | null;
   outcome: Outcome;
@@ -47,7 +47,7 @@ export class ClientError extends Error {
     this.requestId = facts.requestId ?? null;
   }
 
-  /** One line: status, kind, message, and the outcome. */
+  /** One line: status, kind, message, and what became of the request. */
   override toString(): string {
     const head = [this.statusCode, this.errorType].filter((part) => part !== null).join(" ");
     const facts = [
@@ -63,7 +63,7 @@ export class ClientError extends Error {
 /** There was no connection to the agent, or it broke. */
 export class ClientConnectionError extends ClientError {}
 
-/** The connection broke after the request had left: it may have run. */
+/** The connection broke after the request had left: it may have been carried out. */
 export class ClientResponseIncompleteError extends ClientConnectionError {}
 
 /** Connecting, reading the answer, or the whole call took longer than allowed. */
@@ -73,12 +73,12 @@ export class ClientTimeoutError extends ClientError {
   }
 }
 
-/** The answer does not match the contract: it is not JSON, or JSON of another kind. */
+/** The answer violates the contract: not JSON, or JSON of another kind. */
 export class ResponseParseError extends ClientError {}
 
 /** The agent, or a proxy on the way to it, answered with an error status. */
 export class HTTPError extends ClientError {
-  /** Seconds to wait before the next attempt, if the answer has them. */
+  /** Seconds to wait before the next try, if the answer had them. */
   readonly retryAfter: number | null;
 
   constructor(message: string, facts: Facts = {}) {
@@ -93,16 +93,16 @@ export class AuthenticationError extends HTTPError {}
 /** 403: the agent does not allow this. */
 export class AuthorizationError extends HTTPError {}
 
-/** 404: the release, job or page does not exist. */
+/** 404: there is no such release, job or page. */
 export class NotFoundError extends HTTPError {}
 
-/** 409: a conflict, for example with the `job_id` of another run. */
+/** 409: it collides with something that is there, such as a `job_id` of another run. */
 export class ConflictError extends HTTPError {}
 
-/** 400 or 422: the agent refused the request before anything ran. */
+/** 400 or 422: the agent refused what was asked for before anything ran. */
 export class ValidationError extends HTTPError {}
 
-/** 422 `requirements_failed`: the requirements could not be installed. */
+/** 422 `requirements_failed`: what the run requires could not be installed. */
 export class RequirementsError extends ValidationError {
   /** The installer's own last lines. */
   get installerOutput(): string {
@@ -110,10 +110,10 @@ export class RequirementsError extends ValidationError {
   }
 }
 
-/** 429: too many requests; wait `retryAfter` seconds. */
+/** 429: too much at once; `retryAfter` has the seconds to wait. */
 export class RateLimitError extends HTTPError {}
 
-/** 5xx: the agent, the action or a proxy failed; `outcome` states whether the action ran. */
+/** 5xx: the agent, the action or a proxy failed; `outcome` shows whether the action ran. */
 export class ServerError extends HTTPError {}
 
 /** 500 `action_failed`: the action ran and raised an exception. */

@@ -1,4 +1,4 @@
-/** Repeats calls, and combines the outcomes of their attempts: an action runs once. */
+/** How often a call is sent, and what its failures mean together: what runs an action runs it once. */
 
 import { type Answer, type Shape, judge, parseJson } from "./answers.js";
 import {
@@ -22,15 +22,15 @@ export interface Call {
   request: Outgoing;
 }
 
-/** Clock, random numbers and waiting: passed in, so that tests control them. */
+/** Clock, dice and waiting: passed in, so that tests decide them. */
 export interface Chance {
-  /** Seconds of a monotonic clock. */
+  /** Seconds that only go forward. */
   now(): number;
   uniform(least: number, most: number): number;
   sleep(seconds: number): Promise<void>;
 }
 
-/** The state that all calls of a client share. */
+/** What all calls of a client share. */
 export interface Session {
   transport: Transport;
   chance: Chance;
@@ -38,11 +38,11 @@ export interface Session {
   headers: Record<string, string>;
   /** Called before each request leaves. */
   onRequest: (() => Promise<void> | void) | null;
-  /** The features that the agent has declared; null before its first answer. */
+  /** The agent's features; null until an answer has shown them. */
   features: ReadonlySet<string> | null;
 }
 
-/** The limits of a call. */
+/** What a call is allowed. */
 export interface Allowance {
   maxRetries: number;
   /** Seconds for the whole call, its attempts and the waits between them; null for no limit. */
@@ -63,7 +63,7 @@ const LONGEST_BACKOFF = 8;
 const LONGEST_RETRY_AFTER = 60;
 const RETRIED = new Set([429, 502, 503, 504]);
 
-/** Send a call, repeat it if that is safe, and return its body or throw the last error. */
+/** Send a call, repeated if that is safe; return its body, or throw the last error. */
 export async function exchange(call: Call, session: Session, allowance: Allowance): Promise<Answer> {
   const { deadline } = allowance;
   return await new Exchange(call, session, allowance, deadline === null ? null : session.chance.now() + deadline).run();
@@ -99,7 +99,7 @@ class Exchange {
         if (!(caught instanceof ClientError)) throw caught;
         error = caught;
       }
-      // A repeated DELETE gets 404 if the first one succeeded.
+      // A repeated DELETE may find gone what it has removed itself.
       if (this.call.request.method === "DELETE" && this.#mayHaveRun && error instanceof NotFoundError) {
         return { status: 204, headers: new Headers(), body: new Uint8Array() };
       }
@@ -118,9 +118,9 @@ class Exchange {
     const { read = READ_SECONDS[this.call.pace] } = this.allowance;
     await this.session.onRequest?.();
     const answer = await this.session.transport.carry(this.#request, { read, total });
-    const declared = answer.headers.get("synapse-agent-features");
-    if (declared !== null) {
-      this.session.features = featuresOf(declared.split(","));
+    const told = answer.headers.get("synapse-agent-features");
+    if (told !== null) {
+      this.session.features = featuresOf(told.split(","));
     }
     judge(this.call.operation, this.call.shape, answer);
     return answer;
@@ -143,7 +143,7 @@ class Exchange {
     return left === null || wait < left ? wait : null;
   }
 
-  /** Check whether the request may be repeated, whatever its outcome. */
+  /** Return whether the same request may be repeated, whatever happened to this one. */
   #isRepeatable(error: ClientError): boolean {
     const status = error instanceof HTTPError ? error.statusCode : null;
     if (this.call.pace === "run") {
@@ -153,12 +153,12 @@ class Exchange {
     return error instanceof ClientConnectionError || error instanceof ClientTimeoutError;
   }
 
-  /** Check whether the run may still be in progress after this error. The caller's own time limit ends the waiting. */
+  /** Return whether a run may still be running after this error. A time limit is the caller's: it ends the wait. */
   #isInterrupted(error: ClientError): boolean {
     return this.call.pace === "run" && error.outcome === "unknown" && !(error instanceof ClientTimeoutError);
   }
 
-  /** Check whether the agent attaches a repeated request to the run of its key; ask it if that is unknown. */
+  /** Return whether the agent attaches a repeated request to the run of its key; ask it if that is unknown. */
   async #agentKeepsRuns(): Promise<boolean> {
     if (this.session.features === null) {
       const health = await this.#aside("health_check", "/health/", this.allowance.maxRetries);
@@ -168,7 +168,7 @@ class Exchange {
     return this.session.features?.has("idempotent-runs") ?? false;
   }
 
-  /** Check with the agent whether the run of this key is in progress. */
+  /** Ask the agent whether the run of this key is there and has not ended. */
   async #isGoingOn(): Promise<boolean> {
     const key = encodeURIComponent(this.#request.headers["idempotency-key"] ?? "");
     const jobs = await this.#aside("list_jobs", `/jobs/?limit=1&idempotency_key=${key}`, 0);
@@ -176,7 +176,7 @@ class Exchange {
     return newest?.status === "PENDING" || newest?.status === "RUNNING";
   }
 
-  /** Send another request to the agent; null if it fails. */
+  /** Make another call in between; null if that fails. */
   async #aside(operation: "health_check" | "list_jobs", target: string, maxRetries: number): Promise<unknown> {
     const request = { method: "GET", url: this.session.baseUrl + target, headers: this.session.headers, body: null };
     const shape = operation === "health_check" ? "object" : "array";
@@ -197,7 +197,7 @@ class Exchange {
     return this.session.chance.uniform(0, this.#longestWait);
   }
 
-  /** Record the attempt, and set the error's outcome from all attempts. */
+  /** Record the attempt, and add to the error what all attempts show together. */
   #note(error: ClientError, wait: number | null): void {
     const status = error instanceof ClientTimeoutError ? null : error.statusCode;
     this.#attempts.push({

@@ -1,8 +1,8 @@
-/** Reads a list page by page: uses only the query of a `next` link, and rejects a repeated one. */
+/** Walk through a list page by page: of a `next` link only the query is used, and none may come again. */
 
 import { ResponseParseError } from "./errors.js";
 
-/** A filter's value: text, number or boolean, or an array of them; null omits it. */
+/** A filter's value: text, number or truth value, or some of them; null leaves it out. */
 export type Filter = string | number | boolean | null | readonly (string | number | boolean)[];
 export type Filters = Readonly<Record<string, Filter>>;
 
@@ -12,7 +12,7 @@ interface Page<Item> {
   results: Item[];
 }
 
-/** Return filters as a query, one parameter each. */
+/** Write filters as a query, each a parameter of its own. */
 export function queryOf(filters: Filters): string {
   const pairs = Object.entries(filters).flatMap(([name, value]) =>
     (Array.isArray(value) ? value : [value]).filter((each) => each !== null).map((each) => [name, String(each)]),
@@ -20,7 +20,7 @@ export function queryOf(filters: Filters): string {
   return new URLSearchParams(pairs).toString();
 }
 
-/** Yield the pages of a list, each checked. */
+/** Yield the pages of a list in order, each checked. */
 export async function* pagesOf<Item>(
   fetchPage: (filters: Filters) => Promise<Page<Item>>,
   filters: Filters,
@@ -48,7 +48,7 @@ function checked<Item>(page: Page<Item>): Page<Item> {
     throw new ResponseParseError(`A page's 'next' is neither text nor null, but ${String(next)}.`);
   }
   if (!Number.isInteger(count)) {
-    throw new ResponseParseError(`A page's 'count' is not an integer, but ${String(count)}.`);
+    throw new ResponseParseError(`A page's 'count' is no integer, but ${String(count)}.`);
   }
   return { ...page, next };
 }
@@ -59,7 +59,7 @@ function filtersOf(link: string): Filters {
   try {
     url = new URL(link, "http://agent.invalid/plugin_releases/");
   } catch (error) {
-    throw new ResponseParseError(`A page's 'next' is not an address, but '${link}' (${String(error)}).`);
+    throw new ResponseParseError(`A page's 'next' is no address, but '${link}' (${String(error)}).`);
   }
   const names = [...new Set(url.searchParams.keys())];
   return Object.fromEntries(names.map((name) => [name, url.searchParams.getAll(name)]));

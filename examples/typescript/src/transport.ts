@@ -1,4 +1,4 @@
-/** Sends one request and reads its answer, on undici, since Node's own fetch limits an action to five minutes. */
+/** Sends one request and reads its answer to the end, on undici: Node's own fetch limits an action to five minutes. */
 
 import { Agent, fetch } from "undici";
 
@@ -10,7 +10,7 @@ import {
   ClientTimeoutError,
 } from "./errors.js";
 
-/** A request, which may be sent several times. */
+/** A request, as often as it is sent. */
 export interface Outgoing {
   method: string;
   url: string;
@@ -22,7 +22,7 @@ export interface Outgoing {
 export interface Limits {
   /** The longest silence while waiting for the answer, or for more of it. */
   read: number | null;
-  /** The limit on the whole request. */
+  /** All the time there is. */
   total: number | null;
 }
 
@@ -38,7 +38,7 @@ export class Transport {
     this.#connections = new Agent({ bodyTimeout: 0, headersTimeout: 0, connect: { timeout, keepAlive: true } });
   }
 
-  /** Return the answer to a request, or throw a `ClientError`. */
+  /** Return the answer to a request, or throw the `ClientError` that came instead. */
   async carry(request: Outgoing, limits: Limits): Promise<Answer> {
     const watch = new Watch(limits);
     try {
@@ -124,7 +124,7 @@ function connectionError(code: string, why: string): ClientError {
   return new ClientResponseIncompleteError(`The connection broke before the answer was there: ${why}.`);
 }
 
-/** Return the code of the cause of fetch's error; if several addresses were tried, of the first with one. */
+/** Return the code of the cause of fetch's error; if several addresses were tried, each has one. */
 function codeOf(error: unknown): string {
   const causes = [error, (error as Error).cause, ...((error as { cause?: AggregateError }).cause?.errors ?? [])];
   const codes = causes.map((cause) => (cause as NodeJS.ErrnoException | undefined)?.code);

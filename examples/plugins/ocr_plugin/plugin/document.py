@@ -17,7 +17,7 @@ def process_document(file_path: str) -> dict[str, Any]:
     """
     path = Path(file_path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist on the agent's machine")
+        raise FileNotFoundError(f"there is no file {path} on the agent's machine")
     try:
         with PdfReader(path) as reader:
             return {"file": path.name, **describe(list(reader.pages))}
