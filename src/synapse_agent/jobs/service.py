@@ -337,6 +337,7 @@ class Jobs:
         except Problem as problem:  # it has no row
             outcome = problem
         except asyncio.CancelledError:
+            end = None
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
             logger.exception("Job %s could not be recorded", live.row.job_id)
@@ -344,15 +345,18 @@ class Jobs:
         finally:
             live.end(outcome, ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts))
             del self._live[live.row.job_id]
-        await self._after(live, spec, end)
-
-    async def _after(self, live: RunningJob, spec: RunSpec, end: EndRecord | None) -> None:
-        """Release a run's folder; an error does not change how the run ended."""
-        self._stored.release(spec.params.files)
-        await asyncio.sleep(0)  # the callers go first
+        try:
+            await self._let_go(spec)
+        finally:
+            live.is_over.set()
+        await asyncio.sleep(0)  # callers have their answer first
         if end is not None:
             self._reports.ended(live, end)
         self._params.afterwards(live.row, spec, live.folder)
+
+    async def _let_go(self, spec: RunSpec) -> None:
+        """Release a run's folder; an error does not change how the run ended."""
+        self._stored.release(spec.params.files)
         try:
             await spec.workspace.release()
         except Exception:
