@@ -62,7 +62,7 @@ EDITS = (
         "errors are made in one place, which a subclass can override",
         "    def set_httpx_client(",
         '''    def unexpected(self, response: httpx.Response, cause: Exception | None = None) -> Exception:
-        """Make the error for an answer that is not what the contract says: its status or, given a cause, its body"""
+        """Return the error for an answer that violates the contract: its status or, given a cause, its body"""
         kind = errors.UnexpectedStatus if cause is None else errors.UnexpectedBody
         return kind(response.status_code, response.content)
 
@@ -76,7 +76,7 @@ EDITS = (
     ),
     Edit(
         TYPES,
-        "UNSET is readable where it shows",
+        "UNSET is readable in output",
         "        return False\n",
         '        return False\n\n    def __repr__(self) -> str:\n        return "UNSET"\n',
     ),

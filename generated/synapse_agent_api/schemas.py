@@ -828,7 +828,7 @@ class Sandbox(BaseModel):
     restricts: Annotated[
         list[str] | MISSING,
         Field(
-            description="What actions can't do or see: `write` (create, change, move or remove files), `ptrace` (inspect or change\nother processes), `truncate`, `device_ioctl`, `signal` (processes of others), `abstract_socket` (sockets of\nothers), `attributes` (change modes, owners and times of files elsewhere), `temporary_files` and `ipc`\n(others' files in `/tmp`, `/var/tmp` and `/dev/shm`, and System V IPC), `memory` (take more than nine tenths of\nwhat the agent may use) and `processes` (start more than a number of them).\n"
+            description="What actions can't do or see: `write` (create, change, move or remove files), `ptrace` (inspect or change\nother processes), `truncate`, `device_ioctl`, `signal` (processes of others), `abstract_socket` (sockets of\nothers), `attributes` (change modes, owners and times of files elsewhere), `temporary_files` and `ipc`\n(others' files in `/tmp`, `/var/tmp` and `/dev/shm`, and System V IPC), `memory` (use more than nine tenths of\nwhat the agent may use) and `processes` (start more than a limited number).\n"
         ),
     ] = MISSING
 

@@ -25,13 +25,13 @@ def unit(examples: Path) -> str:
 
 
 def values(unit: str, name: str) -> list[str]:
-    """Give what a unit sets a name to, lines that go on put together."""
+    """Return the values of a name in a unit, with continued lines joined."""
     lines = unit.replace("\\\n", " ").splitlines()
     return [line.removeprefix(f"{name}=") for line in lines if line.startswith(f"{name}=")]
 
 
 def test_systemd_takes_the_unit(unit: str, tmp_path: Path) -> None:
-    """Without a word, once the program is where it says."""
+    """Without a message, if the program is in its place."""
     verify = shutil.which("systemd-analyze")
     if verify is None:
         pytest.skip("this machine has no systemd-analyze")
@@ -45,7 +45,7 @@ def test_systemd_takes_the_unit(unit: str, tmp_path: Path) -> None:
 
 
 def test_the_unit_lets_runs_end(unit: str) -> None:
-    """Only the agent is told to stop, and it has the time to do so; one action out of memory doesn't take all along."""
+    """Only the agent is asked to stop, with enough time for that; one action out of memory doesn't end all others."""
     settings = Settings(data_dir=Path())
     needed = settings.grace + settings.answer_timeout + KILL_SECONDS + BACKSTOP_SECONDS
     assert int(values(unit, "TimeoutStopSec")[0]) > needed

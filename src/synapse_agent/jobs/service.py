@@ -63,12 +63,12 @@ from synapse_agent.util.times import now
 logger = logging.getLogger(__name__)
 
 _COPIES_PER_TURN = 4
-"""Debug runs that have their copy of the source, for each that may run: some wait for an environment."""
+"""Debug runs with a copy of their source, per run that may be active: some wait for an environment."""
 SMALL_RESULT_BYTES = 64_000
 
 
 class Jobs:
-    """Runs what is submitted, so many at a time, and answers for it afterwards."""
+    """Runs submitted jobs, a limited number at once, and returns their results afterwards."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Jobs:
         action_env: ActionEnv = NO_ENV,
         changes: Changes | None = None,
     ) -> None:
-        """Take up what an earlier agent left. Without `describe`, records have no params."""
+        """Recover the jobs of an earlier agent process. Without `describe`, records have no params."""
         self._rows = database.jobs
         self._keys = database.keys
         self._runner = runner
@@ -112,29 +112,29 @@ class Jobs:
 
     @property
     def running(self) -> int:
-        """How many jobs there are whose action is running."""
+        """Number of jobs whose action is running."""
         return sum(live.started_at is not None for live in self._live.values())
 
     def attach(self, key: RequestKey) -> JobRow | None:
-        """Give the run that an earlier request with this key has led to; None where the key is free.
+        """Return the run that an earlier request with this key started; None if the key is free.
 
-        Raises `Problem` 409 where that was another request.
+        Raises `Problem` 409 if that was another request.
         """
         self._keys.free_expired(now=now())
         bound = self._keys.find(key.value)
         if bound is None:
             return None
         if bound.request != key.request:
-            message = "This Idempotency-Key was sent with another request. Make a new key."
+            message = "This Idempotency-Key was used for another request. Create a new key."
             raise Problem(409, "idempotency_key_reused", message)
         row = self._rows.get(bound.job)
         return row and self._ends.applied(row)
 
     def submit(self, spec: RunSpec, *, key: RequestKey | None = None) -> JobRow:
-        """Start a run, or attach to the one that the same spec has started, and bind the key, which is free, to it.
+        """Start a run, or attach to one of the same spec, and bind the key, which is free, to it.
 
-        Raises `Problem`: 409 if the job ID belongs to another run, 422 if the machine never has what the run asks
-        for, 429 if too many wait, 503 when closing.
+        Raises `Problem`: 409 if the job ID belongs to another run, 422 if the machine can never provide what the run
+        requests, 429 if too many wait, 503 when closing.
         """
         if self._is_closing:
             raise shutting_down()
@@ -165,35 +165,35 @@ class Jobs:
                 raise unwritable(error) from error
 
     async def result(self, row: JobRow) -> bytes:
-        """Wait for a job's end and give its result as JSON, or raise the `Problem` that it ended with.
+        """Wait for a job's end and return its result as JSON, or raise its `Problem`.
 
-        Whoever stops waiting does not stop the run.
+        Cancelling the wait does not stop the run.
         """
         live = self._live_of(row)
-        if live is None or live.task is None:
+        if live is None:
             return self._stored_outcome(row)
-        outcome = await asyncio.shield(live.task)
-        if isinstance(outcome, Problem):
-            raise outcome
-        return outcome
+        await live.is_over.wait()
+        if isinstance(live.outcome, Problem):
+            raise live.outcome
+        return live.outcome
 
     def find(self, job_id: str) -> JobRow:
         """Find a job, or raise `Problem` 404 `job_not_found`."""
         self._rows.flush()
         row = self._rows.find(job_id)
         if row is None:
-            raise Problem(404, "job_not_found", f"There is no job {job_id!r} on this agent.")
+            raise Problem(404, "job_not_found", f"The job {job_id!r} was not found on this agent.")
         return self._ends.applied(row)
 
     def record(self, row: JobRow) -> bytes:
-        """Say a job as the contract does, as JSON, its result included."""
+        """Return a job in the form of the contract, as JSON with its result."""
         result = self._stored_result(row) if row.status == "SUCCEEDED" else b"null"
         return self._record(row, result)
 
     def records(self, filters: JobFilters, *, limit: int, before: str | None = None) -> bytes:
-        """Say jobs as the contract does, newest first, as a JSON array; large params and results are left out.
+        """Return jobs in the form of the contract, newest first, as a JSON array without large params and results.
 
-        An unknown `before` is `Problem` 404 `job_not_found`.
+        An unknown `before` raises `Problem` 404 `job_not_found`.
         """
         self._rows.flush()
         before_id = self.find(before).id if before else None
@@ -204,12 +204,12 @@ class Jobs:
         return b"[" + b",".join(self._record(row, _short_result(row)) for row in found) + b"]"
 
     def counts(self) -> dict[str, float]:
-        """Count the jobs that are not over, by state."""
+        """Count the unfinished jobs by state."""
         running = sum(1 for live in self._live.values() if live.started_at)
         return {"running": running, "waiting": len(self._live) - running}
 
     def refusal(self) -> Problem | None:
-        """Return why a new run would be refused now, None if it would be taken."""
+        """Return why a new run would be refused now; None if it would be accepted."""
         if self._is_closing:
             return shutting_down()
         if len(self._live) >= self._most:
@@ -219,12 +219,12 @@ class Jobs:
         return disk_full() if self._reserve and self._reserve.is_low else None
 
     def listed(self, job_id: str) -> bytes | None:
-        """Return a job as a list has it, None if there is no such job."""
+        """Return a job as in a list; None if it does not exist."""
         row = self._rows.find(job_id)
         return None if row is None else self._record(listed(self._ends.applied(row)), _short_result(row))
 
     async def stop(self, job_id: str) -> JobRow:
-        """End a job and all it started, wait for that, and give it; one that is over stays as it is."""
+        """Stop a job with its processes, wait for that, and return it; a finished one stays as it is."""
         row = self.find(job_id)
         await _first_step()
         live = self._live_of(row)
@@ -235,10 +235,10 @@ class Jobs:
         return self._ends.applied(self._rows.get(row.id) or row)
 
     async def delete(self, job_id: str) -> None:
-        """Forget a job that is over, and remove its files; raise `Problem` 409 `job_not_over` for any other."""
+        """Delete a finished job and its files; raise `Problem` 409 `job_not_over` for any other."""
         row = self.find(job_id)
         if self._live_of(row):
-            message = f"The job {job_id!r} is not over. Stop it, or wait for its end, and delete it then."
+            message = f"The job {job_id!r} is not over. Stop it or wait for its end before deleting it."
             raise Problem(409, "job_not_over", message, job_id=job_id)
         self._ends.catch_up()
         self._keys.free_expired(now=now())
@@ -248,7 +248,7 @@ class Jobs:
         await in_thread(self._files(row).remove)
 
     def follow(self, job_id: str, *, after: str | None) -> AsyncIterator[bytes]:
-        """Give a job's log and events as server-sent events, from the beginning or after an event's `id`."""
+        """Yield a job's log and events as server-sent events, from the beginning or after an event's `id`."""
         row = self.find(job_id)
         files = self._files(row)
         position = begin(after, job=row.id, files=files)
@@ -257,24 +257,24 @@ class Jobs:
         return follow(watched, files, position)
 
     def log(self, job_id: str, *, tail: int | None = None, since: str | None = None) -> Iterator[str]:
-        """Read a job's log, or its last lines, or what was printed since a time."""
+        """Yield a job's log, its last lines, or the output since a time."""
         files = self._files(self.find(job_id))
         return read_log(files.log, log_start(files, tail=tail, since=since))
 
     async def outputs(self, job_id: str) -> list[OutputFile]:
-        """List what a job has left, or, while it runs, what is there now."""
+        """List a job's outputs, for a running job the current ones."""
         row = self.find(job_id)
         live = self._live_of(row)
         return await self._left.listed(row, live.recorder if live else None)
 
     async def output(self, job_id: str, name: str) -> Path:
-        """Return the path of a file that a job has left, or raise `Problem` 404 `file_not_found`."""
+        """Return the path of a job's output file, or raise `Problem` 404 `file_not_found`."""
         return await self._left.path(self.find(job_id), name)
 
     async def close(self, *, limit: float) -> None:
-        """Take no more runs, tell those that go on to end, and wait for them, `limit` seconds at most.
+        """Take no more runs, ask the active ones to end, and wait at most `limit` seconds for them.
 
-        Runs that wait for their turn never start. Cancelling ends the waiting, not the cleaning up.
+        Runs that wait for their turn never start. Cancelling ends the wait, not the cleanup.
         """
         self._is_closing = True
         await _first_step()
@@ -299,7 +299,7 @@ class Jobs:
 
     def _is_same_run(self, earlier: JobRow, content: str) -> bool:
         if earlier.content != content:
-            message = f"The job_id {earlier.job_id!r} belongs to another run. Choose another, or none."
+            message = f"The job_id {earlier.job_id!r} belongs to another run. Choose another, or omit it."
             raise Problem(409, "job_conflict", message, job_id=earlier.job_id)
         return self._live_of(earlier) is not None or earlier.status == "SUCCEEDED"
 
@@ -317,12 +317,13 @@ class Jobs:
         live.task = asyncio.create_task(self._run(live, spec, earlier), name=f"job {row.job_id}")
         self._reports.queued(row)
 
-    async def _run(self, live: RunningJob, spec: RunSpec, earlier: JobRow | None) -> bytes | Problem:
-        """Run to whatever end; this task never raises, so that every waiter gets the same outcome.
+    async def _run(self, live: RunningJob, spec: RunSpec, earlier: JobRow | None) -> None:
+        """Run to the end; this task never raises, so that every waiter gets the same outcome.
 
         `earlier` is the job that this one takes the place of.
         """
         outcome: bytes | Problem = internal_error(live.row.job_id)
+        end: EndRecord | None = None
         try:
             await self.created(live.row)
             if earlier:
@@ -333,25 +334,25 @@ class Jobs:
             live.is_waiting = False
             end = self._end_record(live, outcome)
             await self._ends.record(live.row, end)
-            self._reports.ended(live, end, outcome.error_type if isinstance(outcome, Problem) else None)
         except Problem as problem:  # it has no row
             outcome = problem
         except asyncio.CancelledError:
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
             logger.exception("Job %s could not be recorded", live.row.job_id)
-            outcome = internal_error(live.row.job_id)
+            outcome, end = internal_error(live.row.job_id), None
         finally:
-            live.ending = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
-            live.notifier.notify()
+            live.end(outcome, ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts))
             del self._live[live.row.job_id]
-        self._params.afterwards(live.row, spec, live.folder)
-        await self._let_go(spec)
-        return outcome
+        await self._after(live, spec, end)
 
-    async def _let_go(self, spec: RunSpec) -> None:
-        """Release a run's folder; an error of that does not change how the run ended."""
+    async def _after(self, live: RunningJob, spec: RunSpec, end: EndRecord | None) -> None:
+        """Release a run's folder; an error does not change how the run ended."""
         self._stored.release(spec.params.files)
+        await asyncio.sleep(0)  # the callers go first
+        if end is not None:
+            self._reports.ended(live, end)
+        self._params.afterwards(live.row, spec, live.folder)
         try:
             await spec.workspace.release()
         except Exception:
@@ -373,7 +374,7 @@ class Jobs:
 
     @asynccontextmanager
     async def _turn(self, live: RunningJob, request: ResourceRequest) -> AsyncIterator[Allocation]:
-        """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
+        """Wait for the run's turn; cancelling its task ends that, since no part of it has started."""
         live.is_waiting = True
         self._reports.environment_ready(live)
         async with self.scheduler.turn(request) as allocation:
@@ -403,7 +404,7 @@ class Jobs:
             files={each: self._stored.path(each.id) for each in spec.params.files},
         )
         live.is_waiting = False
-        # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
+        # Not a bound method of the live job: a reference cycle would delay freeing what was recorded.
         on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
         files = self._files(live.row)
@@ -424,7 +425,7 @@ class Jobs:
             return await self._runner.run(run, live.recorder)
 
     async def _kept(self, row: JobRow, outcome: bytes | Problem) -> bytes | Problem:
-        """Store a large result, and wait a while for room on the disk; without room the run fails."""
+        """Store a large result, waiting a while for free space on the disk; the run fails without it."""
         if not isinstance(outcome, bytes) or len(outcome) <= SMALL_RESULT_BYTES:
             return outcome
         limit = time.monotonic() + TELL_SECONDS
@@ -464,7 +465,7 @@ class Jobs:
         return EndRecord(**end)
 
     def _stored_outcome(self, row: JobRow) -> bytes:
-        """Give a result, or raise the `Problem` there was instead: what keeps its key has run, so its status is 500."""
+        """Return a result, or raise its `Problem`: the request ran, since its key is stored, so the status is 500."""
         if row.status == "SUCCEEDED":
             return self._stored_result(row)
         raise Problem(HAS_RUN, **json.loads(row.error)) if row.error else internal_error(row.job_id)
@@ -502,7 +503,7 @@ class Jobs:
         return JobFiles(self._folder / str(row.id))
 
     def _fail_interrupted(self) -> None:
-        """Fail the jobs that an earlier agent left unfinished, but those with an end record; none is run again."""
+        """Fail unfinished jobs of an earlier agent process, except those with an end record; none is run again."""
         for row in self._rows.unfinished():
             problem = restarted(row.job_id, has_begun=row.status != "PENDING")
             otherwise = EndRecord(
@@ -517,7 +518,7 @@ class Jobs:
 
 
 async def _first_step() -> None:
-    """Let tasks that were just made begin: one that is cancelled before never would, and so never end its job."""
+    """Yield to new tasks so that they start: one cancelled before would never run, and never end its job."""
     await asyncio.sleep(0)
 
 
@@ -526,14 +527,14 @@ def _short_result(row: JobRow) -> bytes | None:
 
 
 def _cancelled(live: RunningJob) -> Problem:
-    """Say what it means for a job that its task was cancelled."""
+    """Return the problem of a job whose task was cancelled."""
     if live.started_at:
         return stopped(live.row.job_id)
     return stopped_early(live.row.job_id) if live.is_to_stop else shutting_down()
 
 
 def _never_began(problem: Problem, live: RunningJob) -> Problem | None:
-    """Say of a stop that it came before the action ran, where it did: nothing of it was executed."""
+    """Return another problem for a stop that came before the action ran, since nothing was executed."""
     if problem.error_type != "action_stopped" or live.started_at:
         return None
     return _cancelled(live)
