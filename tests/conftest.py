@@ -13,6 +13,8 @@ from local_cluster import LocalCluster
 
 # Every answer of every agent that a test starts, in this process or another, is held to the contract.
 os.environ["SYNAPSE_AGENT_CHECK_ANSWERS"] = "1"
+# No test leaves jobs behind but those that are about it, which start their agents without this.
+os.environ["SYNAPSE_AGENT_STOP_RUNS"] = "1"
 
 MADE_ONCE = ("ray_cluster", "sdk_python", "site")
 """Fixtures of the session that take seconds: one process runs all tests that use one of them."""

@@ -41,6 +41,11 @@ NOT_RUN = {
         "docs/guides/team.md",
         "useradd --system --home-dir /var/lib/synapse-agent --shell /usr/sbin/nologin synapse-agent",
     ): ("Changes the machine. tests/test_distribution.py installs the wheel with these extras."),
+    ("docs/guides/team.md", "mkdir -p plugins/clock"): "tests/docs/test_team.py types it, on a port of its own.",
+    (
+        "docs/design/lasting-jobs.md",
+        "keepers/NAME/           locked by the keeper for as long as it lives",
+    ): "A drawing of a folder.",
     ("docs/guides/team.md", "systemctl daemon-reload"): "Needs a systemd that runs; test_team.py has it read the unit.",
     ("docs/guides/team.md", "server {"): "tests/docs/test_team.py runs nginx with it.",
     ("docs/guides/team.md", "agent.example.com {"): "tests/docs/test_team.py runs Caddy with it.",

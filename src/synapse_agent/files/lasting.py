@@ -173,6 +173,10 @@ class PluginStorage:
         if self._measuring is None:
             self._measuring = asyncio.create_task(self._measure())
 
+    def lock_file(self, code: str, *, is_debug: bool) -> Path:
+        """Return the lock of a plugin's folders."""
+        return self._folders.lock_file(folder_name(code, is_debug=is_debug))
+
     @contextmanager
     def _used(self, name: str) -> Iterator[None]:
         """Keep a plugin's folders from being removed."""

@@ -24,6 +24,8 @@ class RunningJob:
     is_waiting: bool = True
     """For its folder, or its turn: cancelling its task ends that. Later its runner ends it."""
     is_to_stop: bool = False
+    is_left: bool = False
+    """The agent ends, and this continues."""
     recorder: Recorder | None = None
     folder: Path | None = None
     """What it runs from, once that exists."""
@@ -75,4 +77,5 @@ class FinishedJob:
 
     progress: str | None
     ending: JobEnd
+    is_left: bool = False
     notifier: Notifier = field(default_factory=Notifier)

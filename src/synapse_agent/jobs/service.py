@@ -7,7 +7,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.files.outputs import OutputFile
+from synapse_agent.files.references import FileReference
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
@@ -42,10 +43,13 @@ from synapse_agent.jobs.outcomes import (
 from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.reports import JobReports
 from synapse_agent.jobs.serialization import job_record
-from synapse_agent.jobs.submission import RunSpec
+from synapse_agent.jobs.submission import RunSpec, Workspace
 from synapse_agent.plugins.action_env import NO_ENV, ActionEnv
+from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem, shutting_down
-from synapse_agent.runner.base import Run, Runner
+from synapse_agent.runner.base import Lasting, Run, Runner
+from synapse_agent.runner.processes.kept_execution import RunLeft
+from synapse_agent.runner.processes.kept_run import KeptRun
 from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
 from synapse_agent.settings import default
@@ -86,8 +90,12 @@ class Jobs:
         describe: Describe | None = None,
         action_env: ActionEnv = NO_ENV,
         changes: Changes | None = None,
+        left: Sequence[KeptRun] = (),
     ) -> None:
-        """Take up what an earlier agent left. Without `describe`, records have no params."""
+        """Record how the jobs ended that an earlier agent has left unfinished, but those in `left`: see `take_up`.
+
+        Without `describe`, records have no params.
+        """
         self._rows = database.jobs
         self._keys = database.keys
         self._runner = runner
@@ -108,12 +116,28 @@ class Jobs:
         self._live: dict[str, RunningJob] = {}
         self._is_closing = False
         self._ends = JobEnds(self._rows, self._files)
-        self._fail_interrupted()
+        self._fail_interrupted(spared={kept.row for kept in left})
 
     @property
     def running(self) -> int:
         """How many jobs there are whose action is running."""
         return sum(live.started_at is not None for live in self._live.values())
+
+    def take_up(self, left: Iterable[KeptRun], workspace_of: Callable[[KeptRun], Workspace]) -> None:
+        """Go on with the jobs that an earlier agent has left to their keepers."""
+        unfinished = {row.id: row for row in self._rows.unfinished()}
+        for kept in left:
+            row = unfinished.get(kept.row)
+            if row is None:  # its end was written down
+                self._collect(kept.row)
+                continue
+            files = [FileReference(*each) for each in kept.files]
+            workspace = workspace_of(kept)
+            workspace.claim()
+            self._stored.hold(files)
+            live = self._live[row.job_id] = RunningJob(row, is_waiting=False)
+            task = self._go_on(live, kept, workspace, files)
+            live.task = asyncio.create_task(task, name=f"job {row.job_id}")
 
     def attach(self, key: RequestKey) -> JobRow | None:
         """Give the run that an earlier request with this key has led to; None where the key is free.
@@ -260,12 +284,15 @@ class Jobs:
         """Return the path of a file that a job has left, or raise `Problem` 404 `file_not_found`."""
         return await self._left.path(self.find(job_id), name)
 
-    async def close(self, *, limit: float) -> None:
+    async def close(self, *, limit: float, leaves_jobs: bool = False) -> None:
         """Take no more runs, tell those that go on to end, and wait for them, `limit` seconds at most.
 
-        Runs that wait for their turn never start. Cancelling ends the waiting, not the cleaning up.
+        Runs that wait for their turn never start. Cancelling ends the waiting, not the cleaning up. With `leaves_jobs`
+        those that outlive the agent continue.
         """
         self._is_closing = True
+        if leaves_jobs and isinstance(self._runner, Lasting):
+            self._runner.leave()
         await _first_step()
         tasks = {live.task for live in self._live.values() if live.task}
         try:
@@ -308,42 +335,73 @@ class Jobs:
 
     async def _run(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
         """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
+        outcome = await self._to_its_end(live, self._outcome(live, spec))
+        if not live.is_left:
+            self._params.afterwards(live.row, spec, live.folder)
+            await self._let_go(spec.params.files, spec.workspace)
+        return outcome
+
+    async def _go_on(
+        self, live: RunningJob, kept: KeptRun, workspace: Workspace, files: Sequence[FileReference]
+    ) -> bytes | Problem:
+        """Follow a job to its end that an earlier agent has begun."""
+        outcome = await self._to_its_end(live, self._judged(live, self._followed(live, kept), workspace))
+        if not live.is_left:
+            await self._let_go(files, workspace)
+        return outcome
+
+    async def _to_its_end(self, live: RunningJob, run: Coroutine[Any, Any, bytes | Problem]) -> bytes | Problem:
+        """Wait for an outcome, and write down how the job ended, unless it continues without the agent."""
         outcome: bytes | Problem = internal_error(live.row.job_id)
         try:
-            outcome = await self._outcome(live, spec)
+            outcome = await run
             outcome = await self._left.settle(live.row, live.recorder, outcome)
             outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
             end = self._end_record(live, outcome)
             await self._ends.record(live.row, end)
+            self._collect(live.row.id)
             self._reports.ended(live, end, outcome.error_type if isinstance(outcome, Problem) else None)
+        except RunLeft:
+            live.is_left = True
+            outcome = shutting_down()
         except asyncio.CancelledError:
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
             logger.exception("Job %s could not be recorded", live.row.job_id)
             outcome = internal_error(live.row.job_id)
         finally:
-            live.ending = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
+            if not live.is_left:
+                live.ending = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
             live.notifier.notify()
             del self._live[live.row.job_id]
-        self._params.afterwards(live.row, spec, live.folder)
-        await self._let_go(spec)
         return outcome
 
-    async def _let_go(self, spec: RunSpec) -> None:
+    def _collect(self, row_id: int) -> None:
+        """Remove what a keeper has of a job, once its end is on the disk."""
+        if isinstance(self._runner, Lasting):
+            self._runner.collect(row_id)
+
+    async def _let_go(self, files: Sequence[FileReference], workspace: Workspace) -> None:
         """Release a run's folder; an error of that does not change how the run ended."""
-        self._stored.release(spec.params.files)
+        self._stored.release(files)
         try:
-            await spec.workspace.release()
+            await workspace.release()
         except Exception:
             logger.exception("A folder of a run could not be released")
 
     async def _outcome(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
+        async with self._copies if spec.release is None else nullcontext():
+            return await self._judged(live, self._execute(live, spec), spec.workspace)
+
+    async def _judged(self, live: RunningJob, run: Coroutine[Any, Any, bytes], workspace: Workspace) -> bytes | Problem:
+        """Return a run's result, or what became of it instead. Raises `RunLeft`."""
         try:
-            async with self._copies if spec.release is None else nullcontext():
-                return await self._execute(live, spec)
+            return await run
+        except RunLeft:
+            raise
         except Problem as problem:
-            return _never_began(problem, live) or spec.workspace.as_known(problem)
+            return _never_began(problem, live) or workspace.as_known(problem)
         except asyncio.CancelledError:
             return _cancelled(live)
         except Exception as error:
@@ -381,24 +439,37 @@ class Jobs:
             files={each: self._stored.path(each.id) for each in spec.params.files},
         )
         live.is_waiting = False
+        with self._recorder(live, run.request) as live.recorder:
+            return await self._runner.run(run, live.recorder)
+
+    async def _followed(self, live: RunningJob, kept: KeptRun) -> bytes:
+        """Follow a run that an earlier agent has left; meanwhile it has its part of the machine."""
+        assert isinstance(self._runner, Lasting)
+        request = ResourceRequest(Resources(**kept.wanted), kept.release, Lane(kept.lane), accepted=kept.row)
+        allocation = self.scheduler.adopt(request, kept.gpus)
+        try:
+            with self._recorder(live, request) as live.recorder:
+                live.recorder.resume(kept.printed_before)
+                return await self._runner.take_up(kept, live.recorder)
+        finally:
+            self.scheduler.release(allocation)
+
+    def _recorder(self, live: RunningJob, request: ResourceRequest) -> Recorder:
         # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
         on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
-        files = self._files(live.row)
-        recorder = Recorder(
+        return Recorder(
             self._rows,
             live.row.id,
-            files,
-            turn=partial(self._turn, live, run.request),
-            residence=partial(self.scheduler.turn, replace(run.request, lane=Lane.RESIDENT)),
+            self._files(live.row),
+            turn=partial(self._turn, live, request),
+            residence=partial(self.scheduler.turn, replace(request, lane=Lane.RESIDENT)),
             begun=live.submitted,
             on_change=on_change,
             on_full=on_full,
             on_started=partial(self._reports.started, live),
             on_event=partial(self._reports.progressed, live.row),
         )
-        with recorder as live.recorder:
-            return await self._runner.run(run, live.recorder)
 
     async def _kept(self, row: JobRow, outcome: bytes | Problem) -> bytes | Problem:
         """Store a large result, and wait a while for room on the disk; without room the run fails."""
@@ -420,7 +491,7 @@ class Jobs:
         size = self._files(live.row).size() + len(live.row.params or b"")
         end: dict[str, Any] = {
             "status": ending(outcome, is_closing=self._is_closing).status,
-            "finished_at": now(),
+            "finished_at": live.recorder.moment if live.recorder else now(),
             "started_at": live.started_at,
             "progress": live.progress,
             "events": live.events,
@@ -478,9 +549,11 @@ class Jobs:
     def _files(self, row: JobRow) -> JobFiles:
         return JobFiles(self._folder / str(row.id))
 
-    def _fail_interrupted(self) -> None:
+    def _fail_interrupted(self, *, spared: set[int]) -> None:
         """Fail the jobs that an earlier agent left unfinished, but those with an end record; none is run again."""
         for row in self._rows.unfinished():
+            if row.id in spared and self._files(row).read_end() is None:
+                continue
             problem = restarted(row.job_id, has_begun=row.status != "PENDING")
             otherwise = EndRecord(
                 status="FAILED",

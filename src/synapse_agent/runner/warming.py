@@ -38,6 +38,9 @@ class SilentListener:
         """Wait for no turn: the runs that callers wait for have theirs."""
         return nullcontext()
 
+    def at(self, moment: float) -> None:
+        """Ignore when something came."""
+
     def output(self, data: bytes) -> None:
         """Hear nothing."""
 

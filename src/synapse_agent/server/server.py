@@ -46,6 +46,7 @@ class AgentServer:
         self._tls: ssl.SSLContext | None = None
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
+        self._leaves_jobs = False
 
     async def run(self, *, on_ready: Callable[[str], None]) -> None:
         """Listen, tell the base URL once requests are accepted, and serve until `stop()`.
@@ -64,10 +65,15 @@ class AgentServer:
         """Whether it has been asked to stop."""
         return self._stopping.is_set()
 
-    def stop(self) -> None:
-        """Take no more requests and let the running actions end; told a second time, end them at once."""
+    def stop(self, *, leaves_jobs: bool = False) -> None:
+        """Take no more requests and wait for the running actions to end; told a second time, end them at once.
+
+        With `leaves_jobs` those continue that outlive the agent.
+        """
         if self._stopping.is_set():
             self._hurrying.set()
+        else:
+            self._leaves_jobs = leaves_jobs
         self._stopping.set()
 
     def renew_certificate(self) -> None:
@@ -114,7 +120,8 @@ class AgentServer:
             self._settings.grace,
         )
         server.end()
-        ending = asyncio.create_task(agent.close(limit=self._settings.grace + KILL_SECONDS))
+        limit = self._settings.grace + KILL_SECONDS
+        ending = asyncio.create_task(agent.close(limit=limit, leaves_jobs=self._leaves_jobs))
         await _first(ending, self._hurrying)
         if self._hurrying.is_set():
             ending.cancel()

@@ -143,6 +143,9 @@ class _Printer:
     def started(self) -> None:
         """Nothing to print."""
 
+    def at(self, moment: float) -> None:
+        """Ignore when something came."""
+
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Wait for no turn."""
         return nullcontext()

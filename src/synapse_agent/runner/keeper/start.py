@@ -9,21 +9,23 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from ..synapse_worker import view
-from ..synapse_worker.kernel import become_subreaper, keep_from_being_traced, pidfd_open, send
+from ..synapse_worker.kernel import become_subreaper, keep_from_being_traced
 from ..synapse_worker.namespaces import IPC, MOUNTS, PROCESSES, enter_user_namespace, mount_processes
 from ..synapse_worker.zygote import Spec
-from . import protocol
+from .agent_link import greet
 from .keeper import Keeper
+from .lasting_runs import LastingRuns
 
 
 def start(control_fd: int, spec: dict[str, Any]) -> NoReturn:
     """Fork a keeper, and end."""
     control = socket(fileno=control_fd)
+    lasting = spec.pop("lasting", None)
     plan = Spec(**spec)
     if plan.namespaces:
         enter_user_namespace(MOUNTS | IPC | PROCESSES)
     if os.fork() == 0:
-        _keep(control, plan)
+        _keep(control, plan, None if lasting is None else LastingRuns(**lasting))
     os._exit(0)
 
 
@@ -44,7 +46,7 @@ def probe() -> None:
         sys.exit(1)
 
 
-def _keep(control: socket, spec: Spec) -> NoReturn:
+def _keep(control: socket, spec: Spec, lasting: LastingRuns | None) -> NoReturn:
     status = 1
     try:
         os.setsid()
@@ -53,17 +55,10 @@ def _keep(control: socket, spec: Spec) -> NoReturn:
             with suppress(PermissionError):  # in a container that masks its /proc: this process keeps the machine's
                 mount_processes()
         keep_from_being_traced()
-        _greet(control)
-        Keeper(control, spec).serve()
+        greet(control)
+        Keeper(control, spec, lasting).serve()
         status = 0
     except BaseException:  # nothing may return into `start`
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(status)
-
-
-def _greet(control: socket) -> None:
-    """Send the agent a descriptor of this process, before any other notice."""
-    pidfd = pidfd_open(os.getpid())
-    send(control, protocol.NOTICE.pack(protocol.HERE, 0, 0), [pidfd])
-    os.close(pidfd)

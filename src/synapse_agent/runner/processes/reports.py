@@ -1,4 +1,4 @@
-"""What a run reports, read as what a stranger says, whichever way it comes."""
+"""What a run reports, read with the suspicion that foreign code deserves."""
 
 from __future__ import annotations
 

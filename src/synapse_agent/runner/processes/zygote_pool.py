@@ -16,6 +16,7 @@ from typing import Any
 
 from synapse_agent.runner.processes.environ import worker_env
 from synapse_agent.runner.processes.keeper import NO_IMPORTS, KeeperProcess, ZygoteSpec
+from synapse_agent.runner.processes.lasting_keepers import LastingKeepers
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
 
@@ -32,10 +33,20 @@ class ZygotePool:
     """Keeps one zygote for each spec, up to a limit; the least recently used goes first, unless in use."""
 
     def __init__(
-        self, scratch: Scratch, *, limit: int, max_memory: float = math.inf, environ: Mapping[str, str] = os.environ
+        self,
+        scratch: Scratch,
+        *,
+        limit: int,
+        max_memory: float = math.inf,
+        environ: Mapping[str, str] = os.environ,
+        lasting: LastingKeepers | None = None,
     ) -> None:
-        """Keep so many, which together take at most `max_memory` bytes, unless they are in use."""
+        """Keep so many, which together take at most `max_memory` bytes, unless they are in use.
+
+        `lasting` has those whose runs outlive the agent.
+        """
         self._scratch = scratch
+        self._lasting = lasting
         self._limit = limit
         self._max_memory = max_memory
         self._too_large: set[ZygoteSpec] = set()
@@ -147,9 +158,11 @@ class ZygotePool:
             self._close(kept.keeper)
 
     def _start(self, spec: ZygoteSpec) -> KeeperProcess:
+        lasting = self._lasting.new_folder() if self._lasting is not None and spec.outlives else None
         return KeeperProcess(
             spec,
-            place=self._scratch.take(),
+            lasting=lasting,
+            place=self._scratch.take() if lasting is None else lasting.place,
             on_left=self._begin_removal,
             on_ready=partial(self._measure, spec),
             env=self._env,
@@ -159,6 +172,9 @@ class ZygotePool:
         return self._in_background(self._end(keeper))
 
     async def _end(self, keeper: KeeperProcess) -> None:
+        if keeper.folder is not None and self._lasting is not None:
+            await self._lasting.let_go(keeper)
+            return
         await keeper.close()
         if not self._scratch.give_back(keeper.place):
             self._begin_removal(keeper.place)

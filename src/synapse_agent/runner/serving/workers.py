@@ -44,6 +44,7 @@ class Prepared:
     on_uncompiled: Callable[[bytes], None]
     environment_seconds: float
     """How long the environment took."""
+    allocation: Allocation | None = None
 
 
 Residence = Callable[[], AbstractAsyncContextManager[Allocation | None]]
