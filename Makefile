@@ -10,7 +10,7 @@ PYTHON ?= $(firstword $(foreach python,python3.11 python3 python3.12 python3.13,
 	$(python) -c 'import sys; sys.version_info >= (3, 11) and print("$(python)")' 2>/dev/null)))
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header
+	--no-emit-index-url --no-header --no-emit-package synapse-agent-client --no-emit-package synapse-agent-server
 PYTEST_ARGS ?=
 # More than there are cores here: tests wait for about half of their time.
 WORKERS ?= 3
@@ -58,8 +58,8 @@ setup: .venv/.project-installed node_modules/.installed ## Build .venv and node_
 		|| $(BIN)/pip install --quiet --require-hashes --requirement $<
 	touch $@
 
-.venv/.project-installed: pyproject.toml src/synapse_sdk/_version.py .venv/.lock-installed
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
+.venv/.project-installed: pyproject.toml distributions/agent/pyproject.toml src/synapse_sdk/_version.py .venv/.lock-installed
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable . --editable distributions/agent
 	touch $@
 
 NPM_OPTIONS := --ignore-scripts --no-audit --no-fund --loglevel=error
@@ -187,9 +187,19 @@ docs: setup ## Write the documentation site: build/docs/index.html
 	$(BIN)/python docs/scripts/site_pages.py build
 
 .PHONY: dist
-dist: setup ## Build the wheel and the sdist: dist/
+dist: setup ## Build the wheels and the sdists, the same bytes each time for a commit, and check them: dist/
 	rm -rf dist
-	$(BIN)/python -m hatchling build -d dist
+	export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct); \
+	for project in . distributions/agent; do (cd $$project && $(CURDIR)/$(BIN)/python -m hatchling build -d $(CURDIR)/dist); done
+	$(BIN)/twine check --strict dist/*
+
+.PHONY: release
+release: dist ## Check that this commit can be released, and tag it: the package's version and the contract's
+	$(BIN)/python distributions/release.py
+
+.PHONY: pythons
+pythons: setup ## Install the wheels on each Python of this machine that they admit, and run an action
+	$(BIN)/python -m pytest -m "long or not long" tests/test_distribution.py -k each_python
 
 .PHONY: demo
 demo: setup ## Watch plugins being fetched, run and deleted on an agent of its own (RUNNER=ray: on a cluster of its own)

@@ -21,7 +21,7 @@ RELEASE = {"release": "adder@1.0.0", "action": "add"}
 TIMINGS = {"queued": 0.001, "environment": 0.0, "import": 0.0, "action": 0.002}
 CHANGES = [
     *(
-        Change("job", what, "a" * 32, {**RELEASE, "seconds": 0.001})
+        Change("job", what, "a" * 32, {**RELEASE, "seconds": 0.001}, is_detail=True)
         for what in ("queued", "environment ready", "started")
     ),
     Change("job", "ended", "a" * 32, {**RELEASE, "status": "SUCCEEDED", "seconds": 0.002, "timings": TIMINGS}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,13 @@ os.environ["SYNAPSE_AGENT_CHECK_ANSWERS"] = "1"
 # No test leaves jobs behind but those that are about it, which start their agents without this.
 os.environ["SYNAPSE_AGENT_STOP_RUNS"] = "1"
 
+# A shell has its background commands ignore Ctrl-C, which is inherited; the commands that tests start heed it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Not for the tests that a test runs.
+_FAILED_TESTS = os.environ.pop("FAILED_TESTS", None)
+
 MADE_ONCE = ("ray_cluster", "sdk_python", "site")
 """Fixtures of the session that take seconds: one process runs all tests that use one of them."""
 
@@ -26,17 +34,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     for item in items:
         if (group := _group(item)) and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(group))
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.timeout(1800))
     yield
     items.sort(key=_place)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the tests that failed, a line each, for `make test` to run them once more."""
-    if file := os.environ.get("FAILED_TESTS"):
+    if _FAILED_TESTS:
         reports = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
         # pytest-xdist puts `@` and the group behind a test's name.
         names = {re.sub(r"@[^]@]*$", "", report.nodeid) for report in reports}
-        Path(file).write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")
+        Path(_FAILED_TESTS).write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")
 
 
 def _group(item: pytest.Item) -> str | None:

@@ -1,4 +1,4 @@
-"""The wheel and the sdist: complete, and of use in a clean environment, bare and with each extra."""
+"""The wheels and the sdists: complete, and of use in a clean environment, bare and with each extra."""
 
 from __future__ import annotations
 
@@ -23,12 +23,18 @@ from uv import find_uv_bin
 import synapse_agent
 import synapse_sdk
 from synapse_agent import EmbeddedAgent
+from synapse_agent.page.files import FILES
 from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pip_config import uv_options, uv_settings
 
 ROOT = Path(__file__).parents[1]
+AGENT = ROOT / "distributions" / "agent"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+AGENT_PROJECT = tomllib.loads((AGENT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PLUGINS = ROOT / "examples" / "plugins"
+
+LARGEST_CLIENT = 275_000
+"""Bytes of the client's wheel."""
 
 Install = Callable[[str], Path]
 
@@ -105,14 +111,19 @@ class Distribution:
 
     wheel: Path
     sdist: Path
+    agent_wheel: Path
+    agent_sdist: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie together."""
+        return self.wheel.parent
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Distribution:
-    """Build the wheel and the sdist as `make dist` does."""
-    folder = tmp_path_factory.mktemp("dist")
-    build(ROOT, folder)
-    return Distribution(next(folder.glob("*.whl")), next(folder.glob("*.tar.gz")))
+    """Build the wheels and the sdists as `make dist` does."""
+    return build_both(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +146,7 @@ def install(built: Distribution, tmp_path_factory: pytest.TempPathFactory) -> In
         assert run(find_uv_bin(), "venv", "--quiet", "--python", sys.executable, target).returncode == 0
         wanted = ["--constraint", constraints, f"{built.wheel}[{extras}]" if extras else built.wheel]
         command = [find_uv_bin(), "pip", "install", "--quiet", *uv_options(os.environ), "--python", target]
+        command += ["--find-links", built.folder]
         done = run(*command, "--offline", *wanted)
         done = done if done.returncode == 0 else run(*command, *wanted)
         assert done.returncode == 0, done.stderr
@@ -161,6 +173,14 @@ def build(source: Path, folder: Path, *options: str) -> None:
     """Build what a source tree gives, without the network."""
     command = [sys.executable, "-m", "hatchling", "build", "-d", folder, *options]
     subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=60)
+
+
+def build_both(folder: Path) -> Distribution:
+    """Build the client's distribution and the agent's."""
+    build(ROOT, folder)
+    build(AGENT, folder)
+    kinds = ("client-*.whl", "client-*.tar.gz", "server-*.whl", "server-*.tar.gz")
+    return Distribution(*(next(folder.glob(f"synapse_agent_{kind}")) for kind in kinds))
 
 
 def metadata_of(wheel: Path) -> tuple[Metadata, str]:
@@ -244,9 +264,13 @@ def test_the_demo_needs_nothing_but_the_package(install: Install, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_the_extras_the_command_names_them(install: Install, tmp_path: Path) -> None:
+def test_without_the_extras_the_command_names_them(built: Distribution, tmp_path: Path) -> None:
     """One line, exit code 1."""
-    bare = run(install("") / "synapse-agent", "--help", cwd=tmp_path)
+    assert run(find_uv_bin(), "venv", "--quiet", "--python", sys.executable, tmp_path / "venv").returncode == 0
+    wheels = (built.wheel, built.agent_wheel)
+    added = run(find_uv_bin(), "pip", "install", "--no-deps", "--python", tmp_path / "venv", *wheels)
+    assert added.returncode == 0, added.stderr
+    bare = run(tmp_path / "venv" / "bin" / "synapse-agent", "--help", cwd=tmp_path)
     assert bare.returncode == 1
     (line,) = bare.stderr.splitlines()
     assert line.startswith("synapse-agent: typer is not installed. The command needs an extra: pip install")
@@ -268,7 +292,7 @@ def test_the_public_sdk_in_the_same_environment_is_reported(
 ) -> None:
     """The real one, in an environment of its own: in either order one sentence has the cure, and the cure works."""
     venv, theirs = tmp_path / "venv", "synapse-sdk"
-    ours = [f"{built.wheel}[cli]", "--constraint", _constraints(tmp_path)]
+    ours = [f"{built.wheel}[cli]", "--find-links", built.folder, "--constraint", _constraints(tmp_path)]
 
     def pip(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return run(find_uv_bin(), "pip", *arguments, "--quiet", *uv_options(os.environ), "--python", venv)
@@ -308,50 +332,128 @@ def test_the_bare_wheel_needs_httpx_and_attrs_alone(built: Distribution) -> None
     assert set(metadata.provides_extra or ()) == set(PROJECT["optional-dependencies"])
 
 
-def test_the_metadata_is_complete(built: Distribution) -> None:
+@pytest.mark.parametrize("name", ["synapse-agent-client", "synapse-agent-server"])
+def test_the_metadata_is_complete(name: str, built: Distribution) -> None:
     """What an index shows, and refuses an upload without."""
-    metadata, _ = metadata_of(built.wheel)
-    assert metadata.name == "synapse-agent-client"
+    metadata, _ = metadata_of(built.wheel if name == "synapse-agent-client" else built.agent_wheel)
+    assert metadata.name == name
     assert metadata.summary
     assert metadata.license_expression == "Apache-2.0"
+    assert (AGENT / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
     assert "LICENSE" in (metadata.license_files or ())
     assert metadata.description_content_type == "text/markdown"
-    assert (metadata.description or "").strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
     assert metadata.requires_python is not None
     assert "3.11" in metadata.requires_python
     assert "3.10" not in metadata.requires_python
     assert {"Typing :: Typed", "Programming Language :: Python :: 3.11"} <= set(metadata.classifiers or ())
     assert set(metadata.classifiers or ()) <= classifiers
+    assert metadata.author == "the maintainers of synapse-agent-client"
+    assert metadata.keywords
+    assert set(metadata.project_urls or ()) >= {"Homepage", "Changelog", "Issues"}
 
 
 def test_the_version_is_said_in_one_place(built: Distribution) -> None:
     """`src/synapse_sdk/_version.py`; all that has a version has that one."""
     metadata, _ = metadata_of(built.wheel)
     assert str(metadata.version) == synapse_sdk.__version__ == synapse_agent.__version__
-    assert "version" not in PROJECT
+    assert "version" not in PROJECT.keys() | AGENT_PROJECT.keys()
+    assert AGENT_PROJECT["dependencies"] == [f"synapse-agent-client=={synapse_sdk.__version__}"]
     sources = [path for path in (ROOT / "src").rglob("*.py") if f'"{synapse_sdk.__version__}"' in path.read_text()]
     assert [path.name for path in sources if "__version__" in path.read_text()] == ["_version.py"]
 
 
 def test_the_wheel_holds_what_is_needed(built: Distribution) -> None:
-    """Types are marked as such, the contract is there, and nothing of the repository is."""
-    names = names_in(built.wheel)
+    """Types are marked as such, the contract is there, nothing of the repository is, and no file is in both."""
+    assert names_in(built.wheel).isdisjoint(names_in(built.agent_wheel))
+    names = names_in(built.wheel) | names_in(built.agent_wheel)
     for package in ("synapse_sdk", "synapse_agent", "synapse_agent_api"):
         assert f"{package}/py.typed" in names
-    assert "synapse_agent_api/openapi.yaml" in names
+    assert "synapse_agent_api/openapi.yaml" in names_in(built.wheel)
+    assert {f"synapse_agent_api/{name}" for name, _ in FILES.values()} <= names
+    licenses = {"LICENSE", "NOTICE", "swagger-ui-bundle.js.LICENSE.txt"}
+    assert {f"synapse_agent_api/reference/{name}" for name in licenses} <= names
     known = {"synapse_sdk", "synapse_agent", "synapse_agent_api"}
     assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == known
     assert not [name for name in names if "__pycache__" in name or name.startswith(("tests/", "docs/"))]
 
 
-def test_the_sdist_gives_the_same_wheel(built: Distribution, tmp_path: Path) -> None:
-    """Installers that take the source end with the same files and metadata."""
-    with tarfile.open(built.sdist) as archive:
+def test_the_client_alone_is_small(built: Distribution) -> None:
+    """Without the agent and its pages: what every program that calls an agent downloads."""
+    assert built.wheel.stat().st_size <= LARGEST_CLIENT
+    assert {name.partition("/")[0] for name in names_in(built.wheel)} == {
+        "synapse_sdk",
+        "synapse_agent_api",
+        f"synapse_agent_client-{synapse_sdk.__version__}.dist-info",
+    }
+
+
+@pytest.mark.parametrize("kind", ["client", "agent"])
+def test_the_sdist_gives_the_same_wheel(kind: str, built: Distribution, tmp_path: Path) -> None:
+    """Installers that take the source end with the same bytes."""
+    sdist, wheel = (built.sdist, built.wheel) if kind == "client" else (built.agent_sdist, built.agent_wheel)
+    with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     build(next(tmp_path.iterdir()), tmp_path / "dist", "-t", "wheel")
     (again,) = (tmp_path / "dist").glob("*.whl")
-    assert names_in(again) == names_in(built.wheel)
-    assert metadata_of(again)[1] == metadata_of(built.wheel)[1]
+    assert again.read_bytes() == wheel.read_bytes()
+
+
+def test_a_second_build_gives_the_same_bytes(built: Distribution, tmp_path: Path) -> None:
+    """So that anyone can build a commit and compare it with what was published."""
+    again = build_both(tmp_path)
+    for name in ("wheel", "sdist", "agent_wheel", "agent_sdist"):
+        assert getattr(again, name).read_bytes() == getattr(built, name).read_bytes(), name
+
+
+def test_an_index_takes_what_is_built(built: Distribution) -> None:
+    """`twine check --strict`: the description renders."""
+    checked = run(sys.executable, "-m", "twine", "check", "--strict", *built.folder.iterdir())
+    assert checked.returncode == 0, checked.stdout
+    assert checked.stdout.count("PASSED") == 4
+
+
+def test_pictures_and_links_of_the_description_are_absolute(built: Distribution) -> None:
+    """An index shows the README at its own address."""
+    description = str(metadata_of(built.wheel)[0].description)
+    targets = re.findall(r"\]\(([^)]+)\)", description)
+    assert len(targets) == len(re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert [target for target in targets if not target.startswith(("https://", "#"))] == []
+    base = PROJECT["urls"]["Homepage"]
+    own = [target for target in targets if target.startswith(base)]
+    assert f"{base}/blob/v{synapse_sdk.__version__}/docs/comparison.md" in own
+    for target in own:
+        kind, version, path = target.removeprefix(f"{base}/").split("/", 2)
+        assert version == f"v{synapse_sdk.__version__}"
+        assert (kind == "raw") == path.endswith((".svg", ".png"))
+        assert (ROOT / path.partition("#")[0]).exists(), target
+
+
+def test_uvx_runs_the_demo_from_what_was_built(built: Distribution, tmp_path: Path) -> None:
+    """As README has it for a clone; after a release, `--find-links` is not needed."""
+    (release,) = built.folder.glob("synapse_agent_client-*.whl")
+    options = ["--find-links", built.folder, "--constraints", _constraints(tmp_path), *uv_options(os.environ)]
+    command = ["tool", "run", "--python", sys.executable, *options, "--from", f"{release}[agent,cli]"]
+    shown = run(find_uv_bin(), *command, "synapse-agent", "demo", cwd=tmp_path, UV_TOOL_DIR=str(tmp_path / "tools"))
+    assert shown.returncode == 0, shown.stderr
+    assert "11 steps" in shown.stdout.splitlines()[-1]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
+def test_the_wheels_work_on_each_python(version: str, built: Distribution, tmp_path: Path) -> None:
+    """Those that the classifiers name, as far as this machine has them; the other tests run on 3.11."""
+
+    async def find() -> Path | None:
+        return await anext((each.path async for each in Interpreters().fitting(f"=={version}.*")), None)
+
+    python = asyncio.run(find()) or pytest.skip(f"This machine has no Python {version}.")
+    venv = tmp_path / "venv"
+    assert run(find_uv_bin(), "venv", "--quiet", "--python", python, venv).returncode == 0
+    wanted = ["--find-links", built.folder, "--constraint", _constraints(tmp_path), f"{built.wheel}[agent,cli]"]
+    done = run(find_uv_bin(), "pip", "install", "--quiet", *uv_options(os.environ), "--python", venv, *wanted)
+    assert done.returncode == 0, done.stderr
+    used = run(venv / "bin" / "python", "-I", "-W", "error", "-c", USES["agent"], cwd=tmp_path)
+    assert used.returncode == 0, used.stderr
 
 
 def test_the_changelog_is_in_the_form_that_it_names() -> None:

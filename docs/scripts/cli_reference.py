@@ -68,9 +68,9 @@ def page() -> str:
         INTRODUCTION.read_text(encoding="utf-8"),
         "## Exit codes\n",
         table(("code", "meaning"), ((str(int(code)), code.meaning) for code in ExitCode)),
-        "`serve` has its own: 0 after being told to stop, 1 where the agent cannot start, 2 for a wrong call.\n",
+        "`serve` has its own: 0 after a stop, 1 if the agent can't start, 2 for invalid arguments.\n",
         "## Environment\n",
-        table(("variable", "what it says"), ((f"`{name}`", what) for name, what in VARIABLES.items())),
+        table(("variable", "meaning"), ((f"`{name}`", what) for name, what in VARIABLES.items())),
         "## Commands\n",
         *sections(command(), NAME),
     ]
@@ -78,7 +78,7 @@ def page() -> str:
 
 
 def sections(each: Any, path: str, shared: frozenset[tuple[str, str]] = frozenset()) -> Iterator[str]:
-    """Yield the section of a command, and those of the commands below it; `shared` are options told above."""
+    """Yield the section of a command, and those of the commands below it; `shared` are options listed above."""
     below = getattr(each, "commands", {})
     yield f"### `{' '.join([path, *arguments(each, has_commands=bool(below))])}`\n"
     yield f"{plain(each.help or '')}\n"
@@ -87,9 +87,9 @@ def sections(each: Any, path: str, shared: frozenset[tuple[str, str]] = frozense
     has_shared = bool(shared) and shared <= set(rows)
     own = [row for row in rows if not (has_shared and row in shared)]
     if own:
-        yield table(("option", "what it does"), own)
+        yield table(("option", "meaning"), own)
     if has_shared:
-        yield f"Also the [options of every command that speaks to an agent](#{ANCHOR}).\n"
+        yield f"Also the [options of every command that calls an agent](#{ANCHOR}).\n"
     for name, one in below.items():
         yield from sections(one, f"{path} {name}", shared or frozenset(rows[: -len(PROGRAM_OPTIONS)]))
 
@@ -113,7 +113,7 @@ def names(option: Any) -> str:
 
 
 def describe(parameter: Any) -> str:
-    """Return what a parameter does, where else it comes from, and what it is when it is left out."""
+    """Return what a parameter does, its other sources, and its default."""
     parts = [plain(parameter.help or "")]
     if getattr(parameter, "required", False) and not is_argument(parameter):
         parts.append("Required.")
@@ -126,7 +126,7 @@ def describe(parameter: Any) -> str:
 
 
 def default_of(parameter: Any) -> str | None:
-    """Return a default as a reader should see it, None where it goes without saying."""
+    """Return a default as a reader should see it, None if it is obvious."""
     shown = getattr(parameter, "show_default", False)
     if isinstance(shown, str):
         return shown

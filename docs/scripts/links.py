@@ -1,4 +1,4 @@
-"""Finds what is wrong with the links of a site: that one leads nowhere, or that a page needs another host."""
+"""Finds broken links of a site, and pages that load something from another host."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 LOADED = {("img", "src"), ("script", "src"), ("link", "href"), ("source", "srcset"), ("iframe", "src")}
-"""What a browser fetches without being asked."""
+"""Attributes that make a browser load something."""
 NOT_FETCHED = {"canonical", "next", "prev"}
 SCHEMES = {"http", "https", "mailto"}
 
 
 @dataclass
 class Page:
-    """What of a page has to do with links."""
+    """The links of a page, and its anchors."""
 
     ids: set[str] = field(default_factory=set)
     links: list[str] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Reader(HTMLParser):
         self.page = Page()
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        """Take down names and links."""
+        """Collect anchors and links."""
         found = {name: value or "" for name, value in attributes}
         self.page.ids |= {found[name] for name in ("id", "name") if name in found}
         for name in ("href", "src", "srcset"):
@@ -61,7 +61,7 @@ def read(path: Path) -> Page:
 
 
 def leads_somewhere(link: str, path: Path, pages: dict[Path, Page], site: Path) -> bool:
-    """Tell whether a link on a page leads to something that is there; of another host only whether it can."""
+    """Check a link on a page; of another host's, only its form."""
     parts = urlsplit(link)
     if parts.scheme == "data":
         return True
@@ -75,5 +75,5 @@ def leads_somewhere(link: str, path: Path, pages: dict[Path, Page], site: Path) 
 
 
 def place(linked: str, path: Path, site: Path) -> Path:
-    """Return where a link on a page leads; one that starts with a slash starts at the site's root."""
+    """Return the target of a link on a page; one with a leading slash starts at the site's root."""
     return (site / linked.lstrip("/") if linked.startswith("/") else path.parent / linked).resolve()

@@ -95,7 +95,7 @@ def wait_for_prompt(terminal: Terminal) -> None:
 
 
 def is_prompting(screen: str) -> bool:
-    """Tell whether the last that stands there is a prompt."""
+    """Check whether the screen ends with a prompt."""
     return screen == PROMPT.strip() or screen.endswith(f"\n{PROMPT.strip()}")
 
 
@@ -123,7 +123,7 @@ SCENES = (
     ),
     Scene(
         "doctor",
-        "What is wrong, and how to mend it",
+        "What is wrong, and how to fix it",
         type_in("synapse-agent doctor --token stale"),
         lines=22,
         own=MACHINE,
@@ -204,7 +204,7 @@ def draw(terminal: Terminal, scene: Scene) -> str:
 
 
 def line_of(terminal: Terminal, number: int) -> Text:
-    """Return a line of the screen with its colours."""
+    """Return a line of the screen with its colors."""
     row: Any = terminal.screen.buffer[number]
     text = Text(end="")
     # Word by word: viewers differ in what they make of blanks at the beginning of a text.
@@ -216,11 +216,11 @@ def line_of(terminal: Terminal, number: int) -> Text:
 
 def look(char: Any) -> tuple[Style, bool]:
     """Return how the emulator shows a character, and whether that is a blank."""
-    return Style(color=colour(char.fg), bold=char.bold, italic=char.italics), char.data == " "
+    return Style(color=color(char.fg), bold=char.bold, italic=char.italics), char.data == " "
 
 
-def colour(name: str) -> str | None:
-    """Return a colour of the emulator's in Rich's words."""
+def color(name: str) -> str | None:
+    """Return an emulator's color by Rich's name."""
     if name == "default":
         return None
     named = {"brown": "yellow", "brightbrown": "bright_yellow"}

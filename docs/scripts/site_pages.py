@@ -1,4 +1,4 @@
-"""Write the documentation site into a folder: the pages of docs/, and what they link to elsewhere in the repository."""
+"""Write the documentation site into a folder: the pages of docs/, and the files of the repository that they link to."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from links import faults
 
@@ -22,9 +24,10 @@ PROJECT_PAGES = {
     "examples/README.md": "project/examples.md",
     "tests/conformance/README.md": "project/conformance.md",
 }
-"""Pages that live elsewhere in the repository, and where they are on the site."""
+"""Pages elsewhere in the repository, and their places on the site."""
 
 API_REFERENCE = ROOT / "generator" / "reference.py"
+VERSION = ROOT / "src" / "synapse_sdk" / "_version.py"
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
 FENCE = re.compile(r"^(```+).*?^\1$", re.M | re.S)
 NAVIGATED = re.compile(r'^ *(?:\{ "[^"]+" = )?"(\S+\.md)"(?: \})?,$')
@@ -37,12 +40,12 @@ LANGUAGES = {
     ".ts": "ts",
     ".sh": "sh",
 }
-COLOURS = re.compile(r"\x1b\[[\d;]*m")
+COLORS = re.compile(r"\x1b\[[\d;]*m")
 LONGEST_SHOWN = 100_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the site and return the exit code: 1 where a link leads nowhere."""
+    """Write the site and return the exit code: 1 if a link is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="gets the site in `docs`, and what it is made from beside it")
     folder: Path = parser.parse_args(arguments).folder
@@ -56,13 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def is_built(settings: Path) -> bool:
-    """Build the site, tell what the builder says, and whether it has no fault to find."""
+    """Build the site, print the builder's output, and return whether it succeeded."""
     zensical = Path(sys.executable).with_name("zensical")
     command: list[str | Path] = [zensical, "build", "--strict", "--clean", "--config-file", settings]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    print(COLOURS.sub("", done.stdout).strip())
-    if done.returncode:  # the last line says why; above it is the builder's own traceback
-        print(COLOURS.sub("", done.stderr).strip().rpartition("\n")[2], file=sys.stderr)
+    print(COLORS.sub("", done.stdout).strip())
+    if done.returncode:  # the last line has the reason; above it is the builder's own traceback
+        print(COLORS.sub("", done.stderr).strip().rpartition("\n")[2], file=sys.stderr)
     return done.returncode == 0
 
 
@@ -70,7 +73,8 @@ def lay_out(folder: Path) -> None:
     """Write the site's settings and all its pages."""
     pages = folder / "pages"
     shutil.rmtree(pages, ignore_errors=True)
-    shutil.copytree(DOCS, pages, ignore=shutil.ignore_patterns("scripts", "*.md", "zensical.toml"))
+    shutil.copytree(DOCS, pages, ignore=shutil.ignore_patterns("scripts", "overrides", "*.md", "zensical.toml"))
+    shutil.copytree(DOCS / "overrides", folder / "overrides", dirs_exist_ok=True)
     todo = [*own_pages(), *PROJECT_PAGES]
     done: set[str] = set()
     while todo:
@@ -89,11 +93,22 @@ def own_pages() -> Iterator[str]:
 
 
 def settings(pages: Path) -> Iterator[str]:
-    """Yield the lines of the settings without those that name a page which is not there."""
+    """Yield the lines of the settings: with the header of this version, without missing pages."""
     for line in (DOCS / "zensical.toml").read_text(encoding="utf-8").splitlines():
         named = NAVIGATED.match(line)
-        if named is None or (pages / named[1]).exists():
+        if line.startswith("site_name = "):
+            yield from header(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"])
+        elif named is None or (pages / named[1]).exists():
             yield line
+
+
+def header(project: dict[str, Any]) -> Iterator[str]:
+    """Yield the settings of the site's header: name and version, and the repository if the project has its address."""
+    [version] = re.findall(r'^__version__ = "(.+)"$', VERSION.read_text(encoding="utf-8"), re.M)
+    yield f'site_name = "{project["name"]} {version}"'
+    if repository := project.get("urls", {}).get("Homepage"):
+        yield f'repo_url = "{repository}"'
+        yield f'repo_name = "{repository.partition("://")[2].partition("/")[2]}"'
 
 
 def write_page(path: str, pages: Path) -> list[str]:
@@ -104,7 +119,7 @@ def write_page(path: str, pages: Path) -> list[str]:
     def moved(link: re.Match[str]) -> str:
         target = os.path.normpath(PurePosixPath(path).parent / link[1])
         if not (ROOT / target).exists():
-            return link[1]  # what is to be told of it, the check of the links tells
+            return link[1]  # the check of the links reports it
         if not target.startswith("docs/"):
             linked.append(target)
         return os.path.relpath(place_of(target), place.parent)
@@ -118,14 +133,14 @@ def write_page(path: str, pages: Path) -> list[str]:
 
 
 def place_of(path: str) -> str:
-    """Tell where on the site a file or folder of the repository is."""
+    """Return the place of a file or folder of the repository on the site."""
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
     return PROJECT_PAGES.get(path, f"source/{path}.md")
 
 
 def text_of(path: str) -> str:
-    """Return the page of a file or folder: a page itself, else one that shows what is there."""
+    """Return the text of a page, or a page that shows a file or folder."""
     file = ROOT / path
     if file.suffix == ".md":
         return file.read_text(encoding="utf-8")
@@ -137,7 +152,7 @@ def text_of(path: str) -> str:
 
 
 def shown(file: Path) -> str:
-    """Return a block with what a file holds."""
+    """Return a block with a file's content."""
     content = file.read_bytes()
     if b"\0" in content or len(content) > LONGEST_SHOWN:
         return f"{len(content):,} bytes\n"

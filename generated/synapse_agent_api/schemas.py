@@ -13,11 +13,10 @@ from typing_extensions import TypeAliasType
 
 ActionParams = TypeAliasType("ActionParams", dict[str, Any])
 """
-The parameters that the action is called with, by name.
-
-The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
-a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They take precedence over the plugin's `config.yaml`, under `actions.<name>.resources`; without
-either a run has one CPU. A value that is no amount counts for nothing here.
+The action's parameters, by name. The agent also reads three of them, and passes them on like the others:
+`num_cpus`, `num_gpus` (less than 1 is a share of a GPU) and `memory` (bytes, or text such as `2GiB`) reserve
+resources for the run. They take precedence over `actions.<name>.resources` in the plugin's `config.yaml`;
+without either, a run has one CPU. The agent ignores a value that is not an amount.
 
 """
 
@@ -27,7 +26,7 @@ ActionResult = TypeAliasType(
     Annotated[
         Any,
         Field(
-            description="Whatever the action returned, as JSON. NaN and infinities are `null`, as the job's record lists under `nonfinite`."
+            description="The action's return value, as JSON. NaN and infinities are `null`; `nonfinite` in the job's record lists them.\n"
         ),
     ],
 )
@@ -41,10 +40,8 @@ class AgentEvent(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    type: Annotated[str, Field(description="What has changed; `stream_events` describes each.")]
-    what: Annotated[str | MISSING, Field(description="What has happened to it, such as `created` or `deleted`.")] = (
-        MISSING
-    )
+    type: Annotated[str, Field(description="The kind of change; see `stream_events`.")]
+    what: Annotated[str | MISSING, Field(description="The change, such as `created` or `deleted`.")] = MISSING
     job: Job | MISSING = MISSING
     job_id: str | MISSING = MISSING
     release: Annotated[str | MISSING, Field(description="`code@version`.")] = MISSING
@@ -60,21 +57,23 @@ class Backup(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    path: Annotated[str, Field(description="Where it is on the agent's machine.")]
-    size: Annotated[int, Field(description="Its bytes.")]
-    created_at: Annotated[AwareDatetime, Field(description="The database is as it was then.")]
+    path: Annotated[str, Field(description="Its path on the agent's machine.")]
+    size: Annotated[int, Field(description="Its size in bytes.")]
+    created_at: Annotated[AwareDatetime, Field(description="The time of the copy.")]
 
 
 class ClusterResources(BaseModel):
     """
-    What all live nodes have together.
+    The sums over all live nodes.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
     collected_at: AwareDatetime
-    stale: Annotated[StrictBool, Field(description="The cluster could not be asked; these are older figures.")]
+    stale: Annotated[
+        StrictBool, Field(description="Whether these are older figures, because the cluster did not answer.")
+    ]
     cpu: ResourceAmount
     memory: ResourceAmount
     gpu: GpuAmounts
@@ -92,24 +91,25 @@ class CreatePluginReleaseRequest(BaseModel):
 
     plugin: Annotated[str, Field(description="The plugin's code.", min_length=1)]
     version: Annotated[
-        str | MISSING, Field(description="The version, as text. Without it, the only one there is.", min_length=1)
+        str | MISSING,
+        Field(description="The version, as text. Without it, the only version of the plugin.", min_length=1),
     ] = MISSING
     refresh: Annotated[
-        StrictBool | MISSING, Field(description="Fetch it anew if it is cached; it keeps its ID. `false` by default.")
+        StrictBool | MISSING, Field(description="Fetch it again if it is cached; it keeps its ID. `false` by default.")
     ] = MISSING
 
 
 class DebugRunRequest(BaseModel):
     """
-    What to run from source, and with what.
+    The action to run from source, and its parameters.
     """
 
-    action: Annotated[str, Field(description="Name of the action, as the configuration has it.", min_length=1)]
+    action: Annotated[str, Field(description="Name of the action, as in the configuration.", min_length=1)]
     params: ActionParams | MISSING = MISSING
     plugin_path: Annotated[
         str | MISSING,
         Field(
-            description="Folder of the plugin's source on the agent's machine. An agent may take only what lies below certain folders,\nlinks resolved, and answer 403 `debug_not_allowed` to the rest.\n",
+            description="Folder of the plugin's source on the agent's machine. An agent may accept only paths below certain folders,\nwith links resolved, and answer 403 `debug_not_allowed` otherwise.\n",
             min_length=1,
         ),
     ] = MISSING
@@ -144,24 +144,24 @@ class ErrorBody(BaseModel):
 
 class ErrorDetail(BaseModel):
     """
-    What went wrong, and what helps with it.
+    The error, with details.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    error_type: Annotated[str, Field(description="The kind of error, for programs. Stable.")]
+    error_type: Annotated[str, Field(description="The kind of error, for programs; stable.")]
     message: Annotated[str, Field(description="What happened and what to do, for people.")]
-    job_id: Annotated[str | MISSING, Field(description="The job of the run that this is about.")] = MISSING
+    job_id: Annotated[str | MISSING, Field(description="The job of the run.")] = MISSING
     exception_type: Annotated[str | MISSING, Field(description="`action_failed`: the exception's class.")] = MISSING
     exception_message: Annotated[str | MISSING, Field(description="`action_failed`: the exception's message.")] = (
         MISSING
     )
     traceback: Annotated[
-        str | MISSING, Field(description="`action_failed`: the traceback, from the plugin's own code on.")
+        str | MISSING, Field(description="`action_failed`: the traceback, starting with the plugin's own code.")
     ] = MISSING
     file: Annotated[
-        str | MISSING, Field(description="`result_not_serializable`: the job's file with the `repr` of the result.")
+        str | MISSING, Field(description="`result_not_serializable`: the job's file with the result's `repr`.")
     ] = MISSING
     installer_output: Annotated[
         str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
@@ -171,7 +171,7 @@ class ErrorDetail(BaseModel):
 
 class GpuAmounts(BaseModel):
     """
-    GPUs together; `null` is what none reports.
+    All GPUs together; values that no GPU reports are `null`.
     """
 
     model_config = ConfigDict(
@@ -204,7 +204,7 @@ class GpuStatus(BaseModel):
 
 class Health(BaseModel):
     """
-    How the agent is.
+    The state of the agent.
     """
 
     model_config = ConfigDict(
@@ -213,13 +213,15 @@ class Health(BaseModel):
     status: Annotated[str, Field(description="`ok` when the agent can work.")]
     version: Annotated[str | MISSING, Field(description="The agent's own version.")] = MISSING
     features: Annotated[
-        list[str] | MISSING, Field(description="What the agent can beyond the minimum, as in `Synapse-Agent-Features`.")
+        list[str] | MISSING, Field(description="Optional features, as in `Synapse-Agent-Features`.")
     ] = MISSING
-    running: Annotated[int | MISSING, Field(description="Runs that are being carried out.")] = MISSING
-    waiting: Annotated[int | MISSING, Field(description="Runs that wait for their environment or their turn.")] = (
+    running: Annotated[int | MISSING, Field(description="Runs in progress.")] = MISSING
+    waiting: Annotated[int | MISSING, Field(description="Runs that wait for their environment or for a slot.")] = (
         MISSING
     )
-    capacity: Annotated[int | MISSING, Field(description="Runs at once.")] = MISSING
+    capacity: Annotated[int | MISSING, Field(description="The number of concurrent runs that the agent allows.")] = (
+        MISSING
+    )
     uptime: Annotated[float | MISSING, Field(description="Seconds since the agent's start.")] = MISSING
     sandbox: Sandbox | MISSING = MISSING
     warm: WarmProcesses | MISSING = MISSING
@@ -227,27 +229,28 @@ class Health(BaseModel):
 
 class InvalidItem(BaseModel):
     """
-    One part of a request that does not fit its schema.
+    A part of a request that does not match its schema.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    loc: Annotated[list[str | int], Field(description="The way to it, from `body`, `query`, `path` or `header` on.")]
-    msg: Annotated[str, Field(description="What is wrong, for people.")]
-    type: Annotated[str, Field(description="What is wrong, for programs.")]
-    input: Annotated[Any | MISSING, Field(description="What was found there.")] = MISSING
+    loc: Annotated[list[str | int], Field(description="Its path, starting with `body`, `query`, `path` or `header`.")]
+    msg: Annotated[str, Field(description="The problem, for people.")]
+    type: Annotated[str, Field(description="The kind of problem, for programs.")]
+    input: Annotated[Any | MISSING, Field(description="The invalid value.")] = MISSING
 
 
 InvalidItems = TypeAliasType(
-    "InvalidItems", Annotated[list[InvalidItem], Field(description="What does not fit its schema, part by part.")]
+    "InvalidItems",
+    Annotated[list[InvalidItem], Field(description="The parts of the request that don't match the schema.")],
 )
 """
-What does not fit its schema, part by part.
+The parts of the request that don't match the schema.
 """
 
 
-Detail = TypeAliasType("Detail", Annotated[str | InvalidItems | ErrorDetail, Field(description="What went wrong.")])
+Detail = TypeAliasType("Detail", Annotated[str | InvalidItems | ErrorDetail, Field(description="The error.")])
 
 
 class Job(BaseModel):
@@ -262,10 +265,7 @@ class Job(BaseModel):
     release: Annotated[str | None, Field(description="`code@version` of the release, `null` for a debug run.")]
     action: str
     method: Annotated[
-        str,
-        Field(
-            description="How the plugin runs this action. The caller may have had it run in the background all the same."
-        ),
+        str, Field(description="The action's method. The caller may have requested a background run nevertheless.")
     ]
     status: Annotated[
         str,
@@ -284,39 +284,43 @@ class Job(BaseModel):
     nonfinite: NonFiniteNumbers | MISSING = MISSING
     outputs: Annotated[
         int | MISSING,
-        Field(description="How many values the action yielded, if it is a generator; its result is the list of them."),
+        Field(
+            description="The number of values that the action yielded, if it is a generator; the result is the list of them.\n"
+        ),
     ] = MISSING
     error: Annotated[
         Any,
         Field(
-            description="The `detail` that an error answer would carry, `null` unless the job failed or was stopped."
+            description="The `detail` of the error, as in an error answer; `null` unless the job failed or was stopped."
         ),
     ]
     status_code: Annotated[
         int | None | MISSING,
-        Field(description="The status that an error answer would carry, `null` unless the job failed or was stopped."),
+        Field(
+            description="The HTTP status of the error, as in an error answer; `null` unless the job failed or was stopped."
+        ),
     ] = MISSING
     events: Annotated[
         list[JobEvent] | MISSING,
         Field(
-            description="The last events that the action recorded, at most 20; `data` of more than 1 kB is left out here, the stream of the log\nhas it.\n"
+            description="The last events that the action recorded, at most 20; `data` of more than 1 kB is omitted here, and is in\nthe stream of the log.\n"
         ),
     ] = MISSING
     timings: JobTimings | None | MISSING = MISSING
-    idempotency_key: Annotated[str | None, Field(description="The request's key, if it had one.")]
+    idempotency_key: Annotated[str | None, Field(description="The request's idempotency key, if any.")]
     params: Annotated[
         dict[str, Any] | None | MISSING,
         Field(
-            description="What the action was called with, without what its schema marks `writeOnly`. `null` if the agent does not keep\nit: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.\n"
+            description="The params of the call, without values that the action's schema marks `writeOnly`. `null` if the agent does\nnot keep them: if they are larger than 64 kB, the schema is unknown, the run is a debug run, or the operator\nhas disabled it.\n"
         ),
     ] = MISSING
     requirements: Annotated[list[str] | MISSING, Field(description="The call's own requirements.")] = MISSING
     caller: JobCaller | None | MISSING = MISSING
-    node: Annotated[str | None | MISSING, Field(description="The address of the node of a cluster that it ran on.")] = (
+    node: Annotated[str | None | MISSING, Field(description="The address of the cluster's node that it ran on.")] = (
         MISSING
     )
     attempts: Annotated[
-        int | MISSING, Field(description="How often this `job_id` has been run, this time included.", ge=1)
+        int | MISSING, Field(description="The number of runs with this `job_id`, including this one.", ge=1)
     ] = MISSING
 
 
@@ -329,11 +333,9 @@ class JobBucket(BaseModel):
         extra="allow",
     )
     start: AwareDatetime
-    runs: Annotated[int, Field(description="How many were created.", ge=0)]
-    failed: Annotated[int, Field(description="How many of them failed.", ge=0)]
-    seconds: Annotated[
-        float | None, Field(description="Their average time from start to end; `null` if none has ended.")
-    ]
+    runs: Annotated[int, Field(description="The number of created jobs.", ge=0)]
+    failed: Annotated[int, Field(description="The number of failed jobs among them.", ge=0)]
+    seconds: Annotated[float | None, Field(description="Their average duration; `null` if none has ended.")]
 
 
 class JobCaller(BaseModel):
@@ -361,32 +363,31 @@ class JobEvent(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    event: Annotated[str, Field(description="Its name, of the action's choice.")]
+    event: Annotated[str, Field(description="Its name.")]
     data: Annotated[
-        Any | MISSING,
-        Field(description="What goes with it, any JSON value. A text stands for what JSON has nothing for."),
+        Any | MISSING, Field(description="Its data, any JSON value. Values that JSON does not support are text.")
     ] = MISSING
     nonfinite: NonFiniteNumbers | MISSING = MISSING
-    left_out: Annotated[
-        str | MISSING, Field(description="What `data` does not have of what was reported, and why.")
-    ] = MISSING
-    at: Annotated[AwareDatetime | MISSING, Field(description="When the agent heard of it.")] = MISSING
+    left_out: Annotated[str | MISSING, Field(description="The omitted part of the data, and the reason.")] = MISSING
+    at: Annotated[AwareDatetime | MISSING, Field(description="When the agent received it.")] = MISSING
 
 
 class JobFile(BaseModel):
     """
-    A file that a run left.
+    An output file of a run.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    name: Annotated[str, Field(description="Its path below the folder of outputs.")]
+    name: Annotated[str, Field(description="Its path in the output folder.")]
     size: Annotated[int, Field(description="Bytes.", ge=0)]
     media_type: Annotated[str, Field(description="Guessed from the name.")]
-    sha256: Annotated[str | None, Field(description="Of its content, in hexadecimal digits; null while the job runs.")]
+    sha256: Annotated[
+        str | None, Field(description="SHA-256 of its content, in hexadecimal digits; null while the job runs.")
+    ]
     reference: Annotated[
-        dict[str, Any] | MISSING, Field(description="What params take for it, once the job is over.")
+        dict[str, Any] | MISSING, Field(description="A reference for params, after the job has ended.")
     ] = MISSING
 
 
@@ -406,17 +407,17 @@ JobId = TypeAliasType(
 
 class JobProgress(BaseModel):
     """
-    What the action last reported of its progress, `null` before that.
+    The last progress that the action reported, `null` before that.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
     current: Annotated[
-        float | None | MISSING, Field(description="How much is done; `null` if the action reported no finite number.")
+        float | None | MISSING, Field(description="The current amount; `null` if the action reported no finite number.")
     ] = MISSING
-    total: Annotated[float | None | MISSING, Field(description="The total, if the action knows it.")] = MISSING
-    step: Annotated[str | MISSING, Field(description="The step of the action, if it names several.")] = MISSING
+    total: Annotated[float | None | MISSING, Field(description="The total, if known.")] = MISSING
+    step: Annotated[str | MISSING, Field(description="The step, if the action has several.")] = MISSING
     nonfinite: NonFiniteNumbers | MISSING = MISSING
 
 
@@ -433,7 +434,7 @@ class JobStatistics(BaseModel):
 
 class JobStatus(StrEnum):
     """
-    A state of jobs to ask for. In answers it is open, since newer agents may have others.
+    A state of jobs. In answers the list is open, since newer agents may have others.
     """
 
     PENDING = "PENDING"
@@ -451,8 +452,8 @@ class JobStreamEvent(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    type: Annotated[str, Field(description="What this event is about; `stream_job_logs` describes each.")]
-    message: Annotated[str | MISSING, Field(description="The line, or a sentence for people.")] = MISSING
+    type: Annotated[str, Field(description="The kind of event; see `stream_job_logs`.")]
+    message: Annotated[str | MISSING, Field(description="The line, or a message for people.")] = MISSING
     overwritten: Annotated[
         StrictBool | MISSING,
         Field(
@@ -461,41 +462,40 @@ class JobStreamEvent(BaseModel):
     ] = MISSING
     current: Annotated[
         float | None | MISSING,
-        Field(description="`progress`: how much is done; `null` if the action reported no finite number."),
+        Field(description="`progress`: the current amount; `null` if the action reported no finite number."),
     ] = MISSING
-    total: Annotated[float | None | MISSING, Field(description="`progress`: the total, if the action knows it.")] = (
-        MISSING
-    )
-    step: Annotated[str | MISSING, Field(description="`progress`: the step of the action, if it names several.")] = (
-        MISSING
-    )
-    event: Annotated[str | MISSING, Field(description="`event`: its name, of the action's choice.")] = MISSING
+    total: Annotated[float | None | MISSING, Field(description="`progress`: the total, if known.")] = MISSING
+    step: Annotated[str | MISSING, Field(description="`progress`: the step, if the action has several.")] = MISSING
+    event: Annotated[str | MISSING, Field(description="`event`: its name.")] = MISSING
     index: Annotated[int | MISSING, Field(description="`output`: the number of the value, from 0.")] = MISSING
-    value: Annotated[Any | MISSING, Field(description="`output`: what the action yielded, any JSON value.")] = MISSING
+    value: Annotated[
+        Any | MISSING, Field(description="`output`: the value that the action yielded, any JSON value.")
+    ] = MISSING
     outputs: Annotated[
-        int | MISSING, Field(description="`complete`: how many values the action yielded, if it is a generator.")
+        int | MISSING,
+        Field(description="`complete`: the number of values that the action yielded, if it is a generator."),
     ] = MISSING
-    data: Annotated[Any | MISSING, Field(description="`event`: what goes with it, any JSON value.")] = MISSING
+    data: Annotated[Any | MISSING, Field(description="`event`: its data, any JSON value.")] = MISSING
     nonfinite: NonFiniteNumbers | MISSING = MISSING
-    left_out: Annotated[
-        str | MISSING, Field(description="`event`: what `data` does not have of what was reported, and why.")
-    ] = MISSING
-    at: Annotated[AwareDatetime | MISSING, Field(description="`event`, `output`: when the agent heard of it.")] = (
+    left_out: Annotated[str | MISSING, Field(description="`event`: the omitted part of the data, and the reason.")] = (
         MISSING
     )
-    error: Annotated[Any | MISSING, Field(description="`error`: what went wrong, as in the job's record.")] = MISSING
-    status: Annotated[str | MISSING, Field(description="`complete`: the status that the job ended with.")] = MISSING
+    at: Annotated[AwareDatetime | MISSING, Field(description="`event`, `output`: when the agent received it.")] = (
+        MISSING
+    )
+    error: Annotated[Any | MISSING, Field(description="`error`: the error, as in the job's record.")] = MISSING
+    status: Annotated[str | MISSING, Field(description="`complete`: the final status of the job.")] = MISSING
 
 
 class JobTimings(BaseModel):
     """
-    Seconds that the parts of the run took, `null` until it has ended, and if its action was not started.
+    Seconds for each part of the run; `null` until it has ended, and if its action did not start.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    queued: Annotated[float | MISSING, Field(description="Waiting for its turn.")] = MISSING
+    queued: Annotated[float | MISSING, Field(description="Waiting for a slot.")] = MISSING
     environment: Annotated[
         float | MISSING,
         Field(description="Making the environment, and starting the process that runs are forked from."),
@@ -503,10 +503,10 @@ class JobTimings(BaseModel):
     import_: Annotated[
         float | MISSING, Field(alias="import", description="Importing modules, before or during the action.")
     ] = MISSING
-    action: Annotated[float | MISSING, Field(description="The rest, from the start of the process to its end.")] = (
+    action: Annotated[float | MISSING, Field(description="The rest, from the start to the end of the process.")] = (
         MISSING
     )
-    hint: Annotated[str | MISSING, Field(description="What to do if importing took most of the run.")] = MISSING
+    hint: Annotated[str | MISSING, Field(description="A hint, if importing took most of the run.")] = MISSING
 
 
 LegacyRunPayload = TypeAliasType("LegacyRunPayload", dict[str, Any])
@@ -522,7 +522,7 @@ Lookup = TypeAliasType(
     Annotated[
         str,
         Field(
-            description="A release's ID (`123`) or `code@version`; the last `@` parts code from version.",
+            description="A release's ID (`123`) or `code@version`; the last `@` separates code and version.",
             min_length=1,
             pattern="^([^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*|\\.[^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*|\\.\\.[^\\u0000-\\u001f\\u007f-\\u009f]+)$",
         ),
@@ -564,34 +564,34 @@ class NodeCounts(BaseModel):
 
 class NodeGpu(BaseModel):
     """
-    A GPU; `null` is what can't be read.
+    A GPU; values that can't be read are `null`.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    index: Annotated[int, Field(description="Place on its node.")]
+    index: Annotated[int, Field(description="Its number on the node.")]
     uuid: Annotated[str, Field(description="Its name in `CUDA_VISIBLE_DEVICES`; a number if the UUID is unknown.")]
     name: str
-    used: Annotated[float | None, Field(description="Part that runs have, 0 to 1.")]
-    utilization_gpu: Annotated[float | None | MISSING, Field(description="Percent of the time.")] = MISSING
+    used: Annotated[float | None, Field(description="The share that runs use, 0 to 1.")]
+    utilization_gpu: Annotated[float | None | MISSING, Field(description="Utilization in percent.")] = MISSING
     memory_used: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
     memory_total: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
 
 
 class NonFiniteNumbers(BaseModel):
     """
-    The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
-    progress that has this field. The field is missing without any.
+    The places of NaN and infinities, which JSON does not have: they are `null` in the result, event or progress
+    with this field. Absent otherwise.
 
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    count: Annotated[int, Field(description="How many there were.")]
+    count: Annotated[int, Field(description="Their number.")]
     places: Annotated[
-        list[NonFinitePlace], Field(description="The first of them, at most 100 of a result and 20 of an event.")
+        list[NonFinitePlace], Field(description="The first ones, up to 100 of a result and 20 of an event.")
     ]
 
 
@@ -603,8 +603,8 @@ class NonFinitePlace(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    path: Annotated[str, Field(description="Its place, such as `$.losses[1]`, from the result or the event on.")]
-    value: Annotated[str, Field(description="What it was.")]
+    path: Annotated[str, Field(description="Its place in the result or event, such as `$.losses[1]`.")]
+    value: Annotated[str, Field(description="The original value.")]
 
 
 class PluginAction(BaseModel):
@@ -618,31 +618,29 @@ class PluginAction(BaseModel):
     name: str
     method: Annotated[
         str | MISSING,
-        Field(
-            description="`local`, `task` and `serve` answer with the result, `job` answers at once with the job record."
-        ),
+        Field(description="`local`, `task` and `serve` return the result, `job` returns the job record at once."),
     ] = MISSING
     description: str | MISSING = MISSING
     params_schema: Annotated[
         dict[str, Any] | MISSING,
         Field(
-            description="JSON Schema of the params that the action takes, from its annotations. Absent until the release has run once, and\nfor an action that cannot be described.\n"
+            description="JSON Schema of the action's params, from its annotations. Absent until the release has run once, and for\nactions without a usable signature.\n"
         ),
     ] = MISSING
 
 
 PluginConfigOverride = TypeAliasType("PluginConfigOverride", dict[str, Any])
 """
-Keys to lay over the plugin's `config.yaml`, or the whole of it. Under `actions`, each name has an `entrypoint`,
-`package.module:attribute`, and may have a `method`: `local` and `task` (the default) answer with the result, `job`
-at once with the job record.
+Keys that replace those of the plugin's `config.yaml`, or the whole configuration. Under `actions`, each name
+has an `entrypoint`, `package.module:attribute`, and may have a `method`: `local` and `task` (the default)
+return the result, `job` the job record at once.
 
 """
 
 
 class PluginEnvironment(BaseModel):
     """
-    An environment that runs of plugins share.
+    An environment of plugins.
     """
 
     model_config = ConfigDict(
@@ -677,7 +675,7 @@ class PluginRelease(BaseModel):
     name: Annotated[str | MISSING, Field(description="The plugin's name, for people.")] = MISSING
     category: str | MISSING = MISSING
     description: str | MISSING = MISSING
-    actions: Annotated[list[PluginAction] | MISSING, Field(description="What the release can run.")] = MISSING
+    actions: Annotated[list[PluginAction] | MISSING, Field(description="The actions of the release.")] = MISSING
     digest: Annotated[
         str | MISSING, Field(description="`sha256:` and the hash of the cached content, in hexadecimal digits.")
     ] = MISSING
@@ -685,14 +683,12 @@ class PluginRelease(BaseModel):
     source_changed: Annotated[
         StrictBool | MISSING,
         Field(
-            description="Only `true`, and only from `create_plugin_release`: its source has other files now. Runs use the cached ones\nuntil it is refreshed.\n"
+            description="Only `true`, and only from `create_plugin_release`: the source now has other files. Runs use the cached\nfiles until the release is refreshed.\n"
         ),
     ] = MISSING
     warnings: Annotated[
         list[str] | MISSING,
-        Field(
-            description="What the plugin's author should know, one sentence each; keys and files without effect are named."
-        ),
+        Field(description="Hints for the plugin's author, one sentence each, such as keys and files without effect."),
     ] = MISSING
 
 
@@ -704,11 +700,11 @@ class PluginReleasePage(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    count: Annotated[int, Field(description="How many releases there are on all pages together.", ge=0)]
+    count: Annotated[int, Field(description="The number of releases on all pages.", ge=0)]
     next: Annotated[
         str | None, Field(description="Address of the next page, absolute or relative; `null` on the last.")
     ]
-    previous: Annotated[str | None, Field(description="Address of the page before; `null` on the first.")]
+    previous: Annotated[str | None, Field(description="Address of the previous page; `null` on the first.")]
     results: list[PluginRelease]
 
 
@@ -739,7 +735,7 @@ class PushPluginReleaseRequest(BaseModel):
 
 class Readiness(BaseModel):
     """
-    The agent takes runs.
+    The agent accepts runs.
     """
 
     model_config = ConfigDict(
@@ -770,7 +766,7 @@ Further filters, by the name of a release's field.
 
 class ResourceAmount(BaseModel):
     """
-    How much there is for runs, and how much they have.
+    An amount that runs can use, and the amount in use.
     """
 
     model_config = ConfigDict(
@@ -783,13 +779,13 @@ class ResourceAmount(BaseModel):
 
 class RunRequest(BaseModel):
     """
-    What to run, and with what.
+    The action to run, and its parameters.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    action: Annotated[str, Field(description="Name of the action, as the plugin's `config.yaml` has it.", min_length=1)]
+    action: Annotated[str, Field(description="Name of the action, as in the plugin's `config.yaml`.", min_length=1)]
     params: ActionParams | MISSING = MISSING
     requirements: Annotated[
         list[str] | MISSING,
@@ -814,7 +810,7 @@ RunBody = TypeAliasType(
 
 class Sandbox(BaseModel):
     """
-    What keeps the actions that an agent runs from writing elsewhere than into their own folder.
+    The mechanism that restricts actions to writing into their own folder.
     """
 
     model_config = ConfigDict(
@@ -827,20 +823,19 @@ class Sandbox(BaseModel):
         ),
     ]
     landlock_abi: Annotated[
-        int | MISSING,
-        Field(description="The ABI version of the kernel's Landlock; 0 if it has none that can be used.", ge=0),
+        int | MISSING, Field(description="The ABI version of the kernel's Landlock; 0 if it is not available.", ge=0)
     ] = MISSING
     restricts: Annotated[
         list[str] | MISSING,
         Field(
-            description="What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change\nother processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`\n(of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in\n`/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).\n"
+            description="What actions can't do or see: `write` (create, change, move or remove files), `ptrace` (inspect or change\nother processes), `truncate`, `device_ioctl`, `signal` (processes of others), `abstract_socket` (sockets of\nothers), `attributes` (change modes, owners and times of files elsewhere), `temporary_files` and `ipc`\n(others' files in `/tmp`, `/var/tmp` and `/dev/shm`, and System V IPC), `memory` (take more than nine tenths of\nwhat the agent may use) and `processes` (start more than a number of them).\n"
         ),
     ] = MISSING
 
 
 class ServeApplication(BaseModel):
     """
-    An action of the method `serve`, and the workers that hold it.
+    An action with `method: serve`, and its workers.
     """
 
     model_config = ConfigDict(
@@ -849,12 +844,12 @@ class ServeApplication(BaseModel):
     name: Annotated[str, Field(description="`code@version:action`.")]
     release: Annotated[str, Field(description="`code@version` of the release.")]
     action: str
-    status: Annotated[str, Field(description="`RUNNING` if a worker is ready, `FAILED` if the last start has failed.")]
+    status: Annotated[str, Field(description="`RUNNING` if a worker is ready, `FAILED` if the last start failed.")]
     workers: list[ServeWorker]
-    calls: Annotated[int, Field(description="The calls that have ended, also those of earlier workers.", ge=0)]
-    waiting: Annotated[int | MISSING, Field(description="The calls that wait.", ge=0)] = MISSING
-    since: Annotated[AwareDatetime, Field(description="When the first worker was started.")]
-    log: Annotated[str | MISSING, Field(description="The end of what workers printed outside of calls.")] = MISSING
+    calls: Annotated[int, Field(description="The number of ended calls, including those of earlier workers.", ge=0)]
+    waiting: Annotated[int | MISSING, Field(description="The number of waiting calls.", ge=0)] = MISSING
+    since: Annotated[AwareDatetime, Field(description="The start of the first worker.")]
+    log: Annotated[str | MISSING, Field(description="The last output of workers outside of calls.")] = MISSING
     error: Annotated[Any | MISSING, Field(description="The `detail` of the last start, if it failed.")] = MISSING
 
 
@@ -863,7 +858,7 @@ ServeApplicationName = TypeAliasType(
     Annotated[
         str,
         Field(
-            description="`code@version:action`, and behind a `+` what stands for requirements that callers add; not `.` or `..`, no control\ncharacters.\n",
+            description="`code@version:action`, followed by `+` and a hash if callers add requirements; not `.` or `..`, no control\ncharacters.\n",
             min_length=1,
             pattern="^([^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*|\\.[^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*|\\.\\.[^\\u0000-\\u001f\\u007f-\\u009f]+)$",
         ),
@@ -873,31 +868,30 @@ ServeApplicationName = TypeAliasType(
 
 class ServeWorker(BaseModel):
     """
-    A process that holds an action.
+    A process that keeps an action loaded.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    status: Annotated[str, Field(description="`LEAVING` workers take no more calls.")]
+    status: Annotated[str, Field(description="`LEAVING` workers accept no more calls.")]
     node_id: Annotated[str | None, Field(description="Its node of the cluster; null on the agent's own machine.")]
-    calls: Annotated[int, Field(description="The calls that have ended.", ge=0)]
+    calls: Annotated[int, Field(description="The number of ended calls.", ge=0)]
     memory: Annotated[
-        int | None,
-        Field(description="Bytes, with its share of what it has in common with other processes; null if unknown."),
+        int | None, Field(description="Its memory in bytes, with its share of shared memory (PSS); null if unknown.")
     ]
 
 
 class Session(BaseModel):
     """
-    The token that a request or a browser's cookie stands for.
+    The token of a request or of a browser's cookie.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
     token: Annotated[str | None, Field(description="Its name; `null` if the agent takes requests without a token.")]
-    read_only: Annotated[StrictBool, Field(description="Whether it changes nothing.")]
+    read_only: Annotated[StrictBool, Field(description="Whether it is read-only.")]
 
 
 class SessionCode(BaseModel):
@@ -923,7 +917,7 @@ class SessionRequest(BaseModel):
 
 class Storage(BaseModel):
     """
-    What an agent keeps on its disk.
+    An agent's use of its disk.
     """
 
     model_config = ConfigDict(
@@ -931,14 +925,14 @@ class Storage(BaseModel):
     )
     data_dir: Annotated[str, Field(description="The data folder, on the agent's machine.")]
     collected_at: AwareDatetime
-    disk_total: Annotated[int, Field(description="Bytes of the disk with the data folder.")]
-    disk_free: Annotated[int, Field(description="Bytes of it that are free.")]
+    disk_total: Annotated[int, Field(description="The size of the disk with the data folder, in bytes.")]
+    disk_free: Annotated[int, Field(description="Its free bytes.")]
     stores: list[Store]
 
 
 class Store(BaseModel):
     """
-    One kind of what is kept.
+    One kind of stored data.
     """
 
     model_config = ConfigDict(
@@ -958,10 +952,10 @@ class StoredFile(BaseModel):
         extra="allow",
     )
     id: Annotated[str, Field(description="The SHA-256 of its content, in hexadecimal digits.")]
-    name: Annotated[str | None, Field(description="As its uploader called it.")]
-    media_type: Annotated[str | None, Field(description="As its uploader called it.")]
-    size: Annotated[int | None, Field(description="Bytes; null while that is not known.")]
-    received: Annotated[int, Field(description="Bytes that are there.", ge=0)]
+    name: Annotated[str | None, Field(description="As set by the uploader.")]
+    media_type: Annotated[str | None, Field(description="As set by the uploader.")]
+    size: Annotated[int | None, Field(description="Size in bytes; null while unknown.")]
+    received: Annotated[int, Field(description="Bytes that the agent has.", ge=0)]
 
 
 class StoredFileReference(BaseModel):
@@ -974,34 +968,34 @@ class StoredFileReference(BaseModel):
 
 class WarmProcesses(BaseModel):
     """
-    The processes that the agent keeps ready for runs of releases. Absent if they are on other machines.
+    The processes that the agent keeps ready for runs. Absent if they are on other machines.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    processes: Annotated[int | MISSING, Field(description="How many there are.", ge=0)] = MISSING
+    processes: Annotated[int | MISSING, Field(description="Their number.", ge=0)] = MISSING
     memory: Annotated[
         int | MISSING,
-        Field(description="Bytes that they take; of memory that processes share, each counts its share (PSS).", ge=0),
+        Field(description="Their memory in bytes (PSS: each process counts its share of shared memory).", ge=0),
     ] = MISSING
     max_memory: Annotated[
         int | MISSING,
-        Field(description="Bytes that they may take while they are idle; the least recently used end first.", ge=0),
+        Field(description="The limit on their memory while idle, in bytes; the least recently used end first.", ge=0),
     ] = MISSING
 
 
 class WarmRelease(BaseModel):
     """
-    How far a release is prepared for its runs.
+    The state of a release's preparation.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
     release: Annotated[str, Field(description="`code@version` of the release.")]
-    action: Annotated[str | None, Field(description="The action that was asked for, `null` for all of them.")]
-    status: Annotated[str, Field(description="`ready` once runs find everything prepared, `starting` before that.")]
+    action: Annotated[str | None, Field(description="The requested action, `null` for all.")]
+    status: Annotated[str, Field(description="`ready` if everything is prepared, `starting` before that.")]
 
 
 class WarmRequest(BaseModel):

@@ -9,11 +9,10 @@ from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 ActionParams: TypeAlias = dict[str, Any]
 """
-The parameters that the action is called with, by name.
-
-The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
-a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They take precedence over the plugin's `config.yaml`, under `actions.<name>.resources`; without
-either a run has one CPU. A value that is no amount counts for nothing here.
+The action's parameters, by name. The agent also reads three of them, and passes them on like the others:
+`num_cpus`, `num_gpus` (less than 1 is a share of a GPU) and `memory` (bytes, or text such as `2GiB`) reserve
+resources for the run. They take precedence over `actions.<name>.resources` in the plugin's `config.yaml`;
+without either, a run has one CPU. The agent ignores a value that is not an amount.
 
 """
 
@@ -47,7 +46,7 @@ class Backup(TypedDict):
 
 class ClusterResources(TypedDict):
     """
-    What all live nodes have together.
+    The sums over all live nodes.
     """
 
     collected_at: str
@@ -74,7 +73,7 @@ class CreatePluginReleaseRequest(TypedDict):
 
 class DebugRunRequest(TypedDict):
     """
-    What to run from source, and with what.
+    The action to run from source, and its parameters.
     """
 
     action: str
@@ -98,7 +97,7 @@ class ErrorBody(TypedDict):
 
 class ErrorDetail(TypedDict):
     """
-    What went wrong, and what helps with it.
+    The error, with details.
     """
 
     error_type: str
@@ -114,7 +113,7 @@ class ErrorDetail(TypedDict):
 
 class GpuAmounts(TypedDict):
     """
-    GPUs together; `null` is what none reports.
+    All GPUs together; values that no GPU reports are `null`.
     """
 
     total_gpus: float
@@ -141,7 +140,7 @@ class GpuStatus(TypedDict):
 
 class Health(TypedDict):
     """
-    How the agent is.
+    The state of the agent.
     """
 
     status: str
@@ -157,7 +156,7 @@ class Health(TypedDict):
 
 class InvalidItem(TypedDict):
     """
-    One part of a request that does not fit its schema.
+    A part of a request that does not match its schema.
     """
 
     loc: list[str | int]
@@ -168,7 +167,7 @@ class InvalidItem(TypedDict):
 
 InvalidItems: TypeAlias = list[InvalidItem]
 """
-What does not fit its schema, part by part.
+The parts of the request that don't match the schema.
 """
 
 
@@ -240,7 +239,7 @@ class JobEvent(TypedDict):
 
 class JobFile(TypedDict):
     """
-    A file that a run left.
+    An output file of a run.
     """
 
     name: str
@@ -255,7 +254,7 @@ JobId: TypeAlias = str
 
 class JobProgress(TypedDict):
     """
-    What the action last reported of its progress, `null` before that.
+    The last progress that the action reported, `null` before that.
     """
 
     current: NotRequired[float | None]
@@ -349,7 +348,7 @@ class NodeCounts(TypedDict):
 
 class NodeGpu(TypedDict):
     """
-    A GPU; `null` is what can't be read.
+    A GPU; values that can't be read are `null`.
     """
 
     index: int
@@ -363,8 +362,8 @@ class NodeGpu(TypedDict):
 
 class NonFiniteNumbers(TypedDict):
     """
-    The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
-    progress that has this field. The field is missing without any.
+    The places of NaN and infinities, which JSON does not have: they are `null` in the result, event or progress
+    with this field. Absent otherwise.
 
     """
 
@@ -394,16 +393,16 @@ class PluginAction(TypedDict):
 
 PluginConfigOverride: TypeAlias = dict[str, Any]
 """
-Keys to lay over the plugin's `config.yaml`, or the whole of it. Under `actions`, each name has an `entrypoint`,
-`package.module:attribute`, and may have a `method`: `local` and `task` (the default) answer with the result, `job`
-at once with the job record.
+Keys that replace those of the plugin's `config.yaml`, or the whole configuration. Under `actions`, each name
+has an `entrypoint`, `package.module:attribute`, and may have a `method`: `local` and `task` (the default)
+return the result, `job` the job record at once.
 
 """
 
 
 class PluginEnvironment(TypedDict):
     """
-    An environment that runs of plugins share.
+    An environment of plugins.
     """
 
     id: str
@@ -464,7 +463,7 @@ class PushPluginReleaseRequest(TypedDict):
 
 class Readiness(TypedDict):
     """
-    The agent takes runs.
+    The agent accepts runs.
     """
 
     status: str
@@ -487,7 +486,7 @@ Further filters, by the name of a release's field.
 
 class ResourceAmount(TypedDict):
     """
-    How much there is for runs, and how much they have.
+    An amount that runs can use, and the amount in use.
     """
 
     total: float
@@ -497,7 +496,7 @@ class ResourceAmount(TypedDict):
 
 class RunRequest(TypedDict):
     """
-    What to run, and with what.
+    The action to run, and its parameters.
     """
 
     action: str
@@ -513,7 +512,7 @@ RunBody: TypeAlias = RunRequest | LegacyRunPayload
 
 class Sandbox(TypedDict):
     """
-    What keeps the actions that an agent runs from writing elsewhere than into their own folder.
+    The mechanism that restricts actions to writing into their own folder.
     """
 
     status: str
@@ -523,7 +522,7 @@ class Sandbox(TypedDict):
 
 class ServeApplication(TypedDict):
     """
-    An action of the method `serve`, and the workers that hold it.
+    An action with `method: serve`, and its workers.
     """
 
     name: str
@@ -543,7 +542,7 @@ ServeApplicationName: TypeAlias = str
 
 class ServeWorker(TypedDict):
     """
-    A process that holds an action.
+    A process that keeps an action loaded.
     """
 
     status: str
@@ -554,7 +553,7 @@ class ServeWorker(TypedDict):
 
 class Session(TypedDict):
     """
-    The token that a request or a browser's cookie stands for.
+    The token of a request or of a browser's cookie.
     """
 
     token: str | None
@@ -581,7 +580,7 @@ class SessionRequest(TypedDict):
 
 class Storage(TypedDict):
     """
-    What an agent keeps on its disk.
+    An agent's use of its disk.
     """
 
     data_dir: str
@@ -593,7 +592,7 @@ class Storage(TypedDict):
 
 class Store(TypedDict):
     """
-    One kind of what is kept.
+    One kind of stored data.
     """
 
     name: str
@@ -621,7 +620,7 @@ StoredFileReference = TypedDict(
 
 class WarmProcesses(TypedDict):
     """
-    The processes that the agent keeps ready for runs of releases. Absent if they are on other machines.
+    The processes that the agent keeps ready for runs. Absent if they are on other machines.
     """
 
     processes: NotRequired[int]
@@ -631,7 +630,7 @@ class WarmProcesses(TypedDict):
 
 class WarmRelease(TypedDict):
     """
-    How far a release is prepared for its runs.
+    The state of a release's preparation.
     """
 
     release: str

@@ -24,7 +24,7 @@ export interface paths {
         };
         /**
          * Check that the agent answers
-         * @description Answers without authentication too; clients send their headers all the same.
+         * @description Needs no authentication; clients may send their headers anyway.
          */
         get: operations["health_check"];
         put?: never;
@@ -54,8 +54,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Check that the agent takes runs
-         * @description For load balancers and orchestrators; answers without authentication too. 503 while the agent can take no run.
+         * Check that the agent accepts runs
+         * @description For load balancers and orchestrators. Needs no authentication. 503 while the agent can't run actions.
          */
         get: operations["check_readiness"];
         put?: never;
@@ -88,9 +88,9 @@ export interface paths {
         put?: never;
         /**
          * Back up the agent's database
-         * @description Write a copy of the database, as it is now, into the agent's data folder, in the place of the copy before. No
-         *     other program can read the database while the agent runs. To restore, put the copy in the place of `agent.sqlite3`, beside
-         *     the folders `releases` and `jobs`.
+         * @description Writes a consistent copy of the database into the agent's data folder, and replaces the previous copy. No other
+         *     program can read the database while the agent runs. To restore, rename the copy to `agent.sqlite3`, beside the
+         *     folders `releases` and `jobs`.
          */
         post: operations["create_backup"];
         delete?: never;
@@ -247,8 +247,8 @@ export interface paths {
         put?: never;
         /**
          * Fetch and cache a release
-         * @description Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
-         *     already cached is returned with 200, unchanged unless `refresh` asks for what its source has now.
+         * @description Fetches the release from the agent's source of plugins and caches it. The call can be repeated: for a cached
+         *     release the answer is 200, and the release does not change, unless `refresh` is set.
          */
         post: operations["create_plugin_release"];
         delete?: never;
@@ -279,8 +279,8 @@ export interface paths {
         put?: never;
         /**
          * Cache a release from an archive
-         * @description The archive is a zip of the plugin's folder, uploaded by `put_file_content`. Its `config.yaml` has code and
-         *     version. Only agents started with `--allow-push` take it.
+         * @description The archive is a zip of the plugin's folder, uploaded with `put_file_content`. Its `config.yaml` has the code
+         *     and the version. Only agents that were started with `--allow-push` accept archives.
          */
         post: operations["push_plugin_release"];
         delete?: never;
@@ -312,15 +312,15 @@ export interface paths {
         };
         /**
          * Get one release
-         * @description An agent answers with and without a slash at the end; clients send the path as it stands here.
+         * @description An agent accepts the path with and without a trailing slash; clients send it as written here.
          */
         get: operations["get_plugin_release"];
         put?: never;
         post?: never;
         /**
          * Delete a cached release
-         * @description Removes the release from the agent's cache. Runs in progress finish normally. An agent accepts the path with
-         *     and without a trailing slash; clients send it as it is here.
+         * @description Removes the release from the agent's cache. Runs in progress finish normally. An agent accepts the path with and
+         *     without a trailing slash; clients send it as written here.
          */
         delete: operations["delete_plugin_release"];
         options?: never;
@@ -353,9 +353,9 @@ export interface paths {
         put?: never;
         /**
          * Run an action of a release
-         * @description Runs one action and answers with its result, any JSON value. Actions whose `method` is `job` are answered at once
-         *     with 202 and their job record, and so is every action with `Prefer: respond-async`; `GET /jobs/{job_id}/` shows how
-         *     they end. An action may take hours: set no read timeout that is shorter.
+         * @description Runs one action and answers with its result, any JSON value. For an action whose `method` is `job`, and for
+         *     every action with `Prefer: respond-async`, the answer is 202 with the job record, at once; `GET /jobs/{job_id}/`
+         *     shows how the job ends. An action may take hours: don't set a shorter read timeout.
          */
         post: operations["run_plugin_release"];
         delete?: never;
@@ -389,9 +389,9 @@ export interface paths {
         put?: never;
         /**
          * Prepare a release for its first run
-         * @description Makes the release's environment and starts the process that its runs are forked from, so that the first caller does
-         *     not wait for them. No action runs. What takes more than some seconds continues after the answer, 202; send the
-         *     request again to wait for it further. Sent again for a release that is warm, it changes nothing.
+         * @description Makes the release's environment and starts the process that its runs are forked from, so that the first caller
+         *     does not wait for them. No action runs. If this takes more than some seconds, the answer is 202, and the agent
+         *     continues; repeat the request to wait longer. For a release that is ready, the request changes nothing.
          */
         post: operations["warm_plugin_release"];
         delete?: never;
@@ -422,10 +422,10 @@ export interface paths {
         put?: never;
         /**
          * Run an action from source
-         * @description Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source in the request
-         *     (`modules`), or from both; modules replace files of the folder. `config` is merged over the folder's `config.yaml`,
-         *     key by key, and may be the whole of it. Only the job is kept. An agent that listens beyond loopback accepts debug
-         *     runs only if its operator allows them.
+         * @description Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source in the
+         *     request (`modules`), or from both; modules replace files of the folder. The agent merges `config` into the
+         *     folder's `config.yaml`, key by key; without a folder, it is the whole configuration. The agent keeps only the
+         *     job. Beyond loopback, it accepts debug runs only if its operator allows them.
          */
         post: operations["run_debug_plugin_release"];
         delete?: never;
@@ -454,8 +454,8 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description Job records, newest first. A `result` of more than 64 kB and `params` of more than 4 kB are left out here;
-         *     `GET /jobs/{job_id}/` has them.
+         * @description Job records, newest first. Lists omit a `result` of more than 64 kB and `params` of more than 4 kB; `GET
+         *     /jobs/{job_id}/` has them.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -529,10 +529,10 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Forget a job
-         * @description Removes a job that is over, with its result, its log and its other files. Its `job_id` is free then. Its
-         *     `Idempotency-Key` is not: as long as the agent keeps it, a repeated request is answered with 500 `job_deleted`,
-         *     and nothing runs again.
+         * Delete a job
+         * @description Removes a finished job, with its result, its log and its files. Its `job_id` can then be used again. Its
+         *     `Idempotency-Key` can't: as long as the agent keeps it, the answer to a repeated request is 500 `job_deleted`,
+         *     and nothing runs.
          */
         delete: operations["delete_job"];
         options?: never;
@@ -568,8 +568,8 @@ export interface paths {
         put?: never;
         /**
          * Stop a job
-         * @description Ends the run and everything that it started, and answers when that is done. An action is asked to end (SIGTERM) before it is
-         *     ended; a run that waits for its turn never starts. A job that is over stays as it is, so a stop may be repeated.
+         * @description Ends the run and all its processes, and answers when they have ended. The agent sends SIGTERM before it kills an
+         *     action; a queued run never starts. A finished job does not change, so the request can be repeated.
          */
         post: operations["stop_job"];
         delete?: never;
@@ -604,7 +604,7 @@ export interface paths {
         };
         /**
          * Get a job's log
-         * @description What the run has printed so far on standard output and standard error; bytes that are not UTF-8 are replaced.
+         * @description The output of the run so far, from standard output and standard error; bytes that are not UTF-8 are replaced.
          */
         get: operations["get_job_logs"];
         put?: never;
@@ -641,17 +641,17 @@ export interface paths {
         };
         /**
          * Follow a job's log
-         * @description What the run prints and reports, from its start to its end, as server-sent events. Each event has an `id`. After a
+         * @description The output and reports of the run, from its start to its end, as server-sent events. Each event has an `id`. After a
          *     broken connection, send the last one in `Last-Event-ID` to resume after it: no line comes twice and none is missing.
          *
          *     The data of an event is a JSON object with a `type` and a `message`:
          *
          *     - `log`: a printed line, without its newline. A last line without one comes when the job ends.
-         *     - `progress`: how far the action is (`current`, `total`, and `step` if it names one). Only the newest is sent.
+         *     - `progress`: the progress of the action (`current`, `total`, and `step` if it has one). Only the newest is sent.
          *     - `event`: something that the action recorded (`event`, `data`), after everything that it printed before.
          *     - `output`: a value that the action yielded, if it is a generator (`index`, from 0, and `value`). The list of them is
          *       the result.
-         *     - `error`: the job failed or was stopped; `error` is as in its record.
+         *     - `error`: the job failed or was stopped; `error` is that of its record.
          *     - `complete`: the last event; `status` is the job's.
          *
          *     Ignore types that you don't know. Lines that begin with a colon keep the connection alive.
@@ -691,8 +691,8 @@ export interface paths {
         };
         /**
          * List a job's files
-         * @description What the run left in the folder that `SYNAPSE_OUTPUT_DIR` names, also if it failed: files, no links. While it runs:
-         *     what is there now.
+         * @description The files that the run wrote to the folder `SYNAPSE_OUTPUT_DIR`, also if it failed; no links. During the run:
+         *     the current files.
          */
         get: operations["list_job_files"];
         put?: never;
@@ -729,7 +729,7 @@ export interface paths {
         };
         /**
          * Download a job's file
-         * @description Once the job is over.
+         * @description After the job has ended.
          */
         get: operations["get_job_file"];
         put?: never;
@@ -765,15 +765,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Ask for a file before you send it
-         * @description If `received` is its `size`, all of it is there. Otherwise `received` is the offset of the next part.
+         * Check whether the agent has a file
+         * @description If `received` equals `size`, the agent has all of it. Otherwise `received` is the offset of the next part.
          */
         get: operations["get_file"];
         put?: never;
         post?: never;
         /**
          * Delete a file
-         * @description Its parts, too. Files that are not used are removed after a while without it.
+         * @description Removes the file, also if only parts of it have arrived. The agent removes unused files after some time by
+         *     itself.
          */
         delete: operations["delete_file"];
         options?: never;
@@ -807,13 +808,14 @@ export interface paths {
         };
         /**
          * Download a file
-         * @description That was uploaded, or that a result refers to.
+         * @description A file that was uploaded, or that a result refers to.
          */
         get: operations["get_file_content"];
         /**
          * Upload a file
-         * @description Whole, or in parts of which each begins at the `received` of the answer before; proxies take small ones. What has
-         *     arrived when a connection breaks stays. With the last byte the agent checks the content against its id.
+         * @description Send the whole file, or parts, of which each starts at `received` of the previous answer; use small parts behind
+         *     proxies. If a connection breaks, the agent keeps the bytes that have arrived. After the last byte it compares
+         *     the content with its ID.
          */
         put: operations["put_file_content"];
         post?: never;
@@ -843,7 +845,7 @@ export interface paths {
         };
         /**
          * List the environments of plugins
-         * @description Those on the agent's own machine, the most recently used first, as they were at most half a minute ago.
+         * @description Those on the agent's own machine, the most recently used first. The list may be half a minute old.
          */
         get: operations["list_environments"];
         put?: never;
@@ -873,8 +875,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * See what the agent keeps on its disk
-         * @description As it was at most half a minute ago.
+         * Get the agent's use of its disk
+         * @description The figures may be half a minute old.
          */
         get: operations["get_storage"];
         put?: never;
@@ -904,19 +906,18 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Follow what changes
-         * @description What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
-         *     follow each other closely come as one event. The data of an event is a JSON object with a `type`:
+         * Follow changes on the agent
+         * @description Changes on the agent from now on, as server-sent events, for pages that show them. Several changes of one object within
+         *     a short time arrive as one event. The data of an event is a JSON object with a `type`:
          *
-         *     - `job`: a job was made, has reported something or is over; `job` is its record, as in a list.
-         *     - `job_deleted`: the job of that `job_id` is gone.
+         *     - `job`: a job was created, has reported something or has ended; `job` is its record, as in a list.
+         *     - `job_deleted`: the job with this `job_id` was deleted.
          *     - `release`: `release` was cached (`what` is `created`) or deleted.
          *     - `environment`: an environment was `made` or `removed`.
-         *     - `agent`: the agent is about to end; the last event.
-         *     - `reload`: too much has changed for single events. Load again what you show.
+         *     - `agent`: the agent is about to stop; the last event.
+         *     - `reload`: too many changes for single events. Load your data again.
          *
-         *     After a connection has broken, load again what you show: events have no `id` to resume from. Ignore types that you
-         *     don't know.
+         *     After a broken connection, load your data again: events have no `id` to resume from. Ignore unknown types.
          */
         get: operations["stream_events"];
         put?: never;
@@ -945,14 +946,14 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** See with which token the agent takes you */
+        /** Get the token of this session */
         get: operations["get_session"];
         put?: never;
         /**
          * Sign a browser in
-         * @description Takes the token, or a code of `create_session_code`, and sets an HttpOnly cookie that stands for the token for 12
-         *     hours, for images, links and `EventSource`, which can't send a header. Requests that carry the cookie instead of a
-         *     token and change something also need the header `Synapse-Agent-Page`, of any value. Needs no token itself.
+         * @description Accepts the token, or a code of `create_session_code`, and sets an HttpOnly cookie that replaces the token for
+         *     12 hours, for images, links and `EventSource`, which can't send a header. Requests with the cookie that change
+         *     something also need the header `Synapse-Agent-Page`, with any value. Needs no token itself.
          */
         post: operations["create_session"];
         /** Sign a browser out */
@@ -983,9 +984,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Make a code that signs a browser in once
-         * @description For a program that has the token and opens the agent's page, at `/#code=` and the code. It can be used once, within
-         *     two minutes.
+         * Create a code that signs a browser in once
+         * @description For programs that have the token and open the agent's page, at `/#code=` and the code. The code works once,
+         *     within two minutes.
          */
         post: operations["create_session_code"];
         delete?: never;
@@ -1014,8 +1015,8 @@ export interface paths {
         };
         /**
          * List served actions
-         * @description The actions of the method `serve` that workers hold now, the oldest first. The first call starts the workers; idle
-         *     ones end.
+         * @description The actions with `method: serve` that have workers now, the oldest first. The first call starts the workers;
+         *     idle workers end.
          */
         get: operations["list_serve_applications"];
         put?: never;
@@ -1052,14 +1053,14 @@ export interface paths {
         };
         /**
          * Get one served action
-         * @description The workers that hold an action.
+         * @description The workers of an action.
          */
         get: operations["get_serve_application"];
         put?: never;
         post?: never;
         /**
          * End the workers of a served action
-         * @description Ends the workers: those that have calls once these are over. The next call starts new ones.
+         * @description Ends the workers; running calls finish first. The next call starts new workers.
          */
         delete: operations["delete_serve_application"];
         options?: never;
@@ -1073,31 +1074,31 @@ export interface components {
     schemas: {
         /** @description A copy of the agent's database. */
         Backup: {
-            /** @description Where it is on the agent's machine. */
+            /** @description Its path on the agent's machine. */
             path: string;
-            /** @description Its bytes. */
+            /** @description Its size in bytes. */
             size: number;
             /**
              * Format: date-time
-             * @description The database is as it was then.
+             * @description The time of the copy.
              */
             created_at: string;
         } & {
             [key: string]: unknown;
         };
-        /** @description How the agent is. */
+        /** @description The state of the agent. */
         Health: {
             /** @description `ok` when the agent can work. */
             status: string;
             /** @description The agent's own version. */
             version?: string;
-            /** @description What the agent can beyond the minimum, as in `Synapse-Agent-Features`. */
+            /** @description Optional features, as in `Synapse-Agent-Features`. */
             features?: string[];
-            /** @description Runs that are being carried out. */
+            /** @description Runs in progress. */
             running?: number;
-            /** @description Runs that wait for their environment or their turn. */
+            /** @description Runs that wait for their environment or for a slot. */
             waiting?: number;
-            /** @description Runs at once. */
+            /** @description The number of concurrent runs that the agent allows. */
             capacity?: number;
             /** @description Seconds since the agent's start. */
             uptime?: number;
@@ -1106,25 +1107,25 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description The processes that the agent keeps ready for runs of releases. Absent if they are on other machines. */
+        /** @description The processes that the agent keeps ready for runs. Absent if they are on other machines. */
         WarmProcesses: {
-            /** @description How many there are. */
+            /** @description Their number. */
             processes?: number;
-            /** @description Bytes that they take; of memory that processes share, each counts its share (PSS). */
+            /** @description Their memory in bytes (PSS: each process counts its share of shared memory). */
             memory?: number;
-            /** @description Bytes that they may take while they are idle; the least recently used end first. */
+            /** @description The limit on their memory while idle, in bytes; the least recently used end first. */
             max_memory?: number;
         } & {
             [key: string]: unknown;
         };
-        /** @description The agent takes runs. */
+        /** @description The agent accepts runs. */
         Readiness: {
             /** @description `ok`. */
             status: string;
         } & {
             [key: string]: unknown;
         };
-        /** @description An environment that runs of plugins share. */
+        /** @description An environment of plugins. */
         PluginEnvironment: {
             id: string;
             /** @description The version of its Python. */
@@ -1140,21 +1141,21 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description What an agent keeps on its disk. */
+        /** @description An agent's use of its disk. */
         Storage: {
             /** @description The data folder, on the agent's machine. */
             data_dir: string;
             /** Format: date-time */
             collected_at: string;
-            /** @description Bytes of the disk with the data folder. */
+            /** @description The size of the disk with the data folder, in bytes. */
             disk_total: number;
-            /** @description Bytes of it that are free. */
+            /** @description Its free bytes. */
             disk_free: number;
             stores: components["schemas"]["Store"][];
         } & {
             [key: string]: unknown;
         };
-        /** @description One kind of what is kept. */
+        /** @description One kind of stored data. */
         Store: {
             /** @description Such as `jobs`, `environments` or `files`. */
             name: string;
@@ -1168,11 +1169,11 @@ export interface components {
             token?: string;
             code?: string;
         };
-        /** @description The token that a request or a browser's cookie stands for. */
+        /** @description The token of a request or of a browser's cookie. */
         Session: {
             /** @description Its name; `null` if the agent takes requests without a token. */
             token: string | null;
-            /** @description Whether it changes nothing. */
+            /** @description Whether it is read-only. */
             read_only: boolean;
         } & {
             [key: string]: unknown;
@@ -1186,26 +1187,27 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description What keeps the actions that an agent runs from writing elsewhere than into their own folder. */
+        /** @description The mechanism that restricts actions to writing into their own folder. */
         Sandbox: {
             /**
              * @description `active` if it applies to every run, `off` if the operator turned it off, `unavailable` if the kernel does not
              *     support it.
              */
             status: string;
-            /** @description The ABI version of the kernel's Landlock; 0 if it has none that can be used. */
+            /** @description The ABI version of the kernel's Landlock; 0 if it is not available. */
             landlock_abi?: number;
             /**
-             * @description What is kept from actions: `write` (to create, change, move or remove files), `ptrace` (to look into or change
-             *     other processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`
-             *     (of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in
-             *     `/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).
+             * @description What actions can't do or see: `write` (create, change, move or remove files), `ptrace` (inspect or change
+             *     other processes), `truncate`, `device_ioctl`, `signal` (processes of others), `abstract_socket` (sockets of
+             *     others), `attributes` (change modes, owners and times of files elsewhere), `temporary_files` and `ipc`
+             *     (others' files in `/tmp`, `/var/tmp` and `/dev/shm`, and System V IPC), `memory` (take more than nine tenths of
+             *     what the agent may use) and `processes` (start more than a number of them).
              */
             restricts?: string[];
         } & {
             [key: string]: unknown;
         };
-        /** @description How much there is for runs, and how much they have. */
+        /** @description An amount that runs can use, and the amount in use. */
         ResourceAmount: {
             total: number;
             used: number;
@@ -1213,16 +1215,16 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description A GPU; `null` is what can't be read. */
+        /** @description A GPU; values that can't be read are `null`. */
         NodeGpu: {
-            /** @description Place on its node. */
+            /** @description Its number on the node. */
             index: number;
             /** @description Its name in `CUDA_VISIBLE_DEVICES`; a number if the UUID is unknown. */
             uuid: string;
             name: string;
-            /** @description Part that runs have, 0 to 1. */
+            /** @description The share that runs use, 0 to 1. */
             used: number | null;
-            /** @description Percent of the time. */
+            /** @description Utilization in percent. */
             utilization_gpu?: number | null;
             /** @description In MB. */
             memory_used?: number | null;
@@ -1246,7 +1248,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description GPUs together; `null` is what none reports. */
+        /** @description All GPUs together; values that no GPU reports are `null`. */
         GpuAmounts: {
             total_gpus: number;
             available_gpus: number;
@@ -1277,11 +1279,11 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description What all live nodes have together. */
+        /** @description The sums over all live nodes. */
         ClusterResources: {
             /** Format: date-time */
             collected_at: string;
-            /** @description The cluster could not be asked; these are older figures. */
+            /** @description Whether these are older figures, because the cluster did not answer. */
             stale: boolean;
             cpu: components["schemas"]["ResourceAmount"];
             memory: components["schemas"]["ResourceAmount"];
@@ -1296,12 +1298,12 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description A release's ID (`123`) or `code@version`; the last `@` parts code from version. */
+        /** @description A release's ID (`123`) or `code@version`; the last `@` separates code and version. */
         Lookup: string;
         /** @description An ID for a run, of the caller's choice; not `.` or `..`, no control characters. */
         JobId: string;
         /**
-         * @description `code@version:action`, and behind a `+` what stands for requirements that callers add; not `.` or `..`, no control
+         * @description `code@version:action`, followed by `+` and a hash if callers add requirements; not `.` or `..`, no control
          *     characters.
          */
         ServeApplicationName: string;
@@ -1320,7 +1322,7 @@ export interface components {
             name?: string;
             category?: string;
             description?: string;
-            /** @description What the release can run. */
+            /** @description The actions of the release. */
             actions?: components["schemas"]["PluginAction"][];
             /** @description `sha256:` and the hash of the cached content, in hexadecimal digits. */
             digest?: string;
@@ -1330,11 +1332,11 @@ export interface components {
              */
             created_at?: string;
             /**
-             * @description Only `true`, and only from `create_plugin_release`: its source has other files now. Runs use the cached ones
-             *     until it is refreshed.
+             * @description Only `true`, and only from `create_plugin_release`: the source now has other files. Runs use the cached
+             *     files until the release is refreshed.
              */
             source_changed?: boolean;
-            /** @description What the plugin's author should know, one sentence each; keys and files without effect are named. */
+            /** @description Hints for the plugin's author, one sentence each, such as keys and files without effect. */
             warnings?: string[];
         } & {
             [key: string]: unknown;
@@ -1342,12 +1344,12 @@ export interface components {
         /** @description An action that a release can run. */
         PluginAction: {
             name: string;
-            /** @description `local`, `task` and `serve` answer with the result, `job` answers at once with the job record. */
+            /** @description `local`, `task` and `serve` return the result, `job` returns the job record at once. */
             method?: string;
             description?: string;
             /**
-             * @description JSON Schema of the params that the action takes, from its annotations. Absent until the release has run once, and
-             *     for an action that cannot be described.
+             * @description JSON Schema of the action's params, from its annotations. Absent until the release has run once, and for
+             *     actions without a usable signature.
              */
             params_schema?: {
                 [key: string]: unknown;
@@ -1357,11 +1359,11 @@ export interface components {
         };
         /** @description A page of releases. */
         PluginReleasePage: {
-            /** @description How many releases there are on all pages together. */
+            /** @description The number of releases on all pages. */
             count: number;
             /** @description Address of the next page, absolute or relative; `null` on the last. */
             next: string | null;
-            /** @description Address of the page before; `null` on the first. */
+            /** @description Address of the previous page; `null` on the first. */
             previous: string | null;
             results: components["schemas"]["PluginRelease"][];
         } & {
@@ -1371,9 +1373,9 @@ export interface components {
         CreatePluginReleaseRequest: {
             /** @description The plugin's code. */
             plugin: string;
-            /** @description The version, as text. Without it, the only one there is. */
+            /** @description The version, as text. Without it, the only version of the plugin. */
             version?: string;
-            /** @description Fetch it anew if it is cached; it keeps its ID. `false` by default. */
+            /** @description Fetch it again if it is cached; it keeps its ID. `false` by default. */
             refresh?: boolean;
         };
         /** @description The archive to cache as a release. */
@@ -1396,9 +1398,9 @@ export interface components {
         };
         /** @description A run request, or a legacy payload. */
         RunBody: components["schemas"]["RunRequest"] | components["schemas"]["LegacyRunPayload"];
-        /** @description What to run, and with what. */
+        /** @description The action to run, and its parameters. */
         RunRequest: {
-            /** @description Name of the action, as the plugin's `config.yaml` has it. */
+            /** @description Name of the action, as in the plugin's `config.yaml`. */
             action: string;
             params?: components["schemas"]["ActionParams"];
             /** @description Requirements (PEP 508 names and versions) that this run needs in addition to the plugin's own. */
@@ -1417,14 +1419,14 @@ export interface components {
         LegacyRunPayload: {
             [key: string]: unknown;
         };
-        /** @description What to run from source, and with what. */
+        /** @description The action to run from source, and its parameters. */
         DebugRunRequest: {
-            /** @description Name of the action, as the configuration has it. */
+            /** @description Name of the action, as in the configuration. */
             action: string;
             params?: components["schemas"]["ActionParams"];
             /**
-             * @description Folder of the plugin's source on the agent's machine. An agent may take only what lies below certain folders,
-             *     links resolved, and answer 403 `debug_not_allowed` to the rest.
+             * @description Folder of the plugin's source on the agent's machine. An agent may accept only paths below certain folders,
+             *     with links resolved, and answer 403 `debug_not_allowed` otherwise.
              */
             plugin_path?: string;
             config?: components["schemas"]["PluginConfigOverride"];
@@ -1442,19 +1444,18 @@ export interface components {
          */
         Priority: number;
         /**
-         * @description The parameters that the action is called with, by name.
-         *
-         *     The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
-         *     a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself. They take precedence over the plugin's `config.yaml`, under `actions.<name>.resources`; without
-         *     either a run has one CPU. A value that is no amount counts for nothing here.
+         * @description The action's parameters, by name. The agent also reads three of them, and passes them on like the others:
+         *     `num_cpus`, `num_gpus` (less than 1 is a share of a GPU) and `memory` (bytes, or text such as `2GiB`) reserve
+         *     resources for the run. They take precedence over `actions.<name>.resources` in the plugin's `config.yaml`;
+         *     without either, a run has one CPU. The agent ignores a value that is not an amount.
          */
         ActionParams: {
             [key: string]: unknown;
         };
         /**
-         * @description Keys to lay over the plugin's `config.yaml`, or the whole of it. Under `actions`, each name has an `entrypoint`,
-         *     `package.module:attribute`, and may have a `method`: `local` and `task` (the default) answer with the result, `job`
-         *     at once with the job record.
+         * @description Keys that replace those of the plugin's `config.yaml`, or the whole configuration. Under `actions`, each name
+         *     has an `entrypoint`, `package.module:attribute`, and may have a `method`: `local` and `task` (the default)
+         *     return the result, `job` the job record at once.
          */
         PluginConfigOverride: {
             [key: string]: unknown;
@@ -1470,92 +1471,92 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description How far a release is prepared for its runs. */
+        /** @description The state of a release's preparation. */
         WarmRelease: {
             /** @description `code@version` of the release. */
             release: string;
-            /** @description The action that was asked for, `null` for all of them. */
+            /** @description The requested action, `null` for all. */
             action: string | null;
-            /** @description `ready` once runs find everything prepared, `starting` before that. */
+            /** @description `ready` if everything is prepared, `starting` before that. */
             status: string;
         } & {
             [key: string]: unknown;
         };
-        /** @description Whatever the action returned, as JSON. NaN and infinities are `null`, as the job's record lists under `nonfinite`. */
+        /** @description The action's return value, as JSON. NaN and infinities are `null`; `nonfinite` in the job's record lists them. */
         ActionResult: unknown;
-        /** @description An action of the method `serve`, and the workers that hold it. */
+        /** @description An action with `method: serve`, and its workers. */
         ServeApplication: {
             /** @description `code@version:action`. */
             name: string;
             /** @description `code@version` of the release. */
             release: string;
             action: string;
-            /** @description `RUNNING` if a worker is ready, `FAILED` if the last start has failed. */
+            /** @description `RUNNING` if a worker is ready, `FAILED` if the last start failed. */
             status: string;
             workers: components["schemas"]["ServeWorker"][];
-            /** @description The calls that have ended, also those of earlier workers. */
+            /** @description The number of ended calls, including those of earlier workers. */
             calls: number;
-            /** @description The calls that wait. */
+            /** @description The number of waiting calls. */
             waiting?: number;
             /**
              * Format: date-time
-             * @description When the first worker was started.
+             * @description The start of the first worker.
              */
             since: string;
-            /** @description The end of what workers printed outside of calls. */
+            /** @description The last output of workers outside of calls. */
             log?: string;
             /** @description The `detail` of the last start, if it failed. */
             error?: unknown;
         } & {
             [key: string]: unknown;
         };
-        /** @description A process that holds an action. */
+        /** @description A process that keeps an action loaded. */
         ServeWorker: {
-            /** @description `LEAVING` workers take no more calls. */
+            /** @description `LEAVING` workers accept no more calls. */
             status: string;
             /** @description Its node of the cluster; null on the agent's own machine. */
             node_id: string | null;
-            /** @description The calls that have ended. */
+            /** @description The number of ended calls. */
             calls: number;
-            /** @description Bytes, with its share of what it has in common with other processes; null if unknown. */
+            /** @description Its memory in bytes, with its share of shared memory (PSS); null if unknown. */
             memory: number | null;
         } & {
             [key: string]: unknown;
         };
         /**
-         * @description A state of jobs to ask for. In answers it is open, since newer agents may have others.
+         * @description A state of jobs. In answers the list is open, since newer agents may have others.
          * @enum {string}
          */
         JobStatus: "PENDING" | "RUNNING" | "SUCCEEDED" | "FAILED" | "STOPPED";
-        /** @description What the action last reported of its progress, `null` before that. */
+        /** @description The last progress that the action reported, `null` before that. */
         JobProgress: ({
-            /** @description How much is done; `null` if the action reported no finite number. */
+            /** @description The current amount; `null` if the action reported no finite number. */
             current?: number | null;
-            /** @description The total, if the action knows it. */
+            /** @description The total, if known. */
             total?: number | null;
-            /** @description The step of the action, if it names several. */
+            /** @description The step, if the action has several. */
             step?: string;
             nonfinite?: components["schemas"]["NonFiniteNumbers"];
         } & {
             [key: string]: unknown;
         }) | null;
         /**
-         * @description The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
-         *     progress that has this field. The field is missing without any.
+         * @description The places of NaN and infinities, which JSON does not have: they are `null` in the result, event or progress
+         *     with this field. Absent otherwise.
          */
         NonFiniteNumbers: {
-            /** @description How many there were. */
+            /** @description Their number. */
             count: number;
-            /** @description The first of them, at most 100 of a result and 20 of an event. */
+            /** @description The first ones, up to 100 of a result and 20 of an event. */
             places: components["schemas"]["NonFinitePlace"][];
         } & {
             [key: string]: unknown;
         };
         /** @description A number that JSON does not have. */
         NonFinitePlace: {
-            /** @description Its place, such as `$.losses[1]`, from the result or the event on. */
+            /** @description Its place in the result or event, such as `$.losses[1]`. */
             path: string;
-            /** @description What it was. */
+            /** @description The original value. */
             value: string;
         } & {
             [key: string]: unknown;
@@ -1566,7 +1567,7 @@ export interface components {
             /** @description `code@version` of the release, `null` for a debug run. */
             release: string | null;
             action: string;
-            /** @description How the plugin runs this action. The caller may have had it run in the background all the same. */
+            /** @description The action's method. The caller may have requested a background run nevertheless. */
             method: string;
             /** @description The job's state. The last three of the list are final; with any other, look at `finished_at`. */
             status: string;
@@ -1580,23 +1581,24 @@ export interface components {
             /** @description The action's result, `null` until it has succeeded. NaN and infinities in it are `null`. */
             result?: unknown;
             nonfinite?: components["schemas"]["NonFiniteNumbers"];
-            /** @description How many values the action yielded, if it is a generator; its result is the list of them. */
+            /** @description The number of values that the action yielded, if it is a generator; the result is the list of them. */
             outputs?: number;
-            /** @description The `detail` that an error answer would carry, `null` unless the job failed or was stopped. */
+            /** @description The `detail` of the error, as in an error answer; `null` unless the job failed or was stopped. */
             error: unknown;
-            /** @description The status that an error answer would carry, `null` unless the job failed or was stopped. */
+            /** @description The HTTP status of the error, as in an error answer; `null` unless the job failed or was stopped. */
             status_code?: number | null;
             /**
-             * @description The last events that the action recorded, at most 20; `data` of more than 1 kB is left out here, the stream of the log
-             *     has it.
+             * @description The last events that the action recorded, at most 20; `data` of more than 1 kB is omitted here, and is in
+             *     the stream of the log.
              */
             events?: components["schemas"]["JobEvent"][];
             timings?: components["schemas"]["JobTimings"];
-            /** @description The request's key, if it had one. */
+            /** @description The request's idempotency key, if any. */
             idempotency_key: string | null;
             /**
-             * @description What the action was called with, without what its schema marks `writeOnly`. `null` if the agent does not keep
-             *     it: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.
+             * @description The params of the call, without values that the action's schema marks `writeOnly`. `null` if the agent does
+             *     not keep them: if they are larger than 64 kB, the schema is unknown, the run is a debug run, or the operator
+             *     has disabled it.
              */
             params?: {
                 [key: string]: unknown;
@@ -1604,9 +1606,9 @@ export interface components {
             /** @description The call's own requirements. */
             requirements?: string[];
             caller?: components["schemas"]["JobCaller"];
-            /** @description The address of the node of a cluster that it ran on. */
+            /** @description The address of the cluster's node that it ran on. */
             node?: string | null;
-            /** @description How often this `job_id` has been run, this time included. */
+            /** @description The number of runs with this `job_id`, including this one. */
             attempts?: number;
         } & {
             [key: string]: unknown;
@@ -1633,42 +1635,42 @@ export interface components {
         JobBucket: {
             /** Format: date-time */
             start: string;
-            /** @description How many were created. */
+            /** @description The number of created jobs. */
             runs: number;
-            /** @description How many of them failed. */
+            /** @description The number of failed jobs among them. */
             failed: number;
-            /** @description Their average time from start to end; `null` if none has ended. */
+            /** @description Their average duration; `null` if none has ended. */
             seconds: number | null;
         } & {
             [key: string]: unknown;
         };
-        /** @description Seconds that the parts of the run took, `null` until it has ended, and if its action was not started. */
+        /** @description Seconds for each part of the run; `null` until it has ended, and if its action did not start. */
         JobTimings: ({
-            /** @description Waiting for its turn. */
+            /** @description Waiting for a slot. */
             queued?: number;
             /** @description Making the environment, and starting the process that runs are forked from. */
             environment?: number;
             /** @description Importing modules, before or during the action. */
             import?: number;
-            /** @description The rest, from the start of the process to its end. */
+            /** @description The rest, from the start to the end of the process. */
             action?: number;
-            /** @description What to do if importing took most of the run. */
+            /** @description A hint, if importing took most of the run. */
             hint?: string;
         } & {
             [key: string]: unknown;
         }) | null;
         /** @description Something that an action recorded. */
         JobEvent: {
-            /** @description Its name, of the action's choice. */
+            /** @description Its name. */
             event: string;
-            /** @description What goes with it, any JSON value. A text stands for what JSON has nothing for. */
+            /** @description Its data, any JSON value. Values that JSON does not support are text. */
             data?: unknown;
             nonfinite?: components["schemas"]["NonFiniteNumbers"];
-            /** @description What `data` does not have of what was reported, and why. */
+            /** @description The omitted part of the data, and the reason. */
             left_out?: string;
             /**
              * Format: date-time
-             * @description When the agent heard of it.
+             * @description When the agent received it.
              */
             at?: string;
         } & {
@@ -1678,28 +1680,28 @@ export interface components {
         StoredFile: {
             /** @description The SHA-256 of its content, in hexadecimal digits. */
             id: string;
-            /** @description As its uploader called it. */
+            /** @description As set by the uploader. */
             name: string | null;
-            /** @description As its uploader called it. */
+            /** @description As set by the uploader. */
             media_type: string | null;
-            /** @description Bytes; null while that is not known. */
+            /** @description Size in bytes; null while unknown. */
             size: number | null;
-            /** @description Bytes that are there. */
+            /** @description Bytes that the agent has. */
             received: number;
         } & {
             [key: string]: unknown;
         };
-        /** @description A file that a run left. */
+        /** @description An output file of a run. */
         JobFile: {
-            /** @description Its path below the folder of outputs. */
+            /** @description Its path in the output folder. */
             name: string;
             /** @description Bytes. */
             size: number;
             /** @description Guessed from the name. */
             media_type: string;
-            /** @description Of its content, in hexadecimal digits; null while the job runs. */
+            /** @description SHA-256 of its content, in hexadecimal digits; null while the job runs. */
             sha256: string | null;
-            /** @description What params take for it, once the job is over. */
+            /** @description A reference for params, after the job has ended. */
             reference?: {
                 [key: string]: unknown;
             };
@@ -1708,9 +1710,9 @@ export interface components {
         };
         /** @description The data of a server-sent event about an agent. */
         AgentEvent: {
-            /** @description What has changed; `stream_events` describes each. */
+            /** @description The kind of change; see `stream_events`. */
             type: string;
-            /** @description What has happened to it, such as `created` or `deleted`. */
+            /** @description The change, such as `created` or `deleted`. */
             what?: string;
             job?: components["schemas"]["Job"];
             job_id?: string;
@@ -1725,39 +1727,39 @@ export interface components {
         };
         /** @description The data of a server-sent event about a job. */
         JobStreamEvent: {
-            /** @description What this event is about; `stream_job_logs` describes each. */
+            /** @description The kind of event; see `stream_job_logs`. */
             type: string;
-            /** @description The line, or a sentence for people. */
+            /** @description The line, or a message for people. */
             message?: string;
             /** @description `log`: `true` if the line ended with a carriage return, so that on a terminal the next one takes its place. */
             overwritten?: boolean;
-            /** @description `progress`: how much is done; `null` if the action reported no finite number. */
+            /** @description `progress`: the current amount; `null` if the action reported no finite number. */
             current?: number | null;
-            /** @description `progress`: the total, if the action knows it. */
+            /** @description `progress`: the total, if known. */
             total?: number | null;
-            /** @description `progress`: the step of the action, if it names several. */
+            /** @description `progress`: the step, if the action has several. */
             step?: string;
-            /** @description `event`: its name, of the action's choice. */
+            /** @description `event`: its name. */
             event?: string;
             /** @description `output`: the number of the value, from 0. */
             index?: number;
-            /** @description `output`: what the action yielded, any JSON value. */
+            /** @description `output`: the value that the action yielded, any JSON value. */
             value?: unknown;
-            /** @description `complete`: how many values the action yielded, if it is a generator. */
+            /** @description `complete`: the number of values that the action yielded, if it is a generator. */
             outputs?: number;
-            /** @description `event`: what goes with it, any JSON value. */
+            /** @description `event`: its data, any JSON value. */
             data?: unknown;
             nonfinite?: components["schemas"]["NonFiniteNumbers"];
-            /** @description `event`: what `data` does not have of what was reported, and why. */
+            /** @description `event`: the omitted part of the data, and the reason. */
             left_out?: string;
             /**
              * Format: date-time
-             * @description `event`, `output`: when the agent heard of it.
+             * @description `event`, `output`: when the agent received it.
              */
             at?: string;
-            /** @description `error`: what went wrong, as in the job's record. */
+            /** @description `error`: the error, as in the job's record. */
             error?: unknown;
-            /** @description `complete`: the status that the job ended with. */
+            /** @description `complete`: the final status of the job. */
             status?: string;
         } & {
             [key: string]: unknown;
@@ -1768,38 +1770,38 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description What went wrong. */
+        /** @description The error. */
         Detail: string | components["schemas"]["InvalidItems"] | components["schemas"]["ErrorDetail"];
-        /** @description What does not fit its schema, part by part. */
+        /** @description The parts of the request that don't match the schema. */
         InvalidItems: components["schemas"]["InvalidItem"][];
-        /** @description One part of a request that does not fit its schema. */
+        /** @description A part of a request that does not match its schema. */
         InvalidItem: {
-            /** @description The way to it, from `body`, `query`, `path` or `header` on. */
+            /** @description Its path, starting with `body`, `query`, `path` or `header`. */
             loc: (string | number)[];
-            /** @description What is wrong, for people. */
+            /** @description The problem, for people. */
             msg: string;
-            /** @description What is wrong, for programs. */
+            /** @description The kind of problem, for programs. */
             type: string;
-            /** @description What was found there. */
+            /** @description The invalid value. */
             input?: unknown;
         } & {
             [key: string]: unknown;
         };
-        /** @description What went wrong, and what helps with it. */
+        /** @description The error, with details. */
         ErrorDetail: {
-            /** @description The kind of error, for programs. Stable. */
+            /** @description The kind of error, for programs; stable. */
             error_type: string;
             /** @description What happened and what to do, for people. */
             message: string;
-            /** @description The job of the run that this is about. */
+            /** @description The job of the run. */
             job_id?: string;
             /** @description `action_failed`: the exception's class. */
             exception_type?: string;
             /** @description `action_failed`: the exception's message. */
             exception_message?: string;
-            /** @description `action_failed`: the traceback, from the plugin's own code on. */
+            /** @description `action_failed`: the traceback, starting with the plugin's own code. */
             traceback?: string;
-            /** @description `result_not_serializable`: the job's file with the `repr` of the result. */
+            /** @description `result_not_serializable`: the job's file with the result's `repr`. */
             file?: string;
             /** @description `requirements_failed`: the installer's last lines. */
             installer_output?: string;
@@ -1810,7 +1812,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description There is no such page. */
+        /** @description The page does not exist. */
         PageNotFound: {
             headers: {
                 [name: string]: unknown;
@@ -1819,7 +1821,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description A release of that code and version is cached with other files (`release_conflict`). */
+        /** @description A release with the same code and version is cached with other files (`release_conflict`). */
         ReleaseConflict: {
             headers: {
                 [name: string]: unknown;
@@ -1829,8 +1831,8 @@ export interface components {
             };
         };
         /**
-         * @description The request does not fit its schema, or what was found under that name is not a plugin (`invalid_plugin`,
-         *     `invalid_archive`), or more than one (`ambiguous_release`).
+         * @description The request does not match its schema, the source is not a plugin of that name (`invalid_plugin`,
+         *     `invalid_archive`), or several releases match (`ambiguous_release`).
          */
         ReleaseRefused: {
             headers: {
@@ -1868,9 +1870,9 @@ export interface components {
             };
         };
         /**
-         * @description The request is not allowed: the `Host` is none that the agent serves (`host_not_allowed`), the request came from a
-         *     web page of another origin (`origin_not_allowed`), a page's request lacks its header (`page_header_missing`), the token
-         *     may only look (`token_read_only`), or the agent takes no debug runs, or none of that `plugin_path`
+         * @description The request is not allowed: the agent does not serve this `Host` (`host_not_allowed`), the request came from a web
+         *     page of another origin (`origin_not_allowed`), a page's request lacks its header (`page_header_missing`), the token is
+         *     read-only (`token_read_only`), or the agent accepts no debug runs, or not with this `plugin_path`
          *     (`debug_not_allowed`).
          */
         Forbidden: {
@@ -1881,7 +1883,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description There is no such release. */
+        /** @description The release does not exist. */
         ReleaseNotFound: {
             headers: {
                 [name: string]: unknown;
@@ -1890,7 +1892,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description There is no such node. */
+        /** @description The node does not exist. */
         NodeNotFound: {
             headers: {
                 [name: string]: unknown;
@@ -1899,7 +1901,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description There is no such job. */
+        /** @description The job does not exist. */
         JobNotFound: {
             headers: {
                 [name: string]: unknown;
@@ -1908,7 +1910,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description The job has no such file (`file_not_found`), or the agent no such job (`job_not_found`). */
+        /** @description The file (`file_not_found`) or the job (`job_not_found`) does not exist. */
         FileNotFound: {
             headers: {
                 [name: string]: unknown;
@@ -1917,7 +1919,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description The part is not the next one (`offset_mismatch`), or a run needs the file (`file_in_use`). Nothing was done. */
+        /** @description The part is not the next one (`offset_mismatch`), or a run needs the file (`file_in_use`). Nothing changed. */
         FileConflict: {
             headers: {
                 [name: string]: unknown;
@@ -1926,7 +1928,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description The request does not fit its schema, or the content its id (`digest_mismatch`); nothing of it is kept then. */
+        /** @description The request does not match its schema, or the content its ID (`digest_mismatch`). The agent keeps nothing. */
         FileRefused: {
             headers: {
                 [name: string]: unknown;
@@ -1935,7 +1937,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description The range lies outside of the file (`range_not_satisfiable`). */
+        /** @description The range is outside the file (`range_not_satisfiable`). */
         RangeNotSatisfiable: {
             headers: {
                 [name: string]: unknown;
@@ -1944,7 +1946,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description The job waits or runs (`job_not_over`). Nothing was removed. */
+        /** @description The job is queued or running (`job_not_over`). Nothing was removed. */
         JobNotOver: {
             headers: {
                 [name: string]: unknown;
@@ -1953,7 +1955,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description No workers hold that action. */
+        /** @description The action has no workers. */
         ServeApplicationNotFound: {
             headers: {
                 [name: string]: unknown;
@@ -1963,9 +1965,9 @@ export interface components {
             };
         };
         /**
-         * @description Nothing ran: the `job_id` belongs to another run (`job_conflict`), the `Idempotency-Key` was sent with another
-         *     request before (`idempotency_key_reused`), the run was stopped while it waited for its turn (`action_stopped`), or
-         *     the release's files were changed on the agent's disk and can't be fetched again (`release_damaged`).
+         * @description Nothing ran: the `job_id` belongs to another run (`job_conflict`), the `Idempotency-Key` belongs to another
+         *     request (`idempotency_key_reused`), the run was stopped while it was queued (`action_stopped`), or the release's
+         *     files on the agent's disk were changed and can't be fetched again (`release_damaged`).
          */
         Conflict: {
             headers: {
@@ -1975,7 +1977,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description The body did not arrive in time (`request_timeout`). Nothing was done, and the connection is closed. */
+        /** @description The body did not arrive in time (`request_timeout`). Nothing ran, and the agent closes the connection. */
         RequestTimeout: {
             headers: {
                 [name: string]: unknown;
@@ -1994,7 +1996,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description The body or the file is larger than the agent takes (`content_too_large`). */
+        /** @description The body or the file is larger than the agent's limit (`content_too_large`). */
         ContentTooLarge: {
             headers: {
                 [name: string]: unknown;
@@ -2012,7 +2014,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description Something in the request does not fit its schema. */
+        /** @description The request does not match its schema. */
         Unprocessable: {
             headers: {
                 [name: string]: unknown;
@@ -2022,12 +2024,13 @@ export interface components {
             };
         };
         /**
-         * @description Nothing ran. The request does not fit its schema, or, as `error_type` says, the release has no such action
+         * @description Nothing ran. The request does not match its schema, or `error_type` has the reason: the release has no such action
          *     (`unknown_action`), the parameters don't fit the action (`invalid_params`), a requirement is not allowed
-         *     (`invalid_requirement`) or could not be installed (`requirements_failed`), no Python here fits
-         *     (`python_not_found`), the plugin lacks something (`invalid_plugin`, `entrypoint_not_found`), its method can't be
-         *     run here (`method_not_supported`), a file of the params is not there (`file_not_found`: upload it again), no node of the cluster has what the action asks for (`no_node_fits`), or a
-         *     debug run's source can't be used (`invalid_plugin_path`, `invalid_module`).
+         *     (`invalid_requirement`) or could not be installed (`requirements_failed`), no Python on the machine fits
+         *     (`python_not_found`), the plugin is incomplete (`invalid_plugin`, `entrypoint_not_found`), its method is not supported
+         *     (`method_not_supported`), a file of the params is not on the agent (`file_not_found`: upload it again), no node has
+         *     the requested resources (`no_node_fits`), or a debug run's source can't be used (`invalid_plugin_path`,
+         *     `invalid_module`).
          */
         RunRefused: {
             headers: {
@@ -2038,13 +2041,13 @@ export interface components {
             };
         };
         /**
-         * @description The action ran and did not end well, as `error_type` has it: it raised (`action_failed`), took longer than its time
-         *     limit (`action_timeout`), was killed (`action_killed`), left without a result (`action_exited`), was stopped
-         *     (`action_stopped`), was lost when the agent was restarted (`agent_restarted`) or with its node of a cluster
-         *     (`node_lost`), or gave back what JSON can't say (`result_not_serializable`), too much (`result_too_large`) or what
-         *     the agent's disk has no room for (`result_not_kept`). Or the worker of a served action failed at its start
-         *     (`serve_failed`). Or its job was deleted since (`job_deleted`), or the agent
-         *     itself failed (`internal_error`).
+         * @description The action ran and failed. `error_type` has the reason: it raised (`action_failed`), exceeded its time limit
+         *     (`action_timeout`), was killed (`action_killed`), exited without a result (`action_exited`), was stopped
+         *     (`action_stopped`), or was lost in a restart of the agent (`agent_restarted`) or with a node of its cluster
+         *     (`node_lost`). Or JSON can't represent its result (`result_not_serializable`), the result is too large
+         *     (`result_too_large`), or the agent's disk had no room for it (`result_not_kept`). Or the worker of a served action
+         *     failed to start (`serve_failed`), the job was deleted in the meantime (`job_deleted`), or the agent itself failed
+         *     (`internal_error`).
          */
         ActionFailed: {
             headers: {
@@ -2055,8 +2058,8 @@ export interface components {
             };
         };
         /**
-         * @description Nothing ran. The agent can't do that now (`unavailable`), because it is going down or its disk or memory is full;
-         *     its cluster is out of reach (`cluster_unavailable`), or has had no room within the limit (`cluster_busy`).
+         * @description Nothing ran. The agent is shutting down, or its disk or memory is full (`unavailable`); its cluster is unreachable
+         *     (`cluster_unavailable`), or had no room within the limit (`cluster_busy`).
          */
         Unavailable: {
             headers: {
@@ -2068,8 +2071,8 @@ export interface components {
             };
         };
         /**
-         * @description Any other error: of a newer agent, or of something between you and the agent, whose body may not be JSON at all. The
-         *     headers of this answer come with every other one of an agent as well.
+         * @description Any other error: of a newer agent, or of a proxy, whose body may not be JSON. All answers of an agent have the headers
+         *     of this answer.
          */
         OtherError: {
             headers: {
@@ -2102,8 +2105,8 @@ export interface components {
         /** @description The release's ID, or `code@version`. One path segment, percent-encoded; not `.` or `..`, no control characters. */
         Lookup: components["schemas"]["Lookup"];
         /**
-         * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-         *     again. See *Retries*.
+         * @description A key of your choice, such as a UUID: a new one for each run, and the same one when you repeat the request. See
+         *     *Retries*.
          */
         IdempotencyKey: string;
         /**
@@ -2112,7 +2115,7 @@ export interface components {
          */
         JobId: components["schemas"]["JobId"];
         /**
-         * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+         * @description One range of bytes, as in RFC 9110. Without it, the whole file.
          * @example bytes=1048576-
          */
         Range: string;
@@ -2130,12 +2133,12 @@ export interface components {
     requestBodies: never;
     headers: {
         /**
-         * @description Which bytes these are, of how many.
+         * @description The range of these bytes, and the size of the file.
          * @example bytes 1048576-2097151/52428800
          */
         ContentRange: string;
         /**
-         * @description What the agent can beyond the minimum, names parted by commas; `idempotent-runs` is one.
+         * @description Optional features of the agent, separated by commas, such as `idempotent-runs`.
          * @example idempotent-runs
          */
         Features: string;
@@ -2145,7 +2148,7 @@ export interface components {
          */
         RequestId: string;
         /**
-         * @description Seconds to wait before the next try.
+         * @description Seconds to wait before the next attempt.
          * @example 5
          */
         RetryAfter: number;
@@ -2174,7 +2177,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The agent is there. */
+            /** @description The agent answers. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2207,7 +2210,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The agent takes runs. */
+            /** @description The agent accepts runs. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2241,7 +2244,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The copy is on the disk. */
+            /** @description The copy is complete. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2276,7 +2279,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What they have, and how busy they are. */
+            /** @description The GPUs, and how busy they are. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2311,7 +2314,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description All nodes, the head of a cluster first. */
+            /** @description All nodes; the head of a cluster is the first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2372,7 +2375,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Take figures of the last seconds.
+                 * @description Accept figures that are some seconds old.
                  * @example true
                  */
                 use_cache?: boolean;
@@ -2405,6 +2408,7 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            422: components["responses"]["Unprocessable"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["OtherError"];
         };
@@ -2418,7 +2422,7 @@ export interface operations {
                  */
                 page?: number;
                 /**
-                 * @description The most releases that a page holds.
+                 * @description The largest number of releases on a page.
                  * @example 50
                  */
                 page_size?: number;
@@ -2443,9 +2447,8 @@ export interface operations {
                  */
                 category?: string;
                 /**
-                 * @description Any further filter that the agent knows, each a query parameter of its own. The embedded agent takes every
-                 *     field of a release that holds a text or a number (`id`, `digest`, …), and answers 422 to a filter that it
-                 *     does not know.
+                 * @description Any further filter that the agent supports, each as a separate query parameter. The embedded agent supports
+                 *     every field of a release that is text or a number (`id`, `digest`, …), and answers 422 to an unknown filter.
                  * @example {
                  *       "id": "123"
                  *     }
@@ -2500,8 +2503,8 @@ export interface operations {
                  */
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
-                 * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-                 *     again. See *Retries*.
+                 * @description A key of your choice, such as a UUID: a new one for each run, and the same one when you repeat the request. See
+                 *     *Retries*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -2514,7 +2517,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The release had been cached already. */
+            /** @description The release was already cached. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2523,7 +2526,7 @@ export interface operations {
                     "application/json": components["schemas"]["PluginRelease"];
                 };
             };
-            /** @description The release has been fetched now. */
+            /** @description The agent has fetched and cached the release. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -2560,8 +2563,8 @@ export interface operations {
                  */
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
-                 * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-                 *     again. See *Retries*.
+                 * @description A key of your choice, such as a UUID: a new one for each run, and the same one when you repeat the request. See
+                 *     *Retries*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -2574,7 +2577,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The release was cached already, with the same files. */
+            /** @description The release was already cached, with the same files. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2583,7 +2586,7 @@ export interface operations {
                     "application/json": components["schemas"]["PluginRelease"];
                 };
             };
-            /** @description The release is cached now. */
+            /** @description The agent has cached the release. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -2666,7 +2669,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The release is gone. */
+            /** @description The release was removed. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -2695,8 +2698,8 @@ export interface operations {
                  */
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
-                 * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-                 *     again. See *Retries*.
+                 * @description A key of your choice, such as a UUID: a new one for each run, and the same one when you repeat the request. See
+                 *     *Retries*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
@@ -2727,7 +2730,10 @@ export interface operations {
                     "application/json": components["schemas"]["ActionResult"];
                 };
             };
-            /** @description The action runs in the background, since its `method` is `job` or the request asked for that; this is its job. */
+            /**
+             * @description The action runs in the background, because its `method` is `job` or the request asked for it. This is its
+             *     job.
+             */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -2823,8 +2829,8 @@ export interface operations {
                  */
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
-                 * @description A key of your choice, such as a UUID, new for each thing that you want done and the same when you send that request
-                 *     again. See *Retries*.
+                 * @description A key of your choice, such as a UUID: a new one for each run, and the same one when you repeat the request. See
+                 *     *Retries*.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
@@ -2852,7 +2858,10 @@ export interface operations {
                     "application/json": components["schemas"]["ActionResult"];
                 };
             };
-            /** @description The action runs in the background, since its `method` is `job` or the request asked for that; this is its job. */
+            /**
+             * @description The action runs in the background, because its `method` is `job` or the request asked for it. This is its
+             *     job.
+             */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -2884,7 +2893,7 @@ export interface operations {
                  */
                 status?: components["schemas"]["JobStatus"];
                 /**
-                 * @description The most records to answer with.
+                 * @description The largest number of records to return.
                  * @example 20
                  */
                 limit?: number;
@@ -2905,22 +2914,22 @@ export interface operations {
                  */
                 action?: string;
                 /**
-                 * @description Only jobs made at this time or later.
+                 * @description Only jobs created at this time or later.
                  * @example 2026-11-22T00:00:00Z
                  */
                 created_after?: string;
                 /**
-                 * @description Only jobs made before this time.
+                 * @description Only jobs created before this time.
                  * @example 2026-11-23T00:00:00Z
                  */
                 created_before?: string;
                 /**
-                 * @description Only jobs whose ID begins like this. Of more than 1,000 such jobs an agent may leave some out.
+                 * @description Only jobs whose ID has this prefix. If more than 1,000 jobs match, an agent may omit some.
                  * @example job_abc
                  */
                 job_id_prefix?: string;
                 /**
-                 * @description Only the job of the request that carried this key.
+                 * @description Only the job of the request with this key.
                  * @example 0b5c3a52-3a0c-4a5e-9a51-6d7f5d1f2f3e
                  */
                 idempotency_key?: string;
@@ -2962,7 +2971,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The span, which ends now.
+                 * @description The length of the span, which ends now.
                  * @example 24
                  */
                 hours?: number;
@@ -3072,7 +3081,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The job is gone. */
+            /** @description The job was removed. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -3113,7 +3122,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The job, which is over now. */
+            /** @description The finished job. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3133,12 +3142,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Only so many lines, the last ones.
+                 * @description Only this number of lines, from the end.
                  * @example 100
                  */
                 tail?: number;
                 /**
-                 * @description Only what was printed at this time or later; up to a second more.
+                 * @description Only lines printed at this time or later; up to a second more.
                  * @example 2026-11-22T14:53:00Z
                  */
                 since?: string;
@@ -3292,7 +3301,7 @@ export interface operations {
                  */
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
-                 * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+                 * @description One range of bytes, as in RFC 9110. Without it, the whole file.
                  * @example bytes=1048576-
                  */
                 Range?: components["parameters"]["Range"];
@@ -3317,7 +3326,7 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description The part that `Range` asks for. */
+            /** @description The requested range. */
             206: {
                 headers: {
                     "Content-Range": components["headers"]["ContentRange"];
@@ -3361,7 +3370,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What the agent has of the file. */
+            /** @description The state of the file on the agent. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3403,7 +3412,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The file is gone. */
+            /** @description The file was removed. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -3433,7 +3442,7 @@ export interface operations {
                  */
                 "SYNAPSE-Tenant"?: components["parameters"]["Tenant"];
                 /**
-                 * @description The bytes that you want of a file, as RFC 9110 writes one range. All without it.
+                 * @description One range of bytes, as in RFC 9110. Without it, the whole file.
                  * @example bytes=1048576-
                  */
                 Range?: components["parameters"]["Range"];
@@ -3458,7 +3467,7 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description The part that `Range` asks for. */
+            /** @description The requested range. */
             206: {
                 headers: {
                     "Content-Range": components["headers"]["ContentRange"];
@@ -3480,22 +3489,22 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Bytes of the whole file; without it, the file ends with this part.
+                 * @description Size of the whole file in bytes; without it, the file ends with this part.
                  * @example 5
                  */
                 size?: number;
                 /**
-                 * @description Of this part's first byte; without it, the upload begins anew.
+                 * @description Offset of this part's first byte; without it, the upload starts again.
                  * @example 0
                  */
                 offset?: number;
                 /**
-                 * @description For downloads.
+                 * @description The name for downloads.
                  * @example input.txt
                  */
                 name?: string;
                 /**
-                 * @description What kind of file it is.
+                 * @description The media type for downloads.
                  * @example text/plain
                  */
                 media_type?: string;
@@ -3527,7 +3536,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What the agent has of the file now. */
+            /** @description The state of the file on the agent. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3707,7 +3716,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The browser has its cookie. */
+            /** @description The answer sets the cookie. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3747,7 +3756,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The browser forgets its cookie. */
+            /** @description The answer removes the cookie. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -3896,7 +3905,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The workers without a call are gone. */
+            /** @description The workers without a call have ended. */
             204: {
                 headers: {
                     [name: string]: unknown;

@@ -158,6 +158,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             capacity=settings.runs_at_once,
             gpus=len(scheduler.machine.gpus or ()),
             runner_figures=runner.figures,
+            kept=runner.kept,
         )
         stack.push_async_callback(observer.close)
         limits = JobLimits(age=timedelta(days=settings.keep_jobs_days), size=settings.max_jobs_bytes)

@@ -290,9 +290,10 @@ class Settings:
         int | None,
         Option(
             LIMITS,
-            "Processes and threads of the agent's user, those of other runs included; not for root.",
+            "Processes and threads of a release's runs; if the kernel can't count these, of the agent's user.",
             "N",
             least=1,
+            shown="4096, or 1024 for each CPU, if they can be counted for each release",
         ),
     ] = None
     data_dir: Annotated[

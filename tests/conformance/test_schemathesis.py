@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,7 +75,8 @@ def test_the_agent_keeps_the_contract(fuzzed_agent: EmbeddedAgent) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     operations = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text())["paths"].values()
     count = sum(name != "parameters" for item in operations for name in item)
-    assert f"Tested: {count}" in done.stdout
+    assert f"{count - 1} selected / {count} total" in done.stdout  # `/events/` has no end
+    assert f"Tested: {count - 1}" in re.sub(" +", " ", done.stdout)
 
 
 def test_a_difference_is_found(fuzzed_agent: EmbeddedAgent, tmp_path: Path) -> None:

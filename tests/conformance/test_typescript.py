@@ -75,3 +75,13 @@ def test_the_main_job_is_done_on_an_agent(built: Path) -> None:
         r"Deleted\.\n",
         done.stdout,
     ), done.stdout
+
+
+def test_a_file_is_uploaded_and_run_on(built: Path, tmp_path: Path) -> None:
+    """By the program that the guide to files shows."""
+    (tmp_path / "input.txt").write_text("to be\nor not\nto be\n")
+    with EmbeddedAgent() as agent:
+        environment = os.environ | {"SYNAPSE_AGENT_URL": agent.base_url, "SYNAPSE_AGENT_TOKEN": agent.token}
+        command = ["node", built / "upload.js"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")

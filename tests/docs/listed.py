@@ -5,6 +5,7 @@ from __future__ import annotations
 RUN_ELSEWHERE = {
     "CONTRIBUTING.md": "tests/docs/test_contributing.py makes the changes that it describes, in a copy.",
     "docs/sharing-the-contract.md": "tests/docs/test_sharing.py runs every section, in the order of the page.",
+    "docs/tutorial.md": "tests/docs/test_tutorial.py runs every step, on two homes.",
 }
 """Pages whose blocks another test runs."""
 
@@ -16,6 +17,7 @@ NOT_RUN = {
     ("README.md", "pip install .                # the client alone: httpx, attrs, and what they bring"): (
         "Changes the environment that these tests run in. test_distribution.py installs the wheel with each extra."
     ),
+    ("README.md", "make dist"): ("tests/test_distribution.py builds both wheels, and runs the demo by uvx."),
     ("examples/README.md", "make setup"): (
         "tests/conformance/test_typescript.py compiles the client, and runs it against the cases."
     ),
@@ -26,7 +28,7 @@ NOT_RUN = {
         "docs/guides/backend.md",
         "Downloading 'my_plugin@1.0.0' from https://storage.example.com: 104857600 of 524288000 bytes (20 %)",
     ): ("A line of a log. tests/synapse_agent/plugins/backend/test_source.py waits for one."),
-    ("docs/guides/cluster.md", "# in a clone, for no index has the package yet"): (
+    ("docs/guides/cluster.md", "# in a clone: the package is not on an index yet"): (
         "Changes the environment that these tests run in, which has all of it."
     ),
     ("docs/guides/cluster.md", "# on the first host, 10.0.0.5"): (
@@ -46,17 +48,21 @@ NOT_RUN = {
         "docs/design/lasting-jobs.md",
         "keepers/NAME/           locked by the keeper for as long as it lives",
     ): "A drawing of a folder.",
+    ("docs/guides/team.md", "make dist"): (
+        "Needs a Docker daemon. tests/examples/test_dockerfile.py runs the image's command and its health check."
+    ),
+    (
+        "docs/guides/team.md",
+        '/opt/synapse-agent/bin/pip install --upgrade --find-links . "$(ls synapse_agent_client-*.whl)[agent,cli]"',
+    ): ("Changes the machine. tests/test_distribution.py installs the wheel with these extras."),
+    (
+        "docs/guides/team.md",
+        "synapse-agent backup --url http://127.0.0.1:8000 --token-file /etc/synapse-agent/token",
+    ): "tests/docs/test_team.py backs an agent up with it, and restores it.",
+    ("docs/guides/team.md", "mkdir --mode 700 restored"): "tests/docs/test_team.py restores an agent with it.",
     ("docs/guides/team.md", "systemctl daemon-reload"): "Needs a systemd that runs; test_team.py has it read the unit.",
     ("docs/guides/team.md", "server {"): "tests/docs/test_team.py runs nginx with it.",
     ("docs/guides/team.md", "agent.example.com {"): "tests/docs/test_team.py runs Caddy with it.",
-    (
-        "docs/guides/files.md",
-        'import { openAsBlob } from "node:fs";',
-    ): "tests/clients has a client in TypeScript.",
-    (
-        "docs/guides/files.md",
-        'file, err := os.Open("input.jpg")',
-    ): "A part of a function.",
     ("docs/guides/page.md", "synapse-agent open"): "docs/reference/cli.md runs it, with an agent.",
     ("docs/guides/write-a-plugin.md", "shapes/"): "A drawing of a folder.",
 }

@@ -17,7 +17,7 @@ BACKGROUND = re.compile(r"^(synapse-agent serve.*) &(?: *#.*)?$", re.M)
 NEWEST_JOB = (
     """$(synapse-agent jobs list --json | python -c 'import json, sys; print(json.load(sys.stdin)[0]["job_id"])')"""
 )
-READY = "ready http://"
+READY = "ready http"
 
 
 class Shell:
@@ -25,7 +25,7 @@ class Shell:
 
     def __init__(self, folder: Path, links: dict[str, Path], *, agent_url: str, agent_token: str) -> None:
         self._folder = folder
-        self._port = free_port()
+        self.port = free_port()
         self._served: list[subprocess.Popen[str]] = []
         self._exports = folder / ".exports"
         self._exports.touch()
@@ -37,9 +37,9 @@ class Shell:
         self._replaced = {
             "make setup &&": "true &&",  # who runs the tests has done it
             "synapse-agent dev": "timeout --preserve-status --signal INT 10 synapse-agent dev",  # and then Ctrl-C
-            "synapse-agent serve": f"synapse-agent serve --port {self._port}",
-            "--port 8000": f"--port {self._port}",
-            "http://127.0.0.1:8000": f"http://127.0.0.1:{self._port}",
+            "synapse-agent serve": f"synapse-agent serve --port {self.port}",
+            "--port 8000": f"--port {self.port}",
+            "http://127.0.0.1:8000": f"http://127.0.0.1:{self.port}",
             "https://agent.example.com": agent_url,
             "your-token": agent_token,
             "/run/secrets/": f"{folder}/.secret #",

@@ -30,7 +30,11 @@ def test_every_option_that_bounds_is_on_the_page(name: str) -> None:
 def test_what_the_page_lists_is_what_there_is() -> None:
     """Restrictions by their names in `/health/`, secrets, and the defaults of limits."""
     assert len(NAMES) > 15
-    for name in (*SandboxPolicy("active", 7).restricts, *VARIABLES, *OPTIONS):
+    for name in (
+        *SandboxPolicy("active", 7, namespaces=True, bounds=("memory", "processes")).restricts,
+        *VARIABLES,
+        *OPTIONS,
+    ):
         assert f"`{name}`" in PAGE
     defaults = Settings(backend="http://x", data_dir=Path())
     assert f"`--max-zygotes N` ({defaults.max_zygotes})" in PAGE

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 from blocks import PAGES, ROOT, name_of
-from links import faults
-from site_pages import LINK, NAVIGATED, PROJECT_PAGES, lay_out, place_of
+from links import faults, read
+from site_pages import LINK, NAVIGATED, PROJECT_PAGES, header, lay_out, place_of
+
+from synapse_sdk import __version__
+
+FIRST_FOUND = {
+    "timeout": "guides/errors-and-retries.html#timeouts-and-deadlines",
+    "deadline": "guides/errors-and-retries.html#timeouts-and-deadlines",
+    "kubernetes": "guides/team.html#kubernetes",
+    "docker": "guides/team.html#docker",
+    "jupyter": "guides/notebooks.html",
+    "notebook": "guides/notebooks.html",
+    "metrics": "guides/team.html#metrics-for-prometheus",
+    "prometheus": "guides/team.html#metrics-for-prometheus",
+    "backup": "guides/team.html#backups",
+    "upgrade": "upgrading.html",
+    "systemd": "guides/team.html#systemd",
+    "retries": "guides/errors-and-retries.html#retries",
+}
+"""What readers search for, and the section that explains it."""
 
 
 @pytest.fixture
@@ -75,3 +95,33 @@ def test_what_a_page_links_to_in_the_repository_is_on_the_site(tmp_path: Path) -
     assert "async def together(seconds):" in shown
     assert (tmp_path / "pages" / PROJECT_PAGES["CHANGELOG.md"]).is_file()
     assert tomllib.loads((tmp_path / "zensical.toml").read_text(encoding="utf-8"))["project"]["docs_dir"] == "pages"
+
+
+def test_search_finds_first_what_explains_a_word(site: Path) -> None:
+    """With the site's own index and worker, as its search field asks them."""
+    command = ["node", ROOT / "tests" / "docs" / "search.js", site, *FIRST_FOUND]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {word: places[0] for word, places in found.items()} == FIRST_FOUND
+
+
+def test_a_page_that_is_not_found_leads_home(site: Path) -> None:
+    """At any depth: its links start at the root of the site."""
+    links = read(site / "404.html").links
+    assert {"/index.html", "/troubleshooting.html"} <= set(links)
+    assert "Page not found" in (site / "404.html").read_text(encoding="utf-8")
+
+
+def test_the_header_has_the_version_and_the_repository(site: Path) -> None:
+    """On every page; the repository's address is that of the package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for page in ("index.html", "guides/team.html", "404.html"):
+        shown = (site / page).read_text(encoding="utf-8")
+        assert f"{project['name']} {__version__}" in shown.partition("<header")[2].partition("</header>")[0]
+        assert project.get("urls", {}).get("Homepage", "") in shown
+    address = "https://example.com/team/project"
+    assert list(header(project | {"urls": {"Homepage": address}}))[1:] == [
+        f'repo_url = "{address}"',
+        'repo_name = "team/project"',
+    ]

@@ -19,10 +19,14 @@ from pathlib import Path
 
 import pytest
 import trustme
+import typer.main
+import yaml
 from blocks import ROOT, blocks_of, read_ini
 from shells import free_port
 
 from synapse_agent import EmbeddedAgent
+from synapse_agent.cli.commands.serve import app
+from synapse_agent.server.auth import OPEN_PATHS
 from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.exceptions import AuthorizationError
 
@@ -161,6 +165,55 @@ def status_for_name(name: str, port: int, trust: ssl.SSLContext) -> int:
     status = connection.getresponse().status
     connection.close()
     return status
+
+
+def test_a_backup_made_with_the_pages_commands_restores_an_agent(tmp_path: Path) -> None:
+    """Its jobs, their results and its releases, while the agent that was backed up continues."""
+    data = tmp_path / "data"
+    with EmbeddedAgent(ROOT / "examples" / "plugins", data_dir=data, token="a-token") as agent:
+        (tmp_path / "token").write_text("a-token", encoding="utf-8")
+        with agent.client() as client:
+            client.create_plugin_release("my_plugin", "1.0.0")
+            client.run_plugin_release("my_plugin@1.0.0", "process", {"input": "to be"}, job_id="kept")
+            shown = {
+                "http://127.0.0.1:8000": agent.base_url,
+                "/etc/synapse-agent/token": str(tmp_path / "token"),
+                "/var/lib/synapse-agent": str(data),
+            }
+            run_commands("### Backups", shown, tmp_path)
+            result = client.get_job("kept")["result"]
+    with EmbeddedAgent(data_dir=tmp_path / "restored", plugins=tmp_path) as agent, agent.client() as client:
+        assert client.get_job("kept")["result"] == result
+        assert client.run_plugin_release("my_plugin@1.0.0", "process", {"input": "to be"}) == result
+
+
+def run_commands(title: str, shown: dict[str, str], folder: Path) -> None:
+    """Run the shell commands of a section in a folder, with other values for some that the page shows."""
+    section = PAGE.read_text(encoding="utf-8").partition(f"{title}\n")[2].partition("\n### ")[0]
+    commands = "".join(re.findall(r"^```sh\n(.*?)^```$", section, re.M | re.S))
+    for value, real in shown.items():
+        assert value in commands
+        commands = commands.replace(value, real)
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(folder)}
+    command = ["bash", "-euo", "pipefail", "-c", commands]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LONGEST)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_deployment_of_the_page_fits_the_image() -> None:
+    """Its arguments are options of `serve`, its paths the image's, its probes operations without a token."""
+    pod = yaml.safe_load(BLOCKS["yaml"])["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    image = (ROOT / "examples" / "Dockerfile").read_text(encoding="utf-8")
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert set(re.findall(r"^VOLUME (\S+)$", image, re.M)) < mounts
+    assert {volume["name"] for volume in pod["volumes"]} == {mount["name"] for mount in container["volumeMounts"]}
+    for probe in ("readinessProbe", "livenessProbe"):
+        request = container[probe]["httpGet"]
+        assert (request["path"] in OPEN_PATHS, f"EXPOSE {request['port']}\n" in image) == (True, True)
+    serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
+    options = {option for each in serve.params for option in (*each.opts, *each.secondary_opts)}
+    assert {each for each in container["args"] if each.startswith("--")} <= options
 
 
 def command_in(text: str) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import time
 from contextlib import ExitStack, closing, suppress
+from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 
 from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.exceptions import AuthenticationError, AuthorizationError, ValidationError
@@ -108,7 +111,7 @@ def test_too_much_through_the_client_is_a_validation_or_http_error(facade):
     """The message names the limit."""
     error = facade.error("run_debug_plugin_release", "go", {"text": "x" * 300_000})
     assert (error.status_code, error.error_type, error.outcome) == (413, "content_too_large", "rejected")
-    assert error.message == "The body is larger than the 200000 bytes that this agent takes."
+    assert error.message.startswith("The body is larger than the 200000 bytes that this agent takes.")
 
 
 def test_params_that_nest_too_deep_are_refused_on_one_side_or_the_other(facade):
@@ -254,16 +257,28 @@ def test_an_attack_costs_a_bounded_amount_of_memory(served, attack, most):
     assert served.memory() - before <= 50
 
 
-def test_connections_without_a_request_are_bounded(serve):
+@pytest.mark.parametrize("speaks_tls", [False, True])
+def test_connections_without_a_request_are_bounded(serve, tmp_path, speaks_tls):
     """The longest silent go first, a line in the log reports it, and callers are answered all the while."""
-    served = serve(prefix=["prlimit", "--nofile=256"])
+    served = serve(*(certified(tmp_path) if speaks_tls else []), prefix=["prlimit", "--nofile=256"])
     url = httpx.URL(served.base_url)
+    context = ssl.create_default_context(cafile=tmp_path / "ca.pem") if speaks_tls else None
     with ExitStack() as stack:
         connections = [stack.enter_context(socket.create_connection((url.host, url.port))) for _ in range(300)]
-        assert httpx.get(f"{served.base_url}/health/", trust_env=False).status_code == 200
+        assert httpx.get(f"{served.base_url}/health/", verify=context or True, trust_env=False).status_code == 200
         connections[0].settimeout(5)
         with suppress(ConnectionResetError):
             assert connections[0].recv(1) == b""
-        connections[-1].sendall(b"GET /health/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert connections[-1].recv(100).startswith(b"HTTP/1.1 200 ")
+        last = connections[-1] if context is None else context.wrap_socket(connections[-1], server_hostname="127.0.0.1")
+        last.sendall(b"GET /health/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert last.recv(100).startswith(b"HTTP/1.1 200 ")
+        last.close()
     assert "More than 64 connections send no request" in served.end()
+
+
+def certified(folder: Path) -> list[str]:
+    """Write a certificate and its authority's, and return the options of an agent that shows it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / "cert.pem")
+    return ["--tls-cert", str(folder / "cert.pem"), "--tls-key", str(folder / "cert.pem")]

@@ -269,7 +269,7 @@ class Processes:
             keeper = int(Path(f"/proc/{zygote}/stat").read_text().rpartition(")")[2].split()[1])
             siblings = map(int, Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split())
         else:  # the machine's `/proc`, in a namespace of processes
-            keeper, siblings = 1, range(3, 30)
+            keeper, siblings = 1, {*range(3, 30)} - {int(os.readlink("/proc/self"))}
         self.others = [zygote, keeper, agent, *(pid for pid in siblings if pid != os.getpid())]
 
     def _each(self, way):

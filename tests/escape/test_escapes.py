@@ -159,9 +159,9 @@ async def test_what_actions_need_works(confined: LocalRunner, write: Write) -> N
                     os.chmod(f"{folder}/renamed", 0o600)
 
             def itself():
-                assert os.getpid() in map(int, filter(str.isdigit, os.listdir("/proc")))
-                assert "Name:" in Path(f"/proc/{os.getpid()}/status").read_text()
-                Path("/proc/self/comm").read_text()
+                assert "Name:" in Path("/proc/self/status").read_text()
+                if os.readlink("/proc/self") == str(os.getpid()):  # not where parts of `/proc` are masked
+                    assert str(os.getpid()) in os.listdir("/proc")
 
             return {name: way for name, way in locals().items() if callable(way)}
 

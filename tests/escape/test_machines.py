@@ -1,8 +1,12 @@
-"""The same promises on machines that this one is made to look like: an ordinary user, Docker's `/proc`, a GPU."""
+"""The same promises on machines that this one is made to look like, in containers, and on another kernel."""
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,11 +18,12 @@ import pytest
 from synapse_agent.storage.trees import remove_tree
 
 ROOT = Path(__file__).parents[2]
+PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-rs", "-q"]
 OWN_MOUNTS = ["unshare", "--mount"]
 can_mount = (
     os.geteuid() == 0 and subprocess.run([*OWN_MOUNTS, "true"], capture_output=True, check=False).returncode == 0
 )
-pytestmark = pytest.mark.skipif(not can_mount, reason="only root can mount what these machines have")
+needs_mounts = pytest.mark.skipif(not can_mount, reason="only root can mount what these machines have")
 
 ORDINARY_USER = """
     if [ -n "$CLOSED" ]; then
@@ -77,31 +82,23 @@ def on_machine() -> Iterator[Callable[..., str]]:
             "PYTHONDONTWRITEBYTECODE": "1",
             **more,
         }
-        options = ["-p", "no:cacheprovider", "-p", "no:randomly", "-rs", "-q", f"--basetemp={place}/pytest"]
-        command = [sys.executable, "-m", "pytest", *options, *tests]
-        done = subprocess.run(
-            [*OWN_MOUNTS, "sh", "-euc", script, "sh", *command],
-            cwd=ROOT,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-        assert " passed" in done.stdout
-        return done.stdout
+        command = [*PYTEST, f"--basetemp={place}/pytest", *tests]
+        return printed_by([*OWN_MOUNTS, "sh", "-euc", script, "sh", *command], env=env)
 
     yield run
     remove_tree(place)
 
 
+@needs_mounts
 def test_all_of_it_holds_for_an_ordinary_user(on_machine: Callable[..., str]) -> None:
     """Each attempt, and what has to work, as a user without any right."""
-    printed = on_machine(ORDINARY_USER, "tests/escape/test_escapes.py", ESCAPE_FOLDER="/mnt")
+    printed = on_machine(
+        ORDINARY_USER, "tests/escape/test_escapes.py", "tests/escape/test_bounds.py", ESCAPE_FOLDER="/mnt"
+    )
     assert "no namespaces can be made" not in printed
 
 
+@needs_mounts
 def test_all_of_it_holds_where_parts_of_proc_are_masked(on_machine: Callable[..., str]) -> None:
     """In a namespace that keeps the machine's `/proc`, the keeper finds its processes by `NSpid`."""
     deaths = "tests/synapse_agent/runner/processes/test_deaths.py"
@@ -110,6 +107,105 @@ def test_all_of_it_holds_where_parts_of_proc_are_masked(on_machine: Callable[...
     assert "no namespaces can be made" not in printed
 
 
+@needs_mounts
 def test_a_gpus_devices_can_be_used(on_machine: Callable[..., str]) -> None:
     """With and without a view of its own; on a machine with a GPU the same test runs by itself."""
     assert "no GPU" not in on_machine(GPU, "tests/escape/test_escapes.py::test_a_gpu_can_be_used")
+
+
+NEW_NAMESPACES = (0x0002_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000)
+NEVER_IN_DOCKER = (
+    *("unshare", "setns", "mount", "umount2", "pivot_root", "open_tree", "move_mount", "mount_setattr", "fsopen"),
+    *(
+        "fsconfig",
+        "fsmount",
+        "fspick",
+        "bpf",
+        "perf_event_open",
+        "fanotify_init",
+        "open_by_handle_at",
+        "lookup_dcookie",
+    ),
+    *("add_key", "request_key", "keyctl", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register"),
+    *("acct", "kexec_load", "init_module", "finit_module", "delete_module", "reboot", "settimeofday", "swapon"),
+)
+DOCKER = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [
+        {"names": NEVER_IN_DOCKER, "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM},
+        {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS},
+        *(
+            {
+                "names": ["clone"],
+                "action": "SCMP_ACT_ERRNO",
+                "errnoRet": errno.EPERM,
+                "args": [{"index": 0, "value": flag, "valueTwo": flag, "op": "SCMP_CMP_MASKED_EQ"}],
+            }
+            for flag in NEW_NAMESPACES
+        ),
+    ],
+}
+"""What Docker's default profile refuses a container without the capabilities that it takes away."""
+
+
+def in_container(*arguments: str, profile: Path | None) -> str:
+    """Run pytest in a container of Podman's with this machine's files; return what it printed."""
+    if not can_mount or shutil.which("podman") is None:
+        pytest.skip("Podman, as root, is not there")
+    # crun refuses a machine that has both versions of control groups, and limits that root may not raise.
+    own = 'umount /sys/fs/cgroup/unified 2> /dev/null; exec "$@"'
+    limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4000:4000"]
+    podman = ["podman", "run", "--rm", "--network=none", *limits, "--env", "PYTHONDONTWRITEBYTECODE=1"]
+    podman += ["--mount", "type=tmpfs,destination=/tmp,notmpcopyup", "--workdir", str(ROOT)]
+    podman += [] if profile is None else ["--security-opt", f"seccomp={profile}"]
+    return printed_by([*OWN_MOUNTS, "sh", "-c", own, "sh", *podman, "--rootfs", "/:O", *PYTEST, *arguments])
+
+
+def printed_by(command: list[str], *, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=290, check=False)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("profile", ["podman", "docker"])
+def test_all_of_it_holds_in_a_container(tmp_path: Path, profile: str) -> None:
+    """With the few rights of root's, the masks of `/proc` and the system calls that containers have by default."""
+    file = tmp_path / "profile.json"
+    file.write_text(json.dumps(DOCKER))
+    printed = in_container("tests/escape/test_escapes.py", profile=file if profile == "docker" else None)
+    assert ("no namespaces can be made" in printed) == (profile == "docker")
+
+
+IN_LINUX = """\
+#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t cgroup2 none /sys/fs/cgroup
+for folder in /tmp /var/tmp /run; do mount -t tmpfs none $folder; done
+mkdir /dev/shm && mount -t tmpfs -o mode=1777 none /dev/shm
+ip link set lo up
+export HOME=/tmp PATH=/usr/sbin:/usr/bin:/sbin:/bin
+cd {root}
+{command}
+echo "status $?"
+poweroff -f
+"""
+
+
+@pytest.mark.long
+def test_another_kernel_bounds_runs_by_control_groups(tmp_path: Path) -> None:
+    """User-mode Linux 6.1 has no Landlock, and control groups of version 2 alone."""
+    linux = shutil.which("linux.uml")
+    if linux is None:
+        pytest.skip("linux.uml, of Debian's package user-mode-linux, is not there")
+    script = tmp_path / "init"
+    command = [*PYTEST, "tests/escape/test_bounds.py", "tests/escape/test_escapes.py"]
+    script.write_text(IN_LINUX.format(root=ROOT, command=shlex.join(command)))
+    script.chmod(0o755)
+    machine = ["mem=1500M", "rootfstype=hostfs", "rootflags=/", "rw", "quiet", "con=null", "con0=null,fd:1"]
+    printed = printed_by([linux, *machine, f"init={script}"])
+    assert "status 0" in printed
+    assert "this kernel has no Landlock" in printed
+    assert "is not one of version 2" not in printed

@@ -72,36 +72,36 @@ def test_a_reference_outlives_its_job(client: AgentClient, act) -> None:
 def test_many_bytes_figures_and_images_become_files(client: AgentClient, act, tmp_path: Path) -> None:
     """What JSON has nothing for; a few bytes stay in the result, so do lists of any size."""
     source = """
-        import sys
-        import matplotlib.figure, PIL.Image
+        import matplotlib.pyplot, PIL.Image
 
         def act():
-            image = PIL.Image.Image("RGB")
+            figure, axes = matplotlib.pyplot.subplots()
+            axes.plot([1, 2, 4])
+            image = PIL.Image.new("RGB", (3, 2))
+            modes = ["1", "L", "LA", "La", "P", "PA", "RGBA", "RGBa", "CMYK", "HSV", "LAB", "YCbCr", "F", "I", "I;16"]
             return {
-                "figures": [matplotlib.figure.Figure(), matplotlib.figure.Figure()],
-                "image": image, "same": image, "print": PIL.Image.Image("CMYK"),
+                "figures": [figure, matplotlib.pyplot.figure()],
+                "image": image, "same": image, "cropped": image.crop((0, 0, 1, 1)), "print": image.convert("CMYK"),
+                "modes": {mode: PIL.Image.new(mode, (3, 2)) for mode in modes},
                 "bytes": b"x" * (2**20 + 1), "few": b"abc", "view": memoryview(b"y" * 2**21),
                 "numbers": [1.5] * 300_000,
             }
         """
-    modules = {
-        "matplotlib": "",
-        "matplotlib.figure": "class Figure:\n    def savefig(self, path):\n        open(path, 'w').write('figure')\n",
-        "PIL": "",
-        "PIL.Image": (
-            "class Image:\n    def __init__(self, mode):\n        self.mode = mode\n"
-            "    def save(self, path):\n        open(path, 'w').write(self.mode)\n"
-        ),
-    }
-    result = act(source, job_id="rich", modules=modules)
-    names = [each["$file"]["name"] for each in (*result["figures"], result["image"], result["print"])]
-    assert names == ["figure.png", "figure-2.png", "image.png", "image.tiff"]
+    result = act(source, job_id="rich", requirements=["matplotlib", "pillow"])
+    names = [
+        each["$file"]["name"] for each in (*result["figures"], result["image"], result["cropped"], result["print"])
+    ]
+    assert names == ["figure.png", "figure-2.png", "image.png", "image-2.png", "image.tiff"]
     assert result["same"] == result["image"]
     assert result["image"]["$file"]["media_type"] == "image/png"
+    heads = {"png": (b"\x89PNG",), "tiff": (b"II", b"MM")}
+    for each in (*result["figures"], result["print"], *result["modes"].values()):
+        content = client.download_file(each, to=tmp_path).read_bytes()
+        assert content.startswith(heads[each["$file"]["name"].rpartition(".")[2]])
     assert result["bytes"]["$file"]["size"] == 2**20 + 1
     assert (result["few"], len(result["numbers"])) == ("YWJj", 300_000)
     assert client.download_file(result["view"], to=tmp_path).read_bytes() == b"y" * 2**21
-    assert len(client.list_job_files("rich")) == 6
+    assert len(client.list_job_files("rich")) == 7 + 15
 
 
 def test_a_result_whose_file_was_not_kept_is_an_error(act) -> None:

@@ -45,7 +45,7 @@ def script(tmp_path: Path) -> Path:
 
 
 def test_a_script_shows_its_own_frames_and_the_action_s(script: Path) -> None:
-    """Of the client no more than the method, what it calls, and the line that raises."""
+    """Of the client no more than the method, and the line that raises."""
     with EmbeddedAgent([]) as agent:
         command = [sys.executable, str(script), agent.base_url, agent.token or ""]
         shown = subprocess.run(command, capture_output=True, text=True, check=False).stderr
@@ -54,7 +54,7 @@ def test_a_script_shows_its_own_frames_and_the_action_s(script: Path) -> None:
     assert error.startswith("ActionFailedError: 500 action_failed: ZeroDivisionError: division by zero")
     files = [line.split('"')[1] for line in ours.splitlines() if line.startswith("  File ")]
     assert files[:2] == [str(script)] * 2
-    assert [Path(file).name for file in files[2:]] == ["plugin.py", "plugin.py", "session.py"]
+    assert [Path(file).name for file in files[2:]] == ["plugin.py", "session.py"]
 
 
 NOTEBOOK = """

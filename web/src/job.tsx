@@ -102,6 +102,8 @@ function Outcome({ job, isOver }: { job: Job; isOver: boolean }) {
     <section>
       <h2>Result</h2>
       <JsonTree value={(job.result ?? null) as Json} />
+      {job.nonfinite && <p class="dim">null stands for {job.nonfinite.places.map(({ path, value }) => `${value} at ${path}`).join(", ")}
+        {job.nonfinite.count > job.nonfinite.places.length && ` and ${job.nonfinite.count - job.nonfinite.places.length} more`}.</p>}
       <Files job={job} />
     </section>
   );

@@ -1,6 +1,6 @@
 /** The list of jobs: filters, newest first, page by page, live. */
 
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 
 import { api, content, type Job } from "./api.ts";
 import { time } from "./format.ts";
@@ -29,16 +29,37 @@ function load(query: URLSearchParams, before?: string): Promise<Job[]> {
   return content(api.GET("/jobs/", { params: { query: wanted } }));
 }
 
+interface Listed {
+  /** The filters that the jobs were found with. */
+  key: string;
+  jobs: Job[];
+  hasOlder: boolean;
+}
+
+/** Put the newest page before what is shown already; what does not follow it without a gap is dropped. */
+function merged(shown: Listed, key: string, page: Job[]): Listed {
+  const last = shown.key === key ? shown.jobs.findIndex((job) => job.job_id === page.at(-1)?.job_id) : -1;
+  if (last < 0) return { key, jobs: page, hasOlder: page.length === PAGE };
+  return { ...shown, jobs: [...page, ...shown.jobs.slice(last + 1)] };
+}
+
 /** The view at `#/jobs`. */
 export function Jobs({ query }: { query: URLSearchParams }) {
-  const [older, setOlder] = useState<Job[]>([]);
   const key = query.toString();
-  const { value, error } = useLoaded(() => (setOlder([]), load(query)), [key], ["job", "job_deleted"]);
-  useChanges((change) => {
-    if (change.job) setOlder((jobs) => jobs.map((job) => (job.job_id === change.job?.job_id ? change.job : job)));
+  const [shown, setShown] = useState<Listed>({ key, jobs: [], hasOlder: false });
+  const { value, error } = useLoaded(async () => ({ key, page: await load(query) }), [key], ["job", "job_deleted"]);
+  useEffect(() => {
+    if (value) setShown((before) => merged(before, value.key, value.page));
+  }, [value]);
+  useChanges(({ type, job, job_id }) => {
+    if (type === "job_deleted") setShown((before) => ({ ...before, jobs: before.jobs.filter((each) => each.job_id !== job_id) }));
+    if (job) setShown((before) => ({ ...before, jobs: before.jobs.map((each) => (each.job_id === job.job_id ? job : each)) }));
   });
-  const jobs = [...(value ?? []), ...older];
-  const more = async () => setOlder([...older, ...(await load(query, jobs.at(-1)?.job_id))]);
+  const { jobs } = shown;
+  const more = async () => {
+    const page = await load(query, jobs.at(-1)?.job_id);
+    setShown((before) => ({ ...before, jobs: [...before.jobs, ...page], hasOlder: page.length === PAGE }));
+  };
   return (
     <main>
       <h1>Jobs</h1>
@@ -47,8 +68,8 @@ export function Jobs({ query }: { query: URLSearchParams }) {
       <Table label="Jobs" head={["Job", "Release", "Action", "Status", "Created", "Time"]}>
         {jobs.map((job) => <Row key={job.job_id} job={job} />)}
       </Table>
-      {value && !jobs.length && <p>No jobs{key ? " match these filters" : " yet"}.</p>}
-      {jobs.length >= PAGE && jobs.length % PAGE === 0 && <button type="button" onClick={() => void more()}>Older jobs</button>}
+      {value?.key === key && !jobs.length && <p>No jobs{key ? " match these filters" : " yet"}.</p>}
+      {shown.hasOlder && <button type="button" onClick={() => void more()}>Older jobs</button>}
     </main>
   );
 }

@@ -71,7 +71,7 @@ export function RunForm({ lookup, action, query }: { lookup: string; action: Act
       <FileDrop onFile={(name, reference) => {
         if (asText) setText(JSON.stringify({ ...(parse(text) ?? {}), [name]: reference }, null, 2));
         else setValues({ ...values, [name]: reference });
-      }} names={Object.keys(schema?.properties ?? {})} />
+      }} names={Object.keys(schema?.properties ?? {})} likely={fileParam(schema?.properties ?? {})} />
       <div class="bar">
         <button type="submit" disabled={isBusy}>Run {action.name}</button>
         {hasFields && <button type="button" onClick={change}>{asText ? "Form" : "JSON"}</button>}
@@ -167,9 +167,16 @@ function JsonField({ id, value, hint, isRequired, onChange }: {
   );
 }
 
-function FileDrop({ names, onFile }: { names: string[]; onFile: (name: string, reference: Json) => void }) {
+/** Return the param that a file is most likely meant for. */
+function fileParam(properties: Record<string, Schema>): string | undefined {
+  const names = Object.keys(properties);
+  return names.find((name) => JSON.stringify(properties[name]).includes('"format":"path"'))
+    ?? names.find((name) => ["string", "json"].includes(kind(properties[name] ?? {}))) ?? names[0];
+}
+
+function FileDrop({ names, likely, onFile }: { names: string[]; likely: string | undefined; onFile: (name: string, reference: Json) => void }) {
   const [note, setNote] = useState("");
-  const [name, setName] = useState(names[0] ?? "file");
+  const [name, setName] = useState(likely ?? "file");
   const send = async (file: File | undefined) => {
     if (!file) return;
     try {

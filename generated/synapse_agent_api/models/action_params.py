@@ -13,12 +13,10 @@ T = TypeVar("T", bound="ActionParams")
 
 @_attrs_define
 class ActionParams:
-    """The parameters that the action is called with, by name.
-
-    The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1 is
-    a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself.
-    They take precedence over the plugin's `config.yaml`, under `actions.<name>.resources`; without
-    either a run has one CPU. A value that is no amount counts for nothing here.
+    """The action's parameters, by name. The agent also reads three of them, and passes them on like the others:
+    `num_cpus`, `num_gpus` (less than 1 is a share of a GPU) and `memory` (bytes, or text such as `2GiB`) reserve
+    resources for the run. They take precedence over `actions.<name>.resources` in the plugin's `config.yaml`;
+    without either, a run has one CPU. The agent ignores a value that is not an amount.
 
     """
 

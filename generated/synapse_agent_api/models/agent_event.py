@@ -22,8 +22,8 @@ class AgentEvent:
     """The data of a server-sent event about an agent.
 
     Attributes:
-        type_ (str): What has changed; `stream_events` describes each.
-        what (str | Unset): What has happened to it, such as `created` or `deleted`.
+        type_ (str): The kind of change; see `stream_events`.
+        what (str | Unset): The change, such as `created` or `deleted`.
         job (Job | Unset): The record of a run.
         job_id (str | Unset):
         release (str | Unset): `code@version`.

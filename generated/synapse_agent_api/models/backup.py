@@ -17,9 +17,9 @@ class Backup:
     """A copy of the agent's database.
 
     Attributes:
-        path (str): Where it is on the agent's machine.
-        size (int): Its bytes.
-        created_at (datetime.datetime): The database is as it was then.
+        path (str): Its path on the agent's machine.
+        size (int): Its size in bytes.
+        created_at (datetime.datetime): The time of the copy.
     """
 
     path: str

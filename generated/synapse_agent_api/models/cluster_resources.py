@@ -21,15 +21,15 @@ T = TypeVar("T", bound="ClusterResources")
 
 @_attrs_define
 class ClusterResources:
-    """What all live nodes have together.
+    """The sums over all live nodes.
 
     Attributes:
         collected_at (datetime.datetime):
-        stale (bool): The cluster could not be asked; these are older figures.
-        cpu (ResourceAmount): How much there is for runs, and how much they have.
-        memory (ResourceAmount): How much there is for runs, and how much they have.
-        gpu (GpuAmounts): GPUs together; `null` is what none reports.
-        object_store (ResourceAmount): How much there is for runs, and how much they have.
+        stale (bool): Whether these are older figures, because the cluster did not answer.
+        cpu (ResourceAmount): An amount that runs can use, and the amount in use.
+        memory (ResourceAmount): An amount that runs can use, and the amount in use.
+        gpu (GpuAmounts): All GPUs together; values that no GPU reports are `null`.
+        object_store (ResourceAmount): An amount that runs can use, and the amount in use.
         running_jobs (int): Running jobs of this agent.
         total_serve_replicas (int): Processes of served models.
         node_counts (NodeCounts): Numbers of nodes.

@@ -19,8 +19,8 @@ class CreatePluginReleaseRequest:
 
     Attributes:
         plugin (str): The plugin's code.
-        version (str | Unset): The version, as text. Without it, the only one there is.
-        refresh (bool | Unset): Fetch it anew if it is cached; it keeps its ID. `false` by default.
+        version (str | Unset): The version, as text. Without it, the only version of the plugin.
+        refresh (bool | Unset): Fetch it again if it is cached; it keeps its ID. `false` by default.
     """
 
     plugin: str

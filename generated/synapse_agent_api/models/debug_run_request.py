@@ -21,25 +21,22 @@ T = TypeVar("T", bound="DebugRunRequest")
 
 @_attrs_define
 class DebugRunRequest:
-    """What to run from source, and with what.
+    """The action to run from source, and its parameters.
 
     Attributes:
-        action (str): Name of the action, as the configuration has it.
-        params (ActionParams | Unset): The parameters that the action is called with, by name.
-
-            The agent reads three of them as well, and passes them on like the others: `num_cpus`, `num_gpus` (less than 1
-            is
-            a share of one) and `memory` (bytes, or a text such as `2GiB`) are what the run needs of its machine for itself.
-            They take precedence over the plugin's `config.yaml`, under `actions.<name>.resources`; without
-            either a run has one CPU. A value that is no amount counts for nothing here.
-        plugin_path (str | Unset): Folder of the plugin's source on the agent's machine. An agent may take only what
-            lies below certain folders,
-            links resolved, and answer 403 `debug_not_allowed` to the rest.
-        config (PluginConfigOverride | Unset): Keys to lay over the plugin's `config.yaml`, or the whole of it. Under
-            `actions`, each name has an `entrypoint`,
-            `package.module:attribute`, and may have a `method`: `local` and `task` (the default) answer with the result,
-            `job`
-            at once with the job record.
+        action (str): Name of the action, as in the configuration.
+        params (ActionParams | Unset): The action's parameters, by name. The agent also reads three of them, and passes
+            them on like the others:
+            `num_cpus`, `num_gpus` (less than 1 is a share of a GPU) and `memory` (bytes, or text such as `2GiB`) reserve
+            resources for the run. They take precedence over `actions.<name>.resources` in the plugin's `config.yaml`;
+            without either, a run has one CPU. The agent ignores a value that is not an amount.
+        plugin_path (str | Unset): Folder of the plugin's source on the agent's machine. An agent may accept only paths
+            below certain folders,
+            with links resolved, and answer 403 `debug_not_allowed` otherwise.
+        config (PluginConfigOverride | Unset): Keys that replace those of the plugin's `config.yaml`, or the whole
+            configuration. Under `actions`, each name
+            has an `entrypoint`, `package.module:attribute`, and may have a `method`: `local` and `task` (the default)
+            return the result, `job` the job record at once.
         modules (PluginModules | Unset): Python source by dotted module name.
         requirements (list[str] | Unset): Requirements (PEP 508 names and versions) that this run needs in addition to
             the plugin's own.

@@ -21,7 +21,7 @@ class ErrorBody:
     """Every error answer of an agent.
 
     Attributes:
-        detail (ErrorDetail | list[InvalidItem] | str): What went wrong.
+        detail (ErrorDetail | list[InvalidItem] | str): The error.
     """
 
     detail: ErrorDetail | list[InvalidItem] | str

@@ -15,16 +15,16 @@ T = TypeVar("T", bound="ErrorDetail")
 
 @_attrs_define
 class ErrorDetail:
-    """What went wrong, and what helps with it.
+    """The error, with details.
 
     Attributes:
-        error_type (str): The kind of error, for programs. Stable.
+        error_type (str): The kind of error, for programs; stable.
         message (str): What happened and what to do, for people.
-        job_id (str | Unset): The job of the run that this is about.
+        job_id (str | Unset): The job of the run.
         exception_type (str | Unset): `action_failed`: the exception's class.
         exception_message (str | Unset): `action_failed`: the exception's message.
-        traceback (str | Unset): `action_failed`: the traceback, from the plugin's own code on.
-        file (str | Unset): `result_not_serializable`: the job's file with the `repr` of the result.
+        traceback (str | Unset): `action_failed`: the traceback, starting with the plugin's own code.
+        file (str | Unset): `result_not_serializable`: the job's file with the result's `repr`.
         installer_output (str | Unset): `requirements_failed`: the installer's last lines.
         log (str | Unset): `serve_failed`: the worker's last lines.
     """

@@ -15,7 +15,7 @@ T = TypeVar("T", bound="GpuAmounts")
 
 @_attrs_define
 class GpuAmounts:
-    """GPUs together; `null` is what none reports.
+    """All GPUs together; values that no GPU reports are `null`.
 
     Attributes:
         total_gpus (float):

@@ -20,20 +20,19 @@ T = TypeVar("T", bound="Health")
 
 @_attrs_define
 class Health:
-    """How the agent is.
+    """The state of the agent.
 
     Attributes:
         status (str): `ok` when the agent can work.
         version (str | Unset): The agent's own version.
-        features (list[str] | Unset): What the agent can beyond the minimum, as in `Synapse-Agent-Features`.
-        running (int | Unset): Runs that are being carried out.
-        waiting (int | Unset): Runs that wait for their environment or their turn.
-        capacity (int | Unset): Runs at once.
+        features (list[str] | Unset): Optional features, as in `Synapse-Agent-Features`.
+        running (int | Unset): Runs in progress.
+        waiting (int | Unset): Runs that wait for their environment or for a slot.
+        capacity (int | Unset): The number of concurrent runs that the agent allows.
         uptime (float | Unset): Seconds since the agent's start.
-        sandbox (Sandbox | Unset): What keeps the actions that an agent runs from writing elsewhere than into their own
-            folder.
-        warm (WarmProcesses | Unset): The processes that the agent keeps ready for runs of releases. Absent if they are
-            on other machines.
+        sandbox (Sandbox | Unset): The mechanism that restricts actions to writing into their own folder.
+        warm (WarmProcesses | Unset): The processes that the agent keeps ready for runs. Absent if they are on other
+            machines.
     """
 
     status: str

@@ -15,13 +15,13 @@ T = TypeVar("T", bound="InvalidItem")
 
 @_attrs_define
 class InvalidItem:
-    """One part of a request that does not fit its schema.
+    """A part of a request that does not match its schema.
 
     Attributes:
-        loc (list[int | str]): The way to it, from `body`, `query`, `path` or `header` on.
-        msg (str): What is wrong, for people.
-        type_ (str): What is wrong, for programs.
-        input_ (Any | Unset): What was found there.
+        loc (list[int | str]): Its path, starting with `body`, `query`, `path` or `header`.
+        msg (str): The problem, for people.
+        type_ (str): The kind of problem, for programs.
+        input_ (Any | Unset): The invalid value.
     """
 
     loc: list[int | str]

@@ -31,33 +31,35 @@ class Job:
         job_id (str):
         release (None | str): `code@version` of the release, `null` for a debug run.
         action (str):
-        method (str): How the plugin runs this action. The caller may have had it run in the background all the same.
+        method (str): The action's method. The caller may have requested a background run nevertheless.
         status (str): The job's state. The last three of the list are final; with any other, look at `finished_at`.
         created_at (datetime.datetime):
         started_at (datetime.datetime | None):
         finished_at (datetime.datetime | None):
-        progress (JobProgress | None): What the action last reported of its progress, `null` before that.
-        error (Any): The `detail` that an error answer would carry, `null` unless the job failed or was stopped.
-        idempotency_key (None | str): The request's key, if it had one.
+        progress (JobProgress | None): The last progress that the action reported, `null` before that.
+        error (Any): The `detail` of the error, as in an error answer; `null` unless the job failed or was stopped.
+        idempotency_key (None | str): The request's idempotency key, if any.
         result (Any | Unset): The action's result, `null` until it has succeeded. NaN and infinities in it are `null`.
-        nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them
-            is `null` in the result, the event or the
-            progress that has this field. The field is missing without any.
-        outputs (int | Unset): How many values the action yielded, if it is a generator; its result is the list of them.
-        status_code (int | None | Unset): The status that an error answer would carry, `null` unless the job failed or
-            was stopped.
+        nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: they are
+            `null` in the result, event or progress
+            with this field. Absent otherwise.
+        outputs (int | Unset): The number of values that the action yielded, if it is a generator; the result is the
+            list of them.
+        status_code (int | None | Unset): The HTTP status of the error, as in an error answer; `null` unless the job
+            failed or was stopped.
         events (list[JobEvent] | Unset): The last events that the action recorded, at most 20; `data` of more than 1 kB
-            is left out here, the stream of the log
-            has it.
-        timings (JobTimingsType0 | None | Unset): Seconds that the parts of the run took, `null` until it has ended, and
-            if its action was not started.
-        params (JobParams | None | Unset): What the action was called with, without what its schema marks `writeOnly`.
-            `null` if the agent does not keep
-            it: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.
+            is omitted here, and is in
+            the stream of the log.
+        timings (JobTimingsType0 | None | Unset): Seconds for each part of the run; `null` until it has ended, and if
+            its action did not start.
+        params (JobParams | None | Unset): The params of the call, without values that the action's schema marks
+            `writeOnly`. `null` if the agent does
+            not keep them: if they are larger than 64 kB, the schema is unknown, the run is a debug run, or the operator
+            has disabled it.
         requirements (list[str] | Unset): The call's own requirements.
         caller (JobCaller | None | Unset): The origin of a run; `null` if the agent does not know.
-        node (None | str | Unset): The address of the node of a cluster that it ran on.
-        attempts (int | Unset): How often this `job_id` has been run, this time included.
+        node (None | str | Unset): The address of the cluster's node that it ran on.
+        attempts (int | Unset): The number of runs with this `job_id`, including this one.
     """
 
     job_id: str

@@ -18,9 +18,9 @@ class JobBucket:
 
     Attributes:
         start (datetime.datetime):
-        runs (int): How many were created.
-        failed (int): How many of them failed.
-        seconds (float | None): Their average time from start to end; `null` if none has ended.
+        runs (int): The number of created jobs.
+        failed (int): The number of failed jobs among them.
+        seconds (float | None): Their average duration; `null` if none has ended.
     """
 
     start: datetime.datetime

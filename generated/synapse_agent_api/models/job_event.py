@@ -23,13 +23,13 @@ class JobEvent:
     """Something that an action recorded.
 
     Attributes:
-        event (str): Its name, of the action's choice.
-        data (Any | Unset): What goes with it, any JSON value. A text stands for what JSON has nothing for.
-        nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them
-            is `null` in the result, the event or the
-            progress that has this field. The field is missing without any.
-        left_out (str | Unset): What `data` does not have of what was reported, and why.
-        at (datetime.datetime | Unset): When the agent heard of it.
+        event (str): Its name.
+        data (Any | Unset): Its data, any JSON value. Values that JSON does not support are text.
+        nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: they are
+            `null` in the result, event or progress
+            with this field. Absent otherwise.
+        left_out (str | Unset): The omitted part of the data, and the reason.
+        at (datetime.datetime | Unset): When the agent received it.
     """
 
     event: str

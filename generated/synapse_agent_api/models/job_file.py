@@ -19,14 +19,14 @@ T = TypeVar("T", bound="JobFile")
 
 @_attrs_define
 class JobFile:
-    """A file that a run left.
+    """An output file of a run.
 
     Attributes:
-        name (str): Its path below the folder of outputs.
+        name (str): Its path in the output folder.
         size (int): Bytes.
         media_type (str): Guessed from the name.
-        sha256 (None | str): Of its content, in hexadecimal digits; null while the job runs.
-        reference (JobFileReference | Unset): What params take for it, once the job is over.
+        sha256 (None | str): SHA-256 of its content, in hexadecimal digits; null while the job runs.
+        reference (JobFileReference | Unset): A reference for params, after the job has ended.
     """
 
     name: str

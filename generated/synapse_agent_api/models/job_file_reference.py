@@ -13,7 +13,7 @@ T = TypeVar("T", bound="JobFileReference")
 
 @_attrs_define
 class JobFileReference:
-    """What params take for it, once the job is over."""
+    """A reference for params, after the job has ended."""
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

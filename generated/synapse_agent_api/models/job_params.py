@@ -13,8 +13,9 @@ T = TypeVar("T", bound="JobParams")
 
 @_attrs_define
 class JobParams:
-    """What the action was called with, without what its schema marks `writeOnly`. `null` if the agent does not keep
-    it: it is larger than 64 kB, the schema is not known, the run is a debug run, or the operator wants none kept.
+    """The params of the call, without values that the action's schema marks `writeOnly`. `null` if the agent does
+    not keep them: if they are larger than 64 kB, the schema is unknown, the run is a debug run, or the operator
+    has disabled it.
 
     """
 

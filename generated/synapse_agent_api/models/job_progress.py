@@ -19,15 +19,15 @@ T = TypeVar("T", bound="JobProgress")
 
 @_attrs_define
 class JobProgress:
-    """What the action last reported of its progress, `null` before that.
+    """The last progress that the action reported, `null` before that.
 
     Attributes:
-        current (float | None | Unset): How much is done; `null` if the action reported no finite number.
-        total (float | None | Unset): The total, if the action knows it.
-        step (str | Unset): The step of the action, if it names several.
-        nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them
-            is `null` in the result, the event or the
-            progress that has this field. The field is missing without any.
+        current (float | None | Unset): The current amount; `null` if the action reported no finite number.
+        total (float | None | Unset): The total, if known.
+        step (str | Unset): The step, if the action has several.
+        nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: they are
+            `null` in the result, event or progress
+            with this field. Absent otherwise.
     """
 
     current: float | None | Unset = UNSET

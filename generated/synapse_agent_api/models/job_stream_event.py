@@ -23,25 +23,25 @@ class JobStreamEvent:
     """The data of a server-sent event about a job.
 
     Attributes:
-        type_ (str): What this event is about; `stream_job_logs` describes each.
-        message (str | Unset): The line, or a sentence for people.
+        type_ (str): The kind of event; see `stream_job_logs`.
+        message (str | Unset): The line, or a message for people.
         overwritten (bool | Unset): `log`: `true` if the line ended with a carriage return, so that on a terminal the
             next one takes its place.
-        current (float | None | Unset): `progress`: how much is done; `null` if the action reported no finite number.
-        total (float | None | Unset): `progress`: the total, if the action knows it.
-        step (str | Unset): `progress`: the step of the action, if it names several.
-        event (str | Unset): `event`: its name, of the action's choice.
+        current (float | None | Unset): `progress`: the current amount; `null` if the action reported no finite number.
+        total (float | None | Unset): `progress`: the total, if known.
+        step (str | Unset): `progress`: the step, if the action has several.
+        event (str | Unset): `event`: its name.
         index (int | Unset): `output`: the number of the value, from 0.
-        value (Any | Unset): `output`: what the action yielded, any JSON value.
-        outputs (int | Unset): `complete`: how many values the action yielded, if it is a generator.
-        data (Any | Unset): `event`: what goes with it, any JSON value.
-        nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: each of them
-            is `null` in the result, the event or the
-            progress that has this field. The field is missing without any.
-        left_out (str | Unset): `event`: what `data` does not have of what was reported, and why.
-        at (datetime.datetime | Unset): `event`, `output`: when the agent heard of it.
-        error (Any | Unset): `error`: what went wrong, as in the job's record.
-        status (str | Unset): `complete`: the status that the job ended with.
+        value (Any | Unset): `output`: the value that the action yielded, any JSON value.
+        outputs (int | Unset): `complete`: the number of values that the action yielded, if it is a generator.
+        data (Any | Unset): `event`: its data, any JSON value.
+        nonfinite (NonFiniteNumbers | Unset): The places of NaN and infinities, which JSON does not have: they are
+            `null` in the result, event or progress
+            with this field. Absent otherwise.
+        left_out (str | Unset): `event`: the omitted part of the data, and the reason.
+        at (datetime.datetime | Unset): `event`, `output`: when the agent received it.
+        error (Any | Unset): `error`: the error, as in the job's record.
+        status (str | Unset): `complete`: the final status of the job.
     """
 
     type_: str

@@ -15,14 +15,14 @@ T = TypeVar("T", bound="JobTimingsType0")
 
 @_attrs_define
 class JobTimingsType0:
-    """Seconds that the parts of the run took, `null` until it has ended, and if its action was not started.
+    """Seconds for each part of the run; `null` until it has ended, and if its action did not start.
 
     Attributes:
-        queued (float | Unset): Waiting for its turn.
+        queued (float | Unset): Waiting for a slot.
         environment (float | Unset): Making the environment, and starting the process that runs are forked from.
         import_ (float | Unset): Importing modules, before or during the action.
-        action (float | Unset): The rest, from the start of the process to its end.
-        hint (str | Unset): What to do if importing took most of the run.
+        action (float | Unset): The rest, from the start to the end of the process.
+        hint (str | Unset): A hint, if importing took most of the run.
     """
 
     queued: float | Unset = UNSET

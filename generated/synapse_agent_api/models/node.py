@@ -28,8 +28,8 @@ class Node:
         ip (str):
         is_head_node (bool):
         state (str):
-        cpu (ResourceAmount): How much there is for runs, and how much they have.
-        memory (ResourceAmount): How much there is for runs, and how much they have.
+        cpu (ResourceAmount): An amount that runs can use, and the amount in use.
+        memory (ResourceAmount): An amount that runs can use, and the amount in use.
         gpus (list[NodeGpu]):
         accelerator_type (None | str | Unset): The name of its first GPU.
     """

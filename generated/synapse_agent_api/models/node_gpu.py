@@ -15,14 +15,14 @@ T = TypeVar("T", bound="NodeGpu")
 
 @_attrs_define
 class NodeGpu:
-    """A GPU; `null` is what can't be read.
+    """A GPU; values that can't be read are `null`.
 
     Attributes:
-        index (int): Place on its node.
+        index (int): Its number on the node.
         uuid (str): Its name in `CUDA_VISIBLE_DEVICES`; a number if the UUID is unknown.
         name (str):
-        used (float | None): Part that runs have, 0 to 1.
-        utilization_gpu (float | None | Unset): Percent of the time.
+        used (float | None): The share that runs use, 0 to 1.
+        utilization_gpu (float | None | Unset): Utilization in percent.
         memory_used (float | None | Unset): In MB.
         memory_total (float | None | Unset): In MB.
     """

@@ -17,12 +17,12 @@ T = TypeVar("T", bound="NonFiniteNumbers")
 
 @_attrs_define
 class NonFiniteNumbers:
-    """The places of NaN and infinities, which JSON does not have: each of them is `null` in the result, the event or the
-    progress that has this field. The field is missing without any.
+    """The places of NaN and infinities, which JSON does not have: they are `null` in the result, event or progress
+    with this field. Absent otherwise.
 
         Attributes:
-            count (int): How many there were.
-            places (list[NonFinitePlace]): The first of them, at most 100 of a result and 20 of an event.
+            count (int): Their number.
+            places (list[NonFinitePlace]): The first ones, up to 100 of a result and 20 of an event.
     """
 
     count: int

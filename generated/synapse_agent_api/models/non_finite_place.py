@@ -16,8 +16,8 @@ class NonFinitePlace:
     """A number that JSON does not have.
 
     Attributes:
-        path (str): Its place, such as `$.losses[1]`, from the result or the event on.
-        value (str): What it was.
+        path (str): Its place in the result or event, such as `$.losses[1]`.
+        value (str): The original value.
     """
 
     path: str

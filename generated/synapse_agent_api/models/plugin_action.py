@@ -23,12 +23,11 @@ class PluginAction:
 
     Attributes:
         name (str):
-        method (str | Unset): `local`, `task` and `serve` answer with the result, `job` answers at once with the job
-            record.
+        method (str | Unset): `local`, `task` and `serve` return the result, `job` returns the job record at once.
         description (str | Unset):
-        params_schema (PluginActionParamsSchema | Unset): JSON Schema of the params that the action takes, from its
-            annotations. Absent until the release has run once, and
-            for an action that cannot be described.
+        params_schema (PluginActionParamsSchema | Unset): JSON Schema of the action's params, from its annotations.
+            Absent until the release has run once, and for
+            actions without a usable signature.
     """
 
     name: str

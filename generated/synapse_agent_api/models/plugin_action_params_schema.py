@@ -13,8 +13,8 @@ T = TypeVar("T", bound="PluginActionParamsSchema")
 
 @_attrs_define
 class PluginActionParamsSchema:
-    """JSON Schema of the params that the action takes, from its annotations. Absent until the release has run once, and
-    for an action that cannot be described.
+    """JSON Schema of the action's params, from its annotations. Absent until the release has run once, and for
+    actions without a usable signature.
 
     """
 

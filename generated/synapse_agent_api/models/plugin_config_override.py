@@ -13,9 +13,9 @@ T = TypeVar("T", bound="PluginConfigOverride")
 
 @_attrs_define
 class PluginConfigOverride:
-    """Keys to lay over the plugin's `config.yaml`, or the whole of it. Under `actions`, each name has an `entrypoint`,
-    `package.module:attribute`, and may have a `method`: `local` and `task` (the default) answer with the result, `job`
-    at once with the job record.
+    """Keys that replace those of the plugin's `config.yaml`, or the whole configuration. Under `actions`, each name
+    has an `entrypoint`, `package.module:attribute`, and may have a `method`: `local` and `task` (the default)
+    return the result, `job` the job record at once.
 
     """
 

@@ -16,7 +16,7 @@ T = TypeVar("T", bound="PluginEnvironment")
 
 @_attrs_define
 class PluginEnvironment:
-    """An environment that runs of plugins share.
+    """An environment of plugins.
 
     Attributes:
         id (str):

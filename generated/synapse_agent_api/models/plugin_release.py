@@ -29,14 +29,14 @@ class PluginRelease:
         name (str | Unset): The plugin's name, for people.
         category (str | Unset):
         description (str | Unset):
-        actions (list[PluginAction] | Unset): What the release can run.
+        actions (list[PluginAction] | Unset): The actions of the release.
         digest (str | Unset): `sha256:` and the hash of the cached content, in hexadecimal digits.
         created_at (datetime.datetime | Unset): When the agent cached it.
-        source_changed (bool | Unset): Only `true`, and only from `create_plugin_release`: its source has other files
-            now. Runs use the cached ones
-            until it is refreshed.
-        warnings (list[str] | Unset): What the plugin's author should know, one sentence each; keys and files without
-            effect are named.
+        source_changed (bool | Unset): Only `true`, and only from `create_plugin_release`: the source now has other
+            files. Runs use the cached
+            files until the release is refreshed.
+        warnings (list[str] | Unset): Hints for the plugin's author, one sentence each, such as keys and files without
+            effect.
     """
 
     id: int

@@ -20,9 +20,9 @@ class PluginReleasePage:
     """A page of releases.
 
     Attributes:
-        count (int): How many releases there are on all pages together.
+        count (int): The number of releases on all pages.
         next_ (None | str): Address of the next page, absolute or relative; `null` on the last.
-        previous (None | str): Address of the page before; `null` on the first.
+        previous (None | str): Address of the previous page; `null` on the first.
         results (list[PluginRelease]):
     """
 

@@ -13,7 +13,7 @@ T = TypeVar("T", bound="Readiness")
 
 @_attrs_define
 class Readiness:
-    """The agent takes runs.
+    """The agent accepts runs.
 
     Attributes:
         status (str): `ok`.

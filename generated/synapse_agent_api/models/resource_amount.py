@@ -13,7 +13,7 @@ T = TypeVar("T", bound="ResourceAmount")
 
 @_attrs_define
 class ResourceAmount:
-    """How much there is for runs, and how much they have.
+    """An amount that runs can use, and the amount in use.
 
     Attributes:
         total (float):

@@ -15,18 +15,19 @@ T = TypeVar("T", bound="Sandbox")
 
 @_attrs_define
 class Sandbox:
-    """What keeps the actions that an agent runs from writing elsewhere than into their own folder.
+    """The mechanism that restricts actions to writing into their own folder.
 
     Attributes:
         status (str): `active` if it applies to every run, `off` if the operator turned it off, `unavailable` if the
             kernel does not
             support it.
-        landlock_abi (int | Unset): The ABI version of the kernel's Landlock; 0 if it has none that can be used.
-        restricts (list[str] | Unset): What is kept from actions: `write` (to create, change, move or remove files),
-            `ptrace` (to look into or change
-            other processes), `truncate`, `device_ioctl`, `signal` (to other processes than their own), `abstract_socket`
-            (of others), `attributes` (modes, owners and times of files elsewhere), `temporary_files` and `ipc` (files in
-            `/tmp`, `/var/tmp` and `/dev/shm`, System V shared memory and the like, of others).
+        landlock_abi (int | Unset): The ABI version of the kernel's Landlock; 0 if it is not available.
+        restricts (list[str] | Unset): What actions can't do or see: `write` (create, change, move or remove files),
+            `ptrace` (inspect or change
+            other processes), `truncate`, `device_ioctl`, `signal` (processes of others), `abstract_socket` (sockets of
+            others), `attributes` (change modes, owners and times of files elsewhere), `temporary_files` and `ipc`
+            (others' files in `/tmp`, `/var/tmp` and `/dev/shm`, and System V IPC), `memory` (take more than nine tenths of
+            what the agent may use) and `processes` (start more than a number of them).
     """
 
     status: str

@@ -20,18 +20,18 @@ T = TypeVar("T", bound="ServeApplication")
 
 @_attrs_define
 class ServeApplication:
-    """An action of the method `serve`, and the workers that hold it.
+    """An action with `method: serve`, and its workers.
 
     Attributes:
         name (str): `code@version:action`.
         release (str): `code@version` of the release.
         action (str):
-        status (str): `RUNNING` if a worker is ready, `FAILED` if the last start has failed.
+        status (str): `RUNNING` if a worker is ready, `FAILED` if the last start failed.
         workers (list[ServeWorker]):
-        calls (int): The calls that have ended, also those of earlier workers.
-        since (datetime.datetime): When the first worker was started.
-        waiting (int | Unset): The calls that wait.
-        log (str | Unset): The end of what workers printed outside of calls.
+        calls (int): The number of ended calls, including those of earlier workers.
+        since (datetime.datetime): The start of the first worker.
+        waiting (int | Unset): The number of waiting calls.
+        log (str | Unset): The last output of workers outside of calls.
         error (Any | Unset): The `detail` of the last start, if it failed.
     """
 

@@ -13,13 +13,13 @@ T = TypeVar("T", bound="ServeWorker")
 
 @_attrs_define
 class ServeWorker:
-    """A process that holds an action.
+    """A process that keeps an action loaded.
 
     Attributes:
-        status (str): `LEAVING` workers take no more calls.
+        status (str): `LEAVING` workers accept no more calls.
         node_id (None | str): Its node of the cluster; null on the agent's own machine.
-        calls (int): The calls that have ended.
-        memory (int | None): Bytes, with its share of what it has in common with other processes; null if unknown.
+        calls (int): The number of ended calls.
+        memory (int | None): Its memory in bytes, with its share of shared memory (PSS); null if unknown.
     """
 
     status: str

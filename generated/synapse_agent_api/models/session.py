@@ -13,11 +13,11 @@ T = TypeVar("T", bound="Session")
 
 @_attrs_define
 class Session:
-    """The token that a request or a browser's cookie stands for.
+    """The token of a request or of a browser's cookie.
 
     Attributes:
         token (None | str): Its name; `null` if the agent takes requests without a token.
-        read_only (bool): Whether it changes nothing.
+        read_only (bool): Whether it is read-only.
     """
 
     token: None | str

@@ -18,13 +18,13 @@ T = TypeVar("T", bound="Storage")
 
 @_attrs_define
 class Storage:
-    """What an agent keeps on its disk.
+    """An agent's use of its disk.
 
     Attributes:
         data_dir (str): The data folder, on the agent's machine.
         collected_at (datetime.datetime):
-        disk_total (int): Bytes of the disk with the data folder.
-        disk_free (int): Bytes of it that are free.
+        disk_total (int): The size of the disk with the data folder, in bytes.
+        disk_free (int): Its free bytes.
         stores (list[Store]):
     """
 

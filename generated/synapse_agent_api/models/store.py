@@ -13,7 +13,7 @@ T = TypeVar("T", bound="Store")
 
 @_attrs_define
 class Store:
-    """One kind of what is kept.
+    """One kind of stored data.
 
     Attributes:
         name (str): Such as `jobs`, `environments` or `files`.

@@ -17,10 +17,10 @@ class StoredFile:
 
     Attributes:
         id (str): The SHA-256 of its content, in hexadecimal digits.
-        name (None | str): As its uploader called it.
-        media_type (None | str): As its uploader called it.
-        size (int | None): Bytes; null while that is not known.
-        received (int): Bytes that are there.
+        name (None | str): As set by the uploader.
+        media_type (None | str): As set by the uploader.
+        size (int | None): Size in bytes; null while unknown.
+        received (int): Bytes that the agent has.
     """
 
     id: str

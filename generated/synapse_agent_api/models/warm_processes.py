@@ -15,12 +15,12 @@ T = TypeVar("T", bound="WarmProcesses")
 
 @_attrs_define
 class WarmProcesses:
-    """The processes that the agent keeps ready for runs of releases. Absent if they are on other machines.
+    """The processes that the agent keeps ready for runs. Absent if they are on other machines.
 
     Attributes:
-        processes (int | Unset): How many there are.
-        memory (int | Unset): Bytes that they take; of memory that processes share, each counts its share (PSS).
-        max_memory (int | Unset): Bytes that they may take while they are idle; the least recently used end first.
+        processes (int | Unset): Their number.
+        memory (int | Unset): Their memory in bytes (PSS: each process counts its share of shared memory).
+        max_memory (int | Unset): The limit on their memory while idle, in bytes; the least recently used end first.
     """
 
     processes: int | Unset = UNSET

@@ -13,12 +13,12 @@ T = TypeVar("T", bound="WarmRelease")
 
 @_attrs_define
 class WarmRelease:
-    """How far a release is prepared for its runs.
+    """The state of a release's preparation.
 
     Attributes:
         release (str): `code@version` of the release.
-        action (None | str): The action that was asked for, `null` for all of them.
-        status (str): `ready` once runs find everything prepared, `starting` before that.
+        action (None | str): The requested action, `null` for all.
+        status (str): `ready` if everything is prepared, `starting` before that.
     """
 
     release: str

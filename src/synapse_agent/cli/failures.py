@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from synapse_agent.cli.exit_codes import ExitCode, exit_code
 from synapse_agent.cli.terminal.sanitize import one_line
@@ -25,6 +26,8 @@ from synapse_sdk.exceptions import (
 )
 
 LONGEST_LINE = 600
+_WITHOUT_TLS = "WRONG_VERSION_NUMBER"
+"""OpenSSL's word for an answer that is not TLS."""
 _DOCTOR = "'synapse-agent doctor' looks closer."
 
 
@@ -57,6 +60,8 @@ class About:
     job_id: str | None = None
     is_fetching: bool = False
     """Whether a source of the agent has the release."""
+    near: tuple[str, ...] = ()
+    """Releases that `lookup` may have meant."""
     is_agent_kept: bool = True
     """Whether the agent is still there after the command, with the job and its log."""
 
@@ -70,9 +75,12 @@ def failure(error: ClientError, about: About) -> Failure:
 def _what(error: ClientError, about: About) -> str:
     if isinstance(error, ActionFailedError):
         exception = f"{error.exception_type}: {error.exception_message}".rstrip(": ")
-        return f"The action failed: {exception}"
+        # Our agent's message adds to the exception what to do, such as a package to require.
+        return f"The action failed: {error.message if error.message.startswith(exception) else exception}"
     if isinstance(error, AuthenticationError) and about.token_from:
         return f"{_sentence(error.message)} It came from {about.token_from}"
+    if about.near and about.lookup:
+        return f"The agent has no release {about.lookup!r}"
     return error.message or type(error).__name__
 
 
@@ -84,6 +92,8 @@ def _next(error: ClientError, about: About) -> str:
     if isinstance(error, ClientResponseIncompleteError):
         return _look_whether_it_ran(job) if error.outcome == "unknown" else f"Try again; {_DOCTOR}"
     if isinstance(error, ClientConnectionError):
+        if _WITHOUT_TLS in error.message:
+            return f"The agent answers without TLS: use http{about.url.removeprefix('https')}."
         return f"Start an agent with 'synapse-agent serve --plugins DIR', or name another with --url; {_DOCTOR}"
     if isinstance(error, ResponseParseError):
         return f"Is something else answering at {about.url}? {_DOCTOR}"
@@ -111,6 +121,8 @@ def _after_refusal(error: ClientError, about: About) -> str:
         return "'synapse-agent jobs get JOB_ID' shows what the job is."
     if isinstance(error, ValidationError):
         return "Nothing ran; mend the call and try again."
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return "Send large data as files: -p KEY=@FILE."
     if isinstance(error, RateLimitError):
         return f"Try again in {error.retry_after:g} s." if error.retry_after else "Try again later."
     return f"Try again; {_DOCTOR}"
@@ -118,9 +130,13 @@ def _after_refusal(error: ClientError, about: About) -> str:
 
 def _where_to_look(error: NotFoundError, about: About) -> str:
     if error.error_type == "job_not_found":
+        if about.job_id and "@" in about.job_id:
+            return f"The jobs of a release: 'synapse-agent jobs list --release {about.job_id}'."
         return "'synapse-agent jobs list' shows those there are."
     if error.error_type == "serve_application_not_found":
         return "'synapse-agent served list' shows those there are."
+    if about.near:
+        return f"Did you mean {' or '.join(map(repr, about.near))}? 'synapse-agent create' caches another release."
     if about.is_fetching:
         return "Is it where the agent was told to get its plugins, as with 'synapse-agent serve --plugins DIR'?"
     if about.lookup and "@" in about.lookup:
@@ -133,7 +149,10 @@ def _where_to_look(error: NotFoundError, about: About) -> str:
 
 def _after_timeout(error: ClientTimeoutError, job: str | None) -> str:
     if job and error.outcome == "unknown":
-        return f"The job may go on: 'synapse-agent jobs wait {job}' waits for it, and '… jobs stop {job}' ends it."
+        return (
+            f"If the agent has the job, it continues: 'synapse-agent jobs get {job}' shows it, "
+            f"'synapse-agent jobs wait {job}' waits for it, '… jobs stop {job}' stops it."
+        )
     return f"Give it more time with --timeout; {_DOCTOR}"
 
 

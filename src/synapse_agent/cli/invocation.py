@@ -11,16 +11,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from synapse_agent.cli.failures import About, Failure, UsageFailure, failure
+from synapse_agent.cli.mistakes import near_releases
 from synapse_agent.cli.target.resolve import TOKEN_VARIABLE, Asked, Target, choose_target, local_agent
 from synapse_agent.cli.terminal.output import Output
 from synapse_agent.cli.terminal.sanitize import identifier
 
 if TYPE_CHECKING:
     from synapse_sdk.clients.agent import AgentClient
+    from synapse_sdk.exceptions import ClientError
 
 WHOLE_ID = 32
 """Characters of the IDs that agents make."""
 MOST_NAMED = 5
+_MOST_COMPARED = 100
+_SECONDS_TO_SUGGEST = 2.0
 
 
 def make_client(target: Target, **options: Any) -> AgentClient:
@@ -106,9 +110,28 @@ class Invocation:
         try:
             yield
         except ClientError as error:
-            raise failure(error, replace(about, url=self.target.url, token_from=self.target.token_from)) from error
+            about = replace(
+                about, url=self.target.url, token_from=self.target.token_from, near=self._near(error, about)
+            )
+            raise failure(error, about) from error
         except ValueError as error:
             raise UsageFailure(str(error)) from error
+
+    def _near(self, error: ClientError, about: About) -> tuple[str, ...]:
+        """Return the cached releases that a lookup may have meant, if the agent has no such release."""
+        from synapse_sdk.exceptions import ClientError, NotFoundError
+
+        if not (isinstance(error, NotFoundError) and error.error_type == "release_not_found" and about.lookup):
+            return ()
+        if about.is_fetching or about.lookup.isdigit():
+            return ()
+        try:
+            page = self.client.with_options(deadline=_SECONDS_TO_SUGGEST).list_plugin_releases(
+                {"page_size": _MOST_COMPARED}
+            )
+        except ClientError:
+            return ()
+        return tuple(near_releases(about.lookup, [f"{each['plugin']}@{each['version']}" for each in page["results"]]))
 
     def __enter__(self) -> Self:
         return self

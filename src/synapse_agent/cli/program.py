@@ -23,6 +23,7 @@ from synapse_agent.cli.commands.serve import app
 from synapse_agent.cli.completion import words_joined
 from synapse_agent.cli.exit_codes import ExitCode
 from synapse_agent.cli.failures import Failure
+from synapse_agent.cli.mistakes import CheckedCommand, plainly
 from synapse_agent.cli.options import group, with_shared_options
 from synapse_agent.cli.terminal.output import ReaderLeft
 from synapse_agent.cli.terminal.sanitize import one_line, safe
@@ -75,18 +76,18 @@ def synapse_agent(
 
 
 app.command("init", rich_help_panel=AUTHORS)(init)
-app.command("dev", rich_help_panel=AUTHORS)(dev)
+app.command("dev", cls=CheckedCommand, rich_help_panel=AUTHORS)(dev)
 app.command("check", rich_help_panel=AUTHORS)(check)
 app.command("push", rich_help_panel=AUTHORS)(push)
 app.command("demo", rich_help_panel=HERE)(demo)
-app.command("run", rich_help_panel=RELEASES)(run_commands.run)
-app.command("debug", rich_help_panel=RELEASES)(run_commands.debug)
-app.command("list", rich_help_panel=RELEASES)(release_commands.list_releases)
-app.command("get", rich_help_panel=RELEASES)(release_commands.get)
-app.command("show", rich_help_panel=RELEASES)(release_commands.show)
-app.command("create", rich_help_panel=RELEASES)(release_commands.create)
-app.command("warm", rich_help_panel=RELEASES)(release_commands.warm)
-app.command("delete", rich_help_panel=RELEASES)(release_commands.delete)
+app.command("run", cls=CheckedCommand, rich_help_panel=RELEASES)(run_commands.run)
+app.command("debug", cls=CheckedCommand, rich_help_panel=RELEASES)(run_commands.debug)
+app.command("list", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.list_releases)
+app.command("get", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.get)
+app.command("show", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.show)
+app.command("create", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.create)
+app.command("warm", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.warm)
+app.command("delete", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.delete)
 app.add_typer(jobs, rich_help_panel=JOBS)
 app.add_typer(served, rich_help_panel=JOBS)
 app.command("health", rich_help_panel=AGENTS)(agent_commands.health)
@@ -134,7 +135,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _usage_error(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
-    what = error.format_message()
+    what = plainly(error.format_message())
     if type(error).__name__ == "NoArgsIsHelpError":
         sys.stdout.write(f"{what}\n" if what else "")
         return ExitCode.USAGE

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,8 @@ _CACHE_VARIABLES = {
 _SHARE_OF_TIME = 50
 """Measuring folders takes at most one part in so many of the time."""
 _PAUSE_SECONDS = 1.0
+_MOST_KNOWN = 1000
+"""Plugins that are remembered: debug runs can have any number of codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class PluginFolders:
 
     storage: Path
     cache: Path
+    identity: tuple[int, ...]
+    """Distinguishes these folders from others that are later made at their paths."""
+    env: Mapping[str, str]
+    """The variables by which an action and its libraries find them."""
     stored: int
     """Bytes in the storage, as far as known."""
     is_full: bool
@@ -53,17 +59,6 @@ class PluginFolders:
     def writable(self) -> tuple[Path, ...]:
         """The folders that the run may write to."""
         return (self.cache,) if self.is_full else (self.storage, self.cache)
-
-    @property
-    def identity(self) -> tuple[int, ...]:
-        """Distinguish these folders from others that are later made at their paths."""
-        return tuple(folder.stat().st_ino for folder in (self.storage, self.cache))
-
-    @property
-    def env(self) -> dict[str, str]:
-        """The variables by which an action and its libraries find them."""
-        caches = {name: str(self.cache / folder) for name, folder in _CACHE_VARIABLES.items()}
-        return {"SYNAPSE_STORAGE_DIR": str(self.storage), **caches}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +105,8 @@ class LastingFolders:
         return self._locks / f"{name}.lock"
 
     def paths(self, name: str) -> tuple[Path, Path]:
-        """Return the paths of a plugin's storage and cache, and make the folders if necessary."""
-        paths = (self._storages / name, self._shared_cache or self._caches / name)
-        for folder in paths:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return paths
+        """Return the paths of a plugin's storage and cache."""
+        return self._storages / name, self._shared_cache or self._caches / name
 
     def stored(self, name: str) -> int:
         """Measure what a plugin has stored."""
@@ -139,11 +131,26 @@ class LastingFolders:
 
 
 @dataclass(slots=True)
-class _Use:
-    """The lock of a plugin's folders while runs use them."""
+class _Plugin:
+    """What stays the same from one run of a plugin to the next, and whether its folders are used now."""
 
-    lock: int
+    storage: Path
+    cache: Path
+    lock_file: Path
+    env: Mapping[str, str]
+    size: int
+    """Bytes in its storage, when that was measured last."""
+    lock: int = -1
     runs: int = 0
+
+    def identity(self) -> tuple[int, ...]:
+        """Look at the folders, and make them if necessary."""
+        try:
+            return tuple(os.stat(folder).st_ino for folder in (self.storage, self.cache))  # noqa: PTH116
+        except FileNotFoundError:
+            for folder in (self.storage, self.cache):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return self.identity()
 
 
 class PluginStorage:
@@ -154,8 +161,7 @@ class PluginStorage:
         self._folders = folders
         self._most_stored = most_stored
         self._most_cached = most_cached
-        self._uses: dict[str, _Use] = {}
-        self._sizes: dict[str, int] = {}
+        self._plugins: dict[str, _Plugin] = {}
         self._to_measure: set[str] = set()
         self._measuring: asyncio.Task[None] | None = None
 
@@ -163,12 +169,12 @@ class PluginStorage:
     async def use(self, code: str, *, is_debug: bool) -> AsyncIterator[PluginFolders]:
         """Lend the folders of a plugin to one run; debug runs of its code have others than its releases."""
         name = folder_name(code, is_debug=is_debug)
-        if name not in self._sizes:
-            self._sizes[name] = await asyncio.to_thread(self._folders.stored, name)
-        with self._used(name):
-            storage, cache = self._folders.paths(name)
-            stored = self._sizes[name]
-            yield PluginFolders(storage, cache, stored, is_full=stored > self._most_stored)
+        plugin = self._plugins.get(name) or await self._look(name)
+        with self._used(plugin):
+            is_full = plugin.size > self._most_stored
+            yield PluginFolders(
+                plugin.storage, plugin.cache, plugin.identity(), plugin.env, plugin.size, is_full=is_full
+            )
         self._to_measure.add(name)
         if self._measuring is None:
             self._measuring = asyncio.create_task(self._measure())
@@ -177,25 +183,34 @@ class PluginStorage:
         """Return the lock of a plugin's folders."""
         return self._folders.lock_file(folder_name(code, is_debug=is_debug))
 
+    async def _look(self, name: str) -> _Plugin:
+        size = await asyncio.to_thread(self._folders.stored, name)
+        storage, cache = self._folders.paths(name)
+        caches = {variable: str(cache / folder) for variable, folder in _CACHE_VARIABLES.items()}
+        plugin = _Plugin(
+            storage, cache, self._folders.lock_file(name), {"SYNAPSE_STORAGE_DIR": str(storage), **caches}, size
+        )
+        if len(self._plugins) >= _MOST_KNOWN:
+            self._plugins = {each: known for each, known in self._plugins.items() if known.runs}
+        return self._plugins.setdefault(name, plugin)
+
     @contextmanager
-    def _used(self, name: str) -> Iterator[None]:
+    def _used(self, plugin: _Plugin) -> Iterator[None]:
         """Keep a plugin's folders from being removed."""
-        use = self._uses.get(name) or _Use(open_use_lock(self._folders.lock_file(name)))
-        self._uses[name] = use
-        if not use.runs:
+        if not plugin.runs:
+            plugin.lock = open_use_lock(plugin.lock_file)
             with suppress(BlockingIOError):  # they are being removed this moment, and are made anew
-                lock_for_use(use.lock)
-        use.runs += 1
+                lock_for_use(plugin.lock)
+        plugin.runs += 1
         with suppress(OSError):  # a run is worth more than the order in which caches go
-            os.utime(use.lock)
+            os.utime(plugin.lock)
         try:
             yield
         finally:
-            use.runs -= 1
-            if not use.runs:  # debug runs can have any number of codes, and descriptors are few
-                end_use(use.lock)
-                os.close(use.lock)
-                del self._uses[name]
+            plugin.runs -= 1
+            if not plugin.runs:  # debug runs can have any number of codes, and descriptors are few
+                end_use(plugin.lock)
+                os.close(plugin.lock)
 
     async def close(self) -> None:
         """End measuring."""
@@ -210,7 +225,9 @@ class PluginStorage:
                 begun = time.monotonic()
                 name = self._to_measure.pop()
                 try:
-                    self._sizes[name] = await asyncio.to_thread(self._folders.stored, name)
+                    size = await asyncio.to_thread(self._folders.stored, name)
+                    if name in self._plugins:
+                        self._plugins[name].size = size
                     await asyncio.to_thread(self._folders.evict, self._most_cached)
                 except Exception:  # whatever it is, the next run's end brings another try
                     logger.exception("The folders of a plugin cannot be measured")

@@ -48,23 +48,20 @@ class Outputs:
         """`limit` is the most bytes that `settle` keeps."""
         self.folder = folder
         self._limit = limit
-        self._index = folder.with_suffix(".json")
+
+    @property
+    def _index(self) -> Path:
+        return self.folder.with_suffix(".json")
 
     def take(self, source: Path) -> bool:
-        """Move a folder that a run has left to its place; return False if nothing is in it."""
-        try:
-            source.rmdir()
-        except FileNotFoundError:
+        """Move a folder that a run has left to its place; return False, and leave it there, if nothing is in it."""
+        if _is_empty(source):
             return False
-        except NotADirectoryError:  # the run has put something else in its place
-            return False
-        except OSError:
-            source.chmod(stat.S_IRWXU)  # without it, no folder can be moved
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            self.remove()
-            source.rename(self.folder)
-            return True
-        return False
+        source.chmod(stat.S_IRWXU)  # without it, no folder can be moved
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self.remove()
+        source.rename(self.folder)
+        return True
 
     def settle(self) -> bytes:
         """Keep regular files, within the limit, and write the index; return lines for the log of what was left out."""
@@ -159,6 +156,21 @@ def unsettled(folder: Path) -> list[OutputFile]:
             finally:
                 os.close(descriptor)
     return sorted(found, key=lambda file: file.name)
+
+
+def _is_empty(folder: Path) -> bool:
+    """Return whether nothing is in a folder, or the run has removed it or put something else in its place."""
+    try:
+        descriptor = os.open(folder, _FOLDER)
+    except PermissionError:  # it can't be read before its mode is changed
+        return False
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    try:
+        with os.scandir(descriptor) as entries:
+            return next(entries, None) is None
+    finally:
+        os.close(descriptor)
 
 
 def media_type(name: str) -> str:

@@ -51,9 +51,15 @@ class JobEnds:
 
     async def record(self, row: JobRow, record: EndRecord) -> None:
         """Write down an end, and return once it is on the disk, after `TELL_SECONDS` in any case."""
-        pending = self._pending[row.id] = _PendingEnd(row, record)
-        if self._write(pending):
+        pending = _PendingEnd(row, record)
+        try:
+            self._rows.finish_together(row.id, record)
+            if self._rows.unwritten is not None:
+                await self._rows.unwritten.written()
             return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the end must not get lost
+            self._pending[row.id] = pending
+            self._write_beside(pending, error)
         self._begin_catching_up()
         with suppress(TimeoutError):
             async with asyncio.timeout(TELL_SECONDS):

@@ -11,6 +11,7 @@ from synapse_agent.jobs.event_stream import JobEnd, Notifier
 from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.problems import Problem
 from synapse_agent.storage.repositories.jobs import JobRow
+from synapse_agent.storage.repositories.statements import WriteGroup
 
 
 @dataclass(slots=True)
@@ -18,6 +19,8 @@ class RunningJob:
     """A job that is not over yet."""
 
     row: JobRow
+    unwritten: WriteGroup | None = None
+    """What its row is written with, unless that is on the disk."""
     traceparent: str | None = None
     task: asyncio.Task[bytes | Problem] | None = None
     submitted: float = field(default_factory=time.monotonic)
@@ -64,6 +67,11 @@ class RunningJob:
     def timings(self) -> str | None:
         """How long the parts of its run took, as JSON text."""
         return self.recorder.timings if self.recorder else None
+
+    @property
+    def is_start_unrecorded(self) -> bool:
+        """Whether its process runs, and its row does not have that yet."""
+        return self.recorder is not None and self.recorder.is_start_unrecorded
 
     @property
     def started_at(self) -> str | None:

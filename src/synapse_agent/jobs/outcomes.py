@@ -21,8 +21,7 @@ def ending(outcome: bytes | Problem, *, is_closing: bool, result_facts: str | No
 
 def outputs_of(result_facts: str | None) -> int | None:
     """Read how many values a job's action has yielded; None if it is not a generator."""
-    outputs: int | None = json.loads(result_facts or "{}").get("outputs")
-    return outputs
+    return json.loads(result_facts).get("outputs") if result_facts else None
 
 
 def stopped_early(job_id: str) -> Problem:
@@ -37,7 +36,7 @@ def stopped(job_id: str) -> Problem:
 
 def restarted(job_id: str, *, has_begun: bool) -> Problem:
     """Tell of a run that an earlier agent has left unfinished."""
-    when = "while this run was going on" if has_begun else "before this run had begun"
+    when = "while this run was going on" if has_begun else "before this run was recorded as begun"
     return Problem(HAS_RUN, "agent_restarted", f"The agent was restarted {when}.", job_id=job_id)
 
 

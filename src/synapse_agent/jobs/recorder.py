@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -26,6 +27,8 @@ from synapse_agent.util.times import as_text, now
 logger = logging.getLogger(__name__)
 
 WRITE_SECONDS = 1.0
+START_SECONDS = 0.01
+"""What ends sooner has its start recorded with its end."""
 JOURNAL_BYTES = 64 * 2**20
 """What is kept of a run's events; those that come after are in its record alone, as long as they are its last."""
 KEPT_BYTES = 2**20
@@ -70,6 +73,7 @@ class Recorder:
         self._events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
         self._written_at = float("-inf")
         self._is_start_recorded = False
+        self._late_start: asyncio.TimerHandle | None = None
         self._files = files
         self.live_outputs: Path | None = None
         """The folder in which the run has its outputs now."""
@@ -94,6 +98,8 @@ class Recorder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._late_start is not None:
+            self._late_start.cancel()
         self._log.close()
         self._log_times.close()
         self._journal.close()
@@ -110,6 +116,11 @@ class Recorder:
     def moment(self) -> str:
         """When that came which came last; the present time if it has none."""
         return now() if self._moment is None else as_text(datetime.fromtimestamp(self._moment, UTC))
+
+    @property
+    def is_start_unrecorded(self) -> bool:
+        """Whether the action's process runs, and the job's row does not have that yet."""
+        return self.started_at is not None and not self._is_start_recorded
 
     @property
     def events(self) -> str | None:
@@ -130,7 +141,8 @@ class Recorder:
         self.starts += 1
         self.started_at = self.moment
         self._until_started = time.monotonic() - self._begun
-        self._record()
+        if self._late_start is None:
+            self._late_start = asyncio.get_running_loop().call_later(START_SECONDS, self._record)
         self._on_started()
 
     def at(self, moment: float) -> None:

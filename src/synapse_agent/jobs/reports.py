@@ -10,29 +10,35 @@ from synapse_agent.jobs.live import RunningJob
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRow
 from synapse_agent.util.changes import Change, Changes
 
+_SLOW_SECONDS = 1.0
+
 
 class JobReports:
-    """Publishes each step of a job's life."""
+    """Publishes each step of a job's life.
+
+    The log has one line for a run that its caller waits for, with what each step took: that on its end. A step that
+    took long, and those of an action whose method is `job`, have lines of their own.
+    """
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
 
     def queued(self, row: JobRow) -> None:
         """A job is recorded, and waits for what it needs."""
-        self._publish("queued", row)
+        self._publish("queued", row, is_detail=row.method != "job")
 
     def environment_ready(self, live: RunningJob) -> None:
         """A job has its environment, and waits for its turn."""
-        self._publish("environment ready", live.row, seconds=_since(live.created))
+        self._publish_step("environment ready", live)
 
     def started(self, live: RunningJob) -> None:
         """The action's process runs."""
         live.started = time.monotonic()
-        self._publish("started", live.row, seconds=_since(live.created))
+        self._publish_step("started", live)
 
     def progressed(self, row: JobRow) -> None:
         """The action has reported something."""
-        self._publish("progressed", row)
+        self._publish("progressed", row, is_detail=True)
 
     def ended(self, live: RunningJob, end: EndRecord, error_type: str | None) -> None:
         """A job is over, and its end is written down."""
@@ -41,16 +47,23 @@ class JobReports:
         if end.timings is not None:
             timings = {phase: each for phase, each in json.loads(end.timings).items() if isinstance(each, float | int)}
         timings["fork"] = max(0.0, _waited(live) - timings["queued"] - timings.get("environment", 0.0))
-        facts = {"status": end.status, "error_type": error_type, "timings": timings}
+        facts: dict[str, Any] = {"status": end.status, "error_type": error_type, "timings": timings}
         self._publish("ended", live.row, traceparent=live.traceparent, **facts)
 
     def deleted(self, row: JobRow) -> None:
         """A job is forgotten."""
         self._publish("deleted", row)
 
-    def _publish(self, what: str, row: JobRow, *, traceparent: str | None = None, **facts: Any) -> None:
+    def _publish_step(self, what: str, live: RunningJob) -> None:
+        seconds = _since(live.created)
+        is_detail = live.row.method != "job" and seconds < _SLOW_SECONDS
+        self._publish(what, live.row, is_detail=is_detail, seconds=seconds)
+
+    def _publish(
+        self, what: str, row: JobRow, *, traceparent: str | None = None, is_detail: bool = False, **facts: Any
+    ) -> None:
         known = {"release": row.release, "action": row.action, **facts}
-        self._changes.publish(Change("job", what, row.job_id, known, traceparent))
+        self._changes.publish(Change("job", what, row.job_id, known, traceparent, is_detail))
 
 
 def _since(moment: float) -> float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -176,10 +176,17 @@ class Jobs:
             raise refusal
         self._stored.check(spec.params.files)
         row = self._rows.create(self._new_job(spec, content, key), request=key.request if key else None)
-        if earlier:
-            self._files(earlier).remove()
-        self._start(spec, row)
+        self._start(spec, row, earlier)
         return row
+
+    async def created(self, row: JobRow) -> None:
+        """Wait until a job that was submitted is on the disk, or raise `Problem` 503: then it does not exist."""
+        live = self._live_of(row)
+        if live and live.unwritten:
+            try:
+                await live.unwritten.written()
+            except Exception as error:
+                raise unwritable(error) from error
 
     async def result(self, row: JobRow) -> bytes:
         """Wait for a job's end and give its result as JSON, or raise the `Problem` that it ended with.
@@ -196,6 +203,7 @@ class Jobs:
 
     def find(self, job_id: str) -> JobRow:
         """Find a job, or raise `Problem` 404 `job_not_found`."""
+        self._rows.flush()
         row = self._rows.find(job_id)
         if row is None:
             raise Problem(404, "job_not_found", f"There is no job {job_id!r} on this agent.")
@@ -211,8 +219,11 @@ class Jobs:
 
         An unknown `before` is `Problem` 404 `job_not_found`.
         """
+        self._rows.flush()
         before_id = self.find(before).id if before else None
-        rows = self._pages.page(filters, limit=limit, before=before_id, newer=self._ends.statuses())
+        running = {live.row.id: "RUNNING" for live in self._live.values() if live.is_start_unrecorded}
+        newer = {**running, **self._ends.statuses()}
+        rows = self._pages.page(filters, limit=limit, before=before_id, newer=newer)
         found = map(self._ends.applied, rows)
         return b"[" + b",".join(self._record(row, _short_result(row)) for row in found) + b"]"
 
@@ -326,20 +337,29 @@ class Jobs:
     def _keys_until(self) -> str:
         return now(plus=self._keep_keys)
 
-    def _start(self, spec: RunSpec, row: JobRow) -> None:
+    def _start(self, spec: RunSpec, row: JobRow, earlier: JobRow | None) -> None:
         spec.workspace.claim()
         self._stored.hold(spec.params.files)
-        live = self._live[row.job_id] = RunningJob(row, spec.traceparent)
-        live.task = asyncio.create_task(self._run(live, spec), name=f"job {row.job_id}")
+        live = self._live[row.job_id] = RunningJob(row, self._rows.unwritten, spec.traceparent)
+        live.task = asyncio.create_task(self._run(live, spec, earlier), name=f"job {row.job_id}")
         self._reports.queued(row)
 
-    async def _run(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
-        """Run to whatever end; this task never raises, so that every waiter gets the same outcome."""
-        outcome = await self._to_its_end(live, self._outcome(live, spec))
+    async def _run(self, live: RunningJob, spec: RunSpec, earlier: JobRow | None) -> bytes | Problem:
+        """Run to whatever end; this task never raises, so that every waiter gets the same outcome.
+
+        `earlier` is the job that this one takes the place of.
+        """
+        outcome = await self._to_its_end(live, self._begun(live, spec, earlier))
         if not live.is_left:
             self._params.afterwards(live.row, spec, live.folder)
             await self._let_go(spec.params.files, spec.workspace)
         return outcome
+
+    async def _begun(self, live: RunningJob, spec: RunSpec, earlier: JobRow | None) -> bytes | Problem:
+        await self.created(live.row)
+        if earlier:
+            self._files(earlier).remove()
+        return await self._outcome(live, spec)
 
     async def _go_on(
         self, live: RunningJob, kept: KeptRun, workspace: Workspace, files: Sequence[FileReference]
@@ -365,6 +385,8 @@ class Jobs:
         except RunLeft:
             live.is_left = True
             outcome = shutting_down()
+        except Problem as problem:  # it has no row
+            outcome = problem
         except asyncio.CancelledError:
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
@@ -419,6 +441,9 @@ class Jobs:
             live.is_waiting = False
             yield allocation
 
+    def _residence(self, request: ResourceRequest) -> AbstractAsyncContextManager[Allocation]:
+        return self.scheduler.turn(replace(request, lane=Lane.RESIDENT))
+
     async def _execute(self, live: RunningJob, spec: RunSpec) -> bytes:
         folder = await spec.workspace.prepare()
         live.folder = folder
@@ -463,7 +488,7 @@ class Jobs:
             live.row.id,
             self._files(live.row),
             turn=partial(self._turn, live, request),
-            residence=partial(self.scheduler.turn, replace(request, lane=Lane.RESIDENT)),
+            residence=partial(self._residence, request),
             begun=live.submitted,
             on_change=on_change,
             on_full=on_full,
@@ -534,7 +559,7 @@ class Jobs:
 
     def _new_job(self, spec: RunSpec, content: str, key: RequestKey | None) -> NewJob:
         return NewJob(
-            job_id=spec.job_id or uuid.uuid4().hex,
+            job_id=spec.job_id or os.urandom(16).hex(),
             content=content,
             release=spec.release,
             action=spec.action.name,

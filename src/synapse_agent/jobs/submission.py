@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import NO_PARAMS, Params
 from synapse_agent.runner.resources.ledger import Lane
+from synapse_agent.util.json_text import json_bytes
 
 
 class Workspace(Protocol):
@@ -44,7 +44,8 @@ class Caller:
 
     def record(self) -> str:
         """Return it as JSON text."""
-        return json.dumps(asdict(self))
+        known = {"token": self.token, "address": self.address, "user_agent": self.user_agent}
+        return json_bytes({**known, "request_id": self.request_id}).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from synapse_agent.settings import Settings
@@ -16,6 +17,7 @@ from synapse_agent.util.changes import Change
 
 logger = logging.getLogger("synapse_agent")
 
+_Processor = Callable[[Any, str, MutableMapping[str, Any]], Any]
 _PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.,:/@+%~")
 _WITH_ADDRESSES = ("httpx", "httpx2", "httpcore")
 """Libraries that log whole addresses and headers, which can hold a signature or a token."""
@@ -27,6 +29,9 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(_formatter(settings.log_format))
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     logging.basicConfig(level=max(level, logging.INFO), handlers=[handler])
+    # No line has the place in the code, the thread or the process that it comes from: finding these takes a third.
+    logging._srcfile = None  # as Python's guide to logging has it
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logger.setLevel(level)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     for library in _WITH_ADDRESSES:
@@ -35,34 +40,68 @@ def configure_logging(settings: Settings) -> None:
 
 def log_change(change: Change) -> None:
     """Log what has happened to a job, a release or an environment."""
-    level = logging.DEBUG if change.what == "progressed" else logging.INFO
-    if logger.isEnabledFor(level):
-        facts = {key: value for key, value in change.facts.items() if value is not None and key != "timings"}
-        facts |= {f"{phase}_seconds": seconds for phase, seconds in change.facts.get("timings", {}).items()}
-        logger.log(level, "%s %s", change.kind, change.what, extra={change.kind: change.name, **facts})
+    level = logging.DEBUG if change.is_detail else logging.INFO
+    if not logger.isEnabledFor(level):
+        return
+    facts: dict[str, Any] = {change.kind: change.name}
+    for key, value in change.facts.items():
+        if key == "timings":
+            facts |= {f"{phase}_seconds": seconds for phase, seconds in value.items()}
+        elif value is not None:
+            facts[key] = value
+    logger.log(level, "%s %s", change.kind, change.what, extra=facts)
 
 
 def _formatter(log_format: str) -> logging.Formatter:
     # Here, as it takes as long to load as the rest of the agent, and only `serve` logs by itself.
-    from structlog import stdlib
-    from structlog.processors import TimeStamper, format_exc_info
+    from structlog.processors import format_exc_info
+    from structlog.stdlib import ExtraAdder
 
-    renderers: dict[str, Callable[[Any, str, MutableMapping[str, Any]], str]] = {"text": _as_text, "json": _as_json}
-    return stdlib.ProcessorFormatter(
-        foreign_pre_chain=[stdlib.add_log_level, TimeStamper(fmt="iso", utc=True), stdlib.ExtraAdder()],
-        processors=[stdlib.ProcessorFormatter.remove_processors_meta, format_exc_info, renderers[log_format]],
-    )
+    renderers: dict[str, _Processor] = {"text": _as_text, "json": _as_json}
+    return _LineFormatter([ExtraAdder(), _without_record, format_exc_info, renderers[log_format]])
+
+
+class _LineFormatter(logging.Formatter):
+    """Has structlog's processors make a line; structlog's own formatter takes longer to copy a record first."""
+
+    def __init__(self, processors: Sequence[_Processor]) -> None:
+        super().__init__()
+        self._processors = processors
+        self._second = (0, "")
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: Any = {
+            "timestamp": self._timestamp(record.created),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "_record": record,
+        }
+        if record.exc_info:
+            line["exc_info"] = record.exc_info
+        for process in self._processors:
+            line = process(None, "", line)
+        return str(line)
+
+    def _timestamp(self, created: float) -> str:
+        second = int(created)
+        if second != self._second[0]:
+            self._second = (second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
+        return f"{self._second[1]}.{int((created - second) * 1e6):06}Z"
+
+
+def _without_record(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    del event["_record"]
+    return event
 
 
 def _as_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-    first = {name: event.pop(name) for name in ("timestamp", "level", "event")}
-    return json.dumps({**first, **event}, default=str)
+    return json.dumps(event, default=str)
 
 
 def _as_text(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-    time, level, what = (str(event.pop(name)) for name in ("timestamp", "level", "event"))
+    time, level, what = event.pop("timestamp"), event.pop("level"), event.pop("event")
     trace = event.pop("exception", None)
-    facts = "".join(f" {name}={_shown(value)}" for name, value in event.items())
+    facts = "".join([f" {name}={_shown(value)}" for name, value in event.items()])
     return f"{time} {level.upper():<7} {escaped(what)}{facts}{_indented(trace)}"
 
 

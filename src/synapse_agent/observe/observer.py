@@ -26,7 +26,9 @@ class Observer:
         capacity: int,
         gpus: int,
         runner_figures: Callable[[], Mapping[str, float]],
+        kept: Callable[[], Mapping[str, int]],
     ) -> None:
+        """`runner_figures` counts the runner's processes by kind, `kept` returns what those kept ready take."""
         self.changes = changes
         self.storage = storage
         self.capacity = capacity
@@ -41,6 +43,11 @@ class Observer:
                 Gauge("store_bytes", "Bytes on the disk, by what they hold.", self._stores, "store"),
                 Gauge("disk_free_bytes", "Bytes that are free on the disk of the data folder.", self._free),
                 Gauge("processes", "Processes that runs are forked from or served by.", runner_figures, "kind"),
+                Gauge(
+                    "kept_memory_bytes",
+                    "Memory of the processes that are kept ready for runs, served models among them, by PSS.",
+                    lambda: {"": kept()["memory"]} if kept() else {},
+                ),
             ]
         )
         for listener in (log_change, self.metrics.note_change):

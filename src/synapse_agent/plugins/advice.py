@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.plugins.config import CONFIG_FILE, PluginConfig
+from synapse_agent.plugins.files import plugin_file
 from synapse_agent.plugins.project import unread_files
 from synapse_agent.problems import quoted
 
@@ -46,16 +48,26 @@ _CURES = {
     "environment": "variables go into `env`",
 }
 
+_ANCHORED = re.compile(r"^([^\s:#][^:\n]*):\s+&(\w+)", re.M)
+_ENTRYPOINT = re.compile(r"(?!\d)\w+(\.(?!\d)\w+)*[.:](?!\d)\w+(\.(?!\d)\w+)*")
+
 
 def advice(folder: Path, config: PluginConfig) -> tuple[str, ...]:
     """List the warnings about a plugin, one sentence each."""
-    found = [*_unused_keys(config.raw, _OF_PLUGINS, place="")]
+    found = [*_unused_keys(config.raw, _OF_PLUGINS | _merged_keys(folder), place="")]
     actions = config.raw.get("actions")
     for name, entry in actions.items() if isinstance(actions, Mapping) else ():
         if isinstance(entry, Mapping):
             found += _unused_keys(entry, _OF_ACTIONS, place=f"actions.{name}.")
+        found += _malformed_entrypoint(str(name), entry)
         found += _hint_at_serve(str(name), entry)
     return (*found, *unread_files(folder))
+
+
+def _merged_keys(folder: Path) -> frozenset[str]:
+    """Return the keys whose values other parts of the file take over, as in `<<: *defaults`."""
+    text = plugin_file(folder / CONFIG_FILE, CONFIG_FILE).decode("utf-8", "replace")
+    return frozenset(key for key, anchor in _ANCHORED.findall(text) if re.search(rf"\*{anchor}\b", text))
 
 
 def _unused_keys(entries: Mapping[str, Any], used: frozenset[str], *, place: str) -> Iterator[str]:
@@ -63,6 +75,15 @@ def _unused_keys(entries: Mapping[str, Any], used: frozenset[str], *, place: str
         if key not in used and key not in _DESCRIPTIVE:
             cure = _CURES.get(str(key))
             yield f"{CONFIG_FILE}: {quoted(f'{place}{key}')} has no effect{f': {cure}' if cure else ''}."
+
+
+def _malformed_entrypoint(name: str, entry: Any) -> Iterator[str]:
+    entrypoint = entry.get("entrypoint") if isinstance(entry, Mapping) else entry
+    if isinstance(entrypoint, str) and not _ENTRYPOINT.fullmatch(entrypoint):
+        yield (
+            f"{CONFIG_FILE}: {quoted(f'actions.{name}')} can't run: its entrypoint is {quoted(entrypoint)}, "
+            "which is not of the form 'package.module:attribute'."
+        )
 
 
 def _hint_at_serve(name: str, entry: Any) -> Iterator[str]:

@@ -80,6 +80,7 @@ class Releases:
         self._configs: dict[str, PluginConfig] = {}
         self._warnings: dict[str, tuple[str, ...]] = {}
         self._found: dict[str, ReleaseRow] = {}
+        self._paths: dict[str, Path] = {}
         self._remove_leftovers(set(in_use))
 
     def find(self, lookup: str) -> ReleaseRow:
@@ -172,7 +173,10 @@ class Releases:
 
     def path(self, digest: str) -> Path:
         """Give the folder that holds the content of this digest."""
-        return self._folder.releases / digest.removeprefix("sha256:")
+        path = self._paths.get(digest)
+        if path is None:
+            path = self._paths[digest] = self._folder.releases / digest.removeprefix("sha256:")
+        return path
 
     async def ready(self, row: ReleaseRow) -> Path:
         """Return a release's folder, fetched anew if somebody has removed or changed what is in it.
@@ -211,7 +215,7 @@ class Releases:
         """List what its author should know; nothing for one that an earlier agent has cached and this one refuses."""
         try:
             return advice(self.path(row.digest), self.config(row))
-        except Problem:
+        except (Problem, OSError):
             return ()
 
     def _find(self, lookup: str) -> ReleaseRow | None:
@@ -338,13 +342,15 @@ class Releases:
     async def _remove_unused(self, digest: str) -> None:
         if digest in self._uses or self._is_found(digest) or self._rows.holds(digest):
             return
+        path = self.path(digest)
         self._configs.pop(digest, None)
-        self._integrity.forget(self.path(digest))
+        self._integrity.forget(path)
         self._freshness.forget(digest)
         self._warnings.pop(digest, None)
-        trash = self._folder.discard(self.path(digest))
+        self._paths.pop(digest, None)
+        trash = self._folder.discard(path)
         if trash:
-            await self._on_removed(self.path(digest))
+            await self._on_removed(path)
             await asyncio.to_thread(remove_tree, trash)
 
     def _remove_leftovers(self, in_use: set[Path]) -> None:

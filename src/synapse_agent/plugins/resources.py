@@ -39,6 +39,8 @@ class Resources:
         What is no amount under such a name, `num_gpus: "auto"` for instance, is the action's own affair and counts for
         nothing here.
         """
+        if not params:
+            return self
         asked: dict[str, Any] = {name: params[name] for name in _NUMBERS if _is_amount(params.get(name))}
         if _is_amount(params.get("memory")):
             asked["memory"] = int(params["memory"])

@@ -94,7 +94,8 @@ class DirectorySource:
         logger.info("plugins found", extra=facts)
         broken = [entry for entry in found if entry.problem]
         for entry in broken[:MAX_LISTED]:
-            logger.warning("plugin broken", extra={"plugin": entry.path.name, "why": str(entry.problem)})
+            # With the reason in the text: an embedded agent's warnings are shown without their facts.
+            logger.warning("plugin broken: %s", entry.problem, extra={"plugin": entry.path.name})
         if len(broken) > MAX_LISTED:
             logger.warning("%d more plugins are broken", len(broken) - MAX_LISTED)
 

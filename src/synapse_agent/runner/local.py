@@ -44,12 +44,13 @@ from synapse_agent.runner.processes.kept_run import KeptRun
 from synapse_agent.runner.processes.lasting_keepers import LastingKeepers
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import (
+    OomKills,
     action_stopped,
     cannot_start,
     lacks_resources,
-    oom_kills,
     result_of,
 )
+from synapse_agent.runner.processes.run_cgroups import RunCgroups, run_cgroups
 from synapse_agent.runner.processes.sandbox import LEVELS, OFF, SandboxPolicy, namespaces_missing, probed
 from synapse_agent.runner.processes.seen_imports import SeenImports
 from synapse_agent.runner.processes.temporary_files import temporary_files
@@ -65,12 +66,15 @@ from synapse_agent.storage.eviction import CacheBounds
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside
 from synapse_agent.util.changes import Changes
+from synapse_agent.util.cpus import usable_cpus
 from synapse_agent.util.sizes import show_size
 
 logger = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 60.0
 _LOOK_SECONDS = 60.0
+_MOST_PROCESSES, _MOST_PROCESSES_A_CPU = 4096, 1024
+"""Processes and threads of a release's runs if nothing else was asked for: libraries start some for each CPU."""
 
 
 class LocalRunner:
@@ -94,13 +98,16 @@ class LocalRunner:
         most_cached: int = default("max_cache_bytes"),
         changes: Changes | None = None,
         orphan_limit: float | None = None,
+        cgroups: RunCgroups | None = None,
+        most_processes: int = 0,
     ) -> None:
         """Prepare the folders; `StartError` where the machine lacks what a runner needs.
 
         `pythons` are preferred to those found on the machine. `bounds` are those of the environments that are kept.
         Of `environ` actions see a few harmless variables. With `hides_gpus` a run sees only the GPUs that it was given.
         `lasting` are the plugins' storages and caches, by default in the data folder; `most_stored` and `most_cached`
-        bound these. With `orphan_limit`, jobs outlive this process, for so many seconds without another one.
+        bound these. `most_processes` bounds those of a release's runs together, if the kernel counts them for each
+        namespace. With `orphan_limit`, jobs outlive this process, for so many seconds without another one.
         """
         self._limits = limits or RunLimits()
         self._rules = rules
@@ -112,9 +119,15 @@ class LocalRunner:
         self._keepers = LastingKeepers(data_dir / "keepers", orphan_limit=orphan_limit or 0.0)
         self._kept_runs = KeptRuns(self._keepers)
         self._zygotes = ZygotePool(
-            self._scratch, limit=max_zygotes, max_memory=max_warm_memory, environ=environ, lasting=self._keepers
+            self._scratch,
+            limit=max_zygotes,
+            max_memory=max_warm_memory,
+            environ=environ,
+            lasting=self._keepers,
+            cgroups=cgroups,
         )
         self._max_warm_memory = max_warm_memory
+        self._most_processes = most_processes
         self._seen = SeenImports(data_dir / "imports")
         folder = data_dir / "environments"
         self._commands = Commands(self._zygotes, folder=folder, sandbox=sandbox)
@@ -134,13 +147,14 @@ class LocalRunner:
             lasting or LastingFolders(data_dir), most_stored=most_stored, most_cached=most_cached
         )
         self._path = environ.get("PATH", os.defpath)
-        self._serving = ServingPool(self._prepared)
+        self._serving = ServingPool(self._prepared, most_memory=lambda: max_warm_memory - self._zygotes.memory)
         self._unseen = HIDDEN if hides_gpus else {}
         self._fixed_threads = THREAD_VARIABLES & environ.keys()
         self._debug_folder = data_dir / "debug"
         """The folder of each debug run's code, as the run sees it."""
         self._debug_folder.mkdir(exist_ok=True)
         self._running: dict[str, asyncio.Timeout] = {}
+        self._oom_kills = OomKills()
         self._idle = asyncio.Event()
         self._closed = False
 
@@ -179,11 +193,12 @@ class LocalRunner:
     def kept(self) -> Mapping[str, int]:
         """Return what is kept ready for runs; see `Runner.kept`."""
         limit = {} if math.isinf(self._max_warm_memory) else {"max_memory": int(self._max_warm_memory)}
-        return {"processes": len(self._zygotes), "memory": self._zygotes.memory, **limit}
+        processes = len(self._zygotes) + len(self._serving.workers)
+        return {"processes": processes, "memory": self._zygotes.memory + self._serving.memory, **limit}
 
     def figures(self) -> Mapping[str, float]:
         """Count the processes that runs are forked from."""
-        return {"zygote": self._zygotes.count}
+        return {"zygote": self._zygotes.count, "worker": len(self._serving.workers)}
 
     def refusal(self) -> Problem | None:
         """Return why a run would be refused now: it is closed."""
@@ -275,7 +290,7 @@ class LocalRunner:
             if run.warms:
                 await _ready(keeper)
                 return b"null"
-            oom_kills_before = oom_kills()
+            oom_kills_before = self._oom_kills.begin()
             execution = Execution(
                 keeper,
                 limits,
@@ -298,7 +313,7 @@ class LocalRunner:
                 imported_before=0.0 if was_ready else keeper.import_seconds,
                 preload=run.config.preload,
             )
-        out_of_memory = ending.status == signal.SIGKILL and oom_kills() > oom_kills_before
+        out_of_memory = ending.status == signal.SIGKILL and self._oom_kills.since(oom_kills_before)
         try:
             return result_of(ending, job_id=run.job_id, time_limit=limits.time, out_of_memory=out_of_memory)
         except Problem as problem:
@@ -393,6 +408,7 @@ class LocalRunner:
             writable=self._sandbox.around([*self._sandbox.shared_temporary(self._data_dir), *folders.writable]),
             readable=(folders.storage,),
             namespaces=self._sandbox.namespaces,
+            processes=self._most_processes,
             covered=self._sandbox.covering(self._data_dir),
             identity=folders.identity,
             env=tuple(sorted(env.items())),
@@ -522,11 +538,13 @@ def local_runner(
     settings: Settings, changes: Changes | None = None, *, orphan_limit: float | None = None
 ) -> LocalRunner:
     """Make the runner of this machine: the agent's own, or that of a cluster's node."""
+    sandbox = sandbox_of(settings)
+    processes = settings.max_processes or max(_MOST_PROCESSES, _MOST_PROCESSES_A_CPU * usable_cpus())
     limits = RunLimits(
         cpu_time=settings.max_cpu_seconds,
         memory=settings.max_memory,
         file_size=settings.max_file_size,
-        processes=settings.max_processes,
+        processes=processes if sandbox.namespaces else settings.max_processes,  # else it counts all of the user's
         grace=settings.grace,
     )
     return LocalRunner(
@@ -538,7 +556,9 @@ def local_runner(
         max_zygotes=settings.max_zygotes,
         max_warm_memory=settings.warm_memory,
         bounds=CacheBounds(count=settings.max_environments, size=settings.max_environments_bytes, spare_newest=True),
-        sandbox=sandbox_of(settings),
+        sandbox=sandbox,
+        cgroups=run_cgroups(settings.data_dir, processes=processes),
+        most_processes=processes,
         rules=RequirementRules(urls=settings.allow_requirement_urls),
         lasting=LastingFolders(settings.data_dir, storage_dir=settings.storage_dir, cache_dir=settings.cache_dir),
         most_stored=settings.max_storage_bytes,

@@ -7,7 +7,7 @@ import logging
 import resource
 import time
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -25,29 +25,36 @@ MAX_PIPELINED = 100
 """Requests on one connection that wait for the answer to an earlier one; what is read at a time may hold thousands."""
 
 
+class Waiting(Protocol):
+    """A connection without a request: a `Connection`, or the handshake before one."""
+
+    def abort(self) -> None:
+        """End it at once."""
+
+
 class WaitingConnections:
     """The connections from which a request, or the rest of one, is awaited: bounded, the longest silent go first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._connections: OrderedDict[Connection, None] = OrderedDict()
+        self._connections: OrderedDict[Waiting, None] = OrderedDict()
         self._logged_at = float("-inf")
         self._closed = 0
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Waiting) -> None:
         """Begin to wait for a connection, and close the one that has been silent for longest if there are too many."""
         self._connections[connection] = None
         if len(self._connections) > self._most:
             oldest, _ = self._connections.popitem(last=False)
-            oldest.transport.abort()
+            oldest.abort()
             self._log()
 
-    def heard(self, connection: Connection) -> None:
+    def heard(self, connection: Waiting) -> None:
         """Note that something came from a connection."""
         if connection in self._connections:
             self._connections.move_to_end(connection)
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: Waiting) -> None:
         """Wait for a connection no longer."""
         self._connections.pop(connection, None)
 
@@ -64,6 +71,44 @@ def most_waiting() -> int:
     """Return how many connections may be awaited at once: a quarter of the files that this process may open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_WAITING if soft == resource.RLIM_INFINITY else min(MOST_WAITING, soft // 4)
+
+
+class JoinedHead:
+    """What a response is written to: its head leaves with the first part of its body, by one system call.
+
+    A head whose body does not follow at once leaves by itself.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+        self._has_begun = False
+
+    def write(self, data: bytes) -> None:
+        """Write, but keep what comes first until the next part comes, or the event loop's next turn."""
+        if not self._has_begun:
+            self._has_begun, self._head = True, data
+            self._loop.call_soon(self._release)
+        elif self._head is not None:
+            head, self._head = self._head, None
+            self._transport.writelines((head, data))
+        else:
+            self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Return whether the connection is closed, or about to be."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close the connection once all is sent."""
+        self._release()
+        self._transport.close()
+
+    def _release(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.write(head)
 
 
 class Connection(HttpToolsProtocol):
@@ -99,6 +144,10 @@ class Connection(HttpToolsProtocol):
         self.waiting.remove(self)
         super().connection_lost(exc)
 
+    def abort(self) -> None:
+        """End it at once."""
+        self.transport.abort()
+
     def data_received(self, data: bytes) -> None:
         """Parse what came, and hang up on a client that sends too much that is no body."""
         if self.transport.is_closing():
@@ -125,6 +174,7 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError("too many requests at once")  # ends the parsing, and the connection as broken input does
         super().on_headers_complete()
+        self.cycle.transport = JoinedHead(self.transport, self.loop)  # type: ignore[assignment] # all that a cycle uses
 
     def on_body(self, body: bytes) -> None:
         """Count the body."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NoReturn
 from urllib.parse import urlencode
@@ -17,6 +17,7 @@ from synapse_agent.files.store import FilePart
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import Caller, RunSpec
 from synapse_agent.observe.event_stream import follow_changes
+from synapse_agent.plugins.config import Action
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import check_requirements
 from synapse_agent.problems import Problem, invalid
@@ -79,7 +80,8 @@ async def get_node(agent: Agent, request: OperationRequest) -> Response:
 async def get_cluster_resources(agent: Agent, request: OperationRequest) -> Response:
     """Return what all nodes have together."""
     cluster = await agent.nodes.cluster(use_cache=request.query.get("use_cache", True))
-    running = {"running_jobs": agent.jobs.running, "total_serve_replicas": agent.jobs.scheduler.residents}
+    workers = sum(len(each["workers"]) for each in await agent.runner.serve_applications())
+    running = {"running_jobs": agent.jobs.running, "total_serve_replicas": workers}
     return json_answer(json_bytes({**cluster, **running}))
 
 
@@ -279,13 +281,16 @@ async def _run_once(
     # From here to the job's row there is no await: of two requests with one key, the second finds the row.
     job = agent.jobs.attach(key) if key else None
     if job is None:
-        spec = read_spec(agent, request)
-        is_awaited = spec.action.method != "job" and not _prefers_async(request)
-        lane = Lane.AWAITED if is_awaited else Lane.BACKGROUND
-        job = agent.jobs.submit(replace(spec, lane=lane), key=key)
-    if job.method == "job" or _prefers_async(request):
-        return json_answer(agent.jobs.record(job), 202)
-    return json_answer(await agent.jobs.result(job))
+        job = agent.jobs.submit(read_spec(agent, request), key=key)
+    if _is_awaited(job.method, request):
+        return json_answer(await agent.jobs.result(job))
+    record = agent.jobs.record(job)
+    await agent.jobs.created(job)
+    return json_answer(record, 202)
+
+
+def _is_awaited(method: str, request: OperationRequest) -> bool:
+    return method != "job" and not _prefers_async(request)
 
 
 def _prefers_async(request: OperationRequest) -> bool:
@@ -307,23 +312,25 @@ def _read_key(request: OperationRequest) -> RequestKey | None:
 def _release_spec(agent: Agent, request: OperationRequest) -> RunSpec:
     release = agent.releases.find(request.path["lookup"])
     config = agent.releases.config(release)
+    action = config.action(request.body["action"])
     return RunSpec(
-        action=config.action(request.body["action"]),
+        action=action,
         config=config,
         workspace=agent.releases.lease(release),
         release=f"{release.plugin}@{release.version}",
-        params_schema=agent.releases.params_schema(release, request.body["action"]),
-        **_common(agent, request, "params"),
+        params_schema=agent.releases.params_schema(release, action.name),
+        **_common(agent, request, action, "params"),
     )
 
 
 def _debug_spec(agent: Agent, request: OperationRequest) -> RunSpec:
     source = DebugSource.from_request(request.body, agent.debug)
+    action = source.config.action(request.body["action"])
     return RunSpec(
-        action=source.config.action(request.body["action"]),
+        action=action,
         config=source.config,
         workspace=DebugWorkspace(source, agent.folder.temporary("debug"), limits=agent.debug.limits),
-        **_common(agent, request, "params", "plugin_path", "config", "modules"),
+        **_common(agent, request, action, "params", "plugin_path", "config", "modules"),
     )
 
 
@@ -333,7 +340,7 @@ async def _parts(log: Iterator[str]) -> AsyncIterator[str]:
         yield part
 
 
-def _common(agent: Agent, request: OperationRequest, *parts: str) -> dict[str, Any]:
+def _common(agent: Agent, request: OperationRequest, action: Action, *parts: str) -> dict[str, Any]:
     """Return what both kinds of run take, absent keys left out; `parts` are those that make out its content."""
     body = request.body
     given: dict[str, Any] = {name: body[name] for name in ("params", "language", "job_id", "priority") if name in body}
@@ -345,6 +352,7 @@ def _common(agent: Agent, request: OperationRequest, *parts: str) -> dict[str, A
     return {
         **given,
         "requirements": requirements,
+        "lane": Lane.AWAITED if _is_awaited(action.method, request) else Lane.BACKGROUND,
         "identities": identities,
         "caller": _caller(request),
         "traceparent": request.http.scope.get(TRACEPARENT),

@@ -112,7 +112,10 @@ async def _read(receive: Receive, limits: BodyLimits) -> bytearray:
                 body.clear()
     if size > limits.size:
         raise Problem(
-            413, "content_too_large", f"The body is larger than the {limits.size} bytes that this agent takes."
+            413,
+            "content_too_large",
+            f"The body is larger than the {limits.size} bytes that this agent takes. "
+            "Its operator can allow more with --max-body-size.",
         )
     return body
 

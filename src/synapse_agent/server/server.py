@@ -20,6 +20,7 @@ from synapse_agent.errors import StartError
 from synapse_agent.runner.factory import make_runner
 from synapse_agent.server.app import build_app
 from synapse_agent.server.connection import Connection, WaitingConnections, most_waiting
+from synapse_agent.server.handshakes import Handshakes
 from synapse_agent.server.parser_process import BodyParser
 from synapse_agent.server.tls import load, server_context
 from synapse_agent.settings import Settings
@@ -108,7 +109,7 @@ class AgentServer:
     ) -> None:
         parser = BodyParser()
         app = build_app(agent, self._settings, parser, tokens)
-        server = _Uvicorn(_uvicorn_config(app, self._settings, self._tls))
+        server = _server(app, self._settings, self._tls)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await _first(serving, server.is_accepting)
         base_url = _base_url("https" if self._tls else "http", self._settings.host, listener)
@@ -137,8 +138,9 @@ class AgentServer:
 class _Uvicorn(uvicorn.Server):
     """uvicorn's server without its signal handling, which ends the process; and one that tells when it accepts."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, handshakes: Handshakes | None) -> None:
         super().__init__(config)
+        self._handshakes = handshakes
         self.is_accepting = asyncio.Event()
         self._ending = asyncio.Event()
 
@@ -149,7 +151,10 @@ class _Uvicorn(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
-        await super().startup(sockets)
+        await super().startup(sockets if self._handshakes is None else [])
+        if self._handshakes is not None:
+            for listener in sockets or []:
+                self._handshakes.begin(listener, self._connection)
         self.is_accepting.set()
 
     async def main_loop(self) -> None:
@@ -162,8 +167,14 @@ class _Uvicorn(uvicorn.Server):
 
     def end(self) -> None:
         """Take no more connections, and end when those there are have got their answers."""
+        if self._handshakes is not None:
+            self._handshakes.end()
         self.should_exit = True
         self._ending.set()
+
+    def _connection(self) -> Connection:
+        kind: type[Connection] = self.config.http_protocol_class  # type: ignore[assignment] # `_server` has named it
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def hang_up(self) -> None:
         """Close the connections whose clients have not taken their answers."""
@@ -171,13 +182,13 @@ class _Uvicorn(uvicorn.Server):
             connection.transport.abort()
 
 
-def _uvicorn_config(app: ASGIApp, settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
-    connection_options = {"patience": settings.request_timeout, "waiting": WaitingConnections(most_waiting())}
-    return uvicorn.Config(
+def _server(app: ASGIApp, settings: Settings, tls: ssl.SSLContext | None) -> _Uvicorn:
+    waiting = WaitingConnections(most_waiting())
+    connection = type("Connection", (Connection,), {"patience": settings.request_timeout, "waiting": waiting})
+    config = uvicorn.Config(
         app,
-        http=type("Connection", (Connection,), connection_options),
+        http=connection,
         ws="none",
-        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         lifespan="off",
         log_config=None,
         proxy_headers=False,
@@ -185,6 +196,8 @@ def _uvicorn_config(app: ASGIApp, settings: Settings, tls: ssl.SSLContext | None
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=math.ceil(settings.grace + KILL_SECONDS + settings.answer_timeout) + BACKSTOP_SECONDS,
     )
+    handshakes = None if tls is None else Handshakes(tls, patience=settings.request_timeout, waiting=waiting)
+    return _Uvicorn(config, handshakes)
 
 
 @contextlib.contextmanager

@@ -30,7 +30,9 @@ CHECKPOINT_PAGES = 1000
 
 
 class Database:
-    """One connection, used inline on the event loop's thread; every call of a repository is one transaction.
+    """One connection, used inline on the event loop's thread.
+
+    Every call of a repository is one transaction, or part of one that it shares with others of the same moment.
 
     The connection locks the database for as long as it is open, so that no other program can make the loop wait.
     Nothing else in this process may open and close the file: that would end the lock.
@@ -55,7 +57,7 @@ class Database:
                 "Update the agent, or name another data folder with --data-dir."
             ) from error
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        statements = Statements(self._connection, make_room=make_room)
+        self._statements = statements = Statements(self._connection, make_room=make_room)
         self.releases = ReleaseRepository(statements)
         self.keys = KeyRepository(statements)
         self.jobs = JobRepository(statements, self.keys)
@@ -67,6 +69,7 @@ class Database:
 
         Everything goes from the log into the file first. While that is copied, only the log changes.
         """
+        self._statements.flush()
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         self._connection.execute("PRAGMA wal_autocheckpoint = 0")
         try:
@@ -76,6 +79,7 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; SQLite then folds its log into the file."""
+        self._statements.flush()
         self._connection.close()
         os.close(self._file)  # not before: closing any descriptor of the file ends the lock
 

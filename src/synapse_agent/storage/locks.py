@@ -71,8 +71,11 @@ def folder_locked(folder: Path, *, wait: float = 0) -> Iterator[int]:
 
 def open_use_lock(path: Path) -> int:
     """Open the file of such a lock, and create it if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open_use_lock(path)
 
 
 def lock_for_use(descriptor: int) -> bool:

@@ -81,6 +81,15 @@ MIGRATIONS = (
     """
     ALTER TABLE jobs ADD COLUMN timings TEXT;
     """,
+    """
+    DROP INDEX jobs_by_status;
+    DROP INDEX jobs_by_release;
+    DROP INDEX jobs_by_action;
+    CREATE INDEX jobs_by_status ON jobs (status) WHERE finished_at IS NOT NULL;
+    CREATE INDEX jobs_by_release ON jobs (release, action, status) WHERE finished_at IS NOT NULL;
+    CREATE INDEX jobs_by_action ON jobs (action, status) WHERE finished_at IS NOT NULL;
+    CREATE INDEX jobs_not_over ON jobs (id) WHERE finished_at IS NULL;
+    """,
 )
 """Each brings the schema from its index to the next version; what has been released is never changed."""
 

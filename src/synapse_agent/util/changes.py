@@ -23,6 +23,8 @@ class Change:
     """What a line of the log has besides: no params, no output, no secret."""
     traceparent: str | None = None
     """The span of the request that led to it."""
+    is_detail: bool = False
+    """Whether the log has it for debugging alone."""
 
 
 class Changes:

@@ -67,7 +67,7 @@ def test_no_token_at_all(cli, tools_agent: EmbeddedAgent) -> None:
         (["jobs", "lost"], "'logs', 'list'? 'synapse-agent jobs --help' shows what there is."),
         (
             ["list", "--timeout", "soon"],
-            "'soon' is not a valid float range. 'synapse-agent list --help' shows what there is.",
+            "'soon' is not a number. 'synapse-agent list --help' shows what there is.",
         ),
         (
             ["list", "--url", "ftp://x"],

@@ -68,7 +68,7 @@ async def test_a_full_storage_can_only_be_read(tmp_path: Path) -> None:
     """Once it has been measured, also by an agent that was started later."""
     _, plugins = storage(tmp_path, stored=MIB)
     assert not (await used(plugins, "p", write=2 * MIB)).is_full
-    await until(lambda: plugins._sizes["p"] > MIB)
+    await until(lambda: plugins._plugins["p"].size > MIB)
     folders = await used(plugins, "p", write=2 * MIB)
     assert (folders.is_full, folders.writable) == (True, (folders.cache,))
     await plugins.close()

@@ -25,6 +25,7 @@ from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRepository
+from synapse_agent.storage.repositories.keys import KeyRow
 from synapse_agent.storage.repositories.statements import Statements
 
 CONFIG = PluginConfig.from_mapping({"code": "x", "actions": {"go": "main:go"}})
@@ -96,6 +97,10 @@ class FillingJobs(JobRepository):
     def finish(self, row_id: int, end: EndRecord) -> None:
         self._check()
         super().finish(row_id, end)
+
+    def finish_together(self, row_id: int, end: EndRecord) -> None:
+        self._check()
+        super().finish_together(row_id, end)
 
     def _check(self) -> None:
         if self.is_full and self.error:
@@ -170,6 +175,29 @@ async def test_an_agent_that_stops_ends_what_has_just_come(idle_agent: Agent) ->
     with pytest.raises(Problem):
         await waiting
     assert idle_agent.jobs.find("first").status == "STOPPED"
+
+
+@pytest.mark.parametrize("waits_for", ["result", "job"])
+async def test_a_job_that_cannot_be_written_down_never_runs(idle_agent: Agent, waits_for: str) -> None:
+    """Its caller hears that nothing was done, also one that asks for the job alone, and its ID is free."""
+    jobs, database = idle_agent.jobs, idle_agent.database
+    database._connection.execute("PRAGMA foreign_keys = ON")
+    row = jobs.submit(idle_agent.spec("first"))
+
+    def break_commit() -> None:
+        database._connection.execute("PRAGMA defer_foreign_keys = ON")
+        database.jobs._keys.bind(KeyRow(key="k", request="", job=999, expires_at=None))
+
+    database.jobs._statements.together(break_commit)
+    with pytest.raises(Problem, match="nothing was done") as refused:
+        await (jobs.result(row) if waits_for == "result" else jobs.created(row))
+    assert (refused.value.status, refused.value.error_type) == (503, "unavailable")
+    await asyncio.sleep(0)
+    with pytest.raises(Problem, match="no job 'first'"):
+        jobs.find("first")
+    idle_agent.runner.go.set()
+    assert await jobs.result(jobs.submit(idle_agent.spec("first"))) == b'"done"'
+    assert idle_agent.workspace.holds == 0
 
 
 async def test_a_run_goes_on_though_its_record_cannot_be_written(idle_agent: Agent) -> None:

@@ -11,13 +11,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from synapse_agent.jobs.live import RunningJob
+from synapse_agent.jobs.reports import JobReports
 from synapse_agent.observe.logs import escaped, log_change
 from synapse_agent.observe.requests import AccessLog, RequestReport
-from synapse_agent.util.changes import Change
+from synapse_agent.storage.repositories.jobs import EndRecord, JobRow
+from synapse_agent.util.changes import Changes
 
 SECRETS = ("p4rams", "0utput", "l0gged", "s3cret")
 
@@ -83,7 +87,7 @@ def operate(agent: Served) -> None:
 
 def test_a_log_has_a_line_for_each_thing_that_happens(serve: Callable[..., Served]) -> None:
     """From the start to the end; nothing of it holds a token, params or output, and no line is more than one."""
-    agent = serve()
+    agent = serve("--log-level", "debug")
     operate(agent)
     lines = agent.end()
     text = "\n".join(lines)
@@ -91,12 +95,12 @@ def test_a_log_has_a_line_for_each_thing_that_happens(serve: Callable[..., Serve
         r"INFO    agent started version=\S+ page=http://127.0.0.1:\d+/ data_dir=\S+ runner=local .*isolation=\S+",
         r"INFO    callers must send the token in \S+/data/token",
         r"INFO    plugins found folder=\S+ count=1 plugins=small@1.0.0",
-        r'WARNING plugin broken plugin=other why="other: .*actions.*"',
+        r"WARNING plugin broken: other: .*actions.* plugin=other",
         r"INFO    release created release=small@1.0.0 digest=sha256:\S+",
         r"INFO    environment made environment=\S+ python=3\S+ requirements=0 seconds=\S+",
-        r"INFO    job queued job=good release=small@1.0.0 action=go",
-        r"INFO    job environment ready job=good .*seconds=\S+",
-        r"INFO    job started job=good release=small@1.0.0 action=go seconds=\S+",
+        r"DEBUG   job queued job=good release=small@1.0.0 action=go",
+        r"\w+ +job environment ready job=good .*seconds=\S+",
+        r"\w+ +job started job=good release=small@1.0.0 action=go seconds=\S+",
         r"INFO    job ended job=good .*action=go status=SUCCEEDED queued_seconds=\S+ .*action_seconds=\S+",
         r"INFO    job ended job=bad .*status=FAILED error_type=action_failed",
         r"INFO    POST /plugin_releases/small@1.0.0/run/ status=500 error_type=action_failed .*token=default",
@@ -110,7 +114,7 @@ def test_a_log_has_a_line_for_each_thing_that_happens(serve: Callable[..., Serve
     assert not re.search(r"GET /jobs/ status=200", text)
     for secret in (*SECRETS, agent.token, "wr0ng"):
         assert secret not in text
-    assert all(re.match(r"\d{4}-\d\d-\d\dT\S+Z (INFO|WARNING) ", line) for line in lines), lines
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\S+Z (DEBUG  |INFO   |WARNING) ", line) for line in lines), lines
 
 
 def test_a_log_is_json_if_that_is_asked_for(serve: Callable[..., Served]) -> None:
@@ -152,12 +156,31 @@ def test_requests_are_logged_as_the_setting_says(
     assert found == [each.replace(" 0", " gone") for each in logged]
 
 
-def test_progress_is_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
-    """An action may report it a thousand times a second."""
+def test_a_run_that_is_waited_for_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Its end, with what its steps took; steps of a job, and those that took long, have lines of their own."""
     caplog.set_level(logging.INFO, "synapse_agent")
-    log_change(Change("job", "progressed", "a"))
-    log_change(Change("job", "started", "a"))
-    assert [record.message for record in caplog.records] == ["job started"]
+    changes = Changes()
+    changes.subscribe(log_change)
+    reports = JobReports(changes)
+    live = {each: running(each) for each in ("task", "job", "slow")}
+    live["slow"].created -= 3
+    for each in live.values():
+        reports.queued(each.row)
+        reports.environment_ready(each)
+        reports.started(each)
+        reports.progressed(each.row)
+        reports.ended(each, EndRecord(status="SUCCEEDED", finished_at="2026"), None)
+    logged = [(record.__dict__["job"], record.message.removeprefix("job ")) for record in caplog.records]
+    steps = ["queued", "environment ready", "started", "ended"]
+    assert [what for job, what in logged if job == "task"] == ["ended"]
+    assert [what for job, what in logged if job == "job"] == steps
+    assert [what for job, what in logged if job == "slow"] == steps[1:]
+
+
+def running(name: str) -> RunningJob:
+    """Make a job that runs: `job` by its method."""
+    values: dict[str, Any] = dict.fromkeys(JobRow.__dataclass_fields__)
+    return RunningJob(JobRow(**values | {"job_id": name, "method": "job" if name == "job" else "task"}))
 
 
 @pytest.mark.parametrize("text", ["\x1b[31m", "a\nb", "\r", "\u202e", "\u2028", "\x9b", "\x00"])

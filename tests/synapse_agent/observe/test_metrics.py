@@ -24,7 +24,8 @@ NAME = re.compile(r"\b((?:synapse_agent|process)_[a-z_]+)\b")
 def own(tmp_path: Path, write_plugin: Callable[..., Path]) -> Iterator[EmbeddedAgent]:
     """An agent with an action that works and one that fails."""
     main = "def go():\n    return 1\ndef bad():\n    raise ValueError\n"
-    config = "code: small\nversion: 1.0.0\nactions: {go: 'main:go', bad: 'main:bad'}\n"
+    actions = "{go: 'main:go', bad: 'main:bad', held: {entrypoint: 'main:go', method: serve}}"
+    config = f"code: small\nversion: 1.0.0\nactions: {actions}\n"
     write_plugin(tmp_path / "plugins" / "small", {"config.yaml": config, "main.py": main})
     (tmp_path / "token").write_text("prometheus-secret")
     files = (f"prometheus={tmp_path}/token:read",)
@@ -79,6 +80,29 @@ def test_figures_count_runs_and_requests_and_measure_stores(own: EmbeddedAgent) 
     assert (figure(text, "store_bytes", store="environments") or 0) > 0
     assert (figure(text, "processes", kind="zygote") or 0) >= 1
     assert samples(text)["process_resident_memory_bytes", frozenset()] > 2**20
+
+
+def test_figures_count_the_workers_of_served_models(own: EmbeddedAgent) -> None:
+    """And what they take; their calls are runs as any other."""
+    operate(own)
+    before = figure(scrape(own), "kept_memory_bytes") or 0
+    with own.client() as client:
+        client.run_plugin_release("small@1.0.0", "held")
+        text = scrape(own)
+        assert figure(text, "processes", kind="worker") == 1
+        assert (figure(text, "kept_memory_bytes") or 0) > before + 2**20
+        assert figure(text, "runs_total", release="small@1.0.0", action="held", status="SUCCEEDED") == 1
+        client.delete_serve_application("small@1.0.0:held")
+    assert figure(scrape(own), "processes", kind="worker") == 0
+
+
+def test_debug_runs_are_one_figure(own: EmbeddedAgent) -> None:
+    """Whatever their callers call their actions: a figure for each would be any number of them."""
+    with own.client() as client:
+        for name in ("one", "two"):
+            config = {"actions": {name: "m:act"}}
+            client.run_debug_plugin_release(name, config=config, modules={"m": "def act(): pass\n"})
+    assert figure(scrape(own), "runs_total", release="debug", action="", status="SUCCEEDED") == 2
 
 
 def test_figures_ask_for_a_token(own: EmbeddedAgent) -> None:

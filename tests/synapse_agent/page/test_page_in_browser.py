@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,8 @@ actions:
   draw: {entrypoint: "actions:draw"}
   read: {entrypoint: "actions:read"}
   fit: {entrypoint: "actions:fit"}
+  lose: {entrypoint: "actions:lose"}
+  predict: {entrypoint: "actions:Model", method: serve}
 """
 ACTIONS = """
 import base64, os, time
@@ -67,12 +71,36 @@ def fail():
 def draw():
     Path(os.environ["SYNAPSE_OUTPUT_DIR"], "dot.png").write_bytes(PNG)
 
-def read(file):
-    return Path(file).read_text()
+def read(times: int, file):
+    return times * Path(file).read_text()
+
+def lose():
+    return {"loss": [0.5, float("nan"), float("inf")]}
+
+class Model:
+    def predict(self):
+        return "predicted"
 
 def fit(epochs: int, kind: Kind = Kind.LINE, verbose: bool = False):
     return [epochs, kind.value, verbose]
 """
+
+
+ONE = {"config": {"actions": {"one": {"entrypoint": "m:one"}}}, "modules": {"m": "def one():\n    return 1\n"}}
+JOBS = 100_000
+INSERT = """
+    WITH RECURSIVE
+        numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :jobs),
+        ages AS (SELECT n, printf('-%d seconds', (:jobs - n) / 2) AS age FROM numbers),
+        times AS (SELECT n, strftime('%Y-%m-%dT%H:%M:%f', 'now', age) AS at FROM ages)
+    INSERT INTO jobs
+        (job_id, content, release, action, method, status, created_at, started_at, finished_at, result, size)
+    SELECT printf('old-%06d', n), '', 'p@1', CASE WHEN n % 2 THEN 'go' ELSE 'stay' END, 'task',
+        CASE WHEN n % 7 = 0 THEN 'FAILED' ELSE 'SUCCEEDED' END, at || '000+00:00', at || '000+00:00',
+        at || '000+00:00', CAST('1' AS BLOB), 1
+    FROM times
+"""
+"""Half a second lies between two jobs."""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +110,7 @@ def shown_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAg
     plugin.mkdir()
     (plugin / "config.yaml").write_text(CONFIG)
     (plugin / "actions.py").write_text(ACTIONS)
-    with EmbeddedAgent(plugin.parent) as agent, agent.client() as client:
+    with EmbeddedAgent(plugin.parent, gpus=2) as agent, agent.client() as client:
         client.create_plugin_release("shown", "1.0.0")
         client.run_plugin_release("shown@1.0.0", "fit", {"epochs": 3})
         yield agent
@@ -164,6 +192,47 @@ def test_jobs_are_listed_filtered_and_followed(shown_agent: EmbeddedAgent, clien
         browser.wait_for("document.querySelectorAll('tbody tr').length === 1")
 
 
+def test_a_hundred_thousand_jobs_are_shown_as_fast_as_ten(tmp_path: Path) -> None:
+    """With filters and the chart of a day; older jobs stay in view while new ones come."""
+    folder = tmp_path / "data"
+    EmbeddedAgent(data_dir=folder).start().stop()
+    with closing(sqlite3.connect(folder / "agent.sqlite3")) as connection, connection:
+        connection.execute(INSERT, {"jobs": JOBS})
+    with (
+        EmbeddedAgent(data_dir=folder) as agent,
+        agent.client() as client,
+        looking(agent, tmp_path / "profile") as browser,
+    ):
+        for place, shown in (
+            ("#/jobs?status=FAILED", "old-099995"),
+            ("#/jobs?action=stay&since=last+hour", "old-100000"),
+            ("#/jobs?release=p%401&job_id_prefix=old-00000", "old-000009"),
+            ("#/machine", f"{JOBS} runs"),
+            ("#/jobs", "old-100000"),
+        ):
+            begun = time.monotonic()
+            if place == "#/machine":
+                show(browser, place)
+                browser.wait_for("document.querySelectorAll('.chart .runs').length === 60")
+                browser.run(
+                    "(select => (select.value = '24', select.dispatchEvent(new Event('change', {bubbles: true}))))"
+                    "(document.querySelector('select'))"
+                )
+            else:
+                show(browser, place)
+            has(browser, shown)
+            assert time.monotonic() - begun < 2, place
+        rows = "document.querySelectorAll('tbody tr').length"
+        for count in (100, 150):
+            press(browser, "Older jobs")
+            browser.wait_for(f"{rows} === {count}")
+        client.run_debug_plugin_release("one", **ONE, job_id="newest")
+        browser.wait_for("document.querySelector('tbody').innerText.startsWith('newest')")
+        assert browser.run(rows) == 151
+        client.delete_job("newest")
+        browser.wait_for(f"{rows} === 150")
+
+
 def test_a_form_runs_an_action(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
     """Its fields come from the hints of the action; what does not fit is shown in the form."""
     with looking(shown_agent, tmp_path) as browser:
@@ -239,6 +308,14 @@ def test_an_error_has_its_traceback(shown_agent: EmbeddedAgent, client: AgentCli
         has(browser, 'raise ValueError("no data")')
 
 
+def test_what_json_does_not_have_is_named(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
+    """The result has `null` in its place."""
+    client.run_plugin_release("shown@1.0.0", "lose", job_id="loses")
+    with looking(shown_agent, tmp_path) as browser:
+        show(browser, "#/jobs/loses")
+        has(browser, "null stands for NaN at $.loss[1], Infinity at $.loss[2].")
+
+
 def test_an_image_is_shown(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
     """From the files of the job, by the session's cookie."""
     client.run_plugin_release("shown@1.0.0", "draw", job_id="draws")
@@ -257,19 +334,50 @@ def test_a_file_is_sent_and_read(shown_agent: EmbeddedAgent, tmp_path: Path) -> 
         node = browser.command("DOM.querySelector", nodeId=root, selector="input[type=file]")["nodeId"]
         browser.command("DOM.setFileInputFiles", files=[str(tmp_path / "words.txt")], nodeId=node)
         has(browser, "words.txt is file.")
+        browser.type("#param-times", "1")
         press(browser, "Run read")
         has(browser, '"to be or not to be"')
         browser.complaints.remove("Failed to load resource: the server responded with a status of 404 (Not Found)")
 
 
-def test_the_machine_has_a_chart_and_what_it_keeps(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
-    """Runs and failures, nodes, environments, storage."""
+def test_a_file_is_dropped(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
+    """From a file manager onto the form."""
+    path = tmp_path / "dropped.txt"
+    path.write_text("that is the question")
+    with looking(shown_agent, tmp_path / "profile") as browser:
+        show(browser, "#/releases/shown%401.0.0/read")
+        browser.wait_for("!!document.querySelector('.drop')")
+        place = browser.run(
+            "(({x, y, width, height}) => ({x: x + width / 2, y: y + height / 2}))"
+            "(document.querySelector('.drop').getBoundingClientRect())"
+        )
+        dragged = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            browser.command("Input.dispatchDragEvent", type=kind, data=dragged, **place)
+        has(browser, "dropped.txt is file.")
+        browser.type("#param-times", "1")
+        press(browser, "Run read")
+        has(browser, '"that is the question"')
+        browser.complaints.remove("Failed to load resource: the server responded with a status of 404 (Not Found)")
+
+
+def test_the_machine_has_a_chart_and_what_it_keeps(
+    shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path
+) -> None:
+    """Runs and failures, nodes with their GPUs, served models, environments, storage."""
+    client.run_plugin_release("shown@1.0.0", "predict")
     with looking(shown_agent, tmp_path) as browser:
         show(browser, "#/machine")
         browser.wait_for("document.querySelectorAll('.chart .runs').length === 60")
+        browser.wait_for("document.querySelectorAll('[aria-label=Nodes] tbody td:last-child div').length === 2")
         has(browser, "ALIVE")
         browser.wait_for("document.querySelectorAll('[aria-label=Environments] tbody tr').length > 0")
         browser.wait_for("document.querySelector('[aria-label=Storage]').innerText.includes('jobs')")
+        served = "document.querySelector('[aria-label=\"Served models\"]')"
+        browser.wait_for(f"{served}?.innerText.includes('IDLE')")
+        press(browser, "End")
+        browser.wait_for(f"!{served}")
+    assert client.list_serve_applications() == []
 
 
 def test_an_agent_that_restarts_is_found_again(tmp_path: Path) -> None:
@@ -282,9 +390,7 @@ def test_an_agent_that_restarts_is_found_again(tmp_path: Path) -> None:
         has(browser, "connecting …")
         with EmbeddedAgent(data_dir=folder, token=token, port=port) as second, second.client() as client:
             browser.wait_for("!!document.querySelector('header .live')")
-            client.run_debug_plugin_release(
-                "one", config={"actions": {"one": "m:one"}}, modules={"m": "def one():\n    return 1\n"}, job_id="after"
-            )
+            client.run_debug_plugin_release("one", **ONE, job_id="after")
             has(browser, "after")
         browser.complaints.clear()  # connections that were refused meanwhile
 

@@ -31,6 +31,9 @@ def advised(folder: Path, config: str) -> list[str]:
         ("flavor: red", "'flavor' has no effect."),
         ("actions: {inference: {entrypoint: 'm:go'}}", "'actions.inference' has no method and runs as a task"),
         ("actions: {go: {entrypoint: 'm:go', serve: {workers: 2}}}", "'actions.go.serve' has no effect: it is for"),
+        ("defaults: &all {timeout: 1}\nactions: {go: {entrypoint: 'm:go'}}", "'defaults' has no effect."),
+        ("actions: {go: nope}", "'actions.go' can't run: its entrypoint is 'nope', which is not of the form"),
+        ("actions: {go: {entrypoint: 'src/m.py:go'}}", "'actions.go' can't run: its entrypoint is 'src/m.py:go'"),
     ],
 )
 def test_a_key_without_effect_is_named(tmp_path: Path, config: str, said: str) -> None:
@@ -74,3 +77,15 @@ def test_a_release_carries_its_warnings(odd_agent: EmbeddedAgent) -> None:
         ]
         assert client.get_plugin_release("odd@1.0.0") == created
         assert client.list_plugin_releases()["results"] == [created]
+
+
+def test_what_is_merged_into_actions_has_an_effect(tmp_path: Path) -> None:
+    """The key that holds it needs no warning; dotted entrypoints, and those of attributes, need none either."""
+    config = """
+defaults: &all {method: job}
+actions:
+  go: {<<: *all, entrypoint: "m:go"}
+  dotted: {<<: *all, entrypoint: m.sub.go}
+  deep: {<<: *all, entrypoint: "m.sub:Class.go"}
+"""
+    assert advised(tmp_path / "a", config) == []

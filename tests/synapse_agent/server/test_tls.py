@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,42 @@ def test_plain_http_is_no_way_in(secure: EmbeddedAgent) -> None:
     old.set_ciphers("ALL:@SECLEVEL=0")
     with socket.create_connection((url.host, url.port or 0)) as connection, pytest.raises(ssl.SSLError):
         old.wrap_socket(connection)
+
+
+def test_a_handshake_without_an_end_is_cut_off(files: Path) -> None:
+    """After the time that a request's head may take, or with the agent."""
+    hello = client_hello()[:100]
+    settings = {"tls_cert": files / "cert.pem", "tls_key": files / "key.pem"}
+    with EmbeddedAgent(**settings, request_timeout=0.2) as agent, begun(agent, hello) as slow, begun(agent) as silent:
+        assert is_cut_off(slow)
+        assert is_cut_off(silent)
+    with ExitStack() as stack:
+        with EmbeddedAgent(**settings, request_timeout=60) as agent:
+            slow = stack.enter_context(begun(agent, hello))
+        assert is_cut_off(slow)
+
+
+def begun(agent: EmbeddedAgent, sent: bytes = b"") -> socket.socket:
+    url = httpx.URL(agent.base_url)
+    connection = socket.create_connection((url.host, url.port or 0), timeout=5)
+    connection.sendall(sent)
+    return connection
+
+
+def client_hello() -> bytes:
+    """Write what a client sends first."""
+    sent = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return sent.read()
+
+
+def is_cut_off(connection: socket.socket) -> bool:
+    """Return whether the agent ends a connection within its timeout."""
+    with suppress(ConnectionResetError):
+        return connection.recv(100) == b""
+    return True
 
 
 ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n"

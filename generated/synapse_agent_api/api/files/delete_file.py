@@ -128,7 +128,8 @@ def sync(
 ) -> Any | ErrorBody | None:
     """Delete a file.
 
-    Its parts, too. Files that are not used are removed after a while without it.
+    Removes the file, also if only parts of it have arrived. The agent removes unused files after some time by
+    itself.
 
     Args:
         file_id (str):
@@ -169,7 +170,8 @@ async def asyncio(
 ) -> Any | ErrorBody | None:
     """Delete a file.
 
-    Its parts, too. Files that are not used are removed after a while without it.
+    Removes the file, also if only parts of it have arrived. The agent removes unused files after some time by
+    itself.
 
     Args:
         file_id (str):

@@ -126,9 +126,9 @@ def sync(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | StoredFile | None:
-    """Ask for a file before you send it.
+    """Check whether the agent has a file.
 
-    If `received` is its `size`, all of it is there. Otherwise `received` is the offset of the next part.
+    If `received` equals `size`, the agent has all of it. Otherwise `received` is the offset of the next part.
 
     Args:
         file_id (str):
@@ -167,9 +167,9 @@ async def asyncio(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | StoredFile | None:
-    """Ask for a file before you send it.
+    """Check whether the agent has a file.
 
-    If `received` is its `size`, all of it is there. Otherwise `received` is the offset of the next part.
+    If `received` equals `size`, the agent has all of it. Otherwise `received` is the offset of the next part.
 
     Args:
         file_id (str):

@@ -143,7 +143,7 @@ def sync(
 ) -> ErrorBody | File | None:
     """Download a file.
 
-    That was uploaded, or that a result refers to.
+    A file that was uploaded, or that a result refers to.
 
     Args:
         file_id (str):
@@ -189,7 +189,7 @@ async def asyncio(
 ) -> ErrorBody | File | None:
     """Download a file.
 
-    That was uploaded, or that a result refers to.
+    A file that was uploaded, or that a result refers to.
 
     Args:
         file_id (str):

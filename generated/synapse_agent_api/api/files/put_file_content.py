@@ -184,8 +184,9 @@ def sync(
 ) -> ErrorBody | StoredFile | None:
     """Upload a file.
 
-    Whole, or in parts of which each begins at the `received` of the answer before; proxies take small ones. What has
-    arrived when a connection breaks stays. With the last byte the agent checks the content against its id.
+    Send the whole file, or parts, of which each starts at `received` of the previous answer; use small parts behind
+    proxies. If a connection breaks, the agent keeps the bytes that have arrived. After the last byte it compares
+    the content with its ID.
 
     Args:
         file_id (str):
@@ -251,8 +252,9 @@ async def asyncio(
 ) -> ErrorBody | StoredFile | None:
     """Upload a file.
 
-    Whole, or in parts of which each begins at the `received` of the answer before; proxies take small ones. What has
-    arrived when a connection breaks stays. With the last byte the agent checks the content against its id.
+    Send the whole file, or parts, of which each starts at `received` of the previous answer; use small parts behind
+    proxies. If a connection breaks, the agent keeps the bytes that have arrived. After the last byte it compares
+    the content with its ID.
 
     Args:
         file_id (str):

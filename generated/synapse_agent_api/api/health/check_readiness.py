@@ -111,9 +111,9 @@ def sync(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | Readiness | None:
-    """Check that the agent takes runs.
+    """Check that the agent accepts runs.
 
-    For load balancers and orchestrators; answers without authentication too. 503 while the agent can take no run.
+    For load balancers and orchestrators. Needs no authentication. 503 while the agent can't run actions.
 
     Args:
         synapse_user (str | Unset):
@@ -147,9 +147,9 @@ async def asyncio(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | Readiness | None:
-    """Check that the agent takes runs.
+    """Check that the agent accepts runs.
 
-    For load balancers and orchestrators; answers without authentication too. 503 while the agent can take no run.
+    For load balancers and orchestrators. Needs no authentication. 503 while the agent can't run actions.
 
     Args:
         synapse_user (str | Unset):

@@ -106,7 +106,7 @@ def sync(
 ) -> ErrorBody | Health | None:
     """Check that the agent answers.
 
-    Answers without authentication too; clients send their headers all the same.
+    Needs no authentication; clients may send their headers anyway.
 
     Args:
         synapse_user (str | Unset):
@@ -142,7 +142,7 @@ async def asyncio(
 ) -> ErrorBody | Health | None:
     """Check that the agent answers.
 
-    Answers without authentication too; clients send their headers all the same.
+    Needs no authentication; clients may send their headers anyway.
 
     Args:
         synapse_user (str | Unset):

@@ -126,11 +126,11 @@ def sync(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Any | ErrorBody | None:
-    """Forget a job.
+    """Delete a job.
 
-    Removes a job that is over, with its result, its log and its other files. Its `job_id` is free then. Its
-    `Idempotency-Key` is not: as long as the agent keeps it, a repeated request is answered with 500 `job_deleted`,
-    and nothing runs again.
+    Removes a finished job, with its result, its log and its files. Its `job_id` can then be used again. Its
+    `Idempotency-Key` can't: as long as the agent keeps it, the answer to a repeated request is 500 `job_deleted`,
+    and nothing runs.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
@@ -169,11 +169,11 @@ async def asyncio(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Any | ErrorBody | None:
-    """Forget a job.
+    """Delete a job.
 
-    Removes a job that is over, with its result, its log and its other files. Its `job_id` is free then. Its
-    `Idempotency-Key` is not: as long as the agent keeps it, a repeated request is answered with 500 `job_deleted`,
-    and nothing runs again.
+    Removes a finished job, with its result, its log and its files. Its `job_id` can then be used again. Its
+    `Idempotency-Key` can't: as long as the agent keeps it, the answer to a repeated request is 500 `job_deleted`,
+    and nothing runs.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.

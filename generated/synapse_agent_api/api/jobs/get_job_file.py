@@ -154,7 +154,7 @@ def sync(
 ) -> ErrorBody | File | None:
     """Download a job's file.
 
-    Once the job is over.
+    After the job has ended.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
@@ -205,7 +205,7 @@ async def asyncio(
 ) -> ErrorBody | File | None:
     """Download a job's file.
 
-    Once the job is over.
+    After the job has ended.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.

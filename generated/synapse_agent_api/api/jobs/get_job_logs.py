@@ -144,7 +144,7 @@ def sync(
 ) -> ErrorBody | str | None:
     """Get a job's log.
 
-    What the run has printed so far on standard output and standard error; bytes that are not UTF-8 are replaced.
+    The output of the run so far, from standard output and standard error; bytes that are not UTF-8 are replaced.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
@@ -195,7 +195,7 @@ async def asyncio(
 ) -> ErrorBody | str | None:
     """Get a job's log.
 
-    What the run has printed so far on standard output and standard error; bytes that are not UTF-8 are replaced.
+    The output of the run so far, from standard output and standard error; bytes that are not UTF-8 are replaced.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.

@@ -135,8 +135,8 @@ def sync(
 ) -> ErrorBody | list[JobFile] | None:
     """List a job's files.
 
-    What the run left in the folder that `SYNAPSE_OUTPUT_DIR` names, also if it failed: files, no links. While it runs:
-    what is there now.
+    The files that the run wrote to the folder `SYNAPSE_OUTPUT_DIR`, also if it failed; no links. During the run:
+    the current files.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
@@ -177,8 +177,8 @@ async def asyncio(
 ) -> ErrorBody | list[JobFile] | None:
     """List a job's files.
 
-    What the run left in the folder that `SYNAPSE_OUTPUT_DIR` names, also if it failed: files, no links. While it runs:
-    what is there now.
+    The files that the run wrote to the folder `SYNAPSE_OUTPUT_DIR`, also if it failed; no links. During the run:
+    the current files.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.

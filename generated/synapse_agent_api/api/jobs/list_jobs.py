@@ -199,12 +199,12 @@ def sync(
 ) -> ErrorBody | list[Job] | None:
     """List jobs.
 
-    Job records, newest first. A `result` of more than 64 kB and `params` of more than 4 kB are left out here;
-    `GET /jobs/{job_id}/` has them.
+    Job records, newest first. Lists omit a `result` of more than 64 kB and `params` of more than 4 kB; `GET
+    /jobs/{job_id}/` has them.
 
     Args:
-        status (JobStatus | Unset): A state of jobs to ask for. In answers it is open, since newer agents
-            may have others.
+        status (JobStatus | Unset): A state of jobs. In answers the list is open, since newer agents may
+            have others.
         limit (int | Unset):  Default: 100.
         before (str | Unset):
         release (str | Unset):
@@ -282,12 +282,12 @@ async def asyncio(
 ) -> ErrorBody | list[Job] | None:
     """List jobs.
 
-    Job records, newest first. A `result` of more than 64 kB and `params` of more than 4 kB are left out here;
-    `GET /jobs/{job_id}/` has them.
+    Job records, newest first. Lists omit a `result` of more than 64 kB and `params` of more than 4 kB; `GET
+    /jobs/{job_id}/` has them.
 
     Args:
-        status (JobStatus | Unset): A state of jobs to ask for. In answers it is open, since newer agents
-            may have others.
+        status (JobStatus | Unset): A state of jobs. In answers the list is open, since newer agents may
+            have others.
         limit (int | Unset):  Default: 100.
         before (str | Unset):
         release (str | Unset):

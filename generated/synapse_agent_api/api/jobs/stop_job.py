@@ -126,8 +126,8 @@ def sync(
 ) -> ErrorBody | Job | None:
     """Stop a job.
 
-    Ends the run and everything that it started, and answers when that is done. An action is asked to end (SIGTERM) before it is
-    ended; a run that waits for its turn never starts. A job that is over stays as it is, so a stop may be repeated.
+    Ends the run and all its processes, and answers when they have ended. The agent sends SIGTERM before it kills an
+    action; a queued run never starts. A finished job does not change, so the request can be repeated.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
@@ -168,8 +168,8 @@ async def asyncio(
 ) -> ErrorBody | Job | None:
     """Stop a job.
 
-    Ends the run and everything that it started, and answers when that is done. An action is asked to end (SIGTERM) before it is
-    ended; a run that waits for its turn never starts. A job that is over stays as it is, so a stop may be repeated.
+    Ends the run and all its processes, and answers when they have ended. The agent sends SIGTERM before it kills an
+    action; a queued run never starts. A finished job does not change, so the request can be repeated.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.

@@ -130,17 +130,17 @@ def sync(
 ) -> ErrorBody | str | None:
     """Follow a job's log.
 
-    What the run prints and reports, from its start to its end, as server-sent events. Each event has an `id`. After a
+    The output and reports of the run, from its start to its end, as server-sent events. Each event has an `id`. After a
     broken connection, send the last one in `Last-Event-ID` to resume after it: no line comes twice and none is missing.
 
     The data of an event is a JSON object with a `type` and a `message`:
 
     - `log`: a printed line, without its newline. A last line without one comes when the job ends.
-    - `progress`: how far the action is (`current`, `total`, and `step` if it names one). Only the newest is sent.
+    - `progress`: the progress of the action (`current`, `total`, and `step` if it has one). Only the newest is sent.
     - `event`: something that the action recorded (`event`, `data`), after everything that it printed before.
     - `output`: a value that the action yielded, if it is a generator (`index`, from 0, and `value`). The list of them is
       the result.
-    - `error`: the job failed or was stopped; `error` is as in its record.
+    - `error`: the job failed or was stopped; `error` is that of its record.
     - `complete`: the last event; `status` is the job's.
 
     Ignore types that you don't know. Lines that begin with a colon keep the connection alive.
@@ -189,17 +189,17 @@ async def asyncio(
 ) -> ErrorBody | str | None:
     """Follow a job's log.
 
-    What the run prints and reports, from its start to its end, as server-sent events. Each event has an `id`. After a
+    The output and reports of the run, from its start to its end, as server-sent events. Each event has an `id`. After a
     broken connection, send the last one in `Last-Event-ID` to resume after it: no line comes twice and none is missing.
 
     The data of an event is a JSON object with a `type` and a `message`:
 
     - `log`: a printed line, without its newline. A last line without one comes when the job ends.
-    - `progress`: how far the action is (`current`, `total`, and `step` if it names one). Only the newest is sent.
+    - `progress`: the progress of the action (`current`, `total`, and `step` if it has one). Only the newest is sent.
     - `event`: something that the action recorded (`event`, `data`), after everything that it printed before.
     - `output`: a value that the action yielded, if it is a generator (`index`, from 0, and `value`). The list of them is
       the result.
-    - `error`: the job failed or was stopped; `error` is as in its record.
+    - `error`: the job failed or was stopped; `error` is that of its record.
     - `complete`: the last event; `status` is the job's.
 
     Ignore types that you don't know. Lines that begin with a colon keep the connection alive.

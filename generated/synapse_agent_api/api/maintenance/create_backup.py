@@ -116,9 +116,9 @@ def sync(
 ) -> Backup | ErrorBody | None:
     """Back up the agent's database.
 
-    Write a copy of the database, as it is now, into the agent's data folder, in the place of the copy before. No
-    other program can read the database while the agent runs. To restore, put the copy in the place of `agent.sqlite3`, beside
-    the folders `releases` and `jobs`.
+    Writes a consistent copy of the database into the agent's data folder, and replaces the previous copy. No other
+    program can read the database while the agent runs. To restore, rename the copy to `agent.sqlite3`, beside the
+    folders `releases` and `jobs`.
 
     Args:
         synapse_user (str | Unset):
@@ -154,9 +154,9 @@ async def asyncio(
 ) -> Backup | ErrorBody | None:
     """Back up the agent's database.
 
-    Write a copy of the database, as it is now, into the agent's data folder, in the place of the copy before. No
-    other program can read the database while the agent runs. To restore, put the copy in the place of `agent.sqlite3`, beside
-    the folders `releases` and `jobs`.
+    Writes a consistent copy of the database into the agent's data folder, and replaces the previous copy. No other
+    program can read the database while the agent runs. To restore, rename the copy to `agent.sqlite3`, beside the
+    folders `releases` and `jobs`.
 
     Args:
         synapse_user (str | Unset):

@@ -109,9 +109,9 @@ def sync(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | Storage | None:
-    """See what the agent keeps on its disk.
+    """Get the agent's use of its disk.
 
-    As it was at most half a minute ago.
+    The figures may be half a minute old.
 
     Args:
         synapse_user (str | Unset):
@@ -145,9 +145,9 @@ async def asyncio(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | Storage | None:
-    """See what the agent keeps on its disk.
+    """Get the agent's use of its disk.
 
-    As it was at most half a minute ago.
+    The figures may be half a minute old.
 
     Args:
         synapse_user (str | Unset):

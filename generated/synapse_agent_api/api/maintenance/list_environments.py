@@ -120,7 +120,7 @@ def sync(
 ) -> ErrorBody | list[PluginEnvironment] | None:
     """List the environments of plugins.
 
-    Those on the agent's own machine, the most recently used first, as they were at most half a minute ago.
+    Those on the agent's own machine, the most recently used first. The list may be half a minute old.
 
     Args:
         synapse_user (str | Unset):
@@ -156,7 +156,7 @@ async def asyncio(
 ) -> ErrorBody | list[PluginEnvironment] | None:
     """List the environments of plugins.
 
-    Those on the agent's own machine, the most recently used first, as they were at most half a minute ago.
+    Those on the agent's own machine, the most recently used first. The list may be half a minute old.
 
     Args:
         synapse_user (str | Unset):

@@ -106,20 +106,19 @@ def sync(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | str | None:
-    """Follow what changes.
+    """Follow changes on the agent.
 
-    What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
-    follow each other closely come as one event. The data of an event is a JSON object with a `type`:
+    Changes on the agent from now on, as server-sent events, for pages that show them. Several changes of one object within
+    a short time arrive as one event. The data of an event is a JSON object with a `type`:
 
-    - `job`: a job was made, has reported something or is over; `job` is its record, as in a list.
-    - `job_deleted`: the job of that `job_id` is gone.
+    - `job`: a job was created, has reported something or has ended; `job` is its record, as in a list.
+    - `job_deleted`: the job with this `job_id` was deleted.
     - `release`: `release` was cached (`what` is `created`) or deleted.
     - `environment`: an environment was `made` or `removed`.
-    - `agent`: the agent is about to end; the last event.
-    - `reload`: too much has changed for single events. Load again what you show.
+    - `agent`: the agent is about to stop; the last event.
+    - `reload`: too many changes for single events. Load your data again.
 
-    After a connection has broken, load again what you show: events have no `id` to resume from. Ignore types that you
-    don't know.
+    After a broken connection, load your data again: events have no `id` to resume from. Ignore unknown types.
 
     Args:
         synapse_user (str | Unset):
@@ -153,20 +152,19 @@ async def asyncio(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | str | None:
-    """Follow what changes.
+    """Follow changes on the agent.
 
-    What changes on the agent from now on, as server-sent events, for a page that shows it. Changes of one thing that
-    follow each other closely come as one event. The data of an event is a JSON object with a `type`:
+    Changes on the agent from now on, as server-sent events, for pages that show them. Several changes of one object within
+    a short time arrive as one event. The data of an event is a JSON object with a `type`:
 
-    - `job`: a job was made, has reported something or is over; `job` is its record, as in a list.
-    - `job_deleted`: the job of that `job_id` is gone.
+    - `job`: a job was created, has reported something or has ended; `job` is its record, as in a list.
+    - `job_deleted`: the job with this `job_id` was deleted.
     - `release`: `release` was cached (`what` is `created`) or deleted.
     - `environment`: an environment was `made` or `removed`.
-    - `agent`: the agent is about to end; the last event.
-    - `reload`: too much has changed for single events. Load again what you show.
+    - `agent`: the agent is about to stop; the last event.
+    - `reload`: too many changes for single events. Load your data again.
 
-    After a connection has broken, load again what you show: events have no `id` to resume from. Ignore types that you
-    don't know.
+    After a broken connection, load your data again: events have no `id` to resume from. Ignore unknown types.
 
     Args:
         synapse_user (str | Unset):

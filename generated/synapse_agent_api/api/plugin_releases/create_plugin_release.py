@@ -176,8 +176,8 @@ def sync(
 ) -> ErrorBody | PluginRelease | None:
     """Fetch and cache a release.
 
-    Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
-    already cached is returned with 200, unchanged unless `refresh` asks for what its source has now.
+    Fetches the release from the agent's source of plugins and caches it. The call can be repeated: for a cached
+    release the answer is 200, and the release does not change, unless `refresh` is set.
 
     Args:
         idempotency_key (str | Unset):
@@ -223,8 +223,8 @@ async def asyncio(
 ) -> ErrorBody | PluginRelease | None:
     """Fetch and cache a release.
 
-    Fetches the release from the agent's source of plugins and caches it. The call can be repeated: a release that is
-    already cached is returned with 200, unchanged unless `refresh` asks for what its source has now.
+    Fetches the release from the agent's source of plugins and caches it. The call can be repeated: for a cached
+    release the answer is 200, and the release does not change, unless `refresh` is set.
 
     Args:
         idempotency_key (str | Unset):

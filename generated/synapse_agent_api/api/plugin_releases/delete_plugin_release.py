@@ -123,11 +123,11 @@ def sync(
 ) -> Any | ErrorBody | None:
     """Delete a cached release.
 
-    Removes the release from the agent's cache. Runs in progress finish normally. An agent accepts the path with
-    and without a trailing slash; clients send it as it is here.
+    Removes the release from the agent's cache. Runs in progress finish normally. An agent accepts the path with and
+    without a trailing slash; clients send it as written here.
 
     Args:
-        lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        lookup (str): A release's ID (`123`) or `code@version`; the last `@` separates code and version.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
     """
@@ -165,11 +165,11 @@ async def asyncio(
 ) -> Any | ErrorBody | None:
     """Delete a cached release.
 
-    Removes the release from the agent's cache. Runs in progress finish normally. An agent accepts the path with
-    and without a trailing slash; clients send it as it is here.
+    Removes the release from the agent's cache. Runs in progress finish normally. An agent accepts the path with and
+    without a trailing slash; clients send it as written here.
 
     Args:
-        lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        lookup (str): A release's ID (`123`) or `code@version`; the last `@` separates code and version.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
     """

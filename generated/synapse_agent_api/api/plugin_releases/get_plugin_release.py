@@ -130,10 +130,10 @@ def sync(
 ) -> ErrorBody | PluginRelease | None:
     """Get one release.
 
-    An agent answers with and without a slash at the end; clients send the path as it stands here.
+    An agent accepts the path with and without a trailing slash; clients send it as written here.
 
     Args:
-        lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        lookup (str): A release's ID (`123`) or `code@version`; the last `@` separates code and version.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
     """
@@ -171,10 +171,10 @@ async def asyncio(
 ) -> ErrorBody | PluginRelease | None:
     """Get one release.
 
-    An agent answers with and without a slash at the end; clients send the path as it stands here.
+    An agent accepts the path with and without a trailing slash; clients send it as written here.
 
     Args:
-        lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        lookup (str): A release's ID (`123`) or `code@version`; the last `@` separates code and version.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
     """

@@ -171,8 +171,8 @@ def sync(
 ) -> ErrorBody | PluginRelease | None:
     """Cache a release from an archive.
 
-    The archive is a zip of the plugin's folder, uploaded by `put_file_content`. Its `config.yaml` has code and
-    version. Only agents started with `--allow-push` take it.
+    The archive is a zip of the plugin's folder, uploaded with `put_file_content`. Its `config.yaml` has the code
+    and the version. Only agents that were started with `--allow-push` accept archives.
 
     Args:
         idempotency_key (str | Unset):
@@ -218,8 +218,8 @@ async def asyncio(
 ) -> ErrorBody | PluginRelease | None:
     """Cache a release from an archive.
 
-    The archive is a zip of the plugin's folder, uploaded by `put_file_content`. Its `config.yaml` has code and
-    version. Only agents started with `--allow-push` take it.
+    The archive is a zip of the plugin's folder, uploaded with `put_file_content`. Its `config.yaml` has the code
+    and the version. Only agents that were started with `--allow-push` accept archives.
 
     Args:
         idempotency_key (str | Unset):

@@ -185,17 +185,17 @@ def sync(
 ) -> Any | ErrorBody | Job | None:
     """Run an action from source.
 
-    Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source in the request
-    (`modules`), or from both; modules replace files of the folder. `config` is merged over the folder's `config.yaml`,
-    key by key, and may be the whole of it. Only the job is kept. An agent that listens beyond loopback accepts debug
-    runs only if its operator allows them.
+    Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source in the
+    request (`modules`), or from both; modules replace files of the folder. The agent merges `config` into the
+    folder's `config.yaml`, key by key; without a folder, it is the whole configuration. The agent keeps only the
+    job. Beyond loopback, it accepts debug runs only if its operator allows them.
 
     Args:
         idempotency_key (str | Unset):
         prefer (str | Unset):
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
-        body (DebugRunRequest): What to run from source, and with what.
+        body (DebugRunRequest): The action to run from source, and its parameters.
     """
 
     return sync_detailed(
@@ -239,17 +239,17 @@ async def asyncio(
 ) -> Any | ErrorBody | Job | None:
     """Run an action from source.
 
-    Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source in the request
-    (`modules`), or from both; modules replace files of the folder. `config` is merged over the folder's `config.yaml`,
-    key by key, and may be the whole of it. Only the job is kept. An agent that listens beyond loopback accepts debug
-    runs only if its operator allows them.
+    Runs an action without a release, from a folder on the agent's machine (`plugin_path`), from source in the
+    request (`modules`), or from both; modules replace files of the folder. The agent merges `config` into the
+    folder's `config.yaml`, key by key; without a folder, it is the whole configuration. The agent keeps only the
+    job. Beyond loopback, it accepts debug runs only if its operator allows them.
 
     Args:
         idempotency_key (str | Unset):
         prefer (str | Unset):
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
-        body (DebugRunRequest): What to run from source, and with what.
+        body (DebugRunRequest): The action to run from source, and its parameters.
     """
 
     return (

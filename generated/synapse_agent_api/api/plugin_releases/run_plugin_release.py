@@ -201,12 +201,12 @@ def sync(
 ) -> Any | ErrorBody | Job | None:
     """Run an action of a release.
 
-    Runs one action and answers with its result, any JSON value. Actions whose `method` is `job` are answered at once
-    with 202 and their job record, and so is every action with `Prefer: respond-async`; `GET /jobs/{job_id}/` shows how
-    they end. An action may take hours: set no read timeout that is shorter.
+    Runs one action and answers with its result, any JSON value. For an action whose `method` is `job`, and for
+    every action with `Prefer: respond-async`, the answer is 202 with the job record, at once; `GET /jobs/{job_id}/`
+    shows how the job ends. An action may take hours: don't set a shorter read timeout.
 
     Args:
-        lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        lookup (str): A release's ID (`123`) or `code@version`; the last `@` separates code and version.
         idempotency_key (str | Unset):
         prefer (str | Unset):
         synapse_user (str | Unset):
@@ -259,12 +259,12 @@ async def asyncio(
 ) -> Any | ErrorBody | Job | None:
     """Run an action of a release.
 
-    Runs one action and answers with its result, any JSON value. Actions whose `method` is `job` are answered at once
-    with 202 and their job record, and so is every action with `Prefer: respond-async`; `GET /jobs/{job_id}/` shows how
-    they end. An action may take hours: set no read timeout that is shorter.
+    Runs one action and answers with its result, any JSON value. For an action whose `method` is `job`, and for
+    every action with `Prefer: respond-async`, the answer is 202 with the job record, at once; `GET /jobs/{job_id}/`
+    shows how the job ends. An action may take hours: don't set a shorter read timeout.
 
     Args:
-        lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        lookup (str): A release's ID (`123`) or `code@version`; the last `@` separates code and version.
         idempotency_key (str | Unset):
         prefer (str | Unset):
         synapse_user (str | Unset):

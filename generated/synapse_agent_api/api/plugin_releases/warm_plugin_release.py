@@ -169,12 +169,12 @@ def sync(
 ) -> ErrorBody | WarmRelease | None:
     """Prepare a release for its first run.
 
-    Makes the release's environment and starts the process that its runs are forked from, so that the first caller does
-    not wait for them. No action runs. What takes more than some seconds continues after the answer, 202; send the
-    request again to wait for it further. Sent again for a release that is warm, it changes nothing.
+    Makes the release's environment and starts the process that its runs are forked from, so that the first caller
+    does not wait for them. No action runs. If this takes more than some seconds, the answer is 202, and the agent
+    continues; repeat the request to wait longer. For a release that is ready, the request changes nothing.
 
     Args:
-        lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        lookup (str): A release's ID (`123`) or `code@version`; the last `@` separates code and version.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
         body (WarmRequest): What to prepare.
@@ -217,12 +217,12 @@ async def asyncio(
 ) -> ErrorBody | WarmRelease | None:
     """Prepare a release for its first run.
 
-    Makes the release's environment and starts the process that its runs are forked from, so that the first caller does
-    not wait for them. No action runs. What takes more than some seconds continues after the answer, 202; send the
-    request again to wait for it further. Sent again for a release that is warm, it changes nothing.
+    Makes the release's environment and starts the process that its runs are forked from, so that the first caller
+    does not wait for them. No action runs. If this takes more than some seconds, the answer is 202, and the agent
+    continues; repeat the request to wait longer. For a release that is ready, the request changes nothing.
 
     Args:
-        lookup (str): A release's ID (`123`) or `code@version`; the last `@` parts code from version.
+        lookup (str): A release's ID (`123`) or `code@version`; the last `@` separates code and version.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
         body (WarmRequest): What to prepare.

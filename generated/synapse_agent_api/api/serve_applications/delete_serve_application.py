@@ -123,11 +123,11 @@ def sync(
 ) -> Any | ErrorBody | None:
     """End the workers of a served action.
 
-    Ends the workers: those that have calls once these are over. The next call starts new ones.
+    Ends the workers; running calls finish first. The next call starts new workers.
 
     Args:
-        name (str): `code@version:action`, and behind a `+` what stands for requirements that callers add;
-            not `.` or `..`, no control
+        name (str): `code@version:action`, followed by `+` and a hash if callers add requirements; not `.`
+            or `..`, no control
             characters.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
@@ -166,11 +166,11 @@ async def asyncio(
 ) -> Any | ErrorBody | None:
     """End the workers of a served action.
 
-    Ends the workers: those that have calls once these are over. The next call starts new ones.
+    Ends the workers; running calls finish first. The next call starts new workers.
 
     Args:
-        name (str): `code@version:action`, and behind a `+` what stands for requirements that callers add;
-            not `.` or `..`, no control
+        name (str): `code@version:action`, followed by `+` and a hash if callers add requirements; not `.`
+            or `..`, no control
             characters.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):

@@ -130,11 +130,11 @@ def sync(
 ) -> ErrorBody | ServeApplication | None:
     """Get one served action.
 
-    The workers that hold an action.
+    The workers of an action.
 
     Args:
-        name (str): `code@version:action`, and behind a `+` what stands for requirements that callers add;
-            not `.` or `..`, no control
+        name (str): `code@version:action`, followed by `+` and a hash if callers add requirements; not `.`
+            or `..`, no control
             characters.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):
@@ -173,11 +173,11 @@ async def asyncio(
 ) -> ErrorBody | ServeApplication | None:
     """Get one served action.
 
-    The workers that hold an action.
+    The workers of an action.
 
     Args:
-        name (str): `code@version:action`, and behind a `+` what stands for requirements that callers add;
-            not `.` or `..`, no control
+        name (str): `code@version:action`, followed by `+` and a hash if callers add requirements; not `.`
+            or `..`, no control
             characters.
         synapse_user (str | Unset):
         synapse_tenant (str | Unset):

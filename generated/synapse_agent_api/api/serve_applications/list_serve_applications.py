@@ -125,8 +125,8 @@ def sync(
 ) -> ErrorBody | list[ServeApplication] | None:
     """List served actions.
 
-    The actions of the method `serve` that workers hold now, the oldest first. The first call starts the workers; idle
-    ones end.
+    The actions with `method: serve` that have workers now, the oldest first. The first call starts the workers;
+    idle workers end.
 
     Args:
         synapse_user (str | Unset):
@@ -162,8 +162,8 @@ async def asyncio(
 ) -> ErrorBody | list[ServeApplication] | None:
     """List served actions.
 
-    The actions of the method `serve` that workers hold now, the oldest first. The first call starts the workers; idle
-    ones end.
+    The actions with `method: serve` that have workers now, the oldest first. The first call starts the workers;
+    idle workers end.
 
     Args:
         synapse_user (str | Unset):

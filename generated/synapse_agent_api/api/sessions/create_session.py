@@ -149,9 +149,9 @@ def sync(
 ) -> ErrorBody | Session | None:
     """Sign a browser in.
 
-    Takes the token, or a code of `create_session_code`, and sets an HttpOnly cookie that stands for the token for 12
-    hours, for images, links and `EventSource`, which can't send a header. Requests that carry the cookie instead of a
-    token and change something also need the header `Synapse-Agent-Page`, of any value. Needs no token itself.
+    Accepts the token, or a code of `create_session_code`, and sets an HttpOnly cookie that replaces the token for
+    12 hours, for images, links and `EventSource`, which can't send a header. Requests with the cookie that change
+    something also need the header `Synapse-Agent-Page`, with any value. Needs no token itself.
 
     Args:
         synapse_user (str | Unset):
@@ -192,9 +192,9 @@ async def asyncio(
 ) -> ErrorBody | Session | None:
     """Sign a browser in.
 
-    Takes the token, or a code of `create_session_code`, and sets an HttpOnly cookie that stands for the token for 12
-    hours, for images, links and `EventSource`, which can't send a header. Requests that carry the cookie instead of a
-    token and change something also need the header `Synapse-Agent-Page`, of any value. Needs no token itself.
+    Accepts the token, or a code of `create_session_code`, and sets an HttpOnly cookie that replaces the token for
+    12 hours, for images, links and `EventSource`, which can't send a header. Requests with the cookie that change
+    something also need the header `Synapse-Agent-Page`, with any value. Needs no token itself.
 
     Args:
         synapse_user (str | Unset):

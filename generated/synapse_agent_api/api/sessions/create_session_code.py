@@ -113,10 +113,10 @@ def sync(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | SessionCode | None:
-    """Make a code that signs a browser in once.
+    """Create a code that signs a browser in once.
 
-    For a program that has the token and opens the agent's page, at `/#code=` and the code. It can be used once, within
-    two minutes.
+    For programs that have the token and open the agent's page, at `/#code=` and the code. The code works once,
+    within two minutes.
 
     Args:
         synapse_user (str | Unset):
@@ -150,10 +150,10 @@ async def asyncio(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | SessionCode | None:
-    """Make a code that signs a browser in once.
+    """Create a code that signs a browser in once.
 
-    For a program that has the token and opens the agent's page, at `/#code=` and the code. It can be used once, within
-    two minutes.
+    For programs that have the token and open the agent's page, at `/#code=` and the code. The code works once,
+    within two minutes.
 
     Args:
         synapse_user (str | Unset):

@@ -109,7 +109,7 @@ def sync(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | Session | None:
-    """See with which token the agent takes you.
+    """Get the token of this session.
 
     Args:
         synapse_user (str | Unset):
@@ -143,7 +143,7 @@ async def asyncio(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | Session | None:
-    """See with which token the agent takes you.
+    """Get the token of this session.
 
     Args:
         synapse_user (str | Unset):

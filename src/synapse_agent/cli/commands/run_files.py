@@ -26,8 +26,8 @@ def send_files(invocation: Invocation, params: dict[str, Any] | None) -> dict[st
 
 
 def shown_bytes(show: Callable[[float, float | None], None]) -> Callable[[int, int], None]:
-    """Return what shows a transfer as so many MB of all."""
-    return lambda moved, size: show(round(moved / 1e6, 1), round(size / 1e6, 1))
+    """Return what shows a transfer as so many MB of all, if it has at least one."""
+    return lambda moved, size: show(round(moved / 1e6, 1), round(size / 1e6, 1)) if size >= 1e6 else None
 
 
 def _sent(invocation: Invocation, path: Path) -> dict[str, Any]:

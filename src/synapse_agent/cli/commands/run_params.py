@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.cli.failures import UsageFailure
+
+_PAIR = re.compile(r"\w+=.*")
 
 
 def read_params(whole: str | None, single: Iterable[str]) -> dict[str, Any] | None:
@@ -41,6 +45,8 @@ def _object(source: tuple[str, str]) -> dict[str, Any]:
     try:
         value = _json(text)
     except (ValueError, RecursionError) as error:
+        if _PAIR.fullmatch(text):
+            raise UsageFailure(f"--params takes JSON. Write a single param as -p {shlex.quote(text)}.") from error
         raise UsageFailure(
             f"{name} is not JSON ({error}). Give an object such as '{{\"epochs\": 10}}', @FILE, or - for stdin."
         ) from error

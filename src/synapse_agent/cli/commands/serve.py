@@ -12,6 +12,7 @@ import typer
 from synapse_agent.cli.commands.env import app as env_app
 from synapse_agent.cli.commands.serve_options import use_configuration, with_settings
 from synapse_agent.cli.commands.storage import app as storage_app
+from synapse_agent.cli.mistakes import CommandGroup
 from synapse_agent.errors import UsageError
 from synapse_agent.options import ACCESS, PLUGINS, variable_name
 from synapse_agent.server.process_secrets import keep_to_itself
@@ -23,6 +24,8 @@ _TO_COME = ""
 
 app = typer.Typer(
     name="synapse-agent",
+    cls=CommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

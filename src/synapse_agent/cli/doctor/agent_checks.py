@@ -63,6 +63,7 @@ def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Itera
     if token.status == "ok":
         yield from plugin_findings(client)
         yield nodes_finding(client)
+        yield from bounds_findings(client)
         yield from import_findings(client)
     yield from contract_and_clock_findings(client)
 
@@ -156,6 +157,21 @@ def health_finding(client: AgentClient) -> Finding:
         mend = "after a broken connection look with 'synapse-agent jobs list' whether a run is there"
         return warning("agent", f"{found}; it does not say that a repeated request runs once", mend)
     return ok("agent", found)
+
+
+def bounds_findings(client: AgentClient) -> Iterator[Finding]:
+    """Judge what the agent bounds of runs without being asked to; other agents do not report it."""
+    sandbox = client.health_check().get("sandbox")
+    restricts = sandbox and sandbox.get("restricts")
+    if restricts is None:
+        return
+    missing = [name for name in ("memory", "processes") if name not in restricts]
+    if not missing:
+        yield ok("bounds", "runs can take neither all memory nor any number of processes")
+        return
+    found = f"nothing bounds the {' and the '.join(missing)} of runs"
+    mend = "have systemd delegate a control group (Delegate=yes), or set --max-memory and --max-processes"
+    yield warning("bounds", found, mend) if "processes" in missing else ok("bounds", f"{found}: {mend}")
 
 
 def token_finding(client: AgentClient, target: Target) -> Finding:

@@ -32,13 +32,8 @@ def install_files(lines: Sequence[str], room: Path) -> Iterator[list[str]]:
                 options += _option(name, value, folder / str(number))
             else:
                 needed.append(_copied(line, folder / str(number)) or line)
-        yield [
-            *options,
-            "-r",
-            _written(folder / "needed.txt", needed),
-            "-c",
-            _written(folder / "held.txt", constraints),
-        ]
+        held = ["-c", _written(folder / "held.txt", constraints)] if constraints else []  # uv warns of an empty file
+        yield [*options, "-r", _written(folder / "needed.txt", needed), *held]
     finally:
         remove_tree(folder)
 

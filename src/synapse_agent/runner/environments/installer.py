@@ -30,7 +30,7 @@ _MUST_BUILD = re.compile(r"[Bb]uilding (from source|source distributions)\b.*? i
 _LACKS_RESOURCES = re.compile(r"\(os error (11|12|23|24)\)|\bcode: (11|12|23|24)\b")
 """How Rust shows EAGAIN, ENOMEM, ENFILE and EMFILE."""
 _PANIC = 101
-_ERROR = b"error:"
+_ERROR = re.compile(rb"^error:", re.MULTILINE)
 
 
 class InstallFailed(Exception):
@@ -102,9 +102,11 @@ class Installer:
                 await self._run(wheels, room, cache, heard)
             except InstallFailed as failure:
                 if not _MUST_BUILD.search(failure.words):
-                    heard.pass_on_error()
+                    heard.pass_on_rest()
                     raise
                 await self._run(install, room, room / "cache", on_output)
+            else:
+                heard.pass_on_rest()
 
     async def _run(self, arguments: Sequence[str], room: Path, cache: Path, on_output: Output) -> None:
         said = bytearray()
@@ -140,21 +142,24 @@ class Installer:
 
 
 class _UpToError:
-    """Passes output on up to an error, which is kept until it is known to be the last word."""
+    """Passes output on line by line up to an error, which is kept until it is known to be the last word."""
 
     def __init__(self, on_output: Output) -> None:
         self._on_output = on_output
-        self._error = bytearray()
+        self._kept = bytearray()
 
     def __call__(self, data: bytes) -> None:
-        before, mark, after = (b"", b"", data) if self._error else data.partition(_ERROR)
-        if before:
-            self._on_output(before)
-        self._error += mark + after
+        self._kept += data
+        error = _ERROR.search(self._kept)
+        known = error.start() if error else self._kept.rfind(b"\n") + 1
+        if known:
+            self._on_output(bytes(self._kept[:known]))
+            del self._kept[:known]
 
-    def pass_on_error(self) -> None:
+    def pass_on_rest(self) -> None:
         """Pass on what was kept."""
-        self._on_output(bytes(self._error))
+        self._on_output(bytes(self._kept))
+        self._kept.clear()
 
 
 def _users_cache(uv: str, env: Mapping[str, str]) -> Path | None:

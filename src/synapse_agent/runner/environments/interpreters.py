@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeGuard
 
@@ -59,21 +60,19 @@ class Interpreters:
 
     def known(self, requires_python: str | None) -> Iterator[Interpreter]:
         """Give the Pythons that fit as `fitting` would, up to the first one of which that is not known yet."""
-        wanted = SpecifierSet(requires_python or "")
         for candidate in self._candidates:
             probe = self._probes.get(candidate)
             if probe is None or not probe.done() or probe.exception() is not None:
                 return
-            if _fits(interpreter := probe.result(), wanted):
+            if _fits(interpreter := probe.result(), requires_python):
                 yield interpreter
 
     async def fitting(self, requires_python: str | None) -> AsyncIterator[Interpreter]:
         """Give the Pythons that fit a version specifier, the preferred first; each is started once to learn its own."""
-        wanted = SpecifierSet(requires_python or "")
         if not self._candidates:
             await self.look_again()
         for candidate in self._candidates:
-            if _fits(interpreter := await self._learn(candidate), wanted):
+            if _fits(interpreter := await self._learn(candidate), requires_python):
                 yield interpreter
 
     async def all(self) -> list[Interpreter]:
@@ -106,8 +105,13 @@ class Interpreters:
         return await asyncio.shield(probe)
 
 
-def _fits(interpreter: Interpreter | None, wanted: SpecifierSet) -> TypeGuard[Interpreter]:
-    return interpreter is not None and wanted.contains(interpreter.version, prereleases=True)
+def _fits(interpreter: Interpreter | None, requires_python: str | None) -> TypeGuard[Interpreter]:
+    return interpreter is not None and _allows(requires_python or "", interpreter.version)
+
+
+@lru_cache(maxsize=1024)
+def _allows(specifier: str, version: str) -> bool:
+    return SpecifierSet(specifier).contains(version, prereleases=True)
 
 
 def _on_path(environ: Mapping[str, str]) -> Iterator[Path]:

@@ -210,6 +210,7 @@ class Environments:
     async def _fill(self, draft: Path, python: Interpreter, requirements: tuple[str, ...], on_output: Output) -> None:
         await self._installer.make(draft, python=python.path, on_output=on_output)
         if requirements:
+            on_output(_announcement(len(requirements)))
             await self._installer.install(requirements, python=draft / PYTHON, on_output=on_output)
         describe(draft, python=python.version, requirements=requirements)
 
@@ -299,6 +300,11 @@ class _Making:
 
 def _since(moment: float) -> float:
     return round(time.monotonic() - moment, 3)
+
+
+def _announcement(count: int) -> bytes:
+    what = "1 requirement" if count == 1 else f"{count} requirements"
+    return f"Making an environment with {what}. Later runs reuse it.\n".encode()
 
 
 def _move(draft: Path, folder: Path) -> None:

@@ -67,7 +67,9 @@ class Keeper:
         self._zygote: ZygoteProcess | None = None
         self._queue: deque[QueuedRun] = deque()
         self._spares: list[SpareProcess] = []
-        self._runs = RunningRuns(self._agent, self._poll, self._clear, namespaces=spec.namespaces)
+        self._runs = RunningRuns(
+            self._agent, self._poll, self._clear, namespaces=spec.namespaces, has_views=self._view is not None
+        )
         self._output = b""
         """What imports have printed that runs need not do any more; it goes to the log of the first run."""
         self._numbers = 0

@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 
 from ..synapse_worker.kernel import exit_status, own_children, pidfd_open
+from ..synapse_worker.namespaces import hold_mounts
 from . import protocol
 from .agent_link import AgentLink
 
@@ -54,12 +55,14 @@ class SpareProcess:
 class RunningRun:
     """A run that a process has taken."""
 
-    def __init__(self, queued: QueuedRun, spare: SpareProcess) -> None:
+    def __init__(self, queued: QueuedRun, spare: SpareProcess, mounts: int | None) -> None:
         self.number = queued.number
         self.grace = queued.grace
         self.place = spare.place
         self.pid = spare.pid
         self.pidfd = spare.pidfd
+        self.mounts = mounts
+        """A descriptor of its mounts, which end when its end has been reported."""
         self.stop_at = time.monotonic() + queued.limit if queued.limit else _FOREVER
         self.kill_at = _FOREVER
         self.is_adopted = False
@@ -88,23 +91,36 @@ class RunningRun:
 class _FinishedRun:
     """A run whose process was reaped; it is reported once nothing of it is left."""
 
-    def __init__(self, kind: bytes, number: int, status: int, place: int) -> None:
+    def __init__(self, kind: bytes, status: int, run: RunningRun) -> None:
         self.kind = kind
-        self.number = number
+        self.number = run.number
         self.status = status
-        self.place = place
+        self.place = run.place
+        self.mounts = run.mounts
         self.give_up_at = time.monotonic() + _UNKILLABLE_SECONDS
 
 
 class RunningRuns:
     """The runs that processes have taken: their time, their stops, and their ends."""
 
-    def __init__(self, agent: AgentLink, poll: select.poll, clear: Callable[[int], None], *, namespaces: bool) -> None:
-        """`clear` is called with the number of a run's folders when nothing of the run is left."""
+    def __init__(
+        self,
+        agent: AgentLink,
+        poll: select.poll,
+        clear: Callable[[int], None],
+        *,
+        namespaces: bool,
+        has_views: bool,
+    ) -> None:
+        """`clear` is called with the number of a run's folders when nothing of the run is left.
+
+        `has_views` is whether each run has mounts of its own.
+        """
         self._agent = agent
         self._poll = poll
         self._clear = clear
         self._namespaces = namespaces
+        self._has_views = has_views
         self._running: dict[int, RunningRun] = {}
         """By the number of their folders."""
         self._unreaped: dict[int, float] = {}
@@ -128,11 +144,14 @@ class RunningRuns:
 
     def descriptors(self) -> list[int]:
         """Return those that a zygote must not inherit."""
-        return [run.pidfd for run in self._running.values()]
+        running = self._running.values()
+        mounts = [*(run.mounts for run in running), *(run.mounts for run in self._finished)]
+        return [*(run.pidfd for run in running), *(each for each in mounts if each is not None)]
 
     def take(self, queued: QueuedRun, spare: SpareProcess) -> None:
         """Watch over a run that a process has just taken."""
-        self._running[spare.place] = RunningRun(queued, spare)
+        mounts = hold_mounts(spare.pid) if self._has_views else None
+        self._running[spare.place] = RunningRun(queued, spare, mounts)
         self._poll.register(spare.pidfd, select.POLLIN)
 
     def stop(self, number: int, *, at_once: bool) -> None:
@@ -217,6 +236,8 @@ class RunningRuns:
         for run in self._finished:
             if clean or now > run.give_up_at:
                 self._agent.tell(run.kind, run.number, run.status)
+                if run.mounts is not None:
+                    os.close(run.mounts)
                 self._clear(run.place)
             else:
                 waiting.append(run)
@@ -240,7 +261,7 @@ class RunningRuns:
         os.close(run.pidfd)
         with_zygote = run.is_adopted and not self._namespaces and status == signal.SIGKILL
         kind = protocol.ENDED_WITH_ZYGOTE if with_zygote else protocol.ENDED
-        self._finished.append(_FinishedRun(kind, run.number, status, run.place))
+        self._finished.append(_FinishedRun(kind, status, run))
 
 
 def kill_children(*, except_for: Container[int] = ()) -> bool:

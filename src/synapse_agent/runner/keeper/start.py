@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from ..synapse_worker import view
 from ..synapse_worker.kernel import become_subreaper, keep_from_being_traced
-from ..synapse_worker.namespaces import IPC, MOUNTS, PROCESSES, enter_user_namespace, mount_processes
+from ..synapse_worker.namespaces import IPC, MOUNTS, PROCESSES, bound_processes, enter_user_namespace, mount_processes
 from ..synapse_worker.zygote import Spec
 from .agent_link import greet
 from .keeper import Keeper
@@ -22,6 +22,9 @@ def start(control_fd: int, spec: dict[str, Any]) -> NoReturn:
     control = socket(fileno=control_fd)
     lasting = spec.pop("lasting", None)
     plan = Spec(**spec)
+    if plan.cgroup is not None:
+        os.write(plan.cgroup, b"0")
+        os.close(plan.cgroup)
     if plan.namespaces:
         enter_user_namespace(MOUNTS | IPC | PROCESSES)
     if os.fork() == 0:
@@ -54,6 +57,7 @@ def _keep(control: socket, spec: Spec, lasting: LastingRuns | None) -> NoReturn:
         if spec.namespaces:
             with suppress(PermissionError):  # in a container that masks its /proc: this process keeps the machine's
                 mount_processes()
+            bound_processes(spec.processes)
         keep_from_being_traced()
         greet(control)
         Keeper(control, spec, lasting).serve()

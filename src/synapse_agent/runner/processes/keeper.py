@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from synapse_agent.runner.keeper import protocol
 from synapse_agent.runner.processes.kept_run import KeeperRecord
 from synapse_agent.runner.processes.lasting_folder import LastingFolder
+from synapse_agent.runner.processes.run_cgroups import RunCgroup
 from synapse_agent.runner.processes.sandbox import KEEPER
 
 _SEND_PAUSE = 0.002
@@ -74,6 +75,8 @@ class ZygoteSpec:
     writable: tuple[Path, ...] | None
     """Paths they may write to besides their own folders; None for no sandbox."""
     namespaces: bool = False
+    processes: int = 0
+    """How many processes and threads they have together at most, if the kernel can count those of a namespace."""
     covered: tuple[Path, ...] | None = None
     """Folders of which runs see only what they need; None for no view of their own."""
     readable: tuple[Path, ...] = ()
@@ -86,6 +89,15 @@ class ZygoteSpec:
     """What is imported before it forks."""
     outlives: bool = False
     """Whether its runs outlive the agent."""
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compute the hash once: each run looks for its zygote several times."""
+        parts = (self.python, self.environment, self.folder, self.identity, self.env, self.imports)
+        object.__setattr__(self, "_hash", hash(parts))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 class KeeperProcess:
@@ -100,6 +112,7 @@ class KeeperProcess:
         on_ready: Callable[[], None],
         env: Mapping[str, str],
         lasting: LastingFolder | None = None,
+        cgroup: RunCgroup | None = None,
     ) -> None:
         """Start the process, which takes a millisecond or two; messages sent meanwhile are queued.
 
@@ -118,17 +131,26 @@ class KeeperProcess:
             os.write(stdin, json.dumps(dict(spec.env)).encode())
             os.lseek(stdin, 0, os.SEEK_SET)
             inherited = [theirs.fileno()]
+            if cgroup is not None:
+                at_once.callback(os.close, joins := cgroup.open())
+                inherited.append(joins)
             if lasting is not None:
                 at_once.callback(lasting.hand_over)
-                inherited += lasting.descriptors
-            command = _command(spec, place, theirs.fileno(), None if lasting is None else lasting.described())
+            command = _command(spec, place, *inherited, lasting=None if lasting is None else lasting.described())
+            inherited += [] if lasting is None else lasting.descriptors
             self._starter: subprocess.Popen[bytes] | None = _start(command, inherited, stdin, self._stderr, env)
             if_it_fails.pop_all()
-        self._begin(place, on_left, on_ready, None if lasting is None else lasting.path)
+        self._begin(place, on_left, on_ready, None if lasting is None else lasting.path, cgroup)
 
     def _begin(
-        self, place: Path, on_left: Callable[[Path], None], on_ready: Callable[[], None], folder: Path | None
+        self,
+        place: Path,
+        on_left: Callable[[Path], None],
+        on_ready: Callable[[], None],
+        folder: Path | None,
+        cgroup: RunCgroup | None = None,
     ) -> None:
+        self._cgroup = cgroup
         self.place = place
         self.folder = folder
         """What it keeps runs in that outlive the agent, if it does."""
@@ -227,6 +249,7 @@ class KeeperProcess:
 
     async def leave(self) -> None:
         """Leave the keeper to its runs, which outlive this agent."""
+        self._cgroup = None
         await self._let_go_of_it()
 
     async def follow(self, child: Child, number: int, wake: int) -> None:
@@ -237,6 +260,8 @@ class KeeperProcess:
     async def _let_go_of_it(self) -> None:
         self._lost()
         await self._reap_starter_at_last()
+        if self._cgroup is not None:
+            self._cgroup.remove()
         if self._pidfd is not None:
             os.close(self._pidfd)
         os.close(self._stderr)
@@ -331,6 +356,8 @@ class KeeperProcess:
         if not self.alive:
             return
         self.alive = False
+        if self._cgroup is not None:
+            self._cgroup.kill()
         self._let_go.set()
         self._is_ready.set()
         asyncio.get_running_loop().remove_reader(self._control)
@@ -346,14 +373,18 @@ def is_readable(descriptor: int, seconds: float) -> bool:
     return bool(poll.poll(seconds * 1000))
 
 
-def _command(spec: ZygoteSpec, place: Path, control: int, lasting: Mapping[str, Any] | None) -> list[str]:
+def _command(
+    spec: ZygoteSpec, place: Path, control: int, cgroup: int | None = None, *, lasting: Mapping[str, Any] | None
+) -> list[str]:
     """Return the command line that `keeper.__main__` reads."""
     described = {
         "folder": str(spec.folder),
         "environment": None if spec.environment is None else str(spec.environment),
         "bytecode": str(spec.bytecode),
         "place": str(place),
+        "cgroup": cgroup,
         "namespaces": spec.namespaces,
+        "processes": spec.processes,
         "covered": _texts(spec.covered),
         "writable": _texts(spec.writable),
         "readable": _texts(spec.readable),

@@ -20,7 +20,7 @@ class RunLimits:
     file_size: int | None = None
     """Bytes of one file that is written."""
     processes: int | None = None
-    """Processes of the agent's user, those of other runs included; root is exempt from it."""
+    """Processes and threads of the agent's user, in the runs' user namespace or on the machine; root is exempt."""
     log_bytes: int = 64 * MIB
     """What is kept of its output; what comes after is dropped."""
     result_bytes: int = 128 * MIB

@@ -6,7 +6,8 @@ import errno
 import json
 import os
 import signal
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from synapse_agent.problems import Problem
 from synapse_agent.runner.processes.execution import ProcessExit
 
 _VMSTAT = Path("/proc/vmstat")
+_RECENT_SECONDS = 1.0
 _MAX_FAILURE_BYTES = 2**20
 _STATUSES = {
     "action_failed": 500,
@@ -76,6 +78,34 @@ def oom_kills() -> int:
     except OSError:
         return 0
     return int(after.split(maxsplit=1)[0]) if after else 0
+
+
+class OomKills:
+    """Whether the kernel has ended a process for lack of memory since a run began.
+
+    Reading its count takes the kernel longer than most of what the agent does for a run, so that what was read
+    in the second before a run began is taken for what there was at its start.
+    """
+
+    def __init__(self, read: Callable[[], int] = oom_kills, clock: Callable[[], float] = time.monotonic) -> None:
+        self._read_count = read
+        self._clock = clock
+        self._count = 0
+        self._read_at = float("-inf")
+
+    def begin(self) -> int:
+        """Return the count to compare with later."""
+        if self._clock() - self._read_at > _RECENT_SECONDS:
+            self._read()
+        return self._count
+
+    def since(self, begun: int) -> bool:
+        """Return whether there are more than that now."""
+        self._read()
+        return self._count > begun
+
+    def _read(self) -> None:
+        self._count, self._read_at = self._read_count(), self._clock()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from synapse_agent.runner.processes.run_cgroups import bounded
 from synapse_agent.runner.synapse_worker import landlock
+from synapse_agent.runner.synapse_worker.namespaces import PID_MAX, counts_processes
 from synapse_agent.runner.synapse_worker.view import TEMPORARY, is_within
 
 KEEPER = Path(__file__).parents[1] / "keeper" / "__main__.py"
@@ -46,6 +48,8 @@ class SandboxPolicy:
     """What every run may write to."""
     namespaces: bool = False
     """Whether runs see the machine's files read-only and have temporary files of their own."""
+    bounds: tuple[str, ...] = ()
+    """What is bounded without being asked for: `memory`, `processes`."""
 
     @property
     def level(self) -> str:
@@ -58,9 +62,9 @@ class SandboxPolicy:
     def restricts(self) -> list[str]:
         """What is kept from actions: `write` and `ptrace`, with newer kernels and with namespaces more."""
         if self.status != "active":
-            return []
+            return list(self.bounds)
         by_landlock = [what for since, what in _SINCE if since <= self.landlock_abi]
-        return by_landlock + [what for what in _BY_NAMESPACES if self.namespaces]
+        return [*by_landlock, *(what for what in _BY_NAMESPACES if self.namespaces), *self.bounds]
 
     def around(self, folders: Iterable[Path]) -> tuple[Path, ...] | None:
         """List what may be written to by runs that share these folders; None for no sandbox."""
@@ -83,12 +87,17 @@ OFF = SandboxPolicy("off")
 
 def probed(*, wanted: bool, allow_write: Iterable[Path] = ()) -> SandboxPolicy:
     """Return the sandbox that this kernel offers to a process such as this one."""
-    if not wanted:
-        return SandboxPolicy("off", _usable_abi())
     abi = _usable_abi()
-    if not abi:
-        return SandboxPolicy("unavailable", 0, tuple(allow_write))
-    return SandboxPolicy("active", abi, tuple(allow_write), namespaces=not namespaces_missing())
+    if not wanted:
+        return SandboxPolicy("off", abi, bounds=_bounds(namespaces=False))
+    namespaces = bool(abi) and not namespaces_missing()
+    status: Literal["active", "unavailable"] = "active" if abi else "unavailable"
+    return SandboxPolicy(status, abi, tuple(allow_write), namespaces, _bounds(namespaces=namespaces))
+
+
+def _bounds(*, namespaces: bool) -> tuple[str, ...]:
+    counted = namespaces and (os.geteuid() != 0 or (counts_processes() and os.access(PID_MAX, os.W_OK)))
+    return tuple(dict.fromkeys([*bounded(), *(["processes"] if counted else [])]))
 
 
 @cache

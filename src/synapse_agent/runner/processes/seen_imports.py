@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from functools import lru_cache
 from pathlib import Path
 
 from synapse_agent.runner.processes import fork_safe
@@ -87,5 +88,6 @@ def _name(plugin: Path, environment: Path) -> str:
     return f"{_part(plugin)}-{_part(environment)}"
 
 
+@lru_cache(maxsize=1024)
 def _part(folder: Path) -> str:
     return hashlib.sha256(bytes(folder)).hexdigest()[:16]

@@ -17,6 +17,7 @@ from typing import Any
 from synapse_agent.runner.processes.environ import worker_env
 from synapse_agent.runner.processes.keeper import NO_IMPORTS, KeeperProcess, ZygoteSpec
 from synapse_agent.runner.processes.lasting_keepers import LastingKeepers
+from synapse_agent.runner.processes.run_cgroups import LASTING, RunCgroups
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
 
@@ -40,6 +41,7 @@ class ZygotePool:
         max_memory: float = math.inf,
         environ: Mapping[str, str] = os.environ,
         lasting: LastingKeepers | None = None,
+        cgroups: RunCgroups | None = None,
     ) -> None:
         """Keep so many, which together take at most `max_memory` bytes, unless they are in use.
 
@@ -51,6 +53,7 @@ class ZygotePool:
         self._max_memory = max_memory
         self._too_large: set[ZygoteSpec] = set()
         self._env = worker_env(environ)
+        self._cgroups = cgroups
         self._kept: OrderedDict[ZygoteSpec, _Kept] = OrderedDict()
         self._retired: list[_Kept] = []
         self._closing: set[asyncio.Task[None]] = set()
@@ -102,10 +105,13 @@ class ZygotePool:
         self._retired.clear()
         while self._closing:
             await asyncio.gather(*self._closing)
+        if self._cgroups is not None:
+            self._cgroups.close()
 
     def _take(self, spec: ZygoteSpec) -> _Kept:
         kept = self._kept.get(spec)
-        if kept is not None and not kept.keeper.place.exists():  # somebody removed what its runs get their folders in
+        # Somebody may have removed what its runs get their folders in; `Path.exists` takes several times longer.
+        if kept is not None and not os.path.exists(kept.keeper.place):  # noqa: PTH110
             self._retired.append(self._kept.pop(spec))
             kept = None
         if kept is None or not kept.keeper.alive:
@@ -117,11 +123,13 @@ class ZygotePool:
 
     def _fitting(self, spec: ZygoteSpec) -> ZygoteSpec:
         """Choose the zygote without imports while the one with them, begun here, imports what only saves time."""
+        if spec.imports == NO_IMPORTS:
+            return spec
         plain = replace(spec, imports=NO_IMPORTS)
         if spec in self._too_large:
             return plain
         there = self._kept.get(plain)
-        if plain == spec or there is None or not there.keeper.is_ready:
+        if there is None or not there.keeper.is_ready:
             return spec
         if not self._take(spec).keeper.is_ready:
             return plain
@@ -159,13 +167,16 @@ class ZygotePool:
 
     def _start(self, spec: ZygoteSpec) -> KeeperProcess:
         lasting = self._lasting.new_folder() if self._lasting is not None and spec.outlives else None
+        place = self._scratch.take() if lasting is None else lasting.place
+        name = place.name if lasting is None else f"{LASTING}{lasting.path.name}"
         return KeeperProcess(
             spec,
             lasting=lasting,
-            place=self._scratch.take() if lasting is None else lasting.place,
+            place=place,
             on_left=self._begin_removal,
             on_ready=partial(self._measure, spec),
             env=self._env,
+            cgroup=None if self._cgroups is None else self._cgroups.make(name),
         )
 
     def _close(self, keeper: KeeperProcess) -> asyncio.Task[None]:

@@ -48,8 +48,9 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Let go of what was kept of a folder that is gone."""
+    """Release what was kept of a folder that is gone; a `Reply` of that number follows."""
 
+    number: int
     folder: Path
 
 

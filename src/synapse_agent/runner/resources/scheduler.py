@@ -98,11 +98,6 @@ class Scheduler:
         self._ledger.give_back(allocation.request, allocation.places)
         self._advance()
 
-    @property
-    def residents(self) -> int:
-        """How many processes stay, such as those of served models."""
-        return sum(each.request.lane is Lane.RESIDENT for each in self._allocated)
-
     def used(self) -> Resources:
         """Return what runs, and processes that stay, have together."""
         wanted = [each.request.wanted for each in self._allocated]

@@ -24,6 +24,8 @@ from synapse_agent.util.times import now
 
 _SCALE_SECONDS = 0.1
 """How long a call waits before one more worker is started."""
+_REST_SECONDS = 1.0
+"""How long a worker has had no call when its memory is measured again."""
 _LONGEST_PAUSE = 60.0
 
 
@@ -50,23 +52,28 @@ class Application:
         limits: RunLimits,
         *,
         prepare: Prepare,
+        on_measured: Callable[[], None],
         on_empty: Callable[[Application], None],
     ) -> None:
-        """`run` stands for all runs of it; `on_empty` is called when there is no worker and no call that waits."""
+        """`run` stands for all runs of it. `on_measured` is called when a worker without a call takes other memory.
+
+        `on_empty` is called when there is no worker and no call that waits.
+        """
         self.name = name
         self.is_over = False
+        self.workers: list[WorkerProcess] = []
         self._run = replace(run, job_id=name, params=NO_PARAMS, files={}, language=None)
         self._action = action
         self._options = action.serve
         self._limits = limits
         self._prepare = prepare
+        self._on_measured = on_measured
         self._on_empty = on_empty
         self._loop = asyncio.get_running_loop()
         self._since = now()
         self._calls = 0
         self._target = 0
         """How many workers it should have."""
-        self._workers: list[WorkerProcess] = []
         self._waiting: deque[_WaitingCall] = deque()
         self._failures = 0
         """Workers that ended before they had finished a call, since one that had not."""
@@ -86,11 +93,11 @@ class Application:
             "release": self._run.release,
             "action": self._action.name,
             "status": self._status(),
-            "workers": [worker.record() for worker in self._workers],
+            "workers": [worker.record() for worker in self.workers],
             "calls": self._calls,
             "waiting": len(self._waiting),
             "since": self._since,
-            "log": b"".join(worker.tail for worker in self._workers)[-TAIL_BYTES:].decode(errors="replace"),
+            "log": b"".join(worker.tail for worker in self.workers)[-TAIL_BYTES:].decode(errors="replace"),
             "error": self._problem.detail if isinstance(self._problem, Problem) else None,
         }
 
@@ -111,6 +118,7 @@ class Application:
             finally:
                 worker.let_go(call)
                 self._assign()
+                self._look_after(min(_REST_SECONDS, self._options.idle))
 
     async def warm(self, listener: RunListener) -> None:
         """Start its workers if there is none, and wait until one is ready."""
@@ -120,6 +128,11 @@ class Application:
         worker.give_back(call)
         self._assign()
 
+    def retire(self, worker: WorkerProcess) -> None:
+        """End a worker that has no call; the next one that waits starts another."""
+        self._target -= 1
+        worker.leave()
+
     def end(self) -> None:
         """Begin to end it: its workers end after the calls that they have, and calls that wait are sent away."""
         self.is_over = True
@@ -127,22 +140,22 @@ class Application:
             if not waiting.worker.done():
                 waiting.worker.set_exception(ApplicationEndedError())
         self._waiting.clear()
-        for worker in list(self._workers):
+        for worker in list(self.workers):
             worker.leave()
         self._report_if_empty()
 
     async def ended(self, *, at_once: bool) -> None:
         """Wait until its workers are gone: those that have calls only if these are to be ended `at_once`."""
-        await asyncio.gather(*(each.end() for each in list(self._workers) if at_once or not each.calls))
+        await asyncio.gather(*(each.end() for each in list(self.workers) if at_once or not each.calls))
 
     def uses(self, environment: Path) -> bool:
         """Return whether a worker of it runs in that environment."""
-        return any(worker.environment == environment for worker in self._workers)
+        return any(worker.environment == environment for worker in self.workers)
 
     def _status(self) -> str:
-        if any(worker.status is WorkerStatus.READY for worker in self._workers):
+        if any(worker.status is WorkerStatus.READY for worker in self.workers):
             return "RUNNING"
-        return "STARTING" if self._workers else "FAILED"
+        return "STARTING" if self.workers else "FAILED"
 
     # Calls and workers brought together
 
@@ -172,7 +185,7 @@ class Application:
 
     def _free_worker(self) -> WorkerProcess | None:
         """Choose the worker that had a call last: those that are needed least become idle."""
-        free = [worker for worker in self._workers if worker.is_free]
+        free = [worker for worker in self.workers if worker.is_free]
         return max(free, key=lambda worker: worker.is_idle_since) if free else None
 
     def _assign(self) -> None:
@@ -189,14 +202,14 @@ class Application:
         """Refuse a call while the next start is put off."""
         if self.is_over:
             raise ApplicationEndedError
-        if self._problem is not None and not self._workers and self._loop.time() < self._retry_at:
+        if self._problem is not None and not self.workers and self._loop.time() < self._retry_at:
             raise for_job(self._problem, job_id)
 
     # The number of workers
 
     def _fill(self) -> None:
         """Start the workers that are missing, unless their start is put off."""
-        missing = self._target - sum(worker.status is not WorkerStatus.LEAVING for worker in self._workers)
+        missing = self._target - sum(worker.status is not WorkerStatus.LEAVING for worker in self.workers)
         left = self._retry_at - self._loop.time()
         if missing > 0 and left > 0:
             self._loop.call_later(left, self._fill)
@@ -216,13 +229,14 @@ class Application:
             on_ready=self._has_started,
             on_ended=self._worker_ended,
         )
-        self._workers.append(worker)
+        self.workers.append(worker)
 
     def _has_started(self) -> None:
         self._problem = None
         self._printed = b""
         self._assign()
         self._look_after(self._options.idle)
+        self._on_measured()
 
     def _look_after(self, seconds: float) -> None:
         at = self._loop.time() + seconds
@@ -236,20 +250,24 @@ class Application:
         """Start one more worker for calls that wait, and end those that had no call for long."""
         self._timer = None
         time = self._loop.time()
-        is_starting = any(worker.status is WorkerStatus.STARTING for worker in self._workers)
+        is_starting = any(worker.status is WorkerStatus.STARTING for worker in self.workers)
         has_waited = self._waiting and time - self._waiting[0].since >= _SCALE_SECONDS
         if has_waited and not is_starting and self._target < self._options.max_workers:
             self._target += 1
             self._fill()
-        for worker in self._workers:
-            if worker.is_unused and time - worker.is_idle_since >= self._options.idle:
-                self._target -= 1
-                worker.leave()
+        unused = [worker for worker in self.workers if worker.is_unused]
+        for worker in unused:
+            if time - worker.is_idle_since >= self._options.idle:
+                self.retire(worker)
+        if resting := [each for each in unused if not each.is_measured and time - each.is_idle_since >= _REST_SECONDS]:
+            for worker in resting:
+                worker.measure()
+            self._on_measured()
         if self._waiting:
             self._look_after(_SCALE_SECONDS)
-        elif self._workers:
-            unused = [worker.is_idle_since for worker in self._workers if worker.is_unused]
-            self._look_after(max(_SCALE_SECONDS, min(unused, default=time) + self._options.idle - time))
+        elif self.workers:
+            at = [each.is_idle_since + (self._options.idle if each.is_measured else _REST_SECONDS) for each in unused]
+            self._look_after(max(_SCALE_SECONDS, min(at, default=time + self._options.idle) - time))
 
     def _hear(self, data: bytes) -> None:
         """Write what a worker prints at its start into the logs of the calls that wait."""
@@ -258,7 +276,7 @@ class Application:
             waiting.listener.output(data)
 
     def _worker_ended(self, worker: WorkerProcess, ending: ProcessExit | Exception) -> None:
-        self._workers.remove(worker)
+        self.workers.remove(worker)
         if not worker.was_asked_to_leave and not worker.done:
             self._failures += 1
             self._retry_at = self._loop.time() + _pause(self._failures)
@@ -273,8 +291,8 @@ class Application:
             return  # the next one may fare better
         self._problem = worker.start_problem(ending)
         self._printed = b""
-        self._target = len(self._workers)
-        if self._workers:
+        self._target = len(self.workers)
+        if self.workers:
             return  # they serve the calls that wait
         for waiting in self._waiting:
             if not waiting.worker.done():
@@ -282,10 +300,10 @@ class Application:
         self._waiting.clear()
 
     def _report_if_empty(self) -> None:
-        if self._timer is not None and not self._workers and not self._waiting:
+        if self._timer is not None and not self.workers and not self._waiting:
             self._timer.cancel()
             self._timer = None
-        if not self._workers and not self._waiting and (self.is_over or not self._failures):
+        if not self.workers and not self._waiting and (self.is_over or not self._failures):
             self._on_empty(self)
 
 

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +18,6 @@ from synapse_agent.runner.synapse_worker import protocol
 from synapse_agent.runner.synapse_worker.view import call_outputs_of
 
 _SEND_PAUSE = 0.002
-_numbers = count(1)
 
 
 class CallNotBegunError(Exception):
@@ -31,6 +29,8 @@ class CallTaker(Protocol):
 
     outputs: Path
     """The folder beside which each call has one for its outputs."""
+    handed: int
+    """How many calls it was handed."""
 
     def hand(self, message: bytes, descriptors: list[int]) -> None:
         """Send it; `BlockingIOError` if it cannot take more now, another `OSError` if it has ended."""
@@ -43,7 +43,7 @@ class CallExecution:
     """A call that a worker has, or is about to get."""
 
     def __init__(self, run: Run, listener: RunListener, limits: RunLimits) -> None:
-        self._number = next(_numbers)
+        self._number = 0
         self._run = run
         self._listener = listener
         self._limits = limits
@@ -116,6 +116,8 @@ class CallExecution:
             self._end.set_result(None)
 
     async def _hand_over(self, worker: CallTaker, log: LogPipe, reports: ReportSocket) -> None:
+        worker.handed += 1
+        self._number = worker.handed
         run = self._run
         language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
         env = {**language, "SYNAPSE_JOB_ID": run.job_id}

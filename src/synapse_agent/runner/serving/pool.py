@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from synapse_agent.problems import Problem, quoted
 from synapse_agent.runner.base import Run, RunListener
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.serving.applications import Application, ApplicationEndedError
-from synapse_agent.runner.serving.workers import Prepare
+from synapse_agent.runner.serving.workers import Prepare, WorkerProcess
 
 _Key = tuple[Path, str, tuple[str, ...], str | None]
 
@@ -21,9 +23,10 @@ _Key = tuple[Path, str, tuple[str, ...], str | None]
 class ServingPool:
     """Keeps one application for each action that was called, with the requirements that its callers add."""
 
-    def __init__(self, prepare: Prepare) -> None:
-        """`prepare` makes what a worker's process is started from."""
+    def __init__(self, prepare: Prepare, *, most_memory: Callable[[], float] = lambda: math.inf) -> None:
+        """`prepare` makes what a worker's process is started from; `most_memory` returns how much all may take."""
         self._prepare = prepare
+        self._most_memory = most_memory
         self._applications: dict[_Key, Application] = {}
         self._ending: set[Application] = set()
 
@@ -44,6 +47,16 @@ class ServingPool:
             except ApplicationEndedError:
                 continue
             return application.record()
+
+    @property
+    def workers(self) -> list[WorkerProcess]:
+        """The workers of all applications."""
+        return [worker for each in (*self._applications.values(), *self._ending) for worker in each.workers]
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the workers take, each as it was measured last."""
+        return sum(worker.memory for worker in self.workers)
 
     def records(self) -> list[Mapping[str, Any]]:
         """Describe all of them as the contract does, the oldest first."""
@@ -97,9 +110,31 @@ class ServingPool:
                 action,
                 limits,
                 prepare=self._prepare,
+                on_measured=self._trim,
                 on_empty=lambda each: self._forget(key, each),
             )
         return found
+
+    def _trim(self) -> None:
+        """End the workers that have had no call for longest, if all take more memory than they may.
+
+        The one that was used last stays: without it, a model that is larger than that would be loaded for each call.
+        """
+        excess = self.memory - self._most_memory()
+        unused = [
+            (worker.is_idle_since, application, worker)
+            for application in self._applications.values()
+            for worker in application.workers
+            if worker.is_unused
+        ]
+        unused.sort(key=itemgetter(0))
+        if len(unused) == len(self.workers):
+            unused.pop()
+        for _, application, worker in unused:
+            if excess <= 0:
+                return
+            excess -= worker.memory
+            application.retire(worker)
 
     def _forget(self, key: _Key, application: Application) -> None:
         self._ending.discard(application)

@@ -71,6 +71,8 @@ class WorkerProcess:
         """Begin to start it. `on_ready` is called when it is ready, `on_ended` once, with how it ended."""
         self.status = WorkerStatus.STARTING
         self.calls: set[CallExecution] = set()
+        self.handed = 0
+        """Calls that it was handed, and their numbers."""
         self.done = 0
         """Calls that have ended."""
         self.is_idle_since = asyncio.get_running_loop().time()
@@ -84,6 +86,9 @@ class WorkerProcess:
         """Whether it was ended because its start took too long."""
         self.tail = b""
         """The end of what it printed outside of its calls."""
+        self.memory = 0
+        """Bytes, as they were measured last."""
+        self._measured_at = 0.0
         self._run = run
         self._options = action.serve
         self._limits = limits
@@ -113,6 +118,11 @@ class WorkerProcess:
     def is_unused(self) -> bool:
         """Whether it is ready, and has no call."""
         return self.status is WorkerStatus.READY and not self.calls
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether its memory was measured since its last call."""
+        return self._measured_at > self.is_idle_since
 
     @property
     def lacked_memory(self) -> bool:
@@ -187,11 +197,17 @@ class WorkerProcess:
             ending, tail=self.tail, timeout=self._options.startup_timeout, out_of_memory=self.lacked_memory
         )
 
+    def measure(self) -> None:
+        """Look at how much memory it takes now."""
+        self.memory, self._measured_at = self._memory_now() or 0, asyncio.get_running_loop().time()
+
     def record(self) -> dict[str, Any]:
         """Describe it as the contract does."""
         status = "BUSY" if self.calls else "IDLE" if self.status is WorkerStatus.READY else self.status.value
-        memory = None if self._pid is None or self._task.done() else memory_of(self._pid)
-        return {"status": status, "node_id": None, "calls": self.done, "memory": memory}
+        return {"status": status, "node_id": None, "calls": self.done, "memory": self._memory_now()}
+
+    def _memory_now(self) -> int | None:
+        return None if self._pid is None or self._task.done() else memory_of(self._pid)
 
     async def _live(self) -> None:
         ending: ProcessExit | Exception = ProcessExit(None, None, None, timed_out=False, has_begun=False)
@@ -246,6 +262,7 @@ class WorkerProcess:
             self.status = WorkerStatus.READY
             self.was_ready = True
             self.is_idle_since = asyncio.get_running_loop().time()
+            self.measure()
             self._on_ready()
 
     def _hear(self, data: bytes) -> None:

@@ -94,10 +94,15 @@ def own_children() -> list[int]:
 def exit_status(pid: int) -> int | None:
     """Return the wait status of a process that has ended, and that its parent has not reaped; None of another."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            fields = stat.read().rpartition(b")")[2].split()
+        stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        fields = os.read(stat, _READ_BYTES).rpartition(b")")[2].split()
+    except OSError:
+        return None
+    finally:
+        os.close(stat)
     return int(fields[_STATUS]) if fields[0] == b"Z" and os.readlink("/proc/self") == str(os.getpid()) else None
 
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from contextlib import suppress
 
 from .kernel import check, libc
 
 MOUNTS, IPC, PROCESSES = 0x0002_0000, 0x0800_0000, 0x2000_0000
 _USER = 0x1000_0000
+PID_MAX = "/proc/sys/kernel/pid_max"
+_RESERVED = 301
+"""Numbers that the kernel leaves out once it has used all, and the least that the bound may be."""
 
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442  # the same on every architecture
 _AT_FDCWD = -100
@@ -38,6 +42,17 @@ def enter_user_namespace(flags: int) -> None:
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/uid_map", f"{user} {user} 1")
     _write("/proc/self/gid_map", f"{group} {group} 1")
+
+
+def hold_mounts(pid: int) -> int | None:
+    """Open a process's mount namespace, which then outlives the process; None if there is no such process here.
+
+    The kernel takes a good part of a millisecond to undo all mounts. The end of the process would wait for that.
+    """
+    try:
+        return os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 def clone_tree(path: str, *, below: int = _AT_FDCWD) -> int:
@@ -72,6 +87,19 @@ def mount_processes() -> None:
     """Mount a `/proc` of this process's namespace over that of the machine."""
     flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
     check(libc.mount(b"proc", b"/proc", b"proc", ctypes.c_ulong(flags), None))
+
+
+def counts_processes() -> bool:
+    """Return whether each PID namespace has a bound of its own; before Linux 6.14 the only one is the machine's."""
+    release = os.uname().release.split(".")
+    return (int(release[0]), int(release[1].partition("-")[0])) >= (6, 14)
+
+
+def bound_processes(most: int) -> None:
+    """Bound the processes and threads of this process's PID namespace, for root as well; 0 does nothing."""
+    if most and counts_processes():
+        with suppress(OSError):  # in a container whose `/proc/sys` is read-only
+            _write(PID_MAX, str(most + _RESERVED))
 
 
 def _write(path: str, text: str) -> None:

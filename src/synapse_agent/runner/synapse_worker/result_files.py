@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 LARGEST_BYTES = 2**20
 """A larger `bytes` becomes a file."""
-_PNG_MODES = frozenset(("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16"))
+_WRITABLE_MODES = {"La": "LA", "RGBa": "RGBA"}
+"""What an image is converted to if no format takes its own mode; others to RGB."""
 
 
 class ResultFiles:
@@ -41,9 +43,7 @@ class ResultFiles:
             value.savefig(os.path.join(self._folder, name))
             return name
         if _is(value, "PIL.Image", "Image"):
-            name = self._free("image", "png" if value.mode in _PNG_MODES else "tiff")
-            value.save(os.path.join(self._folder, name))
-            return name
+            return self._write_image(value)
         return None
 
     def _below(self, path: Any) -> str | None:
@@ -55,6 +55,22 @@ class ResultFiles:
         name = self._free("bytes", "bin")
         with open(os.path.join(self._folder, name), "wb") as file:
             file.write(value)
+        return name
+
+    def _write_image(self, image: Any) -> str:
+        """Write an image as PNG, or as TIFF if Pillow, whose versions differ, can't write its mode as PNG."""
+        for ending in ("png", "tiff"):
+            name = self._free("image", ending)
+            path = os.path.join(self._folder, name)
+            try:
+                image.save(path)
+            except OSError:
+                with suppress(OSError):  # what older versions leave of it
+                    os.unlink(path)
+            else:
+                return name
+        name = self._free("image", "png")
+        image.convert(_WRITABLE_MODES.get(image.mode, "RGB")).save(os.path.join(self._folder, name))
         return name
 
     def _free(self, stem: str, ending: str) -> str:

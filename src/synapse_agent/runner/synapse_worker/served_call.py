@@ -6,8 +6,9 @@ import errno
 import fcntl
 import os
 import resource
-from _socket import MSG_DONTWAIT, socket
+from _socket import AF_UNIX, MSG_DONTWAIT, SOCK_DGRAM, socket
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from . import protocol
@@ -35,8 +36,9 @@ class ServedCall:
         self._files = files
         self._names = [(identity, name) for identity, name in head["inputs"]]
         self._outputs = call_outputs_of(outputs, head["number"])
+        self._next_outputs = call_outputs_of(outputs, head["number"] + 1)
         self._inputs = call_inputs_of(outputs, head["number"])
-        os.mkdir(self._outputs, 0o700)
+        _make_folder(self._outputs)
         self.env: dict[str, str] = {**head["env"], "SYNAPSE_OUTPUT_DIR": self._outputs}
         self.context = Context(
             self.reports,
@@ -50,7 +52,7 @@ class ServedCall:
     @classmethod
     def receive(cls, descriptor: int, *, action: str, outputs: str) -> ServedCall | None:
         """Wait for the next call on the worker's report socket; None once the agent ends the worker."""
-        connection = socket(fileno=descriptor)
+        connection = _report_socket(descriptor)
         try:
             message, descriptors = receive(connection, 1 + 2 * protocol.MAX_PAYLOAD, _MOST)
         finally:
@@ -73,7 +75,7 @@ class ServedCall:
 
     def is_stopped(self) -> bool:
         """Return whether the agent has sent its stop since this was last asked."""
-        connection = socket(fileno=self.reports.fileno())
+        connection = _report_socket(self.reports.fileno())
         try:
             return connection.recv(1, MSG_DONTWAIT) == protocol.STOP
         except BlockingIOError:
@@ -82,17 +84,42 @@ class ServedCall:
             connection.detach()
 
     def finish(self, outcome: tuple[bytes, bytes]) -> None:
-        """Report its outcome, and close its channels."""
+        """Report its outcome, and close its channels; what a file system takes long for comes after that."""
         self.context.flush()
         os.close(self.log)
         if self._names:
             remove(self._inputs)
-        try:
-            os.rmdir(self._outputs)
-        except OSError:  # it is not empty, or the call has put something else in its place
+        has_outputs = _may_hold_files(self._outputs)
+        if has_outputs:
             self.reports.tell(protocol.OUTPUTS)
         self.reports.outcome(*outcome)
         self.reports.close()
+        if not has_outputs:
+            with suppress(OSError):
+                os.rmdir(self._outputs)
+
+    def prepare_next(self) -> None:
+        """Make the folder of the call that comes next, while nobody waits for that."""
+        with suppress(OSError):
+            _make_folder(self._next_outputs)
+
+
+def _make_folder(path: str) -> None:
+    """Make a call's folder of outputs, unless the call before it has."""
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+
+
+def _may_hold_files(folder: str) -> bool:
+    try:
+        return bool(os.listdir(folder))
+    except OSError:  # the call has put something else in its place
+        return True
+
+
+def _report_socket(descriptor: int) -> socket:
+    """Return the socket with this descriptor; asking the kernel for its kind takes as long as reading from it."""
+    return socket(AF_UNIX, SOCK_DGRAM, 0, descriptor)
 
 
 def limit_cpu(seconds: int | None) -> None:

@@ -100,6 +100,8 @@ class ServedWorker:
         if self.concurrency == 1:
             self.output.take_back()
         call.finish(outcome)
+        if self.concurrency == 1:
+            call.prepare_next()
 
     @staticmethod
     def _flush() -> None:

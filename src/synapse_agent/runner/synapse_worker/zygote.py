@@ -54,8 +54,12 @@ class Spec(NamedTuple):
     bytecode: str
     place: str
     """The zygote's own folder, in which its runs get theirs."""
+    cgroup: int | None
+    """What the keeper joins a control group by; None for none."""
     namespaces: bool
     """Whether to make any."""
+    processes: int
+    """How many processes and threads a PID namespace has at most, if the kernel can count them."""
     covered: list[str] | None
     """Folders of which runs see only what they need; None for no view."""
     writable: list[str] | None

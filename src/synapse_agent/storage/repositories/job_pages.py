@@ -10,7 +10,8 @@ from types import MappingProxyType
 from synapse_agent.storage.repositories.jobs import JobRow, numbers
 from synapse_agent.storage.repositories.statements import Statements
 
-STATUSES = ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED")
+OVER = ("SUCCEEDED", "FAILED", "STOPPED")
+"""The statuses of jobs that are over."""
 LISTED_PARAMS = 4_000
 """Bytes; longer params are left out of a list."""
 MOST_OF_A_PREFIX = 1_000
@@ -25,8 +26,9 @@ _HAS_PREFIX = f"""id IN (
     LIMIT {MOST_OF_A_PREFIX})"""
 _ACTIONS = """
     WITH RECURSIVE names(name) AS (
-        SELECT min(action) FROM jobs WHERE release = :release
-        UNION ALL SELECT (SELECT min(action) FROM jobs WHERE release = :release AND action > name) FROM names
+        SELECT min(action) FROM jobs WHERE release = :release AND finished_at IS NOT NULL
+        UNION ALL SELECT (SELECT min(action) FROM jobs
+            WHERE release = :release AND finished_at IS NOT NULL AND action > name) FROM names
         WHERE name IS NOT NULL)
     SELECT name FROM names WHERE name IS NOT NULL
 """
@@ -55,6 +57,16 @@ class JobFilters:
 EVERY_JOB = JobFilters()
 
 
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """One of several queries, of which a job has to fit one."""
+
+    equal: Mapping[str, str]
+    conditions: tuple[str, ...] = ()
+    index: str = ""
+    plus: str = ""
+
+
 def listed(row: JobRow) -> JobRow:
     """Return a job as a page has it."""
     return replace(row, params=None) if row.params and len(row.params) > LISTED_PARAMS else row
@@ -63,8 +75,9 @@ def listed(row: JobRow) -> JobRow:
 class JobPages:
     """Finds jobs page by page.
 
-    The indexes are over release, action and status, over action and status, and over status alone. A filter that leaves
-    out one of these columns is made of one query for each of its values, which SQLite merges by their order.
+    Jobs that are over are in indexes by release, action and status, by action and status, and by status alone. A filter
+    that leaves out one of these columns is made of a query for each of its values, which SQLite merges by their order.
+    Jobs that are not over are few and in one index, so that a run is put into the others once, at its end.
     """
 
     def __init__(self, statements: Statements) -> None:
@@ -103,30 +116,30 @@ class JobPages:
         everywhere = [*conditions, *few, "id >= :first", "id < :end", "created_at >= :after", "created_at < :until"]
         everywhere += [] if filters.idempotency_key else ["NOT is_replaced"]
         queries = []
-        choices = [_equalities(filters)] if few else self._choices(filters)
-        if not choices:
-            return []
+        given = _equalities(filters)
+        # A plus keeps SQLite from using an index for a column when another condition leaves few rows anyhow.
+        choices = [_Choice(given, plus="+")] if few or not given else self._choices(given)
         for number, choice in enumerate(choices):
-            # A plus keeps SQLite from using an index for a column when another condition leaves few rows anyhow.
-            own = [f"{'+' if few else ''}{column} = :{column}{number}" for column in choice]
-            values |= {f"{column}{number}": value for column, value in choice.items()}
-            index = "" if few else _index_for(choice)
-            queries.append(f"SELECT id FROM jobs {index} WHERE {' AND '.join([*own, *everywhere])}")
+            own = [f"{choice.plus}{column} = :{column}{number}" for column in choice.equal]
+            values |= {f"{column}{number}": value for column, value in choice.equal.items()}
+            fitting = " AND ".join([*own, *choice.conditions, *everywhere])
+            queries.append(f"SELECT id FROM jobs {choice.index} WHERE {fitting}")
         ids = f"{' UNION ALL '.join(queries)} ORDER BY id DESC LIMIT :limit"
         statement = f"SELECT {_COLUMNS} FROM jobs WHERE id IN ({ids}) ORDER BY id DESC"
         return [JobRow(**row) for row in self._statements.rows(statement, values)]
 
-    def _choices(self, filters: JobFilters) -> list[dict[str, str]]:
-        """Return what columns may hold; a job has to fit one of the choices."""
-        given = _equalities(filters)
-        if "release" not in given and "action" not in given:
-            return [given]
-        statuses = STATUSES if filters.status is None else (filters.status,)
-        return [{**given, **action, "status": each} for action, each in product(self._actions(given), statuses)]
+    def _choices(self, given: Mapping[str, str]) -> list[_Choice]:
+        """Return queries that together find what has the given values."""
+        statuses = [given["status"]] if "status" in given else OVER
+        over = [
+            _Choice({**given, **action, "status": each}, ("finished_at IS NOT NULL",), _index_for(given))
+            for action, each in product(self._actions(given), statuses)
+        ]
+        return [_Choice(given, ("finished_at IS NULL",), "INDEXED BY jobs_not_over"), *over]
 
     def _actions(self, given: Mapping[str, str]) -> list[dict[str, str]]:
         """Return the actions that a release has run, if none is given."""
-        if "action" in given:
+        if "action" in given or "release" not in given:
             return [{}]
         found = [{"action": row["name"]} for row in self._statements.rows(_ACTIONS, given)]
         return found if len(found) <= _MOST_ACTIONS else [{}]
@@ -146,11 +159,10 @@ class JobPages:
         return row["id"] if row else otherwise
 
 
-def _index_for(choice: Mapping[str, str]) -> str:
+def _index_for(given: Mapping[str, str]) -> str:
     """Name the index, for SQLite may take another one that has many rows of a status."""
-    if "release" in choice:
-        return "INDEXED BY jobs_by_release"
-    return "INDEXED BY jobs_by_action" if "action" in choice else ""
+    column = next(each for each in ("release", "action", "status") if each in given)
+    return f"INDEXED BY jobs_by_{column}"
 
 
 def _equalities(filters: JobFilters) -> dict[str, str]:

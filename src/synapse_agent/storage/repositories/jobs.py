@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from synapse_agent.storage.repositories.keys import KeyRepository, KeyRow
-from synapse_agent.storage.repositories.statements import Statements, values_of
+from synapse_agent.storage.repositories.statements import Statements, WriteGroup, values_of
 
 _IS_FREE = "NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE job = jobs.id)"
 
@@ -37,26 +37,26 @@ class JobRow(NewJob):
     """A job; `progress`, `events` and `error` are JSON text, `result` too when it is small enough to be kept here."""
 
     id: int
-    status: str
-    started_at: str | None
-    finished_at: str | None
-    progress: str | None
-    is_replaced: int
+    status: str = "PENDING"
+    started_at: str | None = None
+    finished_at: str | None = None
+    progress: str | None = None
+    is_replaced: int = 0
     """It was deleted, or another job has taken its `job_id`; it is kept as long as a key asks for it."""
-    error: str | None
-    result: bytes | None
-    status_code: int | None
+    error: str | None = None
+    result: bytes | None = None
+    status_code: int | None = None
     """The status of the answer that carried the error."""
-    events: str | None
-    size: int
+    events: str | None = None
+    size: int = 0
     """Bytes that its log, its params and its result take, once it is over."""
-    node: str | None
+    node: str | None = None
     """The node of a cluster that it ran on."""
-    attempts: int
+    attempts: int = 1
     """How often this `job_id` has been run, this time included."""
-    result_facts: str | None
+    result_facts: str | None = None
     """What its record has about the result, as JSON text."""
-    timings: str | None
+    timings: str | None = None
     """How long the parts of its run took, as JSON text."""
 
 
@@ -94,11 +94,23 @@ class EndRecord:
 
 
 class JobRepository:
-    """Stores jobs. Each method that changes one is a step of its life: create, start, report, finish."""
+    """Stores jobs. Each method that changes one is a step of its life: create, start, report, finish.
+
+    Jobs that are created and finished at the same time share a transaction: `unwritten` waits for it.
+    """
 
     def __init__(self, statements: Statements, keys: KeyRepository) -> None:
         self._statements = statements
         self._keys = keys
+
+    @property
+    def unwritten(self) -> WriteGroup | None:
+        """What was created and finished, and is not on the disk yet."""
+        return self._statements.unwritten
+
+    def flush(self) -> None:
+        """Write that down now: what is reported of a job must be on the disk."""
+        self._statements.flush()
 
     def create(self, job: NewJob, *, request: str | None = None) -> JobRow:
         """Record a job in the place of an earlier one of the same `job_id`.
@@ -106,7 +118,7 @@ class JobRepository:
         `request` is the digest that its idempotency key came with, and binds that key. The earlier job stays, out of
         sight and without its files, as long as a key is bound to it.
         """
-        return self._statements.transaction(lambda: self._create(job, request))
+        return self._statements.together(lambda: self._create(job, request))
 
     def start(self, row_id: int, *, at: str) -> None:
         """Record that the action's process has been started."""
@@ -125,12 +137,11 @@ class JobRepository:
 
     def finish(self, row_id: int, end: EndRecord) -> None:
         """Record how a job ended, and until when its keys stay bound. A second call changes nothing more."""
+        self._statements.transaction(lambda: self._finish(row_id, end))
 
-        def write() -> None:
-            self._statements.write(_FINISH, {"id": row_id, **values_of(end)})
-            self._keys.keep(row_id, until=end.keys_until)
-
-        self._statements.transaction(write)
+    def finish_together(self, row_id: int, end: EndRecord) -> None:
+        """Do the same in the transaction that `unwritten` waits for."""
+        self._statements.together(lambda: self._finish(row_id, end))
 
     def shrink(self, row_id: int, *, by: int) -> None:
         """Record that so many bytes of a job's log were removed."""
@@ -161,9 +172,7 @@ class JobRepository:
 
     def unfinished(self) -> list[JobRow]:
         """Return the jobs that were not over when they were last written."""
-        return [
-            JobRow(**row) for row in self._statements.rows("SELECT * FROM jobs WHERE status IN ('PENDING', 'RUNNING')")
-        ]
+        return [JobRow(**row) for row in self._statements.rows("SELECT * FROM jobs WHERE finished_at IS NULL")]
 
     def over(self, *, after: OverJob | None, limit: int) -> list[OverJob]:
         """Return some of the jobs that are over, those that ended first; `after` is the last one of the call before."""
@@ -186,14 +195,18 @@ class JobRepository:
         known = {row["id"] for row in self._statements.rows(statement)}
         return [each for each in row_ids if each not in known]
 
+    def _finish(self, row_id: int, end: EndRecord) -> None:
+        self._statements.write(_FINISH, {"id": row_id, **values_of(end)})
+        self._keys.keep(row_id, until=end.keys_until)
+
     def _create(self, job: NewJob, request: str | None) -> JobRow:
         earlier = self._statements.row(
             "UPDATE jobs SET is_replaced = 1, size = 0 WHERE job_id = :job_id AND NOT is_replaced RETURNING attempts",
             {"job_id": job.job_id},
         )
         self._statements.write(f"DELETE FROM jobs WHERE is_replaced AND {_IS_FREE}")
-        attempts = earlier["attempts"] + 1 if earlier else 1
-        row = JobRow(**self._statements.insert("jobs", {**values_of(job), "status": "PENDING", "attempts": attempts}))
+        values = {**values_of(job), "status": "PENDING", "attempts": earlier["attempts"] + 1 if earlier else 1}
+        row = JobRow(**values, id=self._statements.add("jobs", values))
         if request is not None and job.idempotency_key is not None:
             self._keys.bind(KeyRow(key=job.idempotency_key, request=request, job=row.id, expires_at=None))
         return row

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from synapse_agent.storage.repositories.statements import Statements
+from synapse_agent.storage.repositories.statements import Statements, values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class KeyRepository:
 
     def bind(self, key: KeyRow) -> None:
         """Bind a key, which is free, to a job."""
-        self._statements.insert("idempotency_keys", asdict(key))
+        self._statements.add("idempotency_keys", values_of(key))
 
     def keep(self, job: int, *, until: str | None) -> None:
         """Keep the keys of a job bound until a time; None frees them at once."""
@@ -45,4 +45,5 @@ class KeyRepository:
 
     def free_expired(self, *, now: str) -> None:
         """Free the keys whose time is over; a job that only they kept goes when the next one comes."""
-        self._statements.write("DELETE FROM idempotency_keys WHERE expires_at <= :now", {"now": now})
+        statement = "DELETE FROM idempotency_keys WHERE expires_at <= :now"
+        self._statements.together(lambda: self._statements.write(statement, {"now": now}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,8 +22,29 @@ def values_of(record: DataclassInstance) -> Row:
     return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
+class WriteGroup:
+    """Changes that came at the same time, and are written in one transaction."""
+
+    def __init__(self) -> None:
+        self.works: list[Callable[[], object]] = []
+        self._is_over = asyncio.Event()
+        self._error: Exception | None = None
+
+    async def written(self) -> None:
+        """Wait until they are on the disk, or raise why they are not."""
+        if not self._is_over.is_set():
+            await self._is_over.wait()
+        if self._error is not None:
+            raise self._error
+
+    def end(self, error: Exception | None = None) -> None:
+        """Wake those that wait."""
+        self._error = error
+        self._is_over.set()
+
+
 class Statements:
-    """Runs statements; each one is a transaction of its own unless it runs inside `transaction()`.
+    """Runs statements; each one is a transaction of its own unless it runs inside `transaction()` or `together()`.
 
     A statement that finds the disk full is tried again as long as `make_room` can do something about it.
     """
@@ -30,6 +52,10 @@ class Statements:
     def __init__(self, connection: sqlite3.Connection, *, make_room: Callable[[], bool] = lambda: False) -> None:
         self._connection = connection
         self._make_room = make_room
+        self._is_inside = False
+        """Whether a transaction's work is being done."""
+        self.unwritten: WriteGroup | None = None
+        """What `together()` has changed, and is not committed yet."""
 
     def rows(self, statement: str, values: Values | None = None) -> Iterator[Row]:
         """Yield what a query finds."""
@@ -50,26 +76,89 @@ class Statements:
 
     def insert(self, table: str, values: Values) -> Row:
         """Insert a row and return it as it is now, defaults and ID included."""
-        columns, marks = ", ".join(values), ", ".join(f":{column}" for column in values)
-        statement = f"INSERT INTO {table} ({columns}) VALUES ({marks}) RETURNING *"
+        statement = f"{_insertion(table, values)} RETURNING *"
         rows: list[Row] = self._with_room(lambda: self._connection.execute(statement, values).fetchall())
         return rows[0]
+
+    def add(self, table: str, values: Values) -> int:
+        """Insert a row and return its ID: for those that know the rest, since reading it back takes as long again."""
+        statement = _insertion(table, values)
+        return self._with_room(lambda: self._connection.execute(statement, values).lastrowid) or 0
 
     def transaction(self, work: Callable[[], T]) -> T:
         """Make all that `work` does one transaction: everything is written, or nothing. It may be called again."""
         return self._with_room(lambda: self._at_once(work))
 
+    def together(self, work: Callable[[], T]) -> T:
+        """Do `work` in a transaction that it shares with others of this turn of the event loop, and return its result.
+
+        Queries find what it has changed at once; `unwritten` waits until it is on the disk. An error of its own
+        concerns nothing else. Without a running event loop it is a transaction of its own.
+        """
+        if asyncio._get_running_loop() is None:
+            return self.transaction(work)
+        group = self.unwritten or self._begin_group()
+        try:
+            result = self._inside(work)
+        except Exception:  # noqa: BLE001 - whatever it is, the works before it are done again
+            self._write_again(group)
+            return self.transaction(work)
+        group.works.append(work)
+        return result
+
+    def flush(self) -> None:
+        """Commit what `together()` has changed; an error is that of those that wait for it."""
+        group, self.unwritten = self.unwritten, None
+        if group is None:
+            return
+        try:
+            self._connection.commit()
+        except sqlite3.Error:
+            self._write_again(group)
+        else:
+            group.end()
+
+    def _begin_group(self) -> WriteGroup:
+        self._with_room(lambda: self._connection.execute("BEGIN IMMEDIATE"))
+        group = self.unwritten = WriteGroup()
+        asyncio.get_running_loop().call_soon(self.flush)
+        return group
+
+    def _write_again(self, group: WriteGroup) -> None:
+        """Do the works of a group once more, which has failed: in the same order, so that rows get the same IDs."""
+        self.unwritten = None
+        self._connection.rollback()
+        try:
+            self.transaction(lambda: [work() for work in group.works])
+        except Exception as error:  # noqa: BLE001 - whatever it is, all that wait hear of it
+            group.end(error)
+        else:
+            group.end()
+
     def _at_once(self, work: Callable[[], T]) -> T:
         self._connection.execute("BEGIN IMMEDIATE")
         with self._connection:
+            return self._inside(work)
+
+    def _inside(self, work: Callable[[], T]) -> T:
+        self._is_inside = True
+        try:
             return work()
+        finally:
+            self._is_inside = False
 
     def _with_room(self, work: Callable[[], T]) -> T:
-        if self._connection.in_transaction:  # which is tried again as a whole
+        if self._is_inside:  # a transaction, which is tried again as a whole
             return work()
+        self.flush()
         while True:
             try:
                 return work()
             except sqlite3.OperationalError as error:
                 if not is_disk_full(error) or not self._make_room():
                     raise
+
+
+def _insertion(table: str, values: Values) -> str:
+    columns, marks = ", ".join(values), ", ".join(f":{column}" for column in values)
+    return f"INSERT INTO {table} ({columns}) VALUES ({marks})"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage, WarmRelease
     from synapse_sdk.clients.agent._request.config import Timeout
     from synapse_sdk.clients.agent._session.session import AsyncSession, Session
+    from synapse_sdk.clients.agent._session.steps import Limit
 
 
 class PluginClientMixin:
@@ -194,7 +195,9 @@ class PluginClientMixin:
             priority=priority,
             wanted=listeners.wanted(background=background),
         )
-        return self._run(request, listeners, timeout, deadline)
+        limit = self._session.limit("running an action; the job continues", deadline)
+        answer = self._session.run(request, timeout=timeout, deadline=deadline)
+        return self._ended(answer, listeners, limit)
 
     def run_debug_plugin_release(
         self,
@@ -245,13 +248,12 @@ class PluginClientMixin:
             priority=priority,
             wanted=listeners.wanted(background=background),
         )
-        return self._run(request, listeners, timeout, deadline)
-
-    def _run(
-        self, request: calls.Request, listeners: RunListeners, timeout: Timeout | None, deadline: float | None
-    ) -> Any:
         limit = self._session.limit("running an action; the job continues", deadline)
         answer = self._session.run(request, timeout=timeout, deadline=deadline)
+        return self._ended(answer, listeners, limit)
+
+    def _ended(self, answer: Any, listeners: RunListeners, limit: Limit) -> Any:
+        """Return the result of a run; of one that goes on, after calling the caller's functions until it has ended."""
         if not isinstance(answer, Accepted):
             return answer
         with closing(self._session.iterate(self._session.following(answer.job_id, limit.left()))) as events:
@@ -355,7 +357,9 @@ class AsyncPluginClientMixin:
             priority=priority,
             wanted=listeners.wanted(background=background),
         )
-        return await self._run(request, listeners, timeout, deadline)
+        limit = self._session.limit("running an action; the job continues", deadline)
+        answer = await self._session.run(request, timeout=timeout, deadline=deadline)
+        return await self._ended(answer, listeners, limit)
 
     async def run_debug_plugin_release(
         self,
@@ -389,13 +393,11 @@ class AsyncPluginClientMixin:
             priority=priority,
             wanted=listeners.wanted(background=background),
         )
-        return await self._run(request, listeners, timeout, deadline)
-
-    async def _run(
-        self, request: calls.Request, listeners: RunListeners, timeout: Timeout | None, deadline: float | None
-    ) -> Any:
         limit = self._session.limit("running an action; the job continues", deadline)
         answer = await self._session.run(request, timeout=timeout, deadline=deadline)
+        return await self._ended(answer, listeners, limit)
+
+    async def _ended(self, answer: Any, listeners: RunListeners, limit: Limit) -> Any:
         if not isinstance(answer, Accepted):
             return answer
         async with aclosing(self._session.iterate(self._session.following(answer.job_id, limit.left()))) as events:

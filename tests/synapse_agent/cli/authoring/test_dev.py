@@ -107,6 +107,22 @@ def test_an_action_runs_again_at_each_change(tmp_path: Path, write_plugin, start
     assert dev.end() == 0
 
 
+def test_imports_stay_warm(tmp_path: Path, write_plugin, start: Start) -> None:
+    """What an earlier run imported is soon there before the changed code is."""
+    source = "import sys\nis_warm = 'numpy' in sys.modules\nimport numpy\ndef go(): return f'NUMBER: {is_warm}'\n"
+    files = {"config.yaml": CONFIG, "main.py": source, "requirements.txt": "numpy\n"}
+    folder = write_plugin(tmp_path / "mine", files)
+    dev = start(folder)
+    dev.printed('"NUMBER: False"')
+    for number in range(1, 20):  # its process is being made ready meanwhile
+        dev.printed(IDLE, number)
+        write(folder, source.replace("NUMBER", str(number)))
+        until(lambda: f'"{number}: False"' in dev.lines or f'"{number}: True"' in dev.lines, seconds=30)  # noqa: B023
+        if f'"{number}: True"' in dev.lines:
+            return
+    pytest.fail("\n".join(dev.lines))
+
+
 def test_a_change_stops_the_run(tmp_path: Path, write_plugin, start: Start) -> None:
     """And what is there by then runs; Ctrl-C stops a run as it does for `run`."""
     waiting = "import time\ndef go():\n    print('waiting')\n    time.sleep(1000)\n"

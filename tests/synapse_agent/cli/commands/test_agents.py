@@ -1,10 +1,12 @@
-"""`use` and `health`: named agents in a file, and whether one answers."""
+"""`use`, `health` and `open`: named agents in a file, whether one answers, and its page."""
 
 from __future__ import annotations
 
 import json
+import webbrowser
 from pathlib import Path
 
+import httpx
 import pytest
 
 from synapse_agent import EmbeddedAgent
@@ -108,3 +110,25 @@ def test_health_needs_no_token(cli, tools_agent: EmbeddedAgent) -> None:
     asked = cli("health", "--url", tools_agent.base_url)
     assert json.loads(asked.out)["status"] == "ok"
     assert asked.err == f"{tools_agent.base_url} (--url)\n"
+
+
+def test_the_page_is_opened_signed_in(cli, known: EmbeddedAgent, tmp_path: Path, monkeypatch) -> None:
+    """With a code that works once; without a browser, the address is printed."""
+    opener = tmp_path / "opener"
+    opener.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    opener.chmod(0o700)
+    monkeypatch.setenv("BROWSER", str(opener))
+    monkeypatch.setattr(webbrowser, "_tryorder", None)  # it looks for browsers once
+    opened = cli("open")
+    assert (opened.code, opened.out, opened.err) == (0, "", f"Opened {known.base_url}.\n")
+    address, _, code = (tmp_path / "opened").read_text().strip().partition("#code=")
+    assert address == f"{known.base_url}/"
+    for status in (200, 401):
+        assert httpx.post(f"{address}session/", json={"code": code}, trust_env=False).status_code == status
+    printed = cli("open", "--print").out
+    assert printed.startswith(f"{known.base_url}/#code=")
+    assert code not in printed
+    monkeypatch.setattr(webbrowser, "_tryorder", [])
+    failed = cli("open")
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err.startswith(f"synapse-agent: No browser could be started. Open {known.base_url}/#code=")

@@ -36,11 +36,20 @@ def test_a_param_with_an_at_sign_is_a_file(cli, leaver: Path, tmp_path: Path, mo
     files = json.loads(cli("jobs", "files", "leaves-by-cli").out)
     assert [(file["name"], file["size"]) for file in files] == [("one.txt", 5), ("sub/two.txt", 5)]
     downloaded = cli("jobs", "download", "leaves-by-cli", "--to", "all")
-    assert downloaded.out.splitlines() == ["all/one.txt", "all/sub/two.txt"]
+    assert (downloaded.out.splitlines(), downloaded.err) == (["all/one.txt", "all/sub/two.txt"], "")
     assert (tmp_path / "all" / "sub" / "two.txt").read_text() == "to be"
     assert cli("jobs", "download", "leaves-by-cli", "sub/two.txt").out == "sub/two.txt\n"
     missing = cli("jobs", "download", "leaves-by-cli", "three.txt")
     assert (missing.code, "has no file 'three.txt'" in missing.err) == (3, True)
+
+
+def test_how_far_a_large_file_is_is_shown(cli, leaver: Path, tmp_path: Path) -> None:
+    """In MB, on both ways."""
+    (tmp_path / "large.txt").write_bytes(b"x" * 2_100_000)
+    sent = cli("debug", str(leaver), "leave", "-p", f"text=@{tmp_path}/large.txt", "--job-id", "leaves-large")
+    assert sent.err.splitlines()[-1] == "progress: 2.1 of 2.1"
+    fetched = cli("jobs", "download", "leaves-large", "--to", str(tmp_path / "all"))
+    assert fetched.err.splitlines()[-1] == "progress: 4.2 of 4.2"
 
 
 def test_two_at_signs_are_one_in_a_text(cli) -> None:

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.usefixtures("known", "folder")
 @pytest.fixture
 def folder(tmp_path: Path, write_plugin, monkeypatch) -> Path:
     """A plugin's folder in the working folder, of which the agent that the environment knows has no release."""
-    config = "code: own\nactions: {go: 'main:go', train: {entrypoint: 'main:train', method: job}, fail: 'main:fail'}\n"
+    functions = "go: 'main:go', fail: 'main:fail', see: 'main:see'"
+    config = f"code: own\nactions: {{{functions}, train: {{entrypoint: 'main:train', method: job}}}}\n"
     main = """
         def go(name="nobody"):
             print("greeting", name)
@@ -25,9 +26,17 @@ def folder(tmp_path: Path, write_plugin, monkeypatch) -> Path:
 
         def fail():
             raise ValueError("no")
+
+        def see():
+            import cv2
         """
     monkeypatch.chdir(tmp_path)
     return write_plugin(tmp_path / "own", {"config.yaml": config, "main.py": main})
+
+
+def agents_threads() -> int:
+    """Count the agents in this process: those of the tests' fixtures."""
+    return [thread.name for thread in threading.enumerate()].count("synapse-agent")
 
 
 @pytest.mark.parametrize("name", ["./own", "{folder}", "../{parent}/own"])
@@ -35,10 +44,11 @@ def test_a_folder_is_run_without_an_agent(cli, folder: Path, monkeypatch, name: 
     """An agent is started for the call, also when the environment knows another; it waits for a job."""
     path = name.format(folder=folder, parent=folder.parent.name)
     monkeypatch.setenv("SYNAPSE_AGENT_URL", "http://127.0.0.1:9")
+    others = agents_threads()
     ended = cli("run", path, "go", "-p", "name=Ada")
     assert (ended.code, json.loads(ended.out), ended.err) == (0, "Hello, Ada", "greeting Ada\n")
     assert json.loads(cli("run", path, "train").out) == {"loss": 0.5}
-    assert [thread.name for thread in threading.enumerate()].count("synapse-agent") == 1  # the tests' own
+    assert agents_threads() == others
 
 
 def test_a_folder_whose_action_fails_shows_the_traceback(cli) -> None:
@@ -49,6 +59,10 @@ def test_a_folder_whose_action_fails_shows_the_traceback(cli) -> None:
     assert first == "Traceback (most recent call last):"
     assert (code.strip(), error) == ('raise ValueError("no")', "ValueError: no")
     assert last == "synapse-agent: The action failed: ValueError: no."
+    assert cli("run", "./own", "see").err.endswith(
+        "The action failed: ModuleNotFoundError: No module named 'cv2'. Add opencv-python-headless to requirements.txt,"
+        " or pass requirements=['opencv-python-headless'].\n"
+    )
 
 
 def test_what_does_not_go_with_a_folder_is_refused(cli) -> None:

@@ -235,6 +235,25 @@ def test_after_kill_9_finished_jobs_stay_and_running_ones_are_failed(serve: Serv
     assert again.run("wait_in_background", params={"path": path}, job_id="running").status_code == 202
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_workers_are_ready_with_the_agent_and_end_with_it(serve: Serve, number: signal.Signals) -> None:
+    """`--warm` starts those of a served action before the first call; however the agent ends, none outlives it."""
+    serve("--token", "secret").end()
+    served = serve("--token", "secret", "--warm", "tools@1.0.0")
+
+    def running() -> list[Any]:
+        return [each for each in served.http.get("/serve_applications/").json() if each["status"] == "RUNNING"]
+
+    (found,) = until(running)
+    assert (found["name"], found["calls"]) == ("tools@1.0.0:served_echo", 0)
+    assert served.run("served_echo", params={"value": 1}).json() == 1
+    (record,) = served.http.get("/serve_applications/").json()
+    assert (record["calls"], [worker["calls"] for worker in record["workers"]]) == (1, [1])
+    family = family_of(served.data)
+    served.end(number)
+    until(lambda: not any(map(is_alive, family)))
+
+
 def test_a_backend_alone_is_enough(serve: Serve, tmp_path: Path) -> None:
     """Its token comes from the environment, a file or the command line, and is seen in no action, log or answer."""
     archive = plugin_zip()

@@ -73,7 +73,7 @@ def test_all_is_well(cli) -> None:
     assert ended.code == 0
     found = {each["check"]: each["status"] for each in json.loads(ended.out)}
     assert {found[check] for check in ("proxy", "address", "TLS", "agent", "token", "clock")} == {"ok"}
-    assert set(found) >= {"contract", "environment cache", "disk", "kernel", "Landlock", "Ray"}
+    assert set(found) >= {"bounds", "contract", "environment cache", "disk", "kernel", "Landlock", "Ray"}
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://x:99999", "http://a..b", ""])

@@ -9,6 +9,7 @@ from textwrap import dedent
 
 import pytest
 
+from synapse_agent.runner.environments.installer import _UpToError
 from synapse_agent.runner.local import LocalRunner
 from synapse_agent.runner.processes.sandbox import OFF, probed
 
@@ -147,3 +148,16 @@ async def test_without_a_usable_home_uvs_cache_is_in_the_data_folder(tmp_path, w
     assert await write_plugin(SHARED, requirements="shared-for-a-test").run(runner) == 1
     assert data / "uv-cache" in set(data.iterdir())
     await runner.close()
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+async def test_an_error_is_kept_however_its_bytes_arrive(size: int) -> None:
+    """Until it is passed on; what was printed before it is passed on at once."""
+    printed = b"Using Python\nno error: yet\nerror: No solution\n  cause: none\n"
+    heard: list[bytes] = []
+    kept = _UpToError(heard.append)
+    for start in range(0, len(printed), size):
+        kept(printed[start : start + size])
+    assert b"".join(heard) == b"Using Python\nno error: yet\n"
+    kept.pass_on_rest()
+    assert b"".join(heard) == printed

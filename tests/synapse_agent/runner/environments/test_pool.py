@@ -63,7 +63,10 @@ async def test_what_the_installer_says_is_in_the_log(fresh, write_plugin):
     """A caller that waits for an installation can see what it does."""
     plugin = write_plugin(ACT, requirements="six\n")
     await plugin.run(fresh)
+    assert plugin.heard.log.startswith(b"Making an environment with 1 requirement. Later runs reuse it.\n")
     assert b"+ six==" in plugin.heard.log
+    await plugin.run(fresh)
+    assert plugin.heard.log.count(b"Making an environment") == 1
 
 
 async def test_ten_callers_make_one_environment(fresh, write_plugin, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.processes.execution import ProcessExit
-from synapse_agent.runner.processes.outcomes import lacks_resources, oom_kills, result_of
+from synapse_agent.runner.processes.outcomes import OomKills, lacks_resources, oom_kills, result_of
 
 
 def judged(status, *, out_of_memory=False, **more):
@@ -133,3 +133,22 @@ def test_a_real_time_signal_has_a_number_for_a_name():
 def test_the_kernels_count_is_read():
     """It is a number, whatever the machine has been through."""
     assert oom_kills() >= 0
+
+
+def test_a_kill_counts_for_the_runs_that_it_came_after():
+    """The count is read once for the runs of a second, and for each that was killed."""
+    count, seconds, reads = 5, 0.0, 0
+
+    def read() -> int:
+        nonlocal reads
+        reads += 1
+        return count
+
+    kills = OomKills(read, lambda: seconds)
+    begun = [kills.begin() for _ in range(3)]
+    assert (begun, reads) == ([5, 5, 5], 1)
+    count = 6
+    assert kills.since(begun[0])
+    assert not kills.since(kills.begin())
+    count, seconds = 7, 1.1
+    assert not kills.since(kills.begin())

@@ -30,6 +30,7 @@ PROBE = {
           tick: {entrypoint: "probe:tick", method: job}
           stubborn: {entrypoint: "probe:stubborn", method: job}
           serve_two: {entrypoint: "probe:Served", method: serve, serve: {max_workers: 2}, resources: {num_cpus: 2}}
+          serve_one: {entrypoint: "probe:Served", method: serve, serve: {max_workers: 2}}
         """,
     "probe.py": """
         import os
@@ -50,7 +51,7 @@ PROBE = {
             def predict(self, seconds=0.0):
                 time.sleep(seconds)
                 self.calls += 1
-                return {"calls": self.calls, "where": os.getcwd()}
+                return {"calls": self.calls, "where": os.getcwd(), "worker": own_id(os.getpid())}
 
 
         def note(path, line):

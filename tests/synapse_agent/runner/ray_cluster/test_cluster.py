@@ -19,7 +19,7 @@ from keepers import is_alive, pid_of
 from local_cluster import LocalCluster
 from waiting import until
 
-from synapse_agent import __version__
+from synapse_agent import EmbeddedAgent, __version__
 from synapse_agent.runner.ray_cluster.driver.node_pool import GRACE
 
 from .conftest import Site
@@ -91,6 +91,35 @@ def test_a_record_names_the_node_of_its_run(site: Site) -> None:
     job_id = "placed-somewhere"
     site.run("where", job_id).raise_for_status()
     assert site.job(job_id)["node"] in [node["ip"] for node in site.http.get("/nodes/").json()]
+
+
+MEETS = """
+import os, re, time
+
+def meet(context, others):
+    (context.storage / re.search(r"/(node-\\d+)/", os.getcwd())[1]).touch()
+    end = time.monotonic() + 20
+    while len(os.listdir(context.storage)) < others and time.monotonic() < end:
+        time.sleep(0.01)
+    return sorted(os.listdir(context.storage))
+"""
+
+
+def test_nodes_share_the_storage_that_the_operator_names(ray_cluster: LocalCluster, tmp_path: Path) -> None:
+    """What a run stores on one node, runs on others find while they go on, and afterwards."""
+    storage = tmp_path / "storage"
+    storage.mkdir()
+    plugin: dict[str, Any] = {"config": {"code": "met", "actions": {"meet": "m:meet"}}, "modules": {"m": MEETS}}
+    settings: dict[str, Any] = {"runner": "ray", "ray_address": ray_cluster.address, "storage_dir": storage}
+    with (
+        EmbeddedAgent([], data_dir=tmp_path / "data", **settings) as agent,
+        agent.client() as client,
+        ThreadPoolExecutor(4) as callers,
+    ):
+        meeting = [callers.submit(client.run_debug_plugin_release, "meet", {"others": 2}, **plugin) for _ in range(4)]
+        assert [each.result(60) for each in meeting] == [["node-0", "node-1"]] * 4
+        assert client.run_debug_plugin_release("meet", {"others": 2}, **plugin) == ["node-0", "node-1"]
+    assert sorted(path.name for path in storage.glob("*/*")) == ["node-0", "node-1"]
 
 
 def test_a_debug_source_travels_to_a_node_once(site: Site) -> None:
@@ -342,6 +371,22 @@ def test_workers_of_a_served_action_are_spread(site: Site) -> None:
     (served,) = site.http.get("/serve_applications/").json()
     assert (served["calls"], len({worker["node_id"] for worker in served["workers"]})) == (4, 2)
     site.http.delete("/serve_applications/probe@1.0.0:serve_two/").raise_for_status()
+
+
+def test_workers_are_bounded_over_the_cluster_and_keep_their_shares(site: Site, tmp_path: Path) -> None:
+    """Two of 1 CPU on two nodes of 2, however many calls wait; without a call, each still has its CPU to itself."""
+    with ThreadPoolExecutor(6) as pool:
+        answers = [answer.json() for answer in pool.map(lambda _: site.run("serve_one", seconds=0.7), range(6))]
+    assert len({answer["worker"] for answer in answers}) == 2
+    assert {node_of(answer["where"]) for answer in answers} == {"node-0", "node-1"}
+    path = tmp_path / "room"
+    assert site.run("hold_two", path=str(path)).status_code == 202
+    time.sleep(1)
+    assert lines(path) == [], "no node has two CPUs left"
+    site.http.delete("/serve_applications/probe@1.0.0:serve_one/").raise_for_status()
+    until(lambda: lines(path))
+    path.touch()
+    until(lambda: all_ended(site))
 
 
 def test_a_worker_is_replaced_when_its_node_is_lost(site: Site, ray_cluster: LocalCluster, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ import pytest
 from synapse_agent import EmbeddedAgent
 from synapse_agent.runner.resources.gpus import find_gpus
 from synapse_agent.util.cpus import usable_cpus
+from synapse_sdk.exceptions import ValidationError
 
 SOURCE = """
 import os, subprocess, sys, time
@@ -249,6 +251,43 @@ def test_a_call_starts_beside_jobs_that_fill_the_machine(tmp_path: Path) -> None
         for name in ("long-0", "long-1"):
             site.http.post(f"/jobs/{name}/stop/")
         site.close()
+
+
+def test_a_served_worker_has_its_gpus_until_it_is_idle(tmp_path: Path) -> None:
+    """It sees them as a run does, runs wait for them meanwhile, and what never fits is refused."""
+    config = """
+        code: served
+        version: 1.0.0
+        actions:
+          model: {entrypoint: "m:Model", method: serve, serve: {idle: 1.5}, resources: {num_gpus: 2}}
+          huge: {entrypoint: "m:Model", method: serve, resources: {num_gpus: 3}}
+          wait: {entrypoint: "m:seen", method: job, resources: {num_gpus: 1}}
+        """
+    main = """
+        import os
+
+        def seen():
+            return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+        class Model:
+            def model(self):
+                return seen()
+        """
+    folder = tmp_path / "plugins" / "served"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(dedent(config))
+    (folder / "m.py").write_text(dedent(main))
+    with EmbeddedAgent(tmp_path / "plugins", gpus=2) as agent, agent.client() as client:
+        client.create_plugin_release("served")
+        assert client.run_plugin_release("served@1.0.0", "model") == "0,1"
+        client.run_plugin_release("served@1.0.0", "wait", job_id="waits")
+        assert client.get_gpu_status()["available_gpus"] == 0
+        assert client.get_job("waits")["status"] == "PENDING"
+        with pytest.raises(ValidationError, match="no_node_fits"):
+            client.run_plugin_release("served@1.0.0", "huge")
+        wait_until(lambda: client.get_job("waits")["status"] == "SUCCEEDED")
+        assert client.get_job("waits")["result"] in ("0", "1")
+        assert client.list_serve_applications() == []
 
 
 def test_a_higher_priority_goes_first_as_far_as_the_operator_lets_it(tmp_path: Path) -> None:

@@ -481,6 +481,19 @@ async def test_a_call_that_yields_reports_each_value(runner: LocalRunner, write_
     ]
 
 
+HEAVY = """
+    import os
+
+    class Model:
+        def setup(self):
+            self.weights = [os.urandom(50_000_000)]
+
+        def predict(self, size):
+            self.weights.append(os.urandom(size))
+            return os.getpid()
+"""
+
+
 async def test_a_worker_s_memory_is_told(sandboxed_runner: LocalRunner, write_served: Write) -> None:
     """As the kernel counts it for that process, also in namespaces of its own."""
     plugin = write_served("""
@@ -496,6 +509,34 @@ async def test_a_worker_s_memory_is_told(sandboxed_runner: LocalRunner, write_se
     await plugin.run(sandboxed_runner)
     (record,) = await sandboxed_runner.serve_applications()
     assert 50_000_000 < record["workers"][0]["memory"] < 200_000_000
+
+
+async def test_workers_without_calls_end_when_all_take_too_much_memory(data_dir: Path, write_served: Write) -> None:
+    """Those that had none for longest; the one that was used last stays, and each counts as kept for runs."""
+    runner = LocalRunner(data_dir, max_warm_memory=160_000_000)  # room for two of 50 MB, with what they run on
+    plugin = {name: write_served(HEAVY) for name in "abc"}
+
+    def run(name: str, size: int = 0) -> Awaitable[int]:
+        return plugin[name].run(runner, {"size": size}, release=name)
+
+    async def held(*names: str) -> None:
+        """Wait until these have a worker, and no others."""
+        end = asyncio.get_running_loop().time() + 20
+        while [record["release"] for record in await runner.serve_applications()] != [*names]:
+            assert asyncio.get_running_loop().time() < end
+            await asyncio.sleep(0.02)
+
+    try:
+        pids = {name: await run(name) for name in plugin}
+        await held("b", "c")
+        assert (runner.figures()["worker"], runner.kept()["memory"] > 100_000_000) == (2, True)
+        assert await run("c", 100_000_000) == pids["c"]
+        await held("c")
+        assert await run("c") == pids["c"], "too large by itself, it stays for its next call"
+        assert await run("a") != pids["a"]
+        await held("a")
+    finally:
+        await runner.close()
 
 
 async def test_a_worker_in_a_sandbox_serves(sandboxed_runner: LocalRunner, write_served: Write) -> None:

@@ -147,9 +147,9 @@ class RayRunner:
         return {}
 
     async def forget(self, folder: Path) -> None:
-        """Have the nodes let go of what they have of a folder that is gone."""
-        if self._link is not None:
-            self._link.send(messages.Forget(folder))
+        """Have the nodes release what they have of a folder that is gone."""
+        with suppress(Problem):
+            await self._ask(lambda number: messages.Forget(number, folder))
 
     async def close(self) -> None:
         """End every run, every actor and the driver."""

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Coroutine, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from synapse_agent.plugins.requirements import RequirementRules
@@ -131,7 +132,7 @@ class Driver:
         elif isinstance(message, messages.Stop):
             self._keep(self._runs.stop(message.number))
         elif isinstance(message, messages.Forget):
-            self._keep(self._forget(message))
+            self._keep(self._answer(message.number, self._forget(message.folder)))
         elif isinstance(message, messages.LookAtNodes):
             self._keep(self._report(message.number))
         elif isinstance(message, messages.ListServed):
@@ -160,8 +161,9 @@ class Driver:
         except ClusterSilent as silent:
             await self._tell(messages.NodesSeen(number, silence=str(silent)))
 
-    async def _forget(self, message: messages.Forget) -> None:
-        digest = self._shipping.forget(message.folder)
+    async def _forget(self, folder: Path) -> None:
+        self._served.end_folder(folder)
+        digest = self._shipping.forget(folder)
         if digest is not None:
             await self._nodes.forget(digest)
 

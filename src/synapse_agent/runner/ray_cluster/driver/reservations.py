@@ -307,11 +307,14 @@ class Reservations:
         task = asyncio.current_task()
         if task in size.asking:
             size.asking[task] = None
-        if not fitting(amounts(size.wanted), list(self._nodes())):
+        large_enough = fitting(amounts(size.wanted), list(self._nodes()))
+        if not large_enough:
             raise NoneFits
         node_ids = self._candidates(waiter)
         if node_ids:  # else `advance` asks again once nothing is kept
             left = max(0.0, waiter.until - time.monotonic())
+            if len(node_ids) < len(large_enough):  # one is kept for another run, perhaps not for long
+                left = min(left, _HURRY_SECONDS)
             self._offer(Reservation(size.wanted, await self._broker.reserve(size.wanted, node_ids, limit=left)))
 
     def _loads(

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from synapse_agent.plugins.config import Action
 from synapse_agent.plugins.serving import ServeOptions
@@ -43,6 +44,7 @@ class ServedShare:
 @dataclass(eq=False, slots=True)
 class _ServedAction:
     name: str
+    folder: Path
     options: ServeOptions
     shares: list[ServedShare] = field(default_factory=list)
     reserving: set[asyncio.Task[None]] = field(default_factory=set)
@@ -64,7 +66,7 @@ class ServedActions:
         Raises what `place` raises.
         """
         key = application_name(run)
-        served = self._actions.setdefault(key, _ServedAction(key, action.serve))
+        served = self._actions.setdefault(key, _ServedAction(key, run.folder, action.serve))
         served.options = action.serve
         share = self._free(served)
         if share is not None:
@@ -117,6 +119,11 @@ class ServedActions:
                 self._give_back(share.lease)
         self._forget_empty()
         return bool(shares)
+
+    def end_folder(self, folder: Path) -> None:
+        """Release the shares of the actions of a folder, as `end` does."""
+        for name in [name for name, served in self._actions.items() if served.folder == folder]:
+            self.end(name)
 
     def end_idle(self) -> list[ServedShare]:
         """Release the shares that have had no call for as long as their action allows, and return them."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from synapse_agent.plugins.resources import Resources
+from synapse_agent.runner.ray_cluster.driver import reservations
 from synapse_agent.runner.ray_cluster.driver.placement import NodeState, amounts
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservations, ReservedResources
 from synapse_agent.runner.ray_cluster.errors import NoneFits
@@ -203,6 +204,23 @@ async def test_a_run_that_waits_for_something_else_is_in_nobodys_way() -> None:
         first = await waiting
     assert len(shelf.asked) <= asked + 2
     large.cancel()
+
+
+async def test_a_node_that_was_kept_for_a_run_that_left_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that waits for the other node, meanwhile the only one that it may have, hears of it."""
+    monkeypatch.setattr(reservations, "_HURRY_SECONDS", 0.05)
+    shelf = Shelf(a=2, b=2)
+    leases = leases_of(shelf)
+    smalls = [await acquiring(leases) for _ in range(4)]
+    first = acquiring(leases, TWO)
+    await asyncio.sleep(0.01)
+    leases.give_back(next(lease for lease in smalls if lease.node_id == "a"))
+    later = acquiring(leases, Resources(num_cpus=1.5))
+    await asyncio.sleep(0.1)
+    assert (first.done(), later.done(), shelf.asked[-1]) == (False, False, ["b"])
+    first.cancel()
+    leases.give_back(next(lease for lease in reversed(smalls) if lease.node_id == "a"))
+    assert (await asyncio.wait_for(later, 1)).node_id == "a"
 
 
 async def test_who_waits_for_what_is_gone_is_told() -> None:

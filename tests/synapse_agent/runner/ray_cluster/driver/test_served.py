@@ -117,6 +117,16 @@ async def test_shares_are_given_back_when_idle_and_when_ended() -> None:
     assert not shares.served.end("p@1:go")
 
 
+async def test_shares_are_given_back_when_their_release_is_deleted() -> None:
+    """Those of other folders stay."""
+    shares, run = Shares(["a"]), run_of()
+    shares.served.release(await shares.acquire(run))
+    shares.served.end_folder(Path("/other"))
+    assert shares.given_back == []
+    shares.served.end_folder(run.folder)
+    assert shares.given_back == ["a"]
+
+
 async def test_a_call_hears_why_it_has_no_share() -> None:
     """What the cluster refuses, it is refused; a stopped call leaves nothing behind."""
     shares, run = Shares([]), run_of()

@@ -80,13 +80,14 @@ async def test_a_node_says_its_version_before_anything_else(tmp_path: Path) -> N
     assert await Node(tmp_path).version() == __version__
 
 
-async def test_a_node_that_lacks_a_folder_to_write_to_says_so(tmp_path: Path) -> None:
-    """It takes no runs then: they would find out one by one."""
+@pytest.mark.parametrize("option", ["allow_write", "storage_dir", "cache_dir"])
+async def test_a_node_that_lacks_a_folder_of_the_operator_reports_it(tmp_path: Path, option: str) -> None:
+    """It takes no runs then: they would find out one by one, or store what other nodes never see."""
     shared = tmp_path / "shared"
     shared.mkdir()
-    settings = replace(SETTINGS, allow_write=(shared,))
+    settings = replace(SETTINGS, **{option: (shared,) if option == "allow_write" else shared})
     shared.rmdir()
-    with pytest.raises(UsageError, match=f"--allow-write {shared} is not there"):
+    with pytest.raises(UsageError, match=f"--{option.replace('_', '-')} {shared} is not there"):
         await Node(tmp_path / "node").begin(settings)
 
 

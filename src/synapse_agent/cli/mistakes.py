@@ -1,0 +1,198 @@
+"""Mistakes on a command line, and what was meant: other names, params without -p, swapped arguments."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from synapse_agent.cli.failures import UsageFailure
+from synapse_agent.cli.target.plugin_folders import is_path
+
+SHORT_FORMS = {"logs": ("jobs", "logs"), "ls": ("list",), "ps": ("jobs", "list")}
+"""CommandGroup under the names that other programs have for them."""
+_ELSEWHERE = {
+    "call": "run",
+    "exec": "run",
+    "info": "get",
+    "inspect": "get",
+    "install": "create",
+    "login": "use",
+    "new": "init",
+    "ping": "health",
+    "plugins": "list",
+    "pull": "create",
+    "releases": "list",
+    "rm": "delete",
+    "start": "serve",
+    "status": "health",
+    "up": "serve",
+}
+"""What other programs call a command that is close in meaning, but not in spelling."""
+_PLAIN = (
+    (re.compile(r"is not a valid int\w*(?: range)?"), "is not a whole number"),
+    (re.compile(r"is not a valid float(?: range)?"), "is not a number"),
+    (re.compile(r"does not match the formats? '%Y.*'"), "is not a time, such as 2026-11-30 or 2026-11-30T14:00"),
+)
+"""What the library calls a value of the wrong type, and what people call it."""
+_MOST_SUGGESTED = 3
+_SEPARATORS = re.compile(r"===?|[@=:/ ]")
+_RELEASE = re.compile(r"[^@\s/]+@[^@\s/]+")
+_VERSION = re.compile(r"v?\d[\w.+!-]*")
+
+
+class CommandGroup(TyperGroup):
+    """The program's commands: they also answer to short forms and to `help`, and an unknown one names the nearest."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the first argument names, and the arguments after it."""
+        name, *rest = args
+        if name == "help":
+            if not rest:
+                typer.echo(ctx.get_help())
+                raise typer.Exit
+            return self.resolve_command(ctx, [*rest, "--help"])
+        if name == "version":
+            return self.make_context(ctx.info_name, ["--version"])
+        try:
+            return super().resolve_command(ctx, [*SHORT_FORMS.get(name, (name,)), *rest])
+        except typer.TyperException as error:
+            meant = self._meant(name)
+            if meant and hasattr(error, "message"):
+                error.message = f"No such command {name!r}. Did you mean {meant!r}?"
+            raise
+
+    def _meant(self, name: str) -> str | None:
+        if name in _ELSEWHERE:
+            return _ELSEWHERE[name]
+        groups = (each for each in self.commands if name in getattr(self.commands[each], "commands", {}))
+        return next((f"{group} {name}" for group in groups), None)
+
+
+class CheckedCommand(TyperCommand):
+    """A command that recognizes params, releases and folders in places where they don't belong."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; raise `UsageFailure` with the call that was meant."""
+        typed = list(args)
+        ctx.allow_extra_args = True
+        try:
+            extra = super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            self._explain(error, typed, ctx.params)
+            raise
+        if ctx.resilient_parsing:  # a shell asks for completions
+            return extra
+        self._check_order(ctx.command_path, ctx.params)
+        if extra:
+            self._refuse(ctx.command_path, ctx.params, extra)
+        return extra
+
+    def _explain(self, error: typer.TyperException, typed: Sequence[str], given: Mapping[str, Any]) -> None:
+        """Raise `UsageFailure` for an unknown option that is a param, and for an action that is missing."""
+        option, lookup = getattr(error, "option_name", None), given.get("lookup")
+        if option and option not in self._options() and self._takes_params():
+            near = get_close_matches(option, getattr(error, "possibilities", None) or (), n=1)
+            raise UsageFailure(_near_option(option, *near) if near else _param_as_option(option, typed)) from error
+        if getattr(getattr(error, "param", None), "name", None) == "action" and lookup and not is_path(lookup):
+            what = error.format_message().rstrip(".")
+            raise UsageFailure(f"{what}. 'synapse-agent get {lookup}' shows the actions of {lookup}.") from error
+
+    def _takes_params(self) -> bool:
+        return "-p" in self._options()
+
+    def _options(self) -> set[str]:
+        return {name for each in self.params for name in each.opts}
+
+    def _check_order(self, path: str, given: Mapping[str, Any]) -> None:
+        """Refuse an action in front of its release or its folder."""
+        first, action = str(given.get("lookup") or given.get("path") or ""), given.get("action")
+        if not first or not isinstance(action, str):
+            return
+        if "path" in given:
+            is_swapped, what = Path(action).is_dir() and not Path(first).is_dir(), "folder"
+        else:
+            is_swapped, what = _names_release(action) and not _names_release(first), "release"
+        if is_swapped:
+            raise UsageFailure(f"The {what} comes before the action: '{path} {action} {first}'.")
+
+    def _refuse(self, path: str, given: Mapping[str, Any], extra: Sequence[str]) -> None:
+        shown = shlex.join(extra)
+        lookup, action = given.get("lookup") or given.get("release"), given.get("action")
+        version = action if isinstance(action, str) else extra[0]
+        if isinstance(lookup, str) and "@" not in lookup and _VERSION.fullmatch(version):
+            rest = extra if version is action else extra[1:]
+            raise UsageFailure(f"A release is one word: '{shlex.join([*path.split(), f'{lookup}@{version}', *rest])}'.")
+        if self._takes_params():
+            raise UsageFailure(_params_as_arguments(extra, given))
+        hint = f"Did you mean --plugin {shown}? " if "--plugin" in self._options() else ""
+        raise UsageFailure(f"Unexpected: {shown}. {hint}'{path} --help' shows the arguments of {self.name}.")
+
+
+def _names_release(text: str) -> bool:
+    return bool(_RELEASE.fullmatch(text)) or is_path(text)
+
+
+def _near_option(option: str, near: str) -> str:
+    return f"No such option: {option}. Did you mean {near}? Params are written as -p KEY=VALUE."
+
+
+def _param_as_option(option: str, typed: Sequence[str]) -> str:
+    """Return the line for a param that was written as an option: `--epochs 2`, `--epochs=2` or `-epochs 2`."""
+    at = next((index for index, each in enumerate(typed) if each.startswith(option)), None)
+    if at is None:
+        return f"No such option: {option}. Write params as -p {option.lstrip('-')}=VALUE."
+    name, equals, value = typed[at].partition("=")
+    following = typed[at + 1] if at + 1 < len(typed) else "-"
+    if not equals:
+        value = "true" if following.startswith("-") else following
+    return f"No such option: {name}. Write params as {_as_param(name.lstrip('-'), value)}."
+
+
+def _params_as_arguments(extra: Sequence[str], given: Mapping[str, Any]) -> str:
+    """Return the line for params that were written as arguments: `epochs=2`, JSON, or the value after `-p epochs`."""
+    *_, last = given.get("param") or ("",)
+    if last and "=" not in last:
+        return f"-p takes KEY=VALUE: write {_as_param(last, extra[0])}."
+    if _is_object(" ".join(extra)):
+        return f"Unexpected: {shlex.join(extra)}. Write params of JSON as --params {shlex.quote(' '.join(extra))}."
+    pairs = [each.partition("=") for each in extra]
+    if all(name and equals for name, equals, _ in pairs):
+        meant = " ".join(_as_param(name.lstrip("-"), value) for name, _, value in pairs)
+        return f"Unexpected: {shlex.join(extra)}. Write params as {meant}."
+    return f"Unexpected: {shlex.join(extra)}. Write params as -p KEY=VALUE."
+
+
+def _as_param(name: str, value: str) -> str:
+    return f"-p {shlex.quote(f'{name}={value}')}"
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+def plainly(message: str) -> str:
+    """Return what the library says of a value, in plain words."""
+    for pattern, text in _PLAIN:
+        message = pattern.sub(text, message)
+    return message
+
+
+def near_releases(lookup: str, releases: Sequence[str]) -> list[str]:
+    """Return the releases that a lookup may have meant, the most alike first."""
+    code, _, version = _SEPARATORS.sub("@", lookup, count=1).partition("@")
+    if f"{version}@{code}" in releases:
+        return [f"{version}@{code}"]
+    codes = get_close_matches(code, {each.partition("@")[0] for each in releases}, n=_MOST_SUGGESTED, cutoff=0.75)
+    of_them = [each for each in releases if each.partition("@")[0] in codes]
+    return get_close_matches(f"{code}@{version}", of_them, n=_MOST_SUGGESTED, cutoff=0.0)

@@ -1,0 +1,173 @@
+"""Control groups of runs, if the agent's own is delegated to it: they bound memory and processes, and end what is left.
+
+Only version 2 can be delegated. The kernel takes ten milliseconds to move a process into another group, so each keeper
+has one, which its zygote and its runs inherit, and not each run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from synapse_agent.util.cgroups import OWN_PROCESS, cgroup_folders, read_lines
+from synapse_agent.util.memory import usable_memory
+
+logger = logging.getLogger(__name__)
+
+LASTING = "lasting-"
+"""What the names of groups begin with whose runs outlive the agent."""
+_AGENT = "agent"
+_BOUNDS = {"memory": "memory", "pids": "processes"}
+"""The controllers, and what they bound."""
+_SHARE_OF_MEMORY = 0.9
+"""What all runs together may take of what the agent may use: the rest is the agent's own."""
+_DELEGATED = ("user.delegate", "trusted.delegate")
+"""Attributes by which systemd marks what it has delegated."""
+
+
+def settle(proc: Path = OWN_PROCESS) -> None:
+    """Move this process from the group that is delegated to it into one below, so that runs have theirs beside it.
+
+    A group with processes of its own can't bound those of the groups below.
+    """
+    own = next(iter(_own_groups(proc)), None)
+    if own is None or not _is_delegated(own) or not _may_leave(own):
+        return
+    try:
+        (own / _AGENT).mkdir(exist_ok=True)
+        _write(own / _AGENT / "cgroup.procs", "0")
+        _enable(own)
+    except OSError as error:
+        logger.warning("Runs get no control groups: %s", error)
+
+
+def bounded(proc: Path = OWN_PROCESS) -> tuple[str, ...]:
+    """Return what control groups bound of this process's runs, as `restricts` in `/health/` names it."""
+    place = _place(proc)
+    return () if place is None else _bounds_in(place / "cgroup.subtree_control")
+
+
+class RunCgroup:
+    """The group of a keeper, its zygote and its runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def open(self) -> int:
+        """Open what a process joins the group by: it writes its ID, or 0."""
+        return os.open(self._folder / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+
+    def kill(self) -> None:
+        """Kill all that is in it."""
+        with suppress(OSError):
+            _write(self._folder / "cgroup.kill", "1")
+
+    def remove(self) -> None:
+        """Kill all that is in it, and remove it unless that takes more than a moment: the next start does it."""
+        self.kill()
+        with suppress(OSError):
+            self._folder.rmdir()
+
+
+class RunCgroups:
+    """The group of all runs of an agent, and in it those of its keepers."""
+
+    def __init__(self, folder: Path, *, processes: int) -> None:
+        """End what an agent that was killed has left in the folder; `processes` bounds those of each keeper's group."""
+        self._folder = folder
+        self._processes = processes
+        folder.mkdir(exist_ok=True)
+        self._remove_left()
+        self._bounds = _bounds_in(folder / "cgroup.controllers")
+        if "memory" in self._bounds:
+            _write(folder / "memory.max", str(int(usable_memory() * _SHARE_OF_MEMORY)))
+        _enable(folder)
+
+    def make(self, name: str) -> RunCgroup:
+        """Make a keeper's group."""
+        folder = self._folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        if "processes" in self._bounds:
+            _write(folder / "pids.max", str(self._processes))
+        return RunCgroup(folder)
+
+    def close(self) -> None:
+        """End all that is left, and remove the groups."""
+        self._remove_left()
+        with suppress(OSError):
+            self._folder.rmdir()
+
+    def _remove_left(self) -> None:
+        for group in [path for path in self._folder.iterdir() if path.is_dir()]:
+            if group.name.startswith(LASTING):
+                with suppress(OSError):  # its runs outlive the agent
+                    group.rmdir()
+            else:
+                RunCgroup(group).remove()
+
+
+def run_cgroups(data_dir: Path, *, processes: int, proc: Path = OWN_PROCESS) -> RunCgroups | None:
+    """Make the group of an agent's runs beside the agent's own; None if that place is not delegated to it."""
+    place = _place(proc)
+    if place is None:
+        return None
+    name = hashlib.blake2b(os.fsencode(data_dir.resolve()), digest_size=8).hexdigest()
+    try:
+        return RunCgroups(place / f"runs-{name}", processes=processes)
+    except OSError as error:
+        logger.warning("Runs get no control groups: %s", error)
+        return None
+
+
+def _place(proc: Path) -> Path | None:
+    """Return the group above this process's own, in which its runs can have theirs."""
+    own, *above = _own_groups(proc) or [Path()]
+    return above[0] if above and (own / "cgroup.kill").exists() and _is_delegated(above[0]) else None
+
+
+def _bounds_in(controllers: Path) -> tuple[str, ...]:
+    found = " ".join(read_lines(controllers)).split()
+    return tuple(bound for name, bound in _BOUNDS.items() if name in found)
+
+
+def _own_groups(proc: Path) -> list[Path]:
+    """Return the group of this process and those above it, of version 2."""
+    return [folder for folder in cgroup_folders("", proc) if (folder / "cgroup.procs").exists()]
+
+
+def _is_delegated(group: Path) -> bool:
+    """Return whether this user may organize a group; root may write to all, and needs the mark of delegation."""
+    if not all(os.access(path, os.W_OK) for path in (group, group / "cgroup.procs")):
+        return False
+    return os.geteuid() != 0 or any(_attribute(group, name) == b"1" for name in _DELEGATED)
+
+
+def _attribute(group: Path, name: str) -> bytes:
+    try:
+        return os.getxattr(group, name)
+    except OSError:
+        return b""
+
+
+def _may_leave(group: Path) -> bool:
+    """Return whether groups below this one can be bounded once this process has left it."""
+    is_root = not (group / "cgroup.type").exists()
+    return is_root or read_lines(group / "cgroup.procs") == [str(os.getpid())]
+
+
+def _enable(group: Path) -> None:
+    """Bound the groups below by each controller that is there."""
+    for name in _BOUNDS:
+        with suppress(OSError):
+            _write(group / "cgroup.subtree_control", f"+{name}")
+
+
+def _write(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)

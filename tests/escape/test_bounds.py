@@ -1,0 +1,164 @@
+"""What a run can take of a machine if no limit was asked for, and what control groups end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from keepers import descendants, is_alive, keepers
+from waiting import until
+
+from synapse_agent.problems import Problem
+from synapse_agent.runner.local import LocalRunner
+from synapse_sdk.clients.agent import AgentClient
+from synapse_sdk.exceptions import ServerError
+
+from .conftest import KERNELS, Plugin
+
+FORKS = """
+    import os, time
+
+    def act(most):
+        for count in range(most):
+            if os.fork() == 0:
+                time.sleep(60)
+                os._exit(0)
+        return count
+    """
+is_counted = KERNELS.namespaces and "processes" in KERNELS.bounds
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(not is_counted, reason="the kernel counts no processes of a namespace here")
+async def test_processes_are_bounded_in_a_namespace(data_dir: Path, write: Callable[[str], Plugin]) -> None:
+    """For root as well, from Linux 6.14 on; another release is not affected."""
+    runner = LocalRunner(data_dir, sandbox=KERNELS, most_processes=200)
+    with pytest.raises(Problem) as caught:
+        await write(FORKS).run(runner, most=600)
+    assert caught.value.message == "BlockingIOError: [Errno 11] Resource temporarily unavailable"
+    assert await write(FORKS).run(runner, most=100) == 99
+    await runner.close()
+
+
+class Group:
+    """A control group of version 2, delegated to the agents that are started in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        os.setxattr(folder, "trusted.delegate", b"1")  # as systemd does for `Delegate=yes`
+
+    @contextmanager
+    def agent(self, data: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], AgentClient]]:
+        """Start an agent in it, and kill it if the test has not."""
+        command = [sys.executable, "-m", "synapse_agent", "serve", "--port", "0", "--token", "x", *options]
+        command += ["--plugins", str(data.parent), "--data-dir", str(data)]
+        join = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self.folder)]
+        with subprocess.Popen([*join, *command], stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout
+                line = process.stdout.readline()
+                with AgentClient(line.removeprefix("ready ").strip(), "x", max_retries=0, timeout=30) as client:
+                    yield process, client
+            finally:
+                process.kill()
+
+    def remove(self) -> None:
+        (self.folder / "cgroup.kill").write_text("1")
+        until(lambda: "populated 0" in (self.folder / "cgroup.events").read_text())
+        for folder in sorted([self.folder, *filter(Path.is_dir, self.folder.rglob("*"))], reverse=True):
+            folder.rmdir()
+
+
+@pytest.fixture
+def group() -> Iterator[Group]:
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    root = next((Path(mount[1]) for mount in mounts if mount[2] == "cgroup2"), None)
+    if root is None or os.geteuid() != 0 or not os.access(root, os.W_OK):
+        pytest.skip("only root can delegate a control group of version 2")
+    group = Group(root / f"synapse-test-{os.getpid()}")
+    yield group
+    group.remove()
+
+
+def debug(client: AgentClient, source: str, *, method: str = "local", **params: Any) -> Any:
+    """Run `act` of a module."""
+    config = {"actions": {"act": {"entrypoint": "main:act", "method": method}}}
+    return client.run_debug_plugin_release("act", params=params, config=config, modules={"main": dedent(source)})
+
+
+DAEMON = """
+    import os, time
+
+    def act(mark):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                os.setsid()
+                time.sleep(0.2)
+                with open(mark, "w") as file:
+                    file.write(str(os.getpid()))
+                time.sleep(60)
+            os._exit(0)
+        time.sleep(60)
+    """
+
+
+def test_a_control_group_ends_what_a_killed_keeper_has_left(group: Group, tmp_path: Path) -> None:
+    """Also without namespaces, with which the kernel does it; nothing of the groups is left after a start."""
+    data, mark = tmp_path / "data", tmp_path / "mark"
+    with group.agent(data, "--no-sandbox") as (process, client):
+        debug(client, DAEMON, method="job", mark=str(mark))
+        until(lambda: mark.exists() and mark.read_text())
+        daemon = int(mark.read_text())
+        (keeper,) = {
+            each for each in keepers(data) if daemon in descendants(each) or group_of(each) == group_of(daemon)
+        }
+        os.kill(keeper, signal.SIGKILL)
+        until(lambda: not is_alive(daemon))
+        assert f"/{group.folder.name}/agent" in group_of(process.pid)
+        process.kill()
+    with group.agent(data, "--no-sandbox"):
+        kept = [path.name for path in group.folder.rglob("*") if path.is_dir() and path.parent.name.startswith("runs-")]
+        assert kept == []
+
+
+def group_of(pid: int) -> str:
+    return next(line for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines() if line.startswith("0::"))
+
+
+FILLS = """
+    def act(mebibytes):
+        held = []
+        for _ in range(mebibytes):
+            held.append(b"x" * 2**20)
+        return len(held)
+    """
+
+
+def test_memory_and_processes_are_bounded_by_a_control_group(group: Group, tmp_path: Path) -> None:
+    """For root as well; what takes more is killed or refused, and the agent goes on."""
+    for controller in ("memory", "pids"):
+        try:
+            (group.folder.parent / "cgroup.subtree_control").write_text(f"+{controller}")
+        except OSError:
+            pytest.skip(f"the controller {controller} is not one of version 2 here")
+    with group.agent(tmp_path / "data", "--no-sandbox", "--max-processes", "50") as (_, client):
+        assert client.health_check()["sandbox"]["restricts"] == ["memory", "processes"]
+        (runs,) = group.folder.glob("runs-*")
+        (runs / "memory.max").write_text(str(200 * 2**20))
+        for source, params, message in (
+            (FILLS, {"mebibytes": 1000}, "out of memory"),
+            (FORKS, {"most": 100}, "Resource temporarily unavailable"),
+        ):
+            with pytest.raises(ServerError, match=message):
+                debug(client, source, **params)
+        assert debug(client, FILLS, mebibytes=10) == 10

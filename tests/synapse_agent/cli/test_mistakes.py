@@ -1,0 +1,88 @@
+"""The sheet of mistakes, `mistakes.txt`: each ends with one line that names what to type."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from synapse_agent import EmbeddedAgent
+from synapse_agent.cli.mistakes import near_releases
+from synapse_sdk import __version__
+
+SHEET = Path(__file__).with_name("mistakes.txt").read_text(encoding="utf-8")
+MISTAKES = re.findall(r"^\$ (.+)\n(\d+) (.+)$", SHEET, re.M)
+PLUGINS = Path(__file__).parents[3] / "examples" / "plugins"
+NOT_FOR_EVERYONE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}|Idempotency|request.id", re.I)
+"""Idempotency keys and request IDs, which are printed with --verbose."""
+
+
+@pytest.fixture(scope="module")
+def values() -> Iterator[dict[str, str]]:
+    """What the sheet's words in braces stand for; an agent runs and has a release and a job."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        EmbeddedAgent(PLUGINS, max_body_bytes=4096) as agent,
+        agent.client() as client,
+    ):
+        client.create_plugin_release("my_plugin", "1.0.0")
+        client.run_plugin_release("my_plugin@1.0.0", "process", {"input": "to be"}, job_id="done")
+        yield {
+            "url": agent.base_url,
+            "token": agent.token or "",
+            "port": agent.base_url.rpartition(":")[2],
+            "silent": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "version": __version__,
+            "large": "x" * 5000,
+        }
+
+
+def filled(text: str, values: dict[str, str]) -> str:
+    """Put the values in place of their words."""
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def test_the_sheet_has_sixty_mistakes() -> None:
+    """Each once, and none is overlooked for its form."""
+    commands = [command for command, _, _ in MISTAKES]
+    assert len(commands) >= 60
+    assert len(commands) == len(set(commands)) == sum(line.startswith("$") for line in SHEET.splitlines())
+
+
+@pytest.mark.parametrize(("command", "code", "wanted"), MISTAKES, ids=[command for command, _, _ in MISTAKES])
+def test_a_mistake_ends_with_the_line_that_helps(
+    cli, values: dict[str, str], env: Path, monkeypatch: pytest.MonkeyPatch, command: str, code: str, wanted: str
+) -> None:
+    """One line on stderr and nothing on stdout; a call that works prints to stdout."""
+    monkeypatch.setenv("SYNAPSE_AGENT_URL", values["url"])
+    monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", values["token"])
+    monkeypatch.chdir(env)
+    (env / "empty").mkdir()
+    ended = cli(*shlex.split(filled(command, values)))
+    printed, empty = (ended.out, ended.err) if code == "0" else (ended.err, ended.out)
+    pattern = ".*".join(map(re.escape, filled(wanted, values).split("…")))
+    line = " ".join(printed.split()) if code == "0" else printed.removeprefix("synapse-agent: ").rstrip("\n")
+    assert re.fullmatch(pattern, line), printed
+    assert (ended.code, empty) == (int(code), "")
+    assert not NOT_FOR_EVERYONE.search(ended.err)
+
+
+@pytest.mark.parametrize(
+    ("lookup", "near"),
+    [
+        ("b@1", ["b@1.0"]),
+        ("bb@2.0", []),
+        ("trainer@2", ["trainer@2.0", "trainer@1.0"]),
+        ("1.0@b", ["b@1.0"]),
+        ("trainr 1.0", ["trainer@1.0", "trainer@2.0"]),
+    ],
+)
+def test_the_nearest_releases_come_first(lookup: str, near: list[str]) -> None:
+    """Of plugins whose codes are alike."""
+    assert near_releases(lookup, ["trainer@1.0", "trainer@2.0", "b@1.0"]) == near
