@@ -131,6 +131,37 @@ def test_a_control_group_ends_what_a_killed_keeper_has_left(group: Group, tmp_pa
         assert kept == []
 
 
+WAITS = """
+    import os, time
+
+    def act(mark):
+        open(mark, "w").close()
+        while not os.path.exists(mark + ".end"):
+            time.sleep(0.01)
+        return "whole"
+    """
+
+
+def test_a_start_ends_no_control_group_of_a_job_that_outlives_the_agent(
+    group: Group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is in its group still, and the start after its end removes that."""
+    monkeypatch.setenv("SYNAPSE_AGENT_STOP_RUNS", "0")
+    data, mark = tmp_path / "data", tmp_path / "mark"
+    with group.agent(data, "--no-sandbox") as (process, client):
+        job = debug(client, WAITS, method="job", mark=str(mark))["job_id"]
+        until(mark.exists)
+        process.kill()
+    with group.agent(data, "--no-sandbox") as (process, client):
+        assert [*group.folder.glob("runs-*/lasting-*")]
+        (tmp_path / "mark.end").touch()
+        assert client.wait_for_job(job) == "whole"
+        process.terminate()
+        process.wait(30)
+    with group.agent(data, "--no-sandbox"):
+        assert not [*group.folder.glob("runs-*/lasting-*")]
+
+
 def group_of(pid: int) -> str:
     return next(line for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines() if line.startswith("0::"))
 
