@@ -51,10 +51,11 @@ async def test_processes_are_bounded_in_a_namespace(data_dir: Path, write: Calla
 class Group:
     """A control group of version 2, delegated to the agents that are started in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_new: bool = True) -> None:
         self.folder = folder
-        folder.mkdir()
-        os.setxattr(folder, "trusted.delegate", b"1")  # as systemd does for `Delegate=yes`
+        if is_new:
+            folder.mkdir()
+            os.setxattr(folder, "trusted.delegate", b"1")  # as systemd does for `Delegate=yes`
 
     @contextmanager
     def agent(self, data: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], AgentClient]]:
@@ -158,7 +159,9 @@ def test_a_start_ends_no_control_group_of_a_job_that_outlives_the_agent(
         assert client.wait_for_job(job) == "whole"
         process.terminate()
         process.wait(30)
-    with group.agent(data, "--no-sandbox"):
+    agents = Group(group.folder / "agent", is_new=False)  # in which systemd starts it for `DelegateSubgroup=agent`
+    with agents.agent(data, "--no-sandbox") as (process, _):
+        assert f"/{group.folder.name}/agent\n" in f"{group_of(process.pid)}\n"
         assert not [*group.folder.glob("runs-*/lasting-*")]
 
 

@@ -33,7 +33,11 @@ def settle(proc: Path = OWN_PROCESS) -> None:
 
     A group with processes of its own can't bound those of the groups below.
     """
-    own = next(iter(_own_groups(proc)), None)
+    groups = _own_groups(proc)
+    if groups and groups[0].name == _AGENT and any(map(_is_delegated, groups[1:2])):
+        _enable(groups[1])  # systemd has started it there: `DelegateSubgroup=agent`
+        return
+    own = next(iter(groups), None)
     if own is None or not _is_delegated(own) or not _may_leave(own):
         return
     try:
