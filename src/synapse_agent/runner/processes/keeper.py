@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from synapse_agent.runner.keeper import protocol
+from synapse_agent.runner.processes.keeper_folder import KeeperFolder
 from synapse_agent.runner.processes.kept_run import KeeperRecord
-from synapse_agent.runner.processes.lasting_folder import LastingFolder
 from synapse_agent.runner.processes.run_cgroups import RunCgroup
 from synapse_agent.runner.processes.sandbox import KEEPER
 
@@ -111,7 +111,7 @@ class KeeperProcess:
         on_left: Callable[[Path], None],
         on_ready: Callable[[], None],
         env: Mapping[str, str],
-        lasting: LastingFolder | None = None,
+        lasting: KeeperFolder | None = None,
         cgroup: RunCgroup | None = None,
     ) -> None:
         """Start the process, which takes a millisecond or two; messages sent meanwhile are queued.

@@ -15,7 +15,7 @@ from synapse_agent.runner.keeper import protocol
 from synapse_agent.runner.processes.execution import KILLED_SECONDS, ProcessExit, in_memory
 from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost
 from synapse_agent.runner.processes.kept_run import OUTPUTS, KeptRun, is_alive
-from synapse_agent.runner.processes.reports import Reports
+from synapse_agent.runner.processes.reports import ReportReader
 from synapse_agent.runner.processes.spool_reader import SpoolReader
 
 _LOOK_SECONDS = 0.5
@@ -46,7 +46,7 @@ class KeptExecution:
         self._on_moment = on_moment
         self._on_started = on_started
         self._on_outputs = on_outputs
-        self._reports = Reports(
+        self._reports = ReportReader(
             on_event, on_finished=lambda: None, on_uncompiled=on_uncompiled, limit=kept.result_bytes
         )
         self._keeper: KeeperProcess | None = None

@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from synapse_agent.runner.processes.keeper import KeeperProcess
+from synapse_agent.runner.processes.keeper_folder import KeeperFolder
 from synapse_agent.runner.processes.kept_execution import KeptExecution
 from synapse_agent.runner.processes.kept_run import KeptRun, is_alive, keeper_folders, run_folders
-from synapse_agent.runner.processes.lasting_folder import LastingFolder
 from synapse_agent.runner.processes.left_keeper import LeftKeeper
 from synapse_agent.storage.trees import remove_tree
 
@@ -28,9 +28,9 @@ class LastingKeepers:
         self._ending: set[asyncio.Task[None]] = set()
         self._is_leaving = False
 
-    def new_folder(self) -> LastingFolder:
+    def new_folder(self) -> KeeperFolder:
         """Make the folder of a keeper that is about to be started."""
-        return LastingFolder(self.folder, orphan_limit=self.orphan_limit)
+        return KeeperFolder(self.folder, orphan_limit=self.orphan_limit)
 
     async def find_left(self, lock: int) -> list[KeptRun]:
         """Connect to the keepers that an earlier agent has left, and return their runs, ended ones among them.

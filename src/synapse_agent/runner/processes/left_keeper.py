@@ -11,8 +11,8 @@ from pathlib import Path
 
 from synapse_agent.runner.keeper import protocol
 from synapse_agent.runner.processes.keeper import END_SECONDS, KeeperProcess, is_readable
+from synapse_agent.runner.processes.keeper_folder import SOCKET
 from synapse_agent.runner.processes.kept_run import KeeperRecord
-from synapse_agent.runner.processes.lasting_folder import SOCKET
 
 ANSWER_SECONDS = 10.0
 """How long a keeper that was left may take to respond to the next agent."""

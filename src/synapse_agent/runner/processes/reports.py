@@ -14,7 +14,7 @@ from synapse_agent.runner.synapse_worker import protocol
 logger = logging.getLogger(__name__)
 
 
-class Reports:
+class ReportReader:
     """What one run has reported: its events are passed on, its outcome is kept.
 
     The plugin's code can write anything, so nothing is believed that would cost the agent: an outcome over the limit is

@@ -11,7 +11,7 @@ from typing import Any
 
 from synapse_agent.runner.keeper import protocol
 from synapse_agent.runner.processes.kept_run import LOG, REPORTS, read_end
-from synapse_agent.runner.processes.reports import Reports
+from synapse_agent.runner.processes.reports import ReportReader
 
 _READ_BYTES = 2**20
 _LOG_BYTES = 65_536
@@ -27,7 +27,7 @@ class SpoolReader:
     def __init__(
         self,
         folder: Path,
-        reports: Reports,
+        reports: ReportReader,
         *,
         on_output: Callable[[bytes], None],
         on_moment: Callable[[float], None],

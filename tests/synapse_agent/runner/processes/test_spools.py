@@ -13,7 +13,7 @@ import pytest
 from synapse_agent.runner.keeper import protocol as keeping
 from synapse_agent.runner.keeper.spool import Spool
 from synapse_agent.runner.processes.kept_run import read_end
-from synapse_agent.runner.processes.reports import Reports
+from synapse_agent.runner.processes.reports import ReportReader
 from synapse_agent.runner.processes.spool_reader import SpoolReader
 from synapse_agent.runner.synapse_worker import protocol
 
@@ -40,10 +40,10 @@ class Written:
         self.reported.close()
         os.close(self.printed)
 
-    def read(self) -> tuple[list[object], Reports, SpoolReader]:
+    def read(self) -> tuple[list[object], ReportReader, SpoolReader]:
         """Return what is passed on, in its order, with the reports and the reader."""
         heard: list[object] = []
-        reports = Reports(heard.append, on_finished=lambda: None, limit=1000)
+        reports = ReportReader(heard.append, on_finished=lambda: None, limit=1000)
         reader = SpoolReader(
             self.folder,
             reports,

@@ -14,7 +14,7 @@ from synapse_agent.storage.locks import lock_folder
 SOCKET = "socket"
 
 
-class LastingFolder:
+class KeeperFolder:
     """A new folder with a socket on which the next agent connects; the keeper holds its lock as long as it lives."""
 
     def __init__(self, parent: Path, *, orphan_limit: float) -> None:
